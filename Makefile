@@ -1,0 +1,58 @@
+# streamd: `make run` serves, `make test` tests; both install what they need. `make help` lists every target.
+
+CC ?= cc
+BUILD ?= build
+OPT ?= -O2
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
+CFLAGS = -std=c11 -D_GNU_SOURCE -I. -g $(OPT) $(WARN) -fno-strict-aliasing -MMD -MP $(DEFINES) $(SANITIZE)
+LDFLAGS = $(SANITIZE)
+
+# What each process may link is a wall: the supervisor knows no database, the router neither.
+LIBS_supervisor = -linih -levent_core
+LIBS_router = -linih -levent_core
+LIBS_shard = -linih -levent_core -lsqlite3
+
+ARCHIVES = $(foreach d,common supervisor router shard,$(BUILD)/lib$(d).a)
+PROGRAMS = $(BUILD)/streamd $(BUILD)/streamd-router $(BUILD)/streamd-shard
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c)))
+
+.PHONY: all
+all: $(PROGRAMS) ## build the three programs into build/
+
+$(BUILD)/streamd: $(BUILD)/obj/supervisor/main.o $(BUILD)/libsupervisor.a $(BUILD)/libcommon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_supervisor)
+$(BUILD)/streamd-router: $(BUILD)/obj/router/main.o $(BUILD)/librouter.a $(BUILD)/libcommon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_router)
+$(BUILD)/streamd-shard: $(BUILD)/obj/shard/main.o $(BUILD)/libshard.a $(BUILD)/libcommon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_shard)
+
+define archive
+$$(BUILD)/lib$(1).a: $$(call objects,$(1))
+	rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach d,common supervisor router shard,$(eval $(call archive,$(d))))
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/unit/%: tests/unit/%.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libsupervisor.a $(BUILD)/librouter.a $(BUILD)/libshard.a \
+		$(BUILD)/libcommon.a -linih -levent_core -lsqlite3 -lcmocka
+
+.PHONY: unit
+unit: $(UNIT_TESTS) ## build and run the unit tests
+	@for t in $(UNIT_TESTS); do echo "== $$t" && $$t || exit 1; done
+
+.PHONY: clean
+clean: ## remove everything built
+	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,51 @@
+#include "common/buf.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+
+char *buf_reserve(struct buf *b, size_t extra)
+{
+    if (b->cap - b->end >= extra && b->data)
+        return b->data + b->end;
+    size_t len = buf_len(b);
+    if (b->start >= len && b->cap >= len + extra && b->data) {
+        memcpy(b->data, b->data + b->start, len);
+    } else {
+        size_t cap = b->cap ? b->cap * 2 : 256;
+        while (cap < len + extra)
+            cap *= 2;
+        char *data = xmalloc(cap);
+        if (len)
+            memcpy(data, b->data + b->start, len);
+        free(b->data);
+        b->data = data;
+        b->cap = cap;
+    }
+    b->start = 0;
+    b->end = len;
+    return b->data + b->end;
+}
+
+void buf_add(struct buf *b, const void *data, size_t len)
+{
+    if (!len)
+        return;
+    memcpy(buf_reserve(b, len), data, len);
+    buf_grow(b, len);
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    assert(n <= buf_len(b));
+    b->start += n;
+    if (b->start == b->end)
+        buf_reset(b);
+}
+
+void buf_clear(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){0};
+}

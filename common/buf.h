@@ -1,0 +1,58 @@
+/* A growing byte buffer: bytes are added at the end and consumed at the front. */
+#ifndef COMMON_BUF_H
+#define COMMON_BUF_H
+
+#include <stdint.h>
+
+#include "common/slice.h"
+
+struct buf {
+    char *data;
+    size_t start; /* first byte not yet consumed */
+    size_t end;   /* one past the last byte */
+    size_t cap;
+};
+
+static inline size_t buf_len(const struct buf *b)
+{
+    return b->end - b->start;
+}
+
+static inline struct slice buf_slice(const struct buf *b)
+{
+    return (struct slice){b->data ? b->data + b->start : NULL, b->end - b->start};
+}
+
+/* Makes room for extra bytes and returns where to write them; buf_grow() then takes them in. Moves what is inside. */
+char *buf_reserve(struct buf *b, size_t extra);
+
+static inline void buf_grow(struct buf *b, size_t written)
+{
+    b->end += written;
+}
+
+void buf_add(struct buf *b, const void *data, size_t len);
+
+static inline void buf_add_slice(struct buf *b, struct slice s)
+{
+    buf_add(b, s.data, s.len);
+}
+
+static inline void buf_add_byte(struct buf *b, uint8_t byte)
+{
+    *buf_reserve(b, 1) = (char)byte;
+    buf_grow(b, 1);
+}
+
+/* Takes n bytes off the front; an emptied buffer starts over at its beginning. */
+void buf_consume(struct buf *b, size_t n);
+
+static inline void buf_reset(struct buf *b)
+{
+    b->start = b->end = 0;
+}
+
+/* Frees the memory; the buffer is empty and usable again. */
+void buf_clear(struct buf *b);
+
+#endif

@@ -1,0 +1,20 @@
+/* JSON text to stored messages, in one strict pass (RFC 8259) without a tree. */
+#ifndef COMMON_JSON_H
+#define COMMON_JSON_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/slice.h"
+
+/* Arrays and objects may nest this deep; deeper text is refused as invalid. */
+#define JSON_DEPTH_MAX 512
+
+/* Validates text (one JSON value, valid UTF-8, surrounded by optional whitespace) and adds its messages to out, each as
+ * its own text without surrounding whitespace, followed by a comma. An array at the top is taken apart one level
+ * (PROTOCOL.md 9.1.2): each element is a message. Adds one mark a message to marks, the last with last_of_append.
+ * *count is the number of messages, 0 for []. False: text is not valid JSON, and out and marks are as before. */
+bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64_t *count) MUSTUSE;
+
+#endif

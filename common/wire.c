@@ -1,0 +1,163 @@
+#include "common/wire.h"
+
+#include <assert.h>
+#include <endian.h>
+
+const char *wire_name(enum wire_type type)
+{
+    static const char *const names[WIRE_TYPE_COUNT] = {
+        "?",
+#define MESSAGE(NAME, name, fields) #NAME,
+#include "common/wire.def"
+#undef MESSAGE
+    };
+    return type < WIRE_TYPE_COUNT ? names[type] : "?";
+}
+
+/* ---- putting: the length is summed first, so that a frame is reserved once and written straight ---- */
+
+static char *put_u8(char *at, uint8_t value)
+{
+    *at = (char)value;
+    return at + 1;
+}
+
+static char *put_u32(char *at, uint32_t value)
+{
+    value = htole32(value);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
+}
+
+static char *put_u64(char *at, uint64_t value)
+{
+    value = htole64(value);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
+}
+
+static char *put_str(char *at, struct slice value)
+{
+    at = put_u32(at, (uint32_t)value.len);
+    if (value.len)
+        memcpy(at, value.data, value.len);
+    return at + value.len;
+}
+
+/* ---- getting ---- */
+
+static bool get_u8(struct slice *in, uint8_t *value)
+{
+    if (in->len < sizeof *value)
+        return false;
+    *value = (uint8_t)in->data[0];
+    *in = slice_of(in->data + 1, in->len - 1);
+    return true;
+}
+
+static bool get_u32(struct slice *in, uint32_t *value)
+{
+    if (in->len < sizeof *value)
+        return false;
+    memcpy(value, in->data, sizeof *value);
+    *value = le32toh(*value);
+    *in = slice_of(in->data + sizeof *value, in->len - sizeof *value);
+    return true;
+}
+
+static bool get_u64(struct slice *in, uint64_t *value)
+{
+    if (in->len < sizeof *value)
+        return false;
+    memcpy(value, in->data, sizeof *value);
+    *value = le64toh(*value);
+    *in = slice_of(in->data + sizeof *value, in->len - sizeof *value);
+    return true;
+}
+
+static bool get_str(struct slice *in, struct slice *value)
+{
+    uint32_t len;
+    if (!get_u32(in, &len) || in->len < len)
+        return false;
+    *value = slice_of(in->data, len);
+    *in = slice_of(in->data + len, in->len - len);
+    return true;
+}
+
+#define U8(field) +1
+#define U32(field) +4
+#define U64(field) +8
+#define STR(field) +4 + m->field.len
+#define MESSAGE(NAME, name, fields)                           \
+    static size_t size_##name(const struct wire_##name *m)    \
+    {                                                         \
+        (void)m;                                              \
+        return (size_t)0 fields;                              \
+    }
+#include "common/wire.def"
+#undef MESSAGE
+#undef U8
+#undef U32
+#undef U64
+#undef STR
+
+#define U8(field) at = put_u8(at, m->field);
+#define U32(field) at = put_u32(at, m->field);
+#define U64(field) at = put_u64(at, m->field);
+#define STR(field) at = put_str(at, m->field);
+#define MESSAGE(NAME, name, fields)                                    \
+    void wire_put_##name(struct buf *out, const struct wire_##name *m) \
+    {                                                                  \
+        size_t size = 1 + size_##name(m);                              \
+        assert(size <= WIRE_FRAME_MAX);                                \
+        char *at = buf_reserve(out, 4 + size);                         \
+        at = put_u32(at, (uint32_t)size);                              \
+        at = put_u8(at, WIRE_##NAME);                                  \
+        fields                                                         \
+        assert(at == out->data + out->end + 4 + size);                 \
+        (void)at;                                                      \
+        buf_grow(out, 4 + size);                                       \
+    }
+#include "common/wire.def"
+#undef MESSAGE
+#undef U8
+#undef U32
+#undef U64
+#undef STR
+
+#define U8(field) &&get_u8(&body, &m->field)
+#define U32(field) &&get_u32(&body, &m->field)
+#define U64(field) &&get_u64(&body, &m->field)
+#define STR(field) &&get_str(&body, &m->field)
+#define MESSAGE(NAME, name, fields)                              \
+    bool wire_get_##name(struct slice body, struct wire_##name *m) \
+    {                                                            \
+        return true fields && body.len == 0;                     \
+    }
+#include "common/wire.def"
+#undef MESSAGE
+#undef U8
+#undef U32
+#undef U64
+#undef STR
+
+enum wire_peek wire_peek(struct slice in, enum wire_type *type, struct slice *body, size_t *size)
+{
+    struct slice rest = in;
+    uint32_t len;
+    uint8_t kind;
+    *size = 0;
+    if (!get_u32(&rest, &len))
+        return WIRE_PEEK_MORE;
+    if (len < 1 || len > WIRE_FRAME_MAX)
+        return WIRE_PEEK_BAD;
+    *size = (size_t)len + 4;
+    if (rest.len < len)
+        return WIRE_PEEK_MORE;
+    if (!get_u8(&rest, &kind) || kind == WIRE_INVALID || kind >= WIRE_TYPE_COUNT)
+        return WIRE_PEEK_BAD;
+    *type = kind;
+    *body = slice_of(rest.data, len - 1);
+    return WIRE_PEEK_FRAME;
+}

@@ -1,0 +1,84 @@
+/* The frames between routers and shards: u32 length (little endian, of what follows), u8 type, fields. All of it, the
+ * enum, the structs, the names, the encoders and the decoders, comes from wire.def. */
+#ifndef COMMON_WIRE_H
+#define COMMON_WIRE_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/slice.h"
+
+#define WIRE_VERSION 1
+
+/* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
+#define WIRE_FRAME_MAX ((size_t)256 << 20)
+
+#define WIRE_CREATE_CLOSED 1u
+#define WIRE_CREATE_TTL 2u
+#define WIRE_CREATE_EXPIRES 4u
+#define WIRE_CREATE_FORK 8u
+#define WIRE_CREATE_FORK_POSITION 16u
+
+#define WIRE_APPEND_CLOSE 1u
+#define WIRE_APPEND_STREAM_SEQ 2u
+#define WIRE_APPEND_PRODUCER 4u
+
+#define WIRE_READ_NOW 1u  /* from the tail; `position` is not looked at */
+#define WIRE_READ_WAIT 2u /* long-poll: watch only if there is nothing to answer with */
+#define WIRE_READ_CUT 4u  /* SSE: a byte stream's large message may be cut at max_bytes */
+
+#define WIRE_APPENDED_CLOSED 1u
+#define WIRE_APPENDED_DUPLICATE 2u
+
+#define WIRE_STREAM_CREATED 1u
+#define WIRE_STREAM_CLOSED 2u /* the stream is closed; EOF where next == tail */
+#define WIRE_STREAM_TTL 4u
+#define WIRE_STREAM_EXPIRES 8u
+#define WIRE_STREAM_WATCHING 16u
+
+#define WIRE_EVENT_CLOSED 1u
+#define WIRE_EVENT_DELETED 2u
+#define WIRE_EVENT_MOVED 4u
+
+enum wire_type {
+    WIRE_INVALID,
+#define MESSAGE(NAME, name, fields) WIRE_##NAME,
+#include "common/wire.def"
+#undef MESSAGE
+    WIRE_TYPE_COUNT
+};
+
+#define U8(field) uint8_t field;
+#define U32(field) uint32_t field;
+#define U64(field) uint64_t field;
+#define STR(field) struct slice field;
+#define MESSAGE(NAME, name, fields) \
+    struct wire_##name {            \
+        fields                      \
+    };
+#include "common/wire.def"
+#undef MESSAGE
+#undef U8
+#undef U32
+#undef U64
+#undef STR
+
+/* "APPEND"; "?" for a type there is none of. */
+const char *wire_name(enum wire_type type);
+
+/* wire_put_append(out, &m) adds one whole frame to out. wire_get_append(body, &m) reads a frame's fields; true only if
+ * every field fits and nothing is left. Its slices point into body. */
+#define MESSAGE(NAME, name, fields)                                  \
+    void wire_put_##name(struct buf *out, const struct wire_##name *m); \
+    bool wire_get_##name(struct slice body, struct wire_##name *m) MUSTUSE;
+#include "common/wire.def"
+#undef MESSAGE
+
+enum wire_peek { WIRE_PEEK_MORE, WIRE_PEEK_FRAME, WIRE_PEEK_BAD };
+
+/* Looks for one whole frame at the start of in. FRAME: type and body are set and *size is the frame's length with its
+ * header. MORE: *size is the length needed, or 0 if not yet known. */
+enum wire_peek wire_peek(struct slice in, enum wire_type *type, struct slice *body, size_t *size) MUSTUSE;
+
+#endif

@@ -1,0 +1,96 @@
+/* HTTP/1.1 heads and chunked bodies, strictly (RFC 9112). Anything a proxy in front might read differently is refused. */
+#ifndef ROUTER_HTTP_H
+#define ROUTER_HTTP_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/errors.h"
+#include "common/slice.h"
+
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_OTHER /* a valid token that is none of these */
+};
+
+/* The headers somebody reads. Each may come once: a second one is ERR_DUPLICATE_HEADER, but for those whose values HTTP
+ * lets be joined (If-None-Match, Connection, Accept...), of which the parser keeps the first and the last is ignored
+ * only where that is harmless. The list is X(ENUM, "lower-case-name"). */
+#define HTTP_HEADERS(X)                                     \
+    X(HOST, "host")                                         \
+    X(CONTENT_TYPE, "content-type")                         \
+    X(IF_NONE_MATCH, "if-none-match")                       \
+    X(ORIGIN, "origin")                                     \
+    X(AUTHORIZATION, "authorization")                       \
+    X(COOKIE, "cookie")                                     \
+    X(LAST_EVENT_ID, "last-event-id")                       \
+    X(REQUEST_ID, "x-request-id")                           \
+    X(STREAM_SEQ, "stream-seq")                             \
+    X(STREAM_TTL, "stream-ttl")                             \
+    X(STREAM_EXPIRES_AT, "stream-expires-at")               \
+    X(STREAM_CLOSED, "stream-closed")                       \
+    X(STREAM_FORKED_FROM, "stream-forked-from")             \
+    X(STREAM_FORK_OFFSET, "stream-fork-offset")             \
+    X(STREAM_FORK_SUB_OFFSET, "stream-fork-sub-offset")     \
+    X(PRODUCER_ID, "producer-id")                           \
+    X(PRODUCER_EPOCH, "producer-epoch")                     \
+    X(PRODUCER_SEQ, "producer-seq")                         \
+    X(CONTENT_ENCODING, "content-encoding")
+
+enum http_header {
+#define X(name, text) HTTP_##name##_HEADER,
+    HTTP_HEADERS(X)
+#undef X
+        HTTP_HEADER_COUNT
+};
+
+/* A parsed head. Slices point into the parsed bytes. A header that did not come has data == NULL; one that came empty
+ * has len == 0 and data != NULL. Values are without surrounding whitespace. */
+struct http_head {
+    enum http_method method;
+    struct slice target;  /* as it came; origin-form ("/path?query") or "*" (OPTIONS only); absolute-form is reduced */
+    struct slice path;    /* target up to '?', still percent-encoded */
+    struct slice query;   /* after '?', without it; data == NULL: there is none */
+    bool http10;
+    bool keep_alive;      /* from version and Connection */
+    bool expect_continue;
+    bool chunked;
+    uint64_t content_length; /* 0 if none came */
+    struct slice headers[HTTP_HEADER_COUNT];
+};
+
+enum http_parse { HTTP_PARSE_MORE, HTTP_PARSE_DONE, HTTP_PARSE_BAD };
+
+/* Parses one head at the start of in. DONE: *head is filled, *used is its length. BAD: *error says which error to answer
+ * with before closing the connection (BAD_REQUEST, DUPLICATE_HEADER, NOT_IMPLEMENTED, EXPECTATION_FAILED,
+ * HTTP_VERSION_NOT_SUPPORTED) and *why is a static text. MORE: the head is not whole (the caller limits its size).
+ * `from` is where an earlier MORE left off looking (0 at first) and is updated, so that a slow head costs its length
+ * once. Empty lines before a request line are skipped (RFC 9112 2.2).
+ * Refused: both Content-Length and Transfer-Encoding, Content-Length twice or not all digits, a Transfer-Encoding other
+ * than exactly "chunked" (501 if another coding), Transfer-Encoding in HTTP/1.0, bare LF or CR, obs-fold, whitespace
+ * before the colon, control characters in values, a header name that is not a token, HTTP/1.1 without exactly one Host,
+ * more than 100 header lines, a target with bytes outside %x21-7E. */
+enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head *head, size_t *used, enum error *error,
+                                const char **why) MUSTUSE;
+
+/* Decoder of a chunked body; zeroed at the start. */
+struct http_chunked {
+    int state;
+    unsigned digits; /* of the current chunk size */
+    uint64_t left;   /* of the current chunk */
+    size_t trailer;  /* bytes of trailer seen */
+};
+
+/* Takes bytes from in. MORE: *data is a run of body bytes inside in (perhaps empty) and *used bytes of in are done with:
+ * call again with the rest until it has none. DONE: the last chunk and the trailer are over. BAD: refuse with 400 and
+ * close. Chunk extensions are skipped, trailers are dropped, both at most 4096 bytes; a chunk size has at most 8 hex
+ * digits; bare LF is refused. */
+enum http_parse http_chunked_next(struct http_chunked *chunked, struct slice in, struct slice *data,
+                                  size_t *used) MUSTUSE;
+
+#endif
