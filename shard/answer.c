@@ -1,0 +1,36 @@
+#include "shard/answer.h"
+
+struct wire_stream answer_stream(const struct shard *shard, const struct stream *stream, uint64_t id)
+{
+    const struct stream_row *row = &stream->row;
+    uint64_t deadline = stream_row_deadline(row);
+    struct wire_stream answer = {
+        .id = id,
+        .uid = row->uid,
+        .start = stream->tail,
+        .next = stream->tail,
+        .tail = stream->tail,
+        .ttl_s = row->ttl_s,
+        .remaining_ms = UINT64_MAX,
+        .expires_text = row->expires_text,
+        .content_type = row->content_type,
+        .flags = (row->closed ? WIRE_STREAM_CLOSED : 0) | (row->ttl_s != STORE_NONE ? WIRE_STREAM_TTL : 0) |
+                 (row->expires_ms != STORE_NONE ? WIRE_STREAM_EXPIRES : 0),
+    };
+    if (deadline != STORE_NONE)
+        answer.remaining_ms = deadline > shard->now_ms ? deadline - shard->now_ms : 0;
+    return answer;
+}
+
+void answer_send(struct shard *shard, struct asker asker, const struct wire_stream *answer)
+{
+    struct buf *out = asker_out(shard, asker);
+    if (out)
+        wire_put_stream(out, answer);
+}
+
+void answer_error(struct shard *shard, struct asker asker, enum error error)
+{
+    struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error};
+    answer_send(shard, asker, &answer);
+}

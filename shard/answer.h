@@ -1,0 +1,16 @@
+/* What every STREAM answer says about a stream. */
+#ifndef SHARD_ANSWER_H
+#define SHARD_ANSWER_H
+
+#include "shard/shard.h"
+
+/* Describes the stream as it is now; next is its tail and there is no data. Slices point into the stream. */
+struct wire_stream answer_stream(const struct shard *shard, const struct stream *stream, uint64_t id);
+
+/* Sends an answer that is only an error. */
+void answer_error(struct shard *shard, struct asker asker, enum error error);
+
+/* Sends an answer, if its asker is still there. */
+void answer_send(struct shard *shard, struct asker asker, const struct wire_stream *answer);
+
+#endif

@@ -1,0 +1,129 @@
+/* APPEND: an append, a close, or both. The order of the checks is the protocol's (PROTOCOL.md 5.2, 5.2.1). */
+#include "common/log.h"
+#include "common/offset.h"
+#include "shard/verbs.h"
+#include "shard/watch.h"
+
+struct verdict {
+    enum error error;
+    bool duplicate;      /* succeeds without doing anything */
+    uint64_t epoch, seq; /* what the answer says of the producer */
+};
+
+static struct verdict refuse(enum error error)
+{
+    return (struct verdict){.error = error};
+}
+
+static bool closed_by(const struct stream *stream, const struct wire_append *m)
+{
+    return (m->flags & WIRE_APPEND_PRODUCER) && slice_equal(stream->row.closer, m->producer) &&
+           stream->row.closer_epoch == m->epoch && stream->row.closer_seq == m->seq;
+}
+
+/* A closed stream takes nothing more, but says the same again to the request that closed it. */
+static struct verdict check_closed(const struct stream *stream, const struct wire_append *m, bool known,
+                                   uint64_t epoch)
+{
+    if (closed_by(stream, m))
+        return (struct verdict){.duplicate = true, .epoch = m->epoch, .seq = m->seq};
+    if ((m->flags & WIRE_APPEND_PRODUCER) && known && m->epoch < epoch)
+        return (struct verdict){.error = ERR_STALE_PRODUCER_EPOCH, .epoch = epoch};
+    if (!(m->flags & WIRE_APPEND_PRODUCER) && m->count == 0 && (m->flags & WIRE_APPEND_CLOSE))
+        return (struct verdict){.duplicate = true};
+    return refuse(ERR_STREAM_CLOSED);
+}
+
+static struct verdict check_producer(const struct wire_append *m, bool known, uint64_t epoch, uint64_t seq)
+{
+    struct verdict accept = {.epoch = m->epoch, .seq = m->seq};
+    if (known && m->epoch < epoch)
+        return (struct verdict){.error = ERR_STALE_PRODUCER_EPOCH, .epoch = epoch};
+    if (!known || m->epoch > epoch)
+        return m->seq == 0 ? accept : refuse(ERR_PRODUCER_SEQ_MUST_START_AT_ZERO);
+    if (m->seq <= seq)
+        return (struct verdict){.duplicate = true, .epoch = epoch, .seq = seq};
+    if (m->seq > seq + 1)
+        return (struct verdict){.error = ERR_PRODUCER_SEQUENCE_GAP, .epoch = epoch, .seq = seq + 1};
+    return accept;
+}
+
+/* Byte-wise order; a prefix comes before what it begins. */
+static bool stream_seq_grows(struct slice last, struct slice next)
+{
+    size_t len = last.len < next.len ? last.len : next.len;
+    int order = len ? memcmp(last.data, next.data, len) : 0;
+    return order < 0 || (order == 0 && last.len < next.len);
+}
+
+static struct verdict check(struct shard *shard, struct stream *stream, const struct wire_append *m)
+{
+    struct verdict verdict = {0};
+    uint64_t epoch = 0, seq = 0;
+    bool known = (m->flags & WIRE_APPEND_PRODUCER) &&
+                 stream_producer(&shard->streams, stream, m->producer, &epoch, &seq);
+    if (stream->row.closed)
+        return check_closed(stream, m, known, epoch);
+    if (m->count > 0 && !slice_equal(m->content_type, stream->row.content_type))
+        return refuse(ERR_CONTENT_TYPE_MISMATCH);
+    if (m->flags & WIRE_APPEND_PRODUCER) {
+        verdict = check_producer(m, known, epoch, seq);
+        if (verdict.error != ERR_NONE || verdict.duplicate)
+            return verdict;
+    }
+    if ((m->flags & WIRE_APPEND_STREAM_SEQ) && stream->row.has_stream_seq &&
+        !stream_seq_grows(stream->row.stream_seq, m->stream_seq))
+        return refuse(ERR_STREAM_SEQ_REGRESSION);
+    if (m->count > OFFSET_MAX - stream->tail)
+        return refuse(ERR_PAYLOAD_TOO_LARGE);
+    return verdict;
+}
+
+static void apply(struct shard *shard, struct stream *stream, const struct wire_append *m)
+{
+    struct log_row row = {
+        .uid = stream->row.uid,
+        .start = stream->tail,
+        .count = m->count,
+        .time_ms = shard->now_ms,
+        .flags = ((m->flags & WIRE_APPEND_CLOSE) ? LOG_CLOSES : 0) |
+                 ((m->flags & WIRE_APPEND_STREAM_SEQ) ? LOG_STREAM_SEQ : 0) |
+                 ((m->flags & WIRE_APPEND_PRODUCER) ? LOG_PRODUCER : 0),
+        .stream_seq = m->stream_seq,
+        .producer = m->producer,
+        .epoch = m->epoch,
+        .producer_seq = m->seq,
+        .marks = m->marks,
+        .data = m->data,
+    };
+    store_begin(shard->store);
+    store_log_append(shard->store, &row);
+    stream_apply(&shard->streams, stream, &row);
+    watch_appended(shard, stream, &row);
+    shard->turn_rows++;
+    shard->written_ms = shard->now_ms;
+}
+
+void handle_append(struct shard *shard, struct asker asker, const struct wire_append *m)
+{
+    struct wire_appended answer = {.id = m->id};
+    struct buf *out = asker_out(shard, asker);
+    enum error error = ERR_NONE;
+    struct stream *stream = shard_stream(shard, m->name, &error);
+    if (stream) {
+        struct verdict verdict = check(shard, stream, m);
+        error = verdict.error;
+        if (error == ERR_NONE && !verdict.duplicate)
+            apply(shard, stream, m);
+        if (error == ERR_NONE)
+            stream_touch(&shard->streams, stream, shard->now_ms);
+        answer.flags = (uint8_t)((stream->row.closed ? WIRE_APPENDED_CLOSED : 0) |
+                                 (verdict.duplicate ? WIRE_APPENDED_DUPLICATE : 0));
+        answer.tail = stream->tail;
+        answer.epoch = verdict.epoch;
+        answer.seq = verdict.seq;
+    }
+    answer.error = (uint8_t)error;
+    if (out)
+        wire_put_appended(out, &answer);
+}

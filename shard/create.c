@@ -1,0 +1,163 @@
+#include "shard/create.h"
+
+#include "common/json.h"
+#include "shard/answer.h"
+#include "shard/fork.h"
+#include "shard/verbs.h"
+
+static const struct slice default_type = {"application/octet-stream", 24};
+
+/* ---- a stream is there already ---- */
+
+static bool expiry_matches(const struct stream_row *row, const struct wire_create *m)
+{
+    bool asked_ttl = m->flags & WIRE_CREATE_TTL, asked_expires = m->flags & WIRE_CREATE_EXPIRES;
+    if (!asked_ttl && !asked_expires)
+        return row->expiry_inherited || (row->ttl_s == STORE_NONE && row->expires_ms == STORE_NONE);
+    if (asked_ttl)
+        return row->ttl_s == m->ttl_s;
+    return row->ttl_s == STORE_NONE && row->expires_ms == m->expires_ms;
+}
+
+static bool fork_matches(const struct stream_row *row, const struct wire_create *m)
+{
+    if (!(m->flags & WIRE_CREATE_FORK))
+        return row->source_uid == STORE_NONE;
+    return row->source_uid != STORE_NONE && slice_equal(row->source_name, m->fork_source) &&
+           row->fork_sub == m->fork_sub &&
+           (!(m->flags & WIRE_CREATE_FORK_POSITION) || row->fork_position == m->fork_position);
+}
+
+static enum error compare(const struct stream *stream, const struct wire_create *m)
+{
+    const struct stream_row *row = &stream->row;
+    if (m->content_type.len && !slice_equal(row->content_type, m->content_type))
+        return ERR_CONTENT_TYPE_MISMATCH;
+    if (row->closed != ((m->flags & WIRE_CREATE_CLOSED) != 0))
+        return ERR_STREAM_CLOSED_STATUS_MISMATCH;
+    if (!expiry_matches(row, m))
+        return ERR_STREAM_TTL_MISMATCH;
+    return fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
+}
+
+bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m)
+{
+    enum error error;
+    struct stream *stream = shard_stream(shard, m->name, &error);
+    if (!stream && error == ERR_STREAM_NOT_FOUND)
+        return false;
+    if (stream)
+        error = compare(stream, m);
+    else
+        error = ERR_STREAM_SOFT_DELETED;
+    if (error != ERR_NONE) {
+        answer_error(shard, asker, error);
+        return true;
+    }
+    struct wire_stream answer = answer_stream(shard, stream, m->id);
+    answer_send(shard, asker, &answer);
+    return true;
+}
+
+/* ---- a new stream ---- */
+
+struct body {
+    struct buf data, marks;
+    uint64_t count;
+};
+
+static enum error take_body(const struct wire_create *m, bool json, struct body *body)
+{
+    if (!m->data.len)
+        return ERR_NONE;
+    if (json)
+        return json_messages(m->data, &body->data, &body->marks, &body->count) ? ERR_NONE : ERR_INVALID_JSON;
+    buf_add_slice(&body->data, m->data);
+    body->count = m->data.len;
+    return ERR_NONE;
+}
+
+static struct stream_row plain_row(const struct shard *shard, const struct wire_create *m)
+{
+    return (struct stream_row){
+        .name = m->name,
+        .content_type = m->content_type.len ? m->content_type : default_type,
+        .closed = (m->flags & WIRE_CREATE_CLOSED) != 0,
+        .ttl_s = (m->flags & WIRE_CREATE_TTL) ? m->ttl_s : STORE_NONE,
+        .expires_ms = (m->flags & WIRE_CREATE_EXPIRES) ? m->expires_ms : STORE_NONE,
+        .expires_text = m->expires_text,
+        .accessed_ms = shard->now_ms,
+        .source_uid = STORE_NONE,
+    };
+}
+
+/* What a fork takes from its source: type, bytes, and an expiry if it asked for none (PROTOCOL.md 4.2). */
+static void inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source, uint64_t pin)
+{
+    row->content_type = source->content_type;
+    row->base = row->settled = source->position;
+    row->source_uid = source->uid;
+    row->pin = pin;
+    row->fork_sub = m->fork_sub;
+    row->fork_position = source->position - m->fork_sub;
+    row->source_name = m->fork_source;
+    row->lineage = source->lineage;
+    if (m->flags & (WIRE_CREATE_TTL | WIRE_CREATE_EXPIRES))
+        return;
+    row->expiry_inherited = true;
+    row->ttl_s = source->has_ttl ? source->ttl_s : STORE_NONE;
+    row->expires_ms = source->expires_text.len ? source->expires_ms : STORE_NONE;
+    row->expires_text = source->expires_text;
+}
+
+static void append_body(struct shard *shard, struct stream *stream, const struct body *body)
+{
+    struct log_row first = {
+        .uid = stream->row.uid,
+        .start = stream->tail,
+        .count = body->count,
+        .time_ms = shard->now_ms,
+        .marks = buf_slice(&body->marks),
+        .data = buf_slice(&body->data),
+    };
+    store_log_append(shard->store, &first);
+    stream_apply(&shard->streams, stream, &first);
+    shard->turn_rows++;
+    shard->written_ms = shard->now_ms;
+}
+
+bool create_stream(struct shard *shard, struct asker asker, const struct wire_create *m,
+                   const struct wire_pinned *source, uint64_t pin)
+{
+    struct stream_row row = plain_row(shard, m);
+    struct body body = {0};
+    if (source)
+        inherit(&row, m, source, pin);
+    enum error error = take_body(m, slice_equal(row.content_type, SLICE("application/json")), &body);
+    if (error == ERR_NONE) {
+        store_begin(shard->store);
+        row.uid = store_next_uid(shard->store, layout_slot(m->name));
+        store_stream_insert(shard->store, &row);
+        struct stream *stream = streams_add(&shard->streams, &row);
+        if (body.count)
+            append_body(shard, stream, &body);
+        struct wire_stream answer = answer_stream(shard, stream, asker.id);
+        answer.flags |= WIRE_STREAM_CREATED;
+        answer_send(shard, asker, &answer);
+    } else {
+        answer_error(shard, asker, error);
+    }
+    buf_clear(&body.data);
+    buf_clear(&body.marks);
+    return error == ERR_NONE;
+}
+
+void handle_create(struct shard *shard, struct asker asker, const struct wire_create *m)
+{
+    if (create_answer_existing(shard, asker, m))
+        return;
+    if (m->flags & WIRE_CREATE_FORK)
+        fork_begin(shard, asker, m);
+    else
+        (void)!create_stream(shard, asker, m, NULL, 0);
+}

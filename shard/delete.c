@@ -1,0 +1,52 @@
+#include "shard/delete.h"
+
+#include "shard/answer.h"
+#include "shard/fork.h"
+#include "shard/verbs.h"
+#include "shard/watch.h"
+
+/* Its bytes go in the background; its name is free at once, and its source will be let go. */
+static void condemn(struct shard *shard, struct stream *stream)
+{
+    store_begin(shard->store);
+    store_stream_condemn(shard->store, stream->row.uid);
+    if (stream->row.source_uid != STORE_NONE)
+        fork_let_go(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
+    shard->log_has_dead = true;
+    watch_deleted(shard, stream);
+    streams_remove(&shard->streams, stream);
+}
+
+void delete_stream(struct shard *shard, struct stream *stream)
+{
+    if (!store_pinned(shard->store, stream->row.uid)) {
+        condemn(shard, stream);
+        return;
+    }
+    store_begin(shard->store);
+    store_stream_soft_delete(shard->store, stream->row.uid);
+    stream->row.state = STREAM_SOFT_DELETED;
+    watch_deleted(shard, stream);
+}
+
+struct stream *delete_expired(struct shard *shard, struct stream *stream)
+{
+    bool pinned = store_pinned(shard->store, stream->row.uid);
+    delete_stream(shard, stream);
+    return pinned ? stream : NULL;
+}
+
+void delete_unpinned(struct shard *shard, struct stream *stream)
+{
+    if (stream->row.state == STREAM_SOFT_DELETED && !store_pinned(shard->store, stream->row.uid))
+        condemn(shard, stream);
+}
+
+void handle_delete(struct shard *shard, struct asker asker, const struct wire_delete *m)
+{
+    enum error error = ERR_NONE;
+    struct stream *stream = shard_stream(shard, m->name, &error);
+    if (stream)
+        delete_stream(shard, stream);
+    answer_error(shard, asker, error);
+}

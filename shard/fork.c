@@ -1,0 +1,311 @@
+#include "shard/fork.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/answer.h"
+#include "shard/create.h"
+#include "shard/delete.h"
+#include "shard/page.h"
+#include "shard/verbs.h"
+
+#define FORKS_MAKING_MAX 1024
+#define PROBE_AFTER_MS 5000
+#define PROBES_AT_ONCE 100
+
+/* A fork whose source has not answered yet. */
+struct fork_making {
+    struct fork_making *next;
+    struct asker asker;
+    uint64_t id, pin;
+    unsigned source_shard;
+    uint64_t deadline_ms;
+    struct buf request; /* the CREATE frame */
+};
+
+static struct wire_create request_of(const struct fork_making *making)
+{
+    struct wire_create m;
+    enum wire_type type;
+    struct slice body;
+    size_t size;
+    if (wire_peek(buf_slice(&making->request), &type, &body, &size) != WIRE_PEEK_FRAME || !wire_get_create(body, &m))
+        fatalx("a request kept for a fork does not read back");
+    return m;
+}
+
+static uint64_t random_pin(void)
+{
+    uint64_t pin;
+    if (getrandom(&pin, sizeof pin, 0) != sizeof pin)
+        fatal("getrandom");
+    return pin;
+}
+
+/* ---- the fork's side: making ---- */
+
+static void ask_source(struct shard *shard, const struct fork_making *making)
+{
+    struct wire_create m = request_of(making);
+    struct buf *out = shard_out(shard, making->source_shard);
+    struct wire_pin pin = {
+        .id = making->id,
+        .pin = making->pin,
+        .source = m.fork_source,
+        .fork = m.name,
+        .content_type = m.content_type,
+        .has_position = (m.flags & WIRE_CREATE_FORK_POSITION) != 0,
+        .position = m.fork_position,
+        .sub = m.fork_sub,
+    };
+    if (!out)
+        return; /* asked again when it is up */
+    wire_put_pin(out, &pin);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+void fork_begin(struct shard *shard, struct asker asker, const struct wire_create *m)
+{
+    if (shard->forks_making_count >= FORKS_MAKING_MAX) {
+        answer_error(shard, asker, ERR_OVERLOADED);
+        return;
+    }
+    struct fork_making *making = xcalloc(1, sizeof *making);
+    making->asker = asker;
+    making->id = ++shard->last_id;
+    making->pin = random_pin();
+    making->source_shard = shard_owner_of_name(shard, m->fork_source);
+    making->deadline_ms = shard->now_ms + shard->cfg->router_shard_wait;
+    wire_put_create(&making->request, m);
+    making->next = shard->forks_making;
+    shard->forks_making = making;
+    shard->forks_making_count++;
+    ask_source(shard, making);
+}
+
+static void making_free(struct shard *shard, struct fork_making *making)
+{
+    struct fork_making **at = &shard->forks_making;
+    while (*at != making)
+        at = &(*at)->next;
+    *at = making->next;
+    shard->forks_making_count--;
+    buf_clear(&making->request);
+    free(making);
+}
+
+void handle_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m)
+{
+    struct fork_making *making = shard->forks_making;
+    bool made = false;
+    while (making && making->id != m->id)
+        making = making->next;
+    if (!making || making->source_shard != from)
+        return; /* given up since; the source's shard will ask after the pin */
+    struct wire_create request = request_of(making);
+    making->asker.id = request.id;
+    fault_point("shard.pinned");
+    if (m->error != ERR_NONE)
+        answer_error(shard, making->asker, m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL);
+    else if (!create_answer_existing(shard, making->asker, &request))
+        made = create_stream(shard, making->asker, &request, m, making->pin);
+    fault_point("shard.fork-created");
+    struct buf *out = shard_out(shard, from);
+    if (m->error == ERR_NONE && !made && out) {
+        struct wire_unpin unpin = {.source_uid = m->uid, .pin = making->pin};
+        wire_put_unpin(out, &unpin);
+    }
+    making_free(shard, making);
+}
+
+void fork_shard_up(struct shard *shard, unsigned index)
+{
+    for (struct fork_making *making = shard->forks_making; making; making = making->next)
+        if (making->source_shard == index)
+            ask_source(shard, making);
+}
+
+void fork_tick(struct shard *shard)
+{
+    for (struct fork_making *making = shard->forks_making, *next; making; making = next) {
+        next = making->next;
+        if (making->deadline_ms > shard->now_ms)
+            continue;
+        answer_error(shard, making->asker, ERR_SHARD_UNAVAILABLE);
+        making_free(shard, making);
+    }
+}
+
+void fork_clear(struct shard *shard)
+{
+    while (shard->forks_making)
+        making_free(shard, shard->forks_making);
+}
+
+/* ---- the fork's side: letting go ---- */
+
+static void send_unpin(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
+{
+    struct shard *shard = ctx;
+    struct wire_unpin unpin = {.fork_uid = fork_uid, .source_uid = source_uid, .pin = pin};
+    struct buf *out = shard_out(shard, shard_owner_of_uid(shard, source_uid));
+    if (!out)
+        return;
+    wire_put_unpin(out, &unpin);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+void fork_let_go(struct shard *shard, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
+{
+    store_duty_insert(shard->store, fork_uid, source_uid, pin);
+    send_unpin(shard, fork_uid, source_uid, pin);
+}
+
+void handle_unpinned(struct shard *shard, unsigned from, const struct wire_unpinned *m)
+{
+    (void)from;
+    store_begin(shard->store);
+    store_duty_delete(shard->store, m->fork_uid);
+}
+
+void handle_probe(struct shard *shard, unsigned from, const struct wire_probe *m)
+{
+    struct wire_probed answer = {.source_uid = m->source_uid, .pin = m->pin};
+    struct buf *out = shard_out(shard, from);
+    struct stream *stream = streams_by_name(&shard->streams, m->fork);
+    for (struct fork_making *making = shard->forks_making; making; making = making->next)
+        if (making->pin == m->pin)
+            return; /* not known yet; it will be asked again */
+    answer.exists = stream && stream->row.source_uid == m->source_uid && stream->row.pin == m->pin;
+    if (out)
+        wire_put_probed(out, &answer);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+/* ---- the source's side ---- */
+
+/* Where the fork begins: position plus sub-offset, which stays within the append it points into. */
+static enum error resolve(struct shard *shard, const struct stream *source, const struct wire_pin *m,
+                          uint64_t *position)
+{
+    uint64_t anchor = m->has_position ? m->position : source->tail, end = source->tail;
+    struct streams *streams = &shard->streams;
+    const struct extent *extent = lineage_find(&source->lineage, anchor);
+    if (anchor > source->tail)
+        return ERR_FORK_OFFSET_BEYOND_TAIL;
+    if (m->sub > source->tail - anchor)
+        return ERR_INVALID_FORK_SUB_OFFSET;
+    *position = anchor + m->sub;
+    if (!m->sub)
+        return ERR_NONE;
+    if (!extent)
+        return page_append_end(streams, source, anchor, &end) && *position <= end ? ERR_NONE
+                                                                                  : ERR_INVALID_FORK_SUB_OFFSET;
+    /* Inherited bytes: the append's end is checked where they are ours; the extent's end bounds it in any case. */
+    if (*position > extent->end)
+        return ERR_INVALID_FORK_SUB_OFFSET;
+    const struct stream *owner =
+        shard_owner_of_uid(shard, extent->uid) == shard->index ? streams_by_uid(streams, extent->uid) : NULL;
+    if (owner && page_append_end(streams, owner, anchor, &end) && *position > end)
+        return ERR_INVALID_FORK_SUB_OFFSET;
+    return ERR_NONE;
+}
+
+static enum error pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
+                             struct buf *lineage)
+{
+    enum error error = ERR_NONE;
+    struct stream *source = shard_stream(shard, m->source, &error);
+    if (!source)
+        return error == ERR_STREAM_GONE ? ERR_FORK_SOURCE_GONE : ERR_FORK_SOURCE_NOT_FOUND;
+    if (m->content_type.len && !slice_equal(m->content_type, source->row.content_type))
+        return ERR_CONTENT_TYPE_MISMATCH;
+    error = resolve(shard, source, m, &answer->position);
+    if (error != ERR_NONE)
+        return error;
+    if (!lineage_of_fork(&source->lineage, source->row.uid, source->row.base, answer->position,
+                         shard->cfg->limits_fork_depth, lineage))
+        return ERR_FORK_TOO_DEEP;
+    store_begin(shard->store);
+    store_pin_insert(shard->store, source->row.uid, m->pin, m->fork, shard->now_ms);
+    answer->uid = source->row.uid;
+    answer->content_type = source->row.content_type;
+    answer->has_ttl = source->row.ttl_s != STORE_NONE;
+    answer->ttl_s = source->row.ttl_s;
+    answer->expires_ms = source->row.expires_ms;
+    answer->expires_text = source->row.expires_text;
+    answer->lineage = buf_slice(lineage);
+    return ERR_NONE;
+}
+
+void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
+{
+    struct wire_pinned answer = {.id = m->id};
+    struct buf lineage = {0};
+    answer.error = (uint8_t)pin_source(shard, m, &answer, &lineage);
+    if (answer.error == ERR_NONE)
+        fault_point("shard.pin-before-commit");
+    struct buf *out = shard_out(shard, from);
+    if (out)
+        wire_put_pinned(out, &answer);
+    if (out == &shard->self)
+        shard_again(shard);
+    buf_clear(&lineage);
+}
+
+static void drop_pin(struct shard *shard, uint64_t source_uid, uint64_t pin)
+{
+    store_begin(shard->store);
+    store_pin_delete(shard->store, source_uid, pin);
+    struct stream *source = streams_by_uid(&shard->streams, source_uid);
+    if (source)
+        delete_unpinned(shard, source);
+}
+
+void handle_unpin(struct shard *shard, unsigned from, const struct wire_unpin *m)
+{
+    struct wire_unpinned answer = {.fork_uid = m->fork_uid};
+    struct buf *out = shard_out(shard, from);
+    drop_pin(shard, m->source_uid, m->pin);
+    if (out)
+        wire_put_unpinned(out, &answer);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+void handle_probed(struct shard *shard, unsigned from, const struct wire_probed *m)
+{
+    (void)from;
+    if (!m->exists) {
+        drop_pin(shard, m->source_uid, m->pin);
+        return;
+    }
+    store_begin(shard->store);
+    store_pin_confirm(shard->store, m->source_uid, m->pin);
+}
+
+static void send_probe(void *ctx, uint64_t source_uid, uint64_t pin, struct slice fork)
+{
+    struct shard *shard = ctx;
+    struct wire_probe probe = {.source_uid = source_uid, .pin = pin, .fork = fork};
+    struct buf *out = shard_out(shard, shard_owner_of_name(shard, fork));
+    if (!out)
+        return;
+    wire_put_probe(out, &probe);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+void fork_upkeep(struct shard *shard)
+{
+    store_duties(shard->store, send_unpin, shard);
+    if (shard->now_ms > PROBE_AFTER_MS)
+        store_pins_unconfirmed(shard->store, shard->now_ms - PROBE_AFTER_MS, PROBES_AT_ONCE, send_probe, shard);
+}

@@ -1,0 +1,66 @@
+#include "shard/janitor.h"
+
+#include "shard/delete.h"
+#include "shard/fork.h"
+#include "shard/read.h"
+
+#define EXPIRED_AT_ONCE 64
+#define CONDEMNED_SLICES 8
+#define VACUUM_PAGES 256
+#define UPKEEP_MS 2000
+
+void janitor_flush(struct shard *shard)
+{
+    while (shard->streams.touched_first) {
+        struct stream *stream = shard->streams.touched_first;
+        shard->streams.touched_first = stream->touched_next;
+        stream->touched = false;
+        store_begin(shard->store);
+        store_stream_touch(shard->store, &stream->row);
+    }
+}
+
+/* The store's deadlines lag behind what is in memory, so each is looked at again. A watched stream is in use. */
+static void expire(struct shard *shard)
+{
+    uint64_t uids[EXPIRED_AT_ONCE];
+    size_t count = store_expired(shard->store, shard->now_ms, uids, EXPIRED_AT_ONCE);
+    for (size_t i = 0; i < count; i++) {
+        struct stream *stream = streams_by_uid(&shard->streams, uids[i]);
+        if (!stream)
+            continue;
+        if (stream->watcher_count)
+            stream_touch(&shard->streams, stream, shard->now_ms);
+        if (stream_expired(stream, shard->now_ms))
+            delete_expired(shard, stream);
+    }
+}
+
+static void sweep(struct shard *shard)
+{
+    for (unsigned i = 0; i < CONDEMNED_SLICES; i++) {
+        if (!store_condemned_any(shard->store))
+            return;
+        store_begin(shard->store);
+        store_condemned_slice(shard->store);
+    }
+}
+
+void janitor_turn(struct shard *shard)
+{
+    if (!shard->tick_due)
+        return;
+    bool upkeep = shard->now_ms >= shard->upkeep_ms;
+    janitor_flush(shard);
+    expire(shard);
+    sweep(shard);
+    fork_tick(shard);
+    read_tick(shard);
+    streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
+    if (!upkeep)
+        return;
+    shard->upkeep_ms = shard->now_ms + UPKEEP_MS;
+    fork_upkeep(shard);
+    if (shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
+        store_vacuum_slice(shard->store, VACUUM_PAGES);
+}

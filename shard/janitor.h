@@ -1,0 +1,13 @@
+/* Upkeep by the tick: streams that expire, what deletion left behind, accesses to be written down, forks' duties, memory. */
+#ifndef SHARD_JANITOR_H
+#define SHARD_JANITOR_H
+
+#include "shard/shard.h"
+
+/* Once a turn; works only when the tick is due. */
+void janitor_turn(struct shard *shard);
+
+/* Writes down when streams with a TTL were last used. */
+void janitor_flush(struct shard *shard);
+
+#endif

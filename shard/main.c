@@ -1,0 +1,25 @@
+/* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs. */
+#include <string.h>
+
+#include "common/mem.h"
+#include "shard/move.h"
+#include "shard/shard_role.h"
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "move") == 0)
+        return move_main(argc, argv);
+    struct shard *shard = xcalloc(1, sizeof *shard);
+    struct role role = {
+        .kind = ROLE_SHARD,
+        .ctx = shard,
+        .start = shard_start,
+        .peer = shard_peer,
+        .stop = shard_stop,
+        .turn = shard_turn,
+    };
+    shard->role = &role;
+    int status = role_run(&role, argc, argv);
+    shard_close(shard);
+    return status;
+}

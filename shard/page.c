@@ -1,0 +1,145 @@
+#include "shard/page.h"
+
+#include "common/log.h"
+#include "common/marks.h"
+
+/* Walks the messages of a run; position and byte are where the current one begins. */
+struct walk {
+    struct slice marks;
+    bool single; /* no marks: the run is one message */
+    bool json;
+    uint64_t position, byte, length;
+    bool last_of_append;
+};
+
+static struct walk walk_start(const struct run *run, bool json)
+{
+    return (struct walk){.marks = run->marks, .single = run->marks.len == 0, .json = json, .position = run->start};
+}
+
+/* To the next message; `byte` and `position` move over the current one. */
+static bool walk_next(struct walk *w, const struct run *run)
+{
+    w->position += w->length ? (w->json ? 1 : w->length) : 0;
+    w->byte += w->length;
+    if (w->single) {
+        w->single = false;
+        w->length = run->data.len;
+        w->last_of_append = true;
+        return true;
+    }
+    if (!marks_next(&w->marks, &w->length, &w->last_of_append))
+        return false;
+    if (w->length == 0 || w->length > run->data.len - w->byte)
+        fatal_never_restart("a run at %llu has marks beyond its data", (unsigned long long)run->start);
+    return true;
+}
+
+static uint64_t walk_end(const struct walk *w)
+{
+    return w->position + (w->json ? 1 : w->length);
+}
+
+/* How many of the message's `length` bytes go on the page; 0: none, the page is full. */
+static uint64_t fit(struct page *page, uint64_t length, uint64_t taken, bool json)
+{
+    uint64_t held = buf_len(&page->data) + taken;
+    if (held + length <= page->max_bytes)
+        return length;
+    page->full = true;
+    if (held > 0)
+        return 0;
+    return page->cut && !json ? page->max_bytes : length;
+}
+
+static void add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
+{
+    struct walk w = walk_start(run, json);
+    uint64_t from = UINT64_MAX, taken = 0;
+    while (!page->full && walk_next(&w, run)) {
+        if (walk_end(&w) <= page->next)
+            continue;
+        if (w.position >= upto)
+            break;
+        uint64_t skip = json ? 0 : page->next - w.position;
+        uint64_t length = w.length - skip;
+        if (!json && w.position + w.length > upto)
+            length = upto - w.position - skip;
+        if (from == UINT64_MAX)
+            from = w.byte + skip;
+        uint64_t added = fit(page, length, taken, json);
+        if (!added)
+            break;
+        taken += added;
+        page->next += json ? 1 : added;
+        page->time_ms = run->time_ms;
+        if (++page->count == page->max_messages)
+            page->full = true;
+    }
+    if (taken)
+        buf_add(&page->data, run->data.data + from, taken);
+}
+
+void page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto)
+{
+    bool whole = page->next == run->start && run->start + run->count <= upto && !page->max_messages;
+    if (!whole || buf_len(&page->data) + run->data.len > page->max_bytes) {
+        add_messages(page, run, json, upto);
+        return;
+    }
+    buf_add_slice(&page->data, run->data);
+    page->next = run->start + run->count;
+    page->time_ms = run->time_ms;
+}
+
+/* The pending entry that holds position, which is at or after row.settled. */
+static const struct pending *pending_at(const struct stream *stream, uint64_t position)
+{
+    size_t low = 0, high = stream->pending_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const struct pending *p = &stream->pending[mid];
+        if (p->start + p->count <= position)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < stream->pending_count ? &stream->pending[low] : NULL;
+}
+
+static bool run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+{
+    if (position < stream->row.settled)
+        return store_chunk_run(streams->store, stream->row.uid, position, run);
+    const struct pending *p = pending_at(stream, position);
+    return p && store_log_run(streams->store, p->seq, run);
+}
+
+void page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
+{
+    struct run run;
+    while (!page->full && page->next < upto) {
+        if (!run_at(streams, stream, page->next, &run) || run.start > page->next)
+            fatal_never_restart("stream %llu: nothing is stored at %llu, before its tail %llu",
+                                (unsigned long long)stream->row.uid, (unsigned long long)page->next,
+                                (unsigned long long)stream->tail);
+        page_add_run(page, &run, stream->json, upto);
+    }
+}
+
+bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
+{
+    struct run run;
+    if (position < stream->row.base || position >= stream->tail)
+        return false;
+    if (!run_at(streams, stream, position, &run))
+        return false;
+    struct walk w = walk_start(&run, stream->json);
+    while (walk_next(&w, &run)) {
+        if (walk_end(&w) <= position || !w.last_of_append)
+            continue;
+        *end = walk_end(&w);
+        return true;
+    }
+    return false;
+}

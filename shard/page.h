@@ -1,0 +1,28 @@
+/* One answer's worth of a stream's bytes: whole messages from a position on, up to a size and a number of messages. */
+#ifndef SHARD_PAGE_H
+#define SHARD_PAGE_H
+
+#include "shard/stream.h"
+
+struct page {
+    uint64_t next; /* the position to read from; moves on as bytes are added */
+    uint64_t max_bytes;
+    uint64_t max_messages; /* 0: no limit */
+    bool cut;              /* a byte stream's message longer than max_bytes is cut, not sent whole */
+
+    struct buf data;
+    uint64_t count; /* messages added */
+    uint64_t time_ms; /* when the newest of them was written, 0 for none */
+    bool full;
+};
+
+/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. */
+void page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto);
+
+/* Adds what lies in [page->next, upto) of a run that holds page->next. Used by page_read() and by unit tests. */
+void page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto);
+
+/* Where the append that holds `position` ends, in the stream's own bytes. False: they do not hold it. */
+bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end) MUSTUSE;
+
+#endif

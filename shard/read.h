@@ -1,0 +1,15 @@
+/* Reading: a stream's own bytes from its shard's store, a fork's inherited bytes from whichever shard has them. */
+#ifndef SHARD_READ_H
+#define SHARD_READ_H
+
+#include "shard/shard.h"
+
+/* A shard has a new link: bytes it was asked for and has not sent are asked for again. */
+void read_shard_up(struct shard *shard, unsigned index);
+
+/* By the tick: gives up on reads that wait too long for another shard. */
+void read_tick(struct shard *shard);
+
+void read_clear(struct shard *shard);
+
+#endif

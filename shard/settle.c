@@ -1,0 +1,161 @@
+#include "shard/settle.h"
+
+#include "common/fault.h"
+#include "common/marks.h"
+
+#define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
+#define CHUNK_MERGE 4096               /* the newest chunk is rewritten while it is shorter than a page */
+#define SLICE_ROWS 512
+#define SLICE_BYTES ((size_t)1 << 20)
+#define DROP_ROWS 4096
+#define IDLE_SLICES 8
+
+/* A chunk being put together. */
+struct chunk {
+    struct buf data, marks;
+    uint64_t start, count, time_ms;
+    bool any, replaces;
+    bool bare; /* one run without marks: stays without */
+    int64_t row_id;
+};
+
+static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
+{
+    struct run run = {
+        .start = chunk->start,
+        .count = chunk->count,
+        .time_ms = chunk->time_ms,
+        .marks = chunk->bare ? (struct slice){0} : buf_slice(&chunk->marks),
+        .data = buf_slice(&chunk->data),
+    };
+    if (!chunk->any)
+        return;
+    if (chunk->replaces)
+        store_chunk_replace(store, chunk->row_id, &run);
+    else
+        store_chunk_insert(store, uid, &run);
+    buf_reset(&chunk->data);
+    buf_reset(&chunk->marks);
+    chunk->any = chunk->replaces = false;
+}
+
+static void chunk_add(struct chunk *chunk, const struct run *run)
+{
+    chunk->bare = !chunk->any && run->marks.len == 0;
+    if (!chunk->any) {
+        chunk->any = true;
+        chunk->start = run->start;
+        chunk->count = 0;
+    }
+    if (run->marks.len)
+        buf_add_slice(&chunk->marks, run->marks);
+    else
+        marks_add(&chunk->marks, run->data.len, true);
+    buf_add_slice(&chunk->data, run->data);
+    chunk->count += run->count;
+    chunk->time_ms = run->time_ms;
+}
+
+/* Settles the stream's oldest pending rows, up to the two limits; returns how many rows that were. */
+static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, size_t max_rows,
+                            size_t max_bytes)
+{
+    struct chunk chunk = {0};
+    struct run run;
+    size_t rows = 0, bytes = 0;
+    uint64_t uid = stream->row.uid;
+    if (store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run)) {
+        chunk_add(&chunk, &run);
+        chunk.replaces = true;
+    }
+    for (; rows < stream->pending_count && rows < max_rows && bytes < max_bytes; rows++) {
+        const struct pending *p = &stream->pending[rows];
+        if (!p->count || !store_log_run(store, p->seq, &run))
+            continue;
+        if (chunk.any && buf_len(&chunk.data) + run.data.len > CHUNK_BYTES)
+            chunk_write(store, uid, &chunk);
+        chunk_add(&chunk, &run);
+        bytes += run.data.len;
+    }
+    chunk_write(store, uid, &chunk);
+    buf_clear(&chunk.data);
+    buf_clear(&chunk.marks);
+    stream_settled(streams, stream, rows);
+    return rows;
+}
+
+/* One slice of the generation that ends at `upto`. False: all its rows are in chunks. */
+static bool settle_slice(struct store *store, struct streams *streams, int64_t upto, size_t max_rows)
+{
+    size_t rows = 0;
+    uint64_t before = streams->log_bytes;
+    while (rows < max_rows && before - streams->log_bytes < SLICE_BYTES) {
+        struct stream *stream = streams->dirty_first;
+        if (!stream || stream->pending[0].seq > upto)
+            return false;
+        store_begin(store);
+        rows += settle_stream(store, streams, stream, max_rows - rows, SLICE_BYTES);
+    }
+    return true;
+}
+
+static bool log_is_long(const struct shard *shard)
+{
+    return shard->streams.log_rows >= shard->cfg->shard_settle_rows ||
+           shard->streams.log_bytes >= shard->cfg->shard_settle_bytes;
+}
+
+static bool idle(const struct shard *shard)
+{
+    return shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle;
+}
+
+/* One step of the generation under way. False: it is over. */
+static bool step(struct shard *shard, size_t max_rows)
+{
+    struct store *store = shard->store;
+    if (settle_slice(store, &shard->streams, shard->settle_upto, max_rows))
+        return true;
+    store_begin(store);
+    if (store_log_drop(store, shard->settle_upto, DROP_ROWS))
+        return true;
+    shard->settle_upto = 0;
+    return false;
+}
+
+void settle_turn(struct shard *shard)
+{
+    size_t rows = shard->turn_rows * 2 > SLICE_ROWS ? shard->turn_rows * 2 : SLICE_ROWS;
+    bool quiet = idle(shard);
+    if (!shard->settle_upto) {
+        bool rest = shard->streams.log_rows > 0 || shard->log_has_dead;
+        if (!log_is_long(shard) && !(rest && quiet))
+            return;
+        shard->settle_upto = store_log_last(shard->store);
+        shard->log_has_dead = false;
+    }
+    if (!shard->turn_rows && !quiet && !shard->tick_due)
+        return; /* a turn of reads pays for no writing */
+    fault_point("shard.settle-before-commit");
+    for (unsigned slices = 0; shard->settle_upto && slices < (quiet ? IDLE_SLICES : 1); slices++)
+        if (!step(shard, rows))
+            return;
+    if (quiet)
+        shard_again(shard);
+}
+
+void settle_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
+{
+    int64_t upto = store_log_last(store);
+    while (settle_slice(store, streams, upto, SLICE_ROWS * 8)) {
+        store_commit(store);
+        alive(ctx);
+    }
+    store_begin(store);
+    while (store_log_drop(store, upto, DROP_ROWS)) {
+        store_commit(store);
+        store_begin(store);
+        alive(ctx);
+    }
+    store_commit(store);
+}

@@ -1,0 +1,16 @@
+/* Settling: the log's rows become chunks of their streams, in slices that ride in the transactions of the turns.
+ *
+ * When the log is long, or the shard idle, a generation begins: all rows up to now. Stream by stream they are copied into
+ * chunks; when none is left, the generation's log rows are dropped from the left edge. */
+#ifndef SHARD_SETTLE_H
+#define SHARD_SETTLE_H
+
+#include "shard/shard.h"
+
+/* Once a turn, before the commit. */
+void settle_turn(struct shard *shard);
+
+/* All of it, in transactions of its own; for moves between shards. alive() is called now and then. */
+void settle_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx);
+
+#endif

@@ -1,0 +1,318 @@
+#include "shard/shard.h"
+
+#include <sys/time.h>
+#include <time.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/delete.h"
+#include "shard/fork.h"
+#include "shard/janitor.h"
+#include "shard/read.h"
+#include "shard/settle.h"
+#include "shard/shard_role.h"
+#include "shard/verbs.h"
+#include "shard/watch.h"
+
+/* Bytes taken from one link a turn: what is beyond waits in the socket, and its sender with it. */
+#define TURN_BYTES ((size_t)2 << 20)
+#define TICK_MS 200
+
+static uint64_t unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- who is where ---- */
+
+unsigned shard_owner_of_name(const struct shard *shard, struct slice name)
+{
+    return shard->layout.owner[layout_slot(name)];
+}
+
+unsigned shard_owner_of_uid(const struct shard *shard, uint64_t uid)
+{
+    unsigned slot = layout_slot_of_uid(uid);
+    return slot < LAYOUT_SLOTS ? shard->layout.owner[slot] : shard->index;
+}
+
+struct buf *shard_out(struct shard *shard, unsigned index)
+{
+    if (index == shard->index)
+        return &shard->self;
+    struct link *link = &shard->shards[index].link;
+    return link_up(link) ? &link->out : NULL;
+}
+
+struct buf *asker_out(struct shard *shard, struct asker asker)
+{
+    struct peer *peer = &shard->routers[asker.router];
+    return peer->generation == asker.generation && link_up(&peer->link) ? &peer->link.out : NULL;
+}
+
+void shard_again(struct shard *shard)
+{
+    event_active(shard->again, EV_TIMEOUT, 0);
+}
+
+struct stream *shard_stream(struct shard *shard, struct slice name, enum error *error)
+{
+    struct stream *stream = streams_by_name(&shard->streams, name);
+    if (stream && stream_expired(stream, shard->now_ms) && !stream->watcher_count)
+        stream = delete_expired(shard, stream);
+    if (!stream) {
+        *error = ERR_STREAM_NOT_FOUND;
+        return NULL;
+    }
+    if (stream->row.state == STREAM_SOFT_DELETED) {
+        *error = ERR_STREAM_GONE;
+        return NULL;
+    }
+    return stream;
+}
+
+/* ---- frames in ---- */
+
+static bool from_router(struct shard *shard, unsigned router, enum wire_type type, struct slice body)
+{
+    struct asker asker = {.router = router, .generation = shard->routers[router].generation};
+    switch (type) {
+#define ROUTER_CASE(NAME, name)                     \
+    case WIRE_##NAME: {                             \
+        struct wire_##name m;                       \
+        if (!wire_get_##name(body, &m))             \
+            return false;                           \
+        handle_##name(shard, asker, &m);            \
+        return true;                                \
+    }
+#define ROUTER_CASE_ID(NAME, name)                  \
+    case WIRE_##NAME: {                             \
+        struct wire_##name m;                       \
+        if (!wire_get_##name(body, &m))             \
+            return false;                           \
+        asker.id = m.id;                            \
+        handle_##name(shard, asker, &m);            \
+        return true;                                \
+    }
+        ROUTER_CASE_ID(CREATE, create)
+        ROUTER_CASE_ID(APPEND, append)
+        ROUTER_CASE_ID(READ, read)
+        ROUTER_CASE_ID(HEAD, head)
+        ROUTER_CASE_ID(DELETE, delete)
+        ROUTER_CASE(UNWATCH, unwatch)
+#undef ROUTER_CASE
+#undef ROUTER_CASE_ID
+    default:
+        return false;
+    }
+}
+
+static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, struct slice body)
+{
+    switch (type) {
+#define SHARD_CASE(NAME, name)                      \
+    case WIRE_##NAME: {                             \
+        struct wire_##name m;                       \
+        if (!wire_get_##name(body, &m))             \
+            return false;                           \
+        handle_##name(shard, from, &m);             \
+        return true;                                \
+    }
+        SHARD_CASE(PIN, pin)
+        SHARD_CASE(PINNED, pinned)
+        SHARD_CASE(UNPIN, unpin)
+        SHARD_CASE(UNPINNED, unpinned)
+        SHARD_CASE(PROBE, probe)
+        SHARD_CASE(PROBED, probed)
+        SHARD_CASE(FETCH, fetch)
+        SHARD_CASE(FETCHED, fetched)
+#undef SHARD_CASE
+    default:
+        return false;
+    }
+}
+
+typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
+
+static void take_frames(struct shard *shard, struct peer *peer, unsigned from, take_frame *take)
+{
+    struct link *link = &peer->link;
+    enum wire_type type;
+    struct slice body;
+    size_t cursor = 0;
+    if (!link_receive(link, TURN_BYTES))
+        return;
+    while (link_next(link, &cursor, &type, &body)) {
+        if (take(shard, from, type, body))
+            continue;
+        log_error("peer %u: %s does not belong here or is malformed", from, wire_name(type));
+        link->dead = true;
+        break;
+    }
+    link_release(link, cursor);
+}
+
+static void take_own_frames(struct shard *shard)
+{
+    struct buf frames = shard->self;
+    enum wire_type type;
+    struct slice body;
+    size_t size;
+    shard->self = (struct buf){0};
+    while (wire_peek(buf_slice(&frames), &type, &body, &size) == WIRE_PEEK_FRAME) {
+        if (!from_shard(shard, shard->index, type, body))
+            fatalx("a frame to myself is malformed: %s", wire_name(type));
+        buf_consume(&frames, size);
+    }
+    buf_clear(&frames);
+    if (buf_len(&shard->self))
+        shard_again(shard);
+}
+
+/* ---- the turn ---- */
+
+static void reap_router(struct shard *shard, unsigned router)
+{
+    struct peer *peer = &shard->routers[router];
+    if (peer->link.fd < 0 || !peer->link.dead)
+        return;
+    watch_router_gone(shard, router);
+    peer->generation++;
+    link_close(&peer->link);
+}
+
+static void reap_shard(struct shard *shard, unsigned index)
+{
+    struct peer *peer = &shard->shards[index];
+    if (peer->link.fd < 0 || !peer->link.dead)
+        return;
+    peer->generation++;
+    link_close(&peer->link);
+}
+
+static void flush_links(struct shard *shard)
+{
+    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
+        if (buf_len(&shard->routers[i].link.out))
+            link_flush(&shard->routers[i].link);
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+        if (buf_len(&shard->shards[i].link.out))
+            link_flush(&shard->shards[i].link);
+}
+
+void shard_turn(void *ctx)
+{
+    struct shard *shard = ctx;
+    shard->now_ms = unix_ms();
+    shard->turn_rows = 0;
+    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
+        take_frames(shard, &shard->routers[i], i, from_router);
+    for (unsigned i = 0; i < shard->layout.shards; i++)
+        take_frames(shard, &shard->shards[i], i, from_shard);
+    take_own_frames(shard);
+    watch_tell_all(shard);      /* events follow the answers of this turn */
+    janitor_turn(shard);        /* expiry, deletion, forks' duties: by the tick */
+    settle_turn(shard);         /* in the same transaction: no fsync of its own */
+    store_commit(shard->store); /* from here on it is true */
+    flush_links(shard);         /* and only now somebody hears of it */
+    fault_point("shard.after-reply");
+    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
+        reap_router(shard, i);
+    for (unsigned i = 0; i < shard->layout.shards; i++)
+        reap_shard(shard, i);
+    shard->tick_due = false;
+    if (shard->stopping)
+        role_done(shard->role);
+}
+
+/* ---- the role ---- */
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    ((struct shard *)arg)->tick_due = true;
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* waking the loop was all */
+}
+
+static void load_layout(struct shard *shard)
+{
+    const char *why = "it is missing";
+    if (layout_load(shard->cfg->server_data_dir, &shard->layout, &why) != LAYOUT_LOADED)
+        fatal_never_restart("%s/layout: %s", shard->cfg->server_data_dir, why);
+}
+
+void shard_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
+{
+    struct shard *shard = ctx;
+    struct timeval tick = {0, TICK_MS * 1000};
+    shard->base = base;
+    shard->cfg = cfg;
+    shard->index = index;
+    shard->now_ms = shard->written_ms = unix_ms();
+    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
+        link_close(&shard->routers[i].link);
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+        link_close(&shard->shards[i].link);
+    load_layout(shard);
+    shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
+    streams_init(&shard->streams, shard->store);
+    streams_recover(&shard->streams);
+    shard->log_has_dead = true;
+    shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);
+    shard->again = event_new(base, -1, 0, on_again, shard);
+    if (!shard->tick || !shard->again || event_add(shard->tick, &tick) != 0)
+        fatalx("cannot set up the tick");
+    log_info("%zu streams with %llu unsettled rows", shard->streams.count,
+             (unsigned long long)shard->streams.log_rows);
+}
+
+void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
+{
+    struct shard *shard = ctx;
+    if (kind == ROLE_ROUTER && index < SHARD_ROUTERS_MAX) {
+        watch_router_gone(shard, index);
+        shard->routers[index].generation++;
+        link_open(&shard->routers[index].link, shard->base, fd, index);
+    } else if (kind == ROLE_SHARD && index < shard->layout.shards) {
+        shard->shards[index].generation++;
+        link_open(&shard->shards[index].link, shard->base, fd, index);
+        fork_shard_up(shard, index);
+        read_shard_up(shard, index);
+    } else {
+        fatalx("a socket to a peer that cannot be: %d/%u", kind, index);
+    }
+}
+
+/* The router has stopped before us, so nothing is in flight; what was touched is written down. */
+void shard_stop(void *ctx)
+{
+    struct shard *shard = ctx;
+    shard->stopping = true;
+    janitor_flush(shard);
+    shard_again(shard);
+}
+
+void shard_close(struct shard *shard)
+{
+    event_free(shard->tick);
+    event_free(shard->again);
+    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
+        link_close(&shard->routers[i].link);
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+        link_close(&shard->shards[i].link);
+    fork_clear(shard);
+    read_clear(shard);
+    buf_clear(&shard->self);
+    streams_clear(&shard->streams);
+    store_close(shard->store);
+}

@@ -1,0 +1,81 @@
+/* A shard: one event loop, one database, the streams of its slots. It speaks frames and nothing about HTTP.
+ *
+ * A turn takes every frame that has arrived and puts each answer into its link's out buffer; then it commits; then it
+ * flushes the links. So nobody hears of anything that is not on disk, and while one commit runs the next turn's frames
+ * gather in the sockets: that is the group commit. */
+#ifndef SHARD_SHARD_H
+#define SHARD_SHARD_H
+
+#include <event2/event.h>
+
+#include "common/config.h"
+#include "common/errors.h"
+#include "common/layout.h"
+#include "common/link.h"
+#include "common/role.h"
+#include "shard/stream.h"
+
+#define SHARD_ROUTERS_MAX 64
+
+/* A data socket and which of its successive processes is at the other end. */
+struct peer {
+    struct link link;
+    unsigned generation;
+};
+
+/* Who asked, for answers that come in a later turn: the router may have died in between. */
+struct asker {
+    unsigned router;
+    unsigned generation;
+    uint64_t id;
+};
+
+struct fork_making; /* shard/fork.c */
+struct remote_read; /* shard/read.c */
+
+struct shard {
+    struct role *role;
+    struct event_base *base;
+    const struct config *cfg;
+    unsigned index;
+    struct layout layout;
+    struct store *store;
+    struct streams streams;
+
+    struct peer routers[SHARD_ROUTERS_MAX];
+    struct peer shards[LAYOUT_SHARDS_MAX];
+    struct buf self; /* frames to this shard itself, taken in the next turn */
+
+    struct fork_making *forks_making;
+    struct remote_read *remote_reads;
+    unsigned forks_making_count, remote_reads_count;
+    uint64_t last_id;
+
+    uint64_t now_ms;     /* Unix time of this turn */
+    uint64_t written_ms; /* when the last append was */
+    uint64_t turn_rows;  /* appends of this turn */
+    uint64_t upkeep_ms;  /* when the rarer upkeep is due */
+    struct event *tick, *again;
+    bool tick_due, stopping;
+    int64_t settle_upto; /* log rows up to here are being settled, then dropped; 0: nobody is */
+    bool log_has_dead;   /* the log may hold settled rows */
+};
+
+/* The out buffer of shard `index` (this one's own included), or NULL while it is down. */
+struct buf *shard_out(struct shard *shard, unsigned index);
+
+/* The shard that owns a stream. */
+unsigned shard_owner_of_name(const struct shard *shard, struct slice name);
+unsigned shard_owner_of_uid(const struct shard *shard, uint64_t uid);
+
+/* The out buffer of the router that asked, or NULL if that process is gone. */
+struct buf *asker_out(struct shard *shard, struct asker asker);
+
+/* Runs another turn at once, for work left over. */
+void shard_again(struct shard *shard);
+
+/* The live stream of a name, as a request sees it: an expired one is removed on the way. NULL: *error is
+ * STREAM_NOT_FOUND or STREAM_GONE. */
+struct stream *shard_stream(struct shard *shard, struct slice name, enum error *error);
+
+#endif

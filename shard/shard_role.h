@@ -1,0 +1,15 @@
+/* What main.c hangs into struct role. */
+#ifndef SHARD_SHARD_ROLE_H
+#define SHARD_SHARD_ROLE_H
+
+#include "shard/shard.h"
+
+void shard_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index);
+void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd);
+void shard_turn(void *ctx);
+void shard_stop(void *ctx);
+
+/* After role_run(): closes the database cleanly. */
+void shard_close(struct shard *shard);
+
+#endif

@@ -1,0 +1,269 @@
+/* Opening, schema, transactions and statements of the store. */
+#include "shard/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/store_sql.h"
+
+#define APPLICATION_ID 0x5354524d /* "STRM" */
+#define SCHEMA_VERSION 1
+#define CHECKPOINT_PAGES 4000
+#define FREE_PAGES_KEPT 256
+
+/* Columns a query need not read come last: SQLite then never touches their pages. */
+static const char schema[] =
+    "CREATE TABLE slot(slot INTEGER PRIMARY KEY, next_serial INTEGER NOT NULL);"
+    "CREATE TABLE stream(uid INTEGER PRIMARY KEY, name BLOB, state INTEGER NOT NULL, content_type BLOB NOT NULL,"
+    " base INTEGER NOT NULL, settled INTEGER NOT NULL, closed INTEGER NOT NULL, closer BLOB NOT NULL,"
+    " closer_epoch INTEGER NOT NULL, closer_seq INTEGER NOT NULL, stream_seq BLOB, ttl_s INTEGER, expires_ms INTEGER,"
+    " expires_text BLOB NOT NULL, expiry_inherited INTEGER NOT NULL, accessed_ms INTEGER NOT NULL, deadline_ms INTEGER,"
+    " source_uid INTEGER, pin INTEGER NOT NULL, fork_position INTEGER NOT NULL, fork_sub INTEGER NOT NULL,"
+    " source_name BLOB NOT NULL, lineage BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX stream_name ON stream(name) WHERE name IS NOT NULL;"
+    "CREATE INDEX stream_deadline ON stream(deadline_ms) WHERE deadline_ms IS NOT NULL;"
+    "CREATE INDEX stream_condemned ON stream(uid) WHERE state = 2;"
+    "CREATE TABLE log(seq INTEGER PRIMARY KEY, uid INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,"
+    " time_ms INTEGER NOT NULL, flags INTEGER NOT NULL, stream_seq BLOB NOT NULL, producer BLOB NOT NULL,"
+    " epoch INTEGER NOT NULL, producer_seq INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"
+    "CREATE TABLE chunk(id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,"
+    " time_ms INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX chunk_start ON chunk(uid, start);"
+    "CREATE TABLE producer(uid INTEGER NOT NULL, id BLOB NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    " PRIMARY KEY(uid, id)) WITHOUT ROWID;"
+    "CREATE TABLE pin(source_uid INTEGER NOT NULL, pin INTEGER NOT NULL, fork BLOB NOT NULL, made_ms INTEGER NOT NULL,"
+    " confirmed INTEGER NOT NULL, PRIMARY KEY(source_uid, pin)) WITHOUT ROWID;"
+    "CREATE INDEX pin_unconfirmed ON pin(made_ms) WHERE confirmed = 0;"
+    "CREATE TABLE duty(fork_uid INTEGER PRIMARY KEY, source_uid INTEGER NOT NULL, pin INTEGER NOT NULL);";
+
+static const char *const texts[SQL_COUNT] = {
+#define SQL(NAME, text) text,
+#include "shard/store_sql.def"
+#undef SQL
+};
+
+void store_fatal(struct store *store, const char *what)
+{
+    int code = sqlite3_extended_errcode(store->db);
+    if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
+        fatal_never_restart("%s: %s: the database is damaged: %s", store->path, what, sqlite3_errmsg(store->db));
+    fatalx("%s: %s: %s (%d)", store->path, what, sqlite3_errmsg(store->db), code);
+}
+
+sqlite3_stmt *store_prepare(struct store *store, enum store_sql sql)
+{
+    sqlite3_stmt **statement = &store->statements[sql];
+    if (*statement)
+        sqlite3_reset(*statement);
+    else if (sqlite3_prepare_v3(store->db, texts[sql], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK)
+        store_fatal(store, texts[sql]);
+    return *statement;
+}
+
+void store_run(struct store *store, sqlite3_stmt *statement)
+{
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        store_fatal(store, sqlite3_sql(statement));
+    sqlite3_reset(statement);
+}
+
+bool store_step(struct store *store, sqlite3_stmt *statement)
+{
+    switch (sqlite3_step(statement)) {
+    case SQLITE_ROW:
+        return true;
+    case SQLITE_DONE:
+        sqlite3_reset(statement);
+        return false;
+    default:
+        store_fatal(store, sqlite3_sql(statement));
+    }
+}
+
+void store_exec(struct store *store, const char *sql)
+{
+    if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        store_fatal(store, sql);
+}
+
+void bind_u64(sqlite3_stmt *statement, int at, uint64_t value)
+{
+    if (value == STORE_NONE)
+        sqlite3_bind_null(statement, at);
+    else
+        sqlite3_bind_int64(statement, at, (sqlite3_int64)value);
+}
+
+void bind_slice(sqlite3_stmt *statement, int at, struct slice value)
+{
+    if (value.len)
+        sqlite3_bind_blob64(statement, at, value.data, value.len, SQLITE_STATIC);
+    else
+        sqlite3_bind_zeroblob(statement, at, 0);
+}
+
+uint64_t column_u64(sqlite3_stmt *statement, int at)
+{
+    if (sqlite3_column_type(statement, at) == SQLITE_NULL)
+        return STORE_NONE;
+    return (uint64_t)sqlite3_column_int64(statement, at);
+}
+
+struct slice column_slice(sqlite3_stmt *statement, int at)
+{
+    const char *data = sqlite3_column_blob(statement, at);
+    return slice_of(data, (size_t)sqlite3_column_bytes(statement, at));
+}
+
+static int64_t pragma_number(struct store *store, const char *sql)
+{
+    sqlite3_stmt *statement;
+    int64_t value = 0;
+    if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK)
+        store_fatal(store, sql);
+    if (store_step(store, statement))
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
+}
+
+static void create_schema(struct store *store)
+{
+    char version[128];
+    snprintf(version, sizeof version, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
+             SCHEMA_VERSION);
+    store_exec(store, "BEGIN IMMEDIATE");
+    store_exec(store, schema);
+    store_exec(store, version);
+    store_exec(store, "COMMIT");
+}
+
+static void check_schema(struct store *store)
+{
+    int64_t application = pragma_number(store, "PRAGMA application_id");
+    int64_t version = pragma_number(store, "PRAGMA user_version");
+    if (application == 0 && version == 0 && pragma_number(store, "SELECT count(*) FROM sqlite_schema") == 0)
+        create_schema(store);
+    else if (application != APPLICATION_ID)
+        fatal_never_restart("%s: not a streamd database", store->path);
+    else if (version > SCHEMA_VERSION)
+        fatal_never_restart("%s: schema version %lld was written by a newer streamd; this one knows %d", store->path,
+                            (long long)version, SCHEMA_VERSION);
+    else if (version != SCHEMA_VERSION)
+        fatal_never_restart("%s: schema version %lld is unknown", store->path, (long long)version);
+}
+
+static void load_counters(struct store *store)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SLOT_ALL);
+    while (store_step(store, statement)) {
+        uint64_t slot = column_u64(statement, 0);
+        if (slot < LAYOUT_SLOTS)
+            store->next_serial[slot] = column_u64(statement, 1);
+    }
+    statement = store_prepare(store, SQL_LOG_LAST);
+    if (store_step(store, statement))
+        store->last_seq = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+}
+
+void store_path(char *out, size_t size, const char *data_dir, unsigned index)
+{
+    snprintf(out, size, "%s/shard-%u.db", data_dir, index);
+}
+
+struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cache)
+{
+    struct store *store = xcalloc(1, sizeof *store);
+    char pragmas[512];
+    store_path(store->path, sizeof store->path, data_dir, index);
+    int rc = sqlite3_open_v2(store->path, &store->db,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+                             NULL);
+    if (rc != SQLITE_OK)
+        fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
+    sqlite3_busy_timeout(store->db, 5000); /* a killed predecessor may not be quite gone */
+    snprintf(pragmas, sizeof pragmas,
+             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+             "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%llu;"
+             "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = 67108864;"
+             "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF",
+             (unsigned long long)(page_cache >> 10), CHECKPOINT_PAGES);
+    store_exec(store, pragmas);
+    check_schema(store);
+    load_counters(store);
+    return store;
+}
+
+void store_close(struct store *store)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++)
+        sqlite3_finalize(store->statements[i]);
+    if (sqlite3_close(store->db) != SQLITE_OK)
+        store_fatal(store, "close");
+    free(store);
+}
+
+void store_begin(struct store *store)
+{
+    if (store->open)
+        return;
+    store_run(store, store_prepare(store, SQL_BEGIN));
+    store->open = true;
+}
+
+static void save_serials(struct store *store)
+{
+    for (unsigned i = 0; i < store->dirty_count; i++) {
+        unsigned slot = store->dirty_slots[i];
+        sqlite3_stmt *statement = store_prepare(store, SQL_SLOT_PUT);
+        bind_u64(statement, 1, slot);
+        bind_u64(statement, 2, store->next_serial[slot]);
+        store_run(store, statement);
+        store->slot_dirty[slot] = false;
+    }
+    store->dirty_count = 0;
+}
+
+/* A query left in the middle would hold its snapshot, and the WAL could not start over. */
+static void end_queries(struct store *store)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++)
+        if (store->statements[i])
+            sqlite3_reset(store->statements[i]);
+}
+
+void store_commit(struct store *store)
+{
+    end_queries(store);
+    if (!store->open)
+        return;
+    save_serials(store);
+    fault_point("shard.before-commit");
+    store_run(store, store_prepare(store, SQL_COMMIT));
+    fault_point("shard.after-commit");
+    store->open = false;
+}
+
+uint64_t store_next_uid(struct store *store, unsigned slot)
+{
+    if (!store->slot_dirty[slot]) {
+        store->slot_dirty[slot] = true;
+        store->dirty_slots[store->dirty_count++] = slot;
+    }
+    return ((uint64_t)slot << LAYOUT_UID_BITS) + ++store->next_serial[slot];
+}
+
+void store_vacuum_slice(struct store *store, unsigned pages)
+{
+    char sql[64];
+    int64_t unused = pragma_number(store, "PRAGMA freelist_count");
+    if (unused <= FREE_PAGES_KEPT || unused <= pragma_number(store, "PRAGMA page_count") / 8)
+        return;
+    snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%u)", pages);
+    store_begin(store);
+    store_exec(store, sql);
+}

@@ -1,0 +1,164 @@
+/* One shard's database: streams, their bytes in two tiers (log and chunks), producers, and what forks owe and own.
+ *
+ * The log takes every append at its right edge, in arrival order. Settling copies a stream's rows from there into chunks
+ * and moves stream.settled up, in one transaction; log rows below it are dead and are dropped later by the range. So at
+ * any moment a stream's bytes are its chunks up to `settled` and its log rows from there on.
+ *
+ * Everything happens in the transaction that store_begin() opens and store_commit() makes durable. A failure of the
+ * database ends the process (fatal): it restarts and recovers from what was committed. */
+#ifndef SHARD_STORE_H
+#define SHARD_STORE_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/slice.h"
+
+struct store;
+
+#define STORE_NONE UINT64_MAX /* an absent time, TTL or uid */
+
+enum stream_state {
+    STREAM_LIVE,
+    STREAM_SOFT_DELETED, /* deleted, but pinned by forks: keeps its name and its data */
+    STREAM_CONDEMNED     /* deleted: nameless, its data goes in the background */
+};
+
+/* One row of the stream table. Slices are borrowed: on reading, until the store is used again. */
+struct stream_row {
+    uint64_t uid;
+    struct slice name;
+    enum stream_state state;
+    struct slice content_type;
+    uint64_t base;    /* where its own bytes begin: 0, or the position it was forked at */
+    uint64_t settled; /* own bytes up to here are in chunks */
+    bool closed;
+    struct slice closer; /* the producer that closed it, "" if none */
+    uint64_t closer_epoch, closer_seq;
+    bool has_stream_seq;
+    struct slice stream_seq;
+    uint64_t ttl_s;      /* or STORE_NONE */
+    uint64_t expires_ms; /* Unix time, or STORE_NONE */
+    struct slice expires_text;
+    bool expiry_inherited; /* from the fork's source, not asked for */
+    uint64_t accessed_ms;  /* last read or write, for the TTL */
+    /* of a fork; source_uid is STORE_NONE for other streams */
+    uint64_t source_uid, pin, fork_position, fork_sub;
+    struct slice source_name;
+    struct slice lineage; /* shard/lineage.h */
+};
+
+/* Opens or creates DATA_DIR/shard-INDEX.db. Ends the process with EXIT_NEVER_RESTART if it is not ours, newer or
+ * damaged. page_cache is in bytes. */
+struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cache);
+void store_close(struct store *store);
+void store_path(char *out, size_t size, const char *data_dir, unsigned index);
+
+/* Opens a transaction unless one is open. */
+void store_begin(struct store *store);
+/* Makes everything since store_begin() durable (fsync), if anything was begun, and ends all borrowing of rows. */
+void store_commit(struct store *store);
+
+/* ---- streams ---- */
+
+/* The next uid of a slot; never given twice, also after a crash. */
+uint64_t store_next_uid(struct store *store, unsigned slot);
+
+bool store_stream_by_name(struct store *store, struct slice name, struct stream_row *row) MUSTUSE;
+bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *row) MUSTUSE;
+void store_stream_insert(struct store *store, const struct stream_row *row);
+
+/* What settling and closing have changed: settled, closed, closer, stream_seq, accessed. */
+void store_stream_update(struct store *store, const struct stream_row *row);
+void store_stream_touch(struct store *store, const struct stream_row *row);
+void store_stream_soft_delete(struct store *store, uint64_t uid);
+void store_stream_condemn(struct store *store, uint64_t uid);
+
+/* When the stream expires: Unix ms, or STORE_NONE. */
+uint64_t stream_row_deadline(const struct stream_row *row);
+
+/* Uids of up to max live streams whose deadline is at or before now_ms. */
+size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max) MUSTUSE;
+
+/* Whether a condemned stream has rows left; deletes a slice of one's rows. */
+bool store_condemned_any(struct store *store) MUSTUSE;
+void store_condemned_slice(struct store *store);
+
+/* Gives up to `pages` pages back to the file system, if more than a part of the file is free: some room to grow into is
+ * kept. */
+void store_vacuum_slice(struct store *store, unsigned pages);
+
+/* ---- the log ---- */
+
+#define LOG_CLOSES 1u
+#define LOG_STREAM_SEQ 2u
+#define LOG_PRODUCER 4u
+
+struct log_row {
+    int64_t seq; /* set by the store */
+    uint64_t uid, start, count, time_ms;
+    unsigned flags;
+    struct slice stream_seq, producer;
+    uint64_t epoch, producer_seq;
+    struct slice marks; /* empty: one message that is one append */
+    struct slice data;  /* on recovery only its length */
+};
+
+void store_log_append(struct store *store, struct log_row *row);
+typedef void store_log_visit(void *ctx, const struct log_row *row);
+/* Calls visit for each row in order, without reading data. */
+void store_log_recover(struct store *store, store_log_visit *visit, void *ctx);
+/* The newest row's seq, 0 if there never was one. */
+int64_t store_log_last(const struct store *store);
+/* Deletes the oldest rows, about `max` of those with seq <= upto. False: there are none. */
+bool store_log_drop(struct store *store, int64_t upto, int64_t max);
+
+/* ---- runs of a stream's bytes, from either tier ---- */
+
+struct run {
+    uint64_t start, count, time_ms; /* time_ms of its newest message */
+    struct slice marks, data;       /* marks empty: one message that is one append */
+};
+
+/* Borrowed until the store is used again. */
+bool store_log_run(struct store *store, int64_t seq, struct run *run) MUSTUSE;
+/* The chunk of the stream that holds position, or the next after it. */
+bool store_chunk_run(struct store *store, uint64_t uid, uint64_t position, struct run *run) MUSTUSE;
+/* The newest chunk, if its data is shorter than max_bytes; its row id for store_chunk_replace(). */
+bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64_t *row_id, struct run *run) MUSTUSE;
+void store_chunk_insert(struct store *store, uint64_t uid, const struct run *run);
+void store_chunk_replace(struct store *store, int64_t row_id, const struct run *run);
+
+/* ---- producers (settled state; newer state is in the log) ---- */
+
+bool store_producer(struct store *store, uint64_t uid, struct slice id, uint64_t *epoch, uint64_t *seq) MUSTUSE;
+void store_producer_put(struct store *store, uint64_t uid, struct slice id, uint64_t epoch, uint64_t seq);
+
+/* ---- forks: pins hold a source for its forks, duties are pins still to be let go elsewhere ---- */
+
+void store_pin_insert(struct store *store, uint64_t source_uid, uint64_t pin, struct slice fork, uint64_t now_ms);
+void store_pin_delete(struct store *store, uint64_t source_uid, uint64_t pin);
+void store_pin_confirm(struct store *store, uint64_t source_uid, uint64_t pin);
+bool store_pinned(struct store *store, uint64_t source_uid) MUSTUSE;
+
+typedef void store_pin_visit(void *ctx, uint64_t source_uid, uint64_t pin, struct slice fork);
+/* Up to max pins made before before_ms that nobody has confirmed. */
+void store_pins_unconfirmed(struct store *store, uint64_t before_ms, unsigned max, store_pin_visit *visit, void *ctx);
+
+void store_duty_insert(struct store *store, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
+void store_duty_delete(struct store *store, uint64_t fork_uid);
+typedef void store_duty_visit(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
+void store_duties(struct store *store, store_duty_visit *visit, void *ctx);
+
+/* ---- moving slots between shards ---- */
+
+/* Copies everything of a slot from the database file `from` (which nobody has open), replacing what an interrupted copy
+ * left. In its own transaction, durable when it returns. */
+void store_slot_copy(struct store *store, const char *from, unsigned slot);
+/* Deletes everything of the slots for which keep[] is false; durable when it returns. True: something was deleted. */
+bool store_slots_clean(struct store *store, const bool *keep);
+/* True if the slot has rows here. */
+bool store_slot_used(struct store *store, unsigned slot) MUSTUSE;
+
+#endif

@@ -1,0 +1,48 @@
+/* Inside the store only: its handle, its prepared statements and how values go in and out of them. */
+#ifndef SHARD_STORE_SQL_H
+#define SHARD_STORE_SQL_H
+
+#include <sqlite3.h>
+
+#include "common/layout.h"
+#include "shard/store.h"
+
+enum store_sql {
+#define SQL(NAME, text) SQL_##NAME,
+#include "shard/store_sql.def"
+#undef SQL
+    SQL_COUNT
+};
+
+struct store {
+    sqlite3 *db;
+    sqlite3_stmt *statements[SQL_COUNT];
+    char path[4096];
+    bool open; /* a transaction is */
+    int64_t last_seq;
+    uint64_t next_serial[LAYOUT_SLOTS];
+    bool slot_dirty[LAYOUT_SLOTS];
+    unsigned dirty_slots[LAYOUT_SLOTS], dirty_count;
+};
+
+/* The statement, ready for new values. */
+sqlite3_stmt *store_prepare(struct store *store, enum store_sql sql);
+
+/* Runs a statement that gives no rows. */
+void store_run(struct store *store, sqlite3_stmt *statement);
+
+/* One step of a query: true if there is a row. */
+bool store_step(struct store *store, sqlite3_stmt *statement) MUSTUSE;
+
+/* Runs SQL that is used once. */
+void store_exec(struct store *store, const char *sql);
+
+NORETURN void store_fatal(struct store *store, const char *what);
+
+/* SQLite's integers are signed: STORE_NONE is NULL, everything else of ours fits. */
+void bind_u64(sqlite3_stmt *statement, int at, uint64_t value);
+void bind_slice(sqlite3_stmt *statement, int at, struct slice value);
+uint64_t column_u64(sqlite3_stmt *statement, int at);
+struct slice column_slice(sqlite3_stmt *statement, int at);
+
+#endif

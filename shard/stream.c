@@ -1,0 +1,404 @@
+#include "shard/stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#define PRODUCERS_KEPT 32
+#define PENDING_KEPT 16
+
+static size_t hash_name(struct slice name)
+{
+    uint64_t hash = 1469598103934665603u;
+    for (size_t i = 0; i < name.len; i++)
+        hash = (hash ^ (uint8_t)name.data[i]) * 1099511628211u;
+    return (size_t)(hash ^ (hash >> 32));
+}
+
+static size_t hash_uid(uint64_t uid)
+{
+    uid *= 0x9e3779b97f4a7c15u;
+    return (size_t)(uid ^ (uid >> 32));
+}
+
+void streams_init(struct streams *streams, struct store *store)
+{
+    *streams = (struct streams){.store = store, .buckets = 1024};
+    streams->by_name = xcalloc(streams->buckets, sizeof *streams->by_name);
+    streams->by_uid = xcalloc(streams->buckets, sizeof *streams->by_uid);
+}
+
+/* ---- the tables ---- */
+
+static void link_tables(struct streams *streams, struct stream *stream)
+{
+    struct stream **name = &streams->by_name[hash_name(stream->row.name) & (streams->buckets - 1)];
+    struct stream **uid = &streams->by_uid[hash_uid(stream->row.uid) & (streams->buckets - 1)];
+    stream->by_name = *name;
+    *name = stream;
+    stream->by_uid = *uid;
+    *uid = stream;
+}
+
+static void unlink_tables(struct streams *streams, struct stream *stream)
+{
+    struct stream **at = &streams->by_name[hash_name(stream->row.name) & (streams->buckets - 1)];
+    while (*at != stream)
+        at = &(*at)->by_name;
+    *at = stream->by_name;
+    at = &streams->by_uid[hash_uid(stream->row.uid) & (streams->buckets - 1)];
+    while (*at != stream)
+        at = &(*at)->by_uid;
+    *at = stream->by_uid;
+}
+
+static void resize_tables(struct streams *streams, size_t buckets)
+{
+    free(streams->by_name);
+    free(streams->by_uid);
+    streams->buckets = buckets;
+    streams->by_name = xcalloc(buckets, sizeof *streams->by_name);
+    streams->by_uid = xcalloc(buckets, sizeof *streams->by_uid);
+    for (struct stream *s = streams->newest; s; s = s->used_next)
+        link_tables(streams, s);
+}
+
+static void link_used(struct streams *streams, struct stream *stream)
+{
+    stream->used_prev = NULL;
+    stream->used_next = streams->newest;
+    if (streams->newest)
+        streams->newest->used_prev = stream;
+    else
+        streams->oldest = stream;
+    streams->newest = stream;
+}
+
+static void unlink_used(struct streams *streams, struct stream *stream)
+{
+    if (stream->used_prev)
+        stream->used_prev->used_next = stream->used_next;
+    else
+        streams->newest = stream->used_next;
+    if (stream->used_next)
+        stream->used_next->used_prev = stream->used_prev;
+    else
+        streams->oldest = stream->used_prev;
+}
+
+static struct stream *use(struct streams *streams, struct stream *stream)
+{
+    if (streams->newest != stream) {
+        unlink_used(streams, stream);
+        link_used(streams, stream);
+    }
+    return stream;
+}
+
+/* ---- one stream ---- */
+
+static struct slice own(struct slice s)
+{
+    return slice_of(xslicedup(s), s.len);
+}
+
+static void disown(struct slice *s)
+{
+    free((char *)s->data);
+    *s = (struct slice){0};
+}
+
+struct stream *streams_add(struct streams *streams, const struct stream_row *row)
+{
+    struct stream *stream = xcalloc(1, sizeof *stream);
+    stream->row = *row;
+    stream->row.name = own(row->name);
+    stream->row.content_type = own(row->content_type);
+    stream->row.closer = own(row->closer);
+    stream->row.stream_seq = own(row->stream_seq);
+    stream->row.expires_text = own(row->expires_text);
+    stream->row.source_name = own(row->source_name);
+    stream->row.lineage = own(row->lineage);
+    if (!lineage_decode(stream->row.lineage, &stream->lineage))
+        fatal_never_restart("stream %llu: its lineage is damaged", (unsigned long long)row->uid);
+    stream->tail = row->settled;
+    stream->json = slice_equal(row->content_type, SLICE("application/json"));
+    link_used(streams, stream);
+    if (++streams->count > streams->buckets)
+        resize_tables(streams, streams->buckets * 2);
+    else
+        link_tables(streams, stream);
+    return stream;
+}
+
+static void stream_free(struct stream *stream)
+{
+    disown(&stream->row.name);
+    disown(&stream->row.content_type);
+    disown(&stream->row.closer);
+    disown(&stream->row.stream_seq);
+    disown(&stream->row.expires_text);
+    disown(&stream->row.source_name);
+    disown(&stream->row.lineage);
+    lineage_clear(&stream->lineage);
+    for (size_t i = 0; i < stream->producer_count; i++)
+        free(stream->producers[i].id);
+    free(stream->producers);
+    free(stream->pending);
+    free(stream->watchers);
+    buf_clear(&stream->fresh);
+    free(stream);
+}
+
+static void unlist_dirty(struct streams *streams, struct stream *stream)
+{
+    struct stream *prev = NULL;
+    if (!stream->is_dirty)
+        return;
+    for (struct stream *s = streams->dirty_first; s != stream; s = s->dirty_next)
+        prev = s;
+    if (prev)
+        prev->dirty_next = stream->dirty_next;
+    else
+        streams->dirty_first = stream->dirty_next;
+    if (streams->dirty_last == stream)
+        streams->dirty_last = prev;
+    stream->is_dirty = false;
+}
+
+static void unlist_touched(struct streams *streams, struct stream *stream)
+{
+    if (!stream->touched)
+        return;
+    struct stream **at = &streams->touched_first;
+    while (*at != stream)
+        at = &(*at)->touched_next;
+    *at = stream->touched_next;
+    stream->touched = false;
+}
+
+/* Drops the oldest `rows` pending rows. */
+static void forget_pending(struct streams *streams, struct stream *stream, size_t rows)
+{
+    for (size_t i = 0; i < rows; i++)
+        streams->log_bytes -= stream->pending[i].bytes;
+    streams->log_rows -= rows;
+    stream->pending_count -= rows;
+    if (stream->pending_count)
+        memmove(stream->pending, stream->pending + rows, stream->pending_count * sizeof *stream->pending);
+}
+
+void streams_remove(struct streams *streams, struct stream *stream)
+{
+    assert(!stream->is_fresh);
+    forget_pending(streams, stream, stream->pending_count);
+    unlist_dirty(streams, stream);
+    unlist_touched(streams, stream);
+    unlink_tables(streams, stream);
+    unlink_used(streams, stream);
+    streams->count--;
+    stream_free(stream);
+}
+
+static bool evictable(const struct stream *stream)
+{
+    return !stream->pending_count && !stream->watcher_count && !stream->touched && !stream->is_fresh &&
+           !stream->is_dirty;
+}
+
+void streams_evict(struct streams *streams, uint64_t keep)
+{
+    struct stream *stream = streams->oldest;
+    while (stream && streams->count > keep) {
+        struct stream *newer = stream->used_prev;
+        if (evictable(stream))
+            streams_remove(streams, stream);
+        stream = newer;
+    }
+}
+
+void streams_clear(struct streams *streams)
+{
+    for (struct stream *s = streams->newest, *next; s; s = next) {
+        next = s->used_next;
+        stream_free(s);
+    }
+    free(streams->by_name);
+    free(streams->by_uid);
+    *streams = (struct streams){0};
+}
+
+/* ---- finding ---- */
+
+struct stream *streams_by_name(struct streams *streams, struct slice name)
+{
+    struct stream_row row;
+    struct stream *s = streams->by_name[hash_name(name) & (streams->buckets - 1)];
+    for (; s; s = s->by_name)
+        if (slice_equal(s->row.name, name))
+            return use(streams, s);
+    if (!store_stream_by_name(streams->store, name, &row))
+        return NULL;
+    return streams_add(streams, &row);
+}
+
+struct stream *streams_by_uid(struct streams *streams, uint64_t uid)
+{
+    struct stream_row row;
+    struct stream *s = streams->by_uid[hash_uid(uid) & (streams->buckets - 1)];
+    for (; s; s = s->by_uid)
+        if (s->row.uid == uid)
+            return use(streams, s);
+    if (!store_stream_by_uid(streams->store, uid, &row) || row.state == STREAM_CONDEMNED)
+        return NULL;
+    return streams_add(streams, &row);
+}
+
+/* ---- what the log adds ---- */
+
+static struct producer *find_producer(struct stream *stream, struct slice id)
+{
+    for (size_t i = 0; i < stream->producer_count; i++)
+        if (slice_equal(slice_of(stream->producers[i].id, stream->producers[i].id_len), id))
+            return &stream->producers[i];
+    return NULL;
+}
+
+static struct producer *keep_producer(struct stream *stream, struct slice id)
+{
+    struct producer *p = find_producer(stream, id);
+    if (p)
+        return p;
+    stream->producers = xrealloc(stream->producers, (stream->producer_count + 1) * sizeof *p);
+    p = &stream->producers[stream->producer_count++];
+    *p = (struct producer){.id = xslicedup(id), .id_len = id.len};
+    return p;
+}
+
+bool stream_producer(struct streams *streams, struct stream *stream, struct slice id, uint64_t *epoch, uint64_t *seq)
+{
+    struct producer *p = find_producer(stream, id);
+    if (!p) {
+        if (!store_producer(streams->store, stream->row.uid, id, epoch, seq))
+            return false;
+        p = keep_producer(stream, id);
+        p->epoch = *epoch;
+        p->seq = *seq;
+    }
+    *epoch = p->epoch;
+    *seq = p->seq;
+    return true;
+}
+
+static void list_dirty(struct streams *streams, struct stream *stream)
+{
+    if (stream->is_dirty)
+        return;
+    stream->is_dirty = true;
+    stream->dirty_next = NULL;
+    if (streams->dirty_last)
+        streams->dirty_last->dirty_next = stream;
+    else
+        streams->dirty_first = stream;
+    streams->dirty_last = stream;
+}
+
+static void add_pending(struct streams *streams, struct stream *stream, const struct log_row *row)
+{
+    if (stream->pending_count == stream->pending_cap) {
+        stream->pending_cap = stream->pending_cap ? stream->pending_cap * 2 : 4;
+        stream->pending = xrealloc(stream->pending, stream->pending_cap * sizeof *stream->pending);
+    }
+    stream->pending[stream->pending_count++] =
+        (struct pending){row->seq, row->start, row->count, (uint32_t)row->data.len};
+    streams->log_rows++;
+    streams->log_bytes += row->data.len;
+    list_dirty(streams, stream);
+}
+
+void stream_apply(struct streams *streams, struct stream *stream, const struct log_row *row)
+{
+    add_pending(streams, stream, row);
+    stream->tail = row->start + row->count;
+    if (row->flags & LOG_STREAM_SEQ) {
+        disown(&stream->row.stream_seq);
+        stream->row.stream_seq = own(row->stream_seq);
+        stream->row.has_stream_seq = true;
+    }
+    if (row->flags & LOG_PRODUCER) {
+        struct producer *p = keep_producer(stream, row->producer);
+        p->epoch = row->epoch;
+        p->seq = row->producer_seq;
+        p->dirty = true;
+    }
+    if (row->flags & LOG_CLOSES) {
+        stream->row.closed = true;
+        disown(&stream->row.closer);
+        stream->row.closer = own(row->producer);
+        stream->row.closer_epoch = row->epoch;
+        stream->row.closer_seq = row->producer_seq;
+    }
+}
+
+static void recover_row(void *ctx, const struct log_row *row)
+{
+    struct streams *streams = ctx;
+    struct stream *stream = streams_by_uid(streams, row->uid);
+    if (!stream || row->start < stream->row.settled)
+        return; /* deleted since, or settled already */
+    stream_apply(streams, stream, row);
+    stream->row.accessed_ms = row->time_ms > stream->row.accessed_ms ? row->time_ms : stream->row.accessed_ms;
+}
+
+void streams_recover(struct streams *streams)
+{
+    store_log_recover(streams->store, recover_row, streams);
+}
+
+static void drop_clean_producers(struct stream *stream)
+{
+    if (stream->producer_count <= PRODUCERS_KEPT)
+        return;
+    for (size_t i = 0; i < stream->producer_count; i++)
+        free(stream->producers[i].id);
+    free(stream->producers);
+    stream->producers = NULL;
+    stream->producer_count = 0;
+}
+
+void stream_settled(struct streams *streams, struct stream *stream, size_t rows)
+{
+    const struct pending *last = &stream->pending[rows - 1];
+    stream->row.settled = last->start + last->count;
+    for (size_t i = 0; i < stream->producer_count; i++) {
+        struct producer *p = &stream->producers[i];
+        if (p->dirty)
+            store_producer_put(streams->store, stream->row.uid, slice_of(p->id, p->id_len), p->epoch, p->seq);
+        p->dirty = false;
+    }
+    drop_clean_producers(stream);
+    forget_pending(streams, stream, rows);
+    if (!stream->pending_count && stream->pending_cap > PENDING_KEPT) {
+        free(stream->pending);
+        stream->pending = NULL;
+        stream->pending_cap = 0;
+    }
+    unlist_dirty(streams, stream);
+    if (stream->pending_count)
+        list_dirty(streams, stream); /* at the end: its oldest row is among the newest now */
+    store_stream_update(streams->store, &stream->row);
+}
+
+void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms)
+{
+    if (stream->row.ttl_s == STORE_NONE || stream->row.accessed_ms >= now_ms)
+        return;
+    stream->row.accessed_ms = now_ms;
+    if (stream->touched)
+        return;
+    stream->touched = true;
+    stream->touched_next = streams->touched_first;
+    streams->touched_first = stream;
+}

@@ -1,0 +1,108 @@
+/* The streams a shard has in memory: those in use now, and those used last. What is not here is in the store; what is
+ * here is the store's row, plus what the log holds beyond it. */
+#ifndef SHARD_STREAM_H
+#define SHARD_STREAM_H
+
+#include "shard/lineage.h"
+#include "shard/store.h"
+
+/* One log row not yet settled. */
+struct pending {
+    int64_t seq;
+    uint64_t start, count;
+    uint32_t bytes;
+};
+
+/* A producer's newest accepted append (PROTOCOL.md 5.2.1). */
+struct producer {
+    char *id;
+    size_t id_len;
+    uint64_t epoch, seq;
+    bool dirty; /* newer than the store's */
+};
+
+/* A router that wants to hear of this stream, under the name it gave. */
+struct watcher {
+    unsigned router;
+    uint64_t watch;
+};
+
+struct stream {
+    struct stream_row row; /* its slices point into memory of the stream's own */
+    uint64_t tail;
+    bool json;
+    struct lineage lineage;
+
+    struct pending *pending; /* ascending, contiguous from row.settled to tail */
+    size_t pending_count, pending_cap;
+
+    struct producer *producers;
+    size_t producer_count;
+
+    struct watcher *watchers;
+    size_t watcher_count;
+
+    /* What this turn appended and the watchers have not been told. */
+    struct buf fresh;
+    uint64_t fresh_from, fresh_time_ms;
+    bool fresh_any, fresh_moved;
+
+    bool touched; /* row.accessed_ms is newer than the store's */
+
+    struct stream *by_name, *by_uid;      /* hash chains */
+    struct stream *used_prev, *used_next; /* by last use, newest first */
+    struct stream *dirty_next;            /* waiting to be settled, oldest first */
+    struct stream *fresh_next, *touched_next;
+    bool is_dirty, is_fresh;
+};
+
+struct streams {
+    struct store *store;
+    struct stream **by_name, **by_uid; /* tables of `buckets` chains; a power of two */
+    size_t buckets, count;
+    struct stream *newest, *oldest;
+    struct stream *dirty_first, *dirty_last;
+    struct stream *fresh_first;
+    struct stream *touched_first;
+    uint64_t log_rows, log_bytes; /* what waits to be settled */
+};
+
+void streams_init(struct streams *streams, struct store *store);
+void streams_clear(struct streams *streams);
+
+/* Reads the log into memory: every stream with rows there, its tail, closure, Stream-Seq and producers. */
+void streams_recover(struct streams *streams);
+
+/* The stream, from memory or from the store; NULL if there is none. Also soft-deleted ones, and by uid condemned ones
+ * as long as they are there. */
+struct stream *streams_by_name(struct streams *streams, struct slice name);
+struct stream *streams_by_uid(struct streams *streams, uint64_t uid);
+
+/* Makes a stream that is not in the store yet; the caller has inserted or will insert the row in this transaction. */
+struct stream *streams_add(struct streams *streams, const struct stream_row *row);
+
+/* Forgets a stream that was condemned. */
+void streams_remove(struct streams *streams, struct stream *stream);
+
+/* Lets the longest unused streams go until at most `keep` are left, except those something still needs. */
+void streams_evict(struct streams *streams, uint64_t keep);
+
+/* Takes an appended log row into account: tail, closure, Stream-Seq, producer, pending. The row may also close only. */
+void stream_apply(struct streams *streams, struct stream *stream, const struct log_row *row);
+
+/* The producer's state, from memory or from the store. False: never seen. */
+bool stream_producer(struct streams *streams, struct stream *stream, struct slice id, uint64_t *epoch,
+                     uint64_t *seq) MUSTUSE;
+
+/* The oldest `rows` pending rows are in chunks now: the row says so and producers are in the store. */
+void stream_settled(struct streams *streams, struct stream *stream, size_t rows);
+
+/* Marks the stream as read or written now. */
+void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms);
+
+static inline bool stream_expired(const struct stream *stream, uint64_t now_ms)
+{
+    return stream->row.state == STREAM_LIVE && stream_row_deadline(&stream->row) <= now_ms;
+}
+
+#endif

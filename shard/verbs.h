@@ -1,0 +1,25 @@
+/* What a shard does for each message: one handler a message of wire.def, each in the file that is named after it. */
+#ifndef SHARD_VERBS_H
+#define SHARD_VERBS_H
+
+#include "shard/shard.h"
+
+/* From routers. Answers go into the asker's out buffer, in this turn or a later one. */
+void handle_create(struct shard *shard, struct asker asker, const struct wire_create *m);   /* create.c */
+void handle_append(struct shard *shard, struct asker asker, const struct wire_append *m);   /* append.c */
+void handle_read(struct shard *shard, struct asker asker, const struct wire_read *m);       /* read.c */
+void handle_head(struct shard *shard, struct asker asker, const struct wire_head *m);       /* read.c */
+void handle_delete(struct shard *shard, struct asker asker, const struct wire_delete *m);   /* delete.c */
+void handle_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m); /* watch.c */
+
+/* From shards, this one included. */
+void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m);           /* fork.c */
+void handle_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m);     /* fork.c */
+void handle_unpin(struct shard *shard, unsigned from, const struct wire_unpin *m);       /* fork.c */
+void handle_unpinned(struct shard *shard, unsigned from, const struct wire_unpinned *m); /* fork.c */
+void handle_probe(struct shard *shard, unsigned from, const struct wire_probe *m);       /* fork.c */
+void handle_probed(struct shard *shard, unsigned from, const struct wire_probed *m);     /* fork.c */
+void handle_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m);       /* read.c */
+void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m);   /* read.c */
+
+#endif
