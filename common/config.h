@@ -11,19 +11,21 @@
 
 /* config.def: TYPE(section, key, default as text, min, max, reloadable, help). The field of [live] sse_lifetime is
  * cfg->live_sse_lifetime. NUMBER: uint64_t. SIZE: uint64_t bytes ("8M"). DURATION: uint64_t milliseconds ("30s").
- * TEXT: char *, owned by the config. CHOICE: TEXT that must be one of a list. */
+ * TEXT: char *, owned by the config. CHOICE: TEXT that must be one of a list. ADDRESS: TEXT for address_parse(). */
 struct config {
 #define NUMBER(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define SIZE(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define DURATION(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define TEXT(section, key, def, min, max, reload, help) char *section##_##key;
 #define CHOICE(section, key, def, choices, reload, help) char *section##_##key;
+#define ADDRESS(section, key, def, reload, help) char *section##_##key;
 #include "common/config.def"
 #undef NUMBER
 #undef SIZE
 #undef DURATION
 #undef TEXT
 #undef CHOICE
+#undef ADDRESS
 };
 
 /* Every key at its default. */
@@ -37,7 +39,7 @@ unsigned config_read_file(struct config *cfg, const char *path, FILE *errors) MU
 /* The same from memory (what config_print wrote, as a child gets it); `name` stands for the file in errors. */
 unsigned config_read_text(struct config *cfg, const char *name, struct slice text, FILE *errors) MUSTUSE;
 
-/* One "section.key=value" from the command line; errors as above with "--set" for the file. */
+/* One "section.key=value" from the command line; an error reads "--set: [section] key: why". */
 unsigned config_set(struct config *cfg, const char *assignment, FILE *errors) MUSTUSE;
 
 /* The effective configuration as an ini text that reads back to the same. */
@@ -46,8 +48,11 @@ void config_print(const struct config *cfg, FILE *out);
 /* config.example.ini: every key with its help, range and default, commented out. */
 void config_print_example(FILE *out);
 
-/* Takes the reloadable keys of `fresh` over into cfg; for each other key that differs, one line on report. Returns the
- * number of keys that changed. */
+/* The same for a terminal. */
+void config_print_help(FILE *out);
+
+/* Takes the reloadable keys of `fresh` over into cfg. One line on report (NULL: none) for each key that differs, with its
+ * two values or "needs a restart". Returns the number of keys that changed. */
 unsigned config_reload(struct config *cfg, const struct config *fresh, FILE *report);
 
 #endif

@@ -12,6 +12,8 @@
 static char prefix[32] = "streamd";
 static enum log_level threshold = LOG_LEVEL_INFO;
 
+static const char *const names[] = {"error", "warn", "info", "debug"};
+
 void log_init(const char *role, int index, enum log_level level)
 {
     if (index < 0)
@@ -26,10 +28,17 @@ void log_set_level(enum log_level level)
     threshold = level;
 }
 
+enum log_level log_level_of(const char *word)
+{
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], word) == 0)
+            return (enum log_level)i;
+    return LOG_LEVEL_INFO;
+}
+
 /* One write a line, so that lines of several processes do not mix. */
 static void emit(enum log_level level, const char *format, va_list ap, int error)
 {
-    static const char *const names[] = {"error", "warn", "info", "debug"};
     char line[2048];
     struct timespec now;
     struct tm tm;

@@ -13,6 +13,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 void log_init(const char *role, int index, enum log_level level);
 void log_set_level(enum log_level level);
 
+/* One of the words that server.log_level allows. */
+enum log_level log_level_of(const char *word);
+
 /* The _errno form ends the line with strerror(errno); errno is kept by all of them. */
 void log_debug(const char *format, ...) PRINTF(1, 2);
 void log_info(const char *format, ...) PRINTF(1, 2);

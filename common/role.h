@@ -9,6 +9,10 @@ struct event_base;
 
 #define ROLE_CONTROL_FD 3
 
+/* Never touched: it keeps the lock on the data folder until the last child is gone, so that a new streamd cannot start
+ * work beside children that a killed one left behind. */
+#define ROLE_LOCK_FD 4
+
 enum role_kind { ROLE_ROUTER, ROLE_SHARD };
 
 struct role {
@@ -38,7 +42,8 @@ struct role {
 };
 
 /* Runs until role_done(), or until the supervisor is gone (EOF on fd 3: the process exits at once). Returns the exit
- * status for main. Sends a report to the supervisor every second from the loop, so a hung loop shows. */
+ * status for main. Sends a report to the supervisor every second (more often if server.hang_timeout is short) from the
+ * loop, so a hung loop shows. */
 int role_run(struct role *role, int argc, char **argv);
 void role_done(struct role *role);
 

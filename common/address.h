@@ -1,0 +1,20 @@
+/* "host:port" or "[v6]:port" taken apart. */
+#ifndef COMMON_ADDRESS_H
+#define COMMON_ADDRESS_H
+
+#include <stdbool.h>
+
+#include "common/attr.h"
+
+#define ADDRESS_MAX 160 /* bytes of the whole text */
+
+struct address {
+    char host[ADDRESS_MAX]; /* without brackets */
+    char port[6];           /* decimal, 0 to 65535 */
+    bool v6;                /* the host was in brackets */
+};
+
+/* Looks at the spelling only: whether the host exists shows when it is resolved. */
+bool address_parse(const char *text, struct address *address) MUSTUSE;
+
+#endif

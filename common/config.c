@@ -1,0 +1,473 @@
+#include "common/config.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/address.h"
+#include "common/mem.h"
+
+enum row_kind { KIND_NUMBER, KIND_SIZE, KIND_DURATION, KIND_TEXT, KIND_CHOICE, KIND_ADDRESS };
+
+struct row {
+    const char *section, *key;
+    enum row_kind kind;
+    const char *def;
+    const char *min, *max; /* as written in the table; CHOICE: min holds the words */
+    bool reloadable;
+    const char *help;
+    size_t offset; /* of the field in struct config */
+};
+
+#define ROW(section, key, kind, def, min, max, reload, help)                                                           \
+    {#section, #key, kind, def, min, max, reload, help, offsetof(struct config, section##_##key)},
+#define NUMBER(section, key, def, min, max, reload, help) ROW(section, key, KIND_NUMBER, def, #min, #max, reload, help)
+#define SIZE(section, key, def, min, max, reload, help) ROW(section, key, KIND_SIZE, def, min, max, reload, help)
+#define DURATION(section, key, def, min, max, reload, help) ROW(section, key, KIND_DURATION, def, min, max, reload, help)
+#define TEXT(section, key, def, min, max, reload, help) ROW(section, key, KIND_TEXT, def, #min, #max, reload, help)
+#define CHOICE(section, key, def, choices, reload, help) ROW(section, key, KIND_CHOICE, def, choices, "", reload, help)
+#define ADDRESS(section, key, def, reload, help) ROW(section, key, KIND_ADDRESS, def, "", "", reload, help)
+
+static const struct row rows[] = {
+#include "common/config.def"
+};
+
+#define ROW_COUNT (sizeof rows / sizeof rows[0])
+
+/* Units from the smallest; a value is printed in the largest that divides it. */
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+static const struct unit size_units[] = {{"", 1}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}, {NULL, 0}};
+static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+
+/* What is known while one file, text or --set is read. */
+struct reading {
+    struct config *cfg;
+    const char *name;
+    struct slice rest; /* not yet handed to inih */
+    unsigned line;     /* the one inih has now; 0: no lines here (--set) */
+    bool expect_key;   /* the line should be "key = value", and inih has not called back for it yet */
+    bool seen[ROW_COUNT];
+    unsigned errors;
+    FILE *out;
+};
+
+static bool row_is_text(const struct row *row)
+{
+    return row->kind == KIND_TEXT || row->kind == KIND_CHOICE || row->kind == KIND_ADDRESS;
+}
+
+static uint64_t *row_number(const struct row *row, const struct config *cfg)
+{
+    return (uint64_t *)((char *)(uintptr_t)cfg + row->offset);
+}
+
+static char **row_text(const struct row *row, const struct config *cfg)
+{
+    return (char **)((char *)(uintptr_t)cfg + row->offset);
+}
+
+static const struct unit *row_units(const struct row *row)
+{
+    if (row->kind == KIND_SIZE)
+        return size_units;
+    return row->kind == KIND_DURATION ? time_units : no_units;
+}
+
+/* Digits and one unit, nothing else: no sign, no space, no overflow. */
+static bool number_parse(const char *text, const struct unit *units, uint64_t *value)
+{
+    uint64_t n = 0;
+    const char *p = text;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(n, 10u, &n) || __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
+            return false;
+    if (p == text)
+        return false;
+    for (; units->name; units++)
+        if (strcmp(p, units->name) == 0)
+            return !__builtin_mul_overflow(n, units->factor, value);
+    return false;
+}
+
+static bool number_fits(const struct row *row, const char *text, uint64_t *value)
+{
+    const struct unit *units = row_units(row);
+    uint64_t min, max;
+    return number_parse(row->min, units, &min) && number_parse(row->max, units, &max) &&
+           number_parse(text, units, value) && *value >= min && *value <= max;
+}
+
+/* Only what an ini line can say, so that a printed configuration reads back. */
+static bool text_is_plain(const char *text)
+{
+    size_t len = strlen(text);
+    if (len && (text[0] == ' ' || text[len - 1] == ' '))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 127 || (text[i] == ';' && (i == 0 || text[i - 1] == ' ')))
+            return false;
+    return true;
+}
+
+static bool choice_has(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *p = words; len && (p = strstr(p, word)); p += len)
+        if ((p == words || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0') && !strchr(word, ' '))
+            return true;
+    return false;
+}
+
+static bool text_fits(const struct row *row, const char *text)
+{
+    struct address ignored;
+    size_t len = strlen(text);
+    if (row->kind == KIND_CHOICE)
+        return choice_has(row->min, text);
+    if (row->kind == KIND_ADDRESS)
+        return address_parse(text, &ignored);
+    return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && text_is_plain(text);
+}
+
+/* Stores the value if it is allowed. */
+static bool row_set(const struct row *row, struct config *cfg, const char *value)
+{
+    uint64_t number;
+    if (row_is_text(row)) {
+        if (!text_fits(row, value))
+            return false;
+        free(*row_text(row, cfg));
+        *row_text(row, cfg) = xstrdup(value);
+        return true;
+    }
+    if (!number_fits(row, value, &number))
+        return false;
+    *row_number(row, cfg) = number;
+    return true;
+}
+
+/* What the row allows, to be read after "expected" or in the help. */
+static void row_print_range(const struct row *row, FILE *out)
+{
+    switch (row->kind) {
+    case KIND_NUMBER:
+        fprintf(out, "a whole number from %s to %s", row->min, row->max);
+        break;
+    case KIND_SIZE:
+        fprintf(out, "a size from %s to %s (bytes, or with K, M or G)", row->min, row->max);
+        break;
+    case KIND_DURATION:
+        fprintf(out, "a duration from %s to %s (with ms, s, m or h)", row->min, row->max);
+        break;
+    case KIND_TEXT:
+        fprintf(out, "a text of %s to %s bytes without \" ;\"", row->min, row->max);
+        break;
+    case KIND_CHOICE:
+        fprintf(out, "one of: %s", row->min);
+        break;
+    case KIND_ADDRESS:
+        fprintf(out, "host:port or [v6]:port");
+        break;
+    }
+}
+
+static void row_print_value(const struct row *row, const struct config *cfg, FILE *out)
+{
+    if (row_is_text(row)) {
+        fputs(*row_text(row, cfg), out);
+        return;
+    }
+    uint64_t value = *row_number(row, cfg);
+    const struct unit *best = row_units(row);
+    for (const struct unit *u = best; u->name && value; u++)
+        if (value % u->factor == 0)
+            best = u;
+    fprintf(out, "%llu%s", (unsigned long long)(value / best->factor), best->name);
+}
+
+static bool row_equal(const struct row *row, const struct config *a, const struct config *b)
+{
+    if (row_is_text(row))
+        return strcmp(*row_text(row, a), *row_text(row, b)) == 0;
+    return *row_number(row, a) == *row_number(row, b);
+}
+
+void config_init(struct config *cfg)
+{
+    memset(cfg, 0, sizeof *cfg);
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (!row_set(&rows[i], cfg, rows[i].def))
+            abort(); /* config.def contradicts itself; the unit test finds it */
+}
+
+void config_clear(struct config *cfg)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (row_is_text(&rows[i]))
+            free(*row_text(&rows[i], cfg));
+    memset(cfg, 0, sizeof *cfg);
+}
+
+static void error_begin(struct reading *r)
+{
+    r->errors++;
+    if (r->line)
+        fprintf(r->out, "%s:%u: ", r->name, r->line);
+    else
+        fprintf(r->out, "%s: ", r->name);
+}
+
+static void error_unknown_section(struct reading *r)
+{
+    const char *last = "";
+    fputs("unknown section; expected one of:", r->out);
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (strcmp(rows[i].section, last) != 0)
+            fprintf(r->out, " %s", rows[i].section);
+        last = rows[i].section;
+    }
+    fputc('\n', r->out);
+}
+
+static void error_unknown_key(struct reading *r, const char *section)
+{
+    fputs("unknown key; expected one of:", r->out);
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (strcmp(rows[i].section, section) == 0)
+            fprintf(r->out, " %s", rows[i].key);
+    fputc('\n', r->out);
+}
+
+static const struct row *row_find(const char *section, const char *key, bool *section_known)
+{
+    *section_known = false;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (strcmp(rows[i].section, section) != 0)
+            continue;
+        *section_known = true;
+        if (strcmp(rows[i].key, key) == 0)
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static void reading_take(struct reading *r, const char *section, const char *key, const char *value)
+{
+    bool section_known;
+    const struct row *row = row_find(section, key, &section_known);
+    bool duplicate = row && r->seen[row - rows];
+    if (row)
+        r->seen[row - rows] = true;
+    if (row && !duplicate && row_set(row, r->cfg, value))
+        return;
+    error_begin(r);
+    fprintf(r->out, "[%s] %s: ", section, key);
+    if (!section_known) {
+        error_unknown_section(r);
+    } else if (!row) {
+        error_unknown_key(r, section);
+    } else if (duplicate) {
+        fputs("given twice; expected once in a file\n", r->out);
+    } else {
+        fputs("expected ", r->out);
+        row_print_range(row, r->out);
+        fprintf(r->out, ", got \"%s\"\n", value);
+    }
+}
+
+static int on_key(void *arg, const char *section, const char *key, const char *value)
+{
+    struct reading *r = arg;
+    r->expect_key = false;
+    reading_take(r, section, key, value);
+    return 1;
+}
+
+/* inih tells only the first line it cannot read; this finds each. */
+static void reading_end_line(struct reading *r)
+{
+    if (!r->expect_key)
+        return;
+    r->expect_key = false;
+    error_begin(r);
+    fputs("expected [section] or key = value\n", r->out);
+}
+
+static bool reading_next_line(struct reading *r, struct slice *line)
+{
+    if (r->rest.len == 0)
+        return false;
+    const char *end = memchr(r->rest.data, '\n', r->rest.len);
+    size_t len = end ? (size_t)(end - r->rest.data) : r->rest.len;
+    size_t taken = end ? len + 1 : len;
+    *line = slice_of(r->rest.data, len);
+    r->rest = slice_of(r->rest.data + taken, r->rest.len - taken);
+    r->line++;
+    if (r->line == 1 && len >= 3 && memcmp(line->data, "\xEF\xBB\xBF", 3) == 0)
+        *line = slice_of(line->data + 3, len - 3);
+    while (line->len && (line->data[0] == ' ' || line->data[0] == '\t'))
+        *line = slice_of(line->data + 1, line->len - 1); /* or inih would take it for a continuation */
+    return true;
+}
+
+/* The ini_reader: one line a call, as fgets() would give it. Lines inih would misread are reported here and given to it
+ * as empty ones: it cuts a line that is longer than its buffer in two. */
+static char *read_line(char *str, int size, void *stream)
+{
+    struct reading *r = stream;
+    struct slice line;
+    size_t room = (size_t)size - 2;
+    reading_end_line(r);
+    if (!reading_next_line(r, &line))
+        return NULL;
+    if (line.len == 0 || line.data[0] == '#' || line.data[0] == ';' || line.data[0] == '\r') {
+        line.len = 0;
+    } else if (line.len > room || memchr(line.data, '\0', line.len)) {
+        error_begin(r);
+        fprintf(r->out, "expected a text line of at most %zu bytes\n", room);
+        line.len = 0;
+    }
+    r->expect_key = line.len && (line.data[0] != '[' || !memchr(line.data, ']', line.len));
+    memcpy(str, line.data, line.len);
+    str[line.len] = '\n';
+    str[line.len + 1] = '\0';
+    return str;
+}
+
+unsigned config_read_text(struct config *cfg, const char *name, struct slice text, FILE *errors)
+{
+    struct reading r = {.cfg = cfg, .name = name, .rest = text, .out = errors};
+    (void)ini_parse_stream(read_line, &r, on_key, &r); /* its result repeats what was reported */
+    reading_end_line(&r);
+    return r.errors;
+}
+
+/* The whole of a file, which the caller frees. NULL: errno is set. */
+static char *file_load(const char *path, size_t *len)
+{
+    const size_t limit = (size_t)1 << 20;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return NULL;
+    char *text = xmalloc(limit + 1);
+    *len = fread(text, 1, limit + 1, file);
+    bool good = !ferror(file) && *len <= limit;
+    if (*len > limit)
+        errno = EFBIG;
+    int saved = errno;
+    fclose(file);
+    errno = saved;
+    if (good)
+        return text;
+    free(text);
+    return NULL;
+}
+
+unsigned config_read_file(struct config *cfg, const char *path, FILE *errors)
+{
+    size_t len;
+    char *text = file_load(path, &len);
+    if (!text) {
+        fprintf(errors, "%s: cannot be read: %s\n", path, strerror(errno));
+        return 1;
+    }
+    unsigned count = config_read_text(cfg, path, slice_of(text, len), errors);
+    free(text);
+    return count;
+}
+
+unsigned config_set(struct config *cfg, const char *assignment, FILE *errors)
+{
+    struct reading r = {.cfg = cfg, .name = "--set", .out = errors};
+    const char *equals = strchr(assignment, '=');
+    const char *dot = strchr(assignment, '.');
+    if (!equals || !dot || dot > equals) {
+        fprintf(errors, "--set: expected section.key=value, got \"%s\"\n", assignment);
+        return 1;
+    }
+    char *section = xslicedup(slice_of(assignment, (size_t)(dot - assignment)));
+    char *key = xslicedup(slice_of(dot + 1, (size_t)(equals - dot - 1)));
+    reading_take(&r, section, key, equals + 1);
+    free(section);
+    free(key);
+    return r.errors;
+}
+
+/* "[section]" before the first of its rows. */
+static void print_section(size_t i, FILE *out)
+{
+    if (i > 0 && strcmp(rows[i].section, rows[i - 1].section) == 0)
+        return;
+    fprintf(out, "%s[%s]\n", i ? "\n" : "", rows[i].section);
+}
+
+void config_print(const struct config *cfg, FILE *out)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        print_section(i, out);
+        fprintf(out, "%s = ", rows[i].key);
+        row_print_value(&rows[i], cfg, out);
+        fputc('\n', out);
+    }
+}
+
+void config_print_example(FILE *out)
+{
+    fputs("# Every key of streamd with its default. Written by `streamd example-config`.\n"
+          "# `streamd --config FILE check` tells whether a file is right and prints what is in effect.\n"
+          "# SIGHUP reads the file again; what it cannot change while running says \"needs a restart\".\n\n",
+          out);
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        print_section(i, out);
+        fprintf(out, "\n# %s\n# ", rows[i].help);
+        row_print_range(&rows[i], out);
+        fprintf(out, "%s\n#%s = %s\n", rows[i].reloadable ? "" : "; needs a restart", rows[i].key, rows[i].def);
+    }
+}
+
+void config_print_help(FILE *out)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        fprintf(out, "  %s.%s=%s\n      %s\n      ", rows[i].section, rows[i].key, rows[i].def, rows[i].help);
+        row_print_range(&rows[i], out);
+        fprintf(out, "%s\n", rows[i].reloadable ? "" : "; needs a restart");
+    }
+}
+
+static void row_report(const struct row *row, const struct config *cfg, const struct config *fresh, FILE *report)
+{
+    if (!report)
+        return;
+    fprintf(report, "[%s] %s: ", row->section, row->key);
+    row_print_value(row, cfg, report);
+    fputs(" -> ", report);
+    row_print_value(row, fresh, report);
+    fputs(row->reloadable ? "\n" : " needs a restart\n", report);
+}
+
+unsigned config_reload(struct config *cfg, const struct config *fresh, FILE *report)
+{
+    unsigned changed = 0;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const struct row *row = &rows[i];
+        if (row_equal(row, cfg, fresh))
+            continue;
+        row_report(row, cfg, fresh, report);
+        if (!row->reloadable)
+            continue;
+        if (row_is_text(row)) {
+            free(*row_text(row, cfg));
+            *row_text(row, cfg) = xstrdup(*row_text(row, fresh));
+        } else {
+            *row_number(row, cfg) = *row_number(row, fresh);
+        }
+        changed++;
+    }
+    return changed;
+}

@@ -1,0 +1,222 @@
+#include "common/role.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/control.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/version.h"
+
+#define REPORT_EVERY_MS 1000u
+#define REPORTS_PER_HANG_TIMEOUT 4u
+
+/* role->state */
+struct running {
+    struct event_base *base;
+    struct event *readable;  /* the control channel */
+    struct event *heartbeat; /* armed anew after each report */
+    struct config cfg;
+    unsigned index;
+    bool done;
+    char room[CONTROL_MAX];
+};
+
+static const char *role_name(const struct role *role)
+{
+    return role->kind == ROLE_ROUTER ? "router" : "shard";
+}
+
+/* The supervisor is gone, and with it the reason to live. Nothing needs saving: what is acknowledged is on disk. */
+NORETURN static void leave_orphaned(void)
+{
+    log_warn("the supervisor is gone, leaving");
+    _exit(1);
+}
+
+static void require_control_channel(const char *program)
+{
+    int type = 0;
+    socklen_t len = sizeof type;
+    if (getsockopt(ROLE_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET)
+        fatal_never_restart("%s is started by streamd, not by hand", program);
+}
+
+/* The terminal's ^C goes to every process of the group; when to stop is the supervisor's decision alone. */
+static void ignore_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn_errno("cannot raise the limit of open files");
+}
+
+static void send_or_leave(enum control_type type)
+{
+    const struct control message = {.type = type, .fd = -1};
+    if (control_send(ROLE_CONTROL_FD, &message) == CONTROL_GONE)
+        leave_orphaned();
+}
+
+static void config_parse(struct config *cfg, struct slice text)
+{
+    config_init(cfg);
+    if (config_read_text(cfg, "configuration of the supervisor", text, stderr) > 0)
+        fatal_never_restart("this program and its supervisor are of different versions");
+}
+
+static void on_config(struct role *role, const struct control *message)
+{
+    struct running *run = role->state;
+    struct config fresh;
+    config_parse(&fresh, message->text);
+    if (config_reload(&run->cfg, &fresh, NULL) > 0) {
+        log_set_level(log_level_of(run->cfg.server_log_level));
+        role->reload(role->ctx);
+    }
+    config_clear(&fresh);
+}
+
+static void on_message(struct role *role, const struct control *message)
+{
+    switch (message->type) {
+    case CONTROL_CONFIG:
+        on_config(role, message);
+        return;
+    case CONTROL_PEER:
+        role->peer(role->ctx, message->kind, message->index, message->fd);
+        return;
+    case CONTROL_LISTEN:
+        if (!role->listener)
+            break;
+        role->listener(role->ctx, message->fd);
+        return;
+    case CONTROL_STOP:
+        role->stop(role->ctx);
+        return;
+    case CONTROL_READY:
+    case CONTROL_REPORT:
+        break;
+    }
+    fatalx("control message %d is not for a %s", (int)message->type, role_name(role));
+}
+
+static void on_control(evutil_socket_t fd, short what, void *arg)
+{
+    struct role *role = arg;
+    struct running *run = role->state;
+    struct control message;
+    (void)what;
+    for (;;) {
+        switch (control_receive(fd, run->room, &message)) {
+        case CONTROL_DONE:
+            on_message(role, &message);
+            break;
+        case CONTROL_AGAIN:
+            return;
+        case CONTROL_GONE:
+            leave_orphaned();
+        }
+    }
+}
+
+static void heartbeat_arm(struct running *run)
+{
+    uint64_t ms = run->cfg.server_hang_timeout / REPORTS_PER_HANG_TIMEOUT;
+    if (ms > REPORT_EVERY_MS)
+        ms = REPORT_EVERY_MS;
+    const struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    event_add(run->heartbeat, &after);
+}
+
+static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+    struct role *role = arg;
+    (void)fd;
+    (void)what;
+    role_report(role);
+    heartbeat_arm(role->state);
+}
+
+/* Blocks until the supervisor says who this process is. */
+static void await_config(struct role *role)
+{
+    struct running *run = role->state;
+    struct control message;
+    if (control_receive(ROLE_CONTROL_FD, run->room, &message) != CONTROL_DONE)
+        leave_orphaned();
+    if (message.type != CONTROL_CONFIG)
+        fatalx("the first control message is %d instead of the configuration", (int)message.type);
+    run->index = message.index;
+    config_parse(&run->cfg, message.text);
+    log_init(role_name(role), (int)run->index, log_level_of(run->cfg.server_log_level));
+    log_info("streamd %s, libevent %s, pid %d", STREAMD_VERSION, event_get_version(), (int)getpid());
+}
+
+static void loop_open(struct role *role)
+{
+    struct running *run = role->state;
+    evutil_make_socket_nonblocking(ROLE_CONTROL_FD);
+    run->base = event_base_new();
+    if (!run->base)
+        fatalx("cannot make an event loop");
+    run->readable = event_new(run->base, ROLE_CONTROL_FD, EV_READ | EV_PERSIST, on_control, role);
+    run->heartbeat = evtimer_new(run->base, on_heartbeat, role);
+    if (!run->readable || !run->heartbeat || event_add(run->readable, NULL) != 0)
+        fatalx("cannot watch the control channel");
+}
+
+/* The base and the configuration stay: what the role still holds refers to them until the process exits. */
+static void loop_close(struct running *run)
+{
+    event_free(run->readable);
+    event_free(run->heartbeat);
+}
+
+int role_run(struct role *role, int argc, char **argv)
+{
+    ignore_signals();
+    log_init(role_name(role), -1, LOG_LEVEL_INFO);
+    require_control_channel(argc > 0 ? argv[0] : role_name(role));
+    raise_fd_limit();
+    struct running *run = xcalloc(1, sizeof *run);
+    role->state = run;
+    await_config(role);
+    loop_open(role);
+    role->start(role->ctx, run->base, &run->cfg, run->index);
+    send_or_leave(CONTROL_READY);
+    heartbeat_arm(run);
+    while (!run->done) {
+        event_base_loop(run->base, EVLOOP_ONCE);
+        role->turn(role->ctx);
+    }
+    loop_close(run);
+    return 0;
+}
+
+void role_done(struct role *role)
+{
+    struct running *run = role->state;
+    run->done = true;
+}
+
+void role_report(struct role *role)
+{
+    (void)role;
+    send_or_leave(CONTROL_REPORT);
+}
