@@ -1,0 +1,16 @@
+import { fileURLToPath } from "node:url";
+
+import { defineConfig } from "vitest/config";
+
+import { SLOW } from "../lib/wait.mjs";
+
+export default defineConfig({
+  root: fileURLToPath(new URL(".", import.meta.url)),
+  cacheDir: "../node_modules/.vite",
+  test: {
+    include: ["*.test.mjs"],
+    maxWorkers: 2,
+    testTimeout: 20_000 * SLOW,
+    hookTimeout: 60_000 * SLOW,
+  },
+});

@@ -1,0 +1,46 @@
+// The processes of a running streamd, as /proc shows them.
+
+import { readFileSync, readdirSync } from "node:fs";
+
+const read = (path) => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+};
+
+// { pid, parent, state, name } of a process, or null if there is none.
+export function processInfo(pid) {
+  const stat = read(`/proc/${pid}/stat`);
+  const end = stat.lastIndexOf(")");
+  if (end < 0) return null;
+  const [state, parent] = stat.slice(end + 2).split(" ");
+  return { pid, parent: Number(parent), state, name: stat.slice(stat.indexOf("(") + 1, end) };
+}
+
+export function alive(pid) {
+  const info = processInfo(pid);
+  return info !== null && info.state !== "Z";
+}
+
+// The children of a supervisor: [{ pid, role: "router" | "shard", index }]. A child's index is the number among its
+// arguments.
+export function childrenOf(supervisor) {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map((entry) => processInfo(Number(entry)))
+    .filter((info) => info?.parent === supervisor && info.state !== "Z" && /^streamd-/.test(info.name))
+    .map(({ pid, name }) => {
+      const words = read(`/proc/${pid}/cmdline`).split("\0");
+      const index = words.slice(1).find((word) => /^\d+$/.test(word));
+      return { pid, role: name.replace("streamd-", ""), index: Number(index) };
+    })
+    .sort((a, b) => a.role.localeCompare(b.role) || a.index - b.index);
+}
+
+// Resident memory of a process in bytes.
+export function memoryOf(pid) {
+  const match = /VmRSS:\s+(\d+) kB/.exec(read(`/proc/${pid}/status`));
+  return match ? Number(match[1]) * 1024 : 0;
+}

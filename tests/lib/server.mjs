@@ -1,0 +1,174 @@
+// A private streamd for one test file: its own folder, its own port, its own settings.
+//
+// STREAMD_BUILD  folder of the programs (default: build)
+// STREAMD_URL    use this running server instead (for one under gdb); tests that need to own it are skipped then
+
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { alive, childrenOf, memoryOf } from "./processes.mjs";
+import { until } from "./wait.mjs";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+export const BUILD = resolve(ROOT, process.env.STREAMD_BUILD ?? "build");
+export const OWNED = !process.env.STREAMD_URL;
+
+const READY = /^ready: (http:\/\/\S+:(\d+)) shards=(\d+)$/m;
+const SANITIZER = /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:|== *ERROR SUMMARY: [1-9]/;
+const ERROR_LINE = /\berror: /;
+
+// A process that a test kills on purpose leaves such lines.
+const ALWAYS_EXPECTED = [];
+
+export class Server {
+  #settings;
+  #environment;
+  #expected;
+  #child = null;
+  #stdout = "";
+  #exited = null;
+
+  // settings: { "section.key": value }. expected: regular expressions of error lines that may be logged.
+  // keep: the folder is the caller's, and stays.
+  constructor({ settings = {}, environment = {}, expected = [], folder, keep = false } = {}) {
+    this.folder = folder ?? mkdtempSync(join(tmpdir(), "streamd-test-"));
+    this.dataDir = join(this.folder, "data");
+    this.faultsDir = join(this.folder, "faults");
+    mkdirSync(this.faultsDir, { recursive: true });
+    this.log = "";
+    this.keep = keep;
+    this.url = process.env.STREAMD_URL?.replace(/\/$/, "");
+    this.#settings = { ...settings };
+    this.#environment = environment;
+    this.#expected = [...ALWAYS_EXPECTED, ...expected];
+  }
+
+  static async start(options) {
+    const server = new Server(options);
+    await server.start();
+    return server;
+  }
+
+  // Starts the server, on the same port as the last time, and waits until it says that it is ready.
+  async start(settings = {}) {
+    if (!OWNED) return;
+    Object.assign(this.#settings, settings);
+    this.launch();
+    await until("the ready line", () => READY.test(this.#stdout) || this.#exited, 60_000);
+    const match = READY.exec(this.#stdout);
+    if (!match) throw new Error(`streamd did not start (${JSON.stringify(this.#exited)}):\n${this.log}`);
+    this.url = match[1];
+    this.port = Number(match[2]);
+    this.shards = Number(match[3]);
+    this.#settings["router.listen"] = `127.0.0.1:${this.port}`;
+  }
+
+  // Starts the program without waiting for anything.
+  launch() {
+    this.#stdout = "";
+    this.#exited = null;
+    const settings = { "server.data_dir": this.dataDir, "router.listen": "127.0.0.1:0", ...this.#settings };
+    const sets = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+    const args = this.configFile ? ["--config", this.configFile, ...sets] : sets;
+    const child = spawn(join(BUILD, "streamd"), args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, STREAMD_FAULTS: this.faultsDir, ...this.#environment },
+    });
+    child.stdout.on("data", (data) => (this.#stdout += data));
+    child.stderr.on("data", (data) => (this.log += data));
+    child.on("error", (error) => (this.#exited = { error: error.message }));
+    child.on("exit", (code, signal) => (this.#exited = { code, signal }));
+    this.#child = child;
+  }
+
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  get running() {
+    return this.#child !== null && this.#exited === null;
+  }
+
+  // [{ pid, role, index }] of the children that are alive now.
+  children(role) {
+    return childrenOf(this.pid).filter((child) => !role || child.role === role);
+  }
+
+  child(role, index = 0) {
+    return this.children(role).find((child) => child.index === index);
+  }
+
+  // Bytes of memory that the routers hold.
+  routerMemory() {
+    return this.children("router").reduce((sum, { pid }) => sum + memoryOf(pid), 0);
+  }
+
+  // Kills one child with SIGKILL and waits until another has taken its place.
+  async restartChild(role, index = 0) {
+    const before = this.child(role, index).pid;
+    process.kill(before, "SIGKILL");
+    await until(`${role} ${index} to be restarted`, () => {
+      const now = this.child(role, index);
+      return now && now.pid !== before;
+    });
+  }
+
+  signal(name) {
+    this.#child.kill(name);
+  }
+
+  async exited(ms = 20_000) {
+    await until("streamd to exit", () => this.#exited, ms);
+    return this.#exited;
+  }
+
+  // SIGTERM; returns { code, signal }.
+  async stop() {
+    if (!this.running) return this.#exited;
+    const children = this.children();
+    this.signal("SIGTERM");
+    const result = await this.exited();
+    await until("the children to leave", () => children.every(({ pid }) => !alive(pid)));
+    return result;
+  }
+
+  // SIGKILL to the supervisor; its children must leave by themselves.
+  async kill() {
+    if (!this.running) return;
+    const children = this.children();
+    this.signal("SIGKILL");
+    await this.exited();
+    await until("the children to follow the supervisor", () => children.every(({ pid }) => !alive(pid)));
+  }
+
+  // Sizes of the files in the data folder: { name: bytes }.
+  files() {
+    if (!existsSync(this.dataDir)) return {};
+    const names = readdirSync(this.dataDir, { recursive: true }).filter((name) =>
+      statSync(join(this.dataDir, name)).isFile(),
+    );
+    return Object.fromEntries(names.map((name) => [name, statSync(join(this.dataDir, name)).size]));
+  }
+
+  // Lines in the log that a healthy server does not write.
+  complaints() {
+    return this.log
+      .split("\n")
+      .filter((line) => SANITIZER.test(line) || ERROR_LINE.test(line))
+      .filter((line) => !this.#expected.some((pattern) => pattern.test(line)));
+  }
+
+  // Stops the server, removes its folder, and throws if anything in its log was not right.
+  async close() {
+    if (!OWNED) return;
+    const result = await this.stop();
+    const complaints = this.complaints();
+    if (!this.keep) rmSync(this.folder, { recursive: true, force: true });
+    if (complaints.length) throw new Error(`streamd complained:\n${complaints.join("\n")}\n\nlog:\n${this.log}`);
+    if (result && result.code !== 0) throw new Error(`streamd ended with ${JSON.stringify(result)}\n${this.log}`);
+  }
+}
