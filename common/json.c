@@ -206,8 +206,8 @@ static inline const uint8_t *scan_member(const struct scan *s, const uint8_t *at
     return in_object(s) ? scan_key(at, s->end) : at;
 }
 
-/* After a value: closes every array and object that ends here. Returns where the value after a comma begins, or, down at
- * depth `floor`, the end. */
+/* After a value: closes every array and object that ends here. Returns where the value after a comma begins, or, down
+ * at depth `floor`, the end. */
 static const uint8_t *scan_after(struct scan *s, const uint8_t *at, unsigned floor)
 {
     while (s->depth > floor) {

@@ -18,9 +18,9 @@ enum http_method {
     HTTP_OTHER /* a valid token that is none of these */
 };
 
-/* The headers somebody reads. Each may come once: a second one is ERR_DUPLICATE_HEADER, but for those whose values HTTP
- * lets be joined (If-None-Match, Connection, Accept...), of which the parser keeps the first and the last is ignored
- * only where that is harmless. The list is X(ENUM, "lower-case-name"). */
+/* The headers somebody reads: X(ENUM, "lower-case-name"). A second one of a name is refused as ERR_DUPLICATE_HEADER.
+ * If-None-Match alone may come again: the first is kept, and what a later one lists costs at most a cache hit.
+ * A new name also goes into the table by_length in http.c (its unit test tells if it was forgotten). */
 #define HTTP_HEADERS(X)                                     \
     X(HOST, "host")                                         \
     X(CONTENT_TYPE, "content-type")                         \
@@ -70,26 +70,29 @@ enum http_parse { HTTP_PARSE_MORE, HTTP_PARSE_DONE, HTTP_PARSE_BAD };
  * with before closing the connection (BAD_REQUEST, DUPLICATE_HEADER, NOT_IMPLEMENTED, EXPECTATION_FAILED,
  * HTTP_VERSION_NOT_SUPPORTED) and *why is a static text. MORE: the head is not whole (the caller limits its size).
  * `from` is where an earlier MORE left off looking (0 at first) and is updated, so that a slow head costs its length
- * once. Empty lines before a request line are skipped (RFC 9112 2.2).
- * Refused: both Content-Length and Transfer-Encoding, Content-Length twice or not all digits, a Transfer-Encoding other
- * than exactly "chunked" (501 if another coding), Transfer-Encoding in HTTP/1.0, bare LF or CR, obs-fold, whitespace
- * before the colon, control characters in values, a header name that is not a token, HTTP/1.1 without exactly one Host,
- * more than 100 header lines, a target with bytes outside %x21-7E. */
+ * once. Up to 8 empty lines before a request line are skipped (RFC 9112 2.2). An answer does not depend on how the bytes
+ * were split; what is wrong shows when the head is whole, but for a first byte that begins no method and a bare LF.
+ * Refused: both Content-Length and Transfer-Encoding, either of them twice, a Content-Length that is not all digits or
+ * above 2^64-1, a Transfer-Encoding other than exactly "chunked" (501 if another coding), Transfer-Encoding in HTTP/1.0,
+ * bare LF or CR, obs-fold, whitespace before the colon, control characters in values, a header name that is not a token,
+ * HTTP/1.1 without exactly one Host, a Host with bytes no authority has, more than 100 header lines, a target with '#'
+ * or bytes outside %x21-7E, an absolute-form target without a path or with userinfo, Expect other than 100-continue.
+ * The authority of an absolute-form target takes the place of Host (RFC 9112 3.2.2). In HTTP/1.0 Expect is ignored. */
 enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head *head, size_t *used, enum error *error,
                                 const char **why) MUSTUSE;
 
 /* Decoder of a chunked body; zeroed at the start. */
 struct http_chunked {
-    int state;
+    unsigned state;
     unsigned digits; /* of the current chunk size */
     uint64_t left;   /* of the current chunk */
-    size_t trailer;  /* bytes of trailer seen */
+    size_t skipped;  /* bytes of extensions and trailer seen */
 };
 
 /* Takes bytes from in. MORE: *data is a run of body bytes inside in (perhaps empty) and *used bytes of in are done with:
- * call again with the rest until it has none. DONE: the last chunk and the trailer are over. BAD: refuse with 400 and
- * close. Chunk extensions are skipped, trailers are dropped, both at most 4096 bytes; a chunk size has at most 8 hex
- * digits; bare LF is refused. */
+ * call again with the rest until it has none. DONE: the last chunk and the trailer are over; *data is empty. BAD: refuse
+ * with 400 and close. Chunk extensions and trailers are dropped, and may be 4096 bytes together in one body; a chunk
+ * size has at most 8 hex digits; bare LF or CR and control characters are refused. */
 enum http_parse http_chunked_next(struct http_chunked *chunked, struct slice in, struct slice *data,
                                   size_t *used) MUSTUSE;
 

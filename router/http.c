@@ -1,0 +1,469 @@
+/* The head is gone over twice: first for the line feeds, which tells where it ends and costs a slow head its length
+ * once, then line by line. Inside a whole head every scan stops at the CR of its line at the latest. */
+#include "router/http.h"
+
+#include <strings.h>
+
+#include "common/swar.h"
+
+#define LINES_MAX 100     /* header lines */
+#define EMPTY_LINES_MAX 8 /* before the request line */
+
+/* Headers the parser keeps to itself, numbered after those it hands out. */
+enum own_header {
+    OWN_CONTENT_LENGTH = HTTP_HEADER_COUNT,
+    OWN_TRANSFER_ENCODING,
+    OWN_CONNECTION,
+    OWN_EXPECT,
+    KNOWN_COUNT,
+    UNKNOWN = KNOWN_COUNT
+};
+
+static const struct slice known_names[KNOWN_COUNT] = {
+#define X(name, text) [HTTP_##name##_HEADER] = {text, sizeof(text) - 1},
+    HTTP_HEADERS(X)
+#undef X
+        [OWN_CONTENT_LENGTH] = {"content-length", 14},
+    [OWN_TRANSFER_ENCODING] = {"transfer-encoding", 17},
+    [OWN_CONNECTION] = {"connection", 10},
+    [OWN_EXPECT] = {"expect", 6},
+};
+
+/* The known headers by the length of their name: how many, and which. */
+#define KNOWN_LENGTH_MAX 22
+static const uint8_t by_length[KNOWN_LENGTH_MAX + 1][5] = {
+    [4] = {1, HTTP_HOST_HEADER},
+    [6] = {3, OWN_EXPECT, HTTP_ORIGIN_HEADER, HTTP_COOKIE_HEADER},
+    [10] = {3, OWN_CONNECTION, HTTP_STREAM_SEQ_HEADER, HTTP_STREAM_TTL_HEADER},
+    [11] = {1, HTTP_PRODUCER_ID_HEADER},
+    [12] = {3, HTTP_CONTENT_TYPE_HEADER, HTTP_PRODUCER_SEQ_HEADER, HTTP_REQUEST_ID_HEADER},
+    [13] = {4, HTTP_AUTHORIZATION_HEADER, HTTP_IF_NONE_MATCH_HEADER, HTTP_LAST_EVENT_ID_HEADER,
+            HTTP_STREAM_CLOSED_HEADER},
+    [14] = {2, OWN_CONTENT_LENGTH, HTTP_PRODUCER_EPOCH_HEADER},
+    [16] = {1, HTTP_CONTENT_ENCODING_HEADER},
+    [17] = {2, OWN_TRANSFER_ENCODING, HTTP_STREAM_EXPIRES_AT_HEADER},
+    [18] = {2, HTTP_STREAM_FORKED_FROM_HEADER, HTTP_STREAM_FORK_OFFSET_HEADER},
+    [22] = {1, HTTP_STREAM_FORK_SUB_OFFSET_HEADER},
+};
+
+/* ---- bytes ---- */
+
+#define IN_TOKEN 1u  /* RFC 9110 5.6.2 */
+#define IN_HOST 2u   /* of an authority without userinfo (RFC 3986 3.2.2, 3.2.3) */
+#define IN_TARGET 4u /* %x21-7E but for '#', which no request-target has */
+#define T_ IN_TARGET
+#define TT (IN_TARGET | IN_TOKEN)
+#define TH (IN_TARGET | IN_HOST)
+#define ALL (IN_TARGET | IN_TOKEN | IN_HOST)
+
+/* clang-format off */
+static const uint8_t classes[256] = {
+    ['0' ... '9'] = ALL, ['A' ... 'Z'] = ALL, ['a' ... 'z'] = ALL, ['!'] = ALL, ['$'] = ALL, ['%'] = ALL, ['&'] = ALL,
+    ['\''] = ALL, ['*'] = ALL, ['+'] = ALL, ['-'] = ALL, ['.'] = ALL, ['_'] = ALL, ['~'] = ALL,
+    ['('] = TH, [')'] = TH, [','] = TH, [':'] = TH, [';'] = TH, ['='] = TH, ['['] = TH, [']'] = TH,
+    ['^'] = TT, ['`'] = TT, ['|'] = TT, ['#'] = IN_TOKEN,
+    ['"'] = T_, ['/'] = T_, ['<'] = T_, ['>'] = T_, ['?'] = T_, ['@'] = T_, ['\\'] = T_, ['{'] = T_, ['}'] = T_,
+};
+/* clang-format on */
+
+static inline bool is(char byte, unsigned class)
+{
+    return classes[(uint8_t)byte] & class;
+}
+
+static inline bool is_control(uint8_t byte)
+{
+    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
+}
+
+static bool all(struct slice s, unsigned class)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!is(s.data[i], class))
+            return false;
+    return true;
+}
+
+/* `lower` is made of a-z and '-'; setting bit 5 turns no other token character into one of those. */
+static bool token_equal(struct slice token, struct slice lower)
+{
+    if (token.len != lower.len)
+        return false;
+    size_t i = 0;
+    for (; i + 8 <= token.len; i += 8)
+        if ((swar_load(token.data + i) | SWAR_ONES * 0x20) != swar_load(lower.data + i))
+            return false;
+    for (; i < token.len; i++)
+        if ((token.data[i] | 0x20) != lower.data[i])
+            return false;
+    return true;
+}
+
+static struct slice trim(const char *start, const char *end)
+{
+    while (start < end && (*start == ' ' || *start == '\t'))
+        start++;
+    while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    return slice_of(start, (size_t)(end - start));
+}
+
+/* Takes the next member off a comma-separated list; empty members come as empty slices. */
+static bool list_next(struct slice *list, struct slice *member)
+{
+    if (!list->data)
+        return false;
+    const char *end = list->data + list->len, *comma = memchr(list->data, ',', list->len);
+    *member = trim(list->data, comma ? comma : end);
+    *list = comma ? slice_of(comma + 1, (size_t)(end - comma - 1)) : slice_of(NULL, 0);
+    return true;
+}
+
+/* ---- where the head ends ---- */
+
+struct parser {
+    const char *at;  /* the next byte to look at */
+    const char *end; /* of the bytes that came; the head has been seen to end before it */
+    struct http_head *head;
+    struct slice authority; /* of an absolute target; data == NULL: there was none */
+    struct slice content_length, transfer_encoding;
+    bool keep_alive, close; /* seen in Connection */
+    enum error error;
+    const char *why;
+};
+
+static bool refuse(struct parser *p, enum error error, const char *why)
+{
+    p->error = error;
+    p->why = why;
+    return false;
+}
+
+/* Goes over the empty lines before the request line. MORE: perhaps not all of them have come. */
+static enum http_parse skip_empty_lines(struct parser *p)
+{
+    unsigned lines = 0;
+    while (p->end - p->at >= 2 && p->at[0] == '\r' && p->at[1] == '\n' && lines++ < EMPTY_LINES_MAX)
+        p->at += 2;
+    if (p->at == p->end || (p->end - p->at == 1 && *p->at == '\r' && lines < EMPTY_LINES_MAX))
+        return HTTP_PARSE_MORE;
+    if (is(*p->at, IN_TOKEN))
+        return HTTP_PARSE_DONE;
+    refuse(p, ERR_BAD_REQUEST, "request does not begin with a method");
+    return HTTP_PARSE_BAD;
+}
+
+/* Looks from `from` on for the empty line that ends the head that begins at p->at. */
+static enum http_parse find_end(struct parser *p, const char *from)
+{
+    const char *line = from > p->at ? from : p->at;
+    while ((line = memchr(line, '\n', (size_t)(p->end - line)))) {
+        if (line == p->at || line[-1] != '\r') {
+            refuse(p, ERR_BAD_REQUEST, "line feed without carriage return");
+            return HTTP_PARSE_BAD;
+        }
+        if (line - p->at >= 3 && line[-2] == '\n')
+            return HTTP_PARSE_DONE;
+        line++;
+    }
+    return HTTP_PARSE_MORE;
+}
+
+/* ---- request line ---- */
+
+static enum http_method method_of(struct slice name)
+{
+    static const struct slice names[HTTP_OTHER] = {
+        [HTTP_GET] = {"GET", 3}, [HTTP_HEAD] = {"HEAD", 4},     [HTTP_POST] = {"POST", 4},
+        [HTTP_PUT] = {"PUT", 3}, [HTTP_DELETE] = {"DELETE", 6}, [HTTP_OPTIONS] = {"OPTIONS", 7},
+    };
+    for (unsigned i = 0; i < HTTP_OTHER; i++)
+        if (slice_equal(name, names[i]))
+            return (enum http_method)i;
+    return HTTP_OTHER;
+}
+
+/* A run of bytes of one class that ends with a space, which is taken too. */
+static bool take_word(struct parser *p, unsigned class, struct slice *word)
+{
+    const char *start = p->at;
+    while (is(*p->at, class))
+        p->at++;
+    *word = slice_of(start, (size_t)(p->at - start));
+    return word->len && *p->at++ == ' ';
+}
+
+static bool parse_version(struct parser *p)
+{
+    const char *v = p->at;
+    if (p->end - v < 10 || memcmp(v, "HTTP/", 5) || v[5] < '0' || v[5] > '9' || v[6] != '.' || v[7] < '0' ||
+        v[7] > '9' || v[8] != '\r' || v[9] != '\n')
+        return refuse(p, ERR_BAD_REQUEST, "malformed request line");
+    if (v[5] != '1' || v[7] > '1')
+        return refuse(p, ERR_HTTP_VERSION_NOT_SUPPORTED, "neither HTTP/1.0 nor HTTP/1.1");
+    p->head->http10 = v[7] == '0';
+    p->at += 10;
+    return true;
+}
+
+static size_t scheme_length(struct slice target)
+{
+    if (target.len >= 7 && strncasecmp(target.data, "http://", 7) == 0)
+        return 7;
+    return target.len >= 8 && strncasecmp(target.data, "https://", 8) == 0 ? 8 : 0;
+}
+
+/* RFC 9112 3.2.2: http://authority/path?query is taken as its path, and the authority as the Host. */
+static bool reduce_absolute(struct parser *p, size_t scheme)
+{
+    struct http_head *h = p->head;
+    const char *start = h->target.data + scheme, *end = h->target.data + h->target.len, *path = start;
+    while (path < end && is(*path, IN_HOST))
+        path++;
+    if (path == start || path == end || *path != '/')
+        return refuse(p, ERR_BAD_REQUEST, "absolute target without an authority and a path");
+    p->authority = slice_of(start, (size_t)(path - start));
+    h->target = slice_of(path, (size_t)(end - path));
+    return true;
+}
+
+static bool parse_target(struct parser *p)
+{
+    struct http_head *h = p->head;
+    if (h->target.data[0] != '/') {
+        size_t scheme = scheme_length(h->target);
+        bool star = h->method == HTTP_OPTIONS && slice_equal(h->target, SLICE("*"));
+        if (!scheme && !star)
+            return refuse(p, ERR_BAD_REQUEST, "target is not a path");
+        if (scheme && !reduce_absolute(p, scheme))
+            return false;
+    }
+    const char *mark = memchr(h->target.data, '?', h->target.len);
+    h->path = h->target;
+    if (mark) {
+        h->path.len = (size_t)(mark - h->target.data);
+        h->query = slice_of(mark + 1, h->target.len - h->path.len - 1);
+    }
+    return true;
+}
+
+static bool parse_request_line(struct parser *p)
+{
+    struct slice method;
+    if (!take_word(p, IN_TOKEN, &method) || !take_word(p, IN_TARGET, &p->head->target))
+        return refuse(p, ERR_BAD_REQUEST, "malformed request line");
+    p->head->method = method_of(method);
+    return parse_version(p) && parse_target(p);
+}
+
+/* ---- header lines ---- */
+
+static enum own_header known_header(struct slice name)
+{
+    if (name.len > KNOWN_LENGTH_MAX)
+        return UNKNOWN;
+    const uint8_t *candidates = by_length[name.len];
+    for (unsigned i = 1; i <= candidates[0]; i++)
+        if (token_equal(name, known_names[candidates[i]]))
+            return candidates[i];
+    return UNKNOWN;
+}
+
+static bool parse_name(struct parser *p, enum own_header *which)
+{
+    const char *start = p->at;
+    while (is(*p->at, IN_TOKEN))
+        p->at++;
+    struct slice name = slice_of(start, (size_t)(p->at - start));
+    if (*p->at != ':' || !name.len)
+        return refuse(p, ERR_BAD_REQUEST, "malformed header name");
+    p->at++;
+    *which = known_header(name);
+    return true;
+}
+
+/* Over everything but control characters. */
+static const char *skip_text(const char *at, const char *end)
+{
+    while (end - at >= 8) {
+        uint64_t word = swar_load(at), control = swar_below(word, 0x20) | swar_equal(word, 0x7f);
+        if (control) {
+            at += swar_first(control);
+            if (*at != '\t')
+                return at;
+            at++;
+        } else {
+            at += 8;
+        }
+    }
+    while (at < end && !is_control((uint8_t)*at))
+        at++;
+    return at;
+}
+
+/* The rest of a header line, without the spaces around it. */
+static bool parse_value(struct parser *p, struct slice *value)
+{
+    const char *end = skip_text(p->at, p->end);
+    if (p->end - end < 2 || end[0] != '\r' || end[1] != '\n')
+        return refuse(p, ERR_BAD_REQUEST, "control character in a header");
+    *value = trim(p->at, end);
+    p->at = end + 2;
+    return true;
+}
+
+static bool keep_once(struct parser *p, struct slice *kept, struct slice value)
+{
+    if (kept->data)
+        return refuse(p, ERR_DUPLICATE_HEADER, "header came twice");
+    *kept = value;
+    return true;
+}
+
+static void note_connection(struct parser *p, struct slice list)
+{
+    struct slice option;
+    while (list_next(&list, &option)) {
+        p->close |= token_equal(option, SLICE("close"));
+        p->keep_alive |= token_equal(option, SLICE("keep-alive"));
+    }
+}
+
+static bool note_expect(struct parser *p, struct slice value)
+{
+    if (p->head->http10) /* RFC 9110 10.1.1: ignored */
+        return true;
+    if (value.len != 12 || strncasecmp(value.data, "100-continue", 12) != 0)
+        return refuse(p, ERR_EXPECTATION_FAILED, "only Expect: 100-continue is understood");
+    p->head->expect_continue = true;
+    return true;
+}
+
+static bool note_header(struct parser *p, enum own_header which, struct slice value)
+{
+    switch ((unsigned)which) {
+    case UNKNOWN:
+        return true;
+    case OWN_CONNECTION:
+        note_connection(p, value);
+        return true;
+    case OWN_EXPECT:
+        return note_expect(p, value);
+    case OWN_CONTENT_LENGTH:
+        return keep_once(p, &p->content_length, value);
+    case OWN_TRANSFER_ENCODING:
+        return keep_once(p, &p->transfer_encoding, value);
+    case HTTP_IF_NONE_MATCH_HEADER:
+        return p->head->headers[which].data || keep_once(p, &p->head->headers[which], value);
+    default:
+        return keep_once(p, &p->head->headers[which], value);
+    }
+}
+
+static bool parse_headers(struct parser *p)
+{
+    for (unsigned lines = 0; *p->at != '\r'; lines++) {
+        enum own_header which;
+        struct slice value;
+        if (lines == LINES_MAX)
+            return refuse(p, ERR_BAD_REQUEST, "too many header lines");
+        if (!parse_name(p, &which) || !parse_value(p, &value) || !note_header(p, which, value))
+            return false;
+    }
+    if (p->at[1] != '\n')
+        return refuse(p, ERR_BAD_REQUEST, "carriage return without line feed");
+    p->at += 2;
+    return true;
+}
+
+/* ---- what the headers say together ---- */
+
+static bool check_host(struct parser *p)
+{
+    struct slice *host = &p->head->headers[HTTP_HOST_HEADER];
+    if (!host->data && !p->head->http10)
+        return refuse(p, ERR_BAD_REQUEST, "HTTP/1.1 without Host");
+    if (!all(*host, IN_HOST))
+        return refuse(p, ERR_BAD_REQUEST, "malformed Host");
+    if (p->authority.data)
+        *host = p->authority;
+    return true;
+}
+
+static bool check_length(struct parser *p)
+{
+    struct slice text = p->content_length;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)((uint8_t)text.data[i] - '0');
+        if (digit > 9)
+            return refuse(p, ERR_BAD_REQUEST, "malformed Content-Length");
+        if (sum > (UINT64_MAX - digit) / 10)
+            return refuse(p, ERR_BAD_REQUEST, "Content-Length is too large");
+        sum = sum * 10 + digit;
+    }
+    if (text.data && !text.len)
+        return refuse(p, ERR_BAD_REQUEST, "malformed Content-Length");
+    p->head->content_length = sum;
+    return true;
+}
+
+/* Whether a Transfer-Encoding asks, in good order, for a coding we do not have. */
+static bool names_other_coding(struct slice list)
+{
+    struct slice coding;
+    bool other = false;
+    while (list_next(&list, &coding)) {
+        if (!coding.len || !all(coding, IN_TOKEN))
+            return false;
+        other |= !token_equal(coding, SLICE("chunked"));
+    }
+    return other;
+}
+
+static bool check_encoding(struct parser *p)
+{
+    if (!p->transfer_encoding.data)
+        return true;
+    if (p->content_length.data)
+        return refuse(p, ERR_BAD_REQUEST, "both Content-Length and Transfer-Encoding");
+    if (p->head->http10)
+        return refuse(p, ERR_BAD_REQUEST, "Transfer-Encoding in HTTP/1.0");
+    if (names_other_coding(p->transfer_encoding))
+        return refuse(p, ERR_NOT_IMPLEMENTED, "only the transfer coding chunked is understood");
+    if (!token_equal(p->transfer_encoding, SLICE("chunked")))
+        return refuse(p, ERR_BAD_REQUEST, "malformed Transfer-Encoding");
+    p->head->chunked = true;
+    return true;
+}
+
+static bool parse_head(struct parser *p)
+{
+    if (!parse_request_line(p) || !parse_headers(p) || !check_host(p) || !check_length(p) || !check_encoding(p))
+        return false;
+    p->head->keep_alive = !p->close && (!p->head->http10 || p->keep_alive);
+    return true;
+}
+
+enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head *head, size_t *used, enum error *error,
+                                const char **why)
+{
+    if (!in.len)
+        return HTTP_PARSE_MORE;
+    struct parser p = {.at = in.data, .end = in.data + in.len, .head = head};
+    enum http_parse state = skip_empty_lines(&p);
+    if (state == HTTP_PARSE_DONE)
+        state = find_end(&p, in.data + *from);
+    if (state == HTTP_PARSE_MORE) {
+        *from = in.len;
+        return HTTP_PARSE_MORE;
+    }
+    memset(head, 0, sizeof *head);
+    if (state == HTTP_PARSE_DONE && parse_head(&p)) {
+        *used = (size_t)(p.at - in.data);
+        return HTTP_PARSE_DONE;
+    }
+    *error = p.error;
+    *why = p.why;
+    return HTTP_PARSE_BAD;
+}
