@@ -55,4 +55,13 @@ clean: ## remove everything built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c)
+
+$(BUILD)/load: $(LOAD_OBJECTS)
+	$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3
+
+.PHONY: bench
+bench: all $(BUILD)/load ## measure against the peers on this machine (tests/bench/bench.mjs --help)
+	node tests/bench/bench.mjs
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,188 @@
+#include "tests/bench/pump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "tests/bench/clock.h"
+#include "tests/bench/net.h"
+
+#define READY_MAX 256
+#define ERRORS_SHOWN 5
+#define ERRORS_MAX 10000
+#define STALL_NS (30 * CLOCK_SECOND)
+
+/* One connection. sent[] is a ring of the times at which the requests in flight were sent. */
+struct lane {
+    struct conn conn;
+    struct answer answer;
+    uint64_t *sent;
+    unsigned oldest, flying;
+    unsigned answers_left; /* of the oldest request */
+};
+
+struct run {
+    const struct pump *pump;
+    struct pump_result *result;
+    struct net net;
+    struct lane *lanes;
+    unsigned flying;
+    uint64_t count_from, until;
+};
+
+static void count_error(struct run *run, const char *what, int status)
+{
+    if (run->result->errors++ < ERRORS_SHOWN)
+        fprintf(stderr, "load: %s %d\n", what, status);
+    if (run->result->errors > ERRORS_MAX)
+        fatalx("more than %d errors", ERRORS_MAX);
+}
+
+static void lane_fill(struct run *run, struct lane *lane, uint64_t now)
+{
+    const struct pump *pump = run->pump;
+    while (lane->flying < pump->pipeline && pump->next(pump->ctx, lane->conn.index, &lane->conn.out)) {
+        lane->sent[(lane->oldest + lane->flying++) % pump->pipeline] = now;
+        run->flying++;
+    }
+    conn_flush(&lane->conn);
+}
+
+static void lane_answered(struct run *run, struct lane *lane, uint64_t now)
+{
+    if (!lane->flying)
+        fatalx("an answer to nothing");
+    if (lane->answer.status >= 300)
+        count_error(run, "answer", lane->answer.status);
+    if (--lane->answers_left)
+        return;
+    lane->answers_left = run->pump->answers;
+    if (now >= run->count_from && lane->answer.status < 300)
+        histogram_add(&run->result->latency, now - lane->sent[lane->oldest]);
+    lane->oldest = (lane->oldest + 1) % run->pump->pipeline;
+    lane->flying--;
+    run->flying--;
+}
+
+static void lane_take(struct run *run, struct lane *lane, struct slice in, uint64_t now)
+{
+    struct slice piece;
+    for (;;) {
+        switch (run->pump->answered(&lane->answer, &in, &piece)) {
+        case ANSWER_MORE:
+            conn_keep(&lane->conn, in);
+            return;
+        case ANSWER_HEAD:
+            break;
+        case ANSWER_BODY:
+            if (lane->answer.status >= 300 && run->result->errors < ERRORS_SHOWN)
+                fprintf(stderr, "load: %.*s\n", (int)piece.len, piece.data);
+            if (now >= run->count_from)
+                run->result->bytes += piece.len;
+            break;
+        case ANSWER_DONE:
+            lane_answered(run, lane, now);
+            break;
+        case ANSWER_BAD:
+            fatalx("not an answer: %.*s", (int)(in.len < 200 ? in.len : 200), in.data);
+        }
+    }
+}
+
+/* What was in flight is lost with the connection and counts as errors. */
+static void lane_reopen(struct run *run, struct lane *lane)
+{
+    while (lane->flying) {
+        lane->flying--;
+        run->flying--;
+        count_error(run, "connection closed, after status", lane->answer.status);
+    }
+    conn_close(&lane->conn);
+    lane->answer = (struct answer){0};
+    lane->answers_left = run->pump->answers;
+    if (!conn_open(&run->net, &lane->conn))
+        fatal("cannot connect to %s:%s again", run->pump->target->host, run->pump->target->port);
+}
+
+static void lane_turn(struct run *run, struct lane *lane)
+{
+    struct slice in;
+    enum conn_read got;
+    while ((got = conn_read(&run->net, &lane->conn, &in)) == CONN_DATA)
+        lane_take(run, lane, in, clock_now());
+    if (got == CONN_DEAD)
+        lane_reopen(run, lane);
+    uint64_t now = clock_now();
+    if (now < run->until)
+        lane_fill(run, lane, now);
+}
+
+static void open_lanes(struct run *run)
+{
+    const struct pump *pump = run->pump;
+    net_init(&run->net, pump->target->host, pump->target->port);
+    run->lanes = xcalloc(pump->connections, sizeof *run->lanes);
+    for (unsigned i = 0; i < pump->connections; i++) {
+        struct lane *lane = &run->lanes[i];
+        lane->conn.index = i;
+        lane->sent = xcalloc(pump->pipeline, sizeof *lane->sent);
+        lane->answers_left = pump->answers;
+        if (!conn_open(&run->net, &lane->conn))
+            fatal("cannot connect to %s:%s", pump->target->host, pump->target->port);
+    }
+}
+
+static void close_lanes(struct run *run)
+{
+    for (unsigned i = 0; i < run->pump->connections; i++) {
+        conn_close(&run->lanes[i].conn);
+        free(run->lanes[i].sent);
+    }
+    free(run->lanes);
+    net_clear(&run->net);
+}
+
+/* Until the time is over, or all that was sent is answered and there is nothing more to send. */
+static void turn_until_over(struct run *run)
+{
+    struct conn *ready[READY_MAX];
+    uint64_t progress = clock_now();
+    while (run->flying) {
+        unsigned n = net_wait(&run->net, ready, READY_MAX, CLOCK_SECOND / 10);
+        for (unsigned i = 0; i < n; i++)
+            lane_turn(run, &run->lanes[ready[i]->index]);
+        uint64_t now = clock_now();
+        if (now >= run->until)
+            return;
+        if (n)
+            progress = now;
+        if (now - progress > STALL_NS)
+            fatalx("no answer for %llu s", STALL_NS / CLOCK_SECOND);
+    }
+}
+
+void pump_run(const struct pump *pump, struct pump_result *result)
+{
+    struct run run = {.pump = pump, .result = result};
+    *result = (struct pump_result){0};
+    open_lanes(&run);
+    uint64_t start = clock_now(), cpu = clock_cpu();
+    run.count_from = start + pump->warmup_ns;
+    run.until = pump->measure_ns ? run.count_from + pump->measure_ns : UINT64_MAX;
+    for (unsigned i = 0; i < pump->connections; i++)
+        lane_fill(&run, &run.lanes[i], clock_now());
+    turn_until_over(&run);
+    uint64_t end = clock_now();
+    result->seconds = (double)(end - run.count_from) / 1e9;
+    result->cpu = (double)(clock_cpu() - cpu) / (double)(end - start);
+    close_lanes(&run);
+}
+
+void pump_print(const struct pump_result *result)
+{
+    printf("\"requests\":%llu,\"requests_per_s\":%.1f,\"errors\":%llu,", (unsigned long long)result->latency.count,
+           (double)result->latency.count / result->seconds, (unsigned long long)result->errors);
+    histogram_print(&result->latency);
+    printf(",\"seconds\":%.3f,\"generator_cpu\":%.2f", result->seconds, result->cpu);
+}

@@ -1,0 +1,36 @@
+/* The closed loop: keeps a number of requests in flight on each connection and times the answers. */
+#ifndef BENCH_PUMP_H
+#define BENCH_PUMP_H
+
+#include "common/buf.h"
+#include "tests/bench/api.h"
+#include "tests/bench/histogram.h"
+
+struct pump {
+    const struct target *target;
+    answer_reader *answered;
+    unsigned connections;
+    unsigned pipeline;
+    unsigned answers;    /* of one request */
+    uint64_t warmup_ns;  /* answers of this time are not counted */
+    uint64_t measure_ns; /* 0: until there is nothing more to send */
+    /* Adds the next request of a connection to `out`; false: there is none. */
+    bool (*next)(void *ctx, unsigned connection, struct buf *out);
+    void *ctx;
+};
+
+struct pump_result {
+    struct histogram latency; /* of requests */
+    uint64_t errors;          /* answers that were not 2xx, and requests a closed connection took along */
+    uint64_t bytes;           /* of bodies */
+    double seconds;
+    double cpu; /* processor seconds this process used, warm-up included, for one second of the clock */
+};
+
+/* The first errors are written to standard error as they come. */
+void pump_run(const struct pump *pump, struct pump_result *result);
+
+/* Prints `"requests":…,"requests_per_s":…,"errors":…`, the latencies and the rest of a result, without braces. */
+void pump_print(const struct pump_result *result);
+
+#endif
