@@ -10,6 +10,7 @@ struct walk {
     bool json;
     uint64_t position, byte, length;
     bool last_of_append;
+    bool damaged; /* the marks do not describe the data */
 };
 
 static struct walk walk_start(const struct run *run, bool json)
@@ -30,9 +31,8 @@ static bool walk_next(struct walk *w, const struct run *run)
     }
     if (!marks_next(&w->marks, &w->length, &w->last_of_append))
         return false;
-    if (w->length == 0 || w->length > run->data.len - w->byte)
-        fatal_never_restart("a run at %llu has marks beyond its data", (unsigned long long)run->start);
-    return true;
+    w->damaged = w->length == 0 || w->length > run->data.len - w->byte;
+    return !w->damaged;
 }
 
 static uint64_t walk_end(const struct walk *w)
@@ -52,7 +52,7 @@ static uint64_t fit(struct page *page, uint64_t length, uint64_t taken, bool jso
     return page->cut && !json ? page->max_bytes : length;
 }
 
-static void add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
+static bool add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
 {
     struct walk w = walk_start(run, json);
     uint64_t from = UINT64_MAX, taken = 0;
@@ -78,18 +78,18 @@ static void add_messages(struct page *page, const struct run *run, bool json, ui
     }
     if (taken)
         buf_add(&page->data, run->data.data + from, taken);
+    return !w.damaged && (taken || page->full);
 }
 
-void page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto)
+bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto)
 {
     bool whole = page->next == run->start && run->start + run->count <= upto && !page->max_messages;
-    if (!whole || buf_len(&page->data) + run->data.len > page->max_bytes) {
-        add_messages(page, run, json, upto);
-        return;
-    }
+    if (!whole || buf_len(&page->data) + run->data.len > page->max_bytes)
+        return add_messages(page, run, json, upto);
     buf_add_slice(&page->data, run->data);
     page->next = run->start + run->count;
     page->time_ms = run->time_ms;
+    return true;
 }
 
 /* The pending entry that holds position, which is at or after row.settled. */
@@ -115,16 +115,19 @@ static bool run_at(struct streams *streams, const struct stream *stream, uint64_
     return p && store_log_run(streams->store, p->seq, run);
 }
 
-void page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
+bool page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
 {
     struct run run;
     while (!page->full && page->next < upto) {
-        if (!run_at(streams, stream, page->next, &run) || run.start > page->next)
-            fatal_never_restart("stream %llu: nothing is stored at %llu, before its tail %llu",
-                                (unsigned long long)stream->row.uid, (unsigned long long)page->next,
-                                (unsigned long long)stream->tail);
-        page_add_run(page, &run, stream->json, upto);
+        if (run_at(streams, stream, page->next, &run) && run.start <= page->next &&
+            page_add_run(page, &run, stream->json, upto))
+            continue;
+        log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
+                  (unsigned long long)stream->row.uid, (unsigned long long)page->next,
+                  (unsigned long long)stream->tail);
+        return false;
     }
+    return true;
 }
 
 bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)

@@ -16,11 +16,13 @@ struct page {
     bool full;
 };
 
-/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. */
-void page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto);
+/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. False:
+ * the store does not hold what it should; that is logged. */
+bool page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto) MUSTUSE;
 
-/* Adds what lies in [page->next, upto) of a run that holds page->next. Used by page_read() and by unit tests. */
-void page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto);
+/* Adds what lies in [page->next, upto) of a run that holds page->next. False: the run's marks are damaged. Used by
+ * page_read() and by unit tests. */
+bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto) MUSTUSE;
 
 /* Where the append that holds `position` ends, in the stream's own bytes. False: they do not hold it. */
 bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end) MUSTUSE;

@@ -43,15 +43,15 @@ static enum progress advance(struct shard *shard, struct reading *reading, const
     while (!page->full && page->next < stream->tail) {
         *extent = lineage_find(&stream->lineage, page->next);
         if (!*extent) {
-            page_read(page, &shard->streams, stream, stream->tail);
+            if (!page_read(page, &shard->streams, stream, stream->tail))
+                return READING_BROKEN;
             continue;
         }
         if (shard_owner_of_uid(shard, (*extent)->uid) != shard->index)
             return READING_REMOTE;
         const struct stream *source = streams_by_uid(&shard->streams, (*extent)->uid);
-        if (!source || (*extent)->end > source->tail)
+        if (!source || (*extent)->end > source->tail || !page_read(page, &shard->streams, source, (*extent)->end))
             return READING_BROKEN;
-        page_read(page, &shard->streams, source, (*extent)->end);
     }
     return READING_DONE;
 }
@@ -194,8 +194,8 @@ void handle_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m
     struct page page = {.next = m->from, .max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = m->cut};
     struct buf *out = shard_out(shard, from);
     const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
-    if (stream && m->from >= stream->row.base && m->to <= stream->tail) {
-        page_read(&page, &shard->streams, stream, m->to);
+    if (stream && m->from >= stream->row.base && m->to <= stream->tail &&
+        page_read(&page, &shard->streams, stream, m->to)) {
         answer = (struct wire_fetched){.id = m->id,
                                        .next = page.next,
                                        .count = page.count,
@@ -267,8 +267,6 @@ void handle_read(struct shard *shard, struct asker asker, const struct wire_read
         go_remote(shard, &reading, stream, extent);
         return;
     case READING_BROKEN:
-        log_error("stream %llu: inherited bytes at %llu are gone", (unsigned long long)stream->row.uid,
-                  (unsigned long long)reading.page.next);
         fail(shard, &reading, ERR_INTERNAL);
         return;
     }

@@ -23,7 +23,7 @@ static struct run json_run(void)
 static void expect(struct page *page, const struct run *run, bool json, uint64_t upto, const char *data, uint64_t next,
                    bool full)
 {
-    page_add_run(page, run, json, upto);
+    assert_true(page_add_run(page, run, json, upto));
     assert_int_equal(buf_len(&page->data), strlen(data));
     if (*data)
         assert_memory_equal(buf_slice(&page->data).data, data, strlen(data));
@@ -68,12 +68,24 @@ static void byte_messages_stay_whole(void **state)
     expect(&(struct page){.next = 4, .max_bytes = 60}, &run, false, 6, "bb", 6, false);
 }
 
+static void damaged_marks_are_found(void **state)
+{
+    struct page page = {.max_bytes = 4};
+    (void)state;
+    buf_reset(&marks);
+    marks_add(&marks, 400, true);
+    struct run run = {.start = 0, .count = 9, .marks = buf_slice(&marks), .data = SLICE("aaaabbbbb")};
+    assert_false(page_add_run(&page, &run, false, 9));
+    buf_clear(&page.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_is_cut_between_messages),
         cmocka_unit_test(bytes_may_be_read_from_the_middle),
         cmocka_unit_test(byte_messages_stay_whole),
+        cmocka_unit_test(damaged_marks_are_found),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     buf_clear(&marks);
