@@ -87,7 +87,8 @@ static void on_config(struct role *role, const struct control *message)
     config_parse(&fresh, message->text);
     if (config_reload(&run->cfg, &fresh, NULL) > 0) {
         log_set_level(log_level_of(run->cfg.server_log_level));
-        role->reload(role->ctx);
+        if (role->reload)
+            role->reload(role->ctx);
     }
     config_clear(&fresh);
 }

@@ -26,10 +26,10 @@ struct role {
     /* A data socket to a peer, at any time: it replaces an earlier one to the same peer. The fd is the role's now. */
     void (*peer)(void *ctx, enum role_kind kind, unsigned index, int fd);
 
-    /* Routers: the listening socket. The fd is the role's now. */
+    /* Routers (NULL elsewhere): the listening socket. The fd is the role's now. */
     void (*listener)(void *ctx, int fd);
 
-    /* The reloadable keys of the configuration have changed in place. */
+    /* The reloadable keys of the configuration have changed in place. NULL: nothing to do. */
     void (*reload)(void *ctx);
 
     /* Finish what is in flight and call role_done(); role_run() then returns. */

@@ -1,0 +1,276 @@
+#include "supervisor/fleet.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#define PATH_ROOM 4096
+#define FLUSH_AGAIN_MS 20u /* a message that did not fit is tried again after this */
+
+uint64_t fleet_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static char *own_folder(void)
+{
+    char path[PATH_ROOM];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path);
+    if (len <= 0 || (size_t)len == sizeof path)
+        fatal("cannot read /proc/self/exe");
+    while (len > 1 && path[len - 1] != '/')
+        len--;
+    return xslicedup(slice_of(path, (size_t)len - 1));
+}
+
+void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners)
+{
+    *fleet = (struct fleet){.base = base, .folder = own_folder(), .lock = lock, .listeners = listeners};
+}
+
+static void disband(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->count; i++)
+        process_clear(&fleet->list[i]);
+    free(fleet->list);
+    fleet->list = NULL;
+    fleet->count = 0;
+}
+
+void fleet_clear(struct fleet *fleet)
+{
+    disband(fleet);
+    free(fleet->folder);
+    free(fleet->config_text);
+}
+
+static void form(struct fleet *fleet, unsigned count, bool once)
+{
+    disband(fleet);
+    fleet->list = xcalloc(count, sizeof *fleet->list);
+    fleet->count = count;
+    fleet->once = once;
+    fleet->gave_up = false;
+}
+
+void fleet_form(struct fleet *fleet, unsigned routers, unsigned shards)
+{
+    form(fleet, routers + shards, false);
+    for (unsigned i = 0; i < routers; i++)
+        process_init(&fleet->list[i], ROLE_ROUTER, i, NULL);
+    for (unsigned i = 0; i < shards; i++)
+        process_init(&fleet->list[routers + i], ROLE_SHARD, i, NULL);
+    for (unsigned i = 0; i < fleet->count; i++)
+        fleet->list[i].fleet = fleet;
+}
+
+void fleet_form_once(struct fleet *fleet, const char *argument)
+{
+    form(fleet, 1, true);
+    process_init(&fleet->list[0], ROLE_SHARD, 0, argument);
+    fleet->list[0].fleet = fleet;
+}
+
+static void send_config(struct process *process)
+{
+    channel_send(&process->control, &(struct control){.type = CONTROL_CONFIG,
+                                                      .index = process->index,
+                                                      .text = slice_str(process->fleet->config_text),
+                                                      .fd = -1});
+}
+
+void fleet_configure(struct fleet *fleet, const struct config *cfg)
+{
+    size_t len;
+    free(fleet->config_text);
+    FILE *out = open_memstream(&fleet->config_text, &len);
+    if (!out)
+        fatal("cannot print the configuration");
+    config_print(cfg, out);
+    if (fclose(out) != 0)
+        fatal("cannot print the configuration");
+    fleet->times.hang_timeout = cfg->server_hang_timeout;
+    fleet->times.restart_delay = cfg->server_restart_delay;
+    for (unsigned i = 0; i < fleet->count; i++)
+        if (fleet->list[i].pid)
+            send_config(&fleet->list[i]);
+}
+
+static void send_listener(struct process *process)
+{
+    int fd = fcntl(process->fleet->listeners->fd[process->index], F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        fatal("cannot pass the listening socket on");
+    channel_send(&process->control, &(struct control){.type = CONTROL_LISTEN, .fd = fd});
+}
+
+static void send_peer(struct process *to, const struct process *peer, int fd)
+{
+    channel_send(&to->control,
+                 &(struct control){.type = CONTROL_PEER, .kind = peer->kind, .index = peer->index, .fd = fd});
+}
+
+static void wire(struct process *a, struct process *b)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        fatal("cannot connect %s with %s", a->name, b->name);
+    send_peer(a, b, pair[0]);
+    send_peer(b, a, pair[1]);
+}
+
+/* Every pair but router and router. The later one of a pair is wired when it starts, so this is also what a restart
+ * needs. */
+static void wire_to_peers(struct process *process)
+{
+    struct fleet *fleet = process->fleet;
+    for (unsigned i = 0; i < fleet->count; i++) {
+        struct process *peer = &fleet->list[i];
+        bool both_route = peer->kind == ROLE_ROUTER && process->kind == ROLE_ROUTER;
+        if (peer != process && child_works(&peer->life) && !both_route)
+            wire(process, peer);
+    }
+}
+
+static void deliver(struct process *process, enum child_event event, uint64_t now);
+
+static void on_control(evutil_socket_t fd, short what, void *arg)
+{
+    char room[CONTROL_MAX];
+    struct process *process = arg;
+    struct control message;
+    enum control_result result;
+    (void)what;
+    while ((result = control_receive(fd, room, &message)) == CONTROL_DONE) {
+        if (message.type == CONTROL_READY)
+            deliver(process, CHILD_EVENT_READY, fleet_now());
+        else if (message.type == CONTROL_REPORT)
+            deliver(process, CHILD_EVENT_REPORT, fleet_now());
+        else
+            log_error("%s sent control message %d, which is not its to send", process->name, (int)message.type);
+    }
+    if (result == CONTROL_GONE)
+        event_del(process->readable); /* it is dying: waitpid() tells; or it will be missed by hang_timeout */
+}
+
+static void spawn(struct process *process)
+{
+    struct fleet *fleet = process->fleet;
+    process_spawn(process, fleet->folder, fleet->lock);
+    log_debug("%s started, pid %d", process->name, (int)process->pid);
+    process->readable = event_new(fleet->base, process->control.fd, EV_READ | EV_PERSIST, on_control, process);
+    if (!process->readable || event_add(process->readable, NULL) != 0)
+        fatalx("cannot watch the control channel of %s", process->name);
+    send_config(process);
+    if (process->kind == ROLE_ROUTER)
+        send_listener(process);
+    wire_to_peers(process);
+}
+
+/* The one place where a child's life goes on. */
+static void deliver(struct process *process, enum child_event event, uint64_t now)
+{
+    enum child_state before = process->life.state;
+    enum child_action action = child_event(&process->life, event, &process->fleet->times, now);
+    if (process->life.state != before)
+        log_debug("%s: %s -> %s", process->name, child_state_name(before), child_state_name(process->life.state));
+    switch (action) {
+    case CHILD_NOTHING:
+        break;
+    case CHILD_SPAWN:
+        spawn(process);
+        break;
+    case CHILD_SAY_STOP:
+        channel_send(&process->control, &(struct control){.type = CONTROL_STOP, .fd = -1});
+        break;
+    case CHILD_SIGKILL:
+        if (event == CHILD_EVENT_TIMEOUT)
+            log_error("%s (pid %d) has not reported for %llu ms, killing it", process->name, (int)process->pid,
+                      (unsigned long long)(now - process->life.heard));
+        kill(process->pid, SIGKILL);
+        break;
+    case CHILD_GIVE_UP:
+        process->fleet->gave_up = true;
+        break;
+    }
+}
+
+void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event event, uint64_t now)
+{
+    for (unsigned i = 0; i < fleet->count; i++)
+        if (fleet->list[i].kind == kind)
+            deliver(&fleet->list[i], event, now);
+}
+
+static void log_death(const struct process *process, pid_t pid, int wait_status, uint64_t now)
+{
+    char how[96];
+    const struct child *life = &process->life;
+    process_describe_death(wait_status, how, sizeof how);
+    if (wait_status == 0 && life->state == CHILD_DOWN)
+        log_debug("%s (pid %d) %s", process->name, (int)pid, how);
+    else if (life->state == CHILD_WAITING)
+        log_warn("%s (pid %d) %s after %llu ms, death %u; starting it again in %llu ms", process->name, (int)pid, how,
+                 (unsigned long long)(now - life->started), life->deaths, (unsigned long long)(life->due - now));
+    else
+        log_warn("%s (pid %d) %s after %llu ms, death %u", process->name, (int)pid, how,
+                 (unsigned long long)(now - life->started), life->deaths);
+}
+
+static void bury(struct process *process, int wait_status, uint64_t now)
+{
+    struct fleet *fleet = process->fleet;
+    pid_t pid = process->pid;
+    bool refused = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == EXIT_NEVER_RESTART;
+    process_clear(process);
+    deliver(process, fleet->once || refused ? CHILD_EVENT_REFUSED : CHILD_EVENT_DIED, now);
+    if (fleet->gave_up)
+        fleet->give_up_status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 1;
+    log_death(process, pid, wait_status, now);
+}
+
+void fleet_reap(struct fleet *fleet, uint64_t now)
+{
+    int wait_status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0)
+        for (unsigned i = 0; i < fleet->count; i++)
+            if (fleet->list[i].pid == pid)
+                bury(&fleet->list[i], wait_status, now);
+}
+
+uint64_t fleet_expire(struct fleet *fleet, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    for (unsigned i = 0; i < fleet->count; i++) {
+        struct process *process = &fleet->list[i];
+        if (child_deadline(&process->life, &fleet->times) <= now)
+            deliver(process, CHILD_EVENT_TIMEOUT, now);
+        uint64_t due = child_deadline(&process->life, &fleet->times);
+        if (due < next)
+            next = due;
+    }
+    /* After the loop: a process that was just started has given its peers a message too. */
+    for (unsigned i = 0; i < fleet->count; i++)
+        if (channel_flush(&fleet->list[i].control) && next > now + FLUSH_AGAIN_MS)
+            next = now + FLUSH_AGAIN_MS;
+    return next;
+}
+
+bool fleet_all_in(const struct fleet *fleet, enum role_kind kind, enum child_state state)
+{
+    for (unsigned i = 0; i < fleet->count; i++)
+        if (fleet->list[i].kind == kind && fleet->list[i].life.state != state)
+            return false;
+    return true;
+}

@@ -1,0 +1,50 @@
+/* All child processes: starts them, wires them to each other, hears them, reaps them. */
+#ifndef SUPERVISOR_FLEET_H
+#define SUPERVISOR_FLEET_H
+
+#include "common/config.h"
+#include "supervisor/listener.h"
+#include "supervisor/process.h"
+
+struct fleet {
+    struct event_base *base;
+    char *folder; /* of the programs */
+    int lock;     /* of the data folder, kept open by every child */
+    const struct listeners *listeners;
+    struct process *list;
+    unsigned count;
+    struct child_times times;
+    char *config_text; /* what every child gets */
+    bool once;         /* no child is started again, whatever it ended with */
+    bool gave_up;      /* one ended for good, with give_up_status */
+    int give_up_status;
+};
+
+/* The programs are looked for beside the one that runs. listeners: one for each router. */
+void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners);
+void fleet_clear(struct fleet *fleet);
+
+/* Replaces the processes (none may be alive) by `routers` and `shards` new ones that are DOWN. */
+void fleet_form(struct fleet *fleet, unsigned routers, unsigned shards);
+
+/* The same with a single `streamd-shard ARGUMENT` that is started only once. */
+void fleet_form_once(struct fleet *fleet, const char *argument);
+
+/* What new processes get from now on; living ones get it at once. */
+void fleet_configure(struct fleet *fleet, const struct config *cfg);
+
+/* Gives every process of this kind the event. */
+void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event event, uint64_t now);
+
+/* Takes note of the processes that have died. */
+void fleet_reap(struct fleet *fleet, uint64_t now);
+
+/* Handles what is due and returns when to call again (UINT64_MAX: no need). */
+uint64_t fleet_expire(struct fleet *fleet, uint64_t now);
+
+bool fleet_all_in(const struct fleet *fleet, enum role_kind kind, enum child_state state);
+
+/* Monotonic milliseconds. */
+uint64_t fleet_now(void);
+
+#endif

@@ -1,0 +1,34 @@
+/* One child process: its program, its control channel, its pid. */
+#ifndef SUPERVISOR_PROCESS_H
+#define SUPERVISOR_PROCESS_H
+
+#include <sys/types.h>
+
+#include "supervisor/channel.h"
+#include "supervisor/child.h"
+
+struct process {
+    enum role_kind kind;
+    unsigned index;
+    const char *argument; /* NULL: none */
+    char name[24];        /* for the log: "shard/2" */
+    struct child life;
+    pid_t pid; /* 0: none */
+    struct channel control;
+    struct event *readable; /* the control channel */
+    struct fleet *fleet;
+};
+
+void process_init(struct process *process, enum role_kind kind, unsigned index, const char *argument);
+
+/* Forks and executes FOLDER/streamd-router or FOLDER/streamd-shard with the control channel on ROLE_CONTROL_FD and
+ * lock on ROLE_LOCK_FD. */
+void process_spawn(struct process *process, const char *folder, int lock);
+
+/* Closes the channel; the process itself is not touched. */
+void process_clear(struct process *process);
+
+/* "was killed by signal 9 (Killed)", "exited with status 1". */
+void process_describe_death(int wait_status, char *out, size_t size);
+
+#endif

@@ -1,0 +1,317 @@
+/*     MOVING ──► SERVING ──► STOPPING_ROUTERS ──► STOPPING_SHARDS ──► OVER
+ *
+ * MOVING only if shard.count has changed; one signal stops in order, a second one at once. Routers go first: what they
+ * have taken on, the shards still answer. */
+#include "supervisor/server.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/version.h"
+#include "supervisor/fleet.h"
+#include "supervisor/folder.h"
+
+/* If this process itself did not run for this long, a child's silence means nothing. */
+#define PAUSE_MS 2000u
+
+enum phase { PHASE_MOVING, PHASE_SERVING, PHASE_STOPPING_ROUTERS, PHASE_STOPPING_SHARDS, PHASE_OVER };
+
+#define SIGNALS 4
+static const int signal_numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+
+struct server {
+    const struct options *options;
+    struct config *cfg;
+    struct event_base *base;
+    struct event *signals[SIGNALS];
+    struct event *timer;
+    struct listeners listeners;
+    struct fleet fleet;
+    enum phase phase;
+    unsigned stops_asked;
+    bool reload_asked;
+    bool announced;      /* the ready line is out */
+    bool killed;         /* everything was sent SIGKILL */
+    uint64_t stop_until; /* when stopping turns into killing */
+    uint64_t last_turn;
+    int exit_status;
+};
+
+/* Not a signal handler: libevent calls it from the loop. SIGCHLD needs no more than the turn that follows. */
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct server *server = arg;
+    (void)what;
+    if (number == SIGTERM || number == SIGINT)
+        server->stops_asked++;
+    if (number == SIGHUP)
+        server->reload_asked = true;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* it only wakes the loop for its turn */
+}
+
+static void event_all(struct server *server, enum child_event event, uint64_t now)
+{
+    fleet_event(&server->fleet, ROLE_ROUTER, event, now);
+    fleet_event(&server->fleet, ROLE_SHARD, event, now);
+}
+
+static void begin_serving(struct server *server, uint64_t now)
+{
+    server->phase = PHASE_SERVING;
+    fleet_form(&server->fleet, (unsigned)server->cfg->router_workers, (unsigned)server->cfg->shard_count);
+    fleet_event(&server->fleet, ROLE_SHARD, CHILD_EVENT_START, now);
+    fleet_event(&server->fleet, ROLE_ROUTER, CHILD_EVENT_START, now);
+}
+
+static void begin_moving(struct server *server, unsigned from, uint64_t now)
+{
+    log_info("moving streams from %u to %u shards", from, (unsigned)server->cfg->shard_count);
+    server->phase = PHASE_MOVING;
+    fleet_form_once(&server->fleet, "move");
+    fleet_event(&server->fleet, ROLE_SHARD, CHILD_EVENT_START, now);
+}
+
+static void begin_stop(struct server *server, uint64_t now)
+{
+    server->stop_until = now + server->cfg->server_stop_timeout;
+    listeners_close(&server->listeners); /* once the routers close theirs, new connections are refused */
+    if (server->phase == PHASE_MOVING) { /* a move can be cut anywhere */
+        server->phase = PHASE_STOPPING_SHARDS;
+        event_all(server, CHILD_EVENT_KILL, now);
+        return;
+    }
+    server->phase = PHASE_STOPPING_ROUTERS;
+    fleet_event(&server->fleet, ROLE_ROUTER, CHILD_EVENT_STOP, now);
+}
+
+static void kill_all(struct server *server, const char *why, uint64_t now)
+{
+    if (server->killed)
+        return;
+    server->killed = true;
+    log_warn("%s: killing what is left", why);
+    event_all(server, CHILD_EVENT_KILL, now);
+}
+
+static bool stopping(const struct server *server)
+{
+    return server->phase == PHASE_STOPPING_ROUTERS || server->phase == PHASE_STOPPING_SHARDS;
+}
+
+static void announce(struct server *server)
+{
+    const struct address *address = &server->listeners.address;
+    server->announced = true;
+    printf(address->v6 ? "ready: http://[%s]:%s shards=%u\n" : "ready: http://%s:%s shards=%u\n", address->host,
+           address->port, (unsigned)server->cfg->shard_count);
+    fflush(stdout);
+}
+
+/* The move has ended: well, or with a status that becomes ours. */
+static void end_move(struct server *server, uint64_t now)
+{
+    struct layout layout;
+    int status = server->fleet.give_up_status;
+    unsigned shards = (unsigned)server->cfg->shard_count;
+    if (status != 0) {
+        log_error("the move of streams failed with status %d; nothing is lost, but streamd cannot serve", status);
+        server->exit_status = status;
+        server->fleet.gave_up = false;
+        server->phase = PHASE_OVER;
+        return;
+    }
+    folder_read_layout(server->cfg->server_data_dir, shards, &layout);
+    if (folder_must_move(&layout, shards))
+        fatalx("the move of streams ended without having moved them");
+    begin_serving(server, now);
+}
+
+static void give_up(struct server *server, uint64_t now)
+{
+    server->fleet.gave_up = false;
+    server->exit_status = server->fleet.give_up_status;
+    log_error("a process ended with status %d, which means that it cannot work with this configuration or this data; "
+              "see its own last lines. Stopping.", server->exit_status);
+    if (!stopping(server))
+        begin_stop(server, now);
+}
+
+/* Goes on to the next phase when this one has done its work. */
+static void advance(struct server *server, uint64_t now)
+{
+    struct fleet *fleet = &server->fleet;
+    if (fleet->gave_up && server->phase == PHASE_MOVING)
+        end_move(server, now);
+    if (fleet->gave_up)
+        give_up(server, now);
+    if (server->phase == PHASE_SERVING && !server->announced && fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) &&
+        fleet_all_in(fleet, ROLE_SHARD, CHILD_UP))
+        announce(server);
+    if (server->phase == PHASE_STOPPING_ROUTERS && fleet_all_in(fleet, ROLE_ROUTER, CHILD_DOWN)) {
+        server->phase = PHASE_STOPPING_SHARDS;
+        fleet_event(fleet, ROLE_SHARD, CHILD_EVENT_STOP, now);
+    }
+    if (server->phase == PHASE_STOPPING_SHARDS && fleet_all_in(fleet, ROLE_SHARD, CHILD_DOWN))
+        server->phase = PHASE_OVER;
+    if (stopping(server) && now >= server->stop_until)
+        kill_all(server, "server.stop_timeout is over", now);
+}
+
+static void log_lines(char *text)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        log_info("configuration: %s", line);
+}
+
+/* SIGHUP: all of the new configuration or none of it. */
+static void reload(struct server *server)
+{
+    struct config fresh;
+    char *text = NULL;
+    size_t len;
+    FILE *report = open_memstream(&text, &len);
+    if (!report)
+        fatal("cannot collect the report of a reload");
+    unsigned errors = options_read(server->options, &fresh, report);
+    unsigned changed = errors ? 0 : config_reload(server->cfg, &fresh, report);
+    fclose(report);
+    log_lines(text);
+    if (errors)
+        log_error("configuration not reloaded: %u errors; the old one stays", errors);
+    else
+        log_info("configuration reloaded: %u keys changed", changed);
+    if (changed) {
+        log_set_level(log_level_of(server->cfg->server_log_level));
+        fleet_configure(&server->fleet, server->cfg);
+    }
+    free(text);
+    config_clear(&fresh);
+}
+
+static void take_signals(struct server *server, uint64_t now)
+{
+    if (server->reload_asked && server->phase == PHASE_SERVING) {
+        server->reload_asked = false;
+        reload(server);
+    }
+    if (server->stops_asked > 0 && !stopping(server) && server->phase != PHASE_OVER) {
+        log_info("stopping");
+        begin_stop(server, now);
+    } else if (server->stops_asked > 1 && stopping(server)) {
+        kill_all(server, "second signal", now);
+    }
+}
+
+static void forgive_pause(struct server *server, uint64_t now)
+{
+    if (now - server->last_turn > PAUSE_MS)
+        event_all(server, CHILD_EVENT_REPORT, now);
+    server->last_turn = now;
+}
+
+static void arm_timer(struct server *server, uint64_t next, uint64_t now)
+{
+    if (stopping(server) && !server->killed && server->stop_until < next)
+        next = server->stop_until;
+    if (next > now + PAUSE_MS / 2)
+        next = now + PAUSE_MS / 2;
+    uint64_t ms = next > now ? next - now : 0;
+    const struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    event_add(server->timer, &after);
+}
+
+static void turn(struct server *server)
+{
+    uint64_t now = fleet_now();
+    forgive_pause(server, now);
+    fleet_reap(&server->fleet, now);
+    take_signals(server, now);
+    advance(server, now);
+    arm_timer(server, fleet_expire(&server->fleet, now), now);
+}
+
+static void loop_open(struct server *server)
+{
+    server->base = event_base_new();
+    if (!server->base)
+        fatalx("cannot make an event loop");
+    for (size_t i = 0; i < SIGNALS; i++) {
+        server->signals[i] = evsignal_new(server->base, signal_numbers[i], on_signal, server);
+        if (!server->signals[i] || event_add(server->signals[i], NULL) != 0)
+            fatalx("cannot watch signal %d", signal_numbers[i]);
+    }
+    server->timer = evtimer_new(server->base, on_timer, server);
+    if (!server->timer)
+        fatalx("cannot make a timer");
+}
+
+static void loop_close(struct server *server)
+{
+    for (size_t i = 0; i < SIGNALS; i++)
+        event_free(server->signals[i]);
+    event_free(server->timer);
+    event_base_free(server->base);
+}
+
+/* Children inherit it: every socket of a client and every end of a pair is a file. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn_errno("cannot raise the limit of open files");
+}
+
+/* Everything that may refuse to start. Returns the lock; the layout says whether streams must move first. */
+static int prepare(struct server *server, struct layout *layout)
+{
+    const struct config *cfg = server->cfg;
+    raise_fd_limit();
+    int lock = folder_lock(cfg->server_data_dir);
+    folder_read_layout(cfg->server_data_dir, (unsigned)cfg->shard_count, layout);
+    listeners_open(&server->listeners, cfg->router_listen, (unsigned)cfg->router_workers);
+    return lock;
+}
+
+int server_main(const struct options *options, struct config *cfg)
+{
+    struct server server = {.options = options, .cfg = cfg};
+    struct layout layout;
+    signal(SIGPIPE, SIG_IGN);
+    log_init("supervisor", -1, log_level_of(cfg->server_log_level));
+    log_info("streamd %s, libevent %s, pid %d, data in %s", STREAMD_VERSION, event_get_version(), (int)getpid(),
+             cfg->server_data_dir);
+    int lock = prepare(&server, &layout);
+    loop_open(&server);
+    fleet_init(&server.fleet, server.base, lock, &server.listeners);
+    fleet_configure(&server.fleet, cfg);
+    server.last_turn = fleet_now();
+    if (folder_must_move(&layout, (unsigned)cfg->shard_count))
+        begin_moving(&server, layout.shards, server.last_turn);
+    else
+        begin_serving(&server, server.last_turn);
+    turn(&server);
+    while (server.phase != PHASE_OVER) {
+        event_base_loop(server.base, EVLOOP_ONCE);
+        turn(&server);
+    }
+    log_info("ended with status %d", server.exit_status);
+    fleet_clear(&server.fleet);
+    loop_close(&server);
+    config_clear(cfg);
+    return server.exit_status;
+}
