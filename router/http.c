@@ -19,15 +19,17 @@ enum own_header {
     UNKNOWN = KNOWN_COUNT
 };
 
+/* clang-format off */
 static const struct slice known_names[KNOWN_COUNT] = {
-#define X(name, text) [HTTP_##name##_HEADER] = {text, sizeof(text) - 1},
-    HTTP_HEADERS(X)
-#undef X
-        [OWN_CONTENT_LENGTH] = {"content-length", 14},
+    [OWN_CONTENT_LENGTH] = {"content-length", 14},
     [OWN_TRANSFER_ENCODING] = {"transfer-encoding", 17},
     [OWN_CONNECTION] = {"connection", 10},
     [OWN_EXPECT] = {"expect", 6},
+#define X(name, text) [HTTP_##name##_HEADER] = {text, sizeof(text) - 1},
+    HTTP_HEADERS(X)
+#undef X
 };
+/* clang-format on */
 
 /* The known headers by the length of their name: how many, and which. */
 #define KNOWN_LENGTH_MAX 22
