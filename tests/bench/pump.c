@@ -60,6 +60,7 @@ static void lane_answered(struct run *run, struct lane *lane, uint64_t now)
     lane->answers_left = run->pump->answers;
     if (now >= run->count_from && lane->answer.status < 300)
         histogram_add(&run->result->latency, now - lane->sent[lane->oldest]);
+    run->result->answered++;
     lane->oldest = (lane->oldest + 1) % run->pump->pipeline;
     lane->flying--;
     run->flying--;
@@ -181,8 +182,9 @@ void pump_run(const struct pump *pump, struct pump_result *result)
 
 void pump_print(const struct pump_result *result)
 {
-    printf("\"requests\":%llu,\"requests_per_s\":%.1f,\"errors\":%llu,", (unsigned long long)result->latency.count,
-           (double)result->latency.count / result->seconds, (unsigned long long)result->errors);
+    printf("\"requests\":%llu,\"requests_per_s\":%.1f,\"answered\":%llu,\"errors\":%llu,",
+           (unsigned long long)result->latency.count, (double)result->latency.count / result->seconds,
+           (unsigned long long)result->answered, (unsigned long long)result->errors);
     histogram_print(&result->latency);
     printf(",\"seconds\":%.3f,\"generator_cpu\":%.2f", result->seconds, result->cpu);
 }

@@ -21,6 +21,7 @@ struct pump {
 
 struct pump_result {
     struct histogram latency; /* of requests */
+    uint64_t answered;        /* requests, those of the warm-up too */
     uint64_t errors;          /* answers that were not 2xx, and requests a closed connection took along */
     uint64_t bytes;           /* of bodies */
     double seconds;
@@ -30,7 +31,8 @@ struct pump_result {
 /* The first errors are written to standard error as they come. */
 void pump_run(const struct pump *pump, struct pump_result *result);
 
-/* Prints `"requests":…,"requests_per_s":…,"errors":…`, the latencies and the rest of a result, without braces. */
+/* Prints `"requests":…,"requests_per_s":…,"answered":…,"errors":…`, the latencies and the rest of a result, without
+ * braces. */
 void pump_print(const struct pump_result *result);
 
 #endif

@@ -62,7 +62,7 @@ struct sse {
     uint64_t started, cpu_started;
     double seconds, cpu;
     struct histogram latency;
-    uint64_t published, deliveries, lost, doubled, corrupt, dropped, errors;
+    uint64_t published, deliveries, delivered, lost, doubled, corrupt, dropped, errors;
 };
 
 static void take_record(struct sse *sse, struct reader *reader, struct slice text)
@@ -83,6 +83,7 @@ static void take_record(struct sse *sse, struct reader *reader, struct slice tex
     if (*next != NOT_YET)
         sse->lost += record.number - *next;
     *next = record.number + 1;
+    sse->delivered++;
     if (*next == publisher->number)
         publisher->behind--;
     if (sse->phase != ATTACHING && record.number >= publisher->counted) {
@@ -337,11 +338,13 @@ static void print(const struct sse *sse)
     const struct options *o = sse->options;
     printf("{\"mode\":\"sse\",\"api\":\"%s\",\"readers\":%u,\"streams\":%u,\"publishers\":%u,\"rate\":%u,\"size\":%u,",
            o->api, o->readers, o->streams, o->publishers, o->rate, o->size);
-    printf("\"published\":%llu,\"deliveries\":%llu,\"deliveries_per_s\":%.1f,\"lost\":%llu,\"doubled\":%llu,"
+    printf("\"published\":%llu,\"deliveries\":%llu,\"deliveries_per_s\":%.1f,\"delivered\":%llu,\"lost\":%llu,"
+           "\"doubled\":%llu,"
            "\"corrupt\":%llu,\"dropped\":%llu,\"errors\":%llu,",
            (unsigned long long)sse->published, (unsigned long long)sse->deliveries,
-           (double)sse->deliveries / sse->seconds, (unsigned long long)sse->lost, (unsigned long long)sse->doubled,
-           (unsigned long long)sse->corrupt, (unsigned long long)sse->dropped, (unsigned long long)sse->errors);
+           (double)sse->deliveries / sse->seconds, (unsigned long long)sse->delivered, (unsigned long long)sse->lost,
+           (unsigned long long)sse->doubled, (unsigned long long)sse->corrupt, (unsigned long long)sse->dropped,
+           (unsigned long long)sse->errors);
     histogram_print(&sse->latency);
     printf(",\"seconds\":%.3f,\"generator_cpu\":%.2f}\n", sse->seconds, sse->cpu);
 }
