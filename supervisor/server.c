@@ -19,6 +19,9 @@
 /* If this process itself did not run for this long, a child's silence means nothing. */
 #define PAUSE_MS 2000u
 
+/* A stop signal this soon after the first is its echo: a terminal and a wrapper often send one each. */
+#define SECOND_SIGNAL_MS 250u
+
 enum phase { PHASE_MOVING, PHASE_SERVING, PHASE_STOPPING_ROUTERS, PHASE_STOPPING_SHARDS, PHASE_OVER };
 
 #define SIGNALS 4
@@ -33,10 +36,11 @@ struct server {
     struct listeners listeners;
     struct fleet fleet;
     enum phase phase;
-    unsigned stops_asked;
+    bool stop_asked;
     bool reload_asked;
     bool announced;      /* the ready line is out */
     bool killed;         /* everything was sent SIGKILL */
+    uint64_t stop_began;
     uint64_t stop_until; /* when stopping turns into killing */
     uint64_t last_turn;
     int exit_status;
@@ -48,7 +52,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     struct server *server = arg;
     (void)what;
     if (number == SIGTERM || number == SIGINT)
-        server->stops_asked++;
+        server->stop_asked = true;
     if (number == SIGHUP)
         server->reload_asked = true;
 }
@@ -84,6 +88,7 @@ static void begin_moving(struct server *server, unsigned from, uint64_t now)
 
 static void begin_stop(struct server *server, uint64_t now)
 {
+    server->stop_began = now;
     server->stop_until = now + server->cfg->server_stop_timeout;
     listeners_close(&server->listeners); /* once the routers close theirs, new connections are refused */
     if (server->phase == PHASE_MOVING) { /* a move can be cut anywhere */
@@ -206,10 +211,13 @@ static void take_signals(struct server *server, uint64_t now)
         server->reload_asked = false;
         reload(server);
     }
-    if (server->stops_asked > 0 && !stopping(server) && server->phase != PHASE_OVER) {
+    if (!server->stop_asked)
+        return;
+    server->stop_asked = false;
+    if (!stopping(server)) {
         log_info("stopping");
         begin_stop(server, now);
-    } else if (server->stops_asked > 1 && stopping(server)) {
+    } else if (now - server->stop_began >= SECOND_SIGNAL_MS) {
         kill_all(server, "second signal", now);
     }
 }
