@@ -24,7 +24,8 @@ struct row {
     {#section, #key, kind, def, min, max, reload, help, offsetof(struct config, section##_##key)},
 #define NUMBER(section, key, def, min, max, reload, help) ROW(section, key, KIND_NUMBER, def, #min, #max, reload, help)
 #define SIZE(section, key, def, min, max, reload, help) ROW(section, key, KIND_SIZE, def, min, max, reload, help)
-#define DURATION(section, key, def, min, max, reload, help) ROW(section, key, KIND_DURATION, def, min, max, reload, help)
+#define DURATION(section, key, def, min, max, reload, help)                                                            \
+    ROW(section, key, KIND_DURATION, def, min, max, reload, help)
 #define TEXT(section, key, def, min, max, reload, help) ROW(section, key, KIND_TEXT, def, #min, #max, reload, help)
 #define CHOICE(section, key, def, choices, reload, help) ROW(section, key, KIND_CHOICE, def, choices, "", reload, help)
 #define ADDRESS(section, key, def, reload, help) ROW(section, key, KIND_ADDRESS, def, "", "", reload, help)

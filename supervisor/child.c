@@ -13,8 +13,8 @@
  *           └─────────────────────────────────────┘
  *                              DIED
  *
- * REFUSED is DIED for good: the child goes DOWN and the server gives up. A child without a process goes straight DOWN on
- * STOP and KILL; one with a process is ENDING after KILL. */
+ * REFUSED is DIED for good: the child goes DOWN and the server gives up. A child without a process goes straight DOWN
+ * on STOP and KILL; one with a process is ENDING after KILL. */
 #include "supervisor/child.h"
 
 #include "common/log.h"

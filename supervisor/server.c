@@ -173,11 +173,14 @@ static void advance(struct server *server, uint64_t now)
         kill_all(server, "server.stop_timeout is over", now);
 }
 
-static void log_lines(char *text)
+static void log_lines(char *text, bool errors)
 {
     char *rest = NULL;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        log_info("configuration: %s", line);
+        if (errors)
+            log_error("configuration: %s", line);
+        else
+            log_info("configuration: %s", line);
 }
 
 /* SIGHUP: all of the new configuration or none of it. */
@@ -192,11 +195,11 @@ static void reload(struct server *server)
     unsigned errors = options_read(server->options, &fresh, report);
     unsigned changed = errors ? 0 : config_reload(server->cfg, &fresh, report);
     fclose(report);
-    log_lines(text);
+    log_lines(text, errors > 0);
     if (errors)
-        log_error("configuration not reloaded: %u errors; the old one stays", errors);
+        log_error("configuration not reloaded, errors: %u; the old one stays", errors);
     else
-        log_info("configuration reloaded: %u keys changed", changed);
+        log_info("configuration reloaded, keys changed: %u", changed);
     if (changed) {
         log_set_level(log_level_of(server->cfg->server_log_level));
         fleet_configure(&server->fleet, server->cfg);
