@@ -1,17 +1,18 @@
-/*                 START           READY
- *          DOWN ─────────► STARTING ─────────► UP
- *           ▲                │ ▲  │            │ │
- *           │        TIMEOUT │ │  │ DIED       │ │ TIMEOUT (nothing heard for hang_timeout): SIGKILL
- *           │      ┌─────────┘ │  └──► WAITING ◄─┘ DIED
- *           │      ▼           │         ▲ │   │
- *           │    KILLED ───────┼─────────┘ │   │ STOP
- *           │      │   DIED    └───────────┘   ▼
- *           │      │ STOP         TIMEOUT     STOPPING
- *           │      ▼          (due): SPAWN      │ │
- *           └─── ENDING ◄───────────────────────┘ │
- *           ▲ DIED            KILL: SIGKILL       │
- *           └─────────────────────────────────────┘
- *                              DIED
+/*                  START                   READY
+ *       DOWN ──────────────► STARTING ─────────────► UP
+ *        ▲                    ▲  │                   │
+ *        │       TIMEOUT: it  │  ├───────────────────┤
+ *        │       is due again │  │                   │
+ *        │                    │  ├─ DIED ──► WAITING │
+ *        │                    └──┼──────────────┘ ▲  │
+ *        │                       │                │  │
+ *        │                       ├─ TIMEOUT: it ──┼──┴─► KILLED
+ *        │                       │  has hung      │        │ │
+ *        │                       │                └─ DIED ─┘ │ STOP
+ *        │                       │ STOP                      ▼
+ *        ├──────── DIED ──── STOPPING ──────── KILL ──────► ENDING
+ *        │                                                   │
+ *        └──────────────────────── DIED ─────────────────────┘
  *
  * REFUSED is DIED for good: the child goes DOWN and the server gives up. A child without a process goes straight DOWN
  * on STOP and KILL; one with a process is ENDING after KILL. */
