@@ -1,11 +1,9 @@
-import { fileURLToPath } from "node:url";
-
 import { defineConfig } from "vitest/config";
 
 import { SLOW } from "../lib/wait.mjs";
 
 export default defineConfig({
-  root: fileURLToPath(new URL(".", import.meta.url)),
+  root: import.meta.dirname,
   cacheDir: "../node_modules/.vite",
   test: {
     include: ["*.test.mjs"],

@@ -24,19 +24,13 @@ export function alive(pid) {
   return info !== null && info.state !== "Z";
 }
 
-// The children of a supervisor: [{ pid, role: "router" | "shard", index }]. A child's index is the number among its
-// arguments.
+// The pids of a supervisor's children, by their programs: [{ pid, role: "router" | "shard" }].
 export function childrenOf(supervisor) {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map((entry) => processInfo(Number(entry)))
     .filter((info) => info?.parent === supervisor && info.state !== "Z" && /^streamd-/.test(info.name))
-    .map(({ pid, name }) => {
-      const words = read(`/proc/${pid}/cmdline`).split("\0");
-      const index = words.slice(1).find((word) => /^\d+$/.test(word));
-      return { pid, role: name.replace("streamd-", ""), index: Number(index) };
-    })
-    .sort((a, b) => a.role.localeCompare(b.role) || a.index - b.index);
+    .map(({ pid, name }) => ({ pid, role: name.replace("streamd-", "") }));
 }
 
 // Resident memory of a process in bytes.

@@ -21,8 +21,10 @@ const READY = /^ready: (http:\/\/\S+:(\d+)) shards=(\d+)$/m;
 const SANITIZER = /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:|== *ERROR SUMMARY: [1-9]/;
 const ERROR_LINE = /\berror: /;
 
-// A process that a test kills on purpose leaves such lines.
-const ALWAYS_EXPECTED = [];
+// The first line of a child, which tells its number: "… shard/2[1234] info: streamd 0.1, …".
+const FIRST_LINE = /^\S+ (router|shard)\/(\d+)\[(\d+)\] info: streamd /;
+
+const LOG_KEPT = 1 << 20;
 
 export class Server {
   #settings;
@@ -31,6 +33,9 @@ export class Server {
   #child = null;
   #stdout = "";
   #exited = null;
+  #line = "";
+  #indices = new Map(); // "shard 1234" → its number
+  complaints = []; // lines in the log that a healthy server does not write
 
   // settings: { "section.key": value }. expected: regular expressions of error lines that may be logged.
   // keep: the folder is the caller's, and stays.
@@ -44,7 +49,7 @@ export class Server {
     this.url = process.env.STREAMD_URL?.replace(/\/$/, "");
     this.#settings = { ...settings };
     this.#environment = environment;
-    this.#expected = [...ALWAYS_EXPECTED, ...expected];
+    this.#expected = expected;
   }
 
   static async start(options) {
@@ -53,11 +58,20 @@ export class Server {
     return server;
   }
 
+  // Settings for the next start.
+  configure(settings) {
+    Object.assign(this.#settings, settings);
+  }
+
   // Starts the server, on the same port as the last time, and waits until it says that it is ready.
   async start(settings = {}) {
     if (!OWNED) return;
-    Object.assign(this.#settings, settings);
+    this.configure(settings);
     this.launch();
+    await this.ready();
+  }
+
+  async ready() {
     await until("the ready line", () => READY.test(this.#stdout) || this.#exited, 60_000);
     const match = READY.exec(this.#stdout);
     if (!match) throw new Error(`streamd did not start (${JSON.stringify(this.#exited)}):\n${this.log}`);
@@ -79,7 +93,7 @@ export class Server {
       env: { ...process.env, STREAMD_FAULTS: this.faultsDir, ...this.#environment },
     });
     child.stdout.on("data", (data) => (this.#stdout += data));
-    child.stderr.on("data", (data) => (this.log += data));
+    child.stderr.on("data", (data) => this.#takeLog(data.toString()));
     child.on("error", (error) => (this.#exited = { error: error.message }));
     child.on("exit", (code, signal) => (this.#exited = { code, signal }));
     this.#child = child;
@@ -93,9 +107,12 @@ export class Server {
     return this.#child !== null && this.#exited === null;
   }
 
-  // [{ pid, role, index }] of the children that are alive now.
+  // [{ pid, role, index }] of the children that are alive now and know who they are.
   children(role) {
-    return childrenOf(this.pid).filter((child) => !role || child.role === role);
+    return childrenOf(this.pid)
+      .map((child) => ({ ...child, index: this.#indices.get(`${child.role} ${child.pid}`) }))
+      .filter((child) => child.index !== undefined && (!role || child.role === role))
+      .sort((a, b) => a.role.localeCompare(b.role) || a.index - b.index);
   }
 
   child(role, index = 0) {
@@ -154,19 +171,23 @@ export class Server {
     return Object.fromEntries(names.map((name) => [name, statSync(join(this.dataDir, name)).size]));
   }
 
-  // Lines in the log that a healthy server does not write.
-  complaints() {
-    return this.log
-      .split("\n")
-      .filter((line) => SANITIZER.test(line) || ERROR_LINE.test(line))
-      .filter((line) => !this.#expected.some((pattern) => pattern.test(line)));
+  #takeLog(text) {
+    this.log = (this.log + text).slice(-LOG_KEPT);
+    const lines = (this.#line + text).split("\n");
+    this.#line = lines.pop();
+    for (const line of lines) {
+      const [first, role, index, pid] = FIRST_LINE.exec(line) ?? [];
+      if (first) this.#indices.set(`${role} ${pid}`, Number(index));
+      const wrong = SANITIZER.test(line) || ERROR_LINE.test(line);
+      if (wrong && !this.#expected.some((pattern) => pattern.test(line))) this.complaints.push(line);
+    }
   }
 
   // Stops the server, removes its folder, and throws if anything in its log was not right.
   async close() {
     if (!OWNED) return;
     const result = await this.stop();
-    const complaints = this.complaints();
+    const { complaints } = this;
     if (!this.keep) rmSync(this.folder, { recursive: true, force: true });
     if (complaints.length) throw new Error(`streamd complained:\n${complaints.join("\n")}\n\nlog:\n${this.log}`);
     if (result && result.code !== 0) throw new Error(`streamd ended with ${JSON.stringify(result)}\n${this.log}`);

@@ -25,11 +25,13 @@ export class EventReader {
   ended = null; // "clean" after the end of the body, else the error's code
   #rest = "";
 
-  static open(address, { query = {}, headers = {} } = {}) {
-    return new EventReader(`${address}?${new URLSearchParams({ live: "sse", ...query })}`, headers);
+  // onEvent: called with every event; without it they are gathered in `events`.
+  static open(address, { query = {}, headers = {}, onEvent } = {}) {
+    return new EventReader(`${address}?${new URLSearchParams({ live: "sse", ...query })}`, headers, onEvent);
   }
 
-  constructor(url, headers) {
+  constructor(url, headers, onEvent = (event) => this.events.push(event)) {
+    this.onEvent = onEvent;
     this.request = request(url, { agent: false, headers: { accept: "text/event-stream", ...headers } });
     this.request.on("error", (error) => (this.ended ??= error.code ?? error.message));
     this.request.on("response", (response) => this.#listen(response));
@@ -43,13 +45,14 @@ export class EventReader {
     response.setEncoding("utf8");
     response.on("data", (text) => this.#take(text));
     response.on("end", () => (this.ended ??= "clean"));
+    response.on("close", () => (this.ended ??= "closed"));
     response.on("error", (error) => (this.ended ??= error.code ?? error.message));
   }
 
   #take(text) {
     const blocks = (this.#rest + text).split("\n\n");
     this.#rest = blocks.pop();
-    this.events.push(...blocks.map(parseEvent));
+    for (const block of blocks) this.onEvent(parseEvent(block));
   }
 
   get data() {

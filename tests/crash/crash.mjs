@@ -1,0 +1,172 @@
+// The crash test: rounds of clients at work while their server's processes are killed, each round judged by what the
+// clients have written down.
+//
+//     node crash/crash.mjs [seconds] [seed]
+//
+// STREAMD_BUILD names the folder of the programs; built with -DSTREAMD_FAULTS they can be ordered to die at given points.
+
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { Server } from "../lib/server.mjs";
+import { SLOW, sleep, within } from "../lib/wait.mjs";
+import { check } from "./check.mjs";
+import { disconnect, resultOf, send } from "./client.mjs";
+import { Faults } from "./faults.mjs";
+import { History } from "./history.mjs";
+import { Killer } from "./killer.mjs";
+import { Random } from "./random.mjs";
+import { Workload } from "./workload.mjs";
+
+const ROUND_SECONDS = 12;
+const STREAMS = 16;
+const SHOWN = 20;
+
+// Small limits, so that every path is walked often: eviction, settling, several events for one append.
+const SETTINGS = {
+  "server.restart_delay": "20ms",
+  "server.hang_timeout": "2s",
+  "router.workers": 2,
+  "router.shard_wait": "5s",
+  "shard.count": 3,
+  "shard.settle_rows": 200,
+  "shard.settle_idle": "100ms",
+  "shard.memory_streams": 16,
+  "live.long_poll_timeout": "1s",
+  "live.sse_lifetime": "4s",
+  "live.heartbeat": "500ms",
+  "limits.read_page": "32K",
+  "limits.sse_event": "8K",
+};
+const EXPECTED = [/has not reported/];
+
+const digest = (units) => createHash("sha1").update(JSON.stringify(units)).digest("hex");
+
+class CrashTest {
+  counts = { rounds: 0, appends: 0, chunks: 0, streams: 0 };
+  violations = [];
+  museum = []; // { workload, target, digest }: streams of earlier rounds that must stay as they are
+
+  constructor(seconds, seed) {
+    this.seconds = seconds;
+    this.random = new Random(seed);
+    this.folder = mkdtempSync(join(tmpdir(), "streamd-crash-"));
+  }
+
+  blame(rule, text) {
+    this.violations.push({ rule, stream: `round ${this.counts.rounds}`, text });
+  }
+
+  async run() {
+    this.server = await Server.start({ settings: SETTINGS, folder: this.folder, keep: true, expected: EXPECTED });
+    this.faults = new Faults(this.server.faultsDir);
+    this.killer = new Killer(this.server, this.faults, this.random.fork());
+    const until = Date.now() + this.seconds * 1000;
+    while (Date.now() < until && !this.violations.length)
+      await this.round(Math.min(ROUND_SECONDS * 1000, until - Date.now()));
+    if (!this.violations.length) await this.visitMuseum();
+    await this.server.stop();
+    for (const line of this.server.complaints) this.violations.push({ rule: "complaint", stream: "log", text: line });
+  }
+
+  async round(ms) {
+    const number = ++this.counts.rounds;
+    const history = new History(join(this.folder, `history-${number}.jsonl`));
+    const workload = new Workload(this.server, history, this.random.fork(), `r${number}`);
+    await workload.start(STREAMS);
+    this.killer.start();
+    await sleep(ms);
+    const ended = workload.end();
+    await this.killer.stop();
+    await within("the last answers of the writers", ended, 60_000);
+    await this.finish(workload);
+    await history.close();
+    this.judge(history);
+    if (!this.violations.length) rmSync(join(this.folder, `history-${number}.jsonl`));
+    await this.cleanUp(workload);
+  }
+
+  // The final reads; then every reader must arrive at what they found.
+  async finish(workload) {
+    const { readers } = workload;
+    await workload.readFinals();
+    await within("the readers", Promise.all(readers.map(({ done }) => done)), 20_000).catch(() => {});
+    for (const { name, target, finished, offset, error } of readers) {
+      if (error) this.blame("reader", `${name} of ${target.name}: ${error.stack}`);
+      const { next } = workload.finals.get(target.name);
+      if (!finished) this.blame("reader stuck", `${name} of ${target.name} is at ${offset}, the end is ${next}`);
+    }
+    workload.abandoned = true;
+  }
+
+  judge(history) {
+    const { violations, counts } = check(history.events);
+    this.violations.push(...violations);
+    for (const key of Object.keys(counts)) this.counts[key] += counts[key];
+  }
+
+  // Deletes most of the round's streams, forks before and after their sources; all must really go.
+  async cleanUp(workload) {
+    const share = this.random.chance(0.3) ? 0.2 : 0;
+    const kept = workload.targets.filter(({ name }) => workload.finals.get(name).status === 200 && this.random.chance(share));
+    for (const target of kept) this.museum.push({ workload, target, digest: digest(workload.finals.get(target.name).units) });
+    const gone = workload.targets.filter((target) => !kept.includes(target));
+    for (const target of gone) await workload.remove(target);
+    if (kept.length) return; // what they were forked from must stay
+    for (const target of gone) await this.expectGone(workload, target);
+  }
+
+  async expectGone(workload, target) {
+    const deadline = Date.now() + 20_000 * SLOW;
+    for (;;) {
+      const answer = await send(workload.url(target), "HEAD");
+      if (answer.status === 404) return;
+      if (Date.now() > deadline) return this.blame("never freed", `${target.name} and its forks are deleted, still ${answer.status}`);
+      await sleep(resultOf(answer) === "unknown" ? 30 : 100);
+    }
+  }
+
+  async visitMuseum() {
+    for (const { workload, target, digest: expected } of this.museum) {
+      const final = await workload.readFinal(target);
+      if (final.status !== 200 || digest(final.units) !== expected)
+        this.blame("changed later", `${target.name} is not what it was at the end of its round (${final.status})`);
+    }
+  }
+
+  report() {
+    const { rounds, appends, chunks, streams } = this.counts;
+    const { kills } = this.killer;
+    for (const { rule, stream, text } of this.violations.slice(0, SHOWN)) console.log(`VIOLATION ${rule}: ${stream}: ${text}`);
+    console.log(`ordered deaths: ${JSON.stringify(this.faults.counts)}`);
+    console.log(
+      `crash: ${rounds} rounds, ${streams} streams, ${appends} appends acknowledged, ${chunks} reads checked, ` +
+        `${this.killer.total} kills (${kills.shard} shards, ${kills.router} routers, ${kills.supervisor} supervisors, ` +
+        `${kills.hang} hung, ${this.faults.total} ordered), ${kills.stop} restarts, ${kills.moved} other shard counts, ` +
+        `${this.museum.length} streams kept, ${this.violations.length} violations`,
+    );
+  }
+}
+
+const seconds = Number(process.argv[2] ?? 60);
+const seed = Number(process.argv[3] ?? process.env.SEED ?? Date.now() % 1_000_000);
+console.log(`crash: ${seconds} seconds, seed ${seed}`);
+const test = new CrashTest(seconds, seed);
+try {
+  await test.run();
+} catch (error) {
+  test.blame("error", error.stack);
+  await test.server?.kill().catch(() => {});
+}
+disconnect();
+test.report();
+const failed = test.violations.length > 0;
+if (failed) {
+  writeFileSync(join(test.folder, "streamd.log"), test.server?.log ?? "");
+  console.log(`the data, the log's end and the history are in ${test.folder}`);
+} else {
+  rmSync(test.folder, { recursive: true, force: true });
+}
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,52 @@
+// Where a server built with STREAMD_FAULTS can be ordered to die (common/fault.h), and the giving of such orders.
+
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const SHARD_FAULTS = [
+  "shard.before-commit",
+  "shard.after-commit",
+  "shard.after-reply",
+  "shard.pin-before-commit",
+  "shard.pinned",
+  "shard.fork-created",
+  "shard.settle-before-commit",
+  "shard.settle-after-commit",
+  "shard.condemn",
+];
+
+export const MOVE_FAULTS = ["move.copied", "move.switched", "move.cleaned"];
+
+export class Faults {
+  counts = {}; // name → deaths there
+  #armed = new Set();
+
+  constructor(folder) {
+    this.folder = folder;
+  }
+
+  arm(name) {
+    this.collect();
+    writeFileSync(join(this.folder, name), "");
+    this.#armed.add(name);
+  }
+
+  // The process that dies there removes the file first.
+  collect() {
+    for (const name of this.#armed) {
+      if (existsSync(join(this.folder, name))) continue;
+      this.#armed.delete(name);
+      this.counts[name] = (this.counts[name] ?? 0) + 1;
+    }
+  }
+
+  disarm() {
+    this.collect();
+    for (const name of this.#armed) rmSync(join(this.folder, name), { force: true });
+    this.#armed.clear();
+  }
+
+  get total() {
+    return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
+  }
+}

@@ -1,0 +1,281 @@
+// The clients of one round: who creates, writes, forks, closes and deletes, all of it written into the history.
+
+import { Connection } from "../lib/http.mjs";
+import { sleep } from "../lib/wait.mjs";
+import { offsetOf, positionOf, resultOf, send } from "./client.mjs";
+import { TYPES, fromBody, payload, toBody } from "./payload.mjs";
+import { startReader } from "./readers.mjs";
+
+const RETRY = 30; // ms between attempts
+const FULL = { text: 200_000, binary: 200_000, json: 4000 }; // units after which writers rest
+
+// A stream as its clients know it.
+class Target {
+  constructor(name, kind) {
+    Object.assign(this, { name, kind, closed: false, gone: false, tail: 0, writers: 0, readers: [] });
+  }
+
+  learn({ next, closed, status }) {
+    if (next !== undefined && status < 300) this.tail = Math.max(this.tail, next);
+    if (closed) this.closed = true;
+    if (status === 404 || status === 410) this.gone = true;
+  }
+}
+
+export class Workload {
+  targets = [];
+  ending = false; // clients finish what they have begun
+  finals = null; // name → final event, once they are known
+  #tasks = new Set();
+  #serial = 0;
+
+  constructor(server, history, random, prefix) {
+    Object.assign(this, { server, history, random, prefix });
+  }
+
+  path(target) {
+    return `/v1/stream/crash/${target.name}`;
+  }
+
+  url(target) {
+    return this.server.url + this.path(target);
+  }
+
+  // Runs a client beside the others.
+  spawn(task) {
+    const running = task.finally(() => this.#tasks.delete(running));
+    this.#tasks.add(running);
+  }
+
+  async start(streams) {
+    await Promise.all(Array.from({ length: streams }, () => this.makeStream()));
+    this.spawn(this.manage());
+    this.spawn(this.probe());
+  }
+
+  // Every writer has its last answer; readers go on until they are told the ends.
+  async end() {
+    this.ending = true;
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+  }
+
+  get readers() {
+    return this.targets.flatMap((target) => target.readers);
+  }
+
+  // Sends one operation until its outcome is known, or as often as `attempts` says, and records it.
+  async perform(target, what, method, request, attempts = Infinity) {
+    const op = this.history.begin({ s: target.name, ...what });
+    const answer = await this.insist(target, method, request, attempts);
+    let result = resultOf(answer);
+    // A repetition that is refused does not say what became of the first attempt.
+    if (result === "refused" && answer.attempts > 1) result = "unknown";
+    target.learn(answer);
+    this.history.end(op, result, answer);
+    return { ...answer, result };
+  }
+
+  async insist(target, method, request, attempts = Infinity) {
+    for (let n = 1; ; n++) {
+      const answer = await send(this.url(target), method, request);
+      if (resultOf(answer) !== "unknown" || n >= attempts) return { ...answer, attempts: n };
+      await sleep(RETRY);
+    }
+  }
+
+  // --- creating ---
+
+  #newTarget(kind) {
+    return new Target(`${this.prefix}-${++this.#serial}`, kind);
+  }
+
+  async makeStream() {
+    const target = this.#newTarget(this.random.pick(Object.keys(TYPES)));
+    const request = { headers: { "content-type": TYPES[target.kind] } };
+    const { result } = await this.perform(target, { do: "create", kind: target.kind }, "PUT", request);
+    if (result === "ok") this.#populate(target);
+  }
+
+  async makeFork(source) {
+    const target = this.#newTarget(source.kind);
+    const headers = { "stream-forked-from": this.path(source) };
+    if (source.tail && this.random.chance(0.5)) headers["stream-fork-offset"] = offsetOf(this.random.chance(0.3) ? 0 : source.tail);
+    const op = this.history.begin({ do: "fork", s: target.name, kind: source.kind, source: source.name });
+    let answer = await this.insist(target, "PUT", { headers });
+    // Without an offset a repeated PUT asks for another fork than the one that the first made.
+    if (answer.status === 409 && answer.attempts > 1) answer = await this.insist(target, "HEAD", {});
+    this.history.end(op, resultOf(answer), answer);
+    if (answer.status === 404 || answer.code === "FORK_SOURCE_GONE") source.gone = true;
+    if (resultOf(answer) !== "ok") return;
+    target.tail = answer.next;
+    this.#populate(target);
+  }
+
+  #populate(target) {
+    this.targets.push(target);
+    const writers = { plain: this.writePlain, producer: this.writeAsProducer, pipeline: this.writePipelined };
+    for (let i = this.random.int(1, 3); i > 0; i--)
+      this.spawn(writers[this.random.weighted({ plain: 3, producer: 5, pipeline: 1 })].call(this, target));
+    for (let i = this.random.int(1, 3); i > 0; i--) this.addReader(target);
+  }
+
+  addReader(target) {
+    const mode = this.random.pick(["sse", "long-poll"]);
+    const from = this.random.weighted({ start: 5, now: 2, tail: 1 });
+    target.readers.push(startReader(this, target, mode, { start: "-1", now: "now", tail: offsetOf(target.tail) }[from]));
+  }
+
+  // --- writing ---
+
+  #writing(target) {
+    return !this.ending && !target.gone && !target.closed && target.tail < FULL[target.kind];
+  }
+
+  #message(target, writer, n) {
+    const id = `${writer}.${n}`;
+    const size = Number(this.random.weighted({ 20: 60, 150: 30, 3000: 9, 60000: 0.3 }));
+    const parts = target.kind === "json" ? this.random.weighted({ 1: 6, 2: 2, 7: 1 }) : 1;
+    const units = payload(target.kind, id, size, Number(parts));
+    return { id, parts: Number(parts), body: toBody(target.kind, units) };
+  }
+
+  #writer(target) {
+    return `${target.name}-${++target.writers}`;
+  }
+
+  pause() {
+    return sleep(this.random.chance(0.1) ? this.random.int(50, 200) : this.random.int(0, 10));
+  }
+
+  async writePlain(target) {
+    const writer = this.#writer(target);
+    for (let n = 0; this.#writing(target); n++) {
+      const { id, parts, body } = this.#message(target, writer, n);
+      const close = this.random.chance(0.001);
+      const headers = { "content-type": TYPES[target.kind], ...(close && { "stream-closed": "true" }) };
+      await this.perform(target, { do: "append", id, parts, close }, "POST", { headers, body }, 1);
+      await this.pause();
+    }
+  }
+
+  async writeAsProducer(target) {
+    const writer = this.#writer(target);
+    for (let seq = 0; this.#writing(target); seq++) {
+      const { id, parts, body } = this.#message(target, writer, seq);
+      const close = this.random.chance(0.001);
+      const headers = {
+        "content-type": TYPES[target.kind],
+        "producer-id": writer,
+        "producer-epoch": "0",
+        "producer-seq": `${seq}`,
+        ...(close && { "stream-closed": "true" }),
+      };
+      const what = { do: "append", id, parts, close, producer: writer, seq };
+      const { result } = await this.perform(target, what, "POST", { headers, body });
+      if (result !== "ok") return;
+      await this.pause();
+    }
+  }
+
+  // Several appends on one connection without waiting: they must keep their order.
+  async writePipelined(target) {
+    const writer = this.#writer(target);
+    for (let n = 0; this.#writing(target); ) {
+      const connection = await Connection.open(this.server.url).catch(() => null);
+      if (!connection) {
+        await sleep(RETRY);
+        continue;
+      }
+      const batch = Array.from({ length: this.random.int(2, 12) }, () => this.#message(target, writer, n++));
+      await this.#sendBatch(target, `${writer}.${n}`, connection, batch);
+      connection.destroy();
+      await this.pause();
+    }
+  }
+
+  async #sendBatch(target, line, connection, batch) {
+    const ops = batch.map(({ id, parts }) => this.history.begin({ do: "append", s: target.name, id, parts, line }));
+    const head = `POST ${this.path(target)} HTTP/1.1\r\nHost: h\r\nContent-Type: ${TYPES[target.kind]}\r\n`;
+    for (const { body } of batch) connection.send(`${head}Content-Length: ${body.length}\r\n\r\n`).send(body);
+    for (const op of ops) {
+      const answer = await connection.answer("POST", 20_000).then(simplify, () => ({ status: 0 }));
+      target.learn(answer);
+      this.history.end(op, resultOf(answer), answer);
+    }
+  }
+
+  // --- the rest of a stream's life ---
+
+  async manage() {
+    while (!this.ending) {
+      await sleep(this.random.int(50, 500));
+      const target = this.random.pick(this.targets);
+      if (this.ending || target.gone) continue;
+      const action = this.random.weighted({ make: 2, fork: 6, close: 2, delete: 3, reader: 2 });
+      if (action === "make") await this.makeStream();
+      else if (action === "fork") this.spawn(this.makeFork(target));
+      else if (action === "close") this.spawn(this.close(target));
+      else if (action === "delete") this.spawn(this.remove(target));
+      else this.addReader(target);
+    }
+  }
+
+  async close(target) {
+    await this.perform(target, { do: "close" }, "POST", { headers: { "stream-closed": "true" } });
+  }
+
+  async remove(target) {
+    const op = this.history.begin({ do: "delete", s: target.name });
+    const answer = await this.insist(target, "DELETE", {});
+    // Gone is gone, whichever attempt did it.
+    const gone = resultOf(answer) === "ok" || answer.status === 404 || answer.status === 410;
+    target.gone ||= gone;
+    this.history.end(op, gone ? "ok" : "unknown", { status: answer.status });
+    return answer.status;
+  }
+
+  // Asks where streams end, while everything goes on.
+  async probe() {
+    while (!this.ending) {
+      await sleep(this.random.int(5, 50));
+      const target = this.random.pick(this.targets);
+      const began = this.history.now;
+      const answer = await send(this.url(target), "HEAD");
+      if (resultOf(answer) === "unknown") continue;
+      const { status, next, closed } = answer;
+      this.history.add({ e: "look", s: target.name, began, status, next, closed });
+    }
+  }
+
+  // --- the end ---
+
+  async readFinal(target) {
+    let units = fromBody(target.kind, Buffer.alloc(0));
+    for (let at = 0; ; ) {
+      const answer = await send(`${this.url(target)}?offset=${offsetOf(at)}`, "GET");
+      const result = resultOf(answer);
+      if (result === "refused") return { status: answer.status };
+      if (result === "unknown") {
+        await sleep(RETRY);
+        continue;
+      }
+      units = units.concat(fromBody(target.kind, answer.body));
+      at = answer.next;
+      if (answer.upToDate) return { status: answer.status, next: answer.next, closed: answer.closed, units };
+    }
+  }
+
+  async readFinals() {
+    this.finals = new Map();
+    for (const target of this.targets) {
+      const final = { e: "final", s: target.name, ...(await this.readFinal(target)) };
+      this.history.add(final);
+      this.finals.set(target.name, final);
+    }
+  }
+}
+
+function simplify({ status, headers, text }) {
+  const code = status >= 400 && text ? JSON.parse(text).code : undefined;
+  return { status, code, next: positionOf(headers["stream-next-offset"]), closed: headers["stream-closed"] === "true" };
+}

@@ -1,0 +1,267 @@
+// Every error a client can cause on streams: its status, its code, and the headers that come with it.
+
+import { describe, expect, test } from "vitest";
+
+import { useServer } from "../lib/fixture.mjs";
+import { START, Streams, call, freshName } from "../lib/streams.mjs";
+
+const fixture = useServer();
+const streams = () => new Streams(fixture.server);
+const JSON_TYPE = { type: "application/json" };
+
+function expectError(answer, status, code) {
+  const body = answer.json();
+  expect({ status: answer.status, code: body.code }).toEqual({ status, code });
+  expect(typeof body.error).toBe("string");
+  expect(answer.headers.get("cache-control")).toBe("no-store");
+  expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
+  expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+}
+
+describe("PUT", () => {
+  test("says what it made", async () => {
+    const name = freshName();
+    const answer = await streams().create(name, { type: "Text/Plain; charset=utf-8", headers: { "stream-ttl": "60" } });
+    expect([answer.status, answer.text, answer.next]).toEqual([201, "", START]);
+    expect(answer.headers.get("location")).toBe(streams().url(name));
+    expect(answer.headers.get("content-type")).toBe("text/plain");
+    expect(answer.headers.get("stream-ttl")).toBe("60");
+  });
+
+  test("without a type makes application/octet-stream; again is 200, with any body", async () => {
+    const name = freshName();
+    expect((await streams().create(name, { type: null })).headers.get("content-type")).toBe("application/octet-stream");
+    const again = await streams().create(name, { type: null, body: "ignored" });
+    expect([again.status, again.next]).toEqual([200, START]);
+  });
+
+  test.each([
+    ["another type", {}, { type: "text/html" }, "CONTENT_TYPE_MISMATCH"],
+    ["closed now", {}, { headers: { "stream-closed": "true" } }, "STREAM_CLOSED_STATUS_MISMATCH"],
+    ["open now", { headers: { "stream-closed": "true" } }, {}, "STREAM_CLOSED_STATUS_MISMATCH"],
+    ["a TTL now", {}, { headers: { "stream-ttl": "9" } }, "STREAM_TTL_MISMATCH"],
+    ["another TTL", { headers: { "stream-ttl": "60" } }, { headers: { "stream-ttl": "61" } }, "STREAM_TTL_MISMATCH"],
+  ])("again with %s is a conflict", async (_, first, second, code) => {
+    const name = await streams().fresh("put", first);
+    expectError(await streams().create(name, second), 409, code);
+  });
+
+  const both = { "stream-ttl": "1", "stream-expires-at": "2099-01-01T00:00:00Z" };
+  test.each([
+    ["TTL and expiry", { headers: both }, "TTL_EXPIRES_MUTUALLY_EXCLUSIVE"],
+    ...["01", "+1", "-1", "1.0", "1e3", "", "abc", " 1 2"].map((ttl) => [
+      `TTL ${JSON.stringify(ttl)}`,
+      { headers: { "stream-ttl": ttl } },
+      "INVALID_TTL",
+    ]),
+    ...["yesterday", "2099-13-01T00:00:00Z", "2099-01-01", "12345", "2099-02-30T00:00:00Z"].map((date) => [
+      `expiry ${date}`,
+      { headers: { "stream-expires-at": date } },
+      "INVALID_EXPIRES_AT",
+    ]),
+    ["bad JSON", { ...JSON_TYPE, body: "{" }, "INVALID_JSON"],
+    ["two JSON values", { ...JSON_TYPE, body: "1 2" }, "INVALID_JSON"],
+    ["a type that is none", { type: "nonsense" }, "INVALID_CONTENT_TYPE"],
+  ])("%s is refused and makes nothing", async (_, options, code) => {
+    const name = freshName();
+    expectError(await streams().create(name, options), 400, code);
+    expect((await streams().head(name)).status).toBe(404);
+  });
+
+  test("a path without a stream", async () => {
+    expectError(await call(`${fixture.server.url}/v1/stream/`, "PUT"), 400, "MISSING_PROJECT_OR_STREAM_ID");
+  });
+});
+
+describe("forks", () => {
+  test.each([
+    ["a missing source", {}, 404, "FORK_SOURCE_NOT_FOUND", "test/nobody"],
+    ["an offset beyond the tail", { "stream-fork-offset": `${START.slice(0, 32)}9` }, 400, "FORK_OFFSET_BEYOND_TAIL"],
+    ["an offset that is none", { "stream-fork-offset": "x" }, 400, "INVALID_FORK_OFFSET"],
+    ["a sub-offset that is none", { "stream-fork-offset": START, "stream-fork-sub-offset": "-1" }, 400, "INVALID_FORK_SUB_OFFSET"],
+    ["a sub-offset too far", { "stream-fork-offset": START, "stream-fork-sub-offset": "6" }, 400, "INVALID_FORK_SUB_OFFSET"],
+    ["another type", { "content-type": "text/html" }, 409, "CONTENT_TYPE_MISMATCH"],
+  ])("%s", async (_, headers, status, code, source) => {
+    const from = source ?? (await streams().fresh("source", { body: "12345" }));
+    const name = freshName("fork");
+    expectError(await streams().fork(name, from, headers), status, code);
+    expect((await streams().head(name)).status).toBe(404);
+  });
+
+  test("a source that is no path of a stream", async () => {
+    const answer = await streams().create(freshName(), { headers: { "stream-forked-from": "http://elsewhere/x" } });
+    expectError(answer, 400, "INVALID_FORK_SOURCE");
+  });
+
+  test("the same fork again is 200, another one 409", async () => {
+    const source = await streams().fresh("source", { body: "12345" });
+    const name = freshName("fork");
+    expect((await streams().fork(name, source)).status).toBe(201);
+    expect((await streams().fork(name, source)).status).toBe(200);
+    expectError(await streams().fork(name, source, { "stream-fork-offset": START }), 409, "STREAM_FORK_MISMATCH");
+    expect((await streams().create(name)).status).toBe(409);
+  });
+});
+
+describe("POST", () => {
+  test("plain", async () => {
+    const name = await streams().fresh();
+    const answer = await streams().append(name, "hello");
+    expect([answer.status, answer.next]).toEqual([204, `${START.slice(0, 32)}5`]);
+  });
+
+  test("to a missing stream", async () => {
+    expectError(await streams().append(freshName(), "x"), 404, "STREAM_NOT_FOUND");
+  });
+
+  test.each([
+    ["no body", "", {}, 400, "EMPTY_BODY"],
+    ["another type", "x", { type: "text/html" }, 409, "CONTENT_TYPE_MISMATCH"],
+  ])("%s", async (_, body, options, status, code) => {
+    expectError(await streams().append(await streams().fresh(), body, options), status, code);
+  });
+
+  test("no type", async () => {
+    const name = await streams().fresh();
+    const answer = await call(streams().url(name), "POST", { body: new Uint8Array([1]) });
+    expectError(answer, 400, "CONTENT_TYPE_REQUIRED");
+  });
+
+  test.each([
+    ["[]", "EMPTY_JSON_ARRAY"],
+    ["{", "INVALID_JSON"],
+    ["[1,]", "INVALID_JSON"],
+    ["01", "INVALID_JSON"],
+    ['"\x01"', "INVALID_JSON"],
+    ["[1] x", "INVALID_JSON"],
+    ["nul", "INVALID_JSON"],
+  ])("JSON %j", async (body, code) => {
+    const name = await streams().fresh("json", JSON_TYPE);
+    expectError(await streams().append(name, body, JSON_TYPE), 400, code);
+    expect((await streams().read(name)).text).toBe("[]");
+  });
+
+  test("Stream-Seq must grow", async () => {
+    const name = await streams().fresh();
+    const append = (seq) => streams().append(name, "x", { headers: { "stream-seq": seq } });
+    expect((await append("b")).status).toBe(204);
+    for (const seq of ["b", "a", "a9"]) expectError(await append(seq), 409, "STREAM_SEQ_REGRESSION");
+    expect((await append("b0")).status).toBe(204);
+    expectError(await append(""), 400, "INVALID_STREAM_SEQ");
+  });
+
+  test("closing, closing again, appending after that", async () => {
+    const name = await streams().fresh("closed", { body: "end" });
+    for (let i = 0; i < 2; i++) {
+      const answer = await streams().close(name);
+      expect([answer.status, answer.headers.get("stream-closed"), answer.next]).toEqual([204, "true", `${START.slice(0, 32)}3`]);
+    }
+    for (const options of [{}, { type: "text/html" }, { headers: { "stream-closed": "true" } }]) {
+      const answer = await streams().append(name, "late", options);
+      expectError(answer, 409, "STREAM_CLOSED");
+      expect([answer.headers.get("stream-closed"), answer.next]).toEqual(["true", `${START.slice(0, 32)}3`]);
+    }
+  });
+
+  test("append and close at once", async () => {
+    const name = await streams().fresh();
+    const answer = await streams().append(name, "bye", { headers: { "stream-closed": "TRUE" } });
+    expect([answer.status, answer.headers.get("stream-closed")]).toEqual([204, "true"]);
+    expect((await streams().head(name)).headers.get("stream-closed")).toBe("true");
+    expectError(await streams().append(name, "late"), 409, "STREAM_CLOSED");
+  });
+
+  test("Stream-Closed with any other value is as if absent", async () => {
+    const name = await streams().fresh();
+    expect((await streams().append(name, "x", { headers: { "stream-closed": "1" } })).status).toBe(204);
+    expect((await streams().append(name, "y")).status).toBe(204);
+  });
+});
+
+describe("producers", () => {
+  const echo = ({ headers }) => [headers.get("producer-epoch"), headers.get("producer-seq")];
+
+  test("new, again, gap, stale, new epoch", async () => {
+    const name = await streams().fresh();
+    const first = await streams().produce(name, "a", { epoch: 1, seq: 0 });
+    expect([first.status, ...echo(first)]).toEqual([200, "1", "0"]);
+    const again = await streams().produce(name, "a", { epoch: 1, seq: 0 });
+    expect([again.status, ...echo(again)]).toEqual([204, "1", "0"]);
+    const gap = await streams().produce(name, "c", { epoch: 1, seq: 2 });
+    expectError(gap, 409, "PRODUCER_SEQUENCE_GAP");
+    expect([gap.headers.get("producer-expected-seq"), gap.headers.get("producer-received-seq")]).toEqual(["1", "2"]);
+    const stale = await streams().produce(name, "z", { epoch: 0, seq: 1 });
+    expectError(stale, 403, "STALE_PRODUCER_EPOCH");
+    expect(stale.headers.get("producer-epoch")).toBe("1");
+    expectError(await streams().produce(name, "z", { epoch: 2, seq: 1 }), 400, "PRODUCER_SEQ_MUST_START_AT_ZERO");
+    expectError(await streams().produce(name, "z", { id: "other", seq: 1 }), 400, "PRODUCER_SEQ_MUST_START_AT_ZERO");
+    expect((await streams().produce(name, "b", { epoch: 2, seq: 0 })).status).toBe(200);
+    expect((await streams().readAll(name)).bytes.toString()).toBe("ab");
+  });
+
+  test.each([
+    ["only the id", { "producer-id": "p" }, "PRODUCER_HEADERS_INCOMPLETE"],
+    ["no seq", { "producer-id": "p", "producer-epoch": "0" }, "PRODUCER_HEADERS_INCOMPLETE"],
+    ["no id", { "producer-epoch": "0", "producer-seq": "0" }, "PRODUCER_HEADERS_INCOMPLETE"],
+    ["a bad id", { "producer-id": "a b", "producer-epoch": "0", "producer-seq": "0" }, "PRODUCER_ID_INVALID"],
+    ["a long id", { "producer-id": "a".repeat(257), "producer-epoch": "0", "producer-seq": "0" }, "PRODUCER_ID_INVALID"],
+    ["a word for a number", { "producer-id": "p", "producer-epoch": "x", "producer-seq": "0" }, "PRODUCER_EPOCH_SEQ_NOT_INTEGERS"],
+    ["a negative", { "producer-id": "p", "producer-epoch": "0", "producer-seq": "-1" }, "PRODUCER_EPOCH_SEQ_NOT_INTEGERS"],
+    ["a fraction", { "producer-id": "p", "producer-epoch": "0", "producer-seq": "1.5" }, "PRODUCER_EPOCH_SEQ_NOT_INTEGERS"],
+    ["2^53", { "producer-id": "p", "producer-epoch": "9007199254740992", "producer-seq": "0" }, "PRODUCER_EPOCH_SEQ_OVERFLOW"],
+    ["beyond 64 bits", { "producer-id": "p", "producer-epoch": "0", "producer-seq": "99999999999999999999999" }, "PRODUCER_EPOCH_SEQ_OVERFLOW"],
+  ])("%s", async (_, headers, code) => {
+    const name = await streams().fresh();
+    expectError(await streams().append(name, "x", { headers }), 400, code);
+    expect((await streams().readAll(name)).bytes.length).toBe(0);
+  });
+
+  test("closing is deduplicated like an append", async () => {
+    const name = await streams().fresh();
+    const options = { seq: 0, headers: { "stream-closed": "true" } };
+    expect((await streams().produce(name, "end", options)).status).toBe(200);
+    const again = await streams().produce(name, "end", options);
+    expect([again.status, again.headers.get("stream-closed")]).toEqual([204, "true"]);
+    expectError(await streams().produce(name, "more", { seq: 1 }), 409, "STREAM_CLOSED");
+    expectError(await streams().produce(name, "end", { ...options, id: "other" }), 409, "STREAM_CLOSED");
+    expect((await streams().readAll(name)).bytes.toString()).toBe("end");
+  });
+});
+
+describe("GET", () => {
+  test.each([
+    ["offset=", "EMPTY_QUERY_PARAM"],
+    ["offset=-1&live=long-poll&cursor=", "EMPTY_QUERY_PARAM"],
+    ["offset=x", "INVALID_OFFSET"],
+    ["offset=-2", "INVALID_OFFSET"],
+    [`offset=${START}0`, "INVALID_OFFSET"],
+    [`offset=${START.replace("_", "-")}`, "INVALID_OFFSET"],
+    [`offset=${START.slice(0, 32)}9`, "OFFSET_BEYOND_TAIL"],
+    ["live=long-poll", "OFFSET_REQUIRED"],
+    ["live=sse", "OFFSET_REQUIRED"],
+    ["offset=-1&live=websocket", "INVALID_LIVE_MODE"],
+    ["offset=-1&offset=-1", "INVALID_QUERY_PARAM"],
+  ])("?%s", async (query, code) => {
+    const name = await streams().fresh("get", { body: "12345" });
+    expectError(await call(`${streams().url(name)}?${query}`), 400, code);
+  });
+
+  test("a missing stream, in every way", async () => {
+    const name = freshName();
+    for (const query of [{}, { offset: "-1", live: "sse" }, { offset: "-1", live: "long-poll" }, { offset: "now" }])
+      expectError(await streams().read(name, query), 404, "STREAM_NOT_FOUND");
+    expectError(await streams().remove(name), 404, "STREAM_NOT_FOUND");
+  });
+});
+
+describe("DELETE", () => {
+  test("is 204, then 404, and the name is free again", async () => {
+    const name = await streams().fresh("gone", { body: "old" });
+    expect((await streams().remove(name)).status).toBe(204);
+    expectError(await streams().remove(name), 404, "STREAM_NOT_FOUND");
+    expectError(await streams().read(name), 404, "STREAM_NOT_FOUND");
+    expectError(await streams().append(name, "x"), 404, "STREAM_NOT_FOUND");
+    expect((await streams().create(name, { body: "new" })).status).toBe(201);
+    expect((await streams().readAll(name)).bytes.toString()).toBe("new");
+  });
+});

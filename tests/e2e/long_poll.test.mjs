@@ -1,0 +1,121 @@
+// Long-polls: woken, timed out, ended by closing and by deleting; carried across the death of a shard.
+
+import { describe, expect, test } from "vitest";
+
+import { useServer } from "../lib/fixture.mjs";
+import { shardOf } from "../lib/layout.mjs";
+import { OWNED } from "../lib/server.mjs";
+import { START, Streams } from "../lib/streams.mjs";
+import { sleep } from "../lib/wait.mjs";
+
+const fixture = useServer({
+  settings: { "live.long_poll_timeout": "1500ms", "router.workers": 2, "server.restart_delay": "50ms" },
+});
+const streams = () => new Streams(fixture.server);
+const at = (position) => `${START.slice(0, 17)}${`${position}`.padStart(16, "0")}`;
+
+describe("with data", () => {
+  test("answers at once", async () => {
+    const name = await streams().fresh("poll", { body: "hello" });
+    const answer = await streams().longPoll(name, "-1");
+    expect([answer.status, answer.text, answer.next]).toEqual([200, "hello", at(5)]);
+    expect(answer.headers.get("cache-control")).toBe("public, max-age=20");
+    expect(answer.headers.get("etag")).toMatch(/^"/);
+    expect(answer.headers.get("stream-cursor")).toMatch(/^\d+$/);
+    expect(answer.headers.get("stream-up-to-date")).toBe("true");
+  });
+});
+
+describe("without data", () => {
+  test("is woken by an append", async () => {
+    const name = await streams().fresh("poll", { body: "hello" });
+    for (const offset of [at(5), "now"]) {
+      const before = await streams().head(name);
+      const polls = Array.from({ length: 20 }, () => streams().longPoll(name, offset === "now" ? offset : before.next));
+      await sleep(200);
+      await streams().append(name, `after ${offset};`);
+      for (const answer of await Promise.all(polls)) {
+        expect([answer.status, answer.text]).toEqual([200, `after ${offset};`]);
+        expect(answer.headers.get("stream-up-to-date")).toBe("true");
+      }
+    }
+  });
+
+  test("times out with 204", async () => {
+    const name = await streams().fresh("poll", { body: "hello" });
+    const started = Date.now();
+    const answer = await streams().longPoll(name, at(5));
+    const took = Date.now() - started;
+    expect([answer.status, answer.next]).toEqual([204, at(5)]);
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    expect(answer.headers.get("stream-up-to-date")).toBe("true");
+    expect(answer.headers.get("stream-cursor")).toMatch(/^\d+$/);
+    expect(took).toBeGreaterThanOrEqual(1400);
+    expect(took).toBeLessThan(5000);
+  });
+
+  test("is answered when the stream is closed, and at once when it already is", async () => {
+    const name = await streams().fresh("poll", { body: "hello" });
+    const poll = streams().longPoll(name, at(5));
+    await sleep(200);
+    await streams().close(name);
+    for (const answer of [await poll, await streams().longPoll(name, at(5)), await streams().longPoll(name, "now")]) {
+      expect([answer.status, answer.next]).toEqual([204, at(5)]);
+      expect(answer.headers.get("stream-closed")).toBe("true");
+      expect(answer.headers.get("stream-up-to-date")).toBe("true");
+    }
+  });
+
+  test("an append that closes brings its data and the closure", async () => {
+    const name = await streams().fresh("poll");
+    const poll = streams().longPoll(name, "now");
+    await sleep(200);
+    await streams().append(name, "bye", { headers: { "stream-closed": "true" } });
+    const answer = await poll;
+    expect([answer.status, answer.text, answer.headers.get("stream-closed")]).toEqual([200, "bye", "true"]);
+  });
+
+  test("is answered 404 when the stream is deleted", async () => {
+    const name = await streams().fresh("poll");
+    const polls = [streams().longPoll(name, "now"), streams().longPoll(name, START)];
+    await sleep(200);
+    const started = Date.now();
+    await streams().remove(name);
+    for (const answer of await Promise.all(polls)) expect(answer.status).toBe(404);
+    expect(Date.now() - started).toBeLessThan(1000);
+  });
+
+  test("a client that goes away is forgotten", async () => {
+    const name = await streams().fresh("poll");
+    for (let i = 0; i < 20; i++) {
+      const controller = new AbortController();
+      const poll = streams().longPoll(name, "now", controller.signal).catch(() => "aborted");
+      await sleep(5);
+      controller.abort();
+      expect(await poll).toBe("aborted");
+    }
+    expect((await streams().append(name, "x")).status).toBe(204);
+  });
+
+  test("cursors go forward", async () => {
+    const name = await streams().fresh("poll", { body: "x" });
+    let cursor = 0;
+    for (let i = 0; i < 5; i++) {
+      const query = { live: "long-poll", offset: "-1", ...(cursor && { cursor: `${cursor}` }) };
+      const answer = await streams().read(name, query);
+      expect(Number(answer.headers.get("stream-cursor"))).toBeGreaterThan(cursor);
+      cursor = Number(answer.headers.get("stream-cursor"));
+    }
+  });
+});
+
+test.skipIf(!OWNED)("a waiting long-poll lives through the death of its shard", async () => {
+  const { server } = fixture;
+  const name = await streams().fresh("poll", { body: "hello" });
+  const poll = streams().longPoll(name, at(5));
+  await sleep(100);
+  await server.restartChild("shard", shardOf(server, name));
+  await streams().append(name, " again");
+  const answer = await poll;
+  expect([answer.status, answer.text]).toEqual([200, " again"]);
+});

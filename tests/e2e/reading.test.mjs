@@ -1,0 +1,154 @@
+// Catch-up reads: headers, entity tags, pages.
+
+import { describe, expect, test } from "vitest";
+
+import { useServer } from "../lib/fixture.mjs";
+import { START, Streams } from "../lib/streams.mjs";
+
+const fixture = useServer({ settings: { "limits.read_page": "16K" } });
+const streams = () => new Streams(fixture.server);
+const JSON_TYPE = { type: "application/json" };
+
+describe("headers", () => {
+  test("a read to the tail", async () => {
+    const before = Date.now();
+    const name = await streams().fresh("read", { body: "hello" });
+    const answer = await streams().read(name, { offset: "-1" });
+    expect([answer.status, answer.text, answer.next]).toEqual([200, "hello", `${START.slice(0, 32)}5`]);
+    const headers = Object.fromEntries(answer.headers);
+    expect(headers).toMatchObject({
+      "cache-control": "public, max-age=60, stale-while-revalidate=300",
+      "content-type": "text/plain",
+      "stream-up-to-date": "true",
+    });
+    expect(headers["stream-closed"]).toBeUndefined();
+    expect(headers.etag).toMatch(/^"[^"]+"$/);
+    expect(Number(headers["stream-write-timestamp"])).toBeGreaterThanOrEqual(before - 1);
+    expect(Number(headers["stream-write-timestamp"])).toBeLessThanOrEqual(Date.now() + 1);
+  });
+
+  test("a stream with a TTL is cached no longer than it lives", async () => {
+    const name = await streams().fresh("read", { headers: { "stream-ttl": "7" }, body: "x" });
+    const answer = await streams().read(name, { offset: "-1" });
+    const [, age] = /^public, max-age=(\d+)$/.exec(answer.headers.get("cache-control"));
+    expect(Number(age)).toBeGreaterThanOrEqual(5);
+    expect(Number(age)).toBeLessThanOrEqual(7);
+    expect(answer.headers.get("stream-ttl")).toBe("7");
+  });
+
+  test("offset=now", async () => {
+    for (const [type, body, empty] of [["text/plain", "abc", ""], ["application/json", '["abc"]', "[]"]]) {
+      const name = await streams().fresh("now", { type, body });
+      const answer = await streams().read(name, { offset: "now" });
+      expect([answer.status, answer.text]).toEqual([200, empty]);
+      expect(answer.headers.get("cache-control")).toBe("no-store");
+      expect(answer.headers.get("etag")).toBeNull();
+      expect(answer.headers.get("stream-up-to-date")).toBe("true");
+      expect(answer.next).toBe((await streams().head(name)).next);
+    }
+  });
+
+  test("the end of a closed stream", async () => {
+    const name = await streams().fresh("closed", { body: "abc", headers: { "stream-closed": "true" } });
+    for (const query of [{ offset: "-1" }, { offset: `${START.slice(0, 32)}3` }, { offset: "now" }]) {
+      const answer = await streams().read(name, query);
+      expect([answer.status, answer.headers.get("stream-closed")]).toEqual([200, "true"]);
+      expect(answer.headers.get("stream-up-to-date")).toBe("true");
+    }
+  });
+
+  test("bytes may be read from the middle of a message", async () => {
+    const name = await streams().fresh("bytes", { type: "application/octet-stream", body: "0123456789" });
+    const answer = await streams().read(name, { offset: `${START.slice(0, 32)}4` });
+    expect(answer.text).toBe("456789");
+  });
+});
+
+describe("entity tags", () => {
+  test("If-None-Match: exact, list, weak, *, and others", async () => {
+    const name = await streams().fresh("etag", { body: "hello" });
+    const read = (tag) => streams().read(name, { offset: "-1" }, { "if-none-match": tag });
+    const { headers } = await streams().read(name, { offset: "-1" });
+    const tag = headers.get("etag");
+    for (const match of [tag, `"x", ${tag}`, `${tag} , "x"`, `W/${tag}`, `"a,b",W/${tag},"c"`, "*"]) {
+      const answer = await read(match);
+      expect([match, answer.status, answer.text]).toEqual([match, 304, ""]);
+      expect(answer.headers.get("etag")).toBe(tag);
+      expect(answer.headers.get("cache-control")).toBe(headers.get("cache-control"));
+      expect(answer.next).toBe(headers.get("stream-next-offset"));
+    }
+    for (const other of ['"x"', `"x", W/"y"`, tag.slice(1, -1), tag.slice(0, -1), `"${tag}"`, "nonsense"])
+      expect([other, (await read(other)).status]).toEqual([other, 200]);
+  });
+
+  test("changes with data, with closing, and with another life under the same name", async () => {
+    const name = await streams().fresh("etag", { body: "hello" });
+    const tagOf = async () => (await streams().read(name, { offset: "-1" })).headers.get("etag");
+    const tags = [await tagOf()];
+    await streams().append(name, "more");
+    tags.push(await tagOf());
+    await streams().close(name);
+    tags.push(await tagOf());
+    await streams().remove(name);
+    await streams().create(name, { body: "hello" });
+    tags.push(await tagOf());
+    expect(new Set(tags).size).toBe(4);
+  });
+});
+
+describe("pages", () => {
+  test("hold whole messages, follow each other without gaps, and end up to date", async () => {
+    const name = await streams().fresh("pages", JSON_TYPE);
+    const items = Array.from({ length: 300 }, (_, n) => ({ n, pad: "p".repeat(n) }));
+    for (let i = 0; i < items.length; i += 50) {
+      await streams().append(name, JSON.stringify(items.slice(i, i + 50)), JSON_TYPE);
+    }
+    const { pages } = await streams().readAll(name);
+    expect(pages.length).toBeGreaterThan(2);
+    for (const page of pages) expect(page.length).toBeLessThanOrEqual(16 * 1024 + 2);
+    expect(pages.flatMap((page) => JSON.parse(page))).toEqual(items);
+    const first = await streams().read(name, { offset: "-1" });
+    expect(first.headers.get("stream-up-to-date")).toBeNull();
+  });
+
+  test("one larger message comes whole", async () => {
+    const large = JSON.stringify({ large: "x".repeat(100_000) });
+    const name = await streams().fresh("pages", { ...JSON_TYPE, body: `[1,${large},2]` });
+    const { pages } = await streams().readAll(name);
+    expect(pages.flatMap((page) => JSON.parse(page))).toEqual([1, JSON.parse(large), 2]);
+    const text = await streams().fresh("pages", { body: "x".repeat(100_000) });
+    expect((await streams().read(text, { offset: "-1" })).bytes.length).toBe(100_000);
+  });
+
+  test("limit=N: at most N messages", async () => {
+    const name = await streams().fresh("limit", { ...JSON_TYPE, body: "[1,2,3,4,5]" });
+    const first = await streams().read(name, { offset: "-1", limit: "2" });
+    expect([first.status, first.json()]).toEqual([200, [1, 2]]);
+    expect(first.headers.get("stream-up-to-date")).toBeNull();
+    const second = await streams().read(name, { offset: first.next, limit: "3" });
+    expect(second.json()).toEqual([3, 4, 5]);
+    expect(second.headers.get("stream-up-to-date")).toBe("true");
+    for (const limit of ["0", "-1", "x", "", "1.5"]) {
+      const answer = await streams().read(name, { offset: "-1", limit });
+      expect([limit, answer.status]).toEqual([limit, 400]);
+    }
+  });
+
+  test("limit=N on bytes counts appends", async () => {
+    const name = await streams().fresh("limit");
+    for (const body of ["one,", "two,", "three"]) await streams().append(name, body);
+    expect((await streams().read(name, { offset: "-1", limit: "2" })).text).toBe("one,two,");
+  });
+
+  test("every offset handed out names the same place for ever", async () => {
+    const name = await streams().fresh("offsets");
+    const offsets = [START];
+    for (let i = 0; i < 200; i++) offsets.push((await streams().append(name, `${i};`)).next);
+    expect([...offsets].sort()).toEqual(offsets);
+    const all = (await streams().readAll(name)).bytes.toString();
+    for (const offset of offsets.filter((_, i) => i % 17 === 0)) {
+      const rest = (await streams().readAll(name, offset)).bytes.toString();
+      expect(rest).toBe(all.slice(Number(offset.slice(17))));
+    }
+  });
+});
