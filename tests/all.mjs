@@ -1,0 +1,110 @@
+// Runs every suite, one after the other, with and without sanitizers, and sums them up in a last line:
+// "N passed, N failed".
+//
+//     node tests/all.mjs [words…]     only the steps whose titles have all the words
+
+import { spawn } from "node:child_process";
+import { createWriteStream, mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "..");
+const LOGS = join(ROOT, "build", "test-logs");
+const SUMMARY = join(ROOT, "build", "test-summary");
+
+const SANITIZE = "-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all";
+const ASAN = ["BUILD=build/asan", `SANITIZE=${SANITIZE}`, "OPT=-O1", "DEFINES=-DSTREAMD_FAULTS"];
+const ASAN_ENV = { STREAMD_BUILD: "build/asan", STREAMD_SLOW: "3", UBSAN_OPTIONS: "print_stacktrace=1" };
+const FAULTS = ["BUILD=build/faults", "DEFINES=-DSTREAMD_FAULTS"];
+const JOBS = `-j${availableParallelism()}`;
+
+const make = (title, words, more = {}) => ({ title, command: ["make", "--no-print-directory", ...words], ...more });
+const vitest = (title, words, env) => ({ title, command: ["npx", "vitest", "run", ...words], cwd: "tests", env });
+const crash = (title, seconds, env) => ({ title, command: ["node", "tests/crash/crash.mjs", `${seconds}`], env });
+
+const conformance = (shards, workers, env = {}) =>
+  vitest(`conformance, ${shards} shards, ${workers} routers${env.STREAMD_BUILD ? ", asan" : ""}`, ["--config", "conformance/vitest.config.mjs"], {
+    CONFORMANCE_SHARDS: `${shards}`,
+    CONFORMANCE_WORKERS: `${workers}`,
+    ...env,
+  });
+
+// Memory that was never written is what valgrind sees and the sanitizers do not.
+const VALGRIND =
+  'find build/unit -type f -executable | while read -r t; do valgrind -q --error-exitcode=1 --leak-check=full "$t" || exit 1; done';
+
+// Nothing after a `must` step makes sense if that fails.
+const STEPS = [
+  make("build with gcc", [JOBS, "all"], { must: true }),
+  make("build with clang", [JOBS, "BUILD=build/clang", "CC=clang", "all"]),
+  make("build with fault points", [JOBS, ...FAULTS, "all"], { must: true }),
+  make("unit tests", [JOBS, "unit"]),
+  { title: "unit tests under valgrind", command: ["sh", "-c", VALGRIND] },
+  make("fuzz corpora", [JOBS, "fuzz-replay"]),
+  { title: "configuration", command: ["tests/config/run.sh"] },
+  ...[1, 4].flatMap((shards) => [1, 2].map((workers) => conformance(shards, workers))),
+  vitest("end to end", []),
+  crash("crash test", 60, { STREAMD_BUILD: "build/faults" }),
+  make("build, asan", [JOBS, ...ASAN, "all"], { must: true }),
+  make("unit tests, asan", [JOBS, ...ASAN, "unit"], { env: ASAN_ENV }),
+  make("fuzz corpora, asan", [JOBS, ...ASAN, "fuzz-replay"], { env: ASAN_ENV }),
+  conformance(1, 1, ASAN_ENV),
+  conformance(4, 2, ASAN_ENV),
+  vitest("end to end, asan", ["e2e"], ASAN_ENV),
+  crash("crash test, asan", 30, ASAN_ENV),
+];
+
+const sum = (output, pattern) => [...output.matchAll(pattern)].reduce((total, [, count]) => total + Number(count), 0);
+
+// Tests that a step's output tells of: vitest's, cmocka's; any other step is one test.
+function countTests(output, ok) {
+  const passed = sum(output, /^ +Tests .*?(\d+) passed/gm) + sum(output, /^\[  PASSED  \] (\d+) test/gm);
+  const failed = sum(output, /^ +Tests .*?(\d+) failed/gm) + sum(output, /^\[  FAILED  \] (\d+) test/gm);
+  if (ok) return { passed: passed || 1, failed };
+  return { passed, failed: failed || 1 };
+}
+
+function runStep({ title, command: [program, ...words], cwd = ".", env }) {
+  const log = createWriteStream(join(LOGS, `${title.replace(/[^a-z0-9]+/gi, "-")}.log`));
+  const child = spawn(program, words, {
+    cwd: join(ROOT, cwd),
+    env: { ...process.env, NO_COLOR: "1", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  const take = (data) => {
+    output += data;
+    log.write(data);
+    process.stdout.write(data);
+  };
+  child.stdout.on("data", take);
+  child.stderr.on("data", take);
+  return new Promise((resolve) => {
+    child.on("error", (error) => take(`${error.message}\n`));
+    child.on("close", (code) => {
+      log.end();
+      resolve({ ok: code === 0, ...countTests(output, code === 0) });
+    });
+  });
+}
+
+const words = process.argv.slice(2);
+const chosen = STEPS.filter(({ title }) => words.every((word) => title.includes(word)));
+const results = [];
+mkdirSync(LOGS, { recursive: true });
+for (const step of chosen) {
+  console.log(`\n=== ${step.title}`);
+  const started = Date.now();
+  const result = await runStep(step);
+  results.push({ ...step, ...result, seconds: (Date.now() - started) / 1000 });
+  if (!result.ok && step.must) break;
+}
+
+console.log();
+for (const { title, ok, passed, failed, seconds } of results)
+  console.log(`${ok ? "ok  " : "FAIL"} ${title.padEnd(40)} ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s`);
+const total = (key) => results.reduce((all, result) => all + result[key], 0);
+const closing = `${total("passed")} passed, ${total("failed")} failed`;
+writeFileSync(SUMMARY, `${closing}\n`);
+console.log(closing);
+process.exitCode = results.every(({ ok }) => ok) ? 0 : 1;
