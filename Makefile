@@ -53,7 +53,7 @@ clean: ## remove everything built
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c)
 
@@ -63,5 +63,45 @@ $(BUILD)/load: $(LOAD_OBJECTS)
 .PHONY: bench
 bench: all $(BUILD)/load ## measure against the peers on this machine (tests/bench/bench.mjs --help)
 	node tests/bench/bench.mjs
+
+# Whatever runs under Node finds the one that tests/deps.sh may have brought.
+export PATH := $(CURDIR)/build/node/node_modules/.bin:$(PATH)
+
+SECONDS ?= 60
+SEED ?=
+SHARDS ?= 1 4
+WORKERS ?= 1 2
+
+.PHONY: deps
+deps: ## install what building and testing need
+	tests/deps.sh test
+	$(MAKE) --no-print-directory tests/node_modules/.package-lock.json
+
+tests/node_modules/.package-lock.json: tests/package-lock.json
+	cd tests && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json
+
+.PHONY: test
+test: deps ## everything: unit tests, corpora, conformance, end to end, crashes; again with sanitizers
+	@node tests/all.mjs
+
+.PHONY: test-e2e
+test-e2e: all tests/node_modules/.package-lock.json ## end-to-end tests against the programs in BUILD
+	cd tests && STREAMD_BUILD=$(BUILD) npx vitest run
+
+.PHONY: conformance
+conformance: all tests/node_modules/.package-lock.json ## the official suite, for each of SHARDS (1 4) and WORKERS (1 2)
+	@cd tests && for s in $(SHARDS); do for w in $(WORKERS); do STREAMD_BUILD=$(BUILD) CONFORMANCE_SHARDS=$$s \
+		CONFORMANCE_WORKERS=$$w npx vitest run --config conformance/vitest.config.mjs || exit 1; done; done
+
+.PHONY: crash
+crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n
+	$(MAKE) --no-print-directory BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
+	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
+
+.PHONY: run
+run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"
+	tests/deps.sh
+	$(MAKE) --no-print-directory all
+	exec $(BUILD)/streamd $(ARGS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
