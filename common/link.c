@@ -129,8 +129,8 @@ void link_flush(struct link *link)
             event_add(link->writable, NULL);
             return;
         }
-        /* The reading side meets the end too, after what the peer still sent. */
-        buf_reset(&link->out);
+        /* The reading side meets the end too, after what the peer still sent. What is left tells its owner what the peer
+         * has not had. */
         return;
     }
     if (link->out.cap > LINK_BUFFER_KEEP)

@@ -1,0 +1,94 @@
+#include "router/answer.h"
+
+#include "router/router.h"
+
+struct buf *answer_begin(struct client *c, int status)
+{
+    struct buf *head = &c->router->head;
+    buf_reset(head);
+    if (c->router->stopping)
+        c->keep_alive = false;
+    response_begin(head, status, &c->router->date);
+    return head;
+}
+
+/* Queues the head and room for `extra` bytes behind it, which it returns. */
+static char *queue_head(struct client *c, size_t extra)
+{
+    struct slice head = buf_slice(&c->router->head);
+    struct block *block = block_new(head.len + extra);
+    char *room = block->data + head.len;
+    memcpy(block->data, head.data, head.len);
+    client_send(c, block, 0, block->len);
+    block_unref(block);
+    return room;
+}
+
+void answer_end(struct client *c, const struct slice *parts, size_t count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    response_end(&c->router->head, RESPONSE_LENGTH, len, c->keep_alive, c->http10);
+    char *at = queue_head(c, c->head_only ? 0 : len);
+    for (size_t i = 0; i < count && !c->head_only; i++) {
+        if (parts[i].len)
+            memcpy(at, parts[i].data, parts[i].len);
+        at += parts[i].len;
+    }
+    client_done(c);
+}
+
+void answer_end_block(struct client *c, struct block *body)
+{
+    response_end(&c->router->head, RESPONSE_LENGTH, body->len, c->keep_alive, c->http10);
+    (void)queue_head(c, 0);
+    client_send(c, body, 0, body->len);
+    client_done(c);
+}
+
+void answer_end_bare(struct client *c)
+{
+    response_end(&c->router->head, RESPONSE_NO_BODY, 0, c->keep_alive, c->http10);
+    (void)queue_head(c, 0);
+    client_done(c);
+}
+
+void answer_open(struct client *c)
+{
+    if (c->http10)
+        c->keep_alive = false;
+    response_end(&c->router->head, c->http10 ? RESPONSE_UNTIL_CLOSE : RESPONSE_CHUNKED, 0, c->keep_alive, c->http10);
+    (void)queue_head(c, 0);
+}
+
+struct buf *answer_error_begin(struct client *c, enum error error)
+{
+    int status = error_status(error);
+    struct buf *head = answer_begin(c, status);
+    response_add(head, "Content-Type", SLICE("application/json"));
+    response_add(head, "Cache-Control", SLICE("no-store"));
+    if (status == 503)
+        response_add(head, "Retry-After", SLICE("1"));
+    return head;
+}
+
+void answer_error_end(struct client *c, enum error error, const char *text)
+{
+    struct buf body = {0};
+    response_error_body(&body, error, text);
+    const struct slice part = buf_slice(&body);
+    answer_end(c, &part, 1);
+    buf_clear(&body);
+}
+
+void answer_error_text(struct client *c, enum error error, const char *text)
+{
+    (void)answer_error_begin(c, error);
+    answer_error_end(c, error, text);
+}
+
+void answer_error(struct client *c, enum error error)
+{
+    answer_error_text(c, error, error_text(error));
+}

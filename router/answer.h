@@ -1,0 +1,27 @@
+/* The one answer to a client's current request. answer_begin() starts its head and gives the buffer to add headers to
+ * (response_add*); one of the answer_end*() queues it and moves the client on. */
+#ifndef ROUTER_ANSWER_H
+#define ROUTER_ANSWER_H
+
+#include "router/client.h"
+#include "router/response.h"
+
+struct buf *answer_begin(struct client *client, int status);
+
+/* The body is the parts one after the other; it is left out for a HEAD, but not its length. */
+void answer_end(struct client *client, const struct slice *parts, size_t count);
+void answer_end_block(struct client *client, struct block *body); /* shared; the caller keeps its reference */
+void answer_end_bare(struct client *client);                      /* 204 and 304 */
+
+/* An error: begin, perhaps more headers, end. The text needs no escaping in JSON. */
+struct buf *answer_error_begin(struct client *client, enum error error);
+void answer_error_end(struct client *client, enum error error, const char *text);
+
+void answer_error(struct client *client, enum error error);
+void answer_error_text(struct client *client, enum error error, const char *text);
+
+/* The head of an answer whose body has no known length: chunked, or until the connection closes in HTTP/1.0. Queued; the
+ * request goes on. */
+void answer_open(struct client *client);
+
+#endif

@@ -1,0 +1,313 @@
+#include "router/client.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/answer.h"
+#include "router/intake.h"
+#include "router/reader.h"
+#include "router/router.h"
+
+#define LINGER_MS 2000
+#define READ_AHEAD ROUTER_SCRATCH /* held of what comes behind a request under way */
+
+/* ---- the socket ---- */
+
+static void mark_dirty(struct client *c)
+{
+    if (c->dirty || c->state == CLIENT_DEAD)
+        return;
+    c->dirty = true;
+    c->dirty_next = c->router->clients.dirty;
+    c->router->clients.dirty = c;
+}
+
+static void mark_ready(struct client *c)
+{
+    if (c->ready || c->state == CLIENT_DEAD)
+        return;
+    c->ready = true;
+    c->ready_next = c->router->clients.ready;
+    c->router->clients.ready = c;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *c = arg;
+    (void)fd;
+    router_clock(c->router);
+    if (what & EV_WRITE) {
+        c->blocked = false;
+        mark_dirty(c);
+    }
+    if (what & EV_READ)
+        intake_readable(c);
+}
+
+static bool wants_input(const struct client *c)
+{
+    if (c->eof)
+        return false;
+    switch (c->state) {
+    case CLIENT_HEAD:
+        return c->out.bytes < CLIENT_OUTPUT_PAUSE;
+    case CLIENT_BODY:
+    case CLIENT_LINGERING:
+        return true;
+    case CLIENT_WAITING:
+    case CLIENT_LIVE:
+        return buf_len(&c->in) < READ_AHEAD;
+    case CLIENT_ENDING:
+    case CLIENT_DEAD:
+        return false;
+    }
+    return false;
+}
+
+void client_watch(struct client *c)
+{
+    short want = (short)((wants_input(c) ? EV_READ : 0) | (c->blocked ? EV_WRITE : 0));
+    int fd = event_get_fd(&c->event);
+    if (want == c->watched || c->state == CLIENT_DEAD)
+        return;
+    if (c->watched)
+        event_del(&c->event);
+    c->watched = want;
+    if (!want)
+        return;
+    event_assign(&c->event, c->router->base, fd, (short)(want | EV_PERSIST), on_event, c);
+    if (event_add(&c->event, NULL) != 0)
+        fatalx("cannot watch a client's socket");
+}
+
+void client_send(struct client *c, struct block *block, size_t start, size_t len)
+{
+    output_add(&c->out, &c->router->pieces, block, start, len);
+    if (!c->blocked)
+        mark_dirty(c);
+}
+
+/* ---- life and state ---- */
+
+struct client *client_new(struct router *router, int fd)
+{
+    struct client *c = xcalloc(1, sizeof *c);
+    c->router = router;
+    c->next = router->clients.first;
+    if (c->next)
+        c->next->prev = c;
+    router->clients.first = c;
+    router->clients.count++;
+    event_assign(&c->event, router->base, fd, EV_READ | EV_PERSIST, on_event, c);
+    client_set_state(c, CLIENT_HEAD);
+    return c;
+}
+
+static void end_exchange(struct client *c)
+{
+    free(c->exchange.text);
+    c->exchange = (struct exchange){0};
+}
+
+/* Takes the connection apart as far as others hold on to it; the memory goes at the end of the turn. */
+static void bury(struct client *c)
+{
+    struct router *r = c->router;
+    int fd = event_get_fd(&c->event);
+    if (c->reader)
+        reader_free(c->reader);
+    if (c->request)
+        request_abandon(&r->shards, c->request);
+    intake_drop(c);
+    deadline_clear(&c->stall);
+    if (c->watched)
+        event_del(&c->event);
+    close(fd);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        r->clients.first = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    r->clients.count--;
+    r->clients.refused -= c->refused;
+    if (!c->ready) {
+        c->ready_next = r->clients.grave;
+        r->clients.grave = c;
+    } /* else clients_resume() meets it and buries it */
+}
+
+void client_arm(struct client *c, enum deadline_class class, uint64_t after)
+{
+    c->timer_class = class;
+    deadline_set(&c->router->deadlines, class, &c->timer, c->router->now_ms + after);
+}
+
+void client_set_state(struct client *c, enum client_state state)
+{
+    struct router *r = c->router;
+    if (c->state == CLIENT_DEAD)
+        return;
+    deadline_clear(&c->timer);
+    c->state = state;
+    switch (state) {
+    case CLIENT_HEAD:
+        client_arm(c, DEADLINE_IDLE, r->cfg->limits_idle_timeout);
+        break;
+    case CLIENT_BODY:
+        client_arm(c, DEADLINE_BODY, r->cfg->limits_body_timeout);
+        break;
+    case CLIENT_LINGERING:
+        shutdown(event_get_fd(&c->event), SHUT_WR);
+        client_arm(c, DEADLINE_LINGER, LINGER_MS);
+        break;
+    case CLIENT_WAITING:
+    case CLIENT_LIVE:
+        break;
+    case CLIENT_ENDING:
+        mark_dirty(c); /* the flush sees that nothing is left to write */
+        break;
+    case CLIENT_DEAD:
+        bury(c);
+        return;
+    }
+    client_watch(c);
+}
+
+void client_close(struct client *c)
+{
+    client_set_state(c, CLIENT_DEAD);
+}
+
+void client_done(struct client *c)
+{
+    bool more = buf_len(&c->in) > 0;
+    end_exchange(c);
+    if (c->state == CLIENT_DEAD)
+        return;
+    if (!c->keep_alive || c->router->stopping || (c->eof && !more)) {
+        client_set_state(c, CLIENT_ENDING);
+        return;
+    }
+    client_set_state(c, CLIENT_HEAD);
+    if (more)
+        mark_ready(c);
+}
+
+void client_refuse(struct client *c, enum error error, const char *text)
+{
+    intake_drop(c);
+    c->keep_alive = false;
+    c->linger = true;
+    answer_error_text(c, error, text ? text : error_text(error));
+}
+
+/* ---- the steps of a turn ---- */
+
+void clients_resume(struct router *router)
+{
+    struct client *c;
+    while ((c = router->clients.ready)) {
+        router->clients.ready = c->ready_next;
+        c->ready = false;
+        if (c->state != CLIENT_DEAD) {
+            intake_resume(c);
+        } else {
+            c->ready_next = router->clients.grave;
+            router->clients.grave = c;
+        }
+    }
+}
+
+/* Everything is written: what was waiting for that goes on. */
+static void drained(struct client *c)
+{
+    if (c->state == CLIENT_ENDING)
+        client_set_state(c, c->linger && !c->eof ? CLIENT_LINGERING : CLIENT_DEAD);
+    else if (c->state == CLIENT_HEAD && buf_len(&c->in) > 0)
+        mark_ready(c);
+}
+
+static void flush(struct client *c)
+{
+    struct router *r = c->router;
+    bool moved;
+    switch (output_write(&c->out, &r->pieces, event_get_fd(&c->event), &moved)) {
+    case OUTPUT_BROKEN:
+        client_close(c);
+        return;
+    case OUTPUT_BLOCKED:
+        c->blocked = true;
+        if (moved || !deadline_armed(&c->stall))
+            deadline_set(&r->deadlines, DEADLINE_WRITE, &c->stall, r->now_ms + r->cfg->limits_write_timeout);
+        break;
+    case OUTPUT_EMPTY:
+        deadline_clear(&c->stall);
+        drained(c);
+        break;
+    }
+    if (c->state == CLIENT_LIVE)
+        reader_drained(c->reader);
+    client_watch(c);
+}
+
+void clients_flush(struct router *router)
+{
+    struct client *c;
+    while ((c = router->clients.dirty)) {
+        router->clients.dirty = c->dirty_next;
+        c->dirty = false;
+        if (c->state != CLIENT_DEAD)
+            flush(c);
+    }
+}
+
+void clients_sweep(struct router *router)
+{
+    struct client *c;
+    while ((c = router->clients.grave)) {
+        router->clients.grave = c->ready_next;
+        end_exchange(c);
+        buf_clear(&c->in);
+        output_clear(&c->out, &router->pieces);
+        free(c);
+    }
+}
+
+/* ---- time and the end ---- */
+
+void client_timer_expired(struct client *c, enum deadline_class class)
+{
+    switch (class) {
+    case DEADLINE_HEAD:
+    case DEADLINE_BODY:
+        client_refuse(c, ERR_REQUEST_TIMEOUT, NULL);
+        return;
+    case DEADLINE_LONG_POLL:
+    case DEADLINE_SSE_LIFETIME:
+        reader_end(c->reader);
+        return;
+    case DEADLINE_IDLE:
+    case DEADLINE_LINGER:
+        client_close(c);
+        return;
+    default:
+        fatalx("a client's timer is of class %d", (int)class);
+    }
+}
+
+void clients_stop(struct router *router)
+{
+    for (struct client *c = router->clients.first, *next; c; c = next) {
+        next = c->next;
+        if (c->state == CLIENT_LIVE)
+            reader_stop(c->reader);
+        else if (c->state == CLIENT_HEAD && c->out.bytes == 0)
+            client_close(c);
+        else if (c->state == CLIENT_HEAD)
+            client_set_state(c, CLIENT_ENDING);
+    }
+}

@@ -1,0 +1,113 @@
+/* A client's connection. One request of it is worked on at a time; what it sends meanwhile waits in `in`, up to a bound.
+ *
+ *            +---------------- answered, kept alive ----------------+
+ *            v                                                       |
+ *    HEAD --> BODY --> WAITING (with a shard) ----------------------+
+ *      |        |  \-> LIVE (a long-poll or SSE reader) ------------+
+ *      +--------+---------------> ENDING --> (LINGERING) --> DEAD  <-- any state: the client is gone
+ */
+#ifndef ROUTER_CLIENT_H
+#define ROUTER_CLIENT_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "common/buf.h"
+#include "common/errors.h"
+#include "router/deadline.h"
+#include "router/output.h"
+
+struct router;
+struct request;
+struct reader;
+struct upload;
+
+enum client_state {
+    CLIENT_HEAD,      /* between requests, or a head is arriving */
+    CLIENT_BODY,      /* a body is arriving */
+    CLIENT_WAITING,   /* a request is with a shard */
+    CLIENT_LIVE,      /* there is a reader */
+    CLIENT_ENDING,    /* what is queued is written, then the connection ends */
+    CLIENT_LINGERING, /* answered and shut down; what the client still sends is dropped, so that it sees the answer */
+    CLIENT_DEAD       /* waits in the graveyard for the end of the turn */
+};
+
+/* What the verb of the current request keeps until its answer comes. */
+struct exchange {
+    char *text;        /* create: the Location; read: If-None-Match; freed with the request */
+    uint64_t received; /* append: the sequence number that came */
+    bool producer;     /* append: with producer headers */
+    bool close_only;   /* append: without a body */
+    bool now;          /* read: offset=now */
+};
+
+struct client {
+    struct router *router;
+    struct event event;
+    struct client *prev, *next;           /* all clients */
+    struct client *dirty_next;            /* clients with something to write */
+    struct client *ready_next;            /* clients with something to parse; then the graveyard */
+    struct deadline timer;                /* of the state it is in */
+    struct deadline stall;                /* it has to take some of its output */
+    struct buf in;                        /* received, not yet parsed; usually empty */
+    struct output out;
+    size_t scanned;                       /* of a head that is not whole: how far it was looked at */
+    struct upload *upload;                /* CLIENT_BODY */
+    struct request *request;              /* what a shard works on */
+    struct reader *reader;                /* CLIENT_LIVE */
+    struct exchange exchange;
+    enum client_state state;
+    enum deadline_class timer_class;
+    short watched;                        /* EV_READ, EV_WRITE */
+    bool dirty, ready;                    /* on the lists above */
+    bool blocked;                         /* the socket is full */
+    bool eof;                             /* nothing more will come */
+    bool linger;                          /* it may still be sending what will not be read */
+    bool refused;                         /* counted in clients.refused */
+    bool http10, keep_alive, head_only;   /* of the current request */
+};
+
+/* A client that pipelines and does not read its answers gets no more of them. */
+#define CLIENT_OUTPUT_PAUSE ((size_t)256 << 10)
+
+struct clients {
+    struct client *first, *dirty, *ready, *grave;
+    size_t count;
+    size_t refused;      /* of them, those that are only told TOO_MANY_CONNECTIONS */
+    uint64_t body_bytes; /* of bodies that are arriving */
+};
+
+/* A connection that was accepted. The fd is the client's now. */
+struct client *client_new(struct router *router, int fd);
+
+/* The one place where a client's state changes. */
+void client_set_state(struct client *client, enum client_state state);
+void client_close(struct client *client);
+
+/* Arms the timer of the state it is in, for `after` milliseconds from now. */
+void client_arm(struct client *client, enum deadline_class class, uint64_t after);
+
+/* Queues len bytes of a block from start; they leave at the end of the turn. */
+void client_send(struct client *client, struct block *block, size_t start, size_t len);
+
+/* The answer to the current request is queued: on to the next one, or to the end. */
+void client_done(struct client *client);
+
+/* Answers with an error and ends the connection, for a request that cannot be read to its end. text NULL: the usual. */
+void client_refuse(struct client *client, enum error error, const char *text);
+
+/* Arms or clears the socket's events after something they depend on has changed. */
+void client_watch(struct client *client);
+
+/* The steps of a turn. */
+void clients_resume(struct router *router); /* parse what waited behind an answer */
+void clients_flush(struct router *router);  /* one write a client */
+void clients_sweep(struct router *router);  /* free the dead */
+
+/* The state's deadline has passed. */
+void client_timer_expired(struct client *client, enum deadline_class class);
+
+/* Ends what can be ended at once; the rest ends with its answer. */
+void clients_stop(struct router *router);
+
+#endif

@@ -1,0 +1,19 @@
+/* Entity tags of catch-up answers and If-None-Match (RFC 9110 8.8.3, 13.1.2). */
+#ifndef ROUTER_ETAG_H
+#define ROUTER_ETAG_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/slice.h"
+
+#define ETAG_MAX 80
+
+/* Writes "<uid>:<start>:<next>" in quotes, with :c before the closing quote for an answer that says the stream is closed.
+ * uid is that of the stream's incarnation, so a tag survives neither deletion nor recreation. Returns the length. */
+size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed);
+
+/* Does a value of If-None-Match name the tag? It is a list of tags, compared weakly, or "*". */
+bool etag_listed(struct slice list, struct slice etag) MUSTUSE;
+
+#endif

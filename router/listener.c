@@ -1,0 +1,81 @@
+#include "router/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "router/router.h"
+
+#define ACCEPTS_A_TURN 64
+#define REFUSED_AT_ONCE 64 /* connections over the limit that are told so; more are just closed */
+
+static void admit(struct router *r, int fd)
+{
+    static const int on = 1;
+    bool full = r->clients.count - r->clients.refused >= r->cfg->limits_max_connections;
+    if (full && r->clients.refused >= REFUSED_AT_ONCE) {
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct client *c = client_new(r, fd);
+    if (!full)
+        return;
+    c->refused = true;
+    r->clients.refused++;
+    client_refuse(c, ERR_TOO_MANY_CONNECTIONS, NULL);
+}
+
+static void on_connection(evutil_socket_t fd, short what, void *arg)
+{
+    struct router *r = arg;
+    (void)what;
+    router_clock(r);
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            admit(r, client);
+            continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            log_warn_errno("cannot accept connections for now");
+            event_del(r->listener.event);
+            r->listener.resting = true;
+            return;
+        }
+        /* Otherwise that one connection was gone before we came to it. */
+    }
+}
+
+void listener_close(struct router *r)
+{
+    if (!r->listener.event)
+        return;
+    event_free(r->listener.event);
+    close(r->listener.fd);
+    r->listener = (struct listener){0};
+}
+
+void listener_open(struct router *r, int fd)
+{
+    listener_close(r);
+    evutil_make_socket_nonblocking(fd);
+    r->listener.fd = fd;
+    r->listener.event = event_new(r->base, fd, EV_READ | EV_PERSIST, on_connection, r);
+    if (!r->listener.event || event_add(r->listener.event, NULL) != 0)
+        fatalx("cannot watch the listening socket");
+}
+
+void listener_tick(struct router *r)
+{
+    if (!r->listener.resting)
+        return;
+    r->listener.resting = false;
+    if (event_add(r->listener.event, NULL) != 0)
+        fatalx("cannot watch the listening socket");
+}

@@ -1,0 +1,20 @@
+/* streamd-router: started by streamd, speaks HTTP to clients and frames to shards. */
+#include "common/role.h"
+#include "router/router.h"
+
+int main(int argc, char **argv)
+{
+    static struct router router;
+    struct role role = {
+        .kind = ROLE_ROUTER,
+        .ctx = &router,
+        .start = router_start,
+        .peer = router_peer,
+        .listener = router_listener,
+        .reload = router_reload,
+        .stop = router_stop,
+        .turn = router_turn,
+    };
+    router.role = &role;
+    return role_run(&role, argc, argv);
+}

@@ -1,0 +1,108 @@
+#include "router/output.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "common/mem.h"
+
+#define PIECES_A_WRITE 64
+
+struct block *block_new(size_t len)
+{
+    struct block *block = xmalloc(sizeof *block + len);
+    block->refs = 1;
+    block->len = len;
+    return block;
+}
+
+struct block *block_copy(struct slice bytes)
+{
+    struct block *block = block_new(bytes.len);
+    if (bytes.len)
+        memcpy(block->data, bytes.data, bytes.len);
+    return block;
+}
+
+void block_unref(struct block *block)
+{
+    if (block && --block->refs == 0)
+        free(block);
+}
+
+void output_add(struct output *output, struct piece_pool *pool, struct block *block, size_t start, size_t len)
+{
+    struct piece *piece = pool->first;
+    if (!len)
+        return;
+    if (piece)
+        pool->first = piece->next;
+    else
+        piece = xmalloc(sizeof *piece);
+    block->refs++;
+    *piece = (struct piece){.block = block, .start = start, .len = len};
+    if (output->last)
+        output->last->next = piece;
+    else
+        output->first = piece;
+    output->last = piece;
+    output->bytes += len;
+}
+
+static void drop_first(struct output *output, struct piece_pool *pool)
+{
+    struct piece *piece = output->first;
+    output->first = piece->next;
+    if (!output->first)
+        output->last = NULL;
+    output->bytes -= piece->len;
+    block_unref(piece->block);
+    piece->next = pool->first;
+    pool->first = piece;
+}
+
+static void drop_written(struct output *output, struct piece_pool *pool, size_t written)
+{
+    while (output->first && written >= output->first->len) {
+        written -= output->first->len;
+        drop_first(output, pool);
+    }
+    if (!written)
+        return;
+    output->first->start += written;
+    output->first->len -= written;
+    output->bytes -= written;
+}
+
+static ssize_t write_some(const struct output *output, int fd)
+{
+    struct iovec iov[PIECES_A_WRITE];
+    struct msghdr message = {.msg_iov = iov};
+    for (const struct piece *p = output->first; p && message.msg_iovlen < PIECES_A_WRITE; p = p->next)
+        iov[message.msg_iovlen++] = (struct iovec){p->block->data + p->start, p->len};
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+enum output_result output_write(struct output *output, struct piece_pool *pool, int fd, bool *moved)
+{
+    *moved = false;
+    while (output->first) {
+        ssize_t n = write_some(output, fd);
+        if (n > 0) {
+            drop_written(output, pool, (size_t)n);
+            *moved = true;
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        return n < 0 && errno != EAGAIN && errno != EWOULDBLOCK ? OUTPUT_BROKEN : OUTPUT_BLOCKED;
+    }
+    return OUTPUT_EMPTY;
+}
+
+void output_clear(struct output *output, struct piece_pool *pool)
+{
+    while (output->first)
+        drop_first(output, pool);
+}

@@ -1,0 +1,33 @@
+#include "router/percent.h"
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool percent_decode(struct slice in, char *out, size_t *len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in.len; i++) {
+        unsigned char byte = (unsigned char)in.data[i];
+        if (byte == '%') {
+            int high = i + 2 < in.len ? hex_value(in.data[i + 1]) : -1;
+            int low = i + 2 < in.len ? hex_value(in.data[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return false;
+            byte = (unsigned char)(high * 16 + low);
+            i += 2;
+        }
+        if (byte < 0x20 || byte == 0x7f)
+            return false;
+        out[n++] = (char)byte;
+    }
+    *len = n;
+    return true;
+}

@@ -1,0 +1,24 @@
+/* The query of a read: offset, live, cursor, limit (PROTOCOL.md 5.6 to 5.8). Other parameters are ignored. */
+#ifndef ROUTER_QUERY_H
+#define ROUTER_QUERY_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/errors.h"
+#include "common/slice.h"
+
+enum query_live { QUERY_CATCH_UP, QUERY_LONG_POLL, QUERY_SSE };
+
+struct query {
+    enum query_live live;
+    bool now;          /* offset=now: from the tail */
+    uint64_t position; /* where else to start; 0 is the start of the stream */
+    uint64_t cursor;   /* 0: none, or none that can be understood */
+    uint64_t limit;    /* messages; 0: no such limit */
+};
+
+/* Returns ERR_NONE, or what to refuse the query with. */
+enum error query_parse(struct slice text, struct query *query) MUSTUSE;
+
+#endif

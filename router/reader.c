@@ -1,0 +1,352 @@
+#include "router/reader.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/answer.h"
+#include "router/cursor.h"
+#include "router/read_answer.h"
+#include "router/router.h"
+
+static struct router *router_of(const struct reader *reader)
+{
+    return reader->client->router;
+}
+
+static bool ends_stream(const struct wire_stream *stream)
+{
+    return (stream->flags & WIRE_STREAM_CLOSED) && stream->next == stream->tail;
+}
+
+/* ---- life ---- */
+
+void reader_free(struct reader *reader)
+{
+    struct client *c = reader->client;
+    struct entry *e = reader->entry;
+    e->held++;
+    if (c->request)
+        request_abandon(&c->router->shards, c->request);
+    if (reader->state == READER_AT_TAIL)
+        live_leave(e, reader);
+    deadline_clear(&reader->beat);
+    c->reader = NULL;
+    free(reader);
+    e->held--;
+    live_settle(e);
+}
+
+/* The event stream ends as a whole: its reader reconnects, unless it was told that the stream is closed. */
+static void sse_close(struct reader *reader)
+{
+    struct client *c = reader->client;
+    struct block *last = c->router->last_chunk;
+    if (reader->chunked)
+        client_send(c, last, 0, last->len);
+    reader_free(reader);
+    client_done(c);
+}
+
+static void fail(struct reader *reader, enum error error, const char *text)
+{
+    struct client *c = reader->client;
+    if (reader->started) {
+        sse_close(reader);
+        return;
+    }
+    reader_free(reader);
+    answer_error_text(c, error, text);
+}
+
+void reader_gone(struct reader *reader, enum error error)
+{
+    fail(reader, error, error_text(error));
+}
+
+static void read_on(struct reader *reader)
+{
+    const struct config *cfg = router_of(reader)->cfg;
+    struct wire_read read = {
+        .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0)),
+        .position = reader->position,
+        .max_bytes = reader->sse ? cfg->limits_sse_event : cfg->limits_read_page,
+        .max_messages = reader->limit,
+    };
+    reader->state = READER_READING;
+    if (!live_read(reader->entry, reader->client, read))
+        reader_gone(reader, ERR_OVERLOADED);
+}
+
+void reader_start(struct client *c, struct slice name, const struct query *query)
+{
+    struct router *r = c->router;
+    struct reader *reader = xcalloc(1, sizeof *reader);
+    reader->client = c;
+    reader->entry = live_entry(&r->live, name);
+    reader->sse = query->live == QUERY_SSE;
+    reader->now = query->now;
+    reader->position = query->position;
+    reader->limit = reader->sse ? 0 : query->limit;
+    reader->cursor = query->cursor;
+    reader->ends_ms = r->now_ms + (reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
+    c->reader = reader;
+    client_set_state(c, CLIENT_LIVE);
+    read_on(reader);
+}
+
+static void arm_end(struct reader *reader)
+{
+    uint64_t now = router_of(reader)->now_ms;
+    client_arm(reader->client, reader->sse ? DEADLINE_SSE_LIFETIME : DEADLINE_LONG_POLL,
+               reader->ends_ms > now ? reader->ends_ms - now : 0);
+}
+
+static uint64_t next_cursor(const struct reader *reader)
+{
+    return cursor_next(reader->cursor, (uint64_t)time(NULL), router_random(router_of(reader)));
+}
+
+static uint64_t later_cursor(uint64_t cursor)
+{
+    uint64_t now = cursor_interval((uint64_t)time(NULL));
+    return cursor > now ? cursor : now;
+}
+
+/* ---- long-poll ---- */
+
+static void poll_nothing(struct reader *reader, uint64_t next, bool closed)
+{
+    struct client *c = reader->client;
+    uint64_t cursor = next_cursor(reader);
+    reader_free(reader);
+    read_answer_nothing(c, next, cursor, closed);
+}
+
+static void poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)
+{
+    struct client *c = reader->client;
+    uint64_t cursor = next_cursor(reader);
+    reader_free(reader);
+    read_answer_poll(c, stream, cursor, body);
+}
+
+static void poll_answered(struct reader *reader, const struct wire_stream *stream)
+{
+    if (stream->data.len) {
+        struct block *body = read_answer_body(stream);
+        poll_data(reader, stream, body);
+        block_unref(body);
+    } else if (ends_stream(stream)) {
+        poll_nothing(reader, stream->next, true);
+    } else if (!(stream->flags & WIRE_STREAM_WATCHING) || router_of(reader)->stopping) {
+        poll_nothing(reader, stream->next, false);
+    } else if (live_join(reader->entry, reader, stream->next)) {
+        reader->state = READER_AT_TAIL;
+        arm_end(reader);
+    } else {
+        reader->position = stream->next;
+        read_on(reader);
+    }
+}
+
+static void poll_deliver(struct reader *reader, struct delivery *delivery)
+{
+    const struct wire_stream *stream = delivery->stream;
+    if (!stream->data.len) {
+        poll_nothing(reader, stream->next, true);
+    } else if (reader->limit) {
+        live_leave(reader->entry, reader);
+        reader->position = stream->start;
+        read_on(reader);
+    } else {
+        if (!delivery->body)
+            delivery->body = read_answer_body(stream);
+        poll_data(reader, stream, delivery->body);
+    }
+}
+
+/* ---- events ---- */
+
+/* Renders an event as an HTTP chunk. [*start, *start + *len) of it is the event without the chunk's framing. */
+static struct block *render(struct router *r, const struct wire_stream *stream, uint64_t cursor, size_t *start,
+                            size_t *len)
+{
+    char size[20];
+    const struct sse_event event = {
+        .kind = sse_kind_of(stream->content_type),
+        .data = stream->data,
+        .next = stream->next,
+        .time_ms = stream->time_ms,
+        .cursor = cursor,
+        .up_to_date = stream->next == stream->tail,
+        .closed = ends_stream(stream),
+    };
+    buf_reset(&r->event);
+    sse_render(&r->event, &event);
+    *len = buf_len(&r->event);
+    *start = (size_t)snprintf(size, sizeof size, "%zx\r\n", *len);
+    struct block *block = block_new(*start + *len + 2);
+    memcpy(block->data, size, *start);
+    memcpy(block->data + *start, buf_slice(&r->event).data, *len);
+    memcpy(block->data + *start + *len, "\r\n", 2);
+    if (r->event.cap > ((size_t)1 << 20))
+        buf_clear(&r->event);
+    return block;
+}
+
+static void beat_later(struct reader *reader)
+{
+    struct router *r = router_of(reader);
+    deadline_set(&r->deadlines, DEADLINE_HEARTBEAT, &reader->beat, r->now_ms + r->cfg->live_heartbeat);
+}
+
+static void send_event(struct reader *reader, struct block *block, size_t start, size_t len)
+{
+    if (reader->chunked)
+        client_send(reader->client, block, 0, block->len);
+    else
+        client_send(reader->client, block, start, len);
+    beat_later(reader);
+}
+
+static void sse_open(struct reader *reader, const struct wire_stream *stream)
+{
+    struct client *c = reader->client;
+    struct buf *head = answer_begin(c, 200);
+    response_add(head, "Content-Type", SLICE("text/event-stream"));
+    response_add(head, "Cache-Control", SLICE("no-cache"));
+    response_add(head, "X-Accel-Buffering", SLICE("no"));
+    if (sse_kind_of(stream->content_type) == SSE_BASE64)
+        response_add(head, "Stream-SSE-Data-Encoding", SLICE("base64"));
+    answer_open(c);
+    reader->started = true;
+    reader->chunked = !c->http10;
+    reader->cursor = next_cursor(reader);
+    arm_end(reader);
+}
+
+static void sse_go_on(struct reader *reader)
+{
+    if (reader->client->out.bytes < router_of(reader)->cfg->limits_reader_buffer / 2)
+        read_on(reader);
+    else
+        reader->state = READER_PAUSED;
+}
+
+/* A page of a reader that is behind. */
+static void sse_answered(struct reader *reader, const struct wire_stream *answer)
+{
+    struct wire_stream stream = *answer;
+    bool first = !reader->started;
+    live_trim(&stream);
+    if (first)
+        sse_open(reader, &stream);
+    if (first || stream.data.len || ends_stream(&stream)) {
+        size_t start, len;
+        reader->cursor = later_cursor(reader->cursor);
+        struct block *block = render(router_of(reader), &stream, reader->cursor, &start, &len);
+        send_event(reader, block, start, len);
+        block_unref(block);
+    }
+    reader->position = stream.next;
+    if (ends_stream(&stream) || router_of(reader)->stopping)
+        sse_close(reader);
+    else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next))
+        reader->state = READER_AT_TAIL;
+    else
+        sse_go_on(reader);
+}
+
+static void sse_deliver(struct reader *reader, struct delivery *delivery)
+{
+    struct client *c = reader->client;
+    struct entry *e = delivery->entry;
+    if (!delivery->event) {
+        e->cursor = later_cursor(e->cursor);
+        delivery->event =
+            render(c->router, delivery->stream, e->cursor, &delivery->event_start, &delivery->event_len);
+    }
+    if (c->out.bytes && c->out.bytes + delivery->event_len > c->router->cfg->limits_reader_buffer) {
+        log_debug("a reader of %s does not read and is let go", e->name);
+        client_close(c);
+        return;
+    }
+    reader->cursor = e->cursor;
+    send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
+    if (ends_stream(delivery->stream))
+        sse_close(reader);
+}
+
+/* ---- what happens to a reader ---- */
+
+void reader_answered(struct reader *reader, const struct answer *answer)
+{
+    const struct wire_stream *stream = answer->stream;
+    if (answer->error != ERR_NONE) {
+        fail(reader, answer->error, answer->text);
+        return;
+    }
+    if (reader->answered_once && reader->uid != stream->uid) {
+        reader_gone(reader, ERR_STREAM_NOT_FOUND); /* another stream has taken its name */
+        return;
+    }
+    reader->answered_once = true;
+    reader->uid = stream->uid;
+    reader->now = false;
+    if (reader->sse)
+        sse_answered(reader, stream);
+    else
+        poll_answered(reader, stream);
+}
+
+void reader_deliver(struct reader *reader, struct delivery *delivery)
+{
+    if (reader->sse)
+        sse_deliver(reader, delivery);
+    else
+        poll_deliver(reader, delivery);
+}
+
+void reader_spare(struct reader *reader)
+{
+    if (!reader->sse || reader->client->out.bytes <= router_of(reader)->cfg->limits_reader_buffer / 2)
+        return;
+    live_leave(reader->entry, reader);
+    reader->position = reader->entry->position;
+    reader->state = READER_PAUSED;
+}
+
+void reader_end(struct reader *reader)
+{
+    if (reader->sse)
+        sse_close(reader);
+    else
+        poll_nothing(reader, reader->entry->position, false);
+}
+
+void reader_stop(struct reader *reader)
+{
+    if (reader->started || reader->state == READER_AT_TAIL)
+        reader_end(reader);
+}
+
+void reader_heartbeat(struct deadline *beat)
+{
+    struct reader *reader = (struct reader *)((char *)beat - offsetof(struct reader, beat));
+    struct block *block = router_of(reader)->heartbeat;
+    if (reader->client->out.bytes == 0)
+        send_event(reader, block, 3, block->len - 5); /* without "d\r\n" and the last CRLF */
+    else
+        beat_later(reader);
+}
+
+void reader_drained(struct reader *reader)
+{
+    if (reader->state == READER_PAUSED)
+        sse_go_on(reader);
+}

@@ -1,0 +1,129 @@
+#include "router/response.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/offset.h"
+
+static const char always[] =
+    "X-Content-Type-Options: nosniff\r\n"
+    "Cross-Origin-Resource-Policy: cross-origin\r\n"
+    "Access-Control-Allow-Origin: *\r\n"
+    "Access-Control-Expose-Headers: Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, "
+    "Stream-TTL, Stream-Expires-At, Stream-Write-Timestamp, Stream-SSE-Data-Encoding, ETag, Location, Date, "
+    "Retry-After, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, Producer-Received-Seq\r\n";
+
+static const char *reason(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 201:
+        return "Created";
+    case 204:
+        return "No Content";
+    case 304:
+        return "Not Modified";
+    case 400:
+        return "Bad Request";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 409:
+        return "Conflict";
+    case 410:
+        return "Gone";
+    case 413:
+        return "Content Too Large";
+    case 417:
+        return "Expectation Failed";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return status < 500 ? "Refused" : "Internal Server Error";
+    }
+}
+
+static void refresh_date(struct response_date *date)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    if (now == date->second)
+        return;
+    date->second = now;
+    gmtime_r(&now, &tm);
+    strftime(date->text, sizeof date->text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+}
+
+void response_begin(struct buf *out, int status, struct response_date *date)
+{
+    char *line = buf_reserve(out, 128);
+    refresh_date(date);
+    int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason(status), date->text);
+    buf_grow(out, (size_t)len);
+    buf_add(out, always, sizeof always - 1);
+}
+
+static void add_name(struct buf *out, const char *name)
+{
+    buf_add(out, name, strlen(name));
+    buf_add_slice(out, SLICE(": "));
+}
+
+void response_add(struct buf *out, const char *name, struct slice value)
+{
+    add_name(out, name);
+    buf_add_slice(out, value);
+    buf_add_slice(out, SLICE("\r\n"));
+}
+
+void response_add_number(struct buf *out, const char *name, uint64_t value)
+{
+    char digits[20], *at = digits + sizeof digits;
+    do {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    response_add(out, name, slice_of(at, (size_t)(digits + sizeof digits - at)));
+}
+
+void response_add_offset(struct buf *out, const char *name, uint64_t position)
+{
+    char text[OFFSET_LEN];
+    offset_print(text, position);
+    response_add(out, name, slice_of(text, sizeof text));
+}
+
+void response_end(struct buf *out, enum response_body body, uint64_t length, bool keep_alive, bool http10)
+{
+    if (body == RESPONSE_LENGTH)
+        response_add_number(out, "Content-Length", length);
+    if (body == RESPONSE_CHUNKED)
+        buf_add_slice(out, SLICE("Transfer-Encoding: chunked\r\n"));
+    if (!keep_alive)
+        buf_add_slice(out, SLICE("Connection: close\r\n"));
+    else if (http10)
+        buf_add_slice(out, SLICE("Connection: keep-alive\r\n"));
+    buf_add_slice(out, SLICE("\r\n"));
+}
+
+/* Error texts are our own and need no escaping. */
+void response_error_body(struct buf *out, enum error error, const char *text)
+{
+    buf_add_slice(out, SLICE("{\"code\":\""));
+    buf_add_slice(out, slice_str(error_code(error)));
+    buf_add_slice(out, SLICE("\",\"error\":\""));
+    buf_add_slice(out, slice_str(text));
+    buf_add_slice(out, SLICE("\"}"));
+}

@@ -1,0 +1,93 @@
+#include "router/route.h"
+
+#include "router/percent.h"
+
+#define STREAM_PREFIX "/v1/stream/"
+#define DEFAULT_PROJECT "_default/"
+
+static bool is_project(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        if (!good)
+            return false;
+    }
+    return text.len > 0;
+}
+
+/* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
+static bool is_reserved(struct slice first)
+{
+    return slice_equal(first, SLICE("__ds"));
+}
+
+/* Decodes rest, what follows the prefix, to room after `used` bytes that are there already. */
+static enum error decode(struct slice rest, char *room, size_t used, size_t *len)
+{
+    if (!percent_decode(rest, room + used, len))
+        return ERR_INVALID_PATH;
+    *len += used;
+    return ERR_NONE;
+}
+
+static enum error parse_default(struct slice rest, char *room, struct slice *name)
+{
+    size_t prefix = sizeof DEFAULT_PROJECT - 1, len = 0;
+    memcpy(room, DEFAULT_PROJECT, prefix);
+    enum error error = decode(rest, room, prefix, &len);
+    if (error != ERR_NONE)
+        return error;
+    if (len == prefix)
+        return ERR_MISSING_PROJECT_OR_STREAM_ID;
+    *name = slice_of(room, len);
+    return is_reserved(slice_of(room + prefix, len - prefix)) ? ERR_NOT_FOUND : ERR_NONE;
+}
+
+static enum error parse_project(struct slice rest, const char *slash, char *room, struct slice *name)
+{
+    size_t project = 0, len = 0;
+    struct slice head = slice_of(rest.data, (size_t)(slash - rest.data));
+    struct slice tail = slice_of(slash + 1, rest.len - head.len - 1);
+    enum error error = decode(head, room, 0, &project);
+    if (error != ERR_NONE)
+        return error;
+    if (!is_project(slice_of(room, project)))
+        return ERR_MISSING_PROJECT_OR_STREAM_ID;
+    if (is_reserved(slice_of(room, project)))
+        return ERR_NOT_FOUND;
+    room[project] = '/';
+    error = decode(tail, room, project + 1, &len);
+    if (error != ERR_NONE)
+        return error;
+    *name = slice_of(room, len);
+    return tail.len ? ERR_NONE : ERR_MISSING_PROJECT_OR_STREAM_ID;
+}
+
+enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route)
+{
+    struct slice prefix = SLICE(STREAM_PREFIX);
+    if (path.len > max_path || path.len > ROUTE_PATH_MAX)
+        return ERR_PATH_TOO_LONG;
+    if (slice_equal(path, SLICE("/health"))) {
+        *route = (struct route){.kind = ROUTE_HEALTH};
+        return ERR_NONE;
+    }
+    if (path.len < prefix.len || memcmp(path.data, prefix.data, prefix.len) != 0)
+        return ERR_NOT_FOUND;
+    struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
+    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
+    *route = (struct route){.kind = ROUTE_STREAM};
+    return slash ? parse_project(rest, slash, room, &route->name) : parse_default(rest, room, &route->name);
+}
+
+enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct slice *name)
+{
+    struct route route;
+    if (!path.len || memchr(path.data, '?', path.len) || memchr(path.data, '#', path.len))
+        return ERR_INVALID_FORK_SOURCE;
+    if (route_parse(path, max_path, room, &route) != ERR_NONE || route.kind != ROUTE_STREAM)
+        return ERR_INVALID_FORK_SOURCE;
+    *name = route.name;
+    return ERR_NONE;
+}

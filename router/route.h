@@ -1,0 +1,27 @@
+/* Paths: which resource a request is about, and the name of a stream. */
+#ifndef ROUTER_ROUTE_H
+#define ROUTER_ROUTE_H
+
+#include "common/attr.h"
+#include "common/errors.h"
+#include "common/slice.h"
+
+#define ROUTE_PATH_MAX 8192 /* the largest limits.max_path */
+#define ROUTE_NAME_MAX (ROUTE_PATH_MAX + 16)
+
+enum route_kind { ROUTE_HEALTH, ROUTE_STREAM };
+
+struct route {
+    enum route_kind kind;
+    struct slice name; /* "{project}/{stream}", decoded, in the caller's room */
+};
+
+/* Takes a percent-encoded path apart: /health, /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
+ * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */
+enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route) MUSTUSE;
+
+/* The value of Stream-Forked-From: the path of a stream on this server, percent-encoded or not, without a query.
+ * ERR_NONE or ERR_INVALID_FORK_SOURCE. */
+enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct slice *name) MUSTUSE;
+
+#endif

@@ -1,0 +1,135 @@
+#include "router/router.h"
+
+#include <stddef.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/reader.h"
+
+#define TICK_MS 100
+
+void router_clock(struct router *r)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    r->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* xorshift64 */
+uint64_t router_random(struct router *r)
+{
+    r->random ^= r->random << 13;
+    r->random ^= r->random >> 7;
+    r->random ^= r->random << 17;
+    return r->random;
+}
+
+/* ---- time ---- */
+
+static void expire_timers(struct router *r, enum deadline_class class)
+{
+    struct deadline *due;
+    while ((due = deadline_expired(&r->deadlines, class, r->now_ms)))
+        client_timer_expired((struct client *)((char *)due - offsetof(struct client, timer)), class);
+}
+
+static void expire_stalls(struct router *r)
+{
+    struct deadline *due;
+    while ((due = deadline_expired(&r->deadlines, DEADLINE_WRITE, r->now_ms)))
+        client_close((struct client *)((char *)due - offsetof(struct client, stall)));
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct router *r = arg;
+    struct deadline *due;
+    (void)fd;
+    (void)what;
+    router_clock(r);
+    for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_SSE_LIFETIME; class ++)
+        expire_timers(r, class);
+    expire_stalls(r);
+    while ((due = deadline_expired(&r->deadlines, DEADLINE_HEARTBEAT, r->now_ms)))
+        reader_heartbeat(due);
+    while ((due = deadline_expired(&r->deadlines, DEADLINE_SHARD_WAIT, r->now_ms)))
+        request_expired(&r->shards, due);
+    listener_tick(r);
+}
+
+static void tick_start(struct router *r)
+{
+    static const struct timeval every = {.tv_usec = TICK_MS * 1000};
+    r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
+    if (!r->tick || event_add(r->tick, &every) != 0)
+        fatalx("cannot set a timer");
+}
+
+/* ---- the role ---- */
+
+void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
+{
+    struct router *r = ctx;
+    (void)index;
+    r->base = base;
+    r->cfg = cfg;
+    router_clock(r);
+    if (getrandom(&r->random, sizeof r->random, 0) != (ssize_t)sizeof r->random || !r->random)
+        r->random = r->now_ms | 1;
+    deadlines_init(&r->deadlines);
+    shards_init(&r->shards, r);
+    live_init(&r->live, r);
+    r->scratch = xmalloc(ROUTER_SCRATCH);
+    r->heartbeat = block_copy(SLICE("d\r\n: heartbeat\n\n\r\n"));
+    r->last_chunk = block_copy(SLICE("0\r\n\r\n"));
+    tick_start(r);
+}
+
+void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
+{
+    struct router *r = ctx;
+    if (kind != ROLE_SHARD)
+        fatalx("a router talks to shards only");
+    router_clock(r);
+    shards_peer(&r->shards, index, fd);
+}
+
+void router_listener(void *ctx, int fd)
+{
+    listener_open(ctx, fd);
+}
+
+/* Every setting is read where it is used. */
+void router_reload(void *ctx)
+{
+    (void)ctx;
+}
+
+void router_stop(void *ctx)
+{
+    struct router *r = ctx;
+    router_clock(r);
+    r->stopping = true;
+    listener_close(r);
+    clients_stop(r);
+}
+
+void router_turn(void *ctx)
+{
+    struct router *r = ctx;
+    router_clock(r);
+    shards_receive(&r->shards); /* answers and events become output */
+    clients_resume(r);          /* what waited behind an answer becomes requests */
+    shards_flush(&r->shards);   /* the turn's requests, one send a shard */
+    clients_flush(r);           /* the turn's output, one write a client */
+    clients_resume(r);          /* whoever was held up by unwritten answers */
+    clients_flush(r);
+    shards_flush(&r->shards);
+    clients_sweep(r);
+    if (r->clients.ready || r->clients.dirty)
+        event_active(r->tick, EV_TIMEOUT, 0);
+    if (r->stopping && !r->clients.count)
+        role_done(r->role);
+}

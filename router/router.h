@@ -1,0 +1,60 @@
+/* The router process: one event loop, its clients on one side and its shards on the other. */
+#ifndef ROUTER_ROUTER_H
+#define ROUTER_ROUTER_H
+
+#include "common/buf.h"
+#include "common/config.h"
+#include "common/role.h"
+#include "router/client.h"
+#include "router/deadline.h"
+#include "router/listener.h"
+#include "router/live.h"
+#include "router/output.h"
+#include "router/response.h"
+#include "router/shards.h"
+
+#define ROUTER_SCRATCH ((size_t)64 << 10)
+
+struct router {
+    struct role *role;
+    struct event_base *base;
+    const struct config *cfg;
+    struct event *tick;
+    uint64_t now_ms;  /* monotonic; taken at the start of every callback */
+    uint64_t random;  /* state of the jitter of cursors */
+    bool stopping;
+
+    struct listener listener;
+    struct clients clients;
+    struct shards shards;
+    struct live live;
+    struct deadlines deadlines;
+    struct piece_pool pieces;
+
+    /* Room that is used and emptied within one step. */
+    char *scratch;       /* ROUTER_SCRATCH bytes: what a socket had */
+    struct buf head;     /* the answer being built */
+    struct buf event;    /* the SSE event being rendered */
+    struct buf messages; /* a JSON body in stored form */
+    struct buf marks;    /* and its marks */
+
+    struct block *heartbeat; /* ": heartbeat" as an HTTP chunk */
+    struct block *last_chunk;
+    struct response_date date;
+};
+
+/* The callbacks of struct role; ctx is the router. */
+void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index);
+void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd);
+void router_listener(void *ctx, int fd);
+void router_reload(void *ctx);
+void router_stop(void *ctx);
+void router_turn(void *ctx);
+
+/* Takes the time for what follows. */
+void router_clock(struct router *router);
+
+/* The next of a sequence of numbers that nobody need be able to guess. */
+uint64_t router_random(struct router *router);
+
+#endif

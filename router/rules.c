@@ -1,0 +1,197 @@
+#include "router/rules.h"
+
+#include <strings.h>
+
+#include "common/offset.h"
+#include "router/timestamp.h"
+
+#define PRODUCER_ID_MAX 256
+
+static bool given(const struct http_head *head, enum http_header header)
+{
+    return head->headers[header].data != NULL;
+}
+
+/* ---- values ---- */
+
+enum integer { INTEGER_GOOD, INTEGER_NONE, INTEGER_OVERFLOW };
+
+static enum integer parse_integer(struct slice text, uint64_t max, uint64_t *value)
+{
+    *value = 0;
+    if (!text.len || (text.len > 1 && text.data[0] == '0'))
+        return INTEGER_NONE;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return INTEGER_NONE;
+    for (size_t i = 0; i < text.len; i++) {
+        *value = *value * 10 + (uint64_t)(text.data[i] - '0');
+        if (*value > max)
+            return INTEGER_OVERFLOW;
+    }
+    return INTEGER_GOOD;
+}
+
+bool rules_integer(struct slice text, uint64_t max, uint64_t *value)
+{
+    return parse_integer(text, max, value) == INTEGER_GOOD;
+}
+
+static bool is_type_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+bool rules_content_type(struct slice text, char room[RULES_TYPE_MAX], struct slice *type)
+{
+    const char *end = text.len ? memchr(text.data, ';', text.len) : NULL;
+    size_t len = end ? (size_t)(end - text.data) : text.len, slash = 0;
+    while (len && (text.data[len - 1] == ' ' || text.data[len - 1] == '\t'))
+        len--;
+    if (len > RULES_TYPE_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text.data[i];
+        room[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+        if (c == '/' && i && !slash)
+            slash = i;
+        else if (!is_type_byte(room[i]))
+            return false;
+    }
+    *type = slice_of(room, len);
+    return slash && slash + 1 < len;
+}
+
+/* Any other value counts as absent (PROTOCOL.md 4.1). */
+static bool says_closed(const struct http_head *head)
+{
+    struct slice value = head->headers[HTTP_STREAM_CLOSED_HEADER];
+    return value.len == 4 && strncasecmp(value.data, "true", 4) == 0;
+}
+
+/* ---- create ---- */
+
+static enum error create_expiry(const struct http_head *head, struct wire_create *create)
+{
+    struct slice ttl = head->headers[HTTP_STREAM_TTL_HEADER];
+    struct slice expires = head->headers[HTTP_STREAM_EXPIRES_AT_HEADER];
+    if (ttl.data && expires.data)
+        return ERR_TTL_EXPIRES_MUTUALLY_EXCLUSIVE;
+    if (ttl.data) {
+        if (!rules_integer(ttl, RULES_TTL_MAX, &create->ttl_s))
+            return ERR_INVALID_TTL;
+        create->flags |= WIRE_CREATE_TTL;
+    }
+    if (expires.data) {
+        if (expires.len > 64 || !timestamp_parse(expires, &create->expires_ms))
+            return ERR_INVALID_EXPIRES_AT;
+        create->flags |= WIRE_CREATE_EXPIRES;
+        create->expires_text = expires;
+    }
+    return ERR_NONE;
+}
+
+static enum error create_fork(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                              struct wire_create *create)
+{
+    struct slice offset = head->headers[HTTP_STREAM_FORK_OFFSET_HEADER];
+    struct slice sub = head->headers[HTTP_STREAM_FORK_SUB_OFFSET_HEADER];
+    if (!given(head, HTTP_STREAM_FORKED_FROM_HEADER)) {
+        if (offset.data)
+            return ERR_INVALID_FORK_OFFSET;
+        return sub.data ? ERR_INVALID_FORK_SUB_OFFSET : ERR_NONE;
+    }
+    create->flags |= WIRE_CREATE_FORK;
+    if (offset.data) {
+        create->flags |= WIRE_CREATE_FORK_POSITION;
+        if (!slice_equal(offset, SLICE("-1")) && !offset_parse(offset, &create->fork_position))
+            return ERR_INVALID_FORK_OFFSET;
+    }
+    if (sub.data && !rules_integer(sub, RULES_INTEGER_MAX, &create->fork_sub))
+        return ERR_INVALID_FORK_SUB_OFFSET;
+    return route_parse_fork(head->headers[HTTP_STREAM_FORKED_FROM_HEADER], max_path, room->source,
+                            &create->fork_source);
+}
+
+enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                        struct wire_create *create)
+{
+    /* A malformed type counts as none, as in the reference server. */
+    if (!rules_content_type(head->headers[HTTP_CONTENT_TYPE_HEADER], room->type, &create->content_type))
+        create->content_type = SLICE("");
+    if (says_closed(head))
+        create->flags |= WIRE_CREATE_CLOSED;
+    enum error error = create_expiry(head, create);
+    return error != ERR_NONE ? error : create_fork(head, max_path, room, create);
+}
+
+/* ---- append ---- */
+
+static bool is_producer_id(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                    c == '-' || c == ':' || c == '.';
+        if (!good)
+            return false;
+    }
+    return text.len > 0 && text.len <= PRODUCER_ID_MAX;
+}
+
+static enum error append_producer(const struct http_head *head, struct wire_append *append)
+{
+    struct slice id = head->headers[HTTP_PRODUCER_ID_HEADER];
+    struct slice epoch = head->headers[HTTP_PRODUCER_EPOCH_HEADER];
+    struct slice seq = head->headers[HTTP_PRODUCER_SEQ_HEADER];
+    if (!id.data && !epoch.data && !seq.data)
+        return ERR_NONE;
+    if (!id.data || !epoch.data || !seq.data)
+        return ERR_PRODUCER_HEADERS_INCOMPLETE;
+    if (!is_producer_id(id))
+        return ERR_PRODUCER_ID_INVALID;
+    enum integer first = parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
+    enum integer second = parse_integer(seq, RULES_INTEGER_MAX, &append->seq);
+    if (first == INTEGER_NONE || second == INTEGER_NONE)
+        return ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS;
+    if (first == INTEGER_OVERFLOW || second == INTEGER_OVERFLOW)
+        return ERR_PRODUCER_EPOCH_SEQ_OVERFLOW;
+    append->flags |= WIRE_APPEND_PRODUCER;
+    append->producer = id;
+    return ERR_NONE;
+}
+
+static enum error append_stream_seq(const struct http_head *head, struct wire_append *append)
+{
+    struct slice seq = head->headers[HTTP_STREAM_SEQ_HEADER];
+    if (!seq.data)
+        return ERR_NONE;
+    if (!seq.len || seq.len > RULES_STREAM_SEQ_MAX)
+        return ERR_INVALID_STREAM_SEQ;
+    append->flags |= WIRE_APPEND_STREAM_SEQ;
+    append->stream_seq = seq;
+    return ERR_NONE;
+}
+
+/* Without a body the type does not matter: some clients always send one (PROTOCOL.md 5.2). */
+static enum error append_type(const struct http_head *head, bool has_body, char *room, struct wire_append *append)
+{
+    struct slice value = head->headers[HTTP_CONTENT_TYPE_HEADER];
+    append->content_type = SLICE("");
+    if (!has_body)
+        return append->flags & WIRE_APPEND_CLOSE ? ERR_NONE : ERR_EMPTY_BODY;
+    if (!value.len)
+        return ERR_CONTENT_TYPE_REQUIRED;
+    return rules_content_type(value, room, &append->content_type) ? ERR_NONE : ERR_INVALID_CONTENT_TYPE;
+}
+
+enum error rules_append(const struct http_head *head, bool has_body, char room[RULES_TYPE_MAX],
+                        struct wire_append *append)
+{
+    if (says_closed(head))
+        append->flags |= WIRE_APPEND_CLOSE;
+    enum error error = append_producer(head, append);
+    if (error == ERR_NONE)
+        error = append_stream_seq(head, append);
+    return error != ERR_NONE ? error : append_type(head, has_body, room, append);
+}

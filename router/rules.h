@@ -1,0 +1,35 @@
+/* What the request headers of a create and an append must be (PROTOCOL.md 5.1, 5.2, 4.2). Pure: from a parsed head to the
+ * fields of a frame, or to what to refuse the request with. */
+#ifndef ROUTER_RULES_H
+#define ROUTER_RULES_H
+
+#include "common/errors.h"
+#include "common/wire.h"
+#include "router/http.h"
+#include "router/route.h"
+
+#define RULES_INTEGER_MAX ((uint64_t)9007199254740991u) /* 2^53-1 */
+#define RULES_TYPE_MAX 256                              /* bytes of a content type */
+#define RULES_STREAM_SEQ_MAX 256
+#define RULES_TTL_MAX ((uint64_t)1 << 40)
+
+/* Digits only, without leading zeros, at most max. */
+bool rules_integer(struct slice text, uint64_t max, uint64_t *value) MUSTUSE;
+
+/* "Application/JSON; charset=x" to "application/json" in room. False if it is no type/subtype. */
+bool rules_content_type(struct slice text, char room[RULES_TYPE_MAX], struct slice *type) MUSTUSE;
+
+/* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, fork_*. The slices point into the head
+ * and into the rooms. */
+struct rules_create_room {
+    char type[RULES_TYPE_MAX];
+    char source[ROUTE_NAME_MAX];
+};
+enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                        struct wire_create *create) MUSTUSE;
+
+/* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq. */
+enum error rules_append(const struct http_head *head, bool has_body, char room[RULES_TYPE_MAX],
+                        struct wire_append *append) MUSTUSE;
+
+#endif

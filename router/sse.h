@@ -1,0 +1,38 @@
+/* Server-sent events of a live read: a data event and the control event that belongs to it (PROTOCOL.md 5.8). */
+#ifndef ROUTER_SSE_H
+#define ROUTER_SSE_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/slice.h"
+
+/* How a stream's bytes are put into a data event. */
+enum sse_kind {
+    SSE_JSON,  /* one array of the messages */
+    SSE_TEXT,  /* as they are, line by line */
+    SSE_BASE64 /* any other type */
+};
+
+enum sse_kind sse_kind_of(struct slice content_type);
+
+struct sse_event {
+    enum sse_kind kind;
+    struct slice data;  /* in stored form; empty: the control event comes alone */
+    uint64_t next;      /* position after data */
+    uint64_t time_ms;   /* when data was written */
+    uint64_t cursor;
+    bool up_to_date;
+    bool closed;        /* this is the end of the stream */
+};
+
+/* Adds the event's bytes to out. The control event carries its offset as the event's id too, so that a browser's
+ * EventSource that reconnects sends it as Last-Event-ID. */
+void sse_render(struct buf *out, const struct sse_event *event);
+
+/* How much of data, cut out of a longer text, makes a data event on its own: neither a UTF-8 sequence nor a CRLF is cut
+ * at its end. data.len if nothing sensible is left. */
+size_t sse_text_cut(struct slice data) MUSTUSE;
+
+#endif

@@ -1,0 +1,65 @@
+/* PUT: a new stream or fork, or the assurance that it is there. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+#include "router/answer.h"
+#include "router/router.h"
+#include "router/rules.h"
+#include "router/verbs.h"
+
+static void answered(struct request *request, const struct answer *answer)
+{
+    struct client *c = request->client;
+    const struct wire_stream *stream = answer->stream;
+    if (answer->error != ERR_NONE) {
+        answer_error_text(c, answer->error, answer->text);
+        return;
+    }
+    bool created = stream->flags & WIRE_STREAM_CREATED;
+    struct buf *head = answer_begin(c, created ? 201 : 200);
+    if (created)
+        response_add(head, "Location", slice_str(c->exchange.text));
+    response_add(head, "Content-Type", stream->content_type);
+    response_add(head, "Cache-Control", SLICE("no-store"));
+    response_add_offset(head, "Stream-Next-Offset", stream->tail);
+    if (stream->flags & WIRE_STREAM_CLOSED)
+        response_add(head, "Stream-Closed", SLICE("true"));
+    if (stream->flags & WIRE_STREAM_TTL)
+        response_add_number(head, "Stream-TTL", stream->ttl_s);
+    if (stream->flags & WIRE_STREAM_EXPIRES)
+        response_add(head, "Stream-Expires-At", stream->expires_text);
+    answer_end(c, NULL, 0);
+}
+
+/* As the client calls it; one that does not say gets the address we listen on. */
+static char *location(const struct client *c, const struct http_head *head)
+{
+    struct slice host = head->headers[HTTP_HOST_HEADER];
+    if (!host.len)
+        host = slice_str(c->router->cfg->router_listen);
+    size_t room = host.len + head->path.len + sizeof "http://";
+    char *text = xmalloc(room);
+    snprintf(text, room, "http://%.*s%.*s", (int)host.len, host.data, (int)head->path.len, head->path.data);
+    return text;
+}
+
+void verb_create(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    struct shards *shards = &c->router->shards;
+    struct rules_create_room room;
+    struct wire_create create = {.name = name, .data = body};
+    enum error error = rules_create(head, c->router->cfg->limits_max_path, &room, &create);
+    if (error != ERR_NONE) {
+        answer_error(c, error);
+        return;
+    }
+    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    create.id = request->id;
+    wire_put_create(&request->frame, &create);
+    request->repeatable = true;
+    c->exchange.text = location(c, head);
+    client_set_state(c, CLIENT_WAITING);
+    if (!request_send(shards, request))
+        answer_error(c, ERR_OVERLOADED);
+}

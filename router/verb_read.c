@@ -1,0 +1,70 @@
+/* GET: a catch-up read; a live one goes on in reader.c. */
+#include "common/mem.h"
+#include "common/offset.h"
+#include "router/answer.h"
+#include "router/query.h"
+#include "router/read_answer.h"
+#include "router/reader.h"
+#include "router/router.h"
+#include "router/verbs.h"
+
+static void answered(struct request *request, const struct answer *answer)
+{
+    struct client *c = request->client;
+    if (answer->error != ERR_NONE)
+        answer_error_text(c, answer->error, answer->text);
+    else
+        read_answer_page(c, answer->stream);
+}
+
+static void catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
+{
+    struct shards *shards = &c->router->shards;
+    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    const struct wire_read read = {
+        .id = request->id,
+        .name = name,
+        .flags = query->now ? WIRE_READ_NOW : 0,
+        .position = query->position,
+        .max_bytes = c->router->cfg->limits_read_page,
+        .max_messages = query->limit,
+    };
+    wire_put_read(&request->frame, &read);
+    request->repeatable = true;
+    request->is_read = true;
+    c->exchange.now = query->now;
+    if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
+        c->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
+    client_set_state(c, CLIENT_WAITING);
+    if (!request_send(shards, request))
+        answer_error(c, ERR_OVERLOADED);
+}
+
+/* An EventSource that reconnects asks with its old URL and says here how far it has come. */
+static void follow_last_event(const struct http_head *head, struct query *query)
+{
+    uint64_t position;
+    struct slice id = head->headers[HTTP_LAST_EVENT_ID_HEADER];
+    if (!id.data || !offset_parse(id, &position))
+        return;
+    query->position = position;
+    query->now = false;
+}
+
+void verb_read(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    struct query query;
+    (void)body;
+    enum error error = query_parse(head->query, &query);
+    if (error != ERR_NONE) {
+        answer_error(c, error);
+        return;
+    }
+    if (query.live == QUERY_CATCH_UP) {
+        catch_up(c, head, name, &query);
+        return;
+    }
+    if (query.live == QUERY_SSE)
+        follow_last_event(head, &query);
+    reader_start(c, name, &query);
+}

@@ -1,0 +1,17 @@
+/* The verbs on a stream. Each checks its headers, puts a frame to the stream's shard, and renders the answer that comes
+ * back: verb_*.c. Everything given is borrowed for the call. */
+#ifndef ROUTER_VERBS_H
+#define ROUTER_VERBS_H
+
+#include "router/client.h"
+#include "router/http.h"
+
+typedef void verb(struct client *client, const struct http_head *head, struct slice name, struct slice body);
+
+verb verb_create; /* PUT */
+verb verb_append; /* POST */
+verb verb_read;   /* GET */
+verb verb_head;
+verb verb_delete;
+
+#endif
