@@ -64,6 +64,31 @@ $(BUILD)/load: $(LOAD_OBJECTS)
 bench: all $(BUILD)/load ## measure against the peers on this machine (tests/bench/bench.mjs --help)
 	node tests/bench/bench.mjs
 
+# Each tests/fuzz/fuzz_X.c checks properties of one parser and has its corpus in tests/fuzz/corpus/X. An input that broke
+# one goes there, and `fuzz-replay` runs it ever after.
+FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+FUZZ_CODE = $(BUILD)/obj/router/http.o $(BUILD)/obj/router/http_chunked.o $(BUILD)/libcommon.a
+FUZZ_MAIN = tests/fuzz/replay.c
+FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/replay.c $(FUZZ_CODE)
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson
+
+.PHONY: fuzz-replay
+fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%) ## run the fuzz targets over their corpora, without a fuzzer
+	@for t in $(FUZZ_TARGETS); do $(BUILD)/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; done
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60) under libFuzzer, ASan and UBSan
+	$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE="$(FUZZ_SANITIZE)" FUZZ_MAIN=-fsanitize=fuzzer fuzz-run
+
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+	@for t in $(FUZZ_TARGETS); do mkdir -p $(BUILD)/corpus/$$t && $(BUILD)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) \
+		-max_len=4096 -print_final_stats=1 -artifact_prefix=$(BUILD)/$$t- $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
+
 # Whatever runs under Node finds the one that tests/deps.sh may have brought.
 export PATH := $(CURDIR)/build/node/node_modules/.bin:$(PATH)
 

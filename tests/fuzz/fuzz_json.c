@@ -1,0 +1,102 @@
+/* Held against cJSON: what is accepted, cJSON accepts too; each message is, in value, the array's element; and what a
+ * reader gets back, "[" messages "]", splits into the same bytes again. */
+#include <cjson/cJSON.h>
+
+#include "common/json.h"
+#include "common/marks.h"
+#include "tests/fuzz/fuzz.h"
+
+/* cJSON refuses what RFC 8259 allows in two places: surrogates that are not pairs, and numbers of 64 bytes and more. */
+static bool beyond_cjson(struct slice text)
+{
+    size_t digits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        digits = memchr("0123456789+-.eE", text.data[i], 15) ? digits + 1 : 0;
+        if (digits >= 63)
+            return true;
+        if (i + 3 < text.len && text.data[i] == '\\' && (text.data[i + 2] | 0x20) == 'd' && text.data[i + 1] == 'u')
+            return true;
+    }
+    return false;
+}
+
+static cJSON *parse(struct slice text)
+{
+    const char *end = NULL;
+    cJSON *value = cJSON_ParseWithLengthOpts(text.data, text.len, &end, false);
+    if (!value)
+        return NULL;
+    for (; end < text.data + text.len; end++)
+        must(memchr(" \t\r\n", *end, 4) != NULL);
+    return value;
+}
+
+static void check_equal(const cJSON *a, const cJSON *b)
+{
+    char *left = cJSON_PrintUnformatted(a), *right = cJSON_PrintUnformatted(b);
+    must(left && right && strcmp(left, right) == 0);
+    cJSON_free(left);
+    cJSON_free(right);
+}
+
+static void check_message(struct slice message, const cJSON *expected)
+{
+    cJSON *value = parse(message);
+    must(value != NULL);
+    check_equal(value, expected);
+    cJSON_Delete(value);
+}
+
+/* Each message with its element; a text that is no array is its own only message. */
+static void check_against_cjson(struct slice text, struct slice out, struct slice marks)
+{
+    cJSON *whole = parse(text);
+    must(whole != NULL);
+    const cJSON *element = cJSON_IsArray(whole) ? whole->child : whole;
+    uint64_t length;
+    for (bool last = false; marks_next(&marks, &length, &last); element = element->next) {
+        must(element && length >= 2 && length <= out.len && out.data[length - 1] == ',');
+        must(last == (length == out.len));
+        check_message(slice_of(out.data, (size_t)length - 1), element);
+        out = slice_of(out.data + length, out.len - (size_t)length);
+    }
+    must(!element && marks.len == 0 && out.len == 0);
+    cJSON_Delete(whole);
+}
+
+static void check_again(struct slice out, struct slice marks, uint64_t count, bool array)
+{
+    struct buf text = {0}, again = {0}, again_marks = {0};
+    uint64_t again_count = 0;
+    buf_add_byte(&text, '[');
+    buf_add(&text, out.data, out.len ? out.len - 1 : 0);
+    buf_add_byte(&text, ']');
+    bool accepted = json_messages(buf_slice(&text), &again, &again_marks, &again_count);
+    must(accepted || !array); /* a value as deep as may be is too deep within one more array */
+    if (accepted) {
+        must(again_count == count && slice_equal(buf_slice(&again), out));
+        must(slice_equal(buf_slice(&again_marks), marks));
+    }
+    buf_clear(&text);
+    buf_clear(&again);
+    buf_clear(&again_marks);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice text = slice_of((const char *)data, size);
+    struct buf out = {0}, marks = {0};
+    uint64_t count = 0;
+    if (json_messages(text, &out, &marks, &count)) {
+        while (size && memchr(" \t\r\n", *data, 4))
+            data++, size--;
+        check_again(buf_slice(&out), buf_slice(&marks), count, *data == '[');
+        if (!beyond_cjson(text))
+            check_against_cjson(text, buf_slice(&out), buf_slice(&marks));
+    } else {
+        must(buf_len(&out) == 0 && buf_len(&marks) == 0);
+    }
+    buf_clear(&out);
+    buf_clear(&marks);
+    return 0;
+}

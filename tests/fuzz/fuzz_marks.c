@@ -1,0 +1,18 @@
+/* Marks that can be read are spelled in the one way marks_add() spells them. */
+#include "common/marks.h"
+#include "tests/fuzz/fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice all = slice_of((const char *)data, size), rest = all;
+    struct buf again = {0};
+    uint64_t length;
+    bool last;
+    while (marks_next(&rest, &length, &last))
+        marks_add(&again, length, last);
+    all.len -= rest.len;
+    must(rest.data == all.data + all.len);
+    must(slice_equal(buf_slice(&again), all));
+    buf_clear(&again);
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* An offset that is accepted is its position's one spelling, and nothing but 33 right bytes is accepted. */
+#include "common/offset.h"
+#include "tests/fuzz/fuzz.h"
+
+static bool well_formed(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (i == 16 ? data[i] != '_' : data[i] < '0' || data[i] > '9')
+            return false;
+    return size == OFFSET_LEN;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice text = slice_of((const char *)data, size);
+    uint64_t position = UINT64_MAX;
+    char again[OFFSET_LEN];
+    must(offset_parse(text, &position) == well_formed(data, size));
+    if (position <= OFFSET_MAX) {
+        offset_print(again, position);
+        must(slice_equal(text, slice_of(again, OFFSET_LEN)));
+    } else {
+        must(position == UINT64_MAX || position == OFFSET_MAX + 1);
+    }
+    return 0;
+}
