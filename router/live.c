@@ -65,9 +65,12 @@ struct entry *live_entry(struct live *live, struct slice name)
     uint32_t hash = hash_name(name);
     struct entry **bucket = &live->buckets[hash & (live->bucket_count - 1)];
     for (struct entry *e = *bucket; e; e = e->bucket_next)
-        if (e->hash == hash && slice_equal(slice_of(e->name, e->name_len), name))
+        if (e->hash == hash && slice_equal(slice_of(e->name, e->name_len), name)) {
+            e->users++;
             return e;
+        }
     struct entry *e = xcalloc(1, sizeof *e);
+    e->users = 1;
     e->live = live;
     e->name = xslicedup(name);
     e->name_len = name.len;
@@ -97,14 +100,23 @@ static void entry_free(struct entry *e)
     free(e);
 }
 
-/* With a live read under way the watch stays: an UNWATCH would cross its answer. */
-void live_settle(struct entry *e)
+/* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays: an
+ * UNWATCH would cross its answer. */
+static void settle(struct entry *e)
 {
     if (e->held || e->reads || e->first)
         return;
     if (e->watching || e->doubtful)
         shards_unwatch(&e->live->router->shards, e->shard, slice_of(e->name, e->name_len), e->watch);
-    entry_free(e);
+    e->watching = e->doubtful = false;
+    if (!e->users)
+        entry_free(e);
+}
+
+void live_release(struct entry *e)
+{
+    e->users--;
+    settle(e);
 }
 
 /* ---- readers at the tail ---- */
@@ -269,7 +281,7 @@ static void answered(struct request *q, const struct answer *answer)
     else if (q->patient)
         resumed(e, answer);
     e->held--;
-    live_settle(e);
+    settle(e);
 }
 
 /* ---- events ---- */
@@ -299,7 +311,7 @@ void live_event(struct live *live, const struct wire_event *event)
         deliver(e, &stream);
     }
     e->held--;
-    live_settle(e);
+    settle(e);
 }
 
 /* ---- shards ---- */
@@ -320,6 +332,6 @@ void live_shard_up(struct live *live, unsigned shard)
         e->held++;
         resume(e);
         e->held--;
-        live_settle(e);
+        settle(e);
     }
 }

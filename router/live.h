@@ -31,6 +31,7 @@ struct entry {
     struct reader *first, *last; /* those at its position */
     uint64_t position;           /* means nothing without them */
     uint64_t cursor;             /* the highest that any of them was given */
+    size_t users;                /* readers, wherever they are */
     size_t reads;                /* live reads under way, of readers and its own */
     unsigned held;               /* being worked on: not to be freed */
     bool watching;               /* the shard sends events */
@@ -62,11 +63,10 @@ struct delivery {
 
 void live_init(struct live *live, struct router *router);
 
-/* The entry of a stream, made if there is none. live_settle() it when done. */
+/* The entry of a stream for one more reader, made if there is none; live_release() it. */
 struct entry *live_entry(struct live *live, struct slice name);
 
-/* Frees the entry if nobody is left that needs it, and tells the shard. */
-void live_settle(struct entry *entry);
+void live_release(struct entry *entry);
 
 /* Sends a READ for the client's reader; the answer goes to reader_answered(). name and watch are filled in. False: too
  * much is waiting for that shard. */

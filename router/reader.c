@@ -28,17 +28,14 @@ static bool ends_stream(const struct wire_stream *stream)
 void reader_free(struct reader *reader)
 {
     struct client *c = reader->client;
-    struct entry *e = reader->entry;
-    e->held++;
     if (c->request)
         request_abandon(&c->router->shards, c->request);
     if (reader->state == READER_AT_TAIL)
-        live_leave(e, reader);
+        live_leave(reader->entry, reader);
+    live_release(reader->entry);
     deadline_clear(&reader->beat);
     c->reader = NULL;
     free(reader);
-    e->held--;
-    live_settle(e);
 }
 
 /* The event stream ends as a whole: its reader reconnects, unless it was told that the stream is closed. */

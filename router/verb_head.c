@@ -21,7 +21,7 @@ static void answered(struct request *request, const struct answer *answer)
         response_add_number(head, "Stream-TTL", stream->ttl_s);
     if (stream->flags & WIRE_STREAM_EXPIRES)
         response_add(head, "Stream-Expires-At", stream->expires_text);
-    answer_end(c, NULL, 0);
+    answer_end_bare(c); /* a length here would be that of a GET, which nobody knows */
 }
 
 void verb_head(struct client *c, const struct http_head *head, struct slice name, struct slice body)
