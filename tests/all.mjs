@@ -42,6 +42,7 @@ const STEPS = [
   { title: "unit tests under valgrind", command: ["sh", "-c", VALGRIND] },
   make("fuzz corpora", [JOBS, "fuzz-replay"]),
   { title: "configuration", command: ["tests/config/run.sh"] },
+  { title: "source tour", command: ["scripts/check-tour.sh"] },
   ...[1, 4].flatMap((shards) => [1, 2].map((workers) => conformance(shards, workers))),
   vitest("end to end", []),
   crash("crash test", 60, { STREAMD_BUILD: "build/faults" }),

@@ -11,7 +11,6 @@ export const SHARD_FAULTS = [
   "shard.pinned",
   "shard.fork-created",
   "shard.settle-before-commit",
-  "shard.settle-after-commit",
   "shard.condemn",
 ];
 

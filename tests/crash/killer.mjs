@@ -4,7 +4,7 @@
 import { sleep } from "../lib/wait.mjs";
 import { MOVE_FAULTS, SHARD_FAULTS } from "./faults.mjs";
 
-const WEIGHTS = { fault: 45, shard: 20, router: 10, allShards: 4, hang: 3, restart: 5, crash: 8 };
+const WEIGHTS = { fault: 50, shard: 20, router: 10, allShards: 3, hang: 2, restart: 3, crash: 6 };
 
 // SIGKILL to a process that may be gone by now.
 function strike(pid, signal = "SIGKILL") {
@@ -47,7 +47,7 @@ export class Killer {
 
   async #run() {
     while (!this.#stopped) {
-      await sleep(this.random.int(50, 1000));
+      await sleep(this.random.int(20, 400));
       await this[this.random.weighted(WEIGHTS)]();
     }
   }
@@ -107,6 +107,20 @@ export class Killer {
       this.kills.supervisor++;
       await this.server.kill();
     }
-    await this.server.start();
+    await this.#startUntilReady();
+  }
+
+  // A move of streams that dies takes the server with it; the next start goes on with it.
+  async #startUntilReady() {
+    for (;;) {
+      this.server.launch();
+      try {
+        return await this.server.ready();
+      } catch (error) {
+        const before = this.faults.total;
+        this.faults.collect();
+        if (this.faults.total === before) throw error;
+      }
+    }
   }
 }

@@ -68,7 +68,7 @@ describe.skipIf(!OWNED)("reloading", () => {
   }
 
   async function startConfigured(text) {
-    const server = new Server({ expected: [/configuration not reloaded/] });
+    const server = new Server({ expected: [/configuration/] });
     servers.push(server);
     configure(server, text);
     await server.start();
@@ -169,7 +169,7 @@ describe.skipIf(!OWNED)("stopping", () => {
     stuck.send(`POST ${streams.path(name)} HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nha`);
     await sleep(100);
     server.signal("SIGTERM");
-    await sleep(200);
+    await sleep(400);
     server.signal("SIGTERM");
     await server.exited(3000);
   });
