@@ -1,0 +1,105 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "router/route.h"
+
+#define MAX 1024
+
+static void expect_name(const char *path, const char *name)
+{
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    assert_int_equal(route_parse(slice_str(path), MAX, room, &route), ERR_NONE);
+    assert_int_equal(route.kind, ROUTE_STREAM);
+    assert_int_equal(route.name.len, strlen(name));
+    assert_memory_equal(route.name.data, name, route.name.len);
+}
+
+static void expect_error(const char *path, enum error error)
+{
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    assert_string_equal(error_code(route_parse(slice_str(path), MAX, room, &route)), error_code(error));
+}
+
+static void names(void **state)
+{
+    (void)state;
+    expect_name("/v1/stream/p/s", "p/s");
+    expect_name("/v1/stream/p/a/b/c", "p/a/b/c");
+    expect_name("/v1/stream/p/a%2Fb", "p/a/b");
+    expect_name("/v1/stream/s", "_default/s");
+    expect_name("/v1/stream/a%2fb", "_default/a/b");
+    expect_name("/v1/stream/_default/s", "_default/s");
+    expect_name("/v1/stream/P-_9/%C3%A4%20b+c", "P-_9/\xc3\xa4 b+c");
+    expect_name("/v1/stream/p//", "p//");
+}
+
+static void health(void **state)
+{
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    (void)state;
+    assert_int_equal(route_parse(SLICE("/health"), MAX, room, &route), ERR_NONE);
+    assert_int_equal(route.kind, ROUTE_HEALTH);
+}
+
+static void refusals(void **state)
+{
+    char longest[MAX + 2];
+    (void)state;
+    expect_error("/", ERR_NOT_FOUND);
+    expect_error("/v1/stream", ERR_NOT_FOUND);
+    expect_error("/v1/streams/p/s", ERR_NOT_FOUND);
+    expect_error("/v1/stream/", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/stream/p/", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/stream//s", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/stream/p.q/s", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/stream/p%2Fq/s", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/stream/p/x%", ERR_INVALID_PATH);
+    expect_error("/v1/stream/p/x%4", ERR_INVALID_PATH);
+    expect_error("/v1/stream/p/x%4g", ERR_INVALID_PATH);
+    expect_error("/v1/stream/p/x%00", ERR_INVALID_PATH);
+    expect_error("/v1/stream/p/x%1f", ERR_INVALID_PATH);
+    expect_error("/v1/stream/p/x%7F", ERR_INVALID_PATH);
+    expect_error("/v1/stream/%zz/s", ERR_INVALID_PATH);
+    expect_error("/v1/stream/__ds/subscriptions/x", ERR_NOT_FOUND);
+    expect_error("/v1/stream/__ds", ERR_NOT_FOUND);
+    expect_error("/v1/stream/%5f_ds/x", ERR_NOT_FOUND);
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "/v1/stream/p/", 13);
+    longest[MAX + 1] = '\0';
+    expect_error(longest, ERR_PATH_TOO_LONG);
+    longest[MAX] = '\0';
+    expect_error(longest, ERR_NONE);
+}
+
+static void forks(void **state)
+{
+    char room[ROUTE_NAME_MAX];
+    struct slice name;
+    (void)state;
+    assert_int_equal(route_parse_fork(SLICE("/v1/stream/p/a%20b"), MAX, room, &name), ERR_NONE);
+    assert_true(slice_equal(name, SLICE("p/a b")));
+    assert_int_equal(route_parse_fork(SLICE("/v1/stream/p/a b"), MAX, room, &name), ERR_NONE);
+    assert_true(slice_equal(name, SLICE("p/a b")));
+    static const char *const bad[] = {"", "p/s", "/health", "/v1/stream/p/s?x=1", "/v1/stream/p/s#x",
+                                      "http://h/v1/stream/p/s", "/v1/stream/__ds/s", "/v1/stream/p/%"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(route_parse_fork(slice_str(bad[i]), MAX, room, &name), ERR_INVALID_FORK_SOURCE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names),
+        cmocka_unit_test(health),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(forks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,160 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "router/rules.h"
+
+#define MAX_PATH 1024
+
+static struct http_head head_with(enum http_header header, const char *value)
+{
+    struct http_head head = {0};
+    head.headers[header] = slice_str(value);
+    return head;
+}
+
+static void integers(void **state)
+{
+    uint64_t value;
+    (void)state;
+    assert_true(rules_integer(SLICE("0"), 9, &value) && value == 0);
+    assert_true(rules_integer(SLICE("9"), 9, &value) && value == 9);
+    assert_true(rules_integer(SLICE("9007199254740991"), RULES_INTEGER_MAX, &value) && value == RULES_INTEGER_MAX);
+    static const char *const bad[] = {"", "01", "00", "+1", "-1", "1.0", "1e3", " 1", "1 ", "a", "10",
+                                      "99999999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(rules_integer(slice_str(bad[i]), 9, &value));
+}
+
+static void content_types(void **state)
+{
+    char room[RULES_TYPE_MAX];
+    struct slice type;
+    (void)state;
+    assert_true(rules_content_type(SLICE("Application/JSON ; charset=utf-8"), room, &type));
+    assert_true(slice_equal(type, SLICE("application/json")));
+    assert_true(rules_content_type(SLICE("a/b+c.d-e"), room, &type));
+    static const char *const bad[] = {"", "text", "text/", "/plain", "text/plain/x", "text /plain", ";text/plain", "te\"xt/x"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(rules_content_type(slice_str(bad[i]), room, &type));
+}
+
+static enum error create(struct http_head head, struct wire_create *out)
+{
+    static struct rules_create_room room;
+    *out = (struct wire_create){0};
+    return rules_create(&head, MAX_PATH, &room, out);
+}
+
+static void creates(void **state)
+{
+    struct wire_create out;
+    struct http_head head = {0};
+    (void)state;
+    assert_int_equal(create(head, &out), ERR_NONE);
+    assert_int_equal(out.flags, 0);
+    assert_int_equal(out.content_type.len, 0);
+    assert_int_equal(create(head_with(HTTP_STREAM_CLOSED_HEADER, "TRUE"), &out), ERR_NONE);
+    assert_int_equal(out.flags, WIRE_CREATE_CLOSED);
+    assert_int_equal(create(head_with(HTTP_STREAM_CLOSED_HEADER, "1"), &out), ERR_NONE);
+    assert_int_equal(out.flags, 0);
+    assert_int_equal(create(head_with(HTTP_STREAM_TTL_HEADER, "60"), &out), ERR_NONE);
+    assert_int_equal(out.ttl_s, 60);
+    assert_int_equal(create(head_with(HTTP_STREAM_TTL_HEADER, "1099511627777"), &out), ERR_INVALID_TTL);
+    assert_int_equal(create(head_with(HTTP_STREAM_TTL_HEADER, ""), &out), ERR_INVALID_TTL);
+    assert_int_equal(create(head_with(HTTP_STREAM_EXPIRES_AT_HEADER, "2099-01-01T00:00:00Z"), &out), ERR_NONE);
+    assert_int_equal(out.flags, WIRE_CREATE_EXPIRES);
+    assert_int_equal(create(head_with(HTTP_STREAM_EXPIRES_AT_HEADER, "soon"), &out), ERR_INVALID_EXPIRES_AT);
+    head.headers[HTTP_STREAM_TTL_HEADER] = SLICE("1");
+    head.headers[HTTP_STREAM_EXPIRES_AT_HEADER] = SLICE("2099-01-01T00:00:00Z");
+    assert_int_equal(create(head, &out), ERR_TTL_EXPIRES_MUTUALLY_EXCLUSIVE);
+}
+
+static void forks(void **state)
+{
+    struct wire_create out;
+    struct http_head head = head_with(HTTP_STREAM_FORKED_FROM_HEADER, "/v1/stream/p/s");
+    (void)state;
+    assert_int_equal(create(head, &out), ERR_NONE);
+    assert_int_equal(out.flags, WIRE_CREATE_FORK);
+    assert_true(slice_equal(out.fork_source, SLICE("p/s")));
+    head.headers[HTTP_STREAM_FORK_OFFSET_HEADER] = SLICE("0000000000000000_0000000000000007");
+    head.headers[HTTP_STREAM_FORK_SUB_OFFSET_HEADER] = SLICE("3");
+    assert_int_equal(create(head, &out), ERR_NONE);
+    assert_int_equal(out.flags, WIRE_CREATE_FORK | WIRE_CREATE_FORK_POSITION);
+    assert_int_equal(out.fork_position, 7);
+    assert_int_equal(out.fork_sub, 3);
+    head.headers[HTTP_STREAM_FORK_SUB_OFFSET_HEADER] = SLICE("03");
+    assert_int_equal(create(head, &out), ERR_INVALID_FORK_SUB_OFFSET);
+    assert_int_equal(create(head_with(HTTP_STREAM_FORKED_FROM_HEADER, ""), &out), ERR_INVALID_FORK_SOURCE);
+    assert_int_equal(create(head_with(HTTP_STREAM_FORK_OFFSET_HEADER, "-1"), &out), ERR_INVALID_FORK_OFFSET);
+    assert_int_equal(create(head_with(HTTP_STREAM_FORK_SUB_OFFSET_HEADER, "1"), &out), ERR_INVALID_FORK_SUB_OFFSET);
+}
+
+static enum error append(struct http_head head, bool has_body, struct wire_append *out)
+{
+    static char room[RULES_TYPE_MAX];
+    *out = (struct wire_append){0};
+    return rules_append(&head, has_body, room, out);
+}
+
+static void appends(void **state)
+{
+    struct wire_append out;
+    struct http_head head = head_with(HTTP_CONTENT_TYPE_HEADER, "Text/Plain");
+    (void)state;
+    assert_int_equal(append(head, true, &out), ERR_NONE);
+    assert_true(slice_equal(out.content_type, SLICE("text/plain")));
+    assert_int_equal(append(head, false, &out), ERR_EMPTY_BODY);
+    head.headers[HTTP_STREAM_CLOSED_HEADER] = SLICE("true");
+    assert_int_equal(append(head, false, &out), ERR_NONE);
+    assert_int_equal(out.content_type.len, 0);
+    assert_int_equal(append((struct http_head){0}, true, &out), ERR_CONTENT_TYPE_REQUIRED);
+    assert_int_equal(append(head_with(HTTP_CONTENT_TYPE_HEADER, "nonsense"), true, &out), ERR_INVALID_CONTENT_TYPE);
+    head.headers[HTTP_STREAM_SEQ_HEADER] = SLICE("");
+    assert_int_equal(append(head, true, &out), ERR_INVALID_STREAM_SEQ);
+    head.headers[HTTP_STREAM_SEQ_HEADER] = SLICE("a1");
+    assert_int_equal(append(head, true, &out), ERR_NONE);
+    assert_int_equal(out.flags, WIRE_APPEND_CLOSE | WIRE_APPEND_STREAM_SEQ);
+}
+
+static void expect_producer(const char *id, const char *epoch, const char *seq, enum error error)
+{
+    struct wire_append out;
+    struct http_head head = head_with(HTTP_CONTENT_TYPE_HEADER, "text/plain");
+    if (id)
+        head.headers[HTTP_PRODUCER_ID_HEADER] = slice_str(id);
+    if (epoch)
+        head.headers[HTTP_PRODUCER_EPOCH_HEADER] = slice_str(epoch);
+    if (seq)
+        head.headers[HTTP_PRODUCER_SEQ_HEADER] = slice_str(seq);
+    assert_string_equal(error_code(append(head, true, &out)), error_code(error));
+}
+
+static void producers(void **state)
+{
+    (void)state;
+    expect_producer("p-1_x:y.z", "0", "9007199254740991", ERR_NONE);
+    expect_producer("p", "0", NULL, ERR_PRODUCER_HEADERS_INCOMPLETE);
+    expect_producer("p", NULL, "0", ERR_PRODUCER_HEADERS_INCOMPLETE);
+    expect_producer(NULL, "0", "0", ERR_PRODUCER_HEADERS_INCOMPLETE);
+    expect_producer("", "0", "0", ERR_PRODUCER_ID_INVALID);
+    expect_producer("a b", "0", "0", ERR_PRODUCER_ID_INVALID);
+    expect_producer("p", "x", "0", ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS);
+    expect_producer("p", "0", "-1", ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS);
+    expect_producer("p", "0", "1.5", ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS);
+    expect_producer("p", "9007199254740992", "0", ERR_PRODUCER_EPOCH_SEQ_OVERFLOW);
+    expect_producer("p", "9007199254740992", "x", ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(integers), cmocka_unit_test(content_types), cmocka_unit_test(creates),
+        cmocka_unit_test(forks),    cmocka_unit_test(appends),       cmocka_unit_test(producers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
