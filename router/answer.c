@@ -16,7 +16,7 @@ struct buf *answer_begin(struct client *c, int status)
 static char *queue_head(struct client *c, size_t extra)
 {
     struct slice head = buf_slice(&c->router->head);
-    struct block *block = block_new(head.len + extra);
+    struct block *block = block_new(&c->router->outputs, head.len + extra);
     char *room = block->data + head.len;
     memcpy(block->data, head.data, head.len);
     client_send(c, block, 0, block->len);

@@ -20,8 +20,8 @@ void answer_error_end(struct client *client, enum error error, const char *text)
 void answer_error(struct client *client, enum error error);
 void answer_error_text(struct client *client, enum error error, const char *text);
 
-/* The head of an answer whose body has no known length: chunked, or until the connection closes in HTTP/1.0. Queued; the
- * request goes on. */
+/* The head of an answer whose body has no known length: chunked, or until the connection closes in HTTP/1.0. Queued;
+ * the request goes on. */
 void answer_open(struct client *client);
 
 #endif

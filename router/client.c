@@ -85,7 +85,7 @@ void client_watch(struct client *c)
 
 void client_send(struct client *c, struct block *block, size_t start, size_t len)
 {
-    output_add(&c->out, &c->router->pieces, block, start, len);
+    output_add(&c->out, &c->router->outputs, block, start, len);
     if (!c->blocked)
         mark_dirty(c);
 }
@@ -188,6 +188,8 @@ void client_done(struct client *c)
     end_exchange(c);
     if (c->state == CLIENT_DEAD)
         return;
+    if (more && !c->keep_alive)
+        c->linger = true; /* closing with unread bytes would take the answer back */
     if (!c->keep_alive || c->router->stopping || (c->eof && !more)) {
         client_set_state(c, CLIENT_ENDING);
         return;
@@ -235,7 +237,7 @@ static void flush(struct client *c)
 {
     struct router *r = c->router;
     bool moved;
-    switch (output_write(&c->out, &r->pieces, event_get_fd(&c->event), &moved)) {
+    switch (output_write(&c->out, &r->outputs, event_get_fd(&c->event), &moved)) {
     case OUTPUT_BROKEN:
         client_close(c);
         return;
@@ -272,7 +274,7 @@ void clients_sweep(struct router *router)
         router->clients.grave = c->ready_next;
         end_exchange(c);
         buf_clear(&c->in);
-        output_clear(&c->out, &router->pieces);
+        output_clear(&c->out, &router->outputs);
         free(c);
     }
 }

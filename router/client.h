@@ -1,4 +1,5 @@
-/* A client's connection. One request of it is worked on at a time; what it sends meanwhile waits in `in`, up to a bound.
+/* A client's connection. One request of it is worked on at a time; what it sends meanwhile waits in `in`, up to a
+ * bound.
  *
  *            +---------------- answered, kept alive ----------------+
  *            v                                                       |
@@ -44,27 +45,27 @@ struct exchange {
 struct client {
     struct router *router;
     struct event event;
-    struct client *prev, *next;           /* all clients */
-    struct client *dirty_next;            /* clients with something to write */
-    struct client *ready_next;            /* clients with something to parse; then the graveyard */
-    struct deadline timer;                /* of the state it is in */
-    struct deadline stall;                /* it has to take some of its output */
-    struct buf in;                        /* received, not yet parsed; usually empty */
+    struct client *prev, *next; /* all clients */
+    struct client *dirty_next;  /* clients with something to write */
+    struct client *ready_next;  /* clients with something to parse; then the graveyard */
+    struct deadline timer;      /* of the state it is in */
+    struct deadline stall;      /* it has to take some of its output */
+    struct buf in;              /* received, not yet parsed; usually empty */
     struct output out;
-    size_t scanned;                       /* of a head that is not whole: how far it was looked at */
-    struct upload *upload;                /* CLIENT_BODY */
-    struct request *request;              /* what a shard works on */
-    struct reader *reader;                /* CLIENT_LIVE */
+    size_t scanned;          /* of a head that is not whole: how far it was looked at */
+    struct upload *upload;   /* CLIENT_BODY */
+    struct request *request; /* what a shard works on */
+    struct reader *reader;   /* CLIENT_LIVE */
     struct exchange exchange;
     enum client_state state;
     enum deadline_class timer_class;
-    short watched;                        /* EV_READ, EV_WRITE */
-    bool dirty, ready;                    /* on the lists above */
-    bool blocked;                         /* the socket is full */
-    bool eof;                             /* nothing more will come */
-    bool linger;                          /* it may still be sending what will not be read */
-    bool refused;                         /* counted in clients.refused */
-    bool http10, keep_alive, head_only;   /* of the current request */
+    short watched;                      /* EV_READ, EV_WRITE */
+    bool dirty, ready;                  /* on the lists above */
+    bool blocked;                       /* the socket is full */
+    bool eof;                           /* nothing more will come */
+    bool linger;                        /* it may still be sending what will not be read */
+    bool refused;                       /* counted in clients.refused */
+    bool http10, keep_alive, head_only; /* of the current request */
 };
 
 /* A client that pipelines and does not read its answers gets no more of them. */

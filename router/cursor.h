@@ -7,8 +7,8 @@
 /* The number of the 20-second interval since 2024-10-09 that unix_s falls into. */
 uint64_t cursor_interval(uint64_t unix_s);
 
-/* The cursor to answer a client with that sent `client` (0: none): the current interval, or, if the client is not behind
- * it, the client's own plus a jitter of 1 to 3600 seconds; `random` is any number. */
+/* The cursor to answer a client with that sent `client` (0: none): the current interval, or, if the client is not
+ * behind it, the client's own plus a jitter of 1 to 3600 seconds; `random` is any number. */
 uint64_t cursor_next(uint64_t client, uint64_t unix_s, uint64_t random);
 
 #endif

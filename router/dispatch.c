@@ -9,9 +9,8 @@
 #define HEALTH_METHODS "GET, HEAD, OPTIONS"
 
 static verb *const verbs[] = {
-    [HTTP_GET] = verb_read, [HTTP_HEAD] = verb_head,     [HTTP_POST] = verb_append,
-    [HTTP_PUT] = verb_create, [HTTP_DELETE] = verb_delete, [HTTP_OPTIONS] = NULL,
-    [HTTP_OTHER] = NULL,
+    [HTTP_GET] = verb_read,      [HTTP_HEAD] = verb_head, [HTTP_POST] = verb_append, [HTTP_PUT] = verb_create,
+    [HTTP_DELETE] = verb_delete, [HTTP_OPTIONS] = NULL,   [HTTP_OTHER] = NULL,
 };
 
 static void answer_preflight(struct client *c)

@@ -5,7 +5,8 @@
 
 size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed)
 {
-    int len = snprintf(out, ETAG_MAX, "\"%" PRIx64 ":%" PRIu64 ":%" PRIu64 "%s\"", uid, start, next, closed ? ":c" : "");
+    int len =
+        snprintf(out, ETAG_MAX, "\"%" PRIx64 ":%" PRIu64 ":%" PRIu64 "%s\"", uid, start, next, closed ? ":c" : "");
     return (size_t)len;
 }
 

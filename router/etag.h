@@ -9,8 +9,9 @@
 
 #define ETAG_MAX 80
 
-/* Writes "<uid>:<start>:<next>" in quotes, with :c before the closing quote for an answer that says the stream is closed.
- * uid is that of the stream's incarnation, so a tag survives neither deletion nor recreation. Returns the length. */
+/* Writes "<uid>:<start>:<next>" in quotes, with :c before the closing quote for an answer that says the stream is
+ * closed. uid is that of the stream's incarnation, so a tag survives neither deletion nor recreation. Returns the
+ * length. */
 size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed);
 
 /* Does a value of If-None-Match name the tag? It is a list of tags, compared weakly, or "*". */

@@ -116,7 +116,7 @@ static size_t take_body(struct client *c, struct slice in)
 
 static void send_continue(struct client *c)
 {
-    struct block *block = block_copy(SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+    struct block *block = block_copy(&c->router->outputs, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     client_send(c, block, 0, block->len);
     block_unref(block);
 }

@@ -1,5 +1,5 @@
-/* What comes from a client's socket: heads and bodies, gathered until a request is whole. A body that comes together with
- * its head is used where it was received; any other is collected. */
+/* What comes from a client's socket: heads and bodies, gathered until a request is whole. A body that comes together
+ * with its head is used where it was received; any other is collected. */
 #ifndef ROUTER_INTAKE_H
 #define ROUTER_INTAKE_H
 

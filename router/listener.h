@@ -10,7 +10,7 @@ struct router;
 struct listener {
     struct event *event; /* NULL: closed */
     int fd;
-    bool resting;        /* the process was out of descriptors */
+    bool resting; /* the process was out of descriptors */
 };
 
 /* Takes fd over; an earlier one is closed. */

@@ -100,8 +100,8 @@ static void entry_free(struct entry *e)
     free(e);
 }
 
-/* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays: an
- * UNWATCH would cross its answer. */
+/* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays:
+ * an UNWATCH would cross its answer. */
 static void settle(struct entry *e)
 {
     if (e->held || e->reads || e->first)

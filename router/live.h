@@ -1,10 +1,10 @@
 /* The streams that are watched for live readers: one entry a stream, whatever the number of its readers.
  *
  * The readers of an entry that have had everything share one position, the entry's. An event moves all of them; it is
- * rendered once. A reader that is behind reads for itself (reader.c) until it has reached the tail. The entry's READs and
- * events come over one link in order, so an answer that says WATCHING leaves the reader exactly where the next event
- * begins. After the death of a shard, and where an event was too large to be pushed, the entry itself reads on from its
- * position until it is WATCHING again; events that come meanwhile are part of what it reads. */
+ * rendered once. A reader that is behind reads for itself (reader.c) until it has reached the tail. The entry's READs
+ * and events come over one link in order, so an answer that says WATCHING leaves the reader exactly where the next
+ * event begins. After the death of a shard, and where an event was too large to be pushed, the entry itself reads on
+ * from its position until it is WATCHING again; events that come meanwhile are part of what it reads. */
 #ifndef ROUTER_LIVE_H
 #define ROUTER_LIVE_H
 
@@ -72,8 +72,8 @@ void live_release(struct entry *entry);
  * much is waiting for that shard. */
 bool live_read(struct entry *entry, struct client *client, struct wire_read read) MUSTUSE;
 
-/* A reader that has had everything up to `position` joins those at the entry's. False: they are elsewhere, and it has to
- * read on. */
+/* A reader that has had everything up to `position` joins those at the entry's. False: they are elsewhere, and it has
+ * to read on. */
 bool live_join(struct entry *entry, struct reader *reader, uint64_t position) MUSTUSE;
 void live_leave(struct entry *entry, struct reader *reader);
 

@@ -9,17 +9,19 @@
 
 #define PIECES_A_WRITE 64
 
-struct block *block_new(size_t len)
+struct block *block_new(struct output_pool *pool, size_t len)
 {
     struct block *block = xmalloc(sizeof *block + len);
+    block->pool = pool;
     block->refs = 1;
     block->len = len;
+    pool->block_bytes += len;
     return block;
 }
 
-struct block *block_copy(struct slice bytes)
+struct block *block_copy(struct output_pool *pool, struct slice bytes)
 {
-    struct block *block = block_new(bytes.len);
+    struct block *block = block_new(pool, bytes.len);
     if (bytes.len)
         memcpy(block->data, bytes.data, bytes.len);
     return block;
@@ -27,17 +29,19 @@ struct block *block_copy(struct slice bytes)
 
 void block_unref(struct block *block)
 {
-    if (block && --block->refs == 0)
-        free(block);
+    if (!block || --block->refs)
+        return;
+    block->pool->block_bytes -= block->len;
+    free(block);
 }
 
-void output_add(struct output *output, struct piece_pool *pool, struct block *block, size_t start, size_t len)
+void output_add(struct output *output, struct output_pool *pool, struct block *block, size_t start, size_t len)
 {
-    struct piece *piece = pool->first;
+    struct piece *piece = pool->unused;
     if (!len)
         return;
     if (piece)
-        pool->first = piece->next;
+        pool->unused = piece->next;
     else
         piece = xmalloc(sizeof *piece);
     block->refs++;
@@ -50,7 +54,7 @@ void output_add(struct output *output, struct piece_pool *pool, struct block *bl
     output->bytes += len;
 }
 
-static void drop_first(struct output *output, struct piece_pool *pool)
+static void drop_first(struct output *output, struct output_pool *pool)
 {
     struct piece *piece = output->first;
     output->first = piece->next;
@@ -58,11 +62,11 @@ static void drop_first(struct output *output, struct piece_pool *pool)
         output->last = NULL;
     output->bytes -= piece->len;
     block_unref(piece->block);
-    piece->next = pool->first;
-    pool->first = piece;
+    piece->next = pool->unused;
+    pool->unused = piece;
 }
 
-static void drop_written(struct output *output, struct piece_pool *pool, size_t written)
+static void drop_written(struct output *output, struct output_pool *pool, size_t written)
 {
     while (output->first && written >= output->first->len) {
         written -= output->first->len;
@@ -84,7 +88,7 @@ static ssize_t write_some(const struct output *output, int fd)
     return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-enum output_result output_write(struct output *output, struct piece_pool *pool, int fd, bool *moved)
+enum output_result output_write(struct output *output, struct output_pool *pool, int fd, bool *moved)
 {
     *moved = false;
     while (output->first) {
@@ -101,7 +105,7 @@ enum output_result output_write(struct output *output, struct piece_pool *pool, 
     return OUTPUT_EMPTY;
 }
 
-void output_clear(struct output *output, struct piece_pool *pool)
+void output_clear(struct output *output, struct output_pool *pool)
 {
     while (output->first)
         drop_first(output, pool);

@@ -32,13 +32,13 @@ static size_t body_parts(const struct wire_stream *stream, struct slice parts[3]
     return 3;
 }
 
-struct block *read_answer_body(const struct wire_stream *stream)
+struct block *read_answer_body(struct router *router, const struct wire_stream *stream)
 {
     struct slice parts[3];
     size_t count = body_parts(stream, parts), len = 0, at = 0;
     for (size_t i = 0; i < count; i++)
         len += parts[i].len;
-    struct block *block = block_new(len);
+    struct block *block = block_new(&router->outputs, len);
     for (size_t i = 0; i < count; at += parts[i++].len)
         if (parts[i].len)
             memcpy(block->data + at, parts[i].data, parts[i].len);

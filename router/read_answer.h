@@ -15,6 +15,6 @@ void read_answer_poll(struct client *client, const struct wire_stream *stream, u
 void read_answer_nothing(struct client *client, uint64_t next, uint64_t cursor, bool closed);
 
 /* The body of an answer with the stream's data, to be shared by several. The caller's reference. */
-struct block *read_answer_body(const struct wire_stream *stream) MUSTUSE;
+struct block *read_answer_body(struct router *router, const struct wire_stream *stream) MUSTUSE;
 
 #endif

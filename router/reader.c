@@ -135,7 +135,7 @@ static void poll_data(struct reader *reader, const struct wire_stream *stream, s
 static void poll_answered(struct reader *reader, const struct wire_stream *stream)
 {
     if (stream->data.len) {
-        struct block *body = read_answer_body(stream);
+        struct block *body = read_answer_body(router_of(reader), stream);
         poll_data(reader, stream, body);
         block_unref(body);
     } else if (ends_stream(stream)) {
@@ -155,14 +155,14 @@ static void poll_deliver(struct reader *reader, struct delivery *delivery)
 {
     const struct wire_stream *stream = delivery->stream;
     if (!stream->data.len) {
-        poll_nothing(reader, stream->next, true);
+        poll_nothing(reader, stream->next, ends_stream(stream));
     } else if (reader->limit) {
         live_leave(reader->entry, reader);
         reader->position = stream->start;
         read_on(reader);
     } else {
         if (!delivery->body)
-            delivery->body = read_answer_body(stream);
+            delivery->body = read_answer_body(router_of(reader), stream);
         poll_data(reader, stream, delivery->body);
     }
 }
@@ -187,7 +187,7 @@ static struct block *render(struct router *r, const struct wire_stream *stream, 
     sse_render(&r->event, &event);
     *len = buf_len(&r->event);
     *start = (size_t)snprintf(size, sizeof size, "%zx\r\n", *len);
-    struct block *block = block_new(*start + *len + 2);
+    struct block *block = block_new(&r->outputs, *start + *len + 2);
     memcpy(block->data, size, *start);
     memcpy(block->data + *start, buf_slice(&r->event).data, *len);
     memcpy(block->data + *start + *len, "\r\n", 2);
@@ -265,8 +265,7 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
     struct entry *e = delivery->entry;
     if (!delivery->event) {
         e->cursor = later_cursor(e->cursor);
-        delivery->event =
-            render(c->router, delivery->stream, e->cursor, &delivery->event_start, &delivery->event_len);
+        delivery->event = render(c->router, delivery->stream, e->cursor, &delivery->event_start, &delivery->event_len);
     }
     if (c->out.bytes && c->out.bytes + delivery->event_len > c->router->cfg->limits_reader_buffer) {
         log_debug("a reader of %s does not read and is let go", e->name);
@@ -322,8 +321,9 @@ void reader_end(struct reader *reader)
 {
     if (reader->sse)
         sse_close(reader);
-    else
+    else if (reader->state == READER_AT_TAIL)
         poll_nothing(reader, reader->entry->position, false);
+    /* else an answer is on its way */
 }
 
 void reader_stop(struct reader *reader)

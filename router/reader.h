@@ -1,7 +1,7 @@
 /* A client's live reader: a long-poll or an event stream. A reader that is behind reads pages for itself, and an event
- * stream only as fast as its client takes them; one that has had everything joins its entry (live.h). A client that does
- * not take its events is let go when limits.reader_buffer waits for it: it loses nothing, for it comes back with the last
- * offset that it has seen. */
+ * stream only as fast as its client takes them; one that has had everything joins its entry (live.h). A client that
+ * does not take its events is let go when limits.reader_buffer waits for it: it loses nothing, for it comes back with
+ * the last offset that it has seen. */
 #ifndef ROUTER_READER_H
 #define ROUTER_READER_H
 
@@ -23,16 +23,16 @@ struct reader {
     struct reader *prev, *next; /* READER_AT_TAIL: of the entry */
     enum reader_state state;
     bool sse;
-    bool started;          /* sse: the head is out */
-    bool chunked;          /* sse: and the body comes in chunks */
-    bool now;              /* starts at the tail, wherever that is */
-    bool answered_once;    /* uid is known */
-    uint64_t uid;          /* the incarnation of the stream that it reads */
+    bool started;       /* sse: the head is out */
+    bool chunked;       /* sse: and the body comes in chunks */
+    bool now;           /* starts at the tail, wherever that is */
+    bool answered_once; /* uid is known */
+    uint64_t uid;       /* the incarnation of the stream that it reads */
     uint64_t position;
-    uint64_t limit;        /* long-poll: messages; 0: no such limit */
-    uint64_t cursor;       /* the last one it was given, or came with; 0: none */
-    uint64_t ends_ms;      /* timeout of a long-poll, lifetime of an event stream */
-    struct deadline beat;  /* sse: time for a heartbeat */
+    uint64_t limit;       /* long-poll: messages; 0: no such limit */
+    uint64_t cursor;      /* the last one it was given, or came with; 0: none */
+    uint64_t ends_ms;     /* timeout of a long-poll, lifetime of an event stream */
+    struct deadline beat; /* sse: time for a heartbeat */
 };
 
 /* Starts the live read that the query asks for. The client's request is answered sooner or later. */

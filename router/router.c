@@ -82,8 +82,8 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     shards_init(&r->shards, r);
     live_init(&r->live, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);
-    r->heartbeat = block_copy(SLICE("d\r\n: heartbeat\n\n\r\n"));
-    r->last_chunk = block_copy(SLICE("0\r\n\r\n"));
+    r->heartbeat = block_copy(&r->outputs, SLICE("d\r\n: heartbeat\n\n\r\n"));
+    r->last_chunk = block_copy(&r->outputs, SLICE("0\r\n\r\n"));
     tick_start(r);
 }
 

@@ -20,8 +20,8 @@ struct router {
     struct event_base *base;
     const struct config *cfg;
     struct event *tick;
-    uint64_t now_ms;  /* monotonic; taken at the start of every callback */
-    uint64_t random;  /* state of the jitter of cursors */
+    uint64_t now_ms; /* monotonic; taken at the start of every callback */
+    uint64_t random; /* state of the jitter of cursors */
     bool stopping;
 
     struct listener listener;
@@ -29,7 +29,7 @@ struct router {
     struct shards shards;
     struct live live;
     struct deadlines deadlines;
-    struct piece_pool pieces;
+    struct output_pool outputs;
 
     /* Room that is used and emptied within one step. */
     char *scratch;       /* ROUTER_SCRATCH bytes: what a socket had */

@@ -1,5 +1,5 @@
-/* What the request headers of a create and an append must be (PROTOCOL.md 5.1, 5.2, 4.2). Pure: from a parsed head to the
- * fields of a frame, or to what to refuse the request with. */
+/* What the request headers of a create and an append must be (PROTOCOL.md 5.1, 5.2, 4.2). Pure: from a parsed head to
+ * the fields of a frame, or to what to refuse the request with. */
 #ifndef ROUTER_RULES_H
 #define ROUTER_RULES_H
 
@@ -28,7 +28,8 @@ struct rules_create_room {
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
                         struct wire_create *create) MUSTUSE;
 
-/* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq. */
+/* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq.
+ */
 enum error rules_append(const struct http_head *head, bool has_body, char room[RULES_TYPE_MAX],
                         struct wire_append *append) MUSTUSE;
 

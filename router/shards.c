@@ -9,9 +9,9 @@
 #include "router/live.h"
 #include "router/router.h"
 
-#define READS_AT_ONCE 64                  /* to one shard: bounds what their answers hold */
-#define RECEIVE_LIMIT ((size_t)4 << 20)   /* from one shard in one turn */
-#define FRAME_KEEP 1024                   /* a request's buffer that is kept for the next one */
+#define READS_AT_ONCE 64                /* to one shard: bounds what their answers hold */
+#define RECEIVE_LIMIT ((size_t)4 << 20) /* from one shard in one turn */
+#define FRAME_KEEP 1024                 /* a request's buffer that is kept for the next one */
 
 void shards_init(struct shards *shards, struct router *router)
 {
@@ -163,15 +163,25 @@ static void forget(struct shards *shards, struct request *q)
     slot_free(shards, q);
 }
 
+/* A read is refused while the answers that clients do not take fill the memory that is for them. */
+static bool too_much(const struct shards *shards, const struct shard_peer *peer, const struct request *q)
+{
+    const struct router *r = shards->router;
+    if (q->patient)
+        return false;
+    if (q->is_read && r->outputs.block_bytes > r->cfg->router_answer_memory)
+        return true;
+    return peer->held && peer->held + buf_len(&q->frame) > r->cfg->router_queue_memory;
+}
+
 bool request_send(struct shards *shards, struct request *q)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
-    size_t size = buf_len(&q->frame);
-    if (!q->patient && peer->held && peer->held + size > shards->router->cfg->router_queue_memory) {
+    if (too_much(shards, peer, q)) {
         forget(shards, q);
         return false;
     }
-    peer->held += size;
+    peer->held += buf_len(&q->frame);
     if (q->patient)
         list_prepend(waiting_list(peer, q), q);
     else

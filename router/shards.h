@@ -1,6 +1,6 @@
-/* The links to the shards and what is asked of them. A request is a frame with an id that comes back in its answer. When a
- * shard dies, what can be repeated without harm, or had not left yet, is sent to its successor; the rest is told that its
- * outcome is unknown. Requests for a shard that is away wait, up to router.shard_wait. */
+/* The links to the shards and what is asked of them. A request is a frame with an id that comes back in its answer.
+ * When a shard dies, what can be repeated without harm, or had not left yet, is sent to its successor; the rest is told
+ * that its outcome is unknown. Requests for a shard that is away wait, up to router.shard_wait. */
 #ifndef ROUTER_SHARDS_H
 #define ROUTER_SHARDS_H
 
@@ -14,8 +14,8 @@ struct entry;
 struct request;
 struct router;
 
-/* stream or appended is what the shard said, whether it is an error or not; both are NULL if no shard could be asked. They
- * and their slices are borrowed for the call. */
+/* stream or appended is what the shard said, whether it is an error or not; both are NULL if no shard could be asked.
+ * They and their slices are borrowed for the call. */
 struct answer {
     enum error error;
     const char *text; /* of an error */
@@ -30,14 +30,14 @@ struct request_list {
 };
 
 struct request {
-    uint64_t id;               /* goes into the frame; unique for ever */
-    struct buf frame;          /* the caller puts one frame here */
-    struct client *client;     /* whose request it is; NULL if it is gone or there was none */
-    struct entry *entry;       /* of a live read: its entry */
+    uint64_t id;                /* goes into the frame; unique for ever */
+    struct buf frame;           /* the caller puts one frame here */
+    struct client *client;      /* whose request it is; NULL if it is gone or there was none */
+    struct entry *entry;        /* of a live read: its entry */
     request_answered *answered; /* not called if neither client nor entry is set */
-    bool repeatable;           /* doing it twice is like doing it once */
-    bool is_read;              /* its answer may be large: few at a time */
-    bool patient;              /* goes first and waits for its shard for ever */
+    bool repeatable;            /* doing it twice is like doing it once */
+    bool is_read;               /* its answer may be large: few at a time */
+    bool patient;               /* goes first and waits for its shard for ever */
 
     /* shards.c's own */
     unsigned shard;

@@ -46,8 +46,8 @@ static void add_text(struct buf *out, struct slice text)
     }
 }
 
-/* The messages without the last comma, in brackets. Whitespace inside a message may hold line ends: the first line begins
- * with the bracket, and the last one gets the other. */
+/* The messages without the last comma, in brackets. Whitespace inside a message may hold line ends: the first line
+ * begins with the bracket, and the last one gets the other. */
 static void add_json(struct buf *out, struct slice data)
 {
     struct slice text = slice_of(data.data, data.len - 1);

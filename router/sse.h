@@ -19,12 +19,12 @@ enum sse_kind sse_kind_of(struct slice content_type);
 
 struct sse_event {
     enum sse_kind kind;
-    struct slice data;  /* in stored form; empty: the control event comes alone */
-    uint64_t next;      /* position after data */
-    uint64_t time_ms;   /* when data was written */
+    struct slice data; /* in stored form; empty: the control event comes alone */
+    uint64_t next;     /* position after data */
+    uint64_t time_ms;  /* when data was written */
     uint64_t cursor;
     bool up_to_date;
-    bool closed;        /* this is the end of the stream */
+    bool closed; /* this is the end of the stream */
 };
 
 /* Adds the event's bytes to out. The control event carries its offset as the event's id too, so that a browser's

@@ -101,8 +101,8 @@ bool timestamp_parse(struct slice text, uint64_t *ms)
     struct cursor_in in = {text.data, text.data + text.len};
     int64_t days, time, zone;
     char c;
-    if (!text.len || !(take_date(&in, &days) && take_one_of(&in, "Tt ", &c) && take_time(&in, &time) &&
-                       take_zone(&in, &zone)))
+    if (!text.len ||
+        !(take_date(&in, &days) && take_one_of(&in, "Tt ", &c) && take_time(&in, &time) && take_zone(&in, &zone)))
         return false;
     int64_t total = days * 86400000 + time - zone;
     *ms = total > 0 ? (uint64_t)total : 0;

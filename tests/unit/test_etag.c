@@ -20,10 +20,10 @@ static void printing(void **state)
 
 static void lists(void **state)
 {
-    static const char *const listed[] = {"\"1f:0:7\"", "W/\"1f:0:7\"", "\"a\", \"1f:0:7\"", "\"a,b\",W/\"1f:0:7\",\"c\"",
-                                         "*", " , \"1f:0:7\""};
-    static const char *const others[] = {"", "\"1f:0:7:c\"", "1f:0:7", "\"1f:0:7", "W/", "W/\"", "\"a\"x\"1f:0:7\"",
-                                         "\"\"", ",", "w/\"1f:0:7\""};
+    static const char *const listed[] = {
+        "\"1f:0:7\"", "W/\"1f:0:7\"", "\"a\", \"1f:0:7\"", "\"a,b\",W/\"1f:0:7\",\"c\"", "*", " , \"1f:0:7\""};
+    static const char *const others[] = {"",     "\"1f:0:7:c\"",     "1f:0:7", "\"1f:0:7", "W/",
+                                         "W/\"", "\"a\"x\"1f:0:7\"", "\"\"",   ",",        "w/\"1f:0:7\""};
     (void)state;
     for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++)
         assert_true(etag_listed(slice_str(listed[i]), tag));

@@ -13,9 +13,9 @@
 
 static void shared_blocks(void **state)
 {
-    struct piece_pool pool = {0};
+    struct output_pool pool = {0};
     struct output a = {0}, b = {0};
-    struct block *block = block_copy(SLICE("5\r\nhello\r\n"));
+    struct block *block = block_copy(&pool, SLICE("5\r\nhello\r\n"));
     int pair[2];
     char got[64];
     bool moved;
@@ -34,10 +34,11 @@ static void shared_blocks(void **state)
     assert_memory_equal(got, "5\r\nhello\r\nhello", 15);
     assert_int_equal(block->refs, 1);
     output_clear(&b, &pool);
-    while (pool.first) {
-        struct piece *next = pool.first->next;
-        free(pool.first);
-        pool.first = next;
+    assert_int_equal(pool.block_bytes, 0);
+    while (pool.unused) {
+        struct piece *next = pool.unused->next;
+        free(pool.unused);
+        pool.unused = next;
     }
     close(pair[0]);
     close(pair[1]);
@@ -46,7 +47,7 @@ static void shared_blocks(void **state)
 /* Everything arrives in order through a socket that is full again and again. */
 static void blocked_and_broken(void **state)
 {
-    struct piece_pool pool = {0};
+    struct output_pool pool = {0};
     struct output out = {0};
     int pair[2];
     bool moved;
@@ -54,7 +55,7 @@ static void blocked_and_broken(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     for (int i = 0; i < 200; i++) {
-        struct block *block = block_new(10007);
+        struct block *block = block_new(&pool, 10007);
         for (size_t j = 0; j < block->len; j++)
             block->data[j] = (char)((total + j) % 251);
         output_add(&out, &pool, block, 0, block->len);
@@ -74,15 +75,15 @@ static void blocked_and_broken(void **state)
     }
     assert_int_equal(out.bytes, 0);
     close(pair[1]);
-    struct block *last = block_copy(SLICE("x"));
+    struct block *last = block_copy(&pool, SLICE("x"));
     output_add(&out, &pool, last, 0, 1);
     block_unref(last);
     assert_int_equal(output_write(&out, &pool, pair[0], &moved), OUTPUT_BROKEN);
     output_clear(&out, &pool);
-    while (pool.first) {
-        struct piece *next = pool.first->next;
-        free(pool.first);
-        pool.first = next;
+    while (pool.unused) {
+        struct piece *next = pool.unused->next;
+        free(pool.unused);
+        pool.unused = next;
     }
     close(pair[0]);
 }

@@ -87,8 +87,14 @@ static void forks(void **state)
     assert_true(slice_equal(name, SLICE("p/a b")));
     assert_int_equal(route_parse_fork(SLICE("/v1/stream/p/a b"), MAX, room, &name), ERR_NONE);
     assert_true(slice_equal(name, SLICE("p/a b")));
-    static const char *const bad[] = {"", "p/s", "/health", "/v1/stream/p/s?x=1", "/v1/stream/p/s#x",
-                                      "http://h/v1/stream/p/s", "/v1/stream/__ds/s", "/v1/stream/p/%"};
+    static const char *const bad[] = {"",
+                                      "p/s",
+                                      "/health",
+                                      "/v1/stream/p/s?x=1",
+                                      "/v1/stream/p/s#x",
+                                      "http://h/v1/stream/p/s",
+                                      "/v1/stream/__ds/s",
+                                      "/v1/stream/p/%"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(route_parse_fork(slice_str(bad[i]), MAX, room, &name), ERR_INVALID_FORK_SOURCE);
 }

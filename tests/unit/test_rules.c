@@ -23,8 +23,8 @@ static void integers(void **state)
     assert_true(rules_integer(SLICE("0"), 9, &value) && value == 0);
     assert_true(rules_integer(SLICE("9"), 9, &value) && value == 9);
     assert_true(rules_integer(SLICE("9007199254740991"), RULES_INTEGER_MAX, &value) && value == RULES_INTEGER_MAX);
-    static const char *const bad[] = {"", "01", "00", "+1", "-1", "1.0", "1e3", " 1", "1 ", "a", "10",
-                                      "99999999999999999999999"};
+    static const char *const bad[] = {"",    "01", "00", "+1", "-1", "1.0",
+                                      "1e3", " 1", "1 ", "a",  "10", "99999999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(rules_integer(slice_str(bad[i]), 9, &value));
 }
@@ -37,7 +37,8 @@ static void content_types(void **state)
     assert_true(rules_content_type(SLICE("Application/JSON ; charset=utf-8"), room, &type));
     assert_true(slice_equal(type, SLICE("application/json")));
     assert_true(rules_content_type(SLICE("a/b+c.d-e"), room, &type));
-    static const char *const bad[] = {"", "text", "text/", "/plain", "text/plain/x", "text /plain", ";text/plain", "te\"xt/x"};
+    static const char *const bad[] = {
+        "", "text", "text/", "/plain", "text/plain/x", "text /plain", ";text/plain", "te\"xt/x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(rules_content_type(slice_str(bad[i]), room, &type));
 }

@@ -54,8 +54,9 @@ static void json(void **state)
     (void)state;
     expect_data(SSE_JSON, SLICE("1,"), "data:[1]\n");
     expect_data(SSE_JSON, SLICE("{\"a\":1},\"b\","), "data:[{\"a\":1},\"b\"]\n");
-    expect_data(SSE_JSON, SLICE("{\n \"a\":1\r}"
-                                ","),
+    expect_data(SSE_JSON,
+                SLICE("{\n \"a\":1\r}"
+                      ","),
                 "data:[{\ndata:  \"a\":1\ndata:}]\n");
 }
 
