@@ -1,4 +1,5 @@
 /* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
@@ -21,5 +22,6 @@ int main(int argc, char **argv)
     shard->role = &role;
     int status = role_run(&role, argc, argv);
     shard_close(shard);
+    free(shard);
     return status;
 }
