@@ -64,6 +64,8 @@ static struct verdict check(struct shard *shard, struct stream *stream, const st
                  stream_producer(&shard->streams, stream, m->producer, &epoch, &seq);
     if (stream->row.closed)
         return check_closed(stream, m, known, epoch);
+    if (shard->disk_full)
+        return refuse(ERR_INSUFFICIENT_STORAGE);
     if (m->count > 0 && !slice_equal(m->content_type, stream->row.content_type))
         return refuse(ERR_CONTENT_TYPE_MISMATCH);
     if (m->flags & WIRE_APPEND_PRODUCER) {

@@ -156,7 +156,9 @@ void handle_create(struct shard *shard, struct asker asker, const struct wire_cr
 {
     if (create_answer_existing(shard, asker, m))
         return;
-    if (m->flags & WIRE_CREATE_FORK)
+    if (shard->disk_full)
+        answer_error(shard, asker, ERR_INSUFFICIENT_STORAGE);
+    else if (m->flags & WIRE_CREATE_FORK)
         fork_begin(shard, asker, m);
     else
         (void)!create_stream(shard, asker, m, NULL, 0);

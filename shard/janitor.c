@@ -1,5 +1,8 @@
 #include "shard/janitor.h"
 
+#include <sys/statvfs.h>
+
+#include "common/log.h"
 #include "shard/delete.h"
 #include "shard/fork.h"
 #include "shard/read.h"
@@ -46,10 +49,26 @@ static void sweep(struct shard *shard)
     }
 }
 
+/* Writes are refused while there is still room for what upkeep writes: SQLite never meets a full disk. */
+static void look_at_disk(struct shard *shard)
+{
+    struct statvfs disk;
+    bool full;
+    if (statvfs(shard->cfg->server_data_dir, &disk) != 0)
+        return;
+    full = (uint64_t)disk.f_bavail * disk.f_frsize < shard->cfg->shard_disk_reserve;
+    if (full && !shard->disk_full)
+        log_error("less than shard.disk_reserve is free: creates and appends are refused");
+    if (!full && shard->disk_full)
+        log_info("there is room on the disk again");
+    shard->disk_full = full;
+}
+
 void janitor_turn(struct shard *shard)
 {
     if (!shard->tick_due)
         return;
+    look_at_disk(shard);
     bool upkeep = shard->now_ms >= shard->upkeep_ms;
     janitor_flush(shard);
     expire(shard);

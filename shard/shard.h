@@ -57,6 +57,7 @@ struct shard {
     uint64_t upkeep_ms;  /* when the rarer upkeep is due */
     struct event *tick, *again;
     bool tick_due, stopping;
+    bool disk_full; /* less than shard.disk_reserve is free */
     int64_t settle_upto; /* log rows up to here are being settled, then dropped; 0: nobody is */
     bool log_has_dead;   /* the log may hold settled rows */
 };
