@@ -17,6 +17,7 @@
 
 /* Bytes taken from one link a turn: what is beyond waits in the socket, and its sender with it. */
 #define TURN_BYTES ((size_t)2 << 20)
+#define TURN_PASSES 4
 #define TICK_MS 200
 
 static uint64_t unix_ms(void)
@@ -137,14 +138,15 @@ static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, 
 
 typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
 
-static void take_frames(struct shard *shard, struct peer *peer, unsigned from, take_frame *take)
+/* Returns true if the link had frames: more may have come while they were worked on. */
+static bool take_frames(struct shard *shard, struct peer *peer, unsigned from, take_frame *take)
 {
     struct link *link = &peer->link;
     enum wire_type type;
     struct slice body;
     size_t cursor = 0;
     if (!link_receive(link, TURN_BYTES))
-        return;
+        return false;
     while (link_next(link, &cursor, &type, &body)) {
         if (take(shard, from, type, body))
             continue;
@@ -153,6 +155,19 @@ static void take_frames(struct shard *shard, struct peer *peer, unsigned from, t
         break;
     }
     link_release(link, cursor);
+    link->readable_now = cursor > 0;
+    return cursor > 0;
+}
+
+/* What comes while a turn works still joins its commit, so that a commit is as large as the load allows. */
+static void take_routers(struct shard *shard)
+{
+    bool more = true;
+    for (unsigned pass = 0; more && pass < TURN_PASSES; pass++) {
+        more = false;
+        for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
+            more |= take_frames(shard, &shard->routers[i], i, from_router);
+    }
 }
 
 static void take_own_frames(struct shard *shard)
@@ -208,8 +223,7 @@ void shard_turn(void *ctx)
     struct shard *shard = ctx;
     shard->now_ms = unix_ms();
     shard->turn_rows = 0;
-    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
-        take_frames(shard, &shard->routers[i], i, from_router);
+    take_routers(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++)
         take_frames(shard, &shard->shards[i], i, from_shard);
     take_own_frames(shard);
