@@ -1,5 +1,6 @@
 #include "shard/janitor.h"
 
+#include <malloc.h>
 #include <sys/statvfs.h>
 
 #include "common/log.h"
@@ -11,6 +12,7 @@
 #define CONDEMNED_SLICES 8
 #define VACUUM_PAGES 256
 #define UPKEEP_MS 2000
+#define EVICTED_MANY 1000
 
 void janitor_flush(struct shard *shard)
 {
@@ -64,6 +66,15 @@ static void look_at_disk(struct shard *shard)
     shard->disk_full = full;
 }
 
+/* Many streams that were in use together leave holes all over the heap. */
+static void give_back(struct shard *shard)
+{
+    if (shard->evicted < EVICTED_MANY)
+        return;
+    shard->evicted = 0;
+    malloc_trim(0);
+}
+
 void janitor_turn(struct shard *shard)
 {
     if (!shard->tick_due)
@@ -75,11 +86,12 @@ void janitor_turn(struct shard *shard)
     sweep(shard);
     fork_tick(shard);
     read_tick(shard);
-    streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
+    shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
     if (!upkeep)
         return;
     shard->upkeep_ms = shard->now_ms + UPKEEP_MS;
     fork_upkeep(shard);
+    give_back(shard);
     if (shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
         store_vacuum_slice(shard->store, VACUUM_PAGES);
 }

@@ -55,6 +55,7 @@ struct shard {
     uint64_t written_ms; /* when the last append was */
     uint64_t turn_rows;  /* appends of this turn */
     uint64_t upkeep_ms;  /* when the rarer upkeep is due */
+    size_t evicted;      /* streams that left memory since it was last given back */
     struct event *tick, *again;
     bool tick_due, stopping;
     bool disk_full; /* less than shard.disk_reserve is free */

@@ -99,9 +99,10 @@ static struct stream *use(struct streams *streams, struct stream *stream)
 
 /* ---- one stream ---- */
 
+/* Most of a row's texts are empty: they cost nothing. */
 static struct slice own(struct slice s)
 {
-    return slice_of(xslicedup(s), s.len);
+    return s.len ? slice_of(xslicedup(s), s.len) : (struct slice){0};
 }
 
 static void disown(struct slice *s)
@@ -208,8 +209,9 @@ static bool evictable(const struct stream *stream)
            !stream->is_dirty;
 }
 
-void streams_evict(struct streams *streams, uint64_t keep)
+size_t streams_evict(struct streams *streams, uint64_t keep)
 {
+    size_t before = streams->count;
     struct stream *stream = streams->oldest;
     while (stream && streams->count > keep) {
         struct stream *newer = stream->used_prev;
@@ -217,6 +219,7 @@ void streams_evict(struct streams *streams, uint64_t keep)
             streams_remove(streams, stream);
         stream = newer;
     }
+    return before - streams->count;
 }
 
 void streams_clear(struct streams *streams)

@@ -84,8 +84,9 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
 /* Forgets a stream that was condemned. */
 void streams_remove(struct streams *streams, struct stream *stream);
 
-/* Lets the longest unused streams go until at most `keep` are left, except those something still needs. */
-void streams_evict(struct streams *streams, uint64_t keep);
+/* Lets the longest unused streams go until at most `keep` are left, except those something still needs. Returns how many
+ * went. */
+size_t streams_evict(struct streams *streams, uint64_t keep);
 
 /* Takes an appended log row into account: tail, closure, Stream-Seq, producer, pending. The row may also close only. */
 void stream_apply(struct streams *streams, struct stream *stream, const struct log_row *row);
