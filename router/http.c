@@ -155,16 +155,17 @@ static enum http_parse skip_empty_lines(struct parser *p)
     return HTTP_PARSE_BAD;
 }
 
-/* Looks from `from` on for the empty line that ends the head that begins at p->at. */
+/* Looks from `from` on for the empty line that ends the head that begins at p->at, with a token: a line feed has a byte
+ * before it, and one after a CR has two. */
 static enum http_parse find_end(struct parser *p, const char *from)
 {
     const char *line = from > p->at ? from : p->at;
     while ((line = memchr(line, '\n', (size_t)(p->end - line)))) {
-        if (line == p->at || line[-1] != '\r') {
+        if (line[-1] != '\r') {
             refuse(p, ERR_BAD_REQUEST, "line feed without carriage return");
             return HTTP_PARSE_BAD;
         }
-        if (line - p->at >= 3 && line[-2] == '\n')
+        if (line[-2] == '\n')
             return HTTP_PARSE_DONE;
         line++;
     }

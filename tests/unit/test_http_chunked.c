@@ -161,6 +161,19 @@ static void test_skipped_limit(void **state)
     buf_clear(&text);
 }
 
+/* Spaces before an extension count as part of it. */
+static void test_skipped_spaces(void **state)
+{
+    (void)state;
+    char text[4098];
+    memset(text, ' ', sizeof text);
+    text[0] = '1';
+    struct decoded d = decode(slice_of(text, 4097), 4097);
+    assert_int_equal(d.state, HTTP_PARSE_MORE);
+    d = decode(slice_of(text, 4098), 4098);
+    assert_int_equal(d.state, HTTP_PARSE_BAD);
+}
+
 /* Data comes as runs inside the input, not byte by byte. */
 static void test_runs(void **state)
 {
@@ -181,10 +194,8 @@ static void test_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_skipped_limit),
-        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_bodies),         cmocka_unit_test(test_refused), cmocka_unit_test(test_skipped_limit),
+        cmocka_unit_test(test_skipped_spaces), cmocka_unit_test(test_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
