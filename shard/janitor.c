@@ -2,14 +2,15 @@
 
 #include <malloc.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "shard/delete.h"
 #include "shard/fork.h"
 #include "shard/read.h"
 
-#define EXPIRED_AT_ONCE 64
-#define CONDEMNED_SLICES 8
+#define EXPIRED_AT_ONCE 256
+#define SWEEP_MS 10 /* of each tick */
 #define VACUUM_PAGES 256
 #define UPKEEP_MS 2000
 #define EVICTED_MANY 1000
@@ -41,13 +42,21 @@ static void expire(struct shard *shard)
     }
 }
 
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static void sweep(struct shard *shard)
 {
-    for (unsigned i = 0; i < CONDEMNED_SLICES; i++) {
-        if (!store_condemned_any(shard->store))
-            return;
+    uint64_t until = monotonic_ms() + SWEEP_MS;
+    while (store_condemned_any(shard->store)) {
         store_begin(shard->store);
         store_condemned_slice(shard->store);
+        if (monotonic_ms() >= until)
+            return;
     }
 }
 

@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-#define PRODUCERS_KEPT 32
+#define PRODUCERS_KEPT 64
 #define PENDING_KEPT 16
 
 static size_t hash_name(struct slice name)
@@ -155,17 +155,16 @@ static void stream_free(struct stream *stream)
 
 static void unlist_dirty(struct streams *streams, struct stream *stream)
 {
-    struct stream *prev = NULL;
     if (!stream->is_dirty)
         return;
-    for (struct stream *s = streams->dirty_first; s != stream; s = s->dirty_next)
-        prev = s;
-    if (prev)
-        prev->dirty_next = stream->dirty_next;
+    if (stream->dirty_prev)
+        stream->dirty_prev->dirty_next = stream->dirty_next;
     else
         streams->dirty_first = stream->dirty_next;
-    if (streams->dirty_last == stream)
-        streams->dirty_last = prev;
+    if (stream->dirty_next)
+        stream->dirty_next->dirty_prev = stream->dirty_prev;
+    else
+        streams->dirty_last = stream->dirty_prev;
     stream->is_dirty = false;
 }
 
@@ -269,11 +268,29 @@ static struct producer *find_producer(struct stream *stream, struct slice id)
     return NULL;
 }
 
-static struct producer *keep_producer(struct stream *stream, struct slice id)
+/* Writes what is newer than the store and forgets them all. On recovery the log's rows then only say it again. */
+static void forget_producers(struct streams *streams, struct stream *stream)
+{
+    for (size_t i = 0; i < stream->producer_count; i++) {
+        struct producer *p = &stream->producers[i];
+        if (p->dirty) {
+            store_begin(streams->store);
+            store_producer_put(streams->store, stream->row.uid, slice_of(p->id, p->id_len), p->epoch, p->seq);
+        }
+        free(p->id);
+    }
+    free(stream->producers);
+    stream->producers = NULL;
+    stream->producer_count = 0;
+}
+
+static struct producer *keep_producer(struct streams *streams, struct stream *stream, struct slice id)
 {
     struct producer *p = find_producer(stream, id);
     if (p)
         return p;
+    if (stream->producer_count >= PRODUCERS_KEPT)
+        forget_producers(streams, stream);
     stream->producers = xrealloc(stream->producers, (stream->producer_count + 1) * sizeof *p);
     p = &stream->producers[stream->producer_count++];
     *p = (struct producer){.id = xslicedup(id), .id_len = id.len};
@@ -286,7 +303,7 @@ bool stream_producer(struct streams *streams, struct stream *stream, struct slic
     if (!p) {
         if (!store_producer(streams->store, stream->row.uid, id, epoch, seq))
             return false;
-        p = keep_producer(stream, id);
+        p = keep_producer(streams, stream, id);
         p->epoch = *epoch;
         p->seq = *seq;
     }
@@ -300,6 +317,7 @@ static void list_dirty(struct streams *streams, struct stream *stream)
     if (stream->is_dirty)
         return;
     stream->is_dirty = true;
+    stream->dirty_prev = streams->dirty_last;
     stream->dirty_next = NULL;
     if (streams->dirty_last)
         streams->dirty_last->dirty_next = stream;
@@ -331,7 +349,7 @@ void stream_apply(struct streams *streams, struct stream *stream, const struct l
         stream->row.has_stream_seq = true;
     }
     if (row->flags & LOG_PRODUCER) {
-        struct producer *p = keep_producer(stream, row->producer);
+        struct producer *p = keep_producer(streams, stream, row->producer);
         p->epoch = row->epoch;
         p->seq = row->producer_seq;
         p->dirty = true;
@@ -360,28 +378,11 @@ void streams_recover(struct streams *streams)
     store_log_recover(streams->store, recover_row, streams);
 }
 
-static void drop_clean_producers(struct stream *stream)
-{
-    if (stream->producer_count <= PRODUCERS_KEPT)
-        return;
-    for (size_t i = 0; i < stream->producer_count; i++)
-        free(stream->producers[i].id);
-    free(stream->producers);
-    stream->producers = NULL;
-    stream->producer_count = 0;
-}
-
 void stream_settled(struct streams *streams, struct stream *stream, size_t rows)
 {
     const struct pending *last = &stream->pending[rows - 1];
     stream->row.settled = last->start + last->count;
-    for (size_t i = 0; i < stream->producer_count; i++) {
-        struct producer *p = &stream->producers[i];
-        if (p->dirty)
-            store_producer_put(streams->store, stream->row.uid, slice_of(p->id, p->id_len), p->epoch, p->seq);
-        p->dirty = false;
-    }
-    drop_clean_producers(stream);
+    forget_producers(streams, stream);
     forget_pending(streams, stream, rows);
     if (!stream->pending_count && stream->pending_cap > PENDING_KEPT) {
         free(stream->pending);

@@ -51,7 +51,7 @@ struct stream {
 
     struct stream *by_name, *by_uid;      /* hash chains */
     struct stream *used_prev, *used_next; /* by last use, newest first */
-    struct stream *dirty_next;            /* waiting to be settled, oldest first */
+    struct stream *dirty_prev, *dirty_next; /* waiting to be settled, oldest first */
     struct stream *fresh_next, *touched_next;
     bool is_dirty, is_fresh;
 };

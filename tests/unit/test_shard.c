@@ -259,6 +259,26 @@ static void producers_are_fenced_across_settling_and_restarts(void **state)
     expect_text(b, "p/a", "xyz");
 }
 
+/* More than are kept in memory: the store answers for the others, settled or not. */
+static void many_producers_are_all_remembered(void **state)
+{
+    struct bench *b = *state;
+    char id[16];
+    (void)create(b, "p/a", "text/plain", "");
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 300; i++) {
+            struct wire_append m = produced("p/a", "x", 0, 0);
+            snprintf(id, sizeof id, "p%d", i);
+            m.producer = slice_str(id);
+            assert_int_equal(append(b, m).flags, round ? WIRE_APPENDED_DUPLICATE : 0);
+        }
+        if (round)
+            rest(b);
+        reboot(b);
+    }
+    assert_int_equal(read_at(b, "p/a", 0, 0).tail, 300);
+}
+
 static void closing_is_final_and_repeatable(void **state)
 {
     struct bench *b = *state;
@@ -409,6 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bytes_survive_settling_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(producers_are_fenced_across_settling_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_producers_are_all_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_is_final_and_repeatable, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_seq_must_grow_byte_by_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(watchers_hear_everything_once, setup, teardown),
