@@ -138,6 +138,7 @@ class CrashTest {
 
   report() {
     const { rounds, appends, chunks, streams } = this.counts;
+    if (!this.killer) return console.log(`the server did not start: ${this.violations[0]?.text}`);
     const { kills } = this.killer;
     for (const { rule, stream, text } of this.violations.slice(0, SHOWN)) console.log(`VIOLATION ${rule}: ${stream}: ${text}`);
     console.log(`ordered deaths: ${JSON.stringify(this.faults.counts)}`);
