@@ -92,3 +92,16 @@ void answer_error(struct client *c, enum error error)
 {
     answer_error_text(c, error, error_text(error));
 }
+
+void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
+{
+    response_add(head, "Content-Type", stream->content_type);
+    response_add(head, "Cache-Control", SLICE("no-store"));
+    response_add_offset(head, "Stream-Next-Offset", stream->tail);
+    if (stream->flags & WIRE_STREAM_CLOSED)
+        response_add(head, "Stream-Closed", SLICE("true"));
+    if (stream->flags & WIRE_STREAM_TTL)
+        response_add_number(head, "Stream-TTL", stream->ttl_s);
+    if (stream->flags & WIRE_STREAM_EXPIRES)
+        response_add(head, "Stream-Expires-At", stream->expires_text);
+}

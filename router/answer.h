@@ -3,6 +3,7 @@
 #ifndef ROUTER_ANSWER_H
 #define ROUTER_ANSWER_H
 
+#include "common/wire.h"
 #include "router/client.h"
 #include "router/response.h"
 
@@ -23,5 +24,8 @@ void answer_error_text(struct client *client, enum error error, const char *text
 /* The head of an answer whose body has no known length: chunked, or until the connection closes in HTTP/1.0. Queued;
  * the request goes on. */
 void answer_open(struct client *client);
+
+/* What a stream is, for the answers that say nothing else: type, tail, closure, expiry; not to be cached. */
+void answer_add_metadata(struct buf *head, const struct wire_stream *stream);
 
 #endif

@@ -20,15 +20,7 @@ static void answered(struct request *request, const struct answer *answer)
     struct buf *head = answer_begin(c, created ? 201 : 200);
     if (created)
         response_add(head, "Location", slice_str(c->exchange.text));
-    response_add(head, "Content-Type", stream->content_type);
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    response_add_offset(head, "Stream-Next-Offset", stream->tail);
-    if (stream->flags & WIRE_STREAM_CLOSED)
-        response_add(head, "Stream-Closed", SLICE("true"));
-    if (stream->flags & WIRE_STREAM_TTL)
-        response_add_number(head, "Stream-TTL", stream->ttl_s);
-    if (stream->flags & WIRE_STREAM_EXPIRES)
-        response_add(head, "Stream-Expires-At", stream->expires_text);
+    answer_add_metadata(head, stream);
     answer_end(c, NULL, 0);
 }
 

@@ -12,15 +12,7 @@ static void answered(struct request *request, const struct answer *answer)
         return;
     }
     struct buf *head = answer_begin(c, 200);
-    response_add(head, "Content-Type", stream->content_type);
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    response_add_offset(head, "Stream-Next-Offset", stream->tail);
-    if (stream->flags & WIRE_STREAM_CLOSED)
-        response_add(head, "Stream-Closed", SLICE("true"));
-    if (stream->flags & WIRE_STREAM_TTL)
-        response_add_number(head, "Stream-TTL", stream->ttl_s);
-    if (stream->flags & WIRE_STREAM_EXPIRES)
-        response_add(head, "Stream-Expires-At", stream->expires_text);
+    answer_add_metadata(head, stream);
     answer_end_bare(c); /* a length here would be that of a GET, which nobody knows */
 }
 
