@@ -267,7 +267,7 @@ function checkExistence(judge, stream) {
       judge.blame(stream, "delete undone", `event ${look.began} was answered ${look.status} after the delete`);
   if (deletedAt < Infinity && stream.final?.status === 200) judge.blame(stream, "delete undone", "it is there in the end");
   if (born < Infinity && deleteBegan === Infinity && stream.final && stream.final.status !== 200)
-    judge.blame(stream, "vanished", `answered ${stream.final.status} in the end`);
+    judge.blame(stream, GONE.has(stream.final.status) ? "vanished" : "unreadable", `answered ${stream.final.status} in the end`);
 }
 
 function checkFork(judge, stream) {

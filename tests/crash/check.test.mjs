@@ -330,6 +330,8 @@ describe("what must be found", () => {
       }),
     ).toEqual(["vanished"]);
   });
+  test("a stream that cannot be read in the end", () =>
+    expect(doctored((s) => s.final("s", { status: 500, next: undefined, units: undefined }))).toEqual(["unreadable"]));
   test("a fork that is not its source", () =>
     expect(
       doctored((s) => {

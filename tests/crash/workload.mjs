@@ -1,12 +1,13 @@
 // The clients of one round: who creates, writes, forks, closes and deletes, all of it written into the history.
 
 import { Connection } from "../lib/http.mjs";
-import { sleep } from "../lib/wait.mjs";
+import { SLOW, sleep } from "../lib/wait.mjs";
 import { offsetOf, positionOf, resultOf, send } from "./client.mjs";
 import { TYPES, fromBody, payload, toBody } from "./payload.mjs";
 import { startReader } from "./readers.mjs";
 
 const RETRY = 30; // ms between attempts
+const PATIENCE = 40_000 * SLOW; // ms after which a server without an answer counts as broken
 const FULL = { text: 200_000, binary: 200_000, json: 4000 }; // units after which writers rest
 
 // A stream as its clients know it.
@@ -76,9 +77,10 @@ export class Workload {
   }
 
   async insist(target, method, request, attempts = Infinity) {
+    const deadline = Date.now() + PATIENCE;
     for (let n = 1; ; n++) {
       const answer = await send(this.url(target), method, request);
-      if (resultOf(answer) !== "unknown" || n >= attempts) return { ...answer, attempts: n };
+      if (resultOf(answer) !== "unknown" || n >= attempts || Date.now() > deadline) return { ...answer, attempts: n };
       await sleep(RETRY);
     }
   }
@@ -250,11 +252,12 @@ export class Workload {
   // --- the end ---
 
   async readFinal(target) {
+    const deadline = Date.now() + PATIENCE;
     let units = fromBody(target.kind, Buffer.alloc(0));
     for (let at = 0; ; ) {
       const answer = await send(`${this.url(target)}?offset=${offsetOf(at)}`, "GET");
       const result = resultOf(answer);
-      if (result === "refused") return { status: answer.status };
+      if (result === "refused" || Date.now() > deadline) return { status: answer.status };
       if (result === "unknown") {
         await sleep(RETRY);
         continue;
