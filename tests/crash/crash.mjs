@@ -84,7 +84,8 @@ class CrashTest {
     await this.finish(workload);
     await history.close();
     this.judge(history);
-    if (!this.violations.length) rmSync(join(this.folder, `history-${number}.jsonl`));
+    if (this.violations.length) return;
+    rmSync(join(this.folder, `history-${number}.jsonl`));
     await this.cleanUp(workload);
   }
 

@@ -251,8 +251,7 @@ export class Workload {
 
   // --- the end ---
 
-  async readFinal(target) {
-    const deadline = Date.now() + PATIENCE;
+  async readFinal(target, deadline = Date.now() + PATIENCE) {
     let units = fromBody(target.kind, Buffer.alloc(0));
     for (let at = 0; ; ) {
       const answer = await send(`${this.url(target)}?offset=${offsetOf(at)}`, "GET");
@@ -269,9 +268,10 @@ export class Workload {
   }
 
   async readFinals() {
+    const deadline = Date.now() + PATIENCE;
     this.finals = new Map();
     for (const target of this.targets) {
-      const final = { e: "final", s: target.name, ...(await this.readFinal(target)) };
+      const final = { e: "final", s: target.name, ...(await this.readFinal(target, deadline)) };
       this.history.add(final);
       this.finals.set(target.name, final);
     }
