@@ -44,6 +44,17 @@ void buf_consume(struct buf *b, size_t n)
         buf_reset(b);
 }
 
+void buf_trim(struct buf *b)
+{
+    size_t len = buf_len(b);
+    if (!len) {
+        buf_clear(b);
+        return;
+    }
+    memmove(b->data, b->data + b->start, len);
+    *b = (struct buf){.data = xrealloc(b->data, len), .end = len, .cap = len};
+}
+
 void buf_clear(struct buf *b)
 {
     free(b->data);

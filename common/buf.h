@@ -52,6 +52,9 @@ static inline void buf_reset(struct buf *b)
     b->start = b->end = 0;
 }
 
+/* Gives back the room that is not filled. */
+void buf_trim(struct buf *b);
+
 /* Frees the memory; the buffer is empty and usable again. */
 void buf_clear(struct buf *b);
 

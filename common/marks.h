@@ -1,5 +1,5 @@
-/* Where messages begin inside a run of stored bytes: one varint (LEB128) a message, length * 2 + 1 for the last message
- * of an append and length * 2 for the others. A JSON message's length includes its comma. */
+/* Where messages begin inside a run of stored bytes: one varint a message, length * 2 + 1 for the last message of an
+ * append and length * 2 for the others. A JSON message's length includes its comma. */
 #ifndef COMMON_MARKS_H
 #define COMMON_MARKS_H
 

@@ -1,5 +1,6 @@
 /* APPEND: an append, a close, or both. The order of the checks is the protocol's (PROTOCOL.md 5.2, 5.2.1). */
-#include "common/log.h"
+#include "shard/append.h"
+
 #include "common/offset.h"
 #include "shard/verbs.h"
 #include "shard/watch.h"
@@ -81,13 +82,24 @@ static struct verdict check(struct shard *shard, struct stream *stream, const st
     return verdict;
 }
 
+void append_entry(struct shard *shard, struct stream *stream, struct log_entry *entry)
+{
+    entry->uid = stream->row.uid;
+    entry->start = stream->tail;
+    entry->time_ms = shard->now_ms;
+    store_begin(shard->store);
+    store_log_append(shard->store, entry);
+    stream_apply(&shard->streams, stream, entry);
+    watch_appended(shard, stream, entry);
+    shard->turn_appends++;
+    shard->turn_bytes += entry->marks.len + entry->data.len;
+    shard->written_ms = shard->now_ms;
+}
+
 static void apply(struct shard *shard, struct stream *stream, const struct wire_append *m)
 {
-    struct log_row row = {
-        .uid = stream->row.uid,
-        .start = stream->tail,
+    struct log_entry entry = {
         .count = m->count,
-        .time_ms = shard->now_ms,
         .flags = ((m->flags & WIRE_APPEND_CLOSE) ? LOG_CLOSES : 0) |
                  ((m->flags & WIRE_APPEND_STREAM_SEQ) ? LOG_STREAM_SEQ : 0) |
                  ((m->flags & WIRE_APPEND_PRODUCER) ? LOG_PRODUCER : 0),
@@ -98,12 +110,7 @@ static void apply(struct shard *shard, struct stream *stream, const struct wire_
         .marks = m->marks,
         .data = m->data,
     };
-    store_begin(shard->store);
-    store_log_append(shard->store, &row);
-    stream_apply(&shard->streams, stream, &row);
-    watch_appended(shard, stream, &row);
-    shard->turn_rows++;
-    shard->written_ms = shard->now_ms;
+    append_entry(shard, stream, &entry);
 }
 
 void handle_append(struct shard *shard, struct asker asker, const struct wire_append *m)

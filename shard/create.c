@@ -2,6 +2,7 @@
 
 #include "common/json.h"
 #include "shard/answer.h"
+#include "shard/append.h"
 #include "shard/fork.h"
 #include "shard/verbs.h"
 
@@ -112,18 +113,12 @@ static void inherit(struct stream_row *row, const struct wire_create *m, const s
 
 static void append_body(struct shard *shard, struct stream *stream, const struct body *body)
 {
-    struct log_row first = {
-        .uid = stream->row.uid,
-        .start = stream->tail,
+    struct log_entry first = {
         .count = body->count,
-        .time_ms = shard->now_ms,
         .marks = buf_slice(&body->marks),
         .data = buf_slice(&body->data),
     };
-    store_log_append(shard->store, &first);
-    stream_apply(&shard->streams, stream, &first);
-    shard->turn_rows++;
-    shard->written_ms = shard->now_ms;
+    append_entry(shard, stream, &first);
 }
 
 bool create_stream(struct shard *shard, struct asker asker, const struct wire_create *m,

@@ -112,7 +112,9 @@ static bool run_at(struct streams *streams, const struct stream *stream, uint64_
     if (position < stream->row.settled)
         return store_chunk_run(streams->store, stream->row.uid, position, run);
     const struct pending *p = pending_at(stream, position);
-    return p && store_log_run(streams->store, p->seq, run);
+    if (p)
+        *run = pending_run(p);
+    return p;
 }
 
 bool page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)

@@ -5,9 +5,9 @@
 
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
 #define CHUNK_MERGE 4096               /* the newest chunk is rewritten while it is shorter than a page */
-#define SLICE_ROWS 512
+#define SLICE_APPENDS 512
 #define SLICE_BYTES ((size_t)1 << 20)
-#define DROP_ROWS 4096
+#define DROP_BATCHES 32
 #define IDLE_SLICES 8
 
 /* A chunk being put together. */
@@ -56,21 +56,21 @@ static void chunk_add(struct chunk *chunk, const struct run *run)
     chunk->time_ms = run->time_ms;
 }
 
-/* Settles the stream's oldest pending rows, up to the two limits; returns how many rows that were. */
-static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, size_t max_rows,
+/* Settles the stream's oldest pending appends, up to the two limits; returns how many that were. */
+static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, size_t max_appends,
                             size_t max_bytes)
 {
     struct chunk chunk = {0};
     struct run run;
-    size_t rows = 0, bytes = 0;
+    size_t appends = 0, bytes = 0;
     uint64_t uid = stream->row.uid;
     if (store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run)) {
         chunk_add(&chunk, &run);
         chunk.replaces = true;
     }
-    for (; rows < stream->pending_count && rows < max_rows && bytes < max_bytes; rows++) {
-        const struct pending *p = &stream->pending[rows];
-        if (!p->count || !store_log_run(store, p->seq, &run))
+    for (; appends < stream->pending_count && appends < max_appends && bytes < max_bytes; appends++) {
+        run = pending_run(&stream->pending[appends]);
+        if (!run.count)
             continue;
         if (chunk.any && buf_len(&chunk.data) + run.data.len > CHUNK_BYTES)
             chunk_write(store, uid, &chunk);
@@ -80,28 +80,29 @@ static size_t settle_stream(struct store *store, struct streams *streams, struct
     chunk_write(store, uid, &chunk);
     buf_clear(&chunk.data);
     buf_clear(&chunk.marks);
-    stream_settled(streams, stream, rows);
-    return rows;
+    stream_settled(streams, stream, appends);
+    return appends;
 }
 
-/* One slice of the generation that ends at `upto`. False: all its rows are in chunks. */
-static bool settle_slice(struct store *store, struct streams *streams, int64_t upto, size_t max_rows)
+/* One slice of the generation that ends with batch `upto`. False: all of it is in chunks. */
+static bool settle_slice(struct store *store, struct streams *streams, int64_t upto, size_t max_appends,
+                         size_t max_bytes)
 {
-    size_t rows = 0;
+    size_t appends = 0;
     uint64_t before = streams->log_bytes;
-    while (rows < max_rows && before - streams->log_bytes < SLICE_BYTES) {
+    while (appends < max_appends && before - streams->log_bytes < max_bytes) {
         struct stream *stream = streams->dirty_first;
-        if (!stream || stream->pending[0].seq > upto)
+        if (!stream || stream->pending[0].batch->seq > upto)
             return false;
         store_begin(store);
-        rows += settle_stream(store, streams, stream, max_rows - rows, SLICE_BYTES);
+        appends += settle_stream(store, streams, stream, max_appends - appends, max_bytes);
     }
     return true;
 }
 
 static bool log_is_long(const struct shard *shard)
 {
-    return shard->streams.log_rows >= shard->cfg->shard_settle_rows ||
+    return shard->streams.log_entries >= shard->cfg->shard_settle_appends ||
            shard->streams.log_bytes >= shard->cfg->shard_settle_bytes;
 }
 
@@ -110,14 +111,20 @@ static bool idle(const struct shard *shard)
     return shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle;
 }
 
-/* One step of the generation under way. False: it is over. */
-static bool step(struct shard *shard, size_t max_rows)
+static size_t at_least(size_t value, size_t least)
+{
+    return value > least ? value : least;
+}
+
+/* One step of the generation under way: always more than came in this turn. False: it is over. */
+static bool step(struct shard *shard)
 {
     struct store *store = shard->store;
-    if (settle_slice(store, &shard->streams, shard->settle_upto, max_rows))
+    if (settle_slice(store, &shard->streams, shard->settle_upto, at_least(shard->turn_appends * 2, SLICE_APPENDS),
+                     at_least(shard->turn_bytes * 2, SLICE_BYTES)))
         return true;
     store_begin(store);
-    if (store_log_drop(store, shard->settle_upto, DROP_ROWS))
+    if (store_log_drop(store, shard->settle_upto, DROP_BATCHES))
         return true;
     shard->settle_upto = 0;
     return false;
@@ -125,20 +132,19 @@ static bool step(struct shard *shard, size_t max_rows)
 
 void settle_turn(struct shard *shard)
 {
-    size_t rows = shard->turn_rows * 2 > SLICE_ROWS ? shard->turn_rows * 2 : SLICE_ROWS;
     bool quiet = idle(shard);
     if (!shard->settle_upto) {
-        bool rest = shard->streams.log_rows > 0 || shard->log_has_dead;
+        bool rest = shard->streams.log_entries > 0 || shard->log_has_dead;
         if (!log_is_long(shard) && !(rest && quiet))
             return;
         shard->settle_upto = store_log_last(shard->store);
         shard->log_has_dead = false;
     }
-    if (!shard->turn_rows && !quiet && !shard->tick_due)
+    if (!shard->turn_appends && !quiet && !shard->tick_due)
         return; /* a turn of reads pays for no writing */
     fault_point("shard.settle-before-commit");
     for (unsigned slices = 0; shard->settle_upto && slices < (quiet ? IDLE_SLICES : 1); slices++)
-        if (!step(shard, rows))
+        if (!step(shard))
             return;
     if (quiet)
         shard_again(shard);
@@ -147,12 +153,12 @@ void settle_turn(struct shard *shard)
 void settle_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
 {
     int64_t upto = store_log_last(store);
-    while (settle_slice(store, streams, upto, SLICE_ROWS * 8)) {
+    while (settle_slice(store, streams, upto, SLICE_APPENDS * 8, SLICE_BYTES)) {
         store_commit(store);
         alive(ctx);
     }
     store_begin(store);
-    while (store_log_drop(store, upto, DROP_ROWS)) {
+    while (store_log_drop(store, upto, DROP_BATCHES)) {
         store_commit(store);
         store_begin(store);
         alive(ctx);

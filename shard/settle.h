@@ -1,7 +1,7 @@
-/* Settling: the log's rows become chunks of their streams, in slices that ride in the transactions of the turns.
+/* Settling: what the log holds becomes chunks of its streams, in slices that ride in the transactions of the turns.
  *
- * When the log is long, or the shard idle, a generation begins: all rows up to now. Stream by stream they are copied into
- * chunks; when none is left, the generation's log rows are dropped from the left edge. */
+ * When the log is long, or the shard idle, a generation begins: all batches up to now. Stream by stream their appends are
+ * written into chunks; when none is left, the generation's batches are dropped from the left edge. */
 #ifndef SHARD_SETTLE_H
 #define SHARD_SETTLE_H
 

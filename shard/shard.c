@@ -222,7 +222,7 @@ void shard_turn(void *ctx)
 {
     struct shard *shard = ctx;
     shard->now_ms = unix_ms();
-    shard->turn_rows = 0;
+    shard->turn_appends = shard->turn_bytes = 0;
     take_routers(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++)
         take_frames(shard, &shard->shards[i], i, from_shard);
@@ -286,8 +286,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->again = event_new(base, -1, 0, on_again, shard);
     if (!shard->tick || !shard->again || event_add(shard->tick, &tick) != 0)
         fatalx("cannot set up the tick");
-    log_info("%zu streams with %llu unsettled rows", shard->streams.count,
-             (unsigned long long)shard->streams.log_rows);
+    log_info("%zu streams with %llu unsettled appends", shard->streams.count,
+             (unsigned long long)shard->streams.log_entries);
 }
 
 void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)

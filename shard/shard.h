@@ -53,14 +53,14 @@ struct shard {
 
     uint64_t now_ms;     /* Unix time of this turn */
     uint64_t written_ms; /* when the last append was */
-    uint64_t turn_rows;  /* appends of this turn */
+    size_t turn_appends, turn_bytes; /* of this turn */
     uint64_t upkeep_ms;  /* when the rarer upkeep is due */
     size_t evicted;      /* streams that left memory since it was last given back */
     struct event *tick, *again;
     bool tick_due, stopping;
     bool disk_full; /* less than shard.disk_reserve is free */
-    int64_t settle_upto; /* log rows up to here are being settled, then dropped; 0: nobody is */
-    bool log_has_dead;   /* the log may hold settled rows */
+    int64_t settle_upto; /* the log up to this batch is being settled, then dropped; 0: it is not */
+    bool log_has_dead;   /* the log may hold settled batches */
 };
 
 /* The out buffer of shard `index` (this one's own included), or NULL while it is down. */

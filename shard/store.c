@@ -10,7 +10,7 @@
 #include "shard/store_sql.h"
 
 #define APPLICATION_ID 0x5354524d /* "STRM" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
@@ -26,9 +26,7 @@ static const char schema[] =
     "CREATE UNIQUE INDEX stream_name ON stream(name) WHERE name IS NOT NULL;"
     "CREATE INDEX stream_deadline ON stream(deadline_ms) WHERE deadline_ms IS NOT NULL;"
     "CREATE INDEX stream_condemned ON stream(uid) WHERE state = 2;"
-    "CREATE TABLE log(seq INTEGER PRIMARY KEY, uid INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,"
-    " time_ms INTEGER NOT NULL, flags INTEGER NOT NULL, stream_seq BLOB NOT NULL, producer BLOB NOT NULL,"
-    " epoch INTEGER NOT NULL, producer_seq INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"
+    "CREATE TABLE log(seq INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, heads BLOB NOT NULL, data BLOB NOT NULL);"
     "CREATE TABLE chunk(id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,"
     " time_ms INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"
     "CREATE UNIQUE INDEX chunk_start ON chunk(uid, start);"
@@ -204,6 +202,8 @@ void store_close(struct store *store)
         sqlite3_finalize(store->statements[i]);
     if (sqlite3_close(store->db) != SQLITE_OK)
         store_fatal(store, "close");
+    if (store->batch)
+        batch_unref(store->batch);
     free(store);
 }
 
@@ -241,6 +241,7 @@ void store_commit(struct store *store)
     end_queries(store);
     if (!store->open)
         return;
+    store_log_write(store);
     save_serials(store);
     fault_point("shard.before-commit");
     store_run(store, store_prepare(store, SQL_COMMIT));

@@ -1,8 +1,8 @@
 /* One shard's database: streams, their bytes in two tiers (log and chunks), producers, and what forks owe and own.
  *
- * The log takes every append at its right edge, in arrival order. Settling copies a stream's rows from there into chunks
- * and moves stream.settled up, in one transaction; log rows below it are dead and are dropped later by the range. So at
- * any moment a stream's bytes are its chunks up to `settled` and its log rows from there on.
+ * The log takes every append at its right edge, in arrival order. Settling writes a stream's appends into chunks and moves
+ * stream.settled up, in one transaction; log entries below it are dead and are dropped later by the range. So at
+ * any moment a stream's bytes are its chunks up to `settled` and its log entries from there on.
  *
  * Everything happens in the transaction that store_begin() opens and store_commit() makes durable. A failure of the
  * database ends the process (fatal): it restarts and recovers from what was committed. */
@@ -91,39 +91,57 @@ void store_vacuum_slice(struct store *store, unsigned pages);
 
 /* ---- the log ---- */
 
+/* What one commit appends: one row of the log. As long as anything in it is unsettled it is in memory too, so that only a
+ * recovery reads the row. */
+struct batch {
+    int64_t seq;
+    uint64_t time_ms; /* when its appends were made */
+    struct buf heads; /* what recovery needs of each append; empty once it is stored */
+    struct buf data;  /* each append's marks and data */
+    size_t refs;
+};
+
+struct batch *batch_ref(struct batch *batch);
+void batch_unref(struct batch *batch);
+
 #define LOG_CLOSES 1u
 #define LOG_STREAM_SEQ 2u
 #define LOG_PRODUCER 4u
+#define LOG_FLAGS (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER)
 
-struct log_row {
-    int64_t seq; /* set by the store */
+/* One append. */
+struct log_entry {
     uint64_t uid, start, count, time_ms;
     unsigned flags;
-    struct slice stream_seq, producer;
+    struct slice stream_seq;      /* with LOG_STREAM_SEQ */
+    struct slice producer;        /* with LOG_PRODUCER, as are the next two */
     uint64_t epoch, producer_seq;
-    struct slice marks; /* empty: one message that is one append */
-    struct slice data;  /* on recovery only its length */
+    struct slice marks;           /* empty: one message that is one append */
+    struct slice data;
+    /* set by the store: where it lies; the batch is borrowed */
+    struct batch *batch;
+    size_t at; /* in batch->data: marks, then data */
 };
 
-void store_log_append(struct store *store, struct log_row *row);
-typedef void store_log_visit(void *ctx, const struct log_row *row);
-/* Calls visit for each row in order, without reading data. */
+/* Adds to the batch of this transaction. */
+void store_log_append(struct store *store, struct log_entry *entry);
+typedef void store_log_visit(void *ctx, const struct log_entry *entry);
+/* Calls visit for each append in order. */
 void store_log_recover(struct store *store, store_log_visit *visit, void *ctx);
-/* The newest row's seq, 0 if there never was one. */
+/* The newest batch's seq, 0 if there never was one. */
 int64_t store_log_last(const struct store *store);
-/* Deletes the oldest rows, about `max` of those with seq <= upto. False: there are none. */
+/* Deletes the oldest batches, about `max` of those with seq <= upto. False: there are none. */
 bool store_log_drop(struct store *store, int64_t upto, int64_t max);
 
-/* ---- runs of a stream's bytes, from either tier ---- */
+/* ---- chunks ---- */
 
+/* Bytes of one stream in a row, from either tier. */
 struct run {
     uint64_t start, count, time_ms; /* time_ms of its newest message */
     struct slice marks, data;       /* marks empty: one message that is one append */
 };
 
-/* Borrowed until the store is used again. */
-bool store_log_run(struct store *store, int64_t seq, struct run *run) MUSTUSE;
-/* The chunk of the stream that holds position, or the next after it. */
+/* The chunk of the stream that holds position, or the next after it. Borrowed until the store is used again. */
 bool store_chunk_run(struct store *store, uint64_t uid, uint64_t position, struct run *run) MUSTUSE;
 /* The newest chunk, if its data is shorter than max_bytes; its row id for store_chunk_replace(). */
 bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64_t *row_id, struct run *run) MUSTUSE;

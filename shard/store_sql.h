@@ -20,6 +20,7 @@ struct store {
     char path[4096];
     bool open; /* a transaction is */
     int64_t last_seq;
+    struct batch *batch; /* what this transaction has appended; NULL for nothing */
     uint64_t next_serial[LAYOUT_SLOTS];
     bool slot_dirty[LAYOUT_SLOTS];
     unsigned dirty_slots[LAYOUT_SLOTS], dirty_count;
@@ -38,6 +39,9 @@ bool store_step(struct store *store, sqlite3_stmt *statement) MUSTUSE;
 void store_exec(struct store *store, const char *sql);
 
 NORETURN void store_fatal(struct store *store, const char *what);
+
+/* Writes the batch of this transaction. */
+void store_log_write(struct store *store);
 
 /* SQLite's integers are signed: STORE_NONE is NULL, everything else of ours fits. */
 void bind_u64(sqlite3_stmt *statement, int at, uint64_t value);

@@ -147,6 +147,8 @@ static void stream_free(struct stream *stream)
     for (size_t i = 0; i < stream->producer_count; i++)
         free(stream->producers[i].id);
     free(stream->producers);
+    for (size_t i = 0; i < stream->pending_count; i++)
+        batch_unref(stream->pending[i].batch);
     free(stream->pending);
     free(stream->watchers);
     buf_clear(&stream->fresh);
@@ -179,15 +181,17 @@ static void unlist_touched(struct streams *streams, struct stream *stream)
     stream->touched = false;
 }
 
-/* Drops the oldest `rows` pending rows. */
-static void forget_pending(struct streams *streams, struct stream *stream, size_t rows)
+/* Drops the oldest `count` pending appends. */
+static void forget_pending(struct streams *streams, struct stream *stream, size_t count)
 {
-    for (size_t i = 0; i < rows; i++)
-        streams->log_bytes -= stream->pending[i].bytes;
-    streams->log_rows -= rows;
-    stream->pending_count -= rows;
+    for (size_t i = 0; i < count; i++) {
+        streams->log_bytes -= stream->pending[i].marks + stream->pending[i].bytes;
+        batch_unref(stream->pending[i].batch);
+    }
+    streams->log_entries -= count;
+    stream->pending_count -= count;
     if (stream->pending_count)
-        memmove(stream->pending, stream->pending + rows, stream->pending_count * sizeof *stream->pending);
+        memmove(stream->pending, stream->pending + count, stream->pending_count * sizeof *stream->pending);
 }
 
 void streams_remove(struct streams *streams, struct stream *stream)
@@ -268,7 +272,7 @@ static struct producer *find_producer(struct stream *stream, struct slice id)
     return NULL;
 }
 
-/* Writes what is newer than the store and forgets them all. On recovery the log's rows then only say it again. */
+/* Writes what is newer than the store and forgets them all. On recovery the log then only says it again. */
 static void forget_producers(struct streams *streams, struct stream *stream)
 {
     for (size_t i = 0; i < stream->producer_count; i++) {
@@ -326,64 +330,82 @@ static void list_dirty(struct streams *streams, struct stream *stream)
     streams->dirty_last = stream;
 }
 
-static void add_pending(struct streams *streams, struct stream *stream, const struct log_row *row)
+static void add_pending(struct streams *streams, struct stream *stream, const struct log_entry *entry)
 {
     if (stream->pending_count == stream->pending_cap) {
         stream->pending_cap = stream->pending_cap ? stream->pending_cap * 2 : 4;
         stream->pending = xrealloc(stream->pending, stream->pending_cap * sizeof *stream->pending);
     }
-    stream->pending[stream->pending_count++] =
-        (struct pending){row->seq, row->start, row->count, (uint32_t)row->data.len};
-    streams->log_rows++;
-    streams->log_bytes += row->data.len;
+    stream->pending[stream->pending_count++] = (struct pending){
+        .batch = batch_ref(entry->batch),
+        .start = entry->start,
+        .count = entry->count,
+        .at = (uint32_t)entry->at,
+        .marks = (uint32_t)entry->marks.len,
+        .bytes = (uint32_t)entry->data.len,
+    };
+    streams->log_entries++;
+    streams->log_bytes += entry->marks.len + entry->data.len;
     list_dirty(streams, stream);
 }
 
-void stream_apply(struct streams *streams, struct stream *stream, const struct log_row *row)
+struct run pending_run(const struct pending *p)
 {
-    add_pending(streams, stream, row);
-    stream->tail = row->start + row->count;
-    if (row->flags & LOG_STREAM_SEQ) {
+    const char *at = p->batch->data.data + p->at;
+    return (struct run){
+        .start = p->start,
+        .count = p->count,
+        .time_ms = p->batch->time_ms,
+        .marks = slice_of(at, p->marks),
+        .data = slice_of(at + p->marks, p->bytes),
+    };
+}
+
+void stream_apply(struct streams *streams, struct stream *stream, const struct log_entry *entry)
+{
+    add_pending(streams, stream, entry);
+    stream->tail = entry->start + entry->count;
+    if (entry->flags & LOG_STREAM_SEQ) {
         disown(&stream->row.stream_seq);
-        stream->row.stream_seq = own(row->stream_seq);
+        stream->row.stream_seq = own(entry->stream_seq);
         stream->row.has_stream_seq = true;
     }
-    if (row->flags & LOG_PRODUCER) {
-        struct producer *p = keep_producer(streams, stream, row->producer);
-        p->epoch = row->epoch;
-        p->seq = row->producer_seq;
+    if (entry->flags & LOG_PRODUCER) {
+        struct producer *p = keep_producer(streams, stream, entry->producer);
+        p->epoch = entry->epoch;
+        p->seq = entry->producer_seq;
         p->dirty = true;
     }
-    if (row->flags & LOG_CLOSES) {
+    if (entry->flags & LOG_CLOSES) {
         stream->row.closed = true;
         disown(&stream->row.closer);
-        stream->row.closer = own(row->producer);
-        stream->row.closer_epoch = row->epoch;
-        stream->row.closer_seq = row->producer_seq;
+        stream->row.closer = own(entry->producer);
+        stream->row.closer_epoch = entry->epoch;
+        stream->row.closer_seq = entry->producer_seq;
     }
 }
 
-static void recover_row(void *ctx, const struct log_row *row)
+static void recover_entry(void *ctx, const struct log_entry *entry)
 {
     struct streams *streams = ctx;
-    struct stream *stream = streams_by_uid(streams, row->uid);
-    if (!stream || row->start < stream->row.settled)
+    struct stream *stream = streams_by_uid(streams, entry->uid);
+    if (!stream || entry->start < stream->row.settled)
         return; /* deleted since, or settled already */
-    stream_apply(streams, stream, row);
-    stream->row.accessed_ms = row->time_ms > stream->row.accessed_ms ? row->time_ms : stream->row.accessed_ms;
+    stream_apply(streams, stream, entry);
+    stream->row.accessed_ms = entry->time_ms > stream->row.accessed_ms ? entry->time_ms : stream->row.accessed_ms;
 }
 
 void streams_recover(struct streams *streams)
 {
-    store_log_recover(streams->store, recover_row, streams);
+    store_log_recover(streams->store, recover_entry, streams);
 }
 
-void stream_settled(struct streams *streams, struct stream *stream, size_t rows)
+void stream_settled(struct streams *streams, struct stream *stream, size_t count)
 {
-    const struct pending *last = &stream->pending[rows - 1];
+    const struct pending *last = &stream->pending[count - 1];
     stream->row.settled = last->start + last->count;
     forget_producers(streams, stream);
-    forget_pending(streams, stream, rows);
+    forget_pending(streams, stream, count);
     if (!stream->pending_count && stream->pending_cap > PENDING_KEPT) {
         free(stream->pending);
         stream->pending = NULL;
@@ -391,7 +413,7 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t rows)
     }
     unlist_dirty(streams, stream);
     if (stream->pending_count)
-        list_dirty(streams, stream); /* at the end: its oldest row is among the newest now */
+        list_dirty(streams, stream); /* at the end: its oldest append is among the newest now */
     store_stream_update(streams->store, &stream->row);
 }
 

@@ -6,11 +6,11 @@
 #include "shard/lineage.h"
 #include "shard/store.h"
 
-/* One log row not yet settled. */
+/* One append not yet settled: where its bytes lie. */
 struct pending {
-    int64_t seq;
+    struct batch *batch; /* holds a reference */
     uint64_t start, count;
-    uint32_t bytes;
+    uint32_t at, marks, bytes; /* in batch->data: at `at` its marks, then its data */
 };
 
 /* A producer's newest accepted append (PROTOCOL.md 5.2.1). */
@@ -64,13 +64,13 @@ struct streams {
     struct stream *dirty_first, *dirty_last;
     struct stream *fresh_first;
     struct stream *touched_first;
-    uint64_t log_rows, log_bytes; /* what waits to be settled */
+    uint64_t log_entries, log_bytes; /* what waits to be settled */
 };
 
 void streams_init(struct streams *streams, struct store *store);
 void streams_clear(struct streams *streams);
 
-/* Reads the log into memory: every stream with rows there, its tail, closure, Stream-Seq and producers. */
+/* Reads the log into memory: every stream that is in it, its tail, closure, Stream-Seq, producers and bytes. */
 void streams_recover(struct streams *streams);
 
 /* The stream, from memory or from the store; NULL if there is none. Also soft-deleted ones, and by uid condemned ones
@@ -88,15 +88,18 @@ void streams_remove(struct streams *streams, struct stream *stream);
  * went. */
 size_t streams_evict(struct streams *streams, uint64_t keep);
 
-/* Takes an appended log row into account: tail, closure, Stream-Seq, producer, pending. The row may also close only. */
-void stream_apply(struct streams *streams, struct stream *stream, const struct log_row *row);
+/* Takes an append in the log into account: tail, closure, Stream-Seq, producer, pending. It may also close only. */
+void stream_apply(struct streams *streams, struct stream *stream, const struct log_entry *entry);
+
+/* The bytes of a pending append; borrowed as long as it is pending and until the stream is appended to. */
+struct run pending_run(const struct pending *p);
 
 /* The producer's state, from memory or from the store. False: never seen. */
 bool stream_producer(struct streams *streams, struct stream *stream, struct slice id, uint64_t *epoch,
                      uint64_t *seq) MUSTUSE;
 
-/* The oldest `rows` pending rows are in chunks now: the row says so and producers are in the store. */
-void stream_settled(struct streams *streams, struct stream *stream, size_t rows);
+/* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. */
+void stream_settled(struct streams *streams, struct stream *stream, size_t count);
 
 /* Marks the stream as read or written now. */
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms);

@@ -18,7 +18,7 @@ void watch_add(struct shard *shard, struct stream *stream, struct asker asker, u
     stream->watchers[stream->watcher_count++] = (struct watcher){asker.router, watch};
 }
 
-void watch_appended(struct shard *shard, struct stream *stream, const struct log_row *row)
+void watch_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry)
 {
     if (!stream->watcher_count)
         return;
@@ -30,15 +30,15 @@ void watch_appended(struct shard *shard, struct stream *stream, const struct log
     if (!stream->fresh_any) {
         stream->fresh_any = true;
         stream->fresh_moved = false;
-        stream->fresh_from = row->start;
+        stream->fresh_from = entry->start;
     }
-    stream->fresh_time_ms = row->time_ms;
-    if (buf_len(&stream->fresh) + row->data.len > shard->cfg->limits_sse_event) {
+    stream->fresh_time_ms = entry->time_ms;
+    if (buf_len(&stream->fresh) + entry->data.len > shard->cfg->limits_sse_event) {
         stream->fresh_moved = true;
         buf_reset(&stream->fresh);
     }
     if (!stream->fresh_moved)
-        buf_add_slice(&stream->fresh, row->data);
+        buf_add_slice(&stream->fresh, entry->data);
 }
 
 static void put_event(struct shard *shard, const struct watcher *watcher, struct wire_event event)

@@ -31,7 +31,7 @@ const SETTINGS = {
   "router.workers": 2,
   "router.shard_wait": "5s",
   "shard.count": 3,
-  "shard.settle_rows": 200,
+  "shard.settle_appends": 200,
   "shard.settle_idle": "100ms",
   "shard.memory_streams": 16,
   "live.long_poll_timeout": "1s",

@@ -174,7 +174,7 @@ static void rest(struct bench *b)
         b->shard->upkeep_ms = 0;
         turn(b);
     }
-    assert_int_equal(b->shard->streams.log_rows, 0);
+    assert_int_equal(b->shard->streams.log_entries, 0);
     b->cfg.shard_settle_idle = 1000000;
 }
 

@@ -1,0 +1,57 @@
+#include "shard/entry.h"
+
+#include "common/varint.h"
+
+static void add_text(struct buf *heads, struct slice text)
+{
+    varint_add(heads, text.len);
+    buf_add_slice(heads, text);
+}
+
+void entry_add(struct buf *heads, const struct log_entry *e)
+{
+    varint_add(heads, e->uid);
+    varint_add(heads, e->start);
+    varint_add(heads, e->count);
+    varint_add(heads, e->flags);
+    varint_add(heads, e->marks.len);
+    varint_add(heads, e->data.len);
+    if (e->flags & LOG_STREAM_SEQ)
+        add_text(heads, e->stream_seq);
+    if (e->flags & LOG_PRODUCER) {
+        add_text(heads, e->producer);
+        varint_add(heads, e->epoch);
+        varint_add(heads, e->producer_seq);
+    }
+}
+
+/* Takes len bytes off the front of *in. */
+static bool take_bytes(struct slice *in, uint64_t len, struct slice *bytes)
+{
+    if (len > in->len)
+        return false;
+    *bytes = slice_of(in->data, (size_t)len);
+    *in = slice_of(in->data + len, in->len - (size_t)len);
+    return true;
+}
+
+static bool take_text(struct slice *heads, struct slice *text)
+{
+    uint64_t len;
+    return varint_take(heads, &len) && take_bytes(heads, len, text);
+}
+
+bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
+{
+    uint64_t flags, marks_len, data_len;
+    if (!varint_take(heads, &e->uid) || !varint_take(heads, &e->start) || !varint_take(heads, &e->count) ||
+        !varint_take(heads, &flags) || !varint_take(heads, &marks_len) || !varint_take(heads, &data_len))
+        return false;
+    if (flags > LOG_FLAGS || !take_bytes(data, marks_len, &e->marks) || !take_bytes(data, data_len, &e->data))
+        return false;
+    e->flags = (unsigned)flags;
+    if ((flags & LOG_STREAM_SEQ) && !take_text(heads, &e->stream_seq))
+        return false;
+    return !(flags & LOG_PRODUCER) || (take_text(heads, &e->producer) && varint_take(heads, &e->epoch) &&
+                                       varint_take(heads, &e->producer_seq));
+}
