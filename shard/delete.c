@@ -12,7 +12,6 @@ static void condemn(struct shard *shard, struct stream *stream)
     store_stream_condemn(shard->store, stream->row.uid);
     if (stream->row.source_uid != STORE_NONE)
         fork_let_go(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
-    shard->log_has_dead = true;
     watch_deleted(shard, stream);
     streams_remove(&shard->streams, stream);
 }

@@ -116,37 +116,38 @@ static size_t at_least(size_t value, size_t least)
     return value > least ? value : least;
 }
 
-/* One step of the generation under way: always more than came in this turn. False: it is over. */
-static bool step(struct shard *shard)
+/* One step of what is under way: it settles and drops more than came in this turn. */
+static void step(struct shard *shard)
 {
     struct store *store = shard->store;
-    if (settle_slice(store, &shard->streams, shard->settle_upto, at_least(shard->turn_appends * 2, SLICE_APPENDS),
-                     at_least(shard->turn_bytes * 2, SLICE_BYTES)))
-        return true;
+    if (shard->settling_upto && !settle_slice(store, &shard->streams, shard->settling_upto,
+                                              at_least(shard->turn_appends * 2, SLICE_APPENDS),
+                                              at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
+        shard->settled_upto = shard->settling_upto;
+        shard->settling_upto = 0;
+    }
     store_begin(store);
-    if (store_log_drop(store, shard->settle_upto, DROP_BATCHES))
-        return true;
-    shard->settle_upto = 0;
-    return false;
+    if (shard->dropped_upto < shard->settled_upto && !store_log_drop(store, shard->settled_upto, DROP_BATCHES))
+        shard->dropped_upto = shard->settled_upto;
+}
+
+static bool under_way(const struct shard *shard)
+{
+    return shard->settling_upto || shard->dropped_upto < shard->settled_upto;
 }
 
 void settle_turn(struct shard *shard)
 {
+    int64_t last = store_log_last(shard->store);
     bool quiet = idle(shard);
-    if (!shard->settle_upto) {
-        bool rest = shard->streams.log_entries > 0 || shard->log_has_dead;
-        if (!log_is_long(shard) && !(rest && quiet))
-            return;
-        shard->settle_upto = store_log_last(shard->store);
-        shard->log_has_dead = false;
-    }
-    if (!shard->turn_appends && !quiet && !shard->tick_due)
+    if (!shard->settling_upto && last > shard->settled_upto && (quiet || log_is_long(shard)))
+        shard->settling_upto = last;
+    if (!under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
         return; /* a turn of reads pays for no writing */
     fault_point("shard.settle-before-commit");
-    for (unsigned slices = 0; shard->settle_upto && slices < (quiet ? IDLE_SLICES : 1); slices++)
-        if (!step(shard))
-            return;
-    if (quiet)
+    for (unsigned slices = 0; under_way(shard) && slices < (quiet ? IDLE_SLICES : 1); slices++)
+        step(shard);
+    if (quiet && under_way(shard))
         shard_again(shard);
 }
 

@@ -281,7 +281,6 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
     streams_init(&shard->streams, shard->store);
     streams_recover(&shard->streams);
-    shard->log_has_dead = true;
     shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);
     shard->again = event_new(base, -1, 0, on_again, shard);
     if (!shard->tick || !shard->again || event_add(shard->tick, &tick) != 0)

@@ -59,8 +59,8 @@ struct shard {
     struct event *tick, *again;
     bool tick_due, stopping;
     bool disk_full; /* less than shard.disk_reserve is free */
-    int64_t settle_upto; /* the log up to this batch is being settled, then dropped; 0: it is not */
-    bool log_has_dead;   /* the log may hold settled batches */
+    /* Batches of the log, by seq: being settled (0: none are), settled, and dropped. */
+    int64_t settling_upto, settled_upto, dropped_upto;
 };
 
 /* The out buffer of shard `index` (this one's own included), or NULL while it is down. */
