@@ -5,6 +5,7 @@
 #include "supervisor/server.h"
 
 #include <event2/event.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,10 @@ static void reload(struct server *server)
     if (!report)
         fatal("cannot collect the report of a reload");
     unsigned errors = options_read(server->options, &fresh, report);
+    if (!fresh.shard_count)
+        fresh.shard_count = server->cfg->shard_count;
+    if (!fresh.router_workers)
+        fresh.router_workers = server->cfg->router_workers;
     unsigned changed = errors ? 0 : config_reload(server->cfg, &fresh, report);
     fclose(report);
     log_lines(text, errors > 0);
@@ -287,13 +292,24 @@ static void raise_fd_limit(void)
         log_warn_errno("cannot raise the limit of open files");
 }
 
+static unsigned half_the_cores(void)
+{
+    cpu_set_t cores;
+    unsigned half = sched_getaffinity(0, sizeof cores, &cores) == 0 ? (unsigned)CPU_COUNT(&cores) / 2 : 1;
+    return half < 1 ? 1 : half > 64 ? 64 : half; /* what router.workers can be */
+}
+
 /* Everything that may refuse to start. Returns the lock; the layout says whether streams must move first. */
 static int prepare(struct server *server, struct layout *layout)
 {
-    const struct config *cfg = server->cfg;
+    struct config *cfg = server->cfg;
     raise_fd_limit();
     int lock = folder_lock(cfg->server_data_dir);
-    folder_read_layout(cfg->server_data_dir, (unsigned)cfg->shard_count, layout);
+    folder_read_layout(cfg->server_data_dir, cfg->shard_count ? (unsigned)cfg->shard_count : half_the_cores(), layout);
+    if (!cfg->shard_count)
+        cfg->shard_count = layout->shards;
+    if (!cfg->router_workers)
+        cfg->router_workers = half_the_cores();
     listeners_open(&server->listeners, cfg->router_listen, (unsigned)cfg->router_workers);
     return lock;
 }

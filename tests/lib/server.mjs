@@ -26,6 +26,8 @@ const FIRST_LINE = /^\S+ (router|shard)\/(\d+)\[(\d+)\] info: streamd /;
 
 const LOG_KEPT = 1 << 20;
 
+const WHATEVER_THE_MACHINE = { "shard.count": 4, "router.workers": 1 };
+
 export class Server {
   #settings;
   #environment;
@@ -85,7 +87,12 @@ export class Server {
   launch() {
     this.#stdout = "";
     this.#exited = null;
-    const settings = { "server.data_dir": this.dataDir, "router.listen": "127.0.0.1:0", ...this.#settings };
+    const settings = {
+      "server.data_dir": this.dataDir,
+      "router.listen": "127.0.0.1:0",
+      ...(this.configFile ? {} : WHATEVER_THE_MACHINE),
+      ...this.#settings,
+    };
     const sets = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
     const args = this.configFile ? ["--config", this.configFile, ...sets] : sets;
     const child = spawn(join(BUILD, "streamd"), args, {
