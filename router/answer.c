@@ -9,6 +9,8 @@ struct buf *answer_begin(struct client *c, int status)
     if (c->router->stopping)
         c->keep_alive = false;
     response_begin(head, status, &c->router->date);
+    if (c->cors)
+        response_add_cors(head);
     return head;
 }
 

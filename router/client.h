@@ -66,6 +66,7 @@ struct client {
     bool linger;                        /* it may still be sending what will not be read */
     bool refused;                       /* counted in clients.refused */
     bool http10, keep_alive, head_only; /* of the current request */
+    bool cors;                          /* its answer is for other origins: one asks, or a cache may keep it for one */
 };
 
 /* A client that pipelines and does not read its answers gets no more of them. */

@@ -81,9 +81,12 @@ static void drop_written(struct output *output, struct output_pool *pool, size_t
 
 static ssize_t write_some(const struct output *output, int fd)
 {
+    const struct piece *first = output->first;
     struct iovec iov[PIECES_A_WRITE];
     struct msghdr message = {.msg_iov = iov};
-    for (const struct piece *p = output->first; p && message.msg_iovlen < PIECES_A_WRITE; p = p->next)
+    if (first == output->last)
+        return send(fd, first->block->data + first->start, first->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    for (const struct piece *p = first; p && message.msg_iovlen < PIECES_A_WRITE; p = p->next)
         iov[message.msg_iovlen++] = (struct iovec){p->block->data + p->start, p->len};
     return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

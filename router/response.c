@@ -7,7 +7,9 @@
 
 static const char always[] =
     "X-Content-Type-Options: nosniff\r\n"
-    "Cross-Origin-Resource-Policy: cross-origin\r\n"
+    "Cross-Origin-Resource-Policy: cross-origin\r\n";
+
+static const char cors[] =
     "Access-Control-Allow-Origin: *\r\n"
     "Access-Control-Expose-Headers: Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, "
     "Stream-TTL, Stream-Expires-At, Stream-Write-Timestamp, Stream-SSE-Data-Encoding, ETag, Location, Date, "
@@ -73,6 +75,11 @@ void response_begin(struct buf *out, int status, struct response_date *date)
     int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason(status), date->text);
     buf_grow(out, (size_t)len);
     buf_add(out, always, sizeof always - 1);
+}
+
+void response_add_cors(struct buf *out)
+{
+    buf_add(out, cors, sizeof cors - 1);
 }
 
 static void add_name(struct buf *out, const char *name)

@@ -225,6 +225,18 @@ describe("methods", () => {
     expect(answer.headers.get("cross-origin-resource-policy")).toBe("cross-origin");
   });
 
+  test("also of a write, when a page asks; an answer that no page of another origin gets is without them", async () => {
+    const name = await streams().fresh("cors");
+    const asked = await streams().append(name, "x", { headers: { origin: "http://example.com" } });
+    expect(asked.headers.get("access-control-allow-origin")).toBe("*");
+    expect(asked.headers.get("access-control-expose-headers")).toContain("Stream-Next-Offset");
+    const plain = await streams().append(name, "x");
+    expect(plain.status).toBe(204);
+    expect(plain.headers.get("access-control-expose-headers")).toBeNull();
+    const cacheable = await streams().read(name);
+    expect(cacheable.headers.get("access-control-allow-origin")).toBe("*");
+  });
+
   test.each([
     ["PATCH", "/v1/stream/p/s"],
     ["TRACE", "/v1/stream/p/s"],

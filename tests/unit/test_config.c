@@ -109,8 +109,8 @@ static void test_numbers_are_strict(void **state)
 static void test_errors(void **state)
 {
     (void)state;
-    assert_refused("[shard]\ncount = 0\n",
-                   "f:2: [shard] count: expected a whole number from 1 to 256, got \"0\"\n");
+    assert_refused("[shard]\ncount = 257\n",
+                   "f:2: [shard] count: expected a whole number from 0 to 256, got \"257\"\n");
     assert_refused("[live]\n\nheartbeat = 5\n",
                    "f:3: [live] heartbeat: expected a duration from 100ms to 10m (with ms, s, m or h), got \"5\"\n");
     assert_refused("[server]\nlog_level = info warn\n",
@@ -139,7 +139,7 @@ static void test_all_errors_are_told(void **state)
     (void)state;
     config_init(&cfg);
     capture(&errors);
-    assert_int_equal(config_read_text(&cfg, "f", SLICE("x\n[shard]\ncount=0\ny\nz=1"), errors.out), 4);
+    assert_int_equal(config_read_text(&cfg, "f", SLICE("x\n[shard]\ncount=-1\ny\nz=1"), errors.out), 4);
     assert_non_null(strstr(captured_text(&errors), "f:1: "));
     assert_non_null(strstr(captured_text(&errors), "f:3: [shard] count: "));
     assert_non_null(strstr(captured_text(&errors), "f:4: "));
@@ -221,10 +221,10 @@ static void test_reload(void **state)
     assert_reads(&fresh, "[server]\nlog_level=debug\n[shard]\ncount=9\n[live]\nheartbeat=1s\n");
     assert_int_equal(config_reload(&cfg, &fresh, report.out), 2);
     assert_string_equal(captured_text(&report), "[server] log_level: info -> debug\n"
-                                                "[shard] count: 4 -> 9 needs a restart\n"
+                                                "[shard] count: 0 -> 9 needs a restart\n"
                                                 "[live] heartbeat: 15s -> 1s\n");
     assert_string_equal(cfg.server_log_level, "debug");
-    assert_int_equal(cfg.shard_count, 4);
+    assert_int_equal(cfg.shard_count, 0);
     assert_int_equal(cfg.live_heartbeat, 1000);
     captured_free(&report);
     config_clear(&cfg);
