@@ -1,6 +1,7 @@
 #include "tests/bench/answer.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 static struct slice take(struct slice *in, size_t n)
@@ -24,12 +25,23 @@ static bool take_line(struct slice *in, struct slice *line)
 /* The value of a header line when it has this name (in lower case, with its colon), or NULL. */
 static const char *header(struct slice line, struct slice name)
 {
-    if (line.len <= name.len || strncasecmp(line.data, name.data, name.len) != 0)
+    if (line.len <= name.len || (line.data[0] | 0x20) != name.data[0] ||
+        strncasecmp(line.data, name.data, name.len) != 0)
         return NULL;
     const char *value = line.data + name.len;
     while (*value == ' ' || *value == '\t')
         value++;
     return value;
+}
+
+/* `value` up to the end of its line. */
+static void keep(char *to, const char *value)
+{
+    size_t len = strcspn(value, "\r\n");
+    if (len < ANSWER_VALUE) {
+        memcpy(to, value, len);
+        to[len] = 0;
+    }
 }
 
 /* head: whole lines only, so that strtoull() and strncasecmp() stop at a line's end. */
@@ -46,6 +58,12 @@ static enum answer_step read_head(struct answer *a, struct slice head)
             a->until_close = false;
         } else if ((value = header(line, SLICE("transfer-encoding:")))) {
             a->chunked = strncasecmp(value, "chunked", 7) == 0;
+        } else if ((value = header(line, SLICE("stream-next-offset:")))) {
+            keep(a->next_offset, value);
+        } else if ((value = header(line, SLICE("etag:")))) {
+            keep(a->etag, value);
+        } else if (header(line, SLICE("stream-up-to-date:"))) {
+            a->up_to_date = true;
         }
     }
     if (a->status < 200 || a->status == 204 || a->status == 304) {

@@ -8,6 +8,8 @@
 #include "common/attr.h"
 #include "common/slice.h"
 
+#define ANSWER_VALUE 96u /* longer values are not kept */
+
 enum answer_phase { ANSWER_IN_HEAD, ANSWER_IN_BODY, ANSWER_IN_CHUNK_SIZE, ANSWER_IN_CHUNK_END, ANSWER_IN_TRAILER };
 
 /* All zero: the next answer begins. */
@@ -17,6 +19,10 @@ struct answer {
     bool chunked;
     bool until_close; /* a body without a length */
     uint64_t left;    /* bytes of the body or of the chunk still to come */
+    /* What its head said, "" when nothing; they stand until the next head. */
+    char next_offset[ANSWER_VALUE]; /* Stream-Next-Offset */
+    char etag[ANSWER_VALUE];
+    bool up_to_date; /* Stream-Up-To-Date */
 };
 
 /* MORE: everything of use has been taken off `in`; call again with what is left and the bytes that follow. BODY: *piece

@@ -68,6 +68,12 @@ static void durable_follow(struct buf *out, const struct target *target, unsigne
                target->prefix, stream, target->host, target->port);
 }
 
+static void durable_poll(struct buf *out, const struct target *target, unsigned stream, const char *offset)
+{
+    add_format(out, "GET %s%u?offset=%s&live=long-poll HTTP/1.1\r\nHost: %s:%s\r\n\r\n", target->prefix, stream, offset,
+               target->host, target->port);
+}
+
 static void nchan_follow(struct buf *out, const struct target *target, unsigned stream)
 {
     add_format(out, "GET %s%u HTTP/1.1\r\nHost: %s:%s\r\nAccept: text/event-stream\r\n\r\n", target->prefix, stream,
@@ -84,9 +90,9 @@ static void redis_append(struct buf *out, const struct target *target, unsigned 
 }
 
 static const struct api table[] = {
-    {"durable", true, false, answer_http, http_create, http_append, durable_follow},
-    {"nchan", false, false, answer_http, http_append, http_append, nchan_follow},
-    {"redis", false, true, answer_redis, redis_append, redis_append, NULL},
+    {"durable", true, false, answer_http, http_create, http_append, durable_follow, durable_poll},
+    {"nchan", false, false, answer_http, http_append, http_append, nchan_follow, NULL},
+    {"redis", false, true, answer_redis, redis_append, redis_append, NULL, NULL},
 };
 
 const struct api *api_find(const char *name)
@@ -97,7 +103,8 @@ const struct api *api_find(const char *name)
     fatalx("--api %s: durable, redis or nchan is wanted", name);
 }
 
-void api_get(struct buf *out, const struct target *target)
+void api_get(struct buf *out, const struct target *target, const char *query, const char *headers)
 {
-    add_format(out, "GET %s HTTP/1.1\r\nHost: %s:%s\r\n\r\n", target->prefix, target->host, target->port);
+    add_format(out, "GET %s%s HTTP/1.1\r\nHost: %s:%s\r\n%s\r\n", target->prefix, query, target->host, target->port,
+               headers);
 }

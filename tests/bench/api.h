@@ -27,12 +27,14 @@ struct api {
     void (*append)(struct buf *out, const struct target *target, unsigned stream, struct slice body);
     /* Attaches an SSE reader at the tail; NULL: there is no such thing. */
     void (*follow)(struct buf *out, const struct target *target, unsigned stream);
+    /* Waits for what comes after `offset` with a long-poll; NULL: there is no such thing. */
+    void (*poll)(struct buf *out, const struct target *target, unsigned stream, const char *offset);
 };
 
 /* What is not known ends the program. */
 const struct api *api_find(const char *name);
 
-/* Adds a GET of the prefix itself. */
-void api_get(struct buf *out, const struct target *target);
+/* Adds a GET of the prefix itself, with `query` behind it and the lines of `headers`. */
+void api_get(struct buf *out, const struct target *target, const char *query, const char *headers);
 
 #endif

@@ -5,7 +5,9 @@ import { cpus, release, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { goalsTable } from "./goals.mjs";
 import { peers, versions } from "./peers.mjs";
+import { plot } from "./plot.mjs";
 import { run } from "./process_groups.mjs";
 import { table } from "./table.mjs";
 import { workloads } from "./workloads.mjs";
@@ -15,22 +17,23 @@ const HELP = `make bench, or: node tests/bench/bench.mjs
 Measures streamd against its peers on this machine: fresh data for every run, the systems in turns (A B C, A B C, ...),
 medians and ranges. The load generator (build/load --help) runs on the same machine and takes its share of it.
 
-${workloads.map(({ key, title }) => `  ${key}  ${title}`).join("\n")}
+${workloads.map(({ key, title }) => `  ${key.padEnd(16)}  ${title}`).join("\n")}
 
 Peers that are missing are installed (Debian packages redis-server, nginx-light, libnginx-mod-nchan; the npm package
-@durable-streams/server into build/bench); what cannot be installed is skipped, and the table says why.
+@durable-streams/server and the crate durable-streams, which takes cargo some minutes, into build/bench); what cannot be
+installed is skipped, and the table says why.
 
-  BENCH_ONLY=a,c        only these workloads                                        [all]
+  BENCH_ONLY=a,b        only these workloads; a* is all that begin so               [all]
   BENCH_SECONDS=5       how long one run is measured                                [5]
   BENCH_ROUNDS=3        how often each run is made; ROUNDS=3 is the same            [3]
-  BENCH_STREAMS=100000  streams of workloads d and e                                [100000]
   BENCH_INSTALL=no      install nothing
   BENCH_TMP=FOLDER      where the servers keep their data; it must be a disk        [build/bench]
-  BENCH_MINUTES=14      give up after this                                          [14]
+  BENCH_MINUTES=90      give up after this                                          [90]
+  BENCH_OUT=FOLDER      where the results go                                        [build/bench/results]
   STREAMD_BUILD=FOLDER  where streamd and load are                                  [build]
 
-Results: a table for each workload on standard output, every figure of every run in build/bench/results.json. Figures of
-different runs of this program should not be compared: machines drift.`;
+Results: a table for each workload on standard output and in table.txt, every figure of every run in results.json, a
+picture of each workload (KEY.svg). Figures of different runs of this program should not be compared: machines drift.`;
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BUILD = resolve(process.env.STREAMD_BUILD ?? join(ROOT, "build"));
@@ -54,7 +57,6 @@ function makeContext() {
     folder,
     seconds: setting("BENCH_SECONDS", 5),
     rounds: setting("BENCH_ROUNDS", process.env.ROUNDS ?? 3),
-    streams: setting("BENCH_STREAMS", 100_000),
     newFolder: () => mkdtempSync(join(folder, "run-")),
     removeFolder: (path) => rmSync(path, { recursive: true, force: true, maxRetries: 5 }),
   };
@@ -115,10 +117,11 @@ async function findMissing(chosen) {
 }
 
 function choose() {
-  const keys = process.env.BENCH_ONLY?.split(",");
-  const unknown = keys?.find((key) => !workloads.some((workload) => workload.key === key));
+  const wanted = process.env.BENCH_ONLY?.split(",");
+  const matches = (key, want) => (want.endsWith("*") ? key.startsWith(want.slice(0, -1)) : key === want);
+  const unknown = wanted?.find((want) => !workloads.some(({ key }) => matches(key, want)));
   if (unknown) throw new Error(`BENCH_ONLY: there is no workload ${unknown}`);
-  return workloads.filter(({ key }) => !keys || keys.includes(key));
+  return workloads.filter(({ key }) => !wanted || wanted.some((want) => matches(key, want)));
 }
 
 // Ending by process.exit() lets the exit handlers kill the servers and remove the data.
@@ -129,7 +132,7 @@ function giveUpInTime() {
     console.error("BENCH_MINUTES are over");
     process.exit(1);
   };
-  setTimeout(late, setting("BENCH_MINUTES", 14) * 60_000).unref();
+  setTimeout(late, setting("BENCH_MINUTES", 90) * 60_000).unref();
 }
 
 async function main() {
@@ -138,16 +141,24 @@ async function main() {
   const context = makeContext();
   const why = await findMissing(chosen);
   const machine = await machineOf(context);
-  const { seconds, rounds, streams } = context;
-  const results = { date: new Date().toISOString(), machine, settings: { seconds, rounds, streams }, workloads: [] };
+  const { seconds, rounds } = context;
+  const results = { date: new Date().toISOString(), machine, settings: { seconds, rounds }, workloads: [] };
+  const out = resolve(process.env.BENCH_OUT ?? join(BUILD, "bench/results"));
+  mkdirSync(out, { recursive: true });
   const tables = [];
   for (const workload of chosen) {
     const rows = await measure(workload, context, why);
+    const { key, title, main: figure, columns } = workload;
+    const measured = { key, title, main: figure, unit: columns[0][1], rows };
     tables.push(table(workload, rows));
-    results.workloads.push({ key: workload.key, title: workload.title, main: workload.main, rows });
-    writeFileSync(join(BUILD, "bench/results.json"), `${JSON.stringify(results, null, 2)}\n`);
+    results.workloads.push(measured);
+    writeFileSync(join(out, "results.json"), `${JSON.stringify(results, null, 1)}\n`);
+    const picture = plot(measured);
+    if (picture) writeFileSync(join(out, `${key}.svg`), picture);
   }
-  console.log(`${machineLine(machine)}\nmedians of ${rounds} rounds of ${seconds} s\n\n${tables.join("\n")}`);
+  const text = `${machineLine(machine)}\nmedians of ${rounds} rounds of ${seconds} s\n\n${tables.join("\n")}\n${goalsTable(results)}`;
+  writeFileSync(join(out, "table.txt"), text);
+  console.log(text);
 }
 
 if (process.argv.includes("--help")) {

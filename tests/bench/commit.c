@@ -1,4 +1,4 @@
-/* commit: the limit of the machine. A bare SQLite, WAL and synchronous=FULL, commits one row after the other. */
+/* commit: the limit of the machine. A bare SQLite, WAL and synchronous=FULL, commits --batch rows after the other. */
 #include <limits.h>
 #include <sqlite3.h>
 #include <unistd.h>
@@ -21,14 +21,26 @@ static void name_file(char *path, const struct options *options, const char *suf
         fatalx("--dir is too long");
 }
 
-/* The time of each commit after `from`, up to `until`; the time it ended. */
-static uint64_t commit_rows(sqlite3_stmt *insert, uint64_t from, uint64_t until, struct histogram *latency)
+static void run_or_die(sqlite3 *db, const char *sql)
 {
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fatalx("%s: %s", sql, sqlite3_errmsg(db));
+}
+
+/* The time of each commit after `from`, up to `until`; the time it ended. */
+static uint64_t commit_rows(sqlite3_stmt *insert, unsigned rows, uint64_t from, uint64_t until,
+                            struct histogram *latency)
+{
+    sqlite3 *db = sqlite3_db_handle(insert);
     uint64_t before = clock_now();
     while (before < until) {
-        /* Without BEGIN a statement is its own transaction; the reset ends it. */
-        if (sqlite3_step(insert) != SQLITE_DONE || sqlite3_reset(insert) != SQLITE_OK)
-            fatalx("insert: %s", sqlite3_errmsg(sqlite3_db_handle(insert)));
+        if (rows > 1) /* without BEGIN a statement is its own transaction; the reset ends it */
+            run_or_die(db, "BEGIN");
+        for (unsigned i = 0; i < rows; i++)
+            if (sqlite3_step(insert) != SQLITE_DONE || sqlite3_reset(insert) != SQLITE_OK)
+                fatalx("insert: %s", sqlite3_errmsg(db));
+        if (rows > 1)
+            run_or_die(db, "COMMIT");
         uint64_t after = clock_now();
         if (before >= from)
             histogram_add(latency, after - before);
@@ -61,9 +73,10 @@ int commit_mode(const struct options *options)
         sqlite3_bind_blob(insert, 1, buf_slice(&message).data, (int)buf_len(&message), SQLITE_STATIC) != SQLITE_OK)
         fatalx("%s: %s", path, sqlite3_errmsg(db));
     uint64_t from = clock_now() + options->warmup_ms * CLOCK_MILLISECOND;
-    uint64_t end = commit_rows(insert, from, from + options->seconds * CLOCK_SECOND, &latency);
-    printf("{\"mode\":\"commit\",\"size\":%u,\"commits_per_s\":%.1f,", options->size,
-           (double)latency.count / ((double)(end - from) / 1e9));
+    uint64_t end = commit_rows(insert, options->batch, from, from + options->seconds * CLOCK_SECOND, &latency);
+    double seconds = (double)(end - from) / 1e9;
+    printf("{\"mode\":\"commit\",\"size\":%u,\"batch\":%u,\"commits_per_s\":%.1f,\"rows_per_s\":%.1f,", options->size,
+           options->batch, (double)latency.count / seconds, (double)latency.count * options->batch / seconds);
     histogram_print(&latency);
     printf("}\n");
     sqlite3_finalize(insert);

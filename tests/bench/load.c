@@ -13,6 +13,9 @@ static const struct mode {
 } modes[] = {
     {"append", append_mode, "appends in a closed loop: requests/s and latency; --connections 1 for the latency of one"},
     {"sse", sse_mode, "SSE readers at the tail and publishers: deliveries/s, delivery time, lost and doubled messages"},
+    {"poll", poll_mode, "the same with long-poll readers"},
+    {"listen", listen_mode,
+     "attaches SSE readers, says so in a first line, and counts what they get until --seconds are over"},
     {"idle-streams", idle_streams_mode, "creates streams with one message each"},
     {"catchup", catchup_mode, "gets --url (as it is) again and again: requests/s and MB/s"},
     {"commit", commit_mode, "no server: commits rows to a bare SQLite in --dir, WAL and synchronous=FULL"},
@@ -42,7 +45,8 @@ int main(int argc, char **argv)
             continue;
         options_parse(&options, argc - 2, argv + 2);
         if (!options.streams)
-            options.streams = modes[i].run == sse_mode ? options.publishers : options.connections;
+            options.streams =
+                modes[i].run == sse_mode || modes[i].run == poll_mode ? options.publishers : options.connections;
         return modes[i].run(&options);
     }
     return usage(stderr, 2);

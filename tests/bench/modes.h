@@ -9,6 +9,8 @@ int append_mode(const struct options *options);
 int idle_streams_mode(const struct options *options);
 int catchup_mode(const struct options *options);
 int sse_mode(const struct options *options);
+int poll_mode(const struct options *options);
+int listen_mode(const struct options *options);
 int commit_mode(const struct options *options);
 
 #endif

@@ -42,6 +42,10 @@ export async function stop(group, ms = 5000) {
   if (!group.pid) return;
   signalGroup(group.pid, "SIGTERM");
   await Promise.race([group.exited, sleep(ms)]);
+  await kill(group);
+}
+
+export async function kill(group) {
   signalGroup(group.pid, "SIGKILL");
   await group.exited;
   groups.delete(group.pid);

@@ -49,16 +49,23 @@ static void lane_fill(struct run *run, struct lane *lane, uint64_t now)
     conn_flush(&lane->conn);
 }
 
+static bool is_good(const struct answer *answer)
+{
+    return answer->status < 300 || answer->status == 304;
+}
+
 static void lane_answered(struct run *run, struct lane *lane, uint64_t now)
 {
     if (!lane->flying)
         fatalx("an answer to nothing");
-    if (lane->answer.status >= 300)
+    if (!is_good(&lane->answer))
         count_error(run, "answer", lane->answer.status);
     if (--lane->answers_left)
         return;
     lane->answers_left = run->pump->answers;
-    if (now >= run->count_from && lane->answer.status < 300)
+    if (run->pump->done)
+        run->pump->done(run->pump->ctx, lane->conn.index, &lane->answer);
+    if (now >= run->count_from && is_good(&lane->answer))
         histogram_add(&run->result->latency, now - lane->sent[lane->oldest]);
     run->result->answered++;
     lane->oldest = (lane->oldest + 1) % run->pump->pipeline;
@@ -77,7 +84,7 @@ static void lane_take(struct run *run, struct lane *lane, struct slice in, uint6
         case ANSWER_HEAD:
             break;
         case ANSWER_BODY:
-            if (lane->answer.status >= 300 && run->result->errors < ERRORS_SHOWN)
+            if (!is_good(&lane->answer) && run->result->errors < ERRORS_SHOWN)
                 fprintf(stderr, "load: %.*s\n", (int)piece.len, piece.data);
             if (now >= run->count_from)
                 run->result->bytes += piece.len;

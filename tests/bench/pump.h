@@ -16,13 +16,15 @@ struct pump {
     uint64_t measure_ns; /* 0: until there is nothing more to send */
     /* Adds the next request of a connection to `out`; false: there is none. */
     bool (*next)(void *ctx, unsigned connection, struct buf *out);
+    /* A request of this connection is answered, with what its last answer said. NULL: nobody wants to know. */
+    void (*done)(void *ctx, unsigned connection, const struct answer *answer);
     void *ctx;
 };
 
 struct pump_result {
     struct histogram latency; /* of requests */
     uint64_t answered;        /* requests, those of the warm-up too */
-    uint64_t errors;          /* answers that were not 2xx, and requests a closed connection took along */
+    uint64_t errors;          /* answers that were neither 2xx nor 304, and requests a closed connection took along */
     uint64_t bytes;           /* of bodies */
     double seconds;
     double cpu; /* processor seconds this process used, warm-up included, for one second of the clock */

@@ -1,0 +1,59 @@
+// What we mean to reach, as ratios of medians of one run.
+
+import { median } from "./table.mjs";
+
+// [what it is, workload, our row, their row (of another workload: "key:row"), at least]; rows by how their names begin
+const GOALS = [
+  ["durable append, Redis", "append", "streamd", "Redis", 2],
+  ["durable append, Node reference with files", "append", "streamd", "Node reference, files", 20],
+  ["durable append, Rust server", "append", "streamd", "Rust", 2],
+  ["512 connections and 10,000 streams, 64 x 64", "append-many", "streamd", "append:streamd", 0.9],
+  ["batches of JSON, SQLite's limit", "append-batch", "streamd", "limit", 0.5],
+  ["append with 100 SSE readers, without", "append-followed", "streamd", "streamd, no readers", 0.8],
+  ["append during catch-up, without", "append-catchup", "streamd", "streamd, no readers", 0.7],
+  ["1,000 SSE readers, Nchan", "sse-1000", "streamd", "Nchan", 2],
+  ["10,000 SSE readers, Nchan", "sse-10000", "streamd", "Nchan", 2],
+  ["catch-up of 1 MiB, nginx static", "read-1m", "streamd", "nginx", 0.8],
+  ["reads of 1 KiB, nginx static", "read-1k", "streamd", "nginx", 0.6],
+  ["creating streams, appending", "create", "streamd", "append:streamd", 1],
+];
+
+// Goals that are a figure, not a ratio: at most so much.
+const CEILINGS = [
+  ["one connection, p50 above a bare SQLite commit, µs", "append-one", (row) => row("streamd") - row("limit"), 100],
+  ["an idle SSE reader, bytes", "idle-readers", (row) => row("streamd"), 1024],
+  ["an idle stream of 1,000,000, bytes of all processes", "idle-million", (row) => row("streamd"), 100],
+  ["ready after SIGKILL, ms", "restart", (row) => row("streamd"), 500],
+];
+
+// The median of a row's main figure, or NaN.
+function figure(results, key, name) {
+  const workload = results.workloads.find((candidate) => candidate.key === key);
+  const row = workload?.rows.find((candidate) => candidate.name.startsWith(name));
+  return row?.rounds.length ? median(row.rounds.map((round) => round[workload.main])) : NaN;
+}
+
+function ratio(results, [what, key, ours, theirs, atLeast]) {
+  const [otherKey, otherName] = theirs.includes(":") ? theirs.split(":") : [key, theirs];
+  const reached = figure(results, key, ours) / figure(results, otherKey, otherName);
+  return { what, reached, wanted: `>= ${atLeast}`, good: reached >= atLeast, digits: 2 };
+}
+
+function ceiling(results, [what, key, value, atMost]) {
+  const reached = value((name) => figure(results, key, name));
+  return { what, reached, wanted: `<= ${atMost}`, good: reached <= atMost, digits: 0 };
+}
+
+// [{ what, reached, wanted, good, digits }] for the goals whose workloads were measured.
+export function goals(results) {
+  const all = [...GOALS.map((goal) => ratio(results, goal)), ...CEILINGS.map((goal) => ceiling(results, goal))];
+  return all.filter(({ reached }) => !Number.isNaN(reached));
+}
+
+export function goalsTable(results) {
+  const lines = goals(results).map(
+    ({ what, reached, wanted, good, digits }) =>
+      `  ${what.padEnd(52)} ${reached.toFixed(digits).padStart(10)}  ${wanted.padEnd(8)} ${good ? "reached" : "not reached"}`,
+  );
+  return lines.length ? `Goals (ours / theirs)\n${lines.join("\n")}\n` : "";
+}
