@@ -1,10 +1,19 @@
 #include "common/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
+
+#define ARRIVED_MAX 1024 /* descriptors of frames that nobody has taken: more is a broken peer */
+
+/* A descriptor that leaves with the byte at which its frame begins, counted as link->flushed is. */
+struct enclosure {
+    uint64_t at;
+    int fd;
+};
 
 /* An emptied buffer larger than this is given back. */
 #define LINK_BUFFER_KEEP ((size_t)4 << 20)
@@ -36,6 +45,27 @@ void link_open(struct link *link, struct event_base *base, int fd, unsigned peer
         fatalx("cannot watch the socket to peer %u", peer);
 }
 
+static bool first_enclosure(const struct link *link, size_t index, struct enclosure *enclosure)
+{
+    struct slice all = buf_slice(&link->enclosed);
+    if (all.len < (index + 1) * sizeof *enclosure)
+        return false;
+    memcpy(enclosure, all.data + index * sizeof *enclosure, sizeof *enclosure);
+    return true;
+}
+
+static void close_descriptors(struct link *link)
+{
+    struct enclosure enclosure;
+    int fd;
+    for (; first_enclosure(link, 0, &enclosure); buf_consume(&link->enclosed, sizeof enclosure))
+        close(enclosure.fd);
+    while ((fd = link_take_fd(link)) >= 0)
+        close(fd);
+    buf_clear(&link->enclosed);
+    buf_clear(&link->arrived);
+}
+
 void link_close(struct link *link)
 {
     if (link->readable)
@@ -44,9 +74,51 @@ void link_close(struct link *link)
         event_free(link->writable);
     if (link->fd >= 0 && (link->readable || link->dead))
         close(link->fd);
+    close_descriptors(link);
     buf_clear(&link->in);
     buf_clear(&link->out);
     *link = (struct link){.fd = -1};
+}
+
+bool link_enclose(struct link *link, int fd)
+{
+    struct enclosure enclosure = {.at = link->flushed + buf_len(&link->out), .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)};
+    if (enclosure.fd >= 0)
+        buf_add(&link->enclosed, &enclosure, sizeof enclosure);
+    return enclosure.fd >= 0;
+}
+
+int link_take_fd(struct link *link)
+{
+    int fd = -1;
+    if (buf_len(&link->arrived) >= sizeof fd) {
+        memcpy(&fd, buf_slice(&link->arrived).data, sizeof fd);
+        buf_consume(&link->arrived, sizeof fd);
+    }
+    return fd;
+}
+
+/* Room for one descriptor: the kernel ends a read where one came. */
+union control {
+    struct cmsghdr aligned;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* Reads into `at`. *fd is what came along, or -1. */
+static ssize_t receive(int socket, char *at, size_t room, int *fd)
+{
+    union control control;
+    struct iovec iov = {at, room};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    *fd = -1;
+    if (n <= 0 || !message.msg_controllen)
+        return n;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(header), sizeof *fd);
+    return n;
 }
 
 bool link_receive(struct link *link, size_t limit)
@@ -64,12 +136,17 @@ bool link_receive(struct link *link, size_t limit)
         if (wire_peek(buf_slice(&link->in), &type, &body, &size) == WIRE_PEEK_MORE && size > buf_len(&link->in) + room)
             room = size - buf_len(&link->in);
         char *at = buf_reserve(&link->in, room);
-        ssize_t n = recv(link->fd, at, room, MSG_DONTWAIT);
+        int fd;
+        ssize_t n = receive(link->fd, at, room, &fd);
         if (n > 0) {
             buf_grow(&link->in, (size_t)n);
             got += (size_t)n;
-            if ((size_t)n < room)
+            if (fd >= 0)
+                buf_add(&link->arrived, &fd, sizeof fd);
+            else if ((size_t)n < room)
                 break;
+            if (buf_len(&link->arrived) > ARRIVED_MAX * sizeof fd)
+                fatalx("peer %u sends descriptors that nobody takes", link->peer);
             continue;
         }
         if (n < 0 && errno == EINTR)
@@ -112,15 +189,48 @@ void link_release(struct link *link, size_t cursor)
         buf_clear(&link->in);
 }
 
+static ssize_t send_enclosing(int socket, struct slice out, int fd)
+{
+    union control control;
+    struct iovec iov = {(char *)(uintptr_t)out.data, out.len};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct cmsghdr *header = &control.aligned;
+    memset(&control, 0, sizeof control);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Writes up to the next frame that has a descriptor; at one, with it. */
+static ssize_t send_some(struct link *link)
+{
+    struct slice out = buf_slice(&link->out);
+    struct enclosure first = {.fd = -1}, next;
+    bool any = first_enclosure(link, 0, &first), here = any && first.at == link->flushed;
+    if (first_enclosure(link, here ? 1 : 0, &next) && next.at - link->flushed < out.len)
+        out.len = (size_t)(next.at - link->flushed);
+    if (!here)
+        return send(link->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send_enclosing(link->fd, out, first.fd);
+    if (n > 0) {
+        close(first.fd);
+        buf_consume(&link->enclosed, sizeof first);
+    }
+    return n;
+}
+
 void link_flush(struct link *link)
 {
     if (link->fd < 0 || link->dead)
         return;
     while (buf_len(&link->out) > 0) {
-        struct slice out = buf_slice(&link->out);
-        ssize_t n = send(link->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send_some(link);
         if (n > 0) {
             buf_consume(&link->out, (size_t)n);
+            link->flushed += (uint64_t)n;
             continue;
         }
         if (n < 0 && errno == EINTR)
@@ -129,8 +239,8 @@ void link_flush(struct link *link)
             event_add(link->writable, NULL);
             return;
         }
-        /* The reading side meets the end too, after what the peer still sent. What is left tells its owner what the peer
-         * has not had. */
+        /* The reading side meets the end too, after what the peer still sent. What is left tells its owner what the
+         * peer has not had. */
         return;
     }
     if (link->out.cap > LINK_BUFFER_KEEP)

@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)
@@ -26,6 +26,7 @@
 
 #define WIRE_READ_NOW 1u  /* from the tail; `position` is not looked at */
 #define WIRE_READ_WAIT 2u /* long-poll: watch only if there is nothing to answer with */
+#define WIRE_READ_FILE 8u /* a large page may come as a descriptor */
 #define WIRE_READ_CUT 4u  /* SSE: a byte stream's large message may be cut at max_bytes */
 
 #define WIRE_APPENDED_CLOSED 1u
@@ -36,6 +37,7 @@
 #define WIRE_STREAM_TTL 4u
 #define WIRE_STREAM_EXPIRES 8u
 #define WIRE_STREAM_WATCHING 16u
+#define WIRE_STREAM_FILE 32u /* the frame brings a descriptor whose first file_bytes stand for data, which is empty */
 
 #define WIRE_EVENT_CLOSED 1u
 #define WIRE_EVENT_DELETED 2u

@@ -49,6 +49,18 @@ void answer_end_block(struct client *c, struct block *body)
     client_done(c);
 }
 
+void answer_end_file(struct client *c, struct slice before, struct block *file, size_t len, struct slice after)
+{
+    response_end(&c->router->head, RESPONSE_LENGTH, before.len + len + after.len, c->keep_alive, c->http10);
+    char *room = queue_head(c, before.len);
+    memcpy(room, before.data, before.len);
+    client_send(c, file, 0, len);
+    struct block *end = block_copy(&c->router->outputs, after);
+    client_send(c, end, 0, end->len);
+    block_unref(end);
+    client_done(c);
+}
+
 void answer_end_bare(struct client *c)
 {
     response_end(&c->router->head, RESPONSE_NO_BODY, 0, c->keep_alive, c->http10);

@@ -12,7 +12,9 @@ struct buf *answer_begin(struct client *client, int status);
 /* The body is the parts one after the other; it is left out for a HEAD, but not its length. */
 void answer_end(struct client *client, const struct slice *parts, size_t count);
 void answer_end_block(struct client *client, struct block *body); /* shared; the caller keeps its reference */
-void answer_end_bare(struct client *client);                      /* 204 and 304 */
+/* The body is bytes of a file between two short texts. */
+void answer_end_file(struct client *client, struct slice before, struct block *file, size_t len, struct slice after);
+void answer_end_bare(struct client *client); /* 204 and 304 */
 
 /* An error: begin, perhaps more headers, end. The text needs no escaping in JSON. */
 struct buf *answer_error_begin(struct client *client, enum error error);

@@ -12,6 +12,10 @@
 #include "router/router.h"
 
 #define LINGER_MS 2000
+/* A client with more than this to write is served after the others, so much of it a turn: a turn stays short however
+ * many are catching up. */
+#define BULK ((size_t)64 << 10)
+#define BULK_A_TURN ((size_t)512 << 10)
 #define READ_AHEAD ROUTER_SCRATCH /* held of what comes behind a request under way */
 
 /* ---- the socket ---- */
@@ -233,17 +237,30 @@ static void drained(struct client *c)
         mark_ready(c);
 }
 
-static void flush(struct client *c)
+static void add_bulk(struct clients *clients, struct client *c)
+{
+    c->dirty = true;
+    c->dirty_next = NULL;
+    *(clients->bulk ? &clients->bulk_last->dirty_next : &clients->bulk) = c;
+    clients->bulk_last = c;
+}
+
+/* Writes `most` bytes or what the socket takes; returns how many went. */
+static size_t flush(struct client *c, size_t most)
 {
     struct router *r = c->router;
-    bool moved;
-    switch (output_write(&c->out, &r->outputs, event_get_fd(&c->event), &moved)) {
+    size_t written;
+    switch (output_write(&c->out, &r->outputs, event_get_fd(&c->event), most, &written)) {
     case OUTPUT_BROKEN:
         client_close(c);
-        return;
+        return written;
+    case OUTPUT_PARTLY:
+        deadline_clear(&c->stall);
+        add_bulk(&r->clients, c);
+        break;
     case OUTPUT_BLOCKED:
         c->blocked = true;
-        if (moved || !deadline_armed(&c->stall))
+        if (written || !deadline_armed(&c->stall))
             deadline_set(&r->deadlines, DEADLINE_WRITE, &c->stall, r->now_ms + r->cfg->limits_write_timeout);
         break;
     case OUTPUT_EMPTY:
@@ -254,6 +271,7 @@ static void flush(struct client *c)
     if (c->state == CLIENT_LIVE)
         reader_drained(c->reader);
     client_watch(c);
+    return written;
 }
 
 void clients_flush(struct router *router)
@@ -262,21 +280,43 @@ void clients_flush(struct router *router)
     while ((c = router->clients.dirty)) {
         router->clients.dirty = c->dirty_next;
         c->dirty = false;
-        if (c->state != CLIENT_DEAD)
-            flush(c);
+        if (c->state == CLIENT_DEAD)
+            continue;
+        if (c->out.bytes > BULK)
+            add_bulk(&router->clients, c);
+        else
+            (void)flush(c, SIZE_MAX);
+    }
+}
+
+void clients_flush_bulk(struct router *router)
+{
+    struct client *c;
+    size_t left = BULK_A_TURN;
+    while (left && (c = router->clients.bulk)) {
+        router->clients.bulk = c->dirty_next;
+        c->dirty = false;
+        size_t written = c->state == CLIENT_DEAD ? 0 : flush(c, left);
+        left -= written < left ? written : left;
     }
 }
 
 void clients_sweep(struct router *router)
 {
-    struct client *c;
+    struct client *c, *listed = NULL;
     while ((c = router->clients.grave)) {
         router->clients.grave = c->ready_next;
+        if (c->dirty) { /* until the list of bulk lets it go */
+            c->ready_next = listed;
+            listed = c;
+            continue;
+        }
         end_exchange(c);
         buf_clear(&c->in);
         output_clear(&c->out, &router->outputs);
         free(c);
     }
+    router->clients.grave = listed;
 }
 
 /* ---- time and the end ---- */

@@ -46,7 +46,7 @@ struct client {
     struct router *router;
     struct event event;
     struct client *prev, *next; /* all clients */
-    struct client *dirty_next;  /* clients with something to write */
+    struct client *dirty_next;  /* clients with something to write, or with much of it */
     struct client *ready_next;  /* clients with something to parse; then the graveyard */
     struct deadline timer;      /* of the state it is in */
     struct deadline stall;      /* it has to take some of its output */
@@ -74,6 +74,7 @@ struct client {
 
 struct clients {
     struct client *first, *dirty, *ready, *grave;
+    struct client *bulk, *bulk_last; /* with much to write, in turns; they are `dirty` */
     size_t count;
     size_t refused;      /* of them, those that are only told TOO_MANY_CONNECTIONS */
     uint64_t body_bytes; /* of bodies that are arriving */
@@ -102,9 +103,10 @@ void client_refuse(struct client *client, enum error error, const char *text);
 void client_watch(struct client *client);
 
 /* The steps of a turn. */
-void clients_resume(struct router *router); /* parse what waited behind an answer */
-void clients_flush(struct router *router);  /* one write a client */
-void clients_sweep(struct router *router);  /* free the dead */
+void clients_resume(struct router *router);     /* parse what waited behind an answer */
+void clients_flush(struct router *router);      /* one write a client that has little to write */
+void clients_flush_bulk(struct router *router); /* some of what the others have to write, in turns */
+void clients_sweep(struct router *router);      /* free the dead */
 
 /* The state's deadline has passed. */
 void client_timer_expired(struct client *client, enum deadline_class class);

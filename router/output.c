@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "common/mem.h"
 
@@ -14,7 +16,16 @@ struct block *block_new(struct output_pool *pool, size_t len)
     struct block *block = xmalloc(sizeof *block + len);
     block->pool = pool;
     block->refs = 1;
+    block->fd = -1;
     block->len = len;
+    pool->block_bytes += len;
+    return block;
+}
+
+struct block *block_file(struct output_pool *pool, int fd, size_t len)
+{
+    struct block *block = xmalloc(sizeof *block);
+    *block = (struct block){.pool = pool, .refs = 1, .fd = fd, .len = len};
     pool->block_bytes += len;
     return block;
 }
@@ -32,6 +43,8 @@ void block_unref(struct block *block)
     if (!block || --block->refs)
         return;
     block->pool->block_bytes -= block->len;
+    if (block->fd >= 0)
+        close(block->fd);
     free(block);
 }
 
@@ -79,28 +92,47 @@ static void drop_written(struct output *output, struct output_pool *pool, size_t
     output->bytes -= written;
 }
 
-static ssize_t write_some(const struct output *output, int fd)
+static ssize_t write_file(const struct piece *piece, int fd, size_t most)
 {
-    const struct piece *first = output->first;
-    struct iovec iov[PIECES_A_WRITE];
-    struct msghdr message = {.msg_iov = iov};
-    if (first == output->last)
-        return send(fd, first->block->data + first->start, first->len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    for (const struct piece *p = first; p && message.msg_iovlen < PIECES_A_WRITE; p = p->next)
-        iov[message.msg_iovlen++] = (struct iovec){p->block->data + p->start, p->len};
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    off_t at = (off_t)piece->start;
+    return sendfile(fd, piece->block->fd, &at, piece->len < most ? piece->len : most);
 }
 
-enum output_result output_write(struct output *output, struct output_pool *pool, int fd, bool *moved)
+/* The pieces of memory up to the next file in one call. */
+static ssize_t write_memory(const struct output *output, int fd)
 {
-    *moved = false;
+    const struct piece *p = output->first;
+    struct iovec iov[PIECES_A_WRITE];
+    struct msghdr message = {.msg_iov = iov};
+    for (; p && p->block->fd < 0 && message.msg_iovlen < PIECES_A_WRITE; p = p->next)
+        iov[message.msg_iovlen++] = (struct iovec){p->block->data + p->start, p->len};
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (p ? MSG_MORE : 0));
+}
+
+static ssize_t write_some(const struct output *output, int fd, size_t most)
+{
+    const struct piece *first = output->first;
+    if (first->block->fd >= 0)
+        return write_file(first, fd, most);
+    if (first == output->last)
+        return send(fd, first->block->data + first->start, first->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return write_memory(output, fd);
+}
+
+enum output_result output_write(struct output *output, struct output_pool *pool, int fd, size_t most, size_t *written)
+{
+    *written = 0;
     while (output->first) {
-        ssize_t n = write_some(output, fd);
+        if (*written >= most)
+            return OUTPUT_PARTLY;
+        ssize_t n = write_some(output, fd, most - *written);
         if (n > 0) {
             drop_written(output, pool, (size_t)n);
-            *moved = true;
+            *written += (size_t)n;
             continue;
         }
+        if (n == 0)
+            return OUTPUT_BROKEN; /* the file is shorter than it was said to be */
         if (n < 0 && errno == EINTR)
             continue;
         return n < 0 && errno != EAGAIN && errno != EWOULDBLOCK ? OUTPUT_BROKEN : OUTPUT_BLOCKED;

@@ -1,5 +1,6 @@
 /* What waits to be written to a client: a queue of pieces of shared, refcounted blocks. An event that goes to a
- * thousand readers is one block with a thousand pieces. */
+ * thousand readers is one block with a thousand pieces. A block is memory, or a file that is sent without being read.
+ */
 #ifndef ROUTER_OUTPUT_H
 #define ROUTER_OUTPUT_H
 
@@ -13,6 +14,7 @@
 struct block {
     struct output_pool *pool;
     uint32_t refs;
+    int fd; /* of a file, which has no data; or -1 */
     size_t len;
     char data[];
 };
@@ -31,6 +33,7 @@ struct output_pool {
 
 /* A block of len bytes to be filled in, with one reference that is the caller's. */
 struct block *block_new(struct output_pool *pool, size_t len) MUSTUSE;
+struct block *block_file(struct output_pool *pool, int fd, size_t len) MUSTUSE; /* takes the fd over */
 struct block *block_copy(struct output_pool *pool, struct slice bytes) MUSTUSE;
 void block_unref(struct block *block);
 
@@ -43,11 +46,12 @@ struct output {
 /* Queues len bytes of a block from start and takes a reference of its own. */
 void output_add(struct output *output, struct output_pool *pool, struct block *block, size_t start, size_t len);
 
-enum output_result { OUTPUT_EMPTY, OUTPUT_BLOCKED, OUTPUT_BROKEN };
+enum output_result { OUTPUT_EMPTY, OUTPUT_PARTLY, OUTPUT_BLOCKED, OUTPUT_BROKEN };
 
-/* Writes as much as the socket takes. EMPTY: all of it. BLOCKED: wait until it is writable. BROKEN: the client is gone.
- * *moved says whether anything was written. */
-enum output_result output_write(struct output *output, struct output_pool *pool, int fd, bool *moved) MUSTUSE;
+/* Writes as much as the socket takes, or somewhat more than `most` bytes. EMPTY: all of it. PARTLY: the socket may take
+ * more. BLOCKED: wait until it is writable. BROKEN: the client is gone. *written says how many bytes went. */
+enum output_result output_write(struct output *output, struct output_pool *pool, int fd, size_t most,
+                                size_t *written) MUSTUSE;
 
 void output_clear(struct output *output, struct output_pool *pool);
 

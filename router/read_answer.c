@@ -20,11 +20,16 @@ static bool at_end(const struct wire_stream *stream)
     return at_tail(stream) && (stream->flags & WIRE_STREAM_CLOSED);
 }
 
+static bool is_json(const struct wire_stream *stream)
+{
+    return sse_kind_of(stream->content_type) == SSE_JSON;
+}
+
 /* JSON is stored with a comma after each message: an array is all of it but the last, in brackets. */
 static size_t body_parts(const struct wire_stream *stream, struct slice parts[3])
 {
     parts[0] = stream->data;
-    if (sse_kind_of(stream->content_type) != SSE_JSON)
+    if (!is_json(stream))
         return 1;
     parts[0] = SLICE("[");
     parts[1] = slice_of(stream->data.data, stream->data.len ? stream->data.len - 1 : 0);
@@ -75,7 +80,7 @@ static void add_place(struct buf *head, const struct wire_stream *stream)
 static void add_facts(struct buf *head, const struct wire_stream *stream)
 {
     response_add(head, "Content-Type", stream->content_type);
-    if (stream->data.len)
+    if (stream->next > stream->start)
         response_add_number(head, "Stream-Write-Timestamp", stream->time_ms);
     if (stream->flags & WIRE_STREAM_TTL)
         response_add_number(head, "Stream-TTL", stream->ttl_s);
@@ -94,7 +99,7 @@ static bool not_modified(const struct client *c, const struct wire_stream *strea
     return etag_listed(slice_str(c->exchange.text), slice_of(etag, len));
 }
 
-void read_answer_page(struct client *c, const struct wire_stream *stream)
+void read_answer_page(struct client *c, const struct wire_stream *stream, struct block *page)
 {
     struct slice parts[3];
     bool unchanged = not_modified(c, stream);
@@ -111,7 +116,12 @@ void read_answer_page(struct client *c, const struct wire_stream *stream)
         return;
     }
     add_facts(head, stream);
-    answer_end(c, parts, body_parts(stream, parts));
+    if (page && is_json(stream))
+        answer_end_file(c, SLICE("["), page, page->len - 1, SLICE("]"));
+    else if (page)
+        answer_end_file(c, SLICE(""), page, page->len, SLICE(""));
+    else
+        answer_end(c, parts, body_parts(stream, parts));
 }
 
 void read_answer_poll(struct client *c, const struct wire_stream *stream, uint64_t cursor, struct block *body)

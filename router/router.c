@@ -127,8 +127,9 @@ void router_turn(void *ctx)
     clients_resume(r);          /* whoever was held up by unwritten answers */
     clients_flush(r);
     shards_flush(&r->shards);
+    clients_flush_bulk(r); /* those who take much stand behind all others */
     clients_sweep(r);
-    if (r->clients.ready || r->clients.dirty)
+    if (r->clients.ready || r->clients.dirty || r->clients.bulk)
         event_active(r->tick, EV_TIMEOUT, 0);
     if (r->stopping && !r->clients.count)
         role_done(r->role);

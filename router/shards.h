@@ -9,6 +9,7 @@
 #include "common/link.h"
 #include "router/deadline.h"
 
+struct block;
 struct client;
 struct entry;
 struct request;
@@ -20,6 +21,7 @@ struct answer {
     enum error error;
     const char *text; /* of an error */
     const struct wire_stream *stream;
+    struct block *page; /* the bytes that the stream answer brought as a file, or NULL */
     const struct wire_appended *appended;
 };
 

@@ -14,7 +14,7 @@ static void answered(struct request *request, const struct answer *answer)
     if (answer->error != ERR_NONE)
         answer_error_text(c, answer->error, answer->text);
     else
-        read_answer_page(c, answer->stream);
+        read_answer_page(c, answer->stream, answer->page);
 }
 
 static void catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
@@ -24,7 +24,7 @@ static void catch_up(struct client *c, const struct http_head *head, struct slic
     const struct wire_read read = {
         .id = request->id,
         .name = name,
-        .flags = query->now ? WIRE_READ_NOW : 0,
+        .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0)),
         .position = query->position,
         .max_bytes = c->router->cfg->limits_read_page,
         .max_messages = query->limit,

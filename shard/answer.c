@@ -29,6 +29,17 @@ void answer_send(struct shard *shard, struct asker asker, const struct wire_stre
         wire_put_stream(out, answer);
 }
 
+bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer, int fd, uint64_t bytes)
+{
+    struct buf *out = asker_out(shard, asker);
+    if (!out || !link_enclose(&shard->routers[asker.router].link, fd))
+        return false;
+    answer->flags |= WIRE_STREAM_FILE;
+    answer->file_bytes = bytes;
+    wire_put_stream(out, answer);
+    return true;
+}
+
 void answer_error(struct shard *shard, struct asker asker, enum error error)
 {
     struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error};

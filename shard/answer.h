@@ -10,6 +10,10 @@ struct wire_stream answer_stream(const struct shard *shard, const struct stream 
 /* Sends an answer that is only an error. */
 void answer_error(struct shard *shard, struct asker asker, enum error error);
 
+/* Sends an answer whose data is the first `bytes` of a file. False: that cannot be, nothing was sent. */
+bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer, int fd,
+                      uint64_t bytes) MUSTUSE;
+
 /* Sends an answer, if its asker is still there. */
 void answer_send(struct shard *shard, struct asker asker, const struct wire_stream *answer);
 

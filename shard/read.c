@@ -10,6 +10,10 @@
 #include "shard/watch.h"
 
 #define REMOTE_READS_MAX 4096
+/* Read from the store in one turn before other catch-up reads wait for the next: appends do not stand behind readers.
+ */
+#define TURN_READ_MAX ((size_t)512 << 10)
+#define PAGE_FILE_KEPT_MS 30000 /* after its last use */
 
 /* A read under way. It fills its page extent by extent: the bytes inherited from each source, then the stream's own. */
 struct reading {
@@ -18,7 +22,16 @@ struct reading {
     uint64_t start;
     uint64_t watch; /* 0: not live */
     bool wait;
+    bool as_file; /* if it is large */
     struct page page;
+};
+
+/* A catch-up read that this turn has no time for. */
+struct waiting_read {
+    struct waiting_read *next;
+    struct asker asker;
+    struct wire_read read; /* its name is `name` */
+    char name[];
 };
 
 /* A reading that waits for bytes from another shard. */
@@ -56,14 +69,60 @@ static enum progress advance(struct shard *shard, struct reading *reading, const
     return READING_DONE;
 }
 
-static void finish(struct shard *shard, struct reading *reading, struct stream *stream)
+static struct page_key key_of(const struct reading *reading)
+{
+    return (struct page_key){reading->uid, reading->start, reading->page.max_bytes, reading->page.max_messages};
+}
+
+/* What a page says, whether it was read now or is a file that was kept. */
+static struct wire_stream describe(struct shard *shard, const struct reading *reading, const struct stream *stream,
+                                   uint64_t next, uint64_t time_ms)
 {
     struct wire_stream answer = answer_stream(shard, stream, reading->asker.id);
+    answer.start = reading->start;
+    answer.next = next;
+    answer.time_ms = time_ms;
+    return answer;
+}
+
+static bool send_file(struct shard *shard, const struct reading *reading, const struct stream *stream,
+                      const struct page_file *file)
+{
+    struct wire_stream answer = describe(shard, reading, stream, file->next, file->time_ms);
+    return answer_send_file(shard, reading->asker, &answer, file->fd, file->bytes);
+}
+
+/* Answers with a file that was kept. */
+static bool answer_kept(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page_key key = key_of(reading);
+    if (!reading->as_file || reading->start == stream->tail)
+        return false;
+    const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->now_ms);
+    return file && send_file(shard, reading, stream, file);
+}
+
+/* Answers with a file that is made now. */
+static bool answer_as_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page_key key = key_of(reading);
+    if (!reading->as_file || buf_len(&reading->page.data) < PAGE_FILE_MIN)
+        return false;
+    const struct page_file *file =
+        page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->now_ms);
+    return file && send_file(shard, reading, stream, file);
+}
+
+static void finish(struct shard *shard, struct reading *reading, struct stream *stream)
+{
+    shard->turn_read += buf_len(&reading->page.data);
+    if (answer_as_file(shard, reading, stream)) {
+        buf_clear(&reading->page.data);
+        return;
+    }
+    struct wire_stream answer = describe(shard, reading, stream, reading->page.next, reading->page.time_ms);
     bool at_tail = reading->page.next == stream->tail;
     bool empty = buf_len(&reading->page.data) == 0;
-    answer.start = reading->start;
-    answer.next = reading->page.next;
-    answer.time_ms = reading->page.time_ms;
     answer.data = buf_slice(&reading->page.data);
     watch_tell(shard, stream); /* what was appended before this answer is not told after it */
     if (reading->watch && at_tail && !stream->row.closed && (empty || !reading->wait)) {
@@ -223,6 +282,22 @@ void read_tick(struct shard *shard)
         fail(shard, &remote->reading, ERR_SHARD_UNAVAILABLE);
         remote_free(shard, remote);
     }
+    if (shard->now_ms > PAGE_FILE_KEPT_MS)
+        page_files_age(&shard->page_files, shard->now_ms - PAGE_FILE_KEPT_MS);
+}
+
+static struct waiting_read *take_waiting(struct shard *shard)
+{
+    struct waiting_read *waiting = shard->waiting_reads;
+    shard->waiting_reads = waiting->next;
+    if (!shard->waiting_reads)
+        shard->waiting_reads_end = &shard->waiting_reads;
+    return waiting;
+}
+
+void read_init(struct shard *shard)
+{
+    shard->waiting_reads_end = &shard->waiting_reads;
 }
 
 void read_clear(struct shard *shard)
@@ -231,11 +306,14 @@ void read_clear(struct shard *shard)
         buf_clear(&shard->remote_reads->reading.page.data);
         remote_free(shard, shard->remote_reads);
     }
+    while (shard->waiting_reads)
+        free(take_waiting(shard));
+    page_files_clear(&shard->page_files);
 }
 
 /* ---- the verbs ---- */
 
-void handle_read(struct shard *shard, struct asker asker, const struct wire_read *m)
+static void start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
 {
     enum error error = ERR_NONE;
     const struct extent *extent = NULL;
@@ -254,11 +332,14 @@ void handle_read(struct shard *shard, struct asker asker, const struct wire_read
         .start = position,
         .watch = m->watch,
         .wait = (m->flags & WIRE_READ_WAIT) != 0,
+        .as_file = (m->flags & WIRE_READ_FILE) != 0,
         .page = {.next = position,
                  .max_bytes = m->max_bytes,
                  .max_messages = m->max_messages,
                  .cut = (m->flags & WIRE_READ_CUT) != 0},
     };
+    if (answer_kept(shard, &reading, stream))
+        return;
     switch (advance(shard, &reading, stream, &extent)) {
     case READING_DONE:
         finish(shard, &reading, stream);
@@ -270,6 +351,33 @@ void handle_read(struct shard *shard, struct asker asker, const struct wire_read
         fail(shard, &reading, ERR_INTERNAL);
         return;
     }
+}
+
+/* Only catch-up reads wait: a live one must keep its place before an UNWATCH. */
+void handle_read(struct shard *shard, struct asker asker, const struct wire_read *m)
+{
+    if (m->watch || (!shard->waiting_reads && shard->turn_read < TURN_READ_MAX)) {
+        start_reading(shard, asker, m);
+        return;
+    }
+    struct waiting_read *waiting = xmalloc(sizeof *waiting + m->name.len);
+    *waiting = (struct waiting_read){.asker = asker, .read = *m};
+    memcpy(waiting->name, m->name.data, m->name.len);
+    waiting->read.name = slice_of(waiting->name, m->name.len);
+    *shard->waiting_reads_end = waiting;
+    shard->waiting_reads_end = &waiting->next;
+    shard_again(shard);
+}
+
+void read_turn(struct shard *shard)
+{
+    while (shard->waiting_reads && shard->turn_read < TURN_READ_MAX) {
+        struct waiting_read *waiting = take_waiting(shard);
+        start_reading(shard, waiting->asker, &waiting->read);
+        free(waiting);
+    }
+    if (shard->waiting_reads)
+        shard_again(shard);
 }
 
 void handle_head(struct shard *shard, struct asker asker, const struct wire_head *m)

@@ -4,10 +4,15 @@
 
 #include "shard/shard.h"
 
+void read_init(struct shard *shard);
+
 /* A shard has a new link: bytes it was asked for and has not sent are asked for again. */
 void read_shard_up(struct shard *shard, unsigned index);
 
-/* By the tick: gives up on reads that wait too long for another shard. */
+/* Goes on with the reads that the last turn had no time for. */
+void read_turn(struct shard *shard);
+
+/* By the tick: gives up on reads that wait too long for another shard, and forgets pages that nobody asks for again. */
 void read_tick(struct shard *shard);
 
 void read_clear(struct shard *shard);

@@ -81,22 +81,22 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
 {
     struct asker asker = {.router = router, .generation = shard->routers[router].generation};
     switch (type) {
-#define ROUTER_CASE(NAME, name)                     \
-    case WIRE_##NAME: {                             \
-        struct wire_##name m;                       \
-        if (!wire_get_##name(body, &m))             \
-            return false;                           \
-        handle_##name(shard, asker, &m);            \
-        return true;                                \
+#define ROUTER_CASE(NAME, name)                                                                                        \
+    case WIRE_##NAME: {                                                                                                \
+        struct wire_##name m;                                                                                          \
+        if (!wire_get_##name(body, &m))                                                                                \
+            return false;                                                                                              \
+        handle_##name(shard, asker, &m);                                                                               \
+        return true;                                                                                                   \
     }
-#define ROUTER_CASE_ID(NAME, name)                  \
-    case WIRE_##NAME: {                             \
-        struct wire_##name m;                       \
-        if (!wire_get_##name(body, &m))             \
-            return false;                           \
-        asker.id = m.id;                            \
-        handle_##name(shard, asker, &m);            \
-        return true;                                \
+#define ROUTER_CASE_ID(NAME, name)                                                                                     \
+    case WIRE_##NAME: {                                                                                                \
+        struct wire_##name m;                                                                                          \
+        if (!wire_get_##name(body, &m))                                                                                \
+            return false;                                                                                              \
+        asker.id = m.id;                                                                                               \
+        handle_##name(shard, asker, &m);                                                                               \
+        return true;                                                                                                   \
     }
         ROUTER_CASE_ID(CREATE, create)
         ROUTER_CASE_ID(APPEND, append)
@@ -114,13 +114,13 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
 static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, struct slice body)
 {
     switch (type) {
-#define SHARD_CASE(NAME, name)                      \
-    case WIRE_##NAME: {                             \
-        struct wire_##name m;                       \
-        if (!wire_get_##name(body, &m))             \
-            return false;                           \
-        handle_##name(shard, from, &m);             \
-        return true;                                \
+#define SHARD_CASE(NAME, name)                                                                                         \
+    case WIRE_##NAME: {                                                                                                \
+        struct wire_##name m;                                                                                          \
+        if (!wire_get_##name(body, &m))                                                                                \
+            return false;                                                                                              \
+        handle_##name(shard, from, &m);                                                                                \
+        return true;                                                                                                   \
     }
         SHARD_CASE(PIN, pin)
         SHARD_CASE(PINNED, pinned)
@@ -222,7 +222,8 @@ void shard_turn(void *ctx)
 {
     struct shard *shard = ctx;
     shard->now_ms = unix_ms();
-    shard->turn_appends = shard->turn_bytes = 0;
+    shard->turn_appends = shard->turn_bytes = shard->turn_read = 0;
+    read_turn(shard); /* large pages that the last turn put off */
     take_routers(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++)
         take_frames(shard, &shard->shards[i], i, from_shard);
@@ -279,6 +280,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
         link_close(&shard->shards[i].link);
     load_layout(shard);
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
+    read_init(shard);
     streams_init(&shard->streams, shard->store);
     streams_recover(&shard->streams);
     shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);

@@ -13,6 +13,7 @@
 #include "common/layout.h"
 #include "common/link.h"
 #include "common/role.h"
+#include "shard/page_file.h"
 #include "shard/stream.h"
 
 #define SHARD_ROUTERS_MAX 64
@@ -32,6 +33,7 @@ struct asker {
 
 struct fork_making; /* shard/fork.c */
 struct remote_read; /* shard/read.c */
+struct waiting_read;
 
 struct shard {
     struct role *role;
@@ -48,14 +50,17 @@ struct shard {
 
     struct fork_making *forks_making;
     struct remote_read *remote_reads;
+    struct waiting_read *waiting_reads, **waiting_reads_end;
+    struct page_files page_files;
     unsigned forks_making_count, remote_reads_count;
     uint64_t last_id;
 
-    uint64_t now_ms;     /* Unix time of this turn */
-    uint64_t written_ms; /* when the last append was */
+    uint64_t now_ms;                 /* Unix time of this turn */
+    uint64_t written_ms;             /* when the last append was */
     size_t turn_appends, turn_bytes; /* of this turn */
-    uint64_t upkeep_ms;  /* when the rarer upkeep is due */
-    size_t evicted;      /* streams that left memory since it was last given back */
+    size_t turn_read;                /* bytes of pages read from the store in it */
+    uint64_t upkeep_ms;              /* when the rarer upkeep is due */
+    size_t evicted;                  /* streams that left memory since it was last given back */
     struct event *tick, *again;
     bool tick_due, stopping;
     bool disk_full; /* less than shard.disk_reserve is free */

@@ -152,3 +152,75 @@ describe("pages", () => {
     }
   });
 });
+
+describe("large pages", () => {
+  const large = useServer({ settings: { "shard.count": "2", "shard.read_cache": "1M" } });
+  const there = () => new Streams(large.server);
+  const text = (n, size) => Array.from({ length: n }, (_, i) => `${i}:`.padEnd(size, "abcdefg"));
+
+  async function readAll(name, query = {}) {
+    const pages = [];
+    for (let offset = "-1"; ; ) {
+      const answer = await there().read(name, { offset, ...query });
+      expect(answer.status).toBe(200);
+      pages.push(answer.text);
+      if (answer.headers.get("stream-up-to-date")) return pages;
+      offset = answer.next;
+    }
+  }
+
+  test("are the same the first time and again, and after an append", async () => {
+    const name = await there().fresh("large");
+    const messages = text(30, 100_000);
+    for (const message of messages) await there().append(name, message);
+    for (let i = 0; i < 3; i++) expect((await readAll(name)).join("")).toBe(messages.join(""));
+    await there().append(name, "and more");
+    const pages = await readAll(name);
+    expect(pages.length).toBeGreaterThan(2);
+    expect(pages.join("")).toBe(`${messages.join("")}and more`);
+  });
+
+  test("of JSON are arrays", async () => {
+    const name = await there().fresh("large", JSON_TYPE);
+    const messages = text(30, 90_000);
+    for (const message of messages) await there().append(name, JSON.stringify(message), JSON_TYPE);
+    for (let i = 0; i < 2; i++) {
+      const pages = await readAll(name);
+      expect(pages.length).toBeGreaterThan(1);
+      expect(pages.flatMap((page) => JSON.parse(page))).toEqual(messages);
+    }
+    expect((await readAll(name, { limit: "7" })).map((page) => JSON.parse(page).length)).toEqual([7, 7, 7, 7, 2]);
+  });
+
+  test("of many readers at once, slow ones among them", async () => {
+    const name = await there().fresh("large");
+    const messages = text(20, 150_000);
+    for (const message of messages) await there().append(name, message);
+    const all = await Promise.all(Array.from({ length: 24 }, () => readAll(name)));
+    for (const pages of all) expect(pages.join("")).toBe(messages.join(""));
+  });
+
+  test("are not modified, and a recreated name's are", async () => {
+    const name = await there().fresh("large", { body: "x".repeat(300_000) });
+    const { headers } = await there().read(name, { offset: "-1" });
+    const again = () => there().read(name, { offset: "-1" }, { "if-none-match": headers.get("etag") });
+    expect((await again()).status).toBe(304);
+    await there().remove(name);
+    await there().create(name, { body: "y".repeat(300_000) });
+    const answer = await again();
+    expect([answer.status, answer.text]).toEqual([200, "y".repeat(300_000)]);
+  });
+
+  test("of a fork begin with its source's bytes", async () => {
+    const name = await there().fresh("large");
+    const messages = text(6, 80_000);
+    for (const message of messages) await there().append(name, message);
+    for (let i = 0; i < 4; i++) {
+      const fork = `${name}-fork-${i}`;
+      await there().fork(fork, name);
+      await there().append(fork, "own");
+      for (let again = 0; again < 2; again++)
+        expect((await readAll(fork)).join("")).toBe(`${messages.join("")}own`);
+    }
+  });
+});
