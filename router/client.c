@@ -15,7 +15,7 @@
 /* A client with more than this to write is served after the others, so much of it a turn: a turn stays short however
  * many are catching up. */
 #define BULK ((size_t)64 << 10)
-#define BULK_A_TURN ((size_t)512 << 10)
+#define BULK_A_TURN ((size_t)128 << 10)
 #define READ_AHEAD ROUTER_SCRATCH /* held of what comes behind a request under way */
 
 /* ---- the socket ---- */
@@ -272,6 +272,12 @@ static size_t flush(struct client *c, size_t most)
         reader_drained(c->reader);
     client_watch(c);
     return written;
+}
+
+void client_push(struct client *c)
+{
+    if (!c->blocked && c->state != CLIENT_DEAD)
+        (void)flush(c, SIZE_MAX);
 }
 
 void clients_flush(struct router *router)

@@ -93,6 +93,9 @@ void client_arm(struct client *client, enum deadline_class class, uint64_t after
 /* Queues len bytes of a block from start; they leave at the end of the turn. */
 void client_send(struct client *client, struct block *block, size_t start, size_t len);
 
+/* Writes what the socket takes now, without waiting for the client's turn. It may be dead afterwards. */
+void client_push(struct client *client);
+
 /* The answer to the current request is queued: on to the next one, or to the end. */
 void client_done(struct client *client);
 

@@ -259,6 +259,12 @@ static void sse_answered(struct reader *reader, const struct wire_stream *answer
         sse_go_on(reader);
 }
 
+/* One event may be larger than the buffer. */
+static bool overflows(const struct client *c, size_t len)
+{
+    return c->out.bytes && c->out.bytes + len > c->router->cfg->limits_reader_buffer;
+}
+
 static void sse_deliver(struct reader *reader, struct delivery *delivery)
 {
     struct client *c = reader->client;
@@ -267,7 +273,11 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
         e->cursor = later_cursor(e->cursor);
         delivery->event = render(c->router, delivery->stream, e->cursor, &delivery->event_start, &delivery->event_len);
     }
-    if (c->out.bytes && c->out.bytes + delivery->event_len > c->router->cfg->limits_reader_buffer) {
+    if (overflows(c, delivery->event_len))
+        client_push(c);
+    if (c->state == CLIENT_DEAD)
+        return;
+    if (overflows(c, delivery->event_len)) {
         log_debug("a reader of %s does not read and is let go", e->name);
         client_close(c);
         return;

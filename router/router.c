@@ -128,6 +128,7 @@ void router_turn(void *ctx)
     clients_flush(r);
     shards_flush(&r->shards);
     clients_flush_bulk(r); /* those who take much stand behind all others */
+    shards_flush(&r->shards);
     clients_sweep(r);
     if (r->clients.ready || r->clients.dirty || r->clients.bulk)
         event_active(r->tick, EV_TIMEOUT, 0);
