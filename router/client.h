@@ -75,6 +75,9 @@ struct client {
 struct clients {
     struct client *first, *dirty, *ready, *grave;
     struct client *bulk, *bulk_last; /* with much to write, in turns; they are `dirty` */
+    struct client *gathering;        /* SSE readers with something to write; they are `dirty` */
+    uint64_t gathering_ms;           /* when the first of them came */
+    unsigned answered;               /* requests that were answered in this turn */
     size_t count;
     size_t refused;      /* of them, those that are only told TOO_MANY_CONNECTIONS */
     uint64_t body_bytes; /* of bodies that are arriving */
@@ -108,6 +111,7 @@ void client_watch(struct client *client);
 /* The steps of a turn. */
 void clients_resume(struct router *router);     /* parse what waited behind an answer */
 void clients_flush(struct router *router);      /* one write a client that has little to write */
+void clients_flush_live(struct router *router); /* the SSE readers, when it is time */
 void clients_flush_bulk(struct router *router); /* some of what the others have to write, in turns */
 void clients_sweep(struct router *router);      /* free the dead */
 

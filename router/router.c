@@ -59,11 +59,26 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     listener_tick(r);
 }
 
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    router_clock(arg); /* the turn follows */
+}
+
+void router_wake(struct router *r, uint64_t ms)
+{
+    const struct timeval after = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    if (!event_pending(r->wake, EV_TIMEOUT, NULL) && event_add(r->wake, &after) != 0)
+        fatalx("cannot set a timer");
+}
+
 static void tick_start(struct router *r)
 {
     static const struct timeval every = {.tv_usec = TICK_MS * 1000};
     r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
-    if (!r->tick || event_add(r->tick, &every) != 0)
+    r->wake = event_new(r->base, -1, 0, on_wake, r);
+    if (!r->tick || !r->wake || event_add(r->tick, &every) != 0)
         fatalx("cannot set a timer");
 }
 
@@ -127,11 +142,12 @@ void router_turn(void *ctx)
     clients_resume(r);          /* whoever was held up by unwritten answers */
     clients_flush(r);
     shards_flush(&r->shards);
+    clients_flush_live(r);
     clients_flush_bulk(r); /* those who take much stand behind all others */
     shards_flush(&r->shards);
     clients_sweep(r);
     if (r->clients.ready || r->clients.dirty || r->clients.bulk)
-        event_active(r->tick, EV_TIMEOUT, 0);
+        event_active(r->wake, EV_TIMEOUT, 0); /* a tick that is made active comes later by as much */
     if (r->stopping && !r->clients.count)
         role_done(r->role);
 }

@@ -19,7 +19,7 @@ struct router {
     struct role *role;
     struct event_base *base;
     const struct config *cfg;
-    struct event *tick;
+    struct event *tick, *wake;
     uint64_t now_ms; /* monotonic; taken at the start of every callback */
     uint64_t random; /* state of the jitter of cursors */
     bool stopping;
@@ -50,6 +50,9 @@ void router_listener(void *ctx, int fd);
 void router_reload(void *ctx);
 void router_stop(void *ctx);
 void router_turn(void *ctx);
+
+/* Runs a turn in `ms` milliseconds, or sooner. */
+void router_wake(struct router *router, uint64_t ms);
 
 /* Takes the time for what follows. */
 void router_clock(struct router *router);

@@ -342,6 +342,7 @@ static void peer_down(struct shards *shards, unsigned shard)
     /* From the last back, so that they stand in their order, before those that came after them. */
     while ((q = peer->sent.last)) {
         list_remove(q);
+        q->repeated |= q->end <= left;
         list_prepend(q->repeatable || q->end > left ? waiting_list(peer, q) : &lost, q);
     }
     wait_all(shards, &peer->queue);

@@ -38,6 +38,7 @@ struct request {
     struct entry *entry;        /* of a live read: its entry */
     request_answered *answered; /* not called if neither client nor entry is set */
     bool repeatable;            /* doing it twice is like doing it once */
+    bool repeated;              /* its shard died with it, and it was sent again */
     bool is_read;               /* its answer may be large: few at a time */
     bool patient;               /* goes first and waits for its shard for ever */
 

@@ -44,10 +44,17 @@ static void answer_refused(struct client *c, const struct answer *answer)
     answer_error_end(c, answer->error, answer->text);
 }
 
+/* What this router sent twice because a shard died, the client sent once: it was taken, and the stream closed since. */
+static bool taken_before(const struct request *request, const struct answer *answer)
+{
+    return request->repeated && answer->error == ERR_STREAM_CLOSED && answer->appended &&
+           (answer->appended->flags & WIRE_APPENDED_DUPLICATE);
+}
+
 static void answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
-    if (answer->error == ERR_NONE)
+    if (answer->error == ERR_NONE || taken_before(request, answer))
         answer_appended(c, answer->appended);
     else if (answer->appended)
         answer_refused(c, answer);

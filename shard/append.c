@@ -7,7 +7,7 @@
 
 struct verdict {
     enum error error;
-    bool duplicate;      /* succeeds without doing anything */
+    bool duplicate;      /* was done before; without an error it succeeds without doing anything */
     uint64_t epoch, seq; /* what the answer says of the producer */
 };
 
@@ -22,9 +22,10 @@ static bool closed_by(const struct stream *stream, const struct wire_append *m)
            stream->row.closer_epoch == m->epoch && stream->row.closer_seq == m->seq;
 }
 
-/* A closed stream takes nothing more, but says the same again to the request that closed it. */
-static struct verdict check_closed(const struct stream *stream, const struct wire_append *m, bool known,
-                                   uint64_t epoch)
+/* A closed stream takes nothing more, but says the same again to the request that closed it. A refusal still tells its
+ * router whether this very append was taken before, which is what its repetition after a crash wants to know. */
+static struct verdict check_closed(const struct stream *stream, const struct wire_append *m, bool known, uint64_t epoch,
+                                   uint64_t seq)
 {
     if (closed_by(stream, m))
         return (struct verdict){.duplicate = true, .epoch = m->epoch, .seq = m->seq};
@@ -32,7 +33,12 @@ static struct verdict check_closed(const struct stream *stream, const struct wir
         return (struct verdict){.error = ERR_STALE_PRODUCER_EPOCH, .epoch = epoch};
     if (!(m->flags & WIRE_APPEND_PRODUCER) && m->count == 0 && (m->flags & WIRE_APPEND_CLOSE))
         return (struct verdict){.duplicate = true};
-    return refuse(ERR_STREAM_CLOSED);
+    return (struct verdict){
+        .error = ERR_STREAM_CLOSED,
+        .duplicate = (m->flags & WIRE_APPEND_PRODUCER) && known && m->epoch == epoch && m->seq <= seq,
+        .epoch = epoch,
+        .seq = seq,
+    };
 }
 
 static struct verdict check_producer(const struct wire_append *m, bool known, uint64_t epoch, uint64_t seq)
@@ -61,10 +67,10 @@ static struct verdict check(struct shard *shard, struct stream *stream, const st
 {
     struct verdict verdict = {0};
     uint64_t epoch = 0, seq = 0;
-    bool known = (m->flags & WIRE_APPEND_PRODUCER) &&
-                 stream_producer(&shard->streams, stream, m->producer, &epoch, &seq);
+    bool known =
+        (m->flags & WIRE_APPEND_PRODUCER) && stream_producer(&shard->streams, stream, m->producer, &epoch, &seq);
     if (stream->row.closed)
-        return check_closed(stream, m, known, epoch);
+        return check_closed(stream, m, known, epoch, seq);
     if (shard->disk_full)
         return refuse(ERR_INSUFFICIENT_STORAGE);
     if (m->count > 0 && !slice_equal(m->content_type, stream->row.content_type))
@@ -92,6 +98,8 @@ void append_entry(struct shard *shard, struct stream *stream, struct log_entry *
     stream_apply(&shard->streams, stream, entry);
     watch_appended(shard, stream, entry);
     shard->turn_appends++;
+    shard->logged++;
+    shard->logged_bytes += entry->marks.len + entry->data.len;
     shard->turn_bytes += entry->marks.len + entry->data.len;
     shard->written_ms = shard->now_ms;
 }

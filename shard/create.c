@@ -111,14 +111,40 @@ static void inherit(struct stream_row *row, const struct wire_create *m, const s
     row->expires_text = source->expires_text;
 }
 
-static void append_body(struct shard *shard, struct stream *stream, const struct body *body)
+static struct log_entry first_entry(const struct body *body)
 {
-    struct log_entry first = {
+    return (struct log_entry){
         .count = body->count,
         .marks = buf_slice(&body->marks),
         .data = buf_slice(&body->data),
     };
+}
+
+/* A fork's row holds what only the store has, so it is written at once. */
+static struct stream *insert_fork(struct shard *shard, const struct stream_row *row, const struct body *body)
+{
+    store_stream_insert(shard->store, row);
+    struct stream *stream = streams_add(&shard->streams, row);
+    struct log_entry first = first_entry(body);
+    if (first.count)
+        append_entry(shard, stream, &first);
+    return stream;
+}
+
+/* Creating any other stream is like appending to it: one entry in the log. */
+static struct stream *log_creation(struct shard *shard, const struct stream_row *row, const struct body *body)
+{
+    struct stream *stream = streams_add(&shard->streams, row);
+    struct log_entry first = first_entry(body);
+    stream->unwritten = true;
+    first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0);
+    first.name = row->name;
+    first.content_type = row->content_type;
+    first.expires_text = row->expires_text;
+    first.ttl_s = row->ttl_s;
+    first.expires_ms = row->expires_ms;
     append_entry(shard, stream, &first);
+    return stream;
 }
 
 bool create_stream(struct shard *shard, struct asker asker, const struct wire_create *m,
@@ -132,10 +158,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
     if (error == ERR_NONE) {
         store_begin(shard->store);
         row.uid = store_next_uid(shard->store, layout_slot(m->name));
-        store_stream_insert(shard->store, &row);
-        struct stream *stream = streams_add(&shard->streams, &row);
-        if (body.count)
-            append_body(shard, stream, &body);
+        struct stream *stream = source ? insert_fork(shard, &row, &body) : log_creation(shard, &row, &body);
         struct wire_stream answer = answer_stream(shard, stream, asker.id);
         answer.flags |= WIRE_STREAM_CREATED;
         answer_send(shard, asker, &answer);

@@ -8,8 +8,12 @@
 /* Its bytes go in the background; its name is free at once, and its source will be let go. */
 static void condemn(struct shard *shard, struct stream *stream)
 {
+    struct log_entry end = {.uid = stream->row.uid, .time_ms = shard->now_ms, .flags = LOG_DELETES};
     store_begin(shard->store);
-    store_stream_condemn(shard->store, stream->row.uid);
+    store_log_append(shard->store, &end);
+    shard->logged++;
+    if (!stream->unwritten)
+        store_stream_condemn(shard->store, stream->row.uid);
     if (stream->row.source_uid != STORE_NONE)
         fork_let_go(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
     watch_deleted(shard, stream);
@@ -23,6 +27,7 @@ void delete_stream(struct shard *shard, struct stream *stream)
         return;
     }
     store_begin(shard->store);
+    (void)stream_write(&shard->streams, stream);
     store_stream_soft_delete(shard->store, stream->row.uid);
     stream->row.state = STREAM_SOFT_DELETED;
     watch_deleted(shard, stream);

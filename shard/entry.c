@@ -23,6 +23,13 @@ void entry_add(struct buf *heads, const struct log_entry *e)
         varint_add(heads, e->epoch);
         varint_add(heads, e->producer_seq);
     }
+    if (e->flags & LOG_CREATES) {
+        add_text(heads, e->name);
+        add_text(heads, e->content_type);
+        add_text(heads, e->expires_text);
+        varint_add(heads, e->ttl_s + 1); /* STORE_NONE becomes 0 */
+        varint_add(heads, e->expires_ms + 1);
+    }
 }
 
 /* Takes len bytes off the front of *in. */
@@ -41,6 +48,16 @@ static bool take_text(struct slice *heads, struct slice *text)
     return varint_take(heads, &len) && take_bytes(heads, len, text);
 }
 
+static bool take_created(struct slice *heads, struct log_entry *e)
+{
+    if (!take_text(heads, &e->name) || !take_text(heads, &e->content_type) || !take_text(heads, &e->expires_text) ||
+        !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms))
+        return false;
+    e->ttl_s--;
+    e->expires_ms--;
+    return true;
+}
+
 bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
 {
     uint64_t flags, marks_len, data_len;
@@ -52,6 +69,8 @@ bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
     e->flags = (unsigned)flags;
     if ((flags & LOG_STREAM_SEQ) && !take_text(heads, &e->stream_seq))
         return false;
-    return !(flags & LOG_PRODUCER) || (take_text(heads, &e->producer) && varint_take(heads, &e->epoch) &&
-                                       varint_take(heads, &e->producer_seq));
+    if ((flags & LOG_PRODUCER) && !(take_text(heads, &e->producer) && varint_take(heads, &e->epoch) &&
+                                    varint_take(heads, &e->producer_seq)))
+        return false;
+    return !(flags & LOG_CREATES) || take_created(heads, e);
 }

@@ -57,14 +57,14 @@ static void chunk_add(struct chunk *chunk, const struct run *run)
 }
 
 /* Settles the stream's oldest pending appends, up to the two limits; returns how many that were. */
-static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, size_t max_appends,
-                            size_t max_bytes)
+static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, int64_t upto,
+                            size_t max_appends, size_t max_bytes)
 {
     struct chunk chunk = {0};
     struct run run;
     size_t appends = 0, bytes = 0;
     uint64_t uid = stream->row.uid;
-    if (store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run)) {
+    if (!stream->unwritten && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run)) {
         chunk_add(&chunk, &run);
         chunk.replaces = true;
     }
@@ -80,7 +80,7 @@ static size_t settle_stream(struct store *store, struct streams *streams, struct
     chunk_write(store, uid, &chunk);
     buf_clear(&chunk.data);
     buf_clear(&chunk.marks);
-    stream_settled(streams, stream, appends);
+    stream_settled(streams, stream, appends, upto);
     return appends;
 }
 
@@ -91,19 +91,18 @@ static bool settle_slice(struct store *store, struct streams *streams, int64_t u
     size_t appends = 0;
     uint64_t before = streams->log_bytes;
     while (appends < max_appends && before - streams->log_bytes < max_bytes) {
-        struct stream *stream = streams->dirty_first;
-        if (!stream || stream->pending[0].batch->seq > upto)
+        struct stream *stream = streams->settling->first;
+        if (!stream)
             return false;
         store_begin(store);
-        appends += settle_stream(store, streams, stream, max_appends - appends, max_bytes);
+        appends += settle_stream(store, streams, stream, upto, max_appends - appends, max_bytes);
     }
     return true;
 }
 
 static bool log_is_long(const struct shard *shard)
 {
-    return shard->streams.log_entries >= shard->cfg->shard_settle_appends ||
-           shard->streams.log_bytes >= shard->cfg->shard_settle_bytes;
+    return shard->logged >= shard->cfg->shard_settle_appends || shard->logged_bytes >= shard->cfg->shard_settle_bytes;
 }
 
 static bool idle(const struct shard *shard)
@@ -140,8 +139,11 @@ void settle_turn(struct shard *shard)
 {
     int64_t last = store_log_last(shard->store);
     bool quiet = idle(shard);
-    if (!shard->settling_upto && last > shard->settled_upto && (quiet || log_is_long(shard)))
+    if (!shard->settling_upto && last > shard->settled_upto && (quiet || log_is_long(shard))) {
         shard->settling_upto = last;
+        streams_begin_generation(&shard->streams);
+        shard->logged = shard->logged_bytes = 0;
+    }
     if (!under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
         return; /* a turn of reads pays for no writing */
     fault_point("shard.settle-before-commit");
@@ -154,6 +156,7 @@ void settle_turn(struct shard *shard)
 void settle_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
 {
     int64_t upto = store_log_last(store);
+    streams_begin_generation(streams);
     while (settle_slice(store, streams, upto, SLICE_APPENDS * 8, SLICE_BYTES)) {
         store_commit(store);
         alive(ctx);

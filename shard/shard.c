@@ -283,6 +283,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     read_init(shard);
     streams_init(&shard->streams, shard->store);
     streams_recover(&shard->streams);
+    shard->logged = shard->streams.log_entries;
+    shard->logged_bytes = shard->streams.log_bytes;
     shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);
     shard->again = event_new(base, -1, 0, on_again, shard);
     if (!shard->tick || !shard->again || event_add(shard->tick, &tick) != 0)

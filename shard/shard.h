@@ -59,6 +59,7 @@ struct shard {
     uint64_t written_ms;             /* when the last append was */
     size_t turn_appends, turn_bytes; /* of this turn */
     size_t turn_read;                /* bytes of pages read from the store in it */
+    uint64_t logged, logged_bytes; /* entries since a generation of the log was last chosen to be settled */
     uint64_t upkeep_ms;              /* when the rarer upkeep is due */
     size_t evicted;                  /* streams that left memory since it was last given back */
     struct event *tick, *again;

@@ -10,7 +10,7 @@
 #include "shard/store_sql.h"
 
 #define APPLICATION_ID 0x5354524d /* "STRM" */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
@@ -226,6 +226,7 @@ static void save_serials(struct store *store)
         store->slot_dirty[slot] = false;
     }
     store->dirty_count = 0;
+    store->serials_due = false;
 }
 
 /* A query left in the middle would hold its snapshot, and the WAL could not start over. */
@@ -242,19 +243,35 @@ void store_commit(struct store *store)
     if (!store->open)
         return;
     store_log_write(store);
-    save_serials(store);
+    if (store->serials_due)
+        save_serials(store);
     fault_point("shard.before-commit");
     store_run(store, store_prepare(store, SQL_COMMIT));
     fault_point("shard.after-commit");
     store->open = false;
 }
 
+static void mark_slot(struct store *store, unsigned slot)
+{
+    if (store->slot_dirty[slot])
+        return;
+    store->slot_dirty[slot] = true;
+    store->dirty_slots[store->dirty_count++] = slot;
+}
+
+void store_uid_given(struct store *store, uint64_t uid)
+{
+    unsigned slot = layout_slot_of_uid(uid);
+    uint64_t serial = uid - ((uint64_t)slot << LAYOUT_UID_BITS);
+    if (slot >= LAYOUT_SLOTS || serial <= store->next_serial[slot])
+        return;
+    store->next_serial[slot] = serial;
+    mark_slot(store, slot);
+}
+
 uint64_t store_next_uid(struct store *store, unsigned slot)
 {
-    if (!store->slot_dirty[slot]) {
-        store->slot_dirty[slot] = true;
-        store->dirty_slots[store->dirty_count++] = slot;
-    }
+    mark_slot(store, slot);
     return ((uint64_t)slot << LAYOUT_UID_BITS) + ++store->next_serial[slot];
 }
 

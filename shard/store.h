@@ -2,7 +2,8 @@
  *
  * The log takes every append at its right edge, in arrival order. Settling writes a stream's appends into chunks and moves
  * stream.settled up, in one transaction; log entries below it are dead and are dropped later by the range. So at
- * any moment a stream's bytes are its chunks up to `settled` and its log entries from there on.
+ * any moment a stream's bytes are its chunks up to `settled` and its log entries from there on. A new stream is an entry
+ * of the log too; settling it for the first time writes its row.
  *
  * Everything happens in the transaction that store_begin() opens and store_commit() makes durable. A failure of the
  * database ends the process (fatal): it restarts and recovers from what was committed. */
@@ -62,8 +63,11 @@ void store_commit(struct store *store);
 
 /* ---- streams ---- */
 
-/* The next uid of a slot; never given twice, also after a crash. */
+/* The next uid of a slot; never given twice, also after a crash, if the stream is inserted or its creation logged in the
+ * same transaction. */
 uint64_t store_next_uid(struct store *store, unsigned slot);
+/* A uid that recovery has found in the log: it was given. */
+void store_uid_given(struct store *store, uint64_t uid);
 
 bool store_stream_by_name(struct store *store, struct slice name, struct stream_row *row) MUSTUSE;
 bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *row) MUSTUSE;
@@ -107,15 +111,20 @@ void batch_unref(struct batch *batch);
 #define LOG_CLOSES 1u
 #define LOG_STREAM_SEQ 2u
 #define LOG_PRODUCER 4u
-#define LOG_FLAGS (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER)
+#define LOG_CREATES 8u  /* the stream begins with this entry */
+#define LOG_DELETES 16u /* the stream is gone: whatever else the log has of it is dead */
+#define LOG_FLAGS (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES | LOG_DELETES)
 
-/* One append. */
+/* One append; or the beginning of a stream, perhaps with its first bytes; or the end of one. */
 struct log_entry {
     uint64_t uid, start, count, time_ms;
     unsigned flags;
     struct slice stream_seq;      /* with LOG_STREAM_SEQ */
     struct slice producer;        /* with LOG_PRODUCER, as are the next two */
     uint64_t epoch, producer_seq;
+    /* with LOG_CREATES; its expiry as in struct stream_row */
+    struct slice name, content_type, expires_text;
+    uint64_t ttl_s, expires_ms;
     struct slice marks;           /* empty: one message that is one append */
     struct slice data;
     /* set by the store: where it lies; the batch is borrowed */

@@ -103,6 +103,7 @@ int64_t store_log_last(const struct store *store)
 bool store_log_drop(struct store *store, int64_t upto, int64_t max)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_LOG_DROP);
+    store->serials_due = true;
     sqlite3_bind_int64(statement, 1, upto);
     sqlite3_bind_int64(statement, 2, max);
     store_run(store, statement);

@@ -24,6 +24,7 @@ struct store {
     uint64_t next_serial[LAYOUT_SLOTS];
     bool slot_dirty[LAYOUT_SLOTS];
     unsigned dirty_slots[LAYOUT_SLOTS], dirty_count;
+    bool serials_due; /* with this commit: what had them in the log goes, or never was there */
 };
 
 /* The statement, ready for new values. */

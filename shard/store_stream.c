@@ -62,6 +62,7 @@ bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *r
 void store_stream_insert(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_INSERT);
+    store->serials_due = true;
     bind_u64(statement, 1, row->uid);
     bind_slice(statement, 2, row->name);
     bind_u64(statement, 3, row->state);

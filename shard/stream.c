@@ -26,6 +26,8 @@ static size_t hash_uid(uint64_t uid)
 void streams_init(struct streams *streams, struct store *store)
 {
     *streams = (struct streams){.store = store, .buckets = 1024};
+    streams->settling = &streams->unsettled[0];
+    streams->waiting = &streams->unsettled[1];
     streams->by_name = xcalloc(streams->buckets, sizeof *streams->by_name);
     streams->by_uid = xcalloc(streams->buckets, sizeof *streams->by_uid);
 }
@@ -155,19 +157,14 @@ static void stream_free(struct stream *stream)
     free(stream);
 }
 
-static void unlist_dirty(struct streams *streams, struct stream *stream)
+static void unlist_unsettled(struct stream *stream)
 {
-    if (!stream->is_dirty)
+    struct stream_list *list = stream->unsettled;
+    if (!list)
         return;
-    if (stream->dirty_prev)
-        stream->dirty_prev->dirty_next = stream->dirty_next;
-    else
-        streams->dirty_first = stream->dirty_next;
-    if (stream->dirty_next)
-        stream->dirty_next->dirty_prev = stream->dirty_prev;
-    else
-        streams->dirty_last = stream->dirty_prev;
-    stream->is_dirty = false;
+    *(stream->unsettled_prev ? &stream->unsettled_prev->unsettled_next : &list->first) = stream->unsettled_next;
+    *(stream->unsettled_next ? &stream->unsettled_next->unsettled_prev : &list->last) = stream->unsettled_prev;
+    stream->unsettled = NULL;
 }
 
 static void unlist_touched(struct streams *streams, struct stream *stream)
@@ -198,7 +195,7 @@ void streams_remove(struct streams *streams, struct stream *stream)
 {
     assert(!stream->is_fresh);
     forget_pending(streams, stream, stream->pending_count);
-    unlist_dirty(streams, stream);
+    unlist_unsettled(stream);
     unlist_touched(streams, stream);
     unlink_tables(streams, stream);
     unlink_used(streams, stream);
@@ -209,7 +206,7 @@ void streams_remove(struct streams *streams, struct stream *stream)
 static bool evictable(const struct stream *stream)
 {
     return !stream->pending_count && !stream->watcher_count && !stream->touched && !stream->is_fresh &&
-           !stream->is_dirty;
+           !stream->unsettled;
 }
 
 size_t streams_evict(struct streams *streams, uint64_t keep)
@@ -279,6 +276,7 @@ static void forget_producers(struct streams *streams, struct stream *stream)
         struct producer *p = &stream->producers[i];
         if (p->dirty) {
             store_begin(streams->store);
+            (void)stream_write(streams, stream);
             store_producer_put(streams->store, stream->row.uid, slice_of(p->id, p->id_len), p->epoch, p->seq);
         }
         free(p->id);
@@ -293,7 +291,8 @@ static struct producer *keep_producer(struct streams *streams, struct stream *st
     struct producer *p = find_producer(stream, id);
     if (p)
         return p;
-    if (stream->producer_count >= PRODUCERS_KEPT)
+    /* A recovery writes nothing of a stream that the log may yet delete. */
+    if (stream->producer_count >= PRODUCERS_KEPT && !(streams->recovering && stream->unwritten))
         forget_producers(streams, stream);
     stream->producers = xrealloc(stream->producers, (stream->producer_count + 1) * sizeof *p);
     p = &stream->producers[stream->producer_count++];
@@ -316,18 +315,15 @@ bool stream_producer(struct streams *streams, struct stream *stream, struct slic
     return true;
 }
 
-static void list_dirty(struct streams *streams, struct stream *stream)
+static void list_unsettled(struct stream_list *list, struct stream *stream)
 {
-    if (stream->is_dirty)
+    if (stream->unsettled)
         return;
-    stream->is_dirty = true;
-    stream->dirty_prev = streams->dirty_last;
-    stream->dirty_next = NULL;
-    if (streams->dirty_last)
-        streams->dirty_last->dirty_next = stream;
-    else
-        streams->dirty_first = stream;
-    streams->dirty_last = stream;
+    stream->unsettled = list;
+    stream->unsettled_prev = list->last;
+    stream->unsettled_next = NULL;
+    *(list->last ? &list->last->unsettled_next : &list->first) = stream;
+    list->last = stream;
 }
 
 static void add_pending(struct streams *streams, struct stream *stream, const struct log_entry *entry)
@@ -346,7 +342,7 @@ static void add_pending(struct streams *streams, struct stream *stream, const st
     };
     streams->log_entries++;
     streams->log_bytes += entry->marks.len + entry->data.len;
-    list_dirty(streams, stream);
+    list_unsettled(streams->waiting, stream);
 }
 
 struct run pending_run(const struct pending *p)
@@ -385,10 +381,39 @@ void stream_apply(struct streams *streams, struct stream *stream, const struct l
     }
 }
 
+/* NULL: the store has its row, and what came of it since. */
+static struct stream *recover_creation(struct streams *streams, const struct log_entry *entry)
+{
+    struct stream_row there;
+    const struct stream_row row = {
+        .uid = entry->uid,
+        .name = entry->name,
+        .content_type = entry->content_type,
+        .ttl_s = entry->ttl_s,
+        .expires_ms = entry->expires_ms,
+        .expires_text = entry->expires_text,
+        .accessed_ms = entry->time_ms,
+        .source_uid = STORE_NONE,
+    };
+    store_uid_given(streams->store, entry->uid);
+    if (store_stream_by_uid(streams->store, entry->uid, &there))
+        return NULL;
+    struct stream *stream = streams_add(streams, &row);
+    stream->unwritten = true;
+    return stream;
+}
+
 static void recover_entry(void *ctx, const struct log_entry *entry)
 {
     struct streams *streams = ctx;
     struct stream *stream = streams_by_uid(streams, entry->uid);
+    if (entry->flags & LOG_DELETES) {
+        if (stream) /* it came back with its creation, and goes again */
+            streams_remove(streams, stream);
+        return;
+    }
+    if (!stream && (entry->flags & LOG_CREATES))
+        stream = recover_creation(streams, entry);
     if (!stream || entry->start < stream->row.settled)
         return; /* deleted since, or settled already */
     stream_apply(streams, stream, entry);
@@ -397,10 +422,29 @@ static void recover_entry(void *ctx, const struct log_entry *entry)
 
 void streams_recover(struct streams *streams)
 {
+    streams->recovering = true;
     store_log_recover(streams->store, recover_entry, streams);
+    streams->recovering = false;
 }
 
-void stream_settled(struct streams *streams, struct stream *stream, size_t count)
+bool stream_write(struct streams *streams, struct stream *stream)
+{
+    if (!stream->unwritten)
+        return false;
+    stream->unwritten = false;
+    store_stream_insert(streams->store, &stream->row);
+    return true;
+}
+
+void streams_begin_generation(struct streams *streams)
+{
+    struct stream_list *all = streams->waiting;
+    assert(!streams->settling->first);
+    streams->waiting = streams->settling;
+    streams->settling = all;
+}
+
+void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto)
 {
     const struct pending *last = &stream->pending[count - 1];
     stream->row.settled = last->start + last->count;
@@ -411,10 +455,12 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t count
         stream->pending = NULL;
         stream->pending_cap = 0;
     }
-    unlist_dirty(streams, stream);
+    if (!stream->pending_count || stream->pending[0].batch->seq > upto)
+        unlist_unsettled(stream); /* nothing of this generation is left */
     if (stream->pending_count)
-        list_dirty(streams, stream); /* at the end: its oldest append is among the newest now */
-    store_stream_update(streams->store, &stream->row);
+        list_unsettled(streams->waiting, stream);
+    if (!stream_write(streams, stream))
+        store_stream_update(streams->store, &stream->row);
 }
 
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms)

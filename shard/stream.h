@@ -47,13 +47,19 @@ struct stream {
     uint64_t fresh_from, fresh_time_ms;
     bool fresh_any, fresh_moved;
 
+    bool unwritten; /* its row is only in the log yet */
     bool touched; /* row.accessed_ms is newer than the store's */
 
     struct stream *by_name, *by_uid;      /* hash chains */
     struct stream *used_prev, *used_next; /* by last use, newest first */
-    struct stream *dirty_prev, *dirty_next; /* waiting to be settled, oldest first */
+    struct stream_list *unsettled;                 /* the list it is on while it has something pending, or NULL */
+    struct stream *unsettled_prev, *unsettled_next;
     struct stream *fresh_next, *touched_next;
-    bool is_dirty, is_fresh;
+    bool is_fresh;
+};
+
+struct stream_list {
+    struct stream *first, *last;
 };
 
 struct streams {
@@ -61,10 +67,14 @@ struct streams {
     struct stream **by_name, **by_uid; /* tables of `buckets` chains; a power of two */
     size_t buckets, count;
     struct stream *newest, *oldest;
-    struct stream *dirty_first, *dirty_last;
+    /* Streams with something pending: one list has those of the generation that is being settled, until nothing of theirs
+     * is of its batches; the other has the rest. They change roles when a generation begins. */
+    struct stream_list unsettled[2];
+    struct stream_list *settling, *waiting;
     struct stream *fresh_first;
     struct stream *touched_first;
     uint64_t log_entries, log_bytes; /* what waits to be settled */
+    bool recovering;
 };
 
 void streams_init(struct streams *streams, struct store *store);
@@ -78,8 +88,11 @@ void streams_recover(struct streams *streams);
 struct stream *streams_by_name(struct streams *streams, struct slice name);
 struct stream *streams_by_uid(struct streams *streams, uint64_t uid);
 
-/* Makes a stream that is not in the store yet; the caller has inserted or will insert the row in this transaction. */
+/* Makes a stream from its row, which is in the store, or is inserted or logged in this transaction. */
 struct stream *streams_add(struct streams *streams, const struct stream_row *row);
+
+/* Inserts the row of a stream that only the log has, in the transaction that is open. False: it was there. */
+bool stream_write(struct streams *streams, struct stream *stream);
 
 /* Forgets a stream that was condemned. */
 void streams_remove(struct streams *streams, struct stream *stream);
@@ -98,8 +111,12 @@ struct run pending_run(const struct pending *p);
 bool stream_producer(struct streams *streams, struct stream *stream, struct slice id, uint64_t *epoch,
                      uint64_t *seq) MUSTUSE;
 
-/* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. */
-void stream_settled(struct streams *streams, struct stream *stream, size_t count);
+/* A generation begins with all that is pending; the last one must be over: nothing is settling. */
+void streams_begin_generation(struct streams *streams);
+
+/* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. The generation ends
+ * with batch `upto`. */
+void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto);
 
 /* Marks the stream as read or written now. */
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms);

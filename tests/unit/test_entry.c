@@ -12,7 +12,12 @@ static struct log_entry full(void)
         .uid = (uint64_t)1023 << 44 | 77,
         .start = UINT64_MAX >> 1,
         .count = 3,
-        .flags = LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER,
+        .flags = LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES,
+        .name = SLICE("p/s"),
+        .content_type = SLICE("application/json"),
+        .expires_text = SLICE("2030-01-01T00:00:00Z"),
+        .ttl_s = STORE_NONE,
+        .expires_ms = 1893456000000,
         .stream_seq = SLICE("0001"),
         .producer = SLICE("writer"),
         .epoch = 5,
@@ -27,6 +32,9 @@ static void expect_equal(const struct log_entry *got, const struct log_entry *wa
     assert_true(got->uid == want->uid && got->start == want->start && got->count == want->count);
     assert_int_equal(got->flags, want->flags);
     assert_true(slice_equal(got->stream_seq, want->stream_seq) && slice_equal(got->producer, want->producer));
+    assert_true(slice_equal(got->name, want->name) && slice_equal(got->content_type, want->content_type) &&
+                slice_equal(got->expires_text, want->expires_text));
+    assert_true(got->ttl_s == want->ttl_s && got->expires_ms == want->expires_ms);
     assert_true(got->epoch == want->epoch && got->producer_seq == want->producer_seq);
     assert_true(slice_equal(got->marks, want->marks) && slice_equal(got->data, want->data));
 }

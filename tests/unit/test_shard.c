@@ -237,6 +237,71 @@ static void bytes_survive_settling_and_restarts(void **state)
     assert_int_equal(read_at(b, "p/a", strlen(expected) + 1, 0).error, ERR_OFFSET_BEYOND_TAIL);
 }
 
+/* One stream has more than a slice takes while others come and go: nothing leaves the log before it is in chunks. */
+static void a_busy_stream_keeps_its_generation_open(void **state)
+{
+    struct bench *b = *state;
+    char name[32];
+    uint64_t tail = 0;
+    b->cfg.shard_settle_appends = 3000;
+    create(b, "p/busy", "text/plain", "");
+    for (int i = 0; i < 2998; i++)
+        tail = append(b, text("p/busy", "0123456789")).tail;
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "p/other%d", i);
+        create(b, name, "text/plain", "x");
+        tail = append(b, text("p/busy", "0123456789")).tail;
+        if (i % 60 != 59)
+            continue;
+        reboot(b);
+        struct wire_stream m = read_at(b, "p/busy", 0, 0);
+        assert_int_equal(m.error, ERR_NONE);
+        assert_int_equal(m.tail, tail);
+        assert_int_equal(m.data.len, tail);
+        for (size_t at = 0; at < m.data.len; at += 10)
+            assert_memory_equal(m.data.data + at, "0123456789", 10);
+    }
+    rest(b);
+    reboot(b);
+    assert_int_equal(read_at(b, "p/busy", 0, 0).data.len, tail);
+}
+
+/* Creations, deletions and recreations whose traces are partly in the log and partly settled. */
+static void streams_begin_and_end_across_settling_and_restarts(void **state)
+{
+    struct bench *b = *state;
+    struct wire_create m = {.id = ++b->id, .name = SLICE("p/full"), .content_type = SLICE("text/plain"),
+                            .flags = WIRE_CREATE_TTL | WIRE_CREATE_CLOSED, .ttl_s = 1000, .data = SLICE("once")};
+    uint64_t uids[8];
+    wire_put_create(&b->router.out, &m);
+    stream_answer(b);
+    for (int round = 0; round < 8; round++) {
+        uids[round] = create(b, "p/again", "text/plain", "new").uid;
+        for (int i = 0; i < round; i++)
+            assert_int_not_equal(uids[i], uids[round]);
+        if (round & 1)
+            rest(b);
+        append(b, text("p/again", "er"));
+        if (round & 2)
+            reboot(b);
+        expect_text(b, "p/again", "newer");
+        assert_int_equal(delete_it(b, "p/again"), ERR_NONE);
+        if (round & 4)
+            reboot(b);
+        assert_int_equal(read_at(b, "p/again", 0, 0).error, ERR_STREAM_NOT_FOUND);
+    }
+    reboot(b);
+    assert_int_equal(read_at(b, "p/again", 0, 0).error, ERR_STREAM_NOT_FOUND);
+    for (int i = 0; i < 2; i++) {
+        struct wire_stream full = read_at(b, "p/full", 0, 0);
+        assert_int_equal(full.flags & (WIRE_STREAM_CLOSED | WIRE_STREAM_TTL), WIRE_STREAM_CLOSED | WIRE_STREAM_TTL);
+        assert_int_equal(full.ttl_s, 1000);
+        assert_true(slice_equal(full.data, SLICE("once")) && slice_equal(full.content_type, SLICE("text/plain")));
+        rest(b);
+        reboot(b);
+    }
+}
+
 static void producers_are_fenced_across_settling_and_restarts(void **state)
 {
     struct bench *b = *state;
@@ -428,6 +493,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bytes_survive_settling_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_busy_stream_keeps_its_generation_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(streams_begin_and_end_across_settling_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(producers_are_fenced_across_settling_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(many_producers_are_all_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_is_final_and_repeatable, setup, teardown),
