@@ -436,9 +436,36 @@ bool stream_write(struct streams *streams, struct stream *stream)
     return true;
 }
 
+static int by_uid(const void *a, const void *b)
+{
+    const struct stream *x = *(struct stream *const *)a, *y = *(struct stream *const *)b;
+    return x->row.uid < y->row.uid ? -1 : x->row.uid > y->row.uid;
+}
+
+/* In the order of the store's tables, so that what is written together lies together. */
+static void sort(struct stream_list *list)
+{
+    struct buf all = {0};
+    for (struct stream *s = list->first; s; s = s->unsettled_next)
+        buf_add(&all, &s, sizeof s);
+    size_t count = buf_len(&all) / sizeof(struct stream *);
+    struct stream **streams = (struct stream **)(void *)all.data;
+    if (!count)
+        return;
+    qsort(streams, count, sizeof *streams, by_uid);
+    for (size_t i = 0; i < count; i++) {
+        streams[i]->unsettled_prev = i ? streams[i - 1] : NULL;
+        streams[i]->unsettled_next = i + 1 < count ? streams[i + 1] : NULL;
+    }
+    list->first = streams[0];
+    list->last = streams[count - 1];
+    buf_clear(&all);
+}
+
 void streams_begin_generation(struct streams *streams)
 {
     struct stream_list *all = streams->waiting;
+    sort(all);
     assert(!streams->settling->first);
     streams->waiting = streams->settling;
     streams->settling = all;
