@@ -35,3 +35,9 @@ bool address_parse(const char *text, struct address *address)
     snprintf(address->port, sizeof address->port, "%s", colon + 1);
     return host_valid(address->host, v6);
 }
+
+bool address_is_loopback(const struct address *address)
+{
+    return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0 ||
+           strcmp(address->host, "localhost") == 0;
+}

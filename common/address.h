@@ -17,4 +17,7 @@ struct address {
 /* Looks at the spelling only: whether the host exists shows when it is resolved. */
 bool address_parse(const char *text, struct address *address) MUSTUSE;
 
+/* Only this machine reaches it, by the spelling. */
+bool address_is_loopback(const struct address *address) MUSTUSE;
+
 #endif

@@ -96,6 +96,11 @@ static bool number_parse(const char *text, const struct unit *units, uint64_t *v
     return false;
 }
 
+bool config_duration(const char *text, uint64_t *ms)
+{
+    return number_parse(text, time_units, ms);
+}
+
 static bool number_fits(const struct row *row, const char *text, uint64_t *value)
 {
     const struct unit *units = row_units(row);

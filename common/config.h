@@ -45,6 +45,9 @@ unsigned config_set(struct config *cfg, const char *assignment, FILE *errors) MU
 /* The effective configuration as an ini text that reads back to the same. */
 void config_print(const struct config *cfg, FILE *out);
 
+/* A duration as a configuration spells it ("90s"), in milliseconds. */
+bool config_duration(const char *text, uint64_t *ms) MUSTUSE;
+
 /* config.example.ini: every key with its help, range and default, commented out. */
 void config_print_example(FILE *out);
 

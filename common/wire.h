@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)
@@ -19,6 +19,7 @@
 #define WIRE_CREATE_EXPIRES 4u
 #define WIRE_CREATE_FORK 8u
 #define WIRE_CREATE_FORK_POSITION 16u
+#define WIRE_CREATE_PUBLIC 32u /* everybody may read it */
 
 #define WIRE_APPEND_CLOSE 1u
 #define WIRE_APPEND_STREAM_SEQ 2u
@@ -27,6 +28,7 @@
 #define WIRE_READ_NOW 1u  /* from the tail; `position` is not looked at */
 #define WIRE_READ_WAIT 2u /* long-poll: watch only if there is nothing to answer with */
 #define WIRE_READ_FILE 8u /* a large page may come as a descriptor */
+#define WIRE_READ_ANONYMOUS 16u /* also of HEAD: nobody has said who asks, UNAUTHORIZED unless the stream is public */
 #define WIRE_READ_CUT 4u  /* SSE: a byte stream's large message may be cut at max_bytes */
 
 #define WIRE_APPENDED_CLOSED 1u
@@ -37,6 +39,7 @@
 #define WIRE_STREAM_TTL 4u
 #define WIRE_STREAM_EXPIRES 8u
 #define WIRE_STREAM_WATCHING 16u
+#define WIRE_STREAM_PUBLIC 64u
 #define WIRE_STREAM_FILE 32u /* the frame brings a descriptor whose first file_bytes stand for data, which is empty */
 
 #define WIRE_EVENT_CLOSED 1u

@@ -1,5 +1,9 @@
 #include "router/answer.h"
 
+#include <stdio.h>
+
+#include "router/cors.h"
+
 #include "router/router.h"
 
 struct buf *answer_begin(struct client *c, int status)
@@ -9,8 +13,7 @@ struct buf *answer_begin(struct client *c, int status)
     if (c->router->stopping)
         c->keep_alive = false;
     response_begin(head, status, &c->router->date);
-    if (c->cors)
-        response_add_cors(head);
+    cors_add(c, head);
     return head;
 }
 
@@ -82,6 +85,8 @@ struct buf *answer_error_begin(struct client *c, enum error error)
     struct buf *head = answer_begin(c, status);
     response_add(head, "Content-Type", SLICE("application/json"));
     response_add(head, "Cache-Control", SLICE("no-store"));
+    if (status == 401)
+        response_add(head, "WWW-Authenticate", SLICE("Bearer realm=\"streamd\""));
     if (status == 503)
         response_add(head, "Retry-After", SLICE("1"));
     return head;
@@ -111,6 +116,11 @@ void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
 {
     response_add(head, "Content-Type", stream->content_type);
     response_add(head, "Cache-Control", SLICE("no-store"));
+    if (stream->reader_key.len && !(stream->flags & WIRE_STREAM_PUBLIC)) {
+        char key[64];
+        int len = snprintf(key, sizeof key, "rk_%.*s", (int)stream->reader_key.len, stream->reader_key.data);
+        response_add(head, "Stream-Reader-Key", slice_of(key, (size_t)len));
+    }
     response_add_offset(head, "Stream-Next-Offset", stream->tail);
     if (stream->flags & WIRE_STREAM_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));

@@ -16,8 +16,6 @@
  * many are catching up. */
 #define BULK ((size_t)64 << 10)
 #define BULK_A_TURN ((size_t)128 << 10)
-/* A turn that answers so many requests is busy: what it has for SSE readers may wait for more, live.gather. */
-#define BUSY 8
 #define READ_AHEAD ROUTER_SCRATCH /* held of what comes behind a request under way */
 
 /* ---- the socket ---- */
@@ -114,6 +112,7 @@ struct client *client_new(struct router *router, int fd)
 
 static void end_exchange(struct client *c)
 {
+    free(c->exchange.origin);
     free(c->exchange.text);
     c->exchange = (struct exchange){0};
 }
@@ -191,7 +190,6 @@ void client_close(struct client *c)
 void client_done(struct client *c)
 {
     bool more = buf_len(&c->in) > 0;
-    c->router->clients.answered++;
     end_exchange(c);
     if (c->state == CLIENT_DEAD)
         return;
@@ -238,15 +236,6 @@ static void drained(struct client *c)
         client_set_state(c, c->linger && !c->eof ? CLIENT_LINGERING : CLIENT_DEAD);
     else if (c->state == CLIENT_HEAD && buf_len(&c->in) > 0)
         mark_ready(c);
-}
-
-static void add_gathering(struct router *router, struct client *c)
-{
-    if (!router->clients.gathering)
-        router->clients.gathering_ms = router->now_ms;
-    c->dirty = true;
-    c->dirty_next = router->clients.gathering;
-    router->clients.gathering = c;
 }
 
 static void add_bulk(struct clients *clients, struct client *c)
@@ -302,28 +291,7 @@ void clients_flush(struct router *router)
             continue;
         if (c->out.bytes > BULK)
             add_bulk(&router->clients, c);
-        else if (c->state == CLIENT_LIVE)
-            add_gathering(router, c);
         else
-            (void)flush(c, SIZE_MAX);
-    }
-}
-
-/* Under load the events of some turns leave together, which costs a reader a moment and spares writers the processor. */
-void clients_flush_live(struct router *router)
-{
-    struct clients *clients = &router->clients;
-    struct client *c;
-    bool busy = clients->answered >= BUSY;
-    clients->answered = 0;
-    if (clients->gathering && busy && router->now_ms < clients->gathering_ms + router->cfg->live_gather) {
-        router_wake(router, router->cfg->live_gather);
-        return;
-    }
-    while ((c = clients->gathering)) {
-        clients->gathering = c->dirty_next;
-        c->dirty = false;
-        if (c->state != CLIENT_DEAD)
             (void)flush(c, SIZE_MAX);
     }
 }

@@ -15,6 +15,7 @@
 
 #include "common/buf.h"
 #include "common/errors.h"
+#include "router/auth.h"
 #include "router/deadline.h"
 #include "router/output.h"
 
@@ -33,8 +34,17 @@ enum client_state {
     CLIENT_DEAD       /* waits in the graveyard for the end of the turn */
 };
 
+/* Which origins' scripts may read an answer. */
+enum client_cors {
+    CORS_NONE,   /* nobody asked */
+    CORS_ANY,    /* all */
+    CORS_ORIGIN, /* the one that asked */
+    CORS_VARY    /* none that is known; another may be answered otherwise */
+};
+
 /* What the verb of the current request keeps until its answer comes. */
 struct exchange {
+    char *origin;      /* CORS_ORIGIN: which; freed with the request */
     char *text;        /* create: the Location; read: If-None-Match; freed with the request */
     uint64_t received; /* append: the sequence number that came */
     bool producer;     /* append: with producer headers */
@@ -64,9 +74,11 @@ struct client {
     bool blocked;                       /* the socket is full */
     bool eof;                           /* nothing more will come */
     bool linger;                        /* it may still be sending what will not be read */
+    bool shared_answer;                 /* caches that many share may keep it */
     bool refused;                       /* counted in clients.refused */
     bool http10, keep_alive, head_only; /* of the current request */
-    bool cors;                          /* its answer is for other origins: one asks, or a cache may keep it for one */
+    enum client_cors cors;              /* of the answer */
+    struct grant grant;                 /* what the current request was allowed with */
 };
 
 /* A client that pipelines and does not read its answers gets no more of them. */
@@ -75,9 +87,6 @@ struct client {
 struct clients {
     struct client *first, *dirty, *ready, *grave;
     struct client *bulk, *bulk_last; /* with much to write, in turns; they are `dirty` */
-    struct client *gathering;        /* SSE readers with something to write; they are `dirty` */
-    uint64_t gathering_ms;           /* when the first of them came */
-    unsigned answered;               /* requests that were answered in this turn */
     size_t count;
     size_t refused;      /* of them, those that are only told TOO_MANY_CONNECTIONS */
     uint64_t body_bytes; /* of bodies that are arriving */
@@ -111,7 +120,6 @@ void client_watch(struct client *client);
 /* The steps of a turn. */
 void clients_resume(struct router *router);     /* parse what waited behind an answer */
 void clients_flush(struct router *router);      /* one write a client that has little to write */
-void clients_flush_live(struct router *router); /* the SSE readers, when it is time */
 void clients_flush_bulk(struct router *router); /* some of what the others have to write, in turns */
 void clients_sweep(struct router *router);      /* free the dead */
 

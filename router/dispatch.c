@@ -1,63 +1,82 @@
 #include "router/dispatch.h"
 
+#include <stdio.h>
+
 #include "router/answer.h"
+#include "router/cors.h"
 #include "router/route.h"
 #include "router/router.h"
 #include "router/verbs.h"
 
-#define STREAM_METHODS "GET, HEAD, POST, PUT, DELETE, OPTIONS"
-#define HEALTH_METHODS "GET, HEAD, OPTIONS"
-
-static verb *const verbs[] = {
-    [HTTP_GET] = verb_read,      [HTTP_HEAD] = verb_head, [HTTP_POST] = verb_append, [HTTP_PUT] = verb_create,
-    [HTTP_DELETE] = verb_delete, [HTTP_OPTIONS] = NULL,   [HTTP_OTHER] = NULL,
+struct access {
+    enum route_kind route;
+    enum http_method method;
+    enum scope scope;
+    verb *verb;
 };
 
-static void answer_preflight(struct client *c)
+static const struct access table[] = {
+#define ACCESS(route, method, scope, verb) {ROUTE_##route, HTTP_##method, SCOPE_##scope, verb},
+#include "router/access.def"
+#undef ACCESS
+};
+
+static const char *const method_names[] = {
+    [HTTP_GET] = "GET",       [HTTP_HEAD] = "HEAD",       [HTTP_POST] = "POST",   [HTTP_PUT] = "PUT",
+    [HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "other",
+};
+
+static const struct access *find(enum route_kind route, enum http_method method)
 {
-    struct buf *head = answer_begin(c, 204);
-    response_add(head, "Access-Control-Allow-Methods", SLICE("GET, POST, PUT, DELETE, HEAD, OPTIONS"));
-    response_add(head, "Access-Control-Allow-Headers",
-                 SLICE("Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "
-                       "Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-None-Match, Producer-Id, Producer-Epoch, "
-                       "Producer-Seq, Last-Event-ID, Authorization"));
-    response_add(head, "Access-Control-Max-Age", SLICE("86400"));
-    answer_end_bare(c);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].route == route && table[i].method == method)
+            return &table[i];
+    return NULL;
 }
 
-static void answer_health(struct client *c)
+void verb_health(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
 {
     const struct slice body = SLICE("ok");
     struct buf *head = answer_begin(c, 200);
+    (void)request;
+    (void)name;
+    (void)ignored;
     response_add(head, "Content-Type", SLICE("text/plain"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     answer_end(c, &body, 1);
 }
 
-static void answer_not_allowed(struct client *c, struct slice methods)
+static void answer_not_allowed(struct client *c, enum route_kind route)
 {
+    char methods[80] = "";
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].route == route)
+            strcat(strcat(methods, method_names[table[i].method]), ", ");
+    strcat(methods, "OPTIONS");
     struct buf *head = answer_error_begin(c, ERR_METHOD_NOT_ALLOWED);
-    response_add(head, "Allow", methods);
+    response_add(head, "Allow", slice_str(methods));
     answer_error_end(c, ERR_METHOD_NOT_ALLOWED, error_text(ERR_METHOD_NOT_ALLOWED));
 }
 
 void dispatch(struct client *c, const struct http_head *head, struct slice body)
 {
     char room[ROUTE_NAME_MAX];
-    struct route route;
+    struct route route = {0};
+    struct router *r = c->router;
+    enum error error = route_parse(head->path, r->cfg->limits_max_path, room, &route);
+    auth_turn(&r->auth);
+    cors_decide(c, head, error == ERR_NONE ? route.name : (struct slice){0});
     if (head->method == HTTP_OPTIONS) {
-        answer_preflight(c);
+        cors_preflight(c);
         return;
     }
-    enum error error = route_parse(head->path, c->router->cfg->limits_max_path, room, &route);
+    const struct access *access = error == ERR_NONE ? find(route.kind, head->method) : NULL;
+    if (access)
+        error = auth_check(&r->auth, head, route.name, access->scope, &c->grant);
     if (error != ERR_NONE)
         answer_error(c, error);
-    else if (route.kind == ROUTE_HEALTH && (head->method == HTTP_GET || head->method == HTTP_HEAD))
-        answer_health(c);
-    else if (route.kind == ROUTE_HEALTH)
-        answer_not_allowed(c, SLICE(HEALTH_METHODS));
-    else if (!verbs[head->method])
-        answer_not_allowed(c, SLICE(STREAM_METHODS));
+    else if (!access)
+        answer_not_allowed(c, route.kind);
     else
-        verbs[head->method](c, head, route.name, body);
+        access->verb(c, head, route.name, body);
 }

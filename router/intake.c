@@ -1,5 +1,7 @@
 #include "router/intake.h"
 
+#include "router/cors.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -137,17 +139,11 @@ static void body_begin(struct client *c, const struct http_head *head, struct sl
 
 /* ---- heads ---- */
 
-static bool changes(enum http_method method)
-{
-    return method == HTTP_POST || method == HTTP_PUT || method == HTTP_DELETE;
-}
-
 /* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
 static size_t take_request(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
 {
     c->http10 = head->http10;
     c->head_only = head->method == HTTP_HEAD;
-    c->cors = head->headers[HTTP_ORIGIN_HEADER].data || !changes(head->method);
     c->keep_alive = head->keep_alive;
     if (head->content_length > c->router->cfg->limits_max_body) {
         client_refuse(c, ERR_PAYLOAD_TOO_LARGE, NULL);
@@ -179,7 +175,7 @@ static size_t take_head(struct client *c, struct slice in)
     const char *why = NULL;
     size_t used = 0;
     c->http10 = c->head_only = false;
-    c->cors = true;
+    cors_unknown(c);
     switch (http_head_parse(in, &c->scanned, &head, &used, &error, &why)) {
     case HTTP_PARSE_MORE:
         head_partial(c, in);

@@ -119,3 +119,17 @@ enum error query_parse(struct slice text, struct query *query)
     enum error error = take_all(&params, text);
     return error != ERR_NONE ? error : understand(&params, query);
 }
+
+struct slice query_value(struct slice list, char separator, struct slice name)
+{
+    while (list.len) {
+        const char *end = memchr(list.data, separator, list.len);
+        struct slice pair = slice_of(list.data, end ? (size_t)(end - list.data) : list.len);
+        list = slice_of(pair.data + pair.len + (end != NULL), list.len - pair.len - (end != NULL));
+        while (pair.len && *pair.data == ' ')
+            pair = slice_of(pair.data + 1, pair.len - 1);
+        if (pair.len > name.len && memcmp(pair.data, name.data, name.len) == 0 && pair.data[name.len] == '=')
+            return slice_of(pair.data + name.len + 1, pair.len - name.len - 1);
+    }
+    return (struct slice){0};
+}

@@ -21,4 +21,8 @@ struct query {
 /* Returns ERR_NONE, or what to refuse the query with. */
 enum error query_parse(struct slice text, struct query *query) MUSTUSE;
 
+/* The value of name=value in a list whose items are parted by `separator`, as it was sent: of a query ('&') or of cookies
+ * (';'). data NULL: it is not there. */
+struct slice query_value(struct slice list, char separator, struct slice name);
+
 #endif

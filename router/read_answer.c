@@ -58,12 +58,13 @@ static void add_etag(struct buf *head, const struct wire_stream *stream)
 }
 
 /* Nothing may be kept longer than the stream lives. */
-static void add_caching(struct buf *head, const struct wire_stream *stream, unsigned age, const char *more)
+static void add_caching(const struct client *c, struct buf *head, const struct wire_stream *stream, unsigned age,
+                        const char *more)
 {
     char text[80];
     uint64_t left_s = stream->remaining_ms / 1000;
     bool expires = stream->remaining_ms != UINT64_MAX;
-    int len = snprintf(text, sizeof text, "public, max-age=%u%s", expires && left_s < age ? (unsigned)left_s : age,
+    int len = snprintf(text, sizeof text, "%s, max-age=%u%s", c->shared_answer ? "public" : "private", expires && left_s < age ? (unsigned)left_s : age,
                        expires ? "" : more);
     response_add(head, "Cache-Control", slice_of(text, (size_t)len));
 }
@@ -103,12 +104,13 @@ void read_answer_page(struct client *c, const struct wire_stream *stream, struct
 {
     struct slice parts[3];
     bool unchanged = not_modified(c, stream);
+    c->shared_answer = auth_shared(&c->grant, stream);
     struct buf *head = answer_begin(c, unchanged ? 304 : 200);
     add_place(head, stream);
     if (c->exchange.now) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
-        add_caching(head, stream, PAGE_AGE, page_more);
+        add_caching(c, head, stream, PAGE_AGE, page_more);
         add_etag(head, stream);
     }
     if (unchanged) {
@@ -128,7 +130,7 @@ void read_answer_poll(struct client *c, const struct wire_stream *stream, uint64
 {
     struct buf *head = answer_begin(c, 200);
     add_place(head, stream);
-    add_caching(head, stream, POLL_AGE, "");
+    add_caching(c, head, stream, POLL_AGE, "");
     add_etag(head, stream);
     add_facts(head, stream);
     response_add_number(head, "Stream-Cursor", cursor);

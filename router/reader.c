@@ -69,7 +69,8 @@ static void read_on(struct reader *reader)
 {
     const struct config *cfg = router_of(reader)->cfg;
     struct wire_read read = {
-        .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0)),
+        .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0) |
+                           (reader->client->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = reader->position,
         .max_bytes = reader->sse ? cfg->limits_sse_event : cfg->limits_read_page,
         .max_messages = reader->limit,
@@ -90,7 +91,9 @@ void reader_start(struct client *c, struct slice name, const struct query *query
     reader->position = query->position;
     reader->limit = reader->sse ? 0 : query->limit;
     reader->cursor = query->cursor;
-    reader->ends_ms = r->now_ms + (reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
+    uint64_t lasts = reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout;
+    uint64_t left = auth_left_ms(&c->grant);
+    reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
     c->reader = reader;
     client_set_state(c, CLIENT_LIVE);
     read_on(reader);
@@ -301,6 +304,8 @@ void reader_answered(struct reader *reader, const struct answer *answer)
         reader_gone(reader, ERR_STREAM_NOT_FOUND); /* another stream has taken its name */
         return;
     }
+    if (!reader->answered_once)
+        reader->client->shared_answer = auth_shared(&reader->client->grant, stream);
     reader->answered_once = true;
     reader->uid = stream->uid;
     reader->now = false;
@@ -327,13 +332,42 @@ void reader_spare(struct reader *reader)
     reader->state = READER_PAUSED;
 }
 
+/* The last thing it hears is where it can go on. */
+static void sse_end(struct reader *reader)
+{
+    if (reader->state == READER_AT_TAIL) {
+        uint64_t position = reader->entry->position;
+        const struct wire_stream here = {.start = position, .next = position, .tail = position};
+        size_t start, len;
+        struct block *block = render(router_of(reader), &here, reader->cursor, &start, &len);
+        send_event(reader, block, start, len);
+        block_unref(block);
+    }
+    sse_close(reader);
+}
+
 void reader_end(struct reader *reader)
 {
     if (reader->sse)
-        sse_close(reader);
+        sse_end(reader);
     else if (reader->state == READER_AT_TAIL)
         poll_nothing(reader, reader->entry->position, false);
     /* else an answer is on its way */
+}
+
+struct slice reader_project(const struct reader *reader)
+{
+    struct slice name = slice_str(reader->entry->name);
+    return slice_of(name.data, (size_t)((const char *)memchr(name.data, '/', name.len) - name.data));
+}
+
+/* Also where an answer is on its way: it would come too late. */
+void reader_expire(struct reader *reader)
+{
+    if (reader->sse)
+        sse_end(reader);
+    else
+        fail(reader, ERR_UNAUTHORIZED, error_text(ERR_UNAUTHORIZED));
 }
 
 void reader_stop(struct reader *reader)

@@ -50,6 +50,12 @@ void reader_spare(struct reader *reader);
 /* The stream is gone: 404 for a long-poll, the end for an event stream. */
 void reader_gone(struct reader *reader, enum error error);
 
+/* The project of its stream. */
+struct slice reader_project(const struct reader *reader);
+
+/* Its token is no good any more. */
+void reader_expire(struct reader *reader);
+
 /* Its time is over. */
 void reader_end(struct reader *reader);
 void reader_stop(struct reader *reader); /* the process's is */

@@ -9,12 +9,6 @@ static const char always[] =
     "X-Content-Type-Options: nosniff\r\n"
     "Cross-Origin-Resource-Policy: cross-origin\r\n";
 
-static const char cors[] =
-    "Access-Control-Allow-Origin: *\r\n"
-    "Access-Control-Expose-Headers: Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, "
-    "Stream-TTL, Stream-Expires-At, Stream-Write-Timestamp, Stream-SSE-Data-Encoding, ETag, Location, Date, "
-    "Retry-After, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, Producer-Received-Seq\r\n";
-
 static const char *reason(int status)
 {
     switch (status) {
@@ -28,6 +22,8 @@ static const char *reason(int status)
         return "Not Modified";
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
     case 403:
         return "Forbidden";
     case 404:
@@ -75,11 +71,6 @@ void response_begin(struct buf *out, int status, struct response_date *date)
     int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason(status), date->text);
     buf_grow(out, (size_t)len);
     buf_add(out, always, sizeof always - 1);
-}
-
-void response_add_cors(struct buf *out)
-{
-    buf_add(out, cors, sizeof cors - 1);
 }
 
 static void add_name(struct buf *out, const char *name)

@@ -18,9 +18,6 @@ struct response_date {
 /* Starts a head: status line, Date and the headers that every answer carries. */
 void response_begin(struct buf *out, int status, struct response_date *date);
 
-/* What lets a script of any origin read the answer and its headers. */
-void response_add_cors(struct buf *out);
-
 void response_add(struct buf *out, const char *name, struct slice value);
 void response_add_number(struct buf *out, const char *name, uint64_t value);
 void response_add_offset(struct buf *out, const char *name, uint64_t position);

@@ -1,20 +1,11 @@
 #include "router/route.h"
 
+#include "common/project.h"
 #include "router/percent.h"
 
 #define STREAM_PREFIX "/v1/stream/"
+#define CONFIG_PREFIX "/v1/config/"
 #define DEFAULT_PROJECT "_default/"
-
-static bool is_project(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-        if (!good)
-            return false;
-    }
-    return text.len > 0;
-}
 
 /* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
 static bool is_reserved(struct slice first)
@@ -52,7 +43,7 @@ static enum error parse_project(struct slice rest, const char *slash, char *room
     enum error error = decode(head, room, 0, &project);
     if (error != ERR_NONE)
         return error;
-    if (!is_project(slice_of(room, project)))
+    if (!project_name_valid(slice_of(room, project)))
         return ERR_MISSING_PROJECT_OR_STREAM_ID;
     if (is_reserved(slice_of(room, project)))
         return ERR_NOT_FOUND;
@@ -64,16 +55,33 @@ static enum error parse_project(struct slice rest, const char *slash, char *room
     return tail.len ? ERR_NONE : ERR_MISSING_PROJECT_OR_STREAM_ID;
 }
 
+static bool begins(struct slice path, struct slice with)
+{
+    return path.len >= with.len && memcmp(path.data, with.data, with.len) == 0;
+}
+
+static enum error parse_config(struct slice rest, char *room, struct route *route)
+{
+    size_t len = 0;
+    enum error error = decode(rest, room, 0, &len);
+    *route = (struct route){.kind = ROUTE_CONFIG, .name = slice_of(room, len)};
+    if (error == ERR_NONE && !project_name_valid(route->name))
+        error = ERR_INVALID_PATH;
+    return error;
+}
+
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route)
 {
-    struct slice prefix = SLICE(STREAM_PREFIX);
+    const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX);
     if (path.len > max_path || path.len > ROUTE_PATH_MAX)
         return ERR_PATH_TOO_LONG;
     if (slice_equal(path, SLICE("/health"))) {
         *route = (struct route){.kind = ROUTE_HEALTH};
         return ERR_NONE;
     }
-    if (path.len < prefix.len || memcmp(path.data, prefix.data, prefix.len) != 0)
+    if (begins(path, config))
+        return parse_config(slice_of(path.data + config.len, path.len - config.len), room, route);
+    if (!begins(path, prefix))
         return ERR_NOT_FOUND;
     struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
     const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;

@@ -49,6 +49,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     router_clock(r);
+    auth_turn(&r->auth); /* readers under way hear of it though nobody asks for anything */
     for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_SSE_LIFETIME; class ++)
         expire_timers(r, class);
     expire_stalls(r);
@@ -64,13 +65,6 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     router_clock(arg); /* the turn follows */
-}
-
-void router_wake(struct router *r, uint64_t ms)
-{
-    const struct timeval after = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    if (!event_pending(r->wake, EV_TIMEOUT, NULL) && event_add(r->wake, &after) != 0)
-        fatalx("cannot set a timer");
 }
 
 static void tick_start(struct router *r)
@@ -96,6 +90,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     deadlines_init(&r->deadlines);
     shards_init(&r->shards, r);
     live_init(&r->live, r);
+    auth_init(&r->auth, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);
     r->heartbeat = block_copy(&r->outputs, SLICE("d\r\n: heartbeat\n\n\r\n"));
     r->last_chunk = block_copy(&r->outputs, SLICE("0\r\n\r\n"));
@@ -142,7 +137,6 @@ void router_turn(void *ctx)
     clients_resume(r);          /* whoever was held up by unwritten answers */
     clients_flush(r);
     shards_flush(&r->shards);
-    clients_flush_live(r);
     clients_flush_bulk(r); /* those who take much stand behind all others */
     shards_flush(&r->shards);
     clients_sweep(r);

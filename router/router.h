@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/config.h"
 #include "common/role.h"
+#include "router/auth.h"
 #include "router/client.h"
 #include "router/deadline.h"
 #include "router/listener.h"
@@ -28,6 +29,7 @@ struct router {
     struct clients clients;
     struct shards shards;
     struct live live;
+    struct auth auth;
     struct deadlines deadlines;
     struct output_pool outputs;
 
@@ -50,9 +52,6 @@ void router_listener(void *ctx, int fd);
 void router_reload(void *ctx);
 void router_stop(void *ctx);
 void router_turn(void *ctx);
-
-/* Runs a turn in `ms` milliseconds, or sooner. */
-void router_wake(struct router *router, uint64_t ms);
 
 /* Takes the time for what follows. */
 void router_clock(struct router *router);

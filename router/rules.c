@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "common/offset.h"
+#include "router/query.h"
 #include "router/timestamp.h"
 
 #define PRODUCER_ID_MAX 256
@@ -121,6 +122,8 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
         create->content_type = SLICE("");
     if (says_closed(head))
         create->flags |= WIRE_CREATE_CLOSED;
+    if (slice_equal(query_value(head->query, '&', SLICE("public")), SLICE("true")))
+        create->flags |= WIRE_CREATE_PUBLIC;
     enum error error = create_expiry(head, create);
     return error != ERR_NONE ? error : create_fork(head, max_path, room, create);
 }

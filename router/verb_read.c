@@ -24,7 +24,8 @@ static void catch_up(struct client *c, const struct http_head *head, struct slic
     const struct wire_read read = {
         .id = request->id,
         .name = name,
-        .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0)),
+        .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) |
+                           (c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = query->position,
         .max_bytes = c->router->cfg->limits_read_page,
         .max_messages = query->limit,

@@ -8,6 +8,10 @@
 
 typedef void verb(struct client *client, const struct http_head *head, struct slice name, struct slice body);
 
+verb verb_health;
+verb verb_config_get; /* of a project: name is its own */
+verb verb_config_put;
+
 verb verb_create; /* PUT */
 verb verb_append; /* POST */
 verb verb_read;   /* GET */

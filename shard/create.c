@@ -1,6 +1,9 @@
 #include "shard/create.h"
 
+#include <sys/random.h>
+
 #include "common/json.h"
+#include "common/log.h"
 #include "shard/answer.h"
 #include "shard/append.h"
 #include "shard/fork.h"
@@ -38,6 +41,8 @@ static enum error compare(const struct stream *stream, const struct wire_create 
         return ERR_STREAM_CLOSED_STATUS_MISMATCH;
     if (!expiry_matches(row, m))
         return ERR_STREAM_TTL_MISMATCH;
+    if (row->is_public != ((m->flags & WIRE_CREATE_PUBLIC) != 0))
+        return ERR_STREAM_EXISTS;
     return fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
 }
 
@@ -89,7 +94,18 @@ static struct stream_row plain_row(const struct shard *shard, const struct wire_
         .expires_text = m->expires_text,
         .accessed_ms = shard->now_ms,
         .source_uid = STORE_NONE,
+        .is_public = (m->flags & WIRE_CREATE_PUBLIC) != 0,
     };
+}
+
+static void make_reader_key(struct stream_row *row)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t random[READER_KEY_DIGITS / 2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        fatal("getrandom");
+    for (size_t i = 0; i < READER_KEY_DIGITS; i++)
+        row->reader_key[i] = digits[random[i / 2] >> (i % 2 * 4) & 15];
 }
 
 /* What a fork takes from its source: type, bytes, and an expiry if it asked for none (PROTOCOL.md 4.2). */
@@ -137,7 +153,8 @@ static struct stream *log_creation(struct shard *shard, const struct stream_row 
     struct stream *stream = streams_add(&shard->streams, row);
     struct log_entry first = first_entry(body);
     stream->unwritten = true;
-    first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0);
+    first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0) | (row->is_public ? LOG_PUBLIC : 0);
+    first.reader_key = slice_of(row->reader_key, READER_KEY_DIGITS);
     first.name = row->name;
     first.content_type = row->content_type;
     first.expires_text = row->expires_text;
@@ -157,6 +174,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
     enum error error = take_body(m, slice_equal(row.content_type, SLICE("application/json")), &body);
     if (error == ERR_NONE) {
         store_begin(shard->store);
+        make_reader_key(&row);
         row.uid = store_next_uid(shard->store, layout_slot(m->name));
         struct stream *stream = source ? insert_fork(shard, &row, &body) : log_creation(shard, &row, &body);
         struct wire_stream answer = answer_stream(shard, stream, asker.id);

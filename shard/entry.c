@@ -27,6 +27,7 @@ void entry_add(struct buf *heads, const struct log_entry *e)
         add_text(heads, e->name);
         add_text(heads, e->content_type);
         add_text(heads, e->expires_text);
+        add_text(heads, e->reader_key);
         varint_add(heads, e->ttl_s + 1); /* STORE_NONE becomes 0 */
         varint_add(heads, e->expires_ms + 1);
     }
@@ -51,7 +52,7 @@ static bool take_text(struct slice *heads, struct slice *text)
 static bool take_created(struct slice *heads, struct log_entry *e)
 {
     if (!take_text(heads, &e->name) || !take_text(heads, &e->content_type) || !take_text(heads, &e->expires_text) ||
-        !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms))
+        !take_text(heads, &e->reader_key) || !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms))
         return false;
     e->ttl_s--;
     e->expires_ms--;

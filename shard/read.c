@@ -313,6 +313,12 @@ void read_clear(struct shard *shard)
 
 /* ---- the verbs ---- */
 
+/* Whether there is a stream at all is for those who may read it. */
+static bool is_hidden(const struct stream *stream, uint8_t flags)
+{
+    return (flags & WIRE_READ_ANONYMOUS) && (!stream || !stream->row.is_public);
+}
+
 static void start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
 {
     enum error error = ERR_NONE;
@@ -321,6 +327,8 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
     uint64_t position = stream && (m->flags & WIRE_READ_NOW) ? stream->tail : m->position;
     if (stream && position > stream->tail)
         error = ERR_OFFSET_BEYOND_TAIL;
+    if (is_hidden(stream, m->flags))
+        error = ERR_UNAUTHORIZED;
     if (error != ERR_NONE) {
         answer_error(shard, asker, error);
         return;
@@ -384,7 +392,9 @@ void handle_head(struct shard *shard, struct asker asker, const struct wire_head
 {
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);
-    if (!stream) {
+    if (is_hidden(stream, m->flags))
+        error = ERR_UNAUTHORIZED;
+    if (error != ERR_NONE) {
         answer_error(shard, asker, error);
         return;
     }

@@ -10,7 +10,7 @@
 #include "shard/store_sql.h"
 
 #define APPLICATION_ID 0x5354524d /* "STRM" */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
@@ -22,7 +22,8 @@ static const char schema[] =
     " closer_epoch INTEGER NOT NULL, closer_seq INTEGER NOT NULL, stream_seq BLOB, ttl_s INTEGER, expires_ms INTEGER,"
     " expires_text BLOB NOT NULL, expiry_inherited INTEGER NOT NULL, accessed_ms INTEGER NOT NULL, deadline_ms INTEGER,"
     " source_uid INTEGER, pin INTEGER NOT NULL, fork_position INTEGER NOT NULL, fork_sub INTEGER NOT NULL,"
-    " source_name BLOB NOT NULL, lineage BLOB NOT NULL);"
+    " source_name BLOB NOT NULL, lineage BLOB NOT NULL,"
+    " public INTEGER NOT NULL, reader_key BLOB NOT NULL);"
     "CREATE UNIQUE INDEX stream_name ON stream(name) WHERE name IS NOT NULL;"
     "CREATE INDEX stream_deadline ON stream(deadline_ms) WHERE deadline_ms IS NOT NULL;"
     "CREATE INDEX stream_condemned ON stream(uid) WHERE state = 2;"

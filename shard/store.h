@@ -18,6 +18,7 @@
 
 struct store;
 
+#define READER_KEY_DIGITS 32u
 #define STORE_NONE UINT64_MAX /* an absent time, TTL or uid */
 
 enum stream_state {
@@ -48,6 +49,8 @@ struct stream_row {
     uint64_t source_uid, pin, fork_position, fork_sub;
     struct slice source_name;
     struct slice lineage; /* shard/lineage.h */
+    bool is_public;                    /* everybody may read it */
+    char reader_key[READER_KEY_DIGITS]; /* hex: who knows it may share what caches keep */
 };
 
 /* Opens or creates DATA_DIR/shard-INDEX.db. Ends the process with EXIT_NEVER_RESTART if it is not ours, newer or
@@ -113,7 +116,8 @@ void batch_unref(struct batch *batch);
 #define LOG_PRODUCER 4u
 #define LOG_CREATES 8u  /* the stream begins with this entry */
 #define LOG_DELETES 16u /* the stream is gone: whatever else the log has of it is dead */
-#define LOG_FLAGS (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES | LOG_DELETES)
+#define LOG_PUBLIC 32u  /* with LOG_CREATES */
+#define LOG_FLAGS (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES | LOG_DELETES | LOG_PUBLIC)
 
 /* One append; or the beginning of a stream, perhaps with its first bytes; or the end of one. */
 struct log_entry {
@@ -123,7 +127,7 @@ struct log_entry {
     struct slice producer;        /* with LOG_PRODUCER, as are the next two */
     uint64_t epoch, producer_seq;
     /* with LOG_CREATES; its expiry as in struct stream_row */
-    struct slice name, content_type, expires_text;
+    struct slice name, content_type, expires_text, reader_key;
     uint64_t ttl_s, expires_ms;
     struct slice marks;           /* empty: one message that is one append */
     struct slice data;

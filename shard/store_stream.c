@@ -36,7 +36,11 @@ static void read_row(sqlite3_stmt *statement, struct stream_row *row)
         .fork_sub = column_u64(statement, 19),
         .source_name = column_slice(statement, 20),
         .lineage = column_slice(statement, 21),
+        .is_public = column_u64(statement, 22) != 0,
     };
+    struct slice key = column_slice(statement, 23);
+    if (key.len == READER_KEY_DIGITS)
+        memcpy(row->reader_key, key.data, key.len);
 }
 
 bool store_stream_by_name(struct store *store, struct slice name, struct stream_row *row)
@@ -88,7 +92,9 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_u64(statement, 20, row->fork_sub);
     bind_slice(statement, 21, row->source_name);
     bind_slice(statement, 22, row->lineage);
-    bind_u64(statement, 23, stream_row_deadline(row));
+    bind_u64(statement, 23, row->is_public);
+    bind_slice(statement, 24, slice_of(row->reader_key, READER_KEY_DIGITS));
+    bind_u64(statement, 25, stream_row_deadline(row));
     store_run(store, statement);
 }
 

@@ -385,7 +385,7 @@ void stream_apply(struct streams *streams, struct stream *stream, const struct l
 static struct stream *recover_creation(struct streams *streams, const struct log_entry *entry)
 {
     struct stream_row there;
-    const struct stream_row row = {
+    struct stream_row row = {
         .uid = entry->uid,
         .name = entry->name,
         .content_type = entry->content_type,
@@ -394,7 +394,10 @@ static struct stream *recover_creation(struct streams *streams, const struct log
         .expires_text = entry->expires_text,
         .accessed_ms = entry->time_ms,
         .source_uid = STORE_NONE,
+        .is_public = (entry->flags & LOG_PUBLIC) != 0,
     };
+    if (entry->reader_key.len == READER_KEY_DIGITS)
+        memcpy(row.reader_key, entry->reader_key.data, READER_KEY_DIGITS);
     store_uid_given(streams->store, entry->uid);
     if (store_stream_by_uid(streams->store, entry->uid, &there))
         return NULL;

@@ -39,11 +39,16 @@ static void wait_for_lock(int fd, const char *data_dir)
     }
 }
 
+void folder_make(const char *data_dir)
+{
+    if (mkdir(data_dir, 0700) != 0 && errno != EEXIST)
+        fatal("cannot make the folder %s", data_dir);
+}
+
 int folder_lock(const char *data_dir)
 {
     char path[PATH_ROOM], text[16];
-    if (mkdir(data_dir, 0700) != 0 && errno != EEXIST)
-        fatal("cannot make the folder %s", data_dir);
+    folder_make(data_dir);
     snprintf(path, sizeof path, "%s/lock", data_dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -8,6 +8,9 @@
 
 #include "common/layout.h"
 
+/* Makes the folder if it is missing. */
+void folder_make(const char *data_dir);
+
 /* Makes the folder if it is missing and locks it. Returns the lock's fd; it holds as long as this process or a child that
  * got it lives. Ends the process with EXIT_NEVER_RESTART if another streamd works on the folder. */
 int folder_lock(const char *data_dir);

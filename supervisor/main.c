@@ -5,12 +5,14 @@
 #include "common/mem.h"
 #include "common/version.h"
 #include "supervisor/options.h"
+#include "supervisor/projects.h"
 #include "supervisor/server.h"
 
 struct command {
     const char *name, *option; /* option: another way to say it */
     const char *help;
     int (*run)(const struct options *options);
+    project_command *project; /* or a command about projects, with arguments */
 };
 
 static int run_server(const struct options *options)
@@ -48,11 +50,31 @@ static int run_version(const struct options *options)
 
 static int run_help(const struct options *options);
 
+static int run_project(const struct command *command, const struct options *options, int argc, char **argv)
+{
+    struct config cfg;
+    int status = 1;
+    if (options_read(options, &cfg, stderr) == 0)
+        status = command->project(&cfg, argc, argv);
+    config_clear(&cfg);
+    return status;
+}
+
 static const struct command commands[] = {
-    {"check", "", "print the configuration in effect, or every error in it", run_check},
-    {"example-config", "", "print config.example.ini", run_example},
-    {"help", "--help", "print this", run_help},
-    {"version", "--version", "print the version", run_version},
+    {"check", "", "print the configuration in effect, or every error in it", run_check, NULL},
+    {"create-project", "", "NAME: make a project and print its secret", NULL, projects_create},
+    {"delete-project", "", "NAME: forget its secrets and origins; its streams stay", NULL, projects_delete},
+    {"list-projects", "", "print a line a project", NULL, projects_list},
+    {"add-key", "", "NAME: print another secret, which signs from now on; the others still verify", NULL, projects_add_key},
+    {"remove-key", "", "NAME SECRET: forget a secret, named by at least its first 6 characters", NULL,
+     projects_remove_key},
+    {"add-origin", "", "NAME ORIGIN: let scripts of this origin read the project's answers", NULL, projects_add_origin},
+    {"remove-origin", "", "NAME ORIGIN", NULL, projects_remove_origin},
+    {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
+     projects_token},
+    {"example-config", "", "print config.example.ini", run_example, NULL},
+    {"help", "--help", "print this", run_help, NULL},
+    {"version", "--version", "print the version", run_version, NULL},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -79,11 +101,14 @@ static int fail(const char *what, const char *word)
 static int run_command(const struct options *options, int argc, char **argv)
 {
     const char *name = argv[0];
-    if (argc > 1)
-        return fail("unexpected argument", argv[1]);
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, name) == 0 || (name[0] && strcmp(commands[i].option, name) == 0))
-            return commands[i].run(options);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const struct command *command = &commands[i];
+        if (strcmp(command->name, name) != 0 && !(name[0] && strcmp(command->option, name) == 0))
+            continue;
+        if (command->project)
+            return run_project(command, options, argc, argv);
+        return argc > 1 ? fail("unexpected argument", argv[1]) : command->run(options);
+    }
     return fail(name[0] == '-' ? "unknown option" : "unknown command", name);
 }
 

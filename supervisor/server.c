@@ -119,6 +119,9 @@ static void announce(struct server *server)
 {
     const struct address *address = &server->listeners.address;
     server->announced = true;
+    if (strcmp(server->cfg->auth_mode, "none") == 0 && !address_is_loopback(address))
+        log_warn("auth.mode = none, and router.listen is not this machine alone: EVERYBODY WHO REACHES IT MAY READ, WRITE"
+                 " AND DELETE EVERYTHING");
     printf(address->v6 ? "ready: http://[%s]:%s shards=%u\n" : "ready: http://%s:%s shards=%u\n", address->host,
            address->port, (unsigned)server->cfg->shard_count);
     fflush(stdout);

@@ -22,12 +22,12 @@ const make = (title, words, more = {}) => ({ title, command: ["make", "--no-prin
 const vitest = (title, words, env) => ({ title, command: ["npx", "vitest", "run", ...words], cwd: "tests", env });
 const crash = (title, seconds, env) => ({ title, command: ["node", "tests/crash/crash.mjs", `${seconds}`], env });
 
-const conformance = (shards, workers, env = {}) =>
-  vitest(`conformance, ${shards} shards, ${workers} routers${env.STREAMD_BUILD ? ", asan" : ""}`, ["--config", "conformance/vitest.config.mjs"], {
-    CONFORMANCE_SHARDS: `${shards}`,
-    CONFORMANCE_WORKERS: `${workers}`,
-    ...env,
-  });
+const conformance = (shards, workers, env = {}) => {
+  const more = `${env.CONFORMANCE_AUTH ? ", tokens" : ""}${env.STREAMD_BUILD ? ", asan" : ""}`;
+  const title = `conformance, ${shards} shards, ${workers} routers${more}`;
+  const shape = { CONFORMANCE_SHARDS: `${shards}`, CONFORMANCE_WORKERS: `${workers}` };
+  return vitest(title, ["--config", "conformance/vitest.config.mjs"], { ...shape, ...env });
+};
 
 // Memory that was never written is what valgrind sees and the sanitizers do not.
 const VALGRIND =
@@ -44,6 +44,7 @@ const STEPS = [
   { title: "configuration", command: ["tests/config/run.sh"] },
   { title: "source tour", command: ["scripts/check-tour.sh"] },
   ...[1, 4].flatMap((shards) => [1, 2].map((workers) => conformance(shards, workers))),
+  conformance(4, 2, { CONFORMANCE_AUTH: "jwt" }),
   vitest("end to end", []),
   crash("crash test", 60, { STREAMD_BUILD: "build/faults" }),
   make("build, asan", [JOBS, ...ASAN, "all"], { must: true }),

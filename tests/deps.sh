@@ -3,8 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libinih-dev"
-[ "${1:-}" = test ] && packages="$packages clang libcmocka-dev libcjson-dev valgrind chromium"
+packages="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libinih-dev libjwt-dev libcjson-dev libssl-dev"
+[ "${1:-}" = test ] && packages="$packages clang libcmocka-dev valgrind chromium"
 
 root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

@@ -1,4 +1,5 @@
-// The official conformance suite against a server of the shape that CONFORMANCE_SHARDS and CONFORMANCE_WORKERS ask for.
+// The official conformance suite against a server of the shape that CONFORMANCE_SHARDS and CONFORMANCE_WORKERS ask for; with
+// CONFORMANCE_AUTH=jwt every request of the suite carries a token.
 // The reserved subscription APIs (PROTOCOL.md 6) are not part of streamd; the suite leaves them out unless told not to.
 
 import { runConformanceTests } from "@durable-streams/server-conformance-tests";
@@ -9,16 +10,38 @@ import { SLOW } from "../lib/wait.mjs";
 
 const shards = Number(process.env.CONFORMANCE_SHARDS ?? 4);
 const workers = Number(process.env.CONFORMANCE_WORKERS ?? 1);
+const auth = process.env.CONFORMANCE_AUTH ?? "none";
 
-describe(`shard.count=${shards} router.workers=${workers}`, () => {
+// Gives fetch a token of the project that the path names; makes the project when it is new.
+function attachTokens(fixture) {
+  const plain = globalThis.fetch;
+  const tokens = new Map();
+  const tokenFor = (project) => {
+    if (!tokens.has(project)) {
+      fixture.server.command("create-project", project);
+      tokens.set(project, fixture.server.command("token", "--project", project, "--scope", "manage", "--ttl", "1h").out);
+    }
+    return tokens.get(project);
+  };
+  globalThis.fetch = (input, init = {}) => {
+    const request = new Request(input, init);
+    const [, , , first, ...rest] = new URL(request.url).pathname.split("/");
+    const headers = new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined));
+    headers.set("authorization", `Bearer ${tokenFor(rest.length ? decodeURIComponent(first) : "_default")}`);
+    return plain(input, { ...init, headers });
+  };
+}
+
+describe(`shard.count=${shards} router.workers=${workers} auth.mode=${auth}`, () => {
   const fixture = useServer({
-    settings: { "shard.count": shards, "router.workers": workers, "live.long_poll_timeout": "2s" },
+    settings: { "shard.count": shards, "router.workers": workers, "live.long_poll_timeout": "2s", "auth.mode": auth },
   });
   const options = { baseUrl: "", longPollTimeoutMs: 20_000 * SLOW };
 
   // The suite reads the address when a test runs, not when it is declared.
   beforeAll(() => {
     options.baseUrl = fixture.server.url;
+    if (auth === "jwt") attachTokens(fixture);
   });
   runConformanceTests(options);
 });

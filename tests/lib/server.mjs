@@ -3,7 +3,7 @@
 // STREAMD_BUILD  folder of the programs (default: build)
 // STREAMD_URL    use this running server instead (for one under gdb); tests that need to own it are skipped then
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -104,6 +104,16 @@ export class Server {
     child.on("error", (error) => (this.#exited = { error: error.message }));
     child.on("exit", (code, signal) => (this.#exited = { code, signal }));
     this.#child = child;
+  }
+
+  // Runs a command on the server's data folder: { status, out, err }.
+  command(...args) {
+    const { status, stdout, stderr } = spawnSync(
+      join(BUILD, "streamd"),
+      ["--set", `server.data_dir=${this.dataDir}`, ...args],
+      { encoding: "utf8" },
+    );
+    return { status, out: stdout.trim(), err: stderr.trim() };
   }
 
   get pid() {

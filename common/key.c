@@ -1,0 +1,122 @@
+#include "common/key.h"
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/slice.h"
+
+#define NUMBER_MAX 1024u /* bytes of an RSA modulus of 8192 bits */
+#define COORDINATE 32u   /* of P-256 */
+
+static int digit_of(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Base64url without padding (RFC 7515 2). */
+static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)
+{
+    uint32_t bits = 0;
+    unsigned held = 0;
+    *len = 0;
+    for (; text && *text; text++) {
+        int digit = digit_of(*text);
+        if (digit < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        held += 6;
+        if (held < 8)
+            continue;
+        if (*len == room)
+            return false;
+        held -= 8;
+        out[(*len)++] = (uint8_t)(bits >> held);
+    }
+    return *len > 0;
+}
+
+static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *build)
+{
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    OSSL_PARAM *params = build ? OSSL_PARAM_BLD_to_param(build) : NULL;
+    if (context && params && EVP_PKEY_fromdata_init(context) == 1 &&
+        EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+        key = NULL;
+    OSSL_PARAM_free(params);
+    EVP_PKEY_CTX_free(context);
+    return key;
+}
+
+static EVP_PKEY *rsa_key(const struct jwk *jwk)
+{
+    uint8_t n[NUMBER_MAX], e[8];
+    size_t n_len, e_len;
+    if (!decode(jwk->n, n, sizeof n, &n_len) || !decode(jwk->e, e, sizeof e, &e_len))
+        return NULL;
+    BIGNUM *modulus = BN_bin2bn(n, (int)n_len, NULL), *exponent = BN_bin2bn(e, (int)e_len, NULL);
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY *key = NULL;
+    if (BN_num_bits(modulus) >= 2048 && BN_is_odd(exponent) && !BN_is_one(exponent) &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) == 1 &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent) == 1)
+        key = from_params("RSA", build);
+    OSSL_PARAM_BLD_free(build);
+    BN_free(modulus);
+    BN_free(exponent);
+    return key;
+}
+
+static EVP_PKEY *ec_key(const struct jwk *jwk)
+{
+    uint8_t point[1 + 2 * COORDINATE] = {4}; /* not compressed */
+    size_t x_len, y_len;
+    if (!jwk->crv || strcmp(jwk->crv, "P-256") != 0 || !decode(jwk->x, point + 1, COORDINATE, &x_len) ||
+        !decode(jwk->y, point + 1 + COORDINATE, COORDINATE, &y_len) || x_len != COORDINATE || y_len != COORDINATE)
+        return NULL;
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY *key = NULL;
+    if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
+        OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point) == 1)
+        key = from_params("EC", build);
+    OSSL_PARAM_BLD_free(build);
+    return key;
+}
+
+static char *print(EVP_PKEY *key)
+{
+    char *pem = NULL, *text;
+    BIO *out = BIO_new(BIO_s_mem());
+    if (out && PEM_write_bio_PUBKEY(out, key) == 1) {
+        long len = BIO_get_mem_data(out, &text);
+        pem = xslicedup(slice_of(text, (size_t)len));
+    }
+    BIO_free(out);
+    return pem;
+}
+
+char *key_pem(const struct jwk *jwk, enum key_kind *kind)
+{
+    EVP_PKEY *key = NULL;
+    *kind = KEY_NONE;
+    if (jwk->kty && strcmp(jwk->kty, "RSA") == 0) {
+        key = rsa_key(jwk);
+        *kind = KEY_RS256;
+    } else if (jwk->kty && strcmp(jwk->kty, "EC") == 0) {
+        key = ec_key(jwk);
+        *kind = KEY_ES256;
+    }
+    char *pem = key ? print(key) : NULL;
+    EVP_PKEY_free(key);
+    return pem;
+}

@@ -1,0 +1,63 @@
+/* What a project is configured with: the keys its tokens are signed with, the origins whose scripts may read its
+ * answers, and whether everybody may read its streams. Kept and exchanged as JSON:
+ * {"signingSecrets":["..."],"corsOrigins":["..."],"isPublic":false,"jwks":{"keys":[...]}}. */
+#ifndef COMMON_PROJECT_H
+#define COMMON_PROJECT_H
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/key.h"
+#include "common/slice.h"
+
+#define PROJECT_NAME_MAX 128u
+#define PROJECT_SECRETS_MAX 16u
+#define PROJECT_SECRET_MIN 32u /* bytes; RFC 7518 3.2 asks HS256 for a key of 256 bits */
+#define PROJECT_SECRET_MAX 512u
+#define PROJECT_ORIGINS_MAX 64u
+#define PROJECT_ORIGIN_MAX 256u
+
+#define PROJECT_KEYS_MAX 16u
+
+struct texts {
+    char **items;
+    size_t count;
+};
+
+struct project {
+    struct texts secrets; /* the first signs, all verify */
+    struct texts origins; /* "*" or "scheme://host[:port]" */
+    bool is_public;
+    char *jwks; /* public keys as they were given, RFC 7517; NULL: none */
+    struct project_key {
+        char *pem;
+        enum key_kind kind;
+    } * keys; /* and as they are used: those of kinds that are known */
+    size_t key_count;
+};
+
+/* What is wrong with a configuration: the field, and what was expected there. Static texts. */
+struct project_error {
+    const char *field, *expected;
+};
+
+/* A project's name: 1 to PROJECT_NAME_MAX of A-Z a-z 0-9 _ - */
+bool project_name_valid(struct slice name) MUSTUSE;
+
+/* Reads and checks all of it. False: *error says what is wrong and project is empty. The caller clears it. */
+bool project_parse(struct slice json, struct project *project, struct project_error *error) MUSTUSE;
+
+/* Adds it as JSON, secrets and all. */
+void project_print(const struct project *project, struct buf *out);
+
+void project_clear(struct project *project);
+
+/* "*" or an origin as a browser spells it (RFC 6454 6.2). */
+bool project_origin_valid(const char *origin) MUSTUSE;
+
+bool texts_have(const struct texts *texts, struct slice text) MUSTUSE;
+void texts_add(struct texts *texts, struct slice text);
+void texts_clear(struct texts *texts);
+/* False: it is not there. */
+bool texts_remove(struct texts *texts, struct slice text) MUSTUSE;
+
+#endif

@@ -1,0 +1,199 @@
+#include "common/registry.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#define REGISTRY_ID 0x73747267 /* "strg" */
+#define REGISTRY_SCHEMA 1
+#define BUSY_MS 2000
+
+struct registry {
+    sqlite3 *db;
+    sqlite3_stmt *get, *put, *delete, *names, *version;
+    uint32_t changes; /* our own, which data_version does not count */
+};
+
+static bool run(sqlite3 *db, const char *sql)
+{
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static int64_t number(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *statement;
+    int64_t value = -1;
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
+}
+
+/* In a transaction, so that of two that meet one makes it and the other finds it. */
+static const char *prepare_schema(sqlite3 *db)
+{
+    const char *why = NULL;
+    if (!run(db, "BEGIN IMMEDIATE"))
+        return sqlite3_errmsg(db);
+    if (number(db, "PRAGMA application_id") == 0 && number(db, "SELECT count(*) FROM sqlite_schema") == 0) {
+        if (!run(db, "CREATE TABLE project(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;"
+                     "PRAGMA application_id = 1937011303; PRAGMA user_version = 1"))
+            why = sqlite3_errmsg(db);
+    } else if (number(db, "PRAGMA application_id") != REGISTRY_ID) {
+        why = "it is not a streamd registry";
+    } else if (number(db, "PRAGMA user_version") != REGISTRY_SCHEMA) {
+        why = "it was written by another version of streamd";
+    }
+    return run(db, "COMMIT") ? why : sqlite3_errmsg(db);
+}
+
+_Static_assert(REGISTRY_ID == 1937011303, "spelled out in the schema");
+
+static bool prepare(struct registry *r, sqlite3_stmt **statement, const char *sql)
+{
+    return sqlite3_prepare_v3(r->db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) == SQLITE_OK;
+}
+
+static const char *open_all(struct registry *r, const char *path)
+{
+    /* SQLite gives its other files the mode of this one. */
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return "it cannot be opened or made";
+    close(fd);
+    if (sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+        return "it cannot be opened";
+    sqlite3_busy_timeout(r->db, BUSY_MS);
+    if (!run(r->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF"))
+        return "it is not a database";
+    const char *why = prepare_schema(r->db);
+    if (why)
+        return why;
+    bool prepared = prepare(r, &r->get, "SELECT config FROM project WHERE name = ?1") &&
+                    prepare(r, &r->put,
+                            "INSERT INTO project(name, config) VALUES(?1, ?2)"
+                            " ON CONFLICT(name) DO UPDATE SET config = excluded.config") &&
+                    prepare(r, &r->delete, "DELETE FROM project WHERE name = ?1") &&
+                    prepare(r, &r->names, "SELECT name FROM project ORDER BY name") &&
+                    prepare(r, &r->version, "PRAGMA data_version");
+    return prepared ? NULL : "it is damaged";
+}
+
+struct registry *registry_open(const char *data_dir, const char **why)
+{
+    struct registry *r = xcalloc(1, sizeof *r);
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/registry.db", data_dir);
+    *why = open_all(r, path);
+    if (!*why)
+        return r;
+    registry_close(r);
+    return NULL;
+}
+
+void registry_close(struct registry *r)
+{
+    sqlite3_finalize(r->get);
+    sqlite3_finalize(r->put);
+    sqlite3_finalize(r->delete);
+    sqlite3_finalize(r->names);
+    sqlite3_finalize(r->version);
+    sqlite3_close(r->db);
+    free(r);
+}
+
+static void bind(sqlite3_stmt *statement, int at, struct slice text)
+{
+    sqlite3_reset(statement);
+    sqlite3_bind_text(statement, at, text.data, (int)text.len, SQLITE_STATIC);
+}
+
+static struct slice column(sqlite3_stmt *statement)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, 0);
+    return slice_of(text, (size_t)sqlite3_column_bytes(statement, 0));
+}
+
+static enum registry_result failed(const struct registry *r)
+{
+    log_error("registry.db: %s", sqlite3_errmsg(r->db));
+    return REGISTRY_FAILED;
+}
+
+static enum registry_result read_config(struct slice name, struct slice config, struct project *project)
+{
+    struct project_error error;
+    if (project_parse(config, project, &error))
+        return REGISTRY_OK;
+    log_error("registry.db: project %.*s: %s must be %s", (int)name.len, name.data, error.field, error.expected);
+    return REGISTRY_FAILED;
+}
+
+enum registry_result registry_get(struct registry *r, struct slice name, struct project *project)
+{
+    enum registry_result result = REGISTRY_ABSENT;
+    *project = (struct project){0};
+    bind(r->get, 1, name);
+    int rc = sqlite3_step(r->get);
+    if (rc == SQLITE_ROW)
+        result = read_config(name, column(r->get), project);
+    else if (rc != SQLITE_DONE)
+        result = failed(r);
+    sqlite3_reset(r->get);
+    return result;
+}
+
+static enum registry_result change(struct registry *r, sqlite3_stmt *statement)
+{
+    int rc = sqlite3_step(statement);
+    enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : failed(r);
+    if (result == REGISTRY_OK && sqlite3_changes(r->db) == 0)
+        result = REGISTRY_ABSENT;
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    r->changes++;
+    return result;
+}
+
+enum registry_result registry_put(struct registry *r, struct slice name, const struct project *project)
+{
+    struct buf config = {0};
+    project_print(project, &config);
+    bind(r->put, 1, name);
+    bind(r->put, 2, buf_slice(&config));
+    enum registry_result result = change(r, r->put);
+    explicit_bzero(config.data, config.cap);
+    buf_clear(&config);
+    return result;
+}
+
+enum registry_result registry_delete(struct registry *r, struct slice name)
+{
+    bind(r->delete, 1, name);
+    return change(r, r->delete);
+}
+
+enum registry_result registry_names(struct registry *r, registry_visit *visit, void *ctx)
+{
+    int rc;
+    while ((rc = sqlite3_step(r->names)) == SQLITE_ROW)
+        visit(ctx, column(r->names));
+    enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : failed(r);
+    sqlite3_reset(r->names);
+    return result;
+}
+
+uint32_t registry_version(struct registry *r)
+{
+    uint32_t version = 0;
+    if (sqlite3_step(r->version) == SQLITE_ROW)
+        version = (uint32_t)sqlite3_column_int64(r->version, 0);
+    sqlite3_reset(r->version);
+    return version + r->changes;
+}

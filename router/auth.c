@@ -1,0 +1,289 @@
+#include "router/auth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/query.h"
+#include "router/reader.h"
+#include "router/router.h"
+
+struct auth_project {
+    char *name; /* NULL: the place is free */
+    bool absent;
+    struct project project;
+};
+
+/* A token that was verified. */
+struct auth_token {
+    char *token; /* NULL: the place is free */
+    uint64_t project;
+    struct claims claims;
+    uint64_t key; /* a mark of the one that verified it */
+};
+
+static uint64_t mark(struct slice text)
+{
+    uint64_t hash = 1469598103934665603u;
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (uint8_t)text.data[i]) * 1099511628211u;
+    return hash | 1; /* never zero */
+}
+
+static uint64_t now_s(void)
+{
+    return (uint64_t)time(NULL);
+}
+
+/* ---- what is remembered ---- */
+
+static void forget_project(struct auth_project *place)
+{
+    free(place->name);
+    project_clear(&place->project);
+    *place = (struct auth_project){0};
+}
+
+static void forget_token(struct auth_token *place)
+{
+    free(place->token);
+    claims_clear(&place->claims);
+    *place = (struct auth_token){0};
+}
+
+static void forget_all(struct auth *auth)
+{
+    for (unsigned i = 0; i < AUTH_PROJECTS; i++)
+        forget_project(&auth->projects[i]);
+    for (unsigned i = 0; i < AUTH_TOKENS; i++)
+        forget_token(&auth->tokens[i]);
+}
+
+void auth_init(struct auth *auth, struct router *router)
+{
+    const struct config *cfg = router->cfg;
+    const char *why;
+    *auth = (struct auth){.router = router};
+    if (strcmp(cfg->auth_mode, "none") == 0)
+        return;
+    /* What a crash leaves behind is no place for secrets. */
+    if (setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) != 0)
+        log_warn_errno("core dumps cannot be switched off");
+    auth->registry = registry_open(cfg->server_data_dir, &why);
+    if (!auth->registry)
+        fatal_never_restart("%s/registry.db: %s", cfg->server_data_dir, why);
+    auth->version = registry_version(auth->registry);
+    auth->projects = xcalloc(AUTH_PROJECTS, sizeof *auth->projects);
+    auth->tokens = xcalloc(AUTH_TOKENS, sizeof *auth->tokens);
+}
+
+const struct project *auth_project(struct auth *auth, struct slice name)
+{
+    struct auth_project *place;
+    if (!auth->registry || !project_name_valid(name))
+        return NULL;
+    place = &auth->projects[mark(name) / 2 % AUTH_PROJECTS];
+    if (!place->name || !slice_equal(slice_str(place->name), name)) {
+        forget_project(place);
+        place->name = xslicedup(name);
+        place->absent = registry_get(auth->registry, name, &place->project) != REGISTRY_OK;
+    }
+    return place->absent ? NULL : &place->project;
+}
+
+/* ---- readers under way ---- */
+
+static bool still_good(struct auth *auth, const struct grant *grant)
+{
+    const struct auth_project *place = &auth->projects[grant->project / 2 % AUTH_PROJECTS];
+    if (!place->name || mark(slice_str(place->name)) != grant->project || place->absent)
+        return false;
+    const struct project *project = &place->project;
+    for (size_t i = 0; i < project->secrets.count; i++)
+        if (mark(slice_str(project->secrets.items[i])) == grant->key)
+            return true;
+    for (size_t i = 0; i < project->key_count; i++)
+        if (mark(slice_str(project->keys[i].pem)) == grant->key)
+            return true;
+    return false;
+}
+
+/* A reader whose token no key of its project verifies any more ends. */
+static void check_readers(struct auth *auth)
+{
+    for (struct client *c = auth->router->clients.first, *next; c; c = next) {
+        next = c->next;
+        if (c->state != CLIENT_LIVE || !c->grant.key)
+            continue;
+        (void)auth_project(auth, reader_project(c->reader));
+        if (!still_good(auth, &c->grant))
+            reader_expire(c->reader);
+    }
+}
+
+void auth_changed(struct auth *auth)
+{
+    auth->version = registry_version(auth->registry);
+    forget_all(auth);
+    check_readers(auth);
+}
+
+void auth_turn(struct auth *auth)
+{
+    if (!auth->registry || auth->looked_ms == auth->router->now_ms)
+        return;
+    auth->looked_ms = auth->router->now_ms;
+    if (registry_version(auth->registry) != auth->version)
+        auth_changed(auth);
+}
+
+/* ---- the token of a request ---- */
+
+static bool copy_token(struct slice text, char room[TOKEN_MAX + 1])
+{
+    if (!text.len || text.len > TOKEN_MAX || memchr(text.data, 0, text.len))
+        return false;
+    memcpy(room, text.data, text.len);
+    room[text.len] = 0;
+    return true;
+}
+
+enum found { TOKEN_ABSENT, TOKEN_FOUND, TOKEN_BAD };
+
+/* The Authorization header, else ?token=, else the cookie. */
+static enum found find_token(const struct auth *auth, const struct http_head *head, char room[TOKEN_MAX + 1])
+{
+    static const struct slice scheme = {"bearer ", 7};
+    struct slice header = head->headers[HTTP_AUTHORIZATION_HEADER], cookies = head->headers[HTTP_COOKIE_HEADER];
+    struct slice query = query_value(head->query, '&', SLICE("token"));
+    struct slice name = slice_str(auth->router->cfg->auth_cookie);
+    struct slice cookie = name.len ? query_value(cookies, ';', name) : (struct slice){0};
+    if (header.data) {
+        if (header.len < scheme.len || strncasecmp(header.data, scheme.data, scheme.len) != 0)
+            return TOKEN_BAD;
+        header = slice_of(header.data + scheme.len, header.len - scheme.len);
+    }
+    struct slice token = header.data ? header : query.data ? query : cookie;
+    if (!token.data)
+        return TOKEN_ABSENT;
+    return copy_token(token, room) ? TOKEN_FOUND : TOKEN_BAD;
+}
+
+static bool verify(const char *token, const struct project *project, uint64_t project_mark, struct auth_token *place)
+{
+    const char *key;
+    forget_token(place);
+    if (!token_verify(token, project, now_s(), &place->claims, &key))
+        return false;
+    place->token = xstrdup(token);
+    place->project = project_mark;
+    place->key = mark(slice_str(key));
+    return true;
+}
+
+/* The claims of a valid token of this project, or NULL. */
+static const struct auth_token *claims_of(struct auth *auth, const char *token, struct slice project_name)
+{
+    const struct project *project = auth_project(auth, project_name);
+    uint64_t project_mark = mark(project_name);
+    struct auth_token *place = &auth->tokens[mark(slice_str(token)) / 2 % AUTH_TOKENS];
+    if (!project)
+        return NULL;
+    bool known = place->token && place->project == project_mark && strcmp(place->token, token) == 0;
+    if (!known && !verify(token, project, project_mark, place))
+        return NULL;
+    return place->claims.expires_s > now_s() ? place : NULL;
+}
+
+/* ---- the decision ---- */
+
+static struct slice project_of(struct slice resource)
+{
+    const char *slash = memchr(resource.data, '/', resource.len);
+    return slice_of(resource.data, slash ? (size_t)(slash - resource.data) : resource.len);
+}
+
+/* A token for one stream, or for a prefix, is good for nothing else. */
+static bool stream_matches(const char *pattern, struct slice resource, struct slice project)
+{
+    size_t len = strlen(pattern);
+    if (resource.len == project.len)
+        return false;
+    struct slice stream = slice_of(resource.data + project.len + 1, resource.len - project.len - 1);
+    if (len && pattern[len - 1] == '*')
+        return stream.len >= len - 1 && memcmp(stream.data, pattern, len - 1) == 0;
+    return slice_equal(stream, slice_of(pattern, len));
+}
+
+static enum error judge(const struct claims *claims, struct slice resource, enum scope scope)
+{
+    struct slice project = project_of(resource);
+    if (!slice_equal(slice_str(claims->subject), project) || claims->scope < scope)
+        return ERR_FORBIDDEN;
+    return !claims->stream_id || stream_matches(claims->stream_id, resource, project) ? ERR_NONE : ERR_FORBIDDEN;
+}
+
+static void take_reader_key(const struct http_head *head, struct grant *grant)
+{
+    struct slice key = query_value(head->query, '&', SLICE("rk"));
+    if (key.len == sizeof "rk_" - 1 + 32 && memcmp(key.data, "rk_", 3) == 0)
+        memcpy(grant->reader_key, key.data + 3, 32);
+}
+
+enum error auth_check(struct auth *auth, const struct http_head *head, struct slice resource, enum scope scope,
+                      struct grant *grant)
+{
+    char token[TOKEN_MAX + 1];
+    *grant = (struct grant){0};
+    if (!auth->registry || scope == SCOPE_NONE)
+        return ERR_NONE;
+    struct slice name = project_of(resource);
+    const struct project *project = auth_project(auth, name);
+    enum found found = find_token(auth, head, token);
+    grant->checked = true;
+    take_reader_key(head, grant);
+    if (found == TOKEN_ABSENT && scope == SCOPE_READ) {
+        grant->shared = project && project->is_public;
+        grant->anonymous = !grant->shared;
+        return ERR_NONE;
+    }
+    const struct auth_token *known = found == TOKEN_FOUND ? claims_of(auth, token, name) : NULL;
+    explicit_bzero(token, sizeof token);
+    if (!known)
+        return ERR_UNAUTHORIZED;
+    grant->shared = project && project->is_public;
+    grant->expires_s = known->claims.expires_s;
+    grant->key = known->key;
+    grant->project = known->project;
+    return judge(&known->claims, resource, scope);
+}
+
+enum error auth_check_source(struct auth *auth, const struct http_head *head, struct slice resource,
+                             struct slice source)
+{
+    struct grant grant;
+    if (!auth->registry)
+        return ERR_NONE;
+    if (!slice_equal(project_of(resource), project_of(source)))
+        return ERR_FORBIDDEN;
+    return auth_check(auth, head, source, SCOPE_WRITE, &grant);
+}
+
+bool auth_shared(const struct grant *grant, const struct wire_stream *stream)
+{
+    if (!grant->checked || grant->shared || (stream->flags & WIRE_STREAM_PUBLIC))
+        return true;
+    return *grant->reader_key && slice_equal(slice_str(grant->reader_key), stream->reader_key);
+}
+
+uint64_t auth_left_ms(const struct grant *grant)
+{
+    uint64_t now = now_s();
+    if (!grant->expires_s)
+        return UINT64_MAX;
+    return grant->expires_s > now ? (grant->expires_s - now) * 1000 : 0;
+}

@@ -1,0 +1,69 @@
+/* Who may do what: finds a request's token, verifies it with its project's keys, and compares its claims with what the
+ * request is about. Nothing here runs with auth.mode = none. */
+#ifndef ROUTER_AUTH_H
+#define ROUTER_AUTH_H
+
+#include <stdint.h>
+
+#include "common/errors.h"
+#include "common/registry.h"
+#include "common/token.h"
+#include "common/wire.h"
+#include "router/http.h"
+
+#define AUTH_PROJECTS 256u /* remembered */
+#define AUTH_TOKENS 1024u
+
+struct client;
+struct router;
+
+/* What the current request was allowed with. All zero: auth.mode = none, everything. */
+struct grant {
+    bool checked;        /* there is a mode; the rest counts */
+    bool anonymous;      /* no token: only public streams */
+    bool shared;         /* the project is public: its answers are for everyone */
+    char reader_key[33]; /* ?rk=, 32 hex digits; "" if none came */
+    uint64_t expires_s;  /* of the token; 0: none */
+    uint64_t key;        /* a mark of the key that verified it */
+    uint64_t project;    /* a mark of the project */
+};
+
+struct auth {
+    struct router *router;
+    struct registry *registry; /* NULL: auth.mode = none */
+    uint32_t version;          /* of the registry, when it was last looked at */
+    uint64_t looked_ms;
+    struct auth_project
+        *projects; /* AUTH_PROJECTS and AUTH_TOKENS places; what hashes to a place replaces what was there */
+    struct auth_token *tokens;
+};
+
+/* Ends the process if the registry cannot be used. */
+void auth_init(struct auth *auth, struct router *router);
+
+/* What others have changed in the registry counts from now on, for readers under way too. It looks once a millisecond,
+ * so that it may be called before every request. */
+void auth_turn(struct auth *auth);
+
+/* The registry was changed by this process. */
+void auth_changed(struct auth *auth);
+
+/* A project's own view of the world, or NULL; borrowed until the next turn. */
+const struct project *auth_project(struct auth *auth, struct slice project);
+
+/* May this request do what needs `scope` on `resource`, "{project}/{stream}" or "{project}"? ERR_NONE, ERR_UNAUTHORIZED
+ * or ERR_FORBIDDEN. */
+enum error auth_check(struct auth *auth, const struct http_head *head, struct slice resource, enum scope scope,
+                      struct grant *grant) MUSTUSE;
+
+/* The same token may read `source`, too: a fork shows it. */
+enum error auth_check_source(struct auth *auth, const struct http_head *head, struct slice resource,
+                             struct slice source) MUSTUSE;
+
+/* The answer about this stream may be kept by caches that many share. */
+bool auth_shared(const struct grant *grant, const struct wire_stream *stream) MUSTUSE;
+
+/* Milliseconds until the token of the grant expires; UINT64_MAX if it does not. */
+uint64_t auth_left_ms(const struct grant *grant);
+
+#endif

@@ -1,0 +1,20 @@
+/* Which scripts may read an answer: those of the origins of its project, or of cors.origins. */
+#ifndef ROUTER_CORS_H
+#define ROUTER_CORS_H
+
+#include "router/client.h"
+#include "router/http.h"
+
+/* For a request whose head was not understood. */
+void cors_unknown(struct client *client);
+
+/* Sets client->cors for the request. resource is what it is about, or empty. */
+void cors_decide(struct client *client, const struct http_head *head, struct slice resource);
+
+/* Adds what client->cors says to a head. */
+void cors_add(const struct client *client, struct buf *head);
+
+/* The answer to OPTIONS. */
+void cors_preflight(struct client *client);
+
+#endif

@@ -1,0 +1,60 @@
+/* GET and PUT of a project's configuration. */
+#include "router/answer.h"
+#include "router/router.h"
+#include "router/verbs.h"
+
+static void answer_json(struct client *c, struct slice body)
+{
+    struct buf *head = answer_begin(c, 200);
+    response_add(head, "Content-Type", SLICE("application/json"));
+    response_add(head, "Cache-Control", SLICE("no-store"));
+    answer_end(c, &body, 1);
+}
+
+void verb_config_get(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    const struct project *project = auth_project(&c->router->auth, name);
+    struct buf json = {0};
+    (void)head;
+    (void)body;
+    if (!project) {
+        answer_error(c, ERR_PROJECT_NOT_FOUND);
+        return;
+    }
+    project_print(project, &json);
+    answer_json(c, buf_slice(&json));
+    explicit_bzero(json.data, json.cap);
+    buf_clear(&json);
+}
+
+static void answer_invalid(struct client *c, const struct project_error *error)
+{
+    char text[160];
+    snprintf(text, sizeof text, "%s must be %s", error->field, error->expected);
+    answer_error_text(c, ERR_INVALID_CONFIG, text);
+}
+
+/* The whole entry is replaced. A write of the registry takes some milliseconds, which is rare enough for a turn. */
+void verb_config_put(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    struct auth *auth = &c->router->auth;
+    struct project project;
+    struct project_error error;
+    (void)head;
+    if (!auth->registry) {
+        answer_error(c, ERR_PROJECT_NOT_FOUND);
+        return;
+    }
+    if (!project_parse(body, &project, &error)) {
+        answer_invalid(c, &error);
+        return;
+    }
+    enum registry_result result = registry_put(auth->registry, name, &project);
+    project_clear(&project);
+    if (result != REGISTRY_OK) {
+        answer_error(c, ERR_INTERNAL);
+        return;
+    }
+    auth_changed(auth);
+    answer_json(c, SLICE("{\"ok\":true}"));
+}

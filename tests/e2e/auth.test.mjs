@@ -1,0 +1,361 @@
+// auth.mode = jwt: projects, tokens of another library, public streams, origins, configuration routes.
+
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+import { DurableStream } from "@durable-streams/client";
+import { EventSource } from "eventsource";
+import { SignJWT, UnsecuredJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
+import { describe, expect, test } from "vitest";
+
+import { useServer } from "../lib/fixture.mjs";
+import { OWNED } from "../lib/server.mjs";
+import { call, freshName } from "../lib/streams.mjs";
+import { sleep, until } from "../lib/wait.mjs";
+
+const now = () => Math.floor(Date.now() / 1000);
+const key = (secret) => new TextEncoder().encode(secret);
+
+function sign(secret, claims = {}, algorithm = "HS256") {
+  const all = { sub: "acme", scope: "write", exp: now() + 60, ...claims };
+  for (const name of Object.keys(all)) if (all[name] === undefined) delete all[name];
+  return new SignJWT(all).setProtectedHeader({ alg: algorithm, typ: "JWT" }).sign(key(secret));
+}
+
+const bearer = (token) => ({ authorization: `Bearer ${token}` });
+const text = { "content-type": "text/plain" };
+
+describe.skipIf(!OWNED)("tokens", () => {
+  const fixture = useServer({
+    settings: { "auth.mode": "jwt", "auth.cookie": "streamd", "router.workers": 2, "live.sse_lifetime": "30s" },
+  });
+  const url = (name) => `${fixture.server.url}/v1/stream/${name}`;
+  let secret, other;
+
+  test("create-project prints a secret, once", () => {
+    const made = fixture.server.command("create-project", "acme");
+    expect([made.status, made.err]).toEqual([0, ""]);
+    expect(made.out).toMatch(/^[0-9a-f]{64}$/);
+    secret = made.out;
+    other = fixture.server.command("create-project", "other").out;
+    expect(fixture.server.command("create-project", "acme").status).toBe(1);
+    expect(fixture.server.command("create-project", "a/b").err).toMatch(/a project's name is/);
+    expect(fixture.server.command("list-projects").out).toBe(
+      "acme keys=1 origins=0 public=false\nother keys=1 origins=0 public=false",
+    );
+    expect(statSync(join(fixture.server.dataDir, "registry.db")).mode & 0o777).toBe(0o600);
+  });
+
+  const ask = async (method, name, claims, options = {}) =>
+    call(url(name), method, { ...options, headers: { ...text, ...bearer(await sign(secret, claims)), ...options.headers } });
+
+  test("a token of another library creates, appends and reads", async () => {
+    expect((await ask("PUT", "acme/first")).status).toBe(201);
+    expect((await ask("POST", "acme/first", {}, { body: "hello" })).status).toBe(204);
+    const answer = await ask("GET", "acme/first", { scope: "read" });
+    expect([answer.status, answer.text]).toEqual([200, "hello"]);
+    expect(answer.headers.get("cache-control")).toMatch(/^private/);
+  });
+
+  test("every scope and every method", async () => {
+    const methods = { GET: 1, HEAD: 1, POST: 2, PUT: 2, DELETE: 3 };
+    for (const [level, scope] of ["read", "write", "manage"].entries())
+      for (const [method, needed] of Object.entries(methods)) {
+        const name = `acme/${freshName("scope")}`;
+        await ask("PUT", name);
+        const body = method === "POST" ? "x" : undefined;
+        const { status } = await ask(method, name, { scope }, { body });
+        expect([scope, method, status === 403 || status < 300, status === 403]).toEqual([scope, method, true, level + 1 < needed]);
+      }
+  });
+
+  test("what is no valid token is 401, whether the stream exists or not", async () => {
+    const { privateKey } = await generateKeyPair("RS256");
+    const bad = {
+      "another project's key": await sign(other),
+      expired: await sign(secret, { exp: now() - 1 }),
+      "expires now": await sign(secret, { exp: now() }),
+      "no exp": await sign(secret, { exp: undefined }),
+      "exp a text": await sign(secret, { exp: `${now() + 60}` }),
+      "no scope": await sign(secret, { scope: undefined }),
+      "another scope": await sign(secret, { scope: "root" }),
+      "scope a list": await sign(secret, { scope: ["write"] }),
+      "no sub": await sign(secret, { sub: undefined }),
+      "stream_id a number": await sign(secret, { stream_id: 7 }),
+      HS512: await sign(secret.repeat(2).slice(0, 64), {}, "HS512"),
+      none: new UnsecuredJWT({ sub: "acme", scope: "write", exp: now() + 60 }).encode(),
+      RS256: await new SignJWT({ sub: "acme", scope: "write", exp: now() + 60 }).setProtectedHeader({ alg: "RS256" }).sign(privateKey),
+      "cut off": (await sign(secret)).slice(0, -3),
+      "a flipped bit": (await sign(secret)).replace(/\.(.)/, (_, c) => `.${c === "f" ? "e" : "f"}`),
+      "no token": "x",
+      empty: "",
+      long: "a".repeat(5000),
+      dots: "...",
+    };
+    for (const [what, token] of Object.entries(bad))
+      for (const name of ["acme/first", "acme/missing", "nobody/first"]) {
+        const answer = await call(url(name), "GET", { headers: bearer(token) });
+        expect([what, name, answer.status, answer.json().code]).toEqual([what, name, 401, "UNAUTHORIZED"]);
+        expect(answer.headers.get("www-authenticate")).toMatch(/^Bearer/);
+        if (token.length > 5) expect(answer.text).not.toContain(token);
+      }
+    for (const name of ["acme/first", "acme/missing", "nobody/first", "first"])
+      for (const method of ["GET", "HEAD", "POST", "PUT", "DELETE"]) {
+        const { status } = await call(url(name), method, { headers: text, body: method === "POST" ? "x" : undefined });
+        expect([name, method, status]).toEqual([name, method, 401]);
+      }
+    const basic = await call(url("acme/first"), "GET", { headers: { authorization: "Basic YTpi" } });
+    expect(basic.status).toBe(401);
+  });
+
+  test("a token of the project with another subject is 403", async () => {
+    expect((await ask("GET", "acme/first", { sub: "other" })).status).toBe(403);
+  });
+
+  test("stream_id is one stream, or a prefix", async () => {
+    for (const name of ["acme/one", "acme/one/two", "acme/on"]) await ask("PUT", name);
+    const allowed = async (stream_id, method = "GET") =>
+      Promise.all(
+        ["one", "one/two", "on"].map(async (name) => {
+          const { status } = await ask(method, `acme/${name}`, { stream_id }, { body: method === "POST" ? "x" : undefined });
+          return status < 300;
+        }),
+      );
+    expect(await allowed("one")).toEqual([true, false, false]);
+    expect(await allowed("one*", "POST")).toEqual([true, true, false]);
+    expect(await allowed("one/*")).toEqual([false, true, false]);
+    expect(await allowed("*")).toEqual([true, true, true]);
+    expect(await allowed("")).toEqual([false, false, false]);
+  });
+
+  test("a fork shows only what its token may read", async () => {
+    const foreign = `other/${freshName("secret")}`;
+    await call(url(foreign), "PUT", { headers: { ...text, ...bearer(await sign(other, { sub: "other" })) }, body: "s" });
+    const fork = (source, claims) =>
+      ask("PUT", `acme/${freshName("fork")}`, claims, { headers: { "stream-forked-from": `/v1/stream/${source}` } });
+    expect((await fork("acme/first")).status).toBe(201);
+    expect((await fork(foreign)).status).toBe(403);
+    expect((await fork("acme/first", { stream_id: "test*" })).status).toBe(403);
+  });
+
+  test("a token in the query and in a cookie", async () => {
+    const token = await sign(secret, { scope: "read" });
+    expect((await call(url("acme/first"), "GET", { query: { offset: "-1", token } })).text).toBe("hello");
+    expect((await call(url("acme/first"), "GET", { headers: { cookie: `a=b; streamd=${token}` } })).text).toBe("hello");
+    expect((await call(url("acme/first"), "GET", { headers: { cookie: `other=${token}` } })).status).toBe(401);
+  });
+
+  test("the official client with a token", async () => {
+    const headers = bearer(await sign(secret, { scope: "write" }));
+    const stream = await DurableStream.create({ url: url(`acme/${freshName("client")}`), headers, contentType: "application/json" });
+    await stream.append(JSON.stringify({ n: 1 }));
+    const answer = await stream.stream({ offset: "-1", live: false });
+    expect(await answer.json()).toEqual([{ n: 1 }]);
+  });
+
+  test("an event stream ends when its token expires, with a last control event", async () => {
+    const token = await sign(secret, { scope: "read", exp: now() + 3 });
+    const began = Date.now();
+    const answer = await fetch(`${url("acme/first")}?offset=now&live=sse&token=${token}`);
+    expect(answer.status).toBe(200);
+    const body = await answer.text();
+    expect(Date.now() - began).toBeGreaterThan(1500);
+    expect(Date.now() - began).toBeLessThan(5000);
+    expect(body.split("event: control").length).toBe(3);
+  });
+
+  test("keys are added and removed while the server runs; a removed one ends its readers", async () => {
+    const old = secret;
+    const source = new EventSource(`${url("acme/first")}?offset=now&live=sse&token=${await sign(old, { scope: "read" })}`);
+    let errors = 0;
+    source.addEventListener("error", () => errors++);
+    await until("the reader", () => source.readyState === 1);
+    const added = fixture.server.command("add-key", "acme");
+    expect(added.status).toBe(0);
+    expect((await call(url("acme/first"), "HEAD", { headers: bearer(await sign(added.out)) })).status).toBe(200);
+    expect((await call(url("acme/first"), "HEAD", { headers: bearer(await sign(old)) })).status).toBe(200);
+    expect(errors).toBe(0);
+    expect(fixture.server.command("remove-key", "acme", old.slice(0, 3)).status).toBe(1);
+    expect(fixture.server.command("remove-key", "acme", old.slice(0, 12)).status).toBe(0);
+    expect((await call(url("acme/first"), "HEAD", { headers: bearer(await sign(old)) })).status).toBe(401);
+    await until("the reader to be ended", () => errors > 0);
+    source.close();
+    expect(fixture.server.command("remove-key", "acme", added.out).err).toMatch(/the last key stays/);
+    secret = added.out;
+  });
+
+  test("the token command", async () => {
+    const made = fixture.server.command("token", "--project", "acme", "--scope", "read", "--stream", "fir*", "--ttl", "1m");
+    expect(made.out.split(".").length).toBe(3);
+    expect((await call(url("acme/first"), "GET", { headers: bearer(made.out) })).status).toBe(200);
+    expect((await call(url("acme/one"), "GET", { headers: bearer(made.out) })).status).toBe(403);
+    for (const wrong of [["--scope", "read"], ["--project", "acme", "--scope", "all", "--ttl", "1m"], ["--project", "acme", "--scope", "read", "--ttl", "soon"], ["--project", "nobody", "--scope", "read", "--ttl", "1m"]])
+      expect(fixture.server.command("token", ...wrong).status).toBe(1);
+  });
+
+  test("public streams are read without a token, and written with one", async () => {
+    const name = `acme/${freshName("public")}`;
+    const made = await ask("PUT", name, {}, { query: { public: "true" }, body: "all" });
+    expect([made.status, made.headers.get("stream-reader-key")]).toEqual([201, null]);
+    const answer = await call(url(name));
+    expect([answer.status, answer.text]).toEqual([200, "all"]);
+    expect(answer.headers.get("cache-control")).toMatch(/^public/);
+    expect((await call(url(name), "HEAD")).status).toBe(200);
+    expect((await call(url(name), "POST", { headers: text, body: "x" })).status).toBe(401);
+    expect((await ask("PUT", name, {}, { query: { public: "true" } })).status).toBe(200);
+    expect((await ask("PUT", name)).status).toBe(409);
+    await fixture.server.restartChild("shard", 0);
+    expect((await call(url(name))).status).toBe(200);
+    const poll = await call(url(name), "GET", { query: { offset: "-1", live: "long-poll" } });
+    expect([poll.status, poll.headers.get("cache-control")]).toEqual([200, expect.stringMatching(/^public/)]);
+  });
+
+  test("a reader key makes answers cacheable for all who know it, and gives no access", async () => {
+    const name = `acme/${freshName("keyed")}`;
+    const made = await ask("PUT", name, {}, { body: "x" });
+    const rk = made.headers.get("stream-reader-key");
+    expect(rk).toMatch(/^rk_[0-9a-f]{32}$/);
+    expect((await ask("HEAD", name)).headers.get("stream-reader-key")).toBe(rk);
+    const caching = async (query) => (await ask("GET", name, { scope: "read" }, { query })).headers.get("cache-control");
+    expect(await caching({ rk })).toMatch(/^public/);
+    expect(await caching({ rk: `rk_${"0".repeat(32)}` })).toMatch(/^private/);
+    expect(await caching({})).toMatch(/^private/);
+    expect((await call(url(name), "GET", { query: { rk } })).status).toBe(401);
+  });
+
+  test("configuration routes", async () => {
+    const address = (project) => `${fixture.server.url}/v1/config/${project}`;
+    const manage = bearer(await sign(secret, { scope: "manage" }));
+    const get = await call(address("acme"), "GET", { headers: manage });
+    expect(get.json()).toEqual({ signingSecrets: [secret], corsOrigins: [], isPublic: false });
+    expect(get.headers.get("cache-control")).toBe("no-store");
+    expect((await call(address("acme"), "GET", { headers: bearer(await sign(secret)) })).status).toBe(403);
+    expect((await call(address("acme"))).status).toBe(401);
+    expect((await call(address("other"), "GET", { headers: manage })).status).toBe(401);
+    expect((await call(address("acme"), "GET", { headers: bearer(await sign(secret, { scope: "manage", stream_id: "*" })) })).status).toBe(403);
+    expect((await call(address("acme"), "DELETE", { headers: manage })).status).toBe(405);
+    const put = (body) => call(address("acme"), "PUT", { headers: manage, body: typeof body === "string" ? body : JSON.stringify(body) });
+    for (const [body, field] of [
+      ["{", "body"],
+      ["[]", "body"],
+      [{ signingSecrets: [secret], color: "red" }, "body"],
+      [{}, "signingSecrets"],
+      [{ signingSecrets: [] }, "signingSecrets"],
+      [{ signingSecrets: ["short"] }, "signingSecrets"],
+      [{ signingSecrets: [secret, secret] }, "signingSecrets"],
+      [{ signingSecrets: [secret], corsOrigins: ["example.com"] }, "corsOrigins"],
+      [{ signingSecrets: [secret], corsOrigins: "*" }, "corsOrigins"],
+      [{ signingSecrets: [secret], isPublic: 1 }, "isPublic"],
+    ]) {
+      const answer = await put(body);
+      expect([answer.status, answer.json().code, answer.json().error]).toEqual([400, "INVALID_CONFIG", expect.stringMatching(new RegExp(`^${field} must be`))]);
+    }
+    expect((await put({ signingSecrets: [secret], corsOrigins: ["https://app.example"], isPublic: true })).json()).toEqual({ ok: true });
+    for (let i = 0; i < 6; i++) expect((await call(url("acme/first"))).text).toBe("hello"); // both routers know
+    expect((await put({ signingSecrets: [secret] })).status).toBe(200);
+    for (let i = 0; i < 6; i++) expect((await call(url("acme/first"))).status).toBe(401);
+  });
+
+  test("public keys of others verify RS256 and ES256, each its own algorithm only", async () => {
+    const rsa = await generateKeyPair("RS256", { extractable: true });
+    const ec = await generateKeyPair("ES256", { extractable: true });
+    const jwks = { keys: [{ ...(await exportJWK(rsa.publicKey)), kid: "a" }, await exportJWK(ec.publicKey)] };
+    const address = `${fixture.server.url}/v1/config/acme`;
+    const manage = bearer(await sign(secret, { scope: "manage" }));
+    const put = async (keys) => call(address, "PUT", { headers: manage, body: JSON.stringify({ signingSecrets: [secret], jwks: keys }) });
+    expect((await put(jwks)).json()).toEqual({ ok: true });
+    expect((await call(address, "GET", { headers: manage })).json().jwks).toEqual(jwks);
+    const claims = { sub: "acme", scope: "read", exp: now() + 60 };
+    const signed = (alg, privateKey) => new SignJWT(claims).setProtectedHeader({ alg }).sign(privateKey);
+    const status = async (token) => (await call(url("acme/first"), "GET", { headers: bearer(token) })).status;
+    expect(await status(await signed("RS256", rsa.privateKey))).toBe(200);
+    expect(await status(await signed("ES256", ec.privateKey))).toBe(200);
+    expect(await status(await signed("RS256", (await generateKeyPair("RS256")).privateKey))).toBe(401);
+    expect(await status(await signed("ES256", (await generateKeyPair("ES256")).privateKey))).toBe(401);
+    for (const pem of [await exportSPKI(rsa.publicKey), (await exportSPKI(rsa.publicKey)) + "\n", (await exportSPKI(ec.publicKey)) + "\n"])
+      for (const alg of ["HS256", "HS384"]) expect(await status(await sign(pem, { scope: "read" }, alg))).toBe(401);
+    const weak = { kty: "RSA", n: "AQAB".repeat(30), e: "AQAB" };
+    for (const bad of [{}, [], { keys: [weak] }, { keys: [{ kty: "oct", k: "AAAA" }] }, { keys: [await exportJWK(rsa.privateKey)] }, { keys: [{ ...jwks.keys[1], x: "AAAA" }] }, { keys: [{ ...jwks.keys[1], y: jwks.keys[1].x }] }]) {
+      const answer = await put(bad);
+      expect([answer.status, answer.json().error]).toEqual([400, expect.stringMatching(/^jwks must be/)]);
+    }
+    expect((await put(undefined)).status).toBe(200);
+    expect(await status(await signed("RS256", rsa.privateKey))).toBe(401);
+  });
+
+  test("origins of a project", async () => {
+    const asked = async (origin, method = "GET") => {
+      const headers = { ...(origin ? { origin } : {}), ...(method === "OPTIONS" ? {} : bearer(await sign(secret))) };
+      const answer = await call(url("acme/first"), method, { headers });
+      return [answer.headers.get("access-control-allow-origin"), answer.headers.get("vary")];
+    };
+    expect(await asked("https://a.example")).toEqual(["*", null]);
+    expect(fixture.server.command("add-origin", "acme", "https://a.example").status).toBe(0);
+    expect(fixture.server.command("add-origin", "acme", "a.example").status).toBe(1);
+    for (const method of ["GET", "OPTIONS"]) {
+      expect(await asked("https://a.example", method)).toEqual(["https://a.example", "Origin"]);
+      expect(await asked("https://a.example.evil", method)).toEqual([null, "Origin"]);
+      expect(await asked("null", method)).toEqual([null, "Origin"]);
+    }
+    expect(await asked(undefined)).toEqual([null, "Origin"]);
+    expect(fixture.server.command("remove-origin", "acme", "https://a.example").status).toBe(0);
+    expect(await asked("https://b.example")).toEqual(["*", null]);
+  });
+
+  test("a deleted project's tokens are worth nothing; its streams stay", async () => {
+    const token = bearer(await sign(other, { sub: "other" }));
+    await call(url("other/kept"), "PUT", { headers: { ...text, ...token }, body: "kept" });
+    expect(fixture.server.command("delete-project", "other").status).toBe(0);
+    expect((await call(url("other/kept"), "GET", { headers: token })).status).toBe(401);
+    const again = fixture.server.command("create-project", "other").out;
+    expect((await call(url("other/kept"), "GET", { headers: bearer(await sign(again, { sub: "other" })) })).text).toBe("kept");
+  });
+
+  test("no secret is in the log", () => {
+    for (const word of [secret, other]) expect(fixture.server.log).not.toContain(word);
+    expect(fixture.server.log).not.toMatch(/eyJ/);
+  });
+});
+
+describe.skipIf(!OWNED)("every route", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt" } });
+
+  test("has a row that says what it needs, and needs it", async () => {
+    const table = readFileSync(new URL("../../router/access.def", import.meta.url), "utf8");
+    const rows = [...table.matchAll(/^ACCESS\((\w+), (\w+), (\w+), (\w+)\)$/gm)].map((match) => match.slice(1));
+    const paths = { HEALTH: "/health", STREAM: "/v1/stream/p/s", CONFIG: "/v1/config/p" };
+    expect(rows.length).toBe(table.match(/^ACCESS\(/gm).length);
+    for (const [route, method, scope] of rows) {
+      const { status } = await call(fixture.server.url + paths[route], method, { headers: text });
+      expect([route, method, status]).toEqual([route, method, scope === "NONE" ? 200 : 401]);
+    }
+    const verbs = readFileSync(new URL("../../router/verbs.h", import.meta.url), "utf8").match(/^verb verb_\w+/gm);
+    expect(new Set(rows.map((row) => `verb ${row[3]}`))).toEqual(new Set(verbs));
+  });
+
+  test("_default is a project like any other", async () => {
+    const secret = fixture.server.command("create-project", "_default").out;
+    const headers = { ...text, ...bearer(await sign(secret, { sub: "_default" })) };
+    expect((await call(`${fixture.server.url}/v1/stream/plain`, "PUT", { headers })).status).toBe(201);
+    expect((await call(`${fixture.server.url}/v1/stream/plain`)).status).toBe(401);
+  });
+});
+
+describe.skipIf(!OWNED)("origins of the server", () => {
+  const fixture = useServer({ settings: { "cors.origins": "https://a.example https://b.example" } });
+
+  test("are all that may read", async () => {
+    const asked = async (origin, path = "/v1/stream/p/s") =>
+      (await call(fixture.server.url + path, "GET", { headers: { origin } })).headers.get("access-control-allow-origin");
+    expect(await asked("https://b.example")).toBe("https://b.example");
+    expect(await asked("https://c.example")).toBe(null);
+    expect(await asked("https://a.example", "/health")).toBe("https://a.example");
+    expect(await asked("https://c.example", "/nothing")).toBe(null);
+    await sleep(0);
+  });
+
+  test("the commands work on a data folder that is not there yet", () => {
+    const made = fixture.server.command("--set", `server.data_dir=${fixture.server.folder}/fresh`, "create-project", "p");
+    expect(made.out).toMatch(/^[0-9a-f]{64}$/);
+  });
+});
