@@ -22,6 +22,16 @@ static void add_format(struct buf *out, const char *format, ...)
     buf_grow(out, (size_t)n);
 }
 
+static char *authorization(const char *token)
+{
+    struct buf line = {0};
+    if (*token)
+        add_format(&line, "Authorization: Bearer %s\r\n", token);
+    char *text = xslicedup(buf_slice(&line));
+    buf_clear(&line);
+    return text;
+}
+
 void target_init(struct target *target, const struct options *options)
 {
     struct slice url = slice_str(options->url);
@@ -34,6 +44,7 @@ void target_init(struct target *target, const struct options *options)
     target->host = xslicedup(slice_of(host, (size_t)(colon - host)));
     target->port = xslicedup(slice_of(colon + 1, (size_t)(path - colon - 1)));
     target->prefix = xstrdup(path);
+    target->authorization = authorization(options->token);
     target->content_type = options->json ? "application/json" : "text/plain";
 }
 
@@ -42,13 +53,15 @@ void target_clear(struct target *target)
     free(target->host);
     free(target->port);
     free(target->prefix);
+    free(target->authorization);
 }
 
 static void send_body(struct buf *out, const char *method, const struct target *target, unsigned stream,
                       struct slice body)
 {
-    add_format(out, "%s %s%u HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", method,
-               target->prefix, stream, target->host, target->port, target->content_type, body.len);
+    add_format(out, "%s %s%u HTTP/1.1\r\nHost: %s:%s\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", method,
+               target->prefix, stream, target->host, target->port, target->authorization, target->content_type,
+               body.len);
     buf_add_slice(out, body);
 }
 

@@ -12,6 +12,7 @@ struct target {
     char *port;
     char *prefix; /* path, or key, before the number of the stream */
     const char *content_type;
+    char *authorization; /* a header line, or "" */
 };
 
 void target_init(struct target *target, const struct options *options);

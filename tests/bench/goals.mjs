@@ -6,6 +6,7 @@ import { median } from "./table.mjs";
 const GOALS = [
   ["durable append, Redis", "append", "streamd", "Redis", 2],
   ["durable append, Node reference with files", "append", "streamd", "Node reference, files", 20],
+  ["durable append with tokens, without", "append", "streamd, auth", "streamd", 0.95],
   ["durable append, Rust server", "append", "streamd", "Rust", 2],
   ["512 connections and 10,000 streams, 64 x 64", "append-many", "streamd", "append:streamd", 0.9],
   ["batches of JSON, SQLite's limit", "append-batch", "streamd", "limit", 0.5],
@@ -29,7 +30,7 @@ const CEILINGS = [
 // The median of a row's main figure, or NaN.
 function figure(results, key, name) {
   const workload = results.workloads.find((candidate) => candidate.key === key);
-  const row = workload?.rows.find((candidate) => candidate.name.startsWith(name));
+  const row = workload?.rows.find((candidate) => candidate.name === name || candidate.name.startsWith(name));
   return row?.rounds.length ? median(row.rounds.map((round) => round[workload.main])) : NaN;
 }
 

@@ -43,12 +43,13 @@ export async function listen(context, args) {
 export const target = (server, context) => [
   ...["--api", server.api, "--url", server.url],
   ...["--seconds", String(context.seconds)],
+  ...(server.token ? ["--token", server.token] : []),
 ];
 
 // Starts the row's server with fresh data, lets `measure` use it, and stops it, whatever happens.
 export async function withServer(row, context, measure) {
   const folder = context.newFolder();
-  const server = await peers[row.peer].start(folder, row.settings);
+  const server = await peers[row.peer].start(folder, row);
   try {
     return await measure(server, folder);
   } finally {

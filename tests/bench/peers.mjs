@@ -1,6 +1,6 @@
 // The servers that are measured: what each needs, and how it is started on a free loopback port with a private folder.
 //
-// A peer: { missing(): why it cannot run, or null; start(folder, settings): { api, url, pid, stop(), kill() } }. `url` is what
+// A peer: { missing(): why it cannot run, or null; start(folder, row): { api, url, pid, stop(), kill() } }. `url` is what
 // the load generator puts the number of a stream behind.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -92,12 +92,21 @@ const running = (group, api, url) => ({
   kill: () => kill(group),
 });
 
-async function startStreamd(folder, settings = {}) {
+// A new project's token, good for everything in it.
+async function tokenOf(dataDir, project) {
+  const command = (...args) => run(join(BUILD, "streamd"), ["--set", `server.data_dir=${dataDir}`, ...args]);
+  await command("create-project", project);
+  const { stdout } = await command("token", "--project", project, "--scope", "manage", "--ttl", "1h");
+  return stdout.trim();
+}
+
+async function startStreamd(folder, { settings = {}, project } = {}) {
   const all = { "router.listen": "127.0.0.1:0", "server.data_dir": join(folder, "data"), ...settings };
   const sets = Object.entries(all).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   const group = start(join(BUILD, "streamd"), sets);
   const [, root] = await saidReady(group, /^ready: (http:\/\/\S+)/m);
-  return running(group, "durable", `${root}/v1/stream/bench/s`);
+  const token = project && (await tokenOf(all["server.data_dir"], project));
+  return { ...running(group, "durable", `${root}/v1/stream/bench/s`), token };
 }
 
 async function startReference(dataDir) {

@@ -6,6 +6,12 @@ export const streamdShards = (count) => ({
   peer: "streamd",
   settings: { "shard.count": count },
 });
+export const streamdJwt = {
+  name: "streamd, auth.mode=jwt",
+  peer: "streamd",
+  settings: { "auth.mode": "jwt" },
+  project: "bench",
+};
 export const rust = { name: "Rust server, wal", peer: "rust" };
 export const redis = { name: "Redis XADD, appendfsync always", peer: "redis" };
 export const node = { name: "Node reference, files and fsync", peer: "referenceFile" };

@@ -15,6 +15,7 @@ import {
   redis,
   rust,
   streamd,
+  streamdJwt,
   streamdShards,
 } from "./systems.mjs";
 
@@ -68,7 +69,7 @@ export default [
     "append",
     `Durable append: 64 connections, ${STREAMS} streams, 100 B`,
     [],
-    [streamd, streamdShards(4), redis, rust, node, nodeMemory, nginxEmpty],
+    [streamd, streamdShards(4), streamdJwt, redis, rust, node, nodeMemory, nginxEmpty],
   ),
   appends(
     "append-many",

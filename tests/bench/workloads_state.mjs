@@ -113,7 +113,7 @@ const killEachShard = (row, context) =>
 // Everything is killed in the middle of appends to all of the streams, and started again on the same data.
 async function killAll(row, context) {
   const folder = context.newFolder();
-  let server = await peers[row.peer].start(folder, row.settings);
+  let server = await peers[row.peer].start(folder, row);
   try {
     const created = await createStreams(context, server, RESTART_STREAMS);
     const everywhere = ["append", "--connections", "512", "--streams", String(RESTART_STREAMS)];
@@ -124,7 +124,7 @@ async function killAll(row, context) {
     await server.kill();
     await appends;
     const begin = performance.now();
-    server = await peers[row.peer].start(folder, row.settings);
+    server = await peers[row.peer].start(folder, row);
     return { ready_ms: performance.now() - begin, errors: created.errors };
   } finally {
     await server.stop();
