@@ -50,7 +50,18 @@ static bool read_claims(jwt_t *jwt, struct claims *claims)
     return claims->scope != SCOPE_NONE && claims->subject && (claims->stream_id || !has_claim(jwt, "stream_id"));
 }
 
-/* The algorithm is ours to choose, by the kind of the key, not the token's: a public key is no secret. */
+/* What the token says it is signed with; nothing of it is believed yet. */
+static jwt_alg_t algorithm_of(const char *token)
+{
+    jwt_t *jwt = NULL;
+    if (jwt_decode(&jwt, token, NULL, 0) != 0)
+        return JWT_ALG_NONE;
+    const char *name = jwt_get_header(jwt, "alg"); /* without a key jwt_get_alg() knows of none */
+    jwt_alg_t algorithm = name ? jwt_str_alg(name) : JWT_ALG_NONE;
+    jwt_free(jwt);
+    return algorithm;
+}
+
 static jwt_t *decode(const char *token, const char *key, jwt_alg_t algorithm)
 {
     jwt_t *jwt = NULL;
@@ -62,16 +73,22 @@ static jwt_t *decode(const char *token, const char *key, jwt_alg_t algorithm)
     return NULL;
 }
 
+/* A secret verifies HS256 and nothing else, a public key the one algorithm of its kind: which keys are tried is the
+ * token's choice, what they verify is not. */
 static jwt_t *decode_with_any(const char *token, const struct project *project, const char **key)
 {
+    static const jwt_alg_t algorithms[] = {[KEY_RS256] = JWT_ALG_RS256, [KEY_ES256] = JWT_ALG_ES256};
+    jwt_alg_t algorithm = algorithm_of(token);
     jwt_t *jwt = NULL;
-    for (size_t i = 0; i < project->secrets.count && !jwt; i++) {
+    for (size_t i = 0; i < project->secrets.count && !jwt && algorithm == JWT_ALG_HS256; i++) {
         *key = project->secrets.items[i];
         jwt = decode(token, *key, JWT_ALG_HS256);
     }
     for (size_t i = 0; i < project->key_count && !jwt; i++) {
+        if (algorithms[project->keys[i].kind] != algorithm)
+            continue;
         *key = project->keys[i].pem;
-        jwt = decode(token, *key, project->keys[i].kind == KEY_RS256 ? JWT_ALG_RS256 : JWT_ALG_ES256);
+        jwt = decode(token, *key, algorithm);
     }
     return jwt;
 }

@@ -87,6 +87,8 @@ struct buf *answer_error_begin(struct client *c, enum error error)
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (status == 401)
         response_add(head, "WWW-Authenticate", SLICE("Bearer realm=\"streamd\""));
+    if (status == 429)
+        response_add(head, "Retry-After", SLICE("60"));
     if (status == 503)
         response_add(head, "Retry-After", SLICE("1"));
     return head;

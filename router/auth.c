@@ -1,9 +1,11 @@
 #include "router/auth.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common/log.h"
@@ -24,6 +26,11 @@ struct auth_token {
     uint64_t project;
     struct claims claims;
     uint64_t key; /* a mark of the one that verified it */
+};
+
+/* Of one address, in one minute. */
+struct auth_failures {
+    uint64_t address, minute, count;
 };
 
 static uint64_t mark(struct slice text)
@@ -79,6 +86,7 @@ void auth_init(struct auth *auth, struct router *router)
     auth->version = registry_version(auth->registry);
     auth->projects = xcalloc(AUTH_PROJECTS, sizeof *auth->projects);
     auth->tokens = xcalloc(AUTH_TOKENS, sizeof *auth->tokens);
+    auth->failures = xcalloc(AUTH_FAILURES, sizeof *auth->failures);
 }
 
 const struct project *auth_project(struct auth *auth, struct slice name)
@@ -141,6 +149,35 @@ void auth_turn(struct auth *auth)
         auth_changed(auth);
 }
 
+/* ---- addresses that send wrong tokens ---- */
+
+/* What one host may be taken to hold: an IPv4 address, or a /64 of IPv6. */
+static uint64_t address_of(const struct client *c)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    if (getpeername(event_get_fd(&c->event), (struct sockaddr *)&peer, &len) != 0)
+        return 1;
+    if (peer.ss_family == AF_INET6)
+        return mark(slice_of((const char *)&((struct sockaddr_in6 *)&peer)->sin6_addr, 8));
+    return mark(slice_of((const char *)&((struct sockaddr_in *)&peer)->sin_addr, 4));
+}
+
+static struct auth_failures *failures_of(const struct client *c)
+{
+    uint64_t address = address_of(c), minute = c->router->now_ms / 60000;
+    struct auth_failures *place = &c->router->auth.failures[address / 2 % AUTH_FAILURES];
+    if (place->address != address || place->minute != minute)
+        *place = (struct auth_failures){.address = address, .minute = minute};
+    return place;
+}
+
+static bool too_many(const struct auth *auth, const struct auth_failures *failures)
+{
+    uint64_t most = auth->router->cfg->auth_failures;
+    return most && failures->count >= most;
+}
+
 /* ---- the token of a request ---- */
 
 static bool copy_token(struct slice text, char room[TOKEN_MAX + 1])
@@ -185,18 +222,27 @@ static bool verify(const char *token, const struct project *project, uint64_t pr
     return true;
 }
 
-/* The claims of a valid token of this project, or NULL. */
-static const struct auth_token *claims_of(struct auth *auth, const char *token, struct slice project_name)
+/* A valid token of this project is remembered at *known. Looking at one that is not costs work, so an address may not
+ * have it done for ever. */
+static enum error claims_of(struct client *c, const char *token, struct slice project_name,
+                            const struct auth_token **known)
 {
+    struct auth *auth = &c->router->auth;
     const struct project *project = auth_project(auth, project_name);
     uint64_t project_mark = mark(project_name);
     struct auth_token *place = &auth->tokens[mark(slice_str(token)) / 2 % AUTH_TOKENS];
-    if (!project)
-        return NULL;
-    bool known = place->token && place->project == project_mark && strcmp(place->token, token) == 0;
-    if (!known && !verify(token, project, project_mark, place))
-        return NULL;
-    return place->claims.expires_s > now_s() ? place : NULL;
+    bool remembered = place->token && place->project == project_mark && strcmp(place->token, token) == 0;
+    if (!project || !remembered) {
+        struct auth_failures *failures = failures_of(c);
+        if (too_many(auth, failures))
+            return ERR_RATE_LIMITED;
+        if (!project || !verify(token, project, project_mark, place)) {
+            failures->count++;
+            return ERR_UNAUTHORIZED;
+        }
+    }
+    *known = place;
+    return place->claims.expires_s > now_s() ? ERR_NONE : ERR_UNAUTHORIZED;
 }
 
 /* ---- the decision ---- */
@@ -234,43 +280,48 @@ static void take_reader_key(const struct http_head *head, struct grant *grant)
         memcpy(grant->reader_key, key.data + 3, 32);
 }
 
-enum error auth_check(struct auth *auth, const struct http_head *head, struct slice resource, enum scope scope,
-                      struct grant *grant)
+static enum error check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
+                        struct grant *grant)
 {
+    struct auth *auth = &c->router->auth;
     char token[TOKEN_MAX + 1];
-    *grant = (struct grant){0};
-    if (!auth->registry || scope == SCOPE_NONE)
-        return ERR_NONE;
     struct slice name = project_of(resource);
     const struct project *project = auth_project(auth, name);
     enum found found = find_token(auth, head, token);
     grant->checked = true;
-    take_reader_key(head, grant);
-    if (found == TOKEN_ABSENT && scope == SCOPE_READ) {
-        grant->shared = project && project->is_public;
-        grant->anonymous = !grant->shared;
-        return ERR_NONE;
-    }
-    const struct auth_token *known = found == TOKEN_FOUND ? claims_of(auth, token, name) : NULL;
-    explicit_bzero(token, sizeof token);
-    if (!known)
-        return ERR_UNAUTHORIZED;
     grant->shared = project && project->is_public;
+    take_reader_key(head, grant);
+    if (found == TOKEN_ABSENT) {
+        grant->anonymous = !grant->shared;
+        return scope == SCOPE_READ ? ERR_NONE : ERR_UNAUTHORIZED;
+    }
+    const struct auth_token *known = NULL;
+    enum error error = found == TOKEN_FOUND ? claims_of(c, token, name, &known) : ERR_UNAUTHORIZED;
+    explicit_bzero(token, sizeof token);
+    if (error != ERR_NONE)
+        return error;
     grant->expires_s = known->claims.expires_s;
     grant->key = known->key;
     grant->project = known->project;
     return judge(&known->claims, resource, scope);
 }
 
-enum error auth_check_source(struct auth *auth, const struct http_head *head, struct slice resource,
-                             struct slice source)
+enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope)
 {
-    struct grant grant;
-    if (!auth->registry)
+    c->grant = (struct grant){0};
+    if (!c->router->auth.registry || scope == SCOPE_NONE)
+        return ERR_NONE;
+    return check(c, head, resource, scope, &c->grant);
+}
+
+enum error auth_check_source(struct client *c, const struct http_head *head, struct slice resource, struct slice source)
+{
+    struct grant grant = {0};
+    if (!c->router->auth.registry)
         return ERR_NONE;
     if (!slice_equal(project_of(resource), project_of(source)))
         return ERR_FORBIDDEN;
-    return auth_check(auth, head, source, SCOPE_WRITE, &grant);
+    return check(c, head, source, SCOPE_WRITE, &grant);
 }
 
 bool auth_shared(const struct grant *grant, const struct wire_stream *stream)

@@ -13,6 +13,7 @@
 
 #define AUTH_PROJECTS 256u /* remembered */
 #define AUTH_TOKENS 1024u
+#define AUTH_FAILURES 1024u
 
 struct client;
 struct router;
@@ -33,9 +34,10 @@ struct auth {
     struct registry *registry; /* NULL: auth.mode = none */
     uint32_t version;          /* of the registry, when it was last looked at */
     uint64_t looked_ms;
-    struct auth_project
-        *projects; /* AUTH_PROJECTS and AUTH_TOKENS places; what hashes to a place replaces what was there */
+    /* Tables of AUTH_… places; what hashes to a place replaces what was there. */
+    struct auth_project *projects;
     struct auth_token *tokens;
+    struct auth_failures *failures; /* addresses that have sent wrong tokens */
 };
 
 /* Ends the process if the registry cannot be used. */
@@ -51,13 +53,13 @@ void auth_changed(struct auth *auth);
 /* A project's own view of the world, or NULL; borrowed until the next turn. */
 const struct project *auth_project(struct auth *auth, struct slice project);
 
-/* May this request do what needs `scope` on `resource`, "{project}/{stream}" or "{project}"? ERR_NONE, ERR_UNAUTHORIZED
- * or ERR_FORBIDDEN. */
-enum error auth_check(struct auth *auth, const struct http_head *head, struct slice resource, enum scope scope,
-                      struct grant *grant) MUSTUSE;
+/* May this request do what needs `scope` on `resource`, "{project}/{stream}" or "{project}"? ERR_NONE, and
+ * client->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN or ERR_RATE_LIMITED. */
+enum error auth_check(struct client *client, const struct http_head *head, struct slice resource,
+                      enum scope scope) MUSTUSE;
 
 /* The same token may read `source`, too: a fork shows it. */
-enum error auth_check_source(struct auth *auth, const struct http_head *head, struct slice resource,
+enum error auth_check_source(struct client *client, const struct http_head *head, struct slice resource,
                              struct slice source) MUSTUSE;
 
 /* The answer about this stream may be kept by caches that many share. */

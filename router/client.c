@@ -115,6 +115,7 @@ static void end_exchange(struct client *c)
     free(c->exchange.origin);
     free(c->exchange.text);
     c->exchange = (struct exchange){0};
+    c->cors = CORS_NONE;
 }
 
 /* Takes the connection apart as far as others hold on to it; the memory goes at the end of the turn. */

@@ -58,22 +58,39 @@ static void answer_not_allowed(struct client *c, enum route_kind route)
     answer_error_end(c, ERR_METHOD_NOT_ALLOWED, error_text(ERR_METHOD_NOT_ALLOWED));
 }
 
+/* What the request is about, and whether it may. *access NULL: the route has no such method. */
+static enum error check(struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX], struct route *route,
+                        const struct access **access)
+{
+    struct router *r = c->router;
+    *route = (struct route){0};
+    *access = NULL;
+    auth_turn(&r->auth);
+    enum error error = route_parse(head->path, r->cfg->limits_max_path, room, route);
+    cors_decide(c, head, error == ERR_NONE ? route->name : (struct slice){0});
+    if (error != ERR_NONE || head->method == HTTP_OPTIONS)
+        return head->method == HTTP_OPTIONS ? ERR_NONE : error;
+    *access = find(route->kind, head->method);
+    return *access ? auth_check(c, head, route->name, (*access)->scope) : ERR_NONE;
+}
+
+enum error dispatch_check(struct client *c, const struct http_head *head)
+{
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    const struct access *access;
+    return check(c, head, room, &route, &access);
+}
+
 void dispatch(struct client *c, const struct http_head *head, struct slice body)
 {
     char room[ROUTE_NAME_MAX];
-    struct route route = {0};
-    struct router *r = c->router;
-    enum error error = route_parse(head->path, r->cfg->limits_max_path, room, &route);
-    auth_turn(&r->auth);
-    cors_decide(c, head, error == ERR_NONE ? route.name : (struct slice){0});
-    if (head->method == HTTP_OPTIONS) {
+    struct route route;
+    const struct access *access;
+    enum error error = check(c, head, room, &route, &access);
+    if (head->method == HTTP_OPTIONS)
         cors_preflight(c);
-        return;
-    }
-    const struct access *access = error == ERR_NONE ? find(route.kind, head->method) : NULL;
-    if (access)
-        error = auth_check(&r->auth, head, route.name, access->scope, &c->grant);
-    if (error != ERR_NONE)
+    else if (error != ERR_NONE)
         answer_error(c, error);
     else if (!access)
         answer_not_allowed(c, route.kind);

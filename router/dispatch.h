@@ -8,4 +8,7 @@
 /* Answers the request, or leaves the client WAITING or LIVE. head and body are borrowed for the call. */
 void dispatch(struct client *client, const struct http_head *head, struct slice body);
 
+/* Why the request will be refused whatever its body is, or ERR_NONE: a body need not arrive for that. */
+enum error dispatch_check(struct client *client, const struct http_head *head) MUSTUSE;
+
 #endif

@@ -1,12 +1,11 @@
 #include "router/intake.h"
 
-#include "router/cors.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "common/mem.h"
+#include "router/cors.h"
 #include "router/dispatch.h"
 #include "router/http.h"
 #include "router/router.h"
@@ -153,6 +152,11 @@ static size_t take_request(struct client *c, const struct http_head *head, struc
         size_t len = (size_t)head->content_length;
         dispatch(c, head, slice_of(rest.data, len));
         return len;
+    }
+    enum error error = dispatch_check(c, head);
+    if (error != ERR_NONE) {
+        client_refuse(c, error, NULL);
+        return rest.len;
     }
     body_begin(c, head, bytes);
     return 0;

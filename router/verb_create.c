@@ -43,7 +43,7 @@ void verb_create(struct client *c, const struct http_head *head, struct slice na
     struct wire_create create = {.name = name, .data = body};
     enum error error = rules_create(head, c->router->cfg->limits_max_path, &room, &create);
     if (error == ERR_NONE && (create.flags & WIRE_CREATE_FORK))
-        error = auth_check_source(&c->router->auth, head, name, create.fork_source);
+        error = auth_check_source(c, head, name, create.fork_source);
     if (error != ERR_NONE) {
         answer_error(c, error);
         return;

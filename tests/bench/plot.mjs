@@ -2,8 +2,8 @@
 
 import { median } from "./table.mjs";
 
-const WIDTH = 760;
-const LABEL = 250;
+const WIDTH = 820;
+const LABEL = 300;
 const BAR = 22;
 const GAP = 10;
 const TOP = 44;

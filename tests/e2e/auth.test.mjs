@@ -1,6 +1,7 @@
 // auth.mode = jwt: projects, tokens of another library, public streams, origins, configuration routes.
 
 import { readFileSync, statSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 
 import { DurableStream } from "@durable-streams/client";
@@ -314,6 +315,32 @@ describe.skipIf(!OWNED)("tokens", () => {
   test("no secret is in the log", () => {
     for (const word of [secret, other]) expect(fixture.server.log).not.toContain(word);
     expect(fixture.server.log).not.toMatch(/eyJ/);
+  });
+});
+
+describe.skipIf(!OWNED)("wrong tokens", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt", "auth.failures": 20 } });
+
+  test("of one address are limited; those that are right and known go on", async () => {
+    const secret = fixture.server.command("create-project", "acme").out;
+    const url = `${fixture.server.url}/v1/stream/acme/s`;
+    const good = bearer(await sign(secret));
+    expect((await call(url, "PUT", { headers: { ...text, ...good } })).status).toBe(201);
+    const statuses = [];
+    for (let i = 0; i < 30; i++) statuses.push((await call(url, "GET", { headers: bearer(`a.b.${i}`) })).status);
+    const limited = statuses.filter((status) => status === 429).length;
+    expect(statuses.slice(0, 10)).toEqual(Array(10).fill(401));
+    expect(limited).toBeGreaterThanOrEqual(5); // fewer than 10 if a minute began meanwhile
+    expect((await call(url, "GET", { headers: good })).status).toBe(200);
+    expect((await call(url)).status).toBe(401);
+  });
+
+  test("a large body without a token is refused before it has arrived", async () => {
+    const socket = connect(fixture.server.port, "127.0.0.1");
+    socket.write("POST /v1/stream/acme/s HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: 5000000\r\n\r\n");
+    const answer = await new Promise((resolve) => socket.once("data", (data) => resolve(data.toString())));
+    expect(answer).toMatch(/^HTTP\/1.1 401 /);
+    socket.destroy();
   });
 });
 
