@@ -1,5 +1,6 @@
 #include "shard/shard.h"
 
+#include <sched.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -164,6 +165,8 @@ static void take_routers(struct shard *shard)
 {
     bool more = true;
     for (unsigned pass = 0; more && pass < TURN_PASSES; pass++) {
+        if (pass)
+            sched_yield(); /* a router that is about to send more goes first */
         more = false;
         for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
             more |= take_frames(shard, &shard->routers[i], i, from_router);
