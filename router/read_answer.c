@@ -64,9 +64,12 @@ static void add_caching(const struct client *c, struct buf *head, const struct w
     char text[80];
     uint64_t left_s = stream->remaining_ms / 1000;
     bool expires = stream->remaining_ms != UINT64_MAX;
-    int len = snprintf(text, sizeof text, "%s, max-age=%u%s", c->shared_answer ? "public" : "private", expires && left_s < age ? (unsigned)left_s : age,
-                       expires ? "" : more);
+    int len = snprintf(text, sizeof text, "%s, max-age=%u%s", c->shared_answer ? "public" : "private",
+                       expires && left_s < age ? (unsigned)left_s : age, expires ? "" : more);
     response_add(head, "Cache-Control", slice_of(text, (size_t)len));
+    if (!c->shared_answer) /* a browser's own cache is not to show it to whoever comes without a token */
+        response_add(head, "Vary",
+                     *c->router->cfg->auth_cookie ? SLICE("Authorization, Cookie") : SLICE("Authorization"));
 }
 
 static void add_place(struct buf *head, const struct wire_stream *stream)

@@ -3,9 +3,10 @@
 import { createServer } from "node:http";
 
 import { chromium } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
+import { OWNED } from "../lib/server.mjs";
 import { Streams, freshName } from "../lib/streams.mjs";
 import { SLOW } from "../lib/wait.mjs";
 
@@ -95,4 +96,62 @@ test("a page may create, append, read and see the headers it needs", async () =>
   expect(seen).toMatchObject({ location: url, seq: "0", upToDate: "true", text: "hello" });
   expect(seen.next).toMatch(/^\d{16}_\d{16}$/);
   await page.close();
+});
+
+describe.skipIf(!OWNED)("with tokens", () => {
+  const guarded = useServer({ settings: { "auth.mode": "jwt" } });
+  const tokens = {};
+
+  beforeAll(() => {
+    guarded.server.command("create-project", "acme");
+    for (const scope of ["read", "write"])
+      tokens[scope] = guarded.server.command("token", "--project", "acme", "--scope", scope, "--ttl", "10m").out;
+  });
+
+  // What a page can do: append with a header, read with one, follow with the token in the address.
+  const tryAll = (page, name) =>
+    page.evaluate(
+      async ({ url, write, read }) => {
+        const attempt = (promise) => promise.then((answer) => answer.status, () => "refused by the browser");
+        const bearer = (token) => ({ authorization: `Bearer ${token}` });
+        const headers = { "content-type": "text/plain", ...bearer(write) };
+        const created = await attempt(fetch(url, { method: "PUT", headers }));
+        const appended = await attempt(fetch(url, { method: "POST", headers, body: "hello" }));
+        const fetched = await attempt(fetch(url, { headers: bearer(read) }));
+        const bare = await attempt(fetch(url));
+        const followed = await new Promise((resolve) => {
+          const source = new EventSource(`${url}?offset=-1&live=sse&token=${read}`);
+          source.addEventListener("data", (event) => resolve(event.data) ?? source.close());
+          source.addEventListener("error", () => resolve("error") ?? source.close());
+        });
+        return { created, appended, fetched, bare, followed };
+      },
+      { url: new Streams(guarded.server).url(name), ...tokens },
+    );
+
+  test("a page creates, appends, reads and follows", async () => {
+    const page = await openPage();
+    expect(await tryAll(page, `acme/${freshName("page")}`)).toEqual({
+      created: 201,
+      appended: 204,
+      fetched: 200,
+      bare: 401,
+      followed: "hello",
+    });
+    await page.close();
+  });
+
+  test("origins that are not the project's are refused by the browser", async () => {
+    const page = await openPage();
+    const origin = `http://127.0.0.1:${pages.address().port}`;
+    guarded.server.command("add-origin", "acme", "https://elsewhere.example");
+    const refused = await tryAll(page, `acme/${freshName("page")}`);
+    expect(new Set(Object.values(refused))).toEqual(new Set(["refused by the browser", "error"]));
+    guarded.server.command("add-origin", "acme", origin);
+    // The browser remembers what a preflight said, also that it said nothing.
+    const fresh = await openPage();
+    expect(await tryAll(fresh, `acme/${freshName("page")}`)).toMatchObject({ created: 201, fetched: 200, followed: "hello" });
+    await page.close();
+    await fresh.close();
+  });
 });
