@@ -127,6 +127,8 @@ static void bury(struct client *c)
         reader_free(c->reader);
     if (c->request)
         request_abandon(&r->shards, c->request);
+    if (c->question)
+        callback_forget(c->question);
     intake_drop(c);
     deadline_clear(&c->stall);
     if (c->watched)

@@ -16,6 +16,7 @@
 #include "common/buf.h"
 #include "common/errors.h"
 #include "router/auth.h"
+#include "router/callback.h"
 #include "router/deadline.h"
 #include "router/output.h"
 
@@ -65,6 +66,8 @@ struct client {
     size_t scanned;          /* of a head that is not whole: how far it was looked at */
     struct upload *upload;   /* CLIENT_BODY */
     struct request *request; /* what a shard works on */
+    struct question *question; /* what the callback is asked */
+    struct decision decision;  /* and what it has said */
     struct reader *reader;   /* CLIENT_LIVE */
     struct exchange exchange;
     enum client_state state;

@@ -74,11 +74,13 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     return *access ? auth_check(c, head, route->name, (*access)->scope) : ERR_NONE;
 }
 
+/* The callback is asked once, when all of the request is there. */
 enum error dispatch_check(struct client *c, const struct http_head *head)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access;
+    c->decision = (struct decision){.scope = SCOPE_MANAGE};
     return check(c, head, room, &route, &access);
 }
 
@@ -96,4 +98,23 @@ void dispatch(struct client *c, const struct http_head *head, struct slice body)
         answer_not_allowed(c, route.kind);
     else
         access->verb(c, head, route.name, body);
+}
+
+void dispatch_request(struct client *c, const struct http_head *head, struct slice bytes, struct slice body)
+{
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    const struct access *access = NULL;
+    if (c->router->callbacks.multi &&
+        route_parse(head->path, c->router->cfg->limits_max_path, room, &route) == ERR_NONE)
+        access = find(route.kind, head->method);
+    if (access && access->scope != SCOPE_NONE)
+        callback_ask(c, head, bytes, body, route.name);
+    else
+        dispatch(c, head, body);
+}
+
+const char *dispatch_method_name(enum http_method method)
+{
+    return method_names[method];
 }

@@ -8,6 +8,12 @@
 /* Answers the request, or leaves the client WAITING or LIVE. head and body are borrowed for the call. */
 void dispatch(struct client *client, const struct http_head *head, struct slice body);
 
+/* The same for a request whose head came as `bytes`: with auth.mode = callback it may have to wait. */
+void dispatch_request(struct client *client, const struct http_head *head, struct slice bytes, struct slice body);
+
+/* "GET"; "other" for HTTP_OTHER. */
+const char *dispatch_method_name(enum http_method method);
+
 /* Why the request will be refused whatever its body is, or ERR_NONE: a body need not arrive for that. */
 enum error dispatch_check(struct client *client, const struct http_head *head) MUSTUSE;
 

@@ -51,7 +51,7 @@ static void body_whole(struct client *c)
     c->upload = NULL;
     c->router->clients.body_bytes -= buf_len(&upload->body);
     struct http_head head = parse_again(buf_slice(&upload->head));
-    dispatch(c, &head, buf_slice(&upload->body));
+    dispatch_request(c, &head, buf_slice(&upload->head), buf_slice(&upload->body));
     buf_clear(&upload->head);
     buf_clear(&upload->body);
     free(upload);
@@ -150,7 +150,7 @@ static size_t take_request(struct client *c, const struct http_head *head, struc
     }
     if (!head->chunked && head->content_length <= rest.len) {
         size_t len = (size_t)head->content_length;
-        dispatch(c, head, slice_of(rest.data, len));
+        dispatch_request(c, head, bytes, slice_of(rest.data, len));
         return len;
     }
     enum error error = dispatch_check(c, head);

@@ -91,6 +91,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     shards_init(&r->shards, r);
     live_init(&r->live, r);
     auth_init(&r->auth, r);
+    callback_init(&r->callbacks, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);
     r->heartbeat = block_copy(&r->outputs, SLICE("d\r\n: heartbeat\n\n\r\n"));
     r->last_chunk = block_copy(&r->outputs, SLICE("0\r\n\r\n"));

@@ -30,6 +30,7 @@ struct router {
     struct shards shards;
     struct live live;
     struct auth auth;
+    struct callbacks callbacks;
     struct deadlines deadlines;
     struct output_pool outputs;
 
