@@ -46,6 +46,12 @@ static uint64_t now_s(void)
     return (uint64_t)time(NULL);
 }
 
+/* The time that an exp is held against. */
+static uint64_t lenient_now_s(const struct auth *auth)
+{
+    return now_s() - auth->router->cfg->auth_leeway / 1000;
+}
+
 /* ---- what is remembered ---- */
 
 static void forget_project(struct auth_project *place)
@@ -210,11 +216,12 @@ static enum found find_token(const struct auth *auth, const struct http_head *he
     return copy_token(token, room) ? TOKEN_FOUND : TOKEN_BAD;
 }
 
-static bool verify(const char *token, const struct project *project, uint64_t project_mark, struct auth_token *place)
+static bool verify(const struct auth *auth, const char *token, const struct project *project, uint64_t project_mark,
+                   struct auth_token *place)
 {
     const char *key;
     forget_token(place);
-    if (!token_verify(token, project, now_s(), &place->claims, &key))
+    if (!token_verify(token, project, lenient_now_s(auth), &place->claims, &key))
         return false;
     place->token = xstrdup(token);
     place->project = project_mark;
@@ -236,13 +243,13 @@ static enum error claims_of(struct client *c, const char *token, struct slice pr
         struct auth_failures *failures = failures_of(c);
         if (too_many(auth, failures))
             return ERR_RATE_LIMITED;
-        if (!project || !verify(token, project, project_mark, place)) {
+        if (!project || !verify(auth, token, project, project_mark, place)) {
             failures->count++;
             return ERR_UNAUTHORIZED;
         }
     }
     *known = place;
-    return place->claims.expires_s > now_s() ? ERR_NONE : ERR_UNAUTHORIZED;
+    return place->claims.expires_s > lenient_now_s(auth) ? ERR_NONE : ERR_UNAUTHORIZED;
 }
 
 /* ---- the decision ---- */
@@ -300,7 +307,7 @@ static enum error check(struct client *c, const struct http_head *head, struct s
     explicit_bzero(token, sizeof token);
     if (error != ERR_NONE)
         return error;
-    grant->expires_s = known->claims.expires_s;
+    grant->expires_s = known->claims.expires_s + auth->router->cfg->auth_leeway / 1000;
     grant->key = known->key;
     grant->project = known->project;
     return judge(&known->claims, resource, scope);

@@ -24,7 +24,7 @@ struct grant {
     bool anonymous;      /* no token: only public streams */
     bool shared;         /* the project is public: its answers are for everyone */
     char reader_key[33]; /* ?rk=, 32 hex digits; "" if none came */
-    uint64_t expires_s;  /* of the token; 0: none */
+    uint64_t expires_s;  /* of the token, with the leeway; 0: none */
     uint64_t key;        /* a mark of the key that verified it */
     uint64_t project;    /* a mark of the project */
 };

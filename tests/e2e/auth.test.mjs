@@ -320,6 +320,21 @@ describe.skipIf(!OWNED)("tokens", () => {
   });
 });
 
+describe.skipIf(!OWNED)("clocks that differ", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt", "auth.leeway": "10s" } });
+
+  test("a token counts for auth.leeway after its exp, and no longer", async () => {
+    const secret = fixture.server.command("create-project", "acme").out;
+    const put = async (exp) => {
+      const headers = { ...text, ...bearer(await sign(secret, { exp })) };
+      return (await call(`${fixture.server.url}/v1/stream/acme/s`, "PUT", { headers })).status;
+    };
+    expect(await put(now() - 5)).toBe(201);
+    expect(await put(now() - 10)).toBe(401);
+    expect(await put(now() - 60)).toBe(401);
+  });
+});
+
 describe.skipIf(!OWNED)("wrong tokens", () => {
   const fixture = useServer({ settings: { "auth.mode": "jwt", "auth.failures": 20 } });
 
