@@ -350,5 +350,6 @@ uint64_t auth_left_ms(const struct grant *grant)
     uint64_t now = now_s();
     if (!grant->expires_s)
         return UINT64_MAX;
-    return grant->expires_s > now ? (grant->expires_s - now) * 1000 : 0;
+    uint64_t left = grant->expires_s > now ? grant->expires_s - now : 0;
+    return left < UINT32_MAX ? left * 1000 : UINT64_MAX;
 }
