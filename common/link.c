@@ -60,8 +60,9 @@ static void close_descriptors(struct link *link)
     int fd;
     for (; first_enclosure(link, 0, &enclosure); buf_consume(&link->enclosed, sizeof enclosure))
         close(enclosure.fd);
-    while ((fd = link_take_fd(link)) >= 0)
-        close(fd);
+    while (buf_len(&link->arrived))
+        if ((fd = link_take_fd(link)) >= 0)
+            close(fd);
     buf_clear(&link->enclosed);
     buf_clear(&link->arrived);
 }
@@ -104,20 +105,19 @@ union control {
     char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-/* Reads into `at`. *fd is what came along, or -1. */
-static ssize_t receive(int socket, char *at, size_t room, int *fd)
+/* Reads into `at`. *came: a descriptor came along, *fd; or -1 if this process could not have one more. */
+static ssize_t receive(int socket, char *at, size_t room, bool *came, int *fd)
 {
     union control control;
     struct iovec iov = {at, room};
     struct msghdr message = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     *fd = -1;
-    if (n <= 0 || !message.msg_controllen)
-        return n;
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_type == SCM_RIGHTS)
+    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len >= CMSG_LEN(sizeof *fd))
         memcpy(fd, CMSG_DATA(header), sizeof *fd);
+    *came = *fd >= 0 || (n > 0 && (message.msg_flags & MSG_CTRUNC));
     return n;
 }
 
@@ -136,12 +136,13 @@ bool link_receive(struct link *link, size_t limit)
         if (wire_peek(buf_slice(&link->in), &type, &body, &size) == WIRE_PEEK_MORE && size > buf_len(&link->in) + room)
             room = size - buf_len(&link->in);
         char *at = buf_reserve(&link->in, room);
+        bool came;
         int fd;
-        ssize_t n = receive(link->fd, at, room, &fd);
+        ssize_t n = receive(link->fd, at, room, &came, &fd);
         if (n > 0) {
             buf_grow(&link->in, (size_t)n);
             got += (size_t)n;
-            if (fd >= 0)
+            if (came) /* a lost one keeps its place, or the next would be taken for it */
                 buf_add(&link->arrived, &fd, sizeof fd);
             else if ((size_t)n < room)
                 break;

@@ -44,7 +44,7 @@ void link_release(struct link *link, size_t cursor);
 bool link_enclose(struct link *link, int fd) MUSTUSE;
 
 /* The descriptor of the frame that link_next() gave, which the caller knows to have one; the caller's from then on.
- * -1: none came, the peer is broken. */
+ * -1: it was lost, because this process could not have one more. */
 int link_take_fd(struct link *link) MUSTUSE;
 
 /* Writes as much of `out` as the socket takes; the rest goes when it is writable again. */

@@ -253,14 +253,15 @@ static bool on_stream(struct shards *shards, unsigned shard, struct slice body)
     if (!wire_get_stream(body, &m))
         return false;
     struct block *page = NULL;
+    enum error error = error_of(m.error);
     if (m.flags & WIRE_STREAM_FILE) {
         int fd = link_take_fd(&shards->peers[shard].link);
-        if (fd < 0)
-            return false;
-        page = block_file(&shards->router->outputs, fd, m.file_bytes);
+        if (fd >= 0)
+            page = block_file(&shards->router->outputs, fd, m.file_bytes);
+        else
+            error = ERR_OVERLOADED;
     }
     struct request *q = find(shards, shard, m.id);
-    enum error error = error_of(m.error);
     const struct answer answer = {.error = error, .text = error_text(error), .stream = &m, .page = page};
     if (q)
         finish(shards, q, &answer);
