@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/query.h"
@@ -35,10 +36,7 @@ struct auth_failures {
 
 static uint64_t mark(struct slice text)
 {
-    uint64_t hash = 1469598103934665603u;
-    for (size_t i = 0; i < text.len; i++)
-        hash = (hash ^ (uint8_t)text.data[i]) * 1099511628211u;
-    return hash | 1; /* never zero */
+    return hash_add(HASH_SEED, text) | 1; /* never zero */
 }
 
 static uint64_t now_s(void)

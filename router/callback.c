@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/answer.h"
@@ -37,24 +38,13 @@ struct watch {
     struct event *event;
 };
 
+/* With its end, so that no two texts run into one. */
 static uint64_t mix(uint64_t hash, struct slice text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        hash = (hash ^ (uint8_t)text.data[i]) * 1099511628211u;
-    return (hash ^ 0xff) * 1099511628211u;
+    return hash_add(hash_add(hash, text), SLICE("\xff"));
 }
 
 /* ---- what is decided ---- */
-
-static struct http_head parse_again(struct slice bytes)
-{
-    struct http_head head;
-    enum error error;
-    const char *why;
-    size_t from = 0, used;
-    (void)!http_head_parse(bytes, &from, &head, &used, &error, &why);
-    return head;
-}
 
 static void question_free(struct question *q)
 {
@@ -81,7 +71,7 @@ void callback_forget(struct question *q)
 static void decide(struct question *q, struct decision decision)
 {
     struct client *c = q->client;
-    struct http_head head = parse_again(buf_slice(&q->head));
+    struct http_head head = http_head_again(buf_slice(&q->head));
     c->question = NULL;
     q->client = NULL;
     c->decision = decision;
@@ -204,6 +194,7 @@ void callback_init(struct callbacks *all, struct router *router)
         fatal_never_restart("[auth] callback_url: auth.mode = callback wants one");
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(all->multi = curl_multi_init()))
         fatalx("libcurl cannot be used");
+    all->seed = hash_add(HASH_SEED ^ router_random(router), SLICE("callback"));
     all->timer = evtimer_new(router->base, on_timer, all);
     all->answers = xcalloc(CALLBACK_ANSWERS, sizeof *all->answers);
     curl_multi_setopt(all->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
@@ -329,7 +320,7 @@ void callback_ask(struct client *c, const struct http_head *head, struct slice b
     q->all = all;
     q->scope = SCOPE_MANAGE;
     q->payload = payload_of(head, resource);
-    q->key = mix(1469598103934665603u, slice_str(q->payload));
+    q->key = mix(all->seed, slice_str(q->payload));
     add_headers(q, cfg->auth_callback_headers, bytes);
     const struct callback_answer *known = &all->answers[q->key % CALLBACK_ANSWERS];
     bool remembered = known->key == q->key && known->until_ms > all->router->now_ms;

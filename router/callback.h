@@ -28,6 +28,7 @@ struct callbacks {
     unsigned waiting; /* questions under way */
     bool down;        /* the last one got no answer */
     struct callback_answer *answers;
+    uint64_t seed; /* of their keys: nobody outside can make two questions one */
 };
 
 /* Ends the process if libcurl cannot be used. */

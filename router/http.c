@@ -470,3 +470,13 @@ enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head 
     *why = p.why;
     return HTTP_PARSE_BAD;
 }
+
+struct http_head http_head_again(struct slice bytes)
+{
+    struct http_head head;
+    enum error error;
+    const char *why;
+    size_t from = 0, used;
+    (void)!http_head_parse(bytes, &from, &head, &used, &error, &why);
+    return head;
+}

@@ -21,16 +21,6 @@ struct upload {
     bool is_chunked;
 };
 
-static struct http_head parse_again(struct slice bytes)
-{
-    struct http_head head;
-    enum error error;
-    const char *why;
-    size_t from = 0, used;
-    (void)!http_head_parse(bytes, &from, &head, &used, &error, &why);
-    return head;
-}
-
 /* ---- bodies ---- */
 
 void intake_drop(struct client *c)
@@ -50,7 +40,7 @@ static void body_whole(struct client *c)
     struct upload *upload = c->upload;
     c->upload = NULL;
     c->router->clients.body_bytes -= buf_len(&upload->body);
-    struct http_head head = parse_again(buf_slice(&upload->head));
+    struct http_head head = http_head_again(buf_slice(&upload->head));
     dispatch_request(c, &head, buf_slice(&upload->head), buf_slice(&upload->body));
     buf_clear(&upload->head);
     buf_clear(&upload->body);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -11,9 +12,7 @@
 
 static size_t hash_name(struct slice name)
 {
-    uint64_t hash = 1469598103934665603u;
-    for (size_t i = 0; i < name.len; i++)
-        hash = (hash ^ (uint8_t)name.data[i]) * 1099511628211u;
+    uint64_t hash = hash_add(HASH_SEED, name);
     return (size_t)(hash ^ (hash >> 32));
 }
 
