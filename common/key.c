@@ -6,15 +6,11 @@
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
 
 #include "common/mem.h"
-#include "common/slice.h"
 
 #define NUMBER_MAX 1024u /* bytes of an RSA modulus of 8192 bits */
-#define COORDINATE 32u   /* of P-256 */
+#define COORDINATE 32u   /* of P-256, and of Ed25519 */
 
 static int digit_of(char c)
 {
@@ -23,14 +19,13 @@ static int digit_of(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-/* Base64url without padding (RFC 7515 2). */
-static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)
+bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len)
 {
     uint32_t bits = 0;
     unsigned held = 0;
     *len = 0;
-    for (; text && *text; text++) {
-        int digit = digit_of(*text);
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = digit_of(text.data[i]);
         if (digit < 0)
             return false;
         bits = bits << 6 | (uint32_t)digit;
@@ -43,6 +38,12 @@ static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)
         out[(*len)++] = (uint8_t)(bits >> held);
     }
     return *len > 0;
+}
+
+static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)
+{
+    *len = 0;
+    return text && key_decode(slice_str(text), out, room, len);
 }
 
 static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *build)
@@ -93,6 +94,15 @@ static EVP_PKEY *ec_key(const struct jwk *jwk)
     return key;
 }
 
+static EVP_PKEY *ed_key(const struct jwk *jwk)
+{
+    uint8_t x[COORDINATE];
+    size_t len;
+    if (!jwk->crv || strcmp(jwk->crv, "Ed25519") != 0 || !decode(jwk->x, x, sizeof x, &len) || len != sizeof x)
+        return NULL;
+    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, len);
+}
+
 static char *print(EVP_PKEY *key)
 {
     char *pem = NULL, *text;
@@ -115,8 +125,25 @@ char *key_pem(const struct jwk *jwk, enum key_kind *kind)
     } else if (jwk->kty && strcmp(jwk->kty, "EC") == 0) {
         key = ec_key(jwk);
         *kind = KEY_ES256;
+    } else if (jwk->kty && strcmp(jwk->kty, "OKP") == 0) {
+        key = ed_key(jwk);
+        *kind = KEY_EDDSA;
     }
     char *pem = key ? print(key) : NULL;
     EVP_PKEY_free(key);
     return pem;
+}
+
+bool key_verify_eddsa(const char *pem, struct slice text, struct slice signature)
+{
+    BIO *in = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = in ? PEM_read_bio_PUBKEY(in, NULL, NULL, NULL) : NULL;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool good = key && context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+                EVP_DigestVerify(context, (const uint8_t *)signature.data, signature.len, (const uint8_t *)text.data,
+                                 text.len) == 1;
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(key);
+    BIO_free(in);
+    return good;
 }

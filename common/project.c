@@ -1,6 +1,7 @@
 #include "common/project.h"
 
 #include <cjson/cJSON.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "common/mem.h"
@@ -105,49 +106,83 @@ static bool read_texts(const cJSON *array, const struct texts_rule *rule, struct
     return texts->count >= rule->min;
 }
 
-/* ---- public keys ---- */
+/* ---- public keys and numbers ---- */
 
-static const struct project_error jwks_error = {
-    "jwks", "a JSON Web Key Set with up to 16 keys, each RSA of 2048 bits or more, or EC on P-256, and public"};
-
-static const char *text_of(const cJSON *key, const char *name)
+static bool read_keys(const cJSON *item, struct project *project)
 {
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(key, name));
-}
-
-static bool read_key(const cJSON *item, struct project_key *key)
-{
-    const struct jwk jwk = {text_of(item, "kty"), text_of(item, "crv"), text_of(item, "n"),
-                            text_of(item, "e"),   text_of(item, "x"),   text_of(item, "y")};
-    if (!cJSON_IsObject(item) || text_of(item, "d")) /* a private key has no business here */
-        return false;
-    key->pem = key_pem(&jwk, &key->kind);
-    return key->pem != NULL;
-}
-
-static bool read_keys(const cJSON *jwks, struct project *project)
-{
-    const cJSON *item, *keys = cJSON_GetObjectItemCaseSensitive(jwks, "keys");
-    if (!jwks || cJSON_IsNull(jwks))
+    if (!item || cJSON_IsNull(item))
         return true;
-    if (!cJSON_IsArray(keys) || cJSON_GetArraySize(keys) > (int)PROJECT_KEYS_MAX)
-        return false;
-    project->keys = xcalloc(PROJECT_KEYS_MAX, sizeof *project->keys);
-    cJSON_ArrayForEach(item, keys)
-    {
-        if (!read_key(item, &project->keys[project->key_count]))
-            return false;
-        project->key_count++;
-    }
-    char *text = cJSON_PrintUnformatted(jwks);
-    project->jwks = xstrdup(text);
+    char *text = cJSON_PrintUnformatted(item);
+    bool good = jwks_parse(slice_str(text), true, &project->keys);
+    project->jwks = good ? xstrdup(text) : NULL;
     cJSON_free(text);
+    return good;
+}
+
+static bool read_url(const cJSON *item, struct project *project)
+{
+    const char *url = cJSON_GetStringValue(item);
+    if (!item || cJSON_IsNull(item))
+        return true;
+    if (!url || strlen(url) > PROJECT_URL_MAX ||
+        (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
+        return false;
+    for (const char *c = url; *c; c++)
+        if (*c <= ' ' || *c > '~')
+            return false;
+    project->jwks_url = xstrdup(url);
     return true;
+}
+
+static const struct {
+    const char *name;
+    size_t at;
+} quotas[] = {
+#define QUOTA(name, field) {name, offsetof(struct quotas, field)},
+    PROJECT_QUOTAS
+#undef QUOTA
+};
+
+#define QUOTA_COUNT (sizeof quotas / sizeof quotas[0])
+
+static uint64_t *quota_at(const struct quotas *all, size_t i)
+{
+    return (uint64_t *)((char *)(uintptr_t)all + quotas[i].at);
+}
+
+static bool read_quotas(const cJSON *item, struct quotas *all)
+{
+    const cJSON *field;
+    if (!item || cJSON_IsNull(item))
+        return true;
+    if (!cJSON_IsObject(item))
+        return false;
+    cJSON_ArrayForEach(field, item)
+    {
+        size_t i = 0;
+        double value = cJSON_GetNumberValue(field); /* NaN if it is none */
+        while (i < QUOTA_COUNT && strcmp(quotas[i].name, field->string) != 0)
+            i++;
+        if (i == QUOTA_COUNT || *quota_at(all, i) || !(value >= 1 && value <= 0x1fffffffffffff) ||
+            (double)(uint64_t)value != value)
+            return false;
+        *quota_at(all, i) = (uint64_t)value;
+    }
+    return true;
+}
+
+cJSON *project_quotas(const struct quotas *all)
+{
+    cJSON *object = cJSON_CreateObject();
+    for (size_t i = 0; i < QUOTA_COUNT; i++)
+        if (*quota_at(all, i))
+            cJSON_AddNumberToObject(object, quotas[i].name, (double)*quota_at(all, i));
+    return object;
 }
 
 static bool known_field(const char *name)
 {
-    static const char *const names[] = {"signingSecrets", "corsOrigins", "isPublic", "jwks"};
+    static const char *const names[] = {"signingSecrets", "corsOrigins", "isPublic", "jwks", "jwksUrl", "quotas"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -162,7 +197,7 @@ static struct project_error read_fields(const cJSON *root, struct project *proje
     cJSON_ArrayForEach(field, root)
     {
         if (!known_field(field->string))
-            return (struct project_error){"body", "without fields but signingSecrets, corsOrigins, isPublic and jwks"};
+            return (struct project_error){"body", "without fields but signingSecrets, corsOrigins, isPublic, jwks, jwksUrl and quotas"};
         if (cJSON_GetObjectItemCaseSensitive(root, field->string) != field)
             return (struct project_error){"body", "without a field that comes twice"};
     }
@@ -174,7 +209,13 @@ static struct project_error read_fields(const cJSON *root, struct project *proje
         return (struct project_error){"isPublic", "true or false"};
     project->is_public = cJSON_IsTrue(is_public);
     if (!read_keys(cJSON_GetObjectItemCaseSensitive(root, "jwks"), project))
-        return jwks_error;
+        return (struct project_error){"jwks", "a JSON Web Key Set with up to 16 keys, each public and of RSA with 2048"
+                                              " bits or more, EC on P-256 or Ed25519"};
+    if (!read_url(cJSON_GetObjectItemCaseSensitive(root, "jwksUrl"), project))
+        return (struct project_error){"jwksUrl", "an http or https URL of up to 1024 bytes"};
+    if (!read_quotas(cJSON_GetObjectItemCaseSensitive(root, "quotas"), &project->quotas))
+        return (struct project_error){"quotas", "an object of streams, bytes, appendsPerSecond and liveReaders, each a"
+                                                " whole number from 1"};
     return (struct project_error){0};
 }
 
@@ -211,6 +252,10 @@ void project_print(const struct project *project, struct buf *out)
     cJSON_AddBoolToObject(root, "isPublic", project->is_public);
     if (project->jwks)
         cJSON_AddRawToObject(root, "jwks", project->jwks);
+    if (project->jwks_url)
+        cJSON_AddStringToObject(root, "jwksUrl", project->jwks_url);
+    if (project_has_quotas(&project->quotas))
+        cJSON_AddItemToObject(root, "quotas", project_quotas(&project->quotas));
     char *text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
     buf_add(out, text, strlen(text));
@@ -221,9 +266,8 @@ void project_clear(struct project *project)
 {
     texts_clear(&project->secrets);
     texts_clear(&project->origins);
-    for (size_t i = 0; i < project->key_count; i++)
-        free(project->keys[i].pem);
-    free(project->keys);
+    jwks_clear(&project->keys);
     free(project->jwks);
+    free(project->jwks_url);
     *project = (struct project){0};
 }

@@ -1,12 +1,13 @@
 /* What a project is configured with: the keys its tokens are signed with, the origins whose scripts may read its
- * answers, and whether everybody may read its streams. Kept and exchanged as JSON:
- * {"signingSecrets":["..."],"corsOrigins":["..."],"isPublic":false,"jwks":{"keys":[...]}}. */
+ * answers, whether everybody may read its streams, and how much it may use. Kept and exchanged as JSON:
+ * {"signingSecrets":["..."],"corsOrigins":["..."],"isPublic":false,"jwks":{"keys":[...]},"jwksUrl":"https://...",
+ * "quotas":{"streams":1000,"bytes":1000000000,"appendsPerSecond":100,"liveReaders":50}}. */
 #ifndef COMMON_PROJECT_H
 #define COMMON_PROJECT_H
 
 #include "common/attr.h"
 #include "common/buf.h"
-#include "common/key.h"
+#include "common/jwks.h"
 #include "common/slice.h"
 
 #define PROJECT_NAME_MAX 128u
@@ -15,25 +16,43 @@
 #define PROJECT_SECRET_MAX 512u
 #define PROJECT_ORIGINS_MAX 64u
 #define PROJECT_ORIGIN_MAX 256u
-
-#define PROJECT_KEYS_MAX 16u
+#define PROJECT_URL_MAX 1024u
 
 struct texts {
     char **items;
     size_t count;
 };
 
+/* The most a project may use; 0: as much as it likes. */
+struct quotas {
+    uint64_t streams; /* that exist */
+    uint64_t bytes;   /* of messages in them */
+    uint64_t appends; /* a second */
+    uint64_t readers; /* long-polls and event streams, at a time */
+};
+
+#define PROJECT_QUOTAS                                                                                                 \
+    QUOTA("streams", streams)                                                                                          \
+    QUOTA("bytes", bytes)                                                                                              \
+    QUOTA("appendsPerSecond", appends)                                                                                 \
+    QUOTA("liveReaders", readers)
+
+static inline bool project_has_quotas(const struct quotas *quotas)
+{
+    return quotas->streams || quotas->bytes || quotas->appends || quotas->readers;
+}
+
 struct project {
     struct texts secrets; /* the first signs, all verify */
     struct texts origins; /* "*" or "scheme://host[:port]" */
     bool is_public;
-    char *jwks; /* public keys as they were given, RFC 7517; NULL: none */
-    struct project_key {
-        char *pem;
-        enum key_kind kind;
-    } * keys; /* and as they are used: those of kinds that are known */
-    size_t key_count;
+    char *jwks;       /* public keys as they were given; NULL: none */
+    struct jwks keys; /* and as they are used */
+    char *jwks_url;   /* where more of them are; NULL: nowhere */
+    struct quotas quotas;
 };
+
+struct cJSON;
 
 /* What is wrong with a configuration: the field, and what was expected there. Static texts. */
 struct project_error {
@@ -48,6 +67,9 @@ bool project_parse(struct slice json, struct project *project, struct project_er
 
 /* Adds it as JSON, secrets and all. */
 void project_print(const struct project *project, struct buf *out);
+
+/* The quotas there are, as an object; the caller's. */
+struct cJSON *project_quotas(const struct quotas *quotas) MUSTUSE;
 
 void project_clear(struct project *project);
 

@@ -1,5 +1,6 @@
 #include "common/token.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <jwt.h>
 #include <stdlib.h>
@@ -8,6 +9,18 @@
 
 static const char *const names[] = {
     [SCOPE_NONE] = "", [SCOPE_READ] = "read", [SCOPE_WRITE] = "write", [SCOPE_MANAGE] = "manage"};
+
+/* libjwt's name of it; EdDSA it does not know. */
+static const struct {
+    const char *name;
+    enum key_kind kind;
+    jwt_alg_t algorithm;
+} algorithms[] = {
+    {"HS256", KEY_SECRET, JWT_ALG_HS256},
+    {"RS256", KEY_RS256, JWT_ALG_RS256},
+    {"ES256", KEY_ES256, JWT_ALG_ES256},
+    {"EdDSA", KEY_EDDSA, JWT_ALG_INVAL},
+};
 
 enum scope scope_of(struct slice text)
 {
@@ -50,24 +63,64 @@ static bool read_claims(jwt_t *jwt, struct claims *claims)
     return claims->scope != SCOPE_NONE && claims->subject && (claims->stream_id || !has_claim(jwt, "stream_id"));
 }
 
-/* What the token says it is signed with; nothing of it is believed yet. */
-static jwt_alg_t algorithm_of(const char *token)
+/* The parts of "head.payload.signature". */
+static bool split(struct slice token, struct slice *head, struct slice *payload, struct slice *signature)
 {
-    jwt_t *jwt = NULL;
-    if (jwt_decode(&jwt, token, NULL, 0) != 0)
-        return JWT_ALG_NONE;
-    const char *name = jwt_get_header(jwt, "alg"); /* without a key jwt_get_alg() knows of none */
-    jwt_alg_t algorithm = name ? jwt_str_alg(name) : JWT_ALG_NONE;
-    jwt_free(jwt);
-    return algorithm;
+    const char *first = memchr(token.data, '.', token.len), *last = memrchr(token.data, '.', token.len);
+    if (!first || first == last)
+        return false;
+    *head = slice_of(token.data, (size_t)(first - token.data));
+    *payload = slice_of(first + 1, (size_t)(last - first) - 1);
+    *signature = slice_of(last + 1, token.len - (size_t)(last - token.data) - 1);
+    return true;
 }
 
-static jwt_t *decode(const char *token, const char *key, jwt_alg_t algorithm)
+/* What the token says it is signed with; nothing of it is believed yet. */
+static enum key_kind kind_of(const char *token)
+{
+    char text[TOKEN_MAX];
+    size_t len;
+    struct slice head, payload, signature;
+    enum key_kind kind = KEY_NONE;
+    if (!split(slice_str(token), &head, &payload, &signature) || !key_decode(head, (uint8_t *)text, sizeof text, &len))
+        return KEY_NONE;
+    cJSON *json = cJSON_ParseWithLength(text, len);
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "alg"));
+    if (cJSON_GetObjectItemCaseSensitive(json, "crit")) /* RFC 7515 4.1.11: nothing that must be understood is */
+        name = NULL;
+    for (size_t i = 0; name && i < sizeof algorithms / sizeof algorithms[0]; i++)
+        if (strcmp(name, algorithms[i].name) == 0)
+            kind = algorithms[i].kind;
+    cJSON_Delete(json);
+    return kind;
+}
+
+static jwt_t *decode(const char *token, const char *key, enum key_kind kind)
 {
     jwt_t *jwt = NULL;
     if (jwt_decode(&jwt, token, (const unsigned char *)key, (int)strlen(key)) != 0)
         return NULL;
-    if (jwt_get_alg(jwt) == algorithm)
+    for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
+        if (algorithms[i].kind == kind && algorithms[i].algorithm == jwt_get_alg(jwt))
+            return jwt;
+    jwt_free(jwt);
+    return NULL;
+}
+
+/* libjwt knows no EdDSA: OpenSSL verifies it, and libjwt reads what it says. */
+static jwt_t *decode_eddsa(const char *token, const char *key)
+{
+    char text[TOKEN_MAX + 1];
+    uint8_t bytes[64];
+    size_t len;
+    struct slice head, payload, signature;
+    jwt_t *jwt = NULL;
+    if (!split(slice_str(token), &head, &payload, &signature) || !key_decode(signature, bytes, sizeof bytes, &len) ||
+        !key_verify_eddsa(key, slice_of(token, head.len + 1 + payload.len), slice_of((char *)bytes, len)) ||
+        !key_decode(payload, (uint8_t *)text, TOKEN_MAX, &len) || memchr(text, 0, len) || jwt_new(&jwt) != 0)
+        return NULL;
+    text[len] = 0;
+    if (jwt_add_grants_json(jwt, text) == 0)
         return jwt;
     jwt_free(jwt);
     return NULL;
@@ -75,29 +128,34 @@ static jwt_t *decode(const char *token, const char *key, jwt_alg_t algorithm)
 
 /* A secret verifies HS256 and nothing else, a public key the one algorithm of its kind: which keys are tried is the
  * token's choice, what they verify is not. */
-static jwt_t *decode_with_any(const char *token, const struct project *project, const char **key)
+static jwt_t *decode_with_any(const char *token, const struct texts *secrets, const struct jwks *keys, const char **key)
 {
-    static const jwt_alg_t algorithms[] = {[KEY_RS256] = JWT_ALG_RS256, [KEY_ES256] = JWT_ALG_ES256};
-    jwt_alg_t algorithm = algorithm_of(token);
+    enum key_kind kind = kind_of(token);
     jwt_t *jwt = NULL;
-    for (size_t i = 0; i < project->secrets.count && !jwt && algorithm == JWT_ALG_HS256; i++) {
-        *key = project->secrets.items[i];
-        jwt = decode(token, *key, JWT_ALG_HS256);
+    for (size_t i = 0; i < secrets->count && !jwt && kind == KEY_SECRET; i++) {
+        *key = secrets->items[i];
+        jwt = decode(token, *key, kind);
     }
-    for (size_t i = 0; i < project->key_count && !jwt; i++) {
-        if (algorithms[project->keys[i].kind] != algorithm)
+    for (size_t i = 0; i < keys->count && !jwt; i++) {
+        if (keys->keys[i].kind != kind)
             continue;
-        *key = project->keys[i].pem;
-        jwt = decode(token, *key, algorithm);
+        *key = keys->keys[i].pem;
+        jwt = kind == KEY_EDDSA ? decode_eddsa(token, *key) : decode(token, *key, kind);
     }
     return jwt;
 }
 
-bool token_verify(const char *token, const struct project *project, uint64_t now_s, struct claims *claims,
-                  const char **key)
+bool token_wants_public_key(const char *token)
+{
+    enum key_kind kind = kind_of(token);
+    return kind != KEY_NONE && kind != KEY_SECRET;
+}
+
+bool token_verify(const char *token, const struct texts *secrets, const struct jwks *keys, uint64_t now_s,
+                  struct claims *claims, const char **key)
 {
     *claims = (struct claims){0};
-    jwt_t *jwt = decode_with_any(token, project, key);
+    jwt_t *jwt = decode_with_any(token, secrets, keys, key);
     bool good = jwt && read_claims(jwt, claims) && claims->expires_s > now_s;
     jwt_free(jwt);
     if (!good)

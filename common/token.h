@@ -1,4 +1,4 @@
-/* Tokens: JWTs signed with HS256 by one of a project's secrets, or with RS256 or ES256 by the owner of one of its
+/* Tokens: JWTs signed with HS256 by one of a project's secrets, or with RS256, ES256 or EdDSA by the owner of one of its
  * public keys. Claims: sub (the project), scope, exp, and stream_id when it is good for one stream, or with a '*' at
  * its end for all whose ids begin so. */
 #ifndef COMMON_TOKEN_H
@@ -25,10 +25,13 @@ struct claims {
     char *stream_id; /* NULL: all streams */
 };
 
-/* False: it is not a token that one of the project's keys verifies, it is malformed, or it has expired at now_s. *key
- * is the secret or the public key that verified it, the project's own. The caller clears the claims. */
-bool token_verify(const char *token, const struct project *project, uint64_t now_s, struct claims *claims,
-                  const char **key) MUSTUSE;
+/* False: it is not a token that one of these keys verifies, it is malformed, or it has expired at now_s. *key is the one
+ * of them that verified it. The caller clears the claims. */
+bool token_verify(const char *token, const struct texts *secrets, const struct jwks *keys, uint64_t now_s,
+                  struct claims *claims, const char **key) MUSTUSE;
+
+/* The token says that a public key is what verifies it. */
+bool token_wants_public_key(const char *token) MUSTUSE;
 void claims_clear(struct claims *claims);
 
 /* A token signed with `secret`; the caller frees it. NULL: it cannot be made. */

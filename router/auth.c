@@ -118,8 +118,8 @@ static bool still_good(struct auth *auth, const struct grant *grant)
     for (size_t i = 0; i < project->secrets.count; i++)
         if (mark(slice_str(project->secrets.items[i])) == grant->key)
             return true;
-    for (size_t i = 0; i < project->key_count; i++)
-        if (mark(slice_str(project->keys[i].pem)) == grant->key)
+    for (size_t i = 0; i < project->keys.count; i++)
+        if (mark(slice_str(project->keys.keys[i].pem)) == grant->key)
             return true;
     return false;
 }
@@ -219,7 +219,7 @@ static bool verify(const struct auth *auth, const char *token, const struct proj
 {
     const char *key;
     forget_token(place);
-    if (!token_verify(token, project, lenient_now_s(auth), &place->claims, &key))
+    if (!token_verify(token, &project->secrets, &project->keys, lenient_now_s(auth), &place->claims, &key))
         return false;
     place->token = xstrdup(token);
     place->project = project_mark;

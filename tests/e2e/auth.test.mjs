@@ -258,10 +258,12 @@ describe.skipIf(!OWNED)("tokens", () => {
     for (let i = 0; i < 6; i++) expect((await call(url("acme/first"))).status).toBe(401);
   });
 
-  test("public keys of others verify RS256 and ES256, each its own algorithm only", async () => {
+  test("public keys of others verify RS256, ES256 and EdDSA, each its own algorithm only", async () => {
     const rsa = await generateKeyPair("RS256", { extractable: true });
     const ec = await generateKeyPair("ES256", { extractable: true });
-    const jwks = { keys: [{ ...(await exportJWK(rsa.publicKey)), kid: "a" }, await exportJWK(ec.publicKey)] };
+    const ed = await generateKeyPair("EdDSA", { extractable: true });
+    const pairs = { RS256: rsa, ES256: ec, EdDSA: ed };
+    const jwks = { keys: [{ ...(await exportJWK(rsa.publicKey)), kid: "a" }, await exportJWK(ec.publicKey), await exportJWK(ed.publicKey)] };
     const address = `${fixture.server.url}/v1/config/acme`;
     const manage = bearer(await sign(secret, { scope: "manage" }));
     const put = async (keys) => call(address, "PUT", { headers: manage, body: JSON.stringify({ signingSecrets: [secret], jwks: keys }) });
@@ -270,14 +272,20 @@ describe.skipIf(!OWNED)("tokens", () => {
     const claims = { sub: "acme", scope: "read", exp: now() + 60 };
     const signed = (alg, privateKey) => new SignJWT(claims).setProtectedHeader({ alg }).sign(privateKey);
     const status = async (token) => (await call(url("acme/first"), "GET", { headers: bearer(token) })).status;
-    expect(await status(await signed("RS256", rsa.privateKey))).toBe(200);
-    expect(await status(await signed("ES256", ec.privateKey))).toBe(200);
-    expect(await status(await signed("RS256", (await generateKeyPair("RS256")).privateKey))).toBe(401);
-    expect(await status(await signed("ES256", (await generateKeyPair("ES256")).privateKey))).toBe(401);
+    for (const [alg, { privateKey }] of Object.entries(pairs)) {
+      const good = await signed(alg, privateKey);
+      expect([alg, await status(good)]).toEqual([alg, 200]);
+      const [head, , signature] = good.split(".");
+      const payload = Buffer.from(JSON.stringify({ ...claims, scope: "manage" })).toString("base64url");
+      expect([alg, await status(`${head}.${payload}.${signature}`)]).toEqual([alg, 401]);
+      expect([alg, await status(await signed(alg, (await generateKeyPair(alg)).privateKey))]).toEqual([alg, 401]);
+      const critical = new SignJWT(claims).setProtectedHeader({ alg, crit: ["x"], x: 1 });
+      expect([alg, await status(await critical.sign(privateKey, { crit: { x: true } }))]).toEqual([alg, 401]);
+    }
     for (const pem of [await exportSPKI(rsa.publicKey), (await exportSPKI(rsa.publicKey)) + "\n", (await exportSPKI(ec.publicKey)) + "\n"])
       for (const alg of ["HS256", "HS384"]) expect(await status(await sign(pem, { scope: "read" }, alg))).toBe(401);
     const weak = { kty: "RSA", n: "AQAB".repeat(30), e: "AQAB" };
-    for (const bad of [{}, [], { keys: [weak] }, { keys: [{ kty: "oct", k: "AAAA" }] }, { keys: [await exportJWK(rsa.privateKey)] }, { keys: [{ ...jwks.keys[1], x: "AAAA" }] }, { keys: [{ ...jwks.keys[1], y: jwks.keys[1].x }] }]) {
+    for (const bad of [{}, [], { keys: [weak] }, { keys: [{ kty: "oct", k: "AAAA" }] }, { keys: [await exportJWK(rsa.privateKey)] }, { keys: [{ ...jwks.keys[1], x: "AAAA" }] }, { keys: [{ ...jwks.keys[1], y: jwks.keys[1].x }] }, { keys: [{ ...jwks.keys[2], x: "AAAA" }] }, { keys: [{ ...jwks.keys[2], crv: "Ed448" }] }, { keys: [{ ...jwks.keys[1], use: "enc" }] }]) {
       const answer = await put(bad);
       expect([answer.status, answer.json().error]).toEqual([400, expect.stringMatching(/^jwks must be/)]);
     }

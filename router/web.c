@@ -1,0 +1,180 @@
+#include "router/web.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/router.h"
+
+/* One that is under way. */
+struct web_call {
+    struct web_question question;
+    CURL *easy;
+    struct curl_slist *headers;
+    struct buf body;
+};
+
+/* ---- answers ---- */
+
+static void finish(struct web *web, CURL *easy, CURLcode result)
+{
+    struct web_call *call;
+    struct web_answer answer = {.failure = result == CURLE_OK ? NULL : curl_easy_strerror(result)};
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
+    curl_multi_remove_handle(web->multi, easy);
+    curl_easy_cleanup(easy);
+    answer.body = buf_slice(&call->body);
+    call->question.done(call->question.ctx, &answer);
+    curl_slist_free_all(call->headers);
+    free(call->question.payload);
+    buf_clear(&call->body);
+    free(call);
+}
+
+static void take_answers(struct web *web)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(web->multi, &left)))
+        if (message->msg == CURLMSG_DONE)
+            finish(web, message->easy_handle, message->data.result);
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *user)
+{
+    struct web_call *call = user;
+    struct slice line = slice_of(data, size * count);
+    const char *colon = memchr(line.data, ':', line.len);
+    if (colon && call->question.header) {
+        size_t name = (size_t)(colon - line.data);
+        struct slice value = slice_of(colon + 1, line.len - name - 1);
+        while (value.len && strchr(" \t", *value.data))
+            value = slice_of(value.data + 1, value.len - 1);
+        while (value.len && strchr(" \t\r\n", value.data[value.len - 1]))
+            value.len--;
+        call->question.header(call->question.ctx, slice_of(line.data, name), value);
+    }
+    return line.len;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *user)
+{
+    struct web_call *call = user;
+    size_t len = size * count;
+    if (!call->question.most)
+        return len;
+    if (buf_len(&call->body) + len > call->question.most)
+        return 0; /* libcurl fails it */
+    buf_add(&call->body, data, len);
+    return len;
+}
+
+/* ---- libcurl in the event loop ---- */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    struct web *web = arg;
+    int running;
+    router_clock(web->router);
+    curl_multi_socket_action(web->multi, fd,
+                             ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0),
+                             &running);
+    take_answers(web);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct web *web = arg;
+    int running;
+    (void)fd;
+    (void)what;
+    router_clock(web->router);
+    curl_multi_socket_action(web->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    take_answers(web);
+}
+
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
+{
+    struct web *web = user;
+    struct event *event = socket_user;
+    (void)easy;
+    if (event)
+        event_free(event);
+    event = NULL;
+    if (what != CURL_POLL_REMOVE) {
+        short events =
+            (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) | ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
+        event = event_new(web->router->base, fd, events, on_socket, web);
+        if (!event || event_add(event, NULL) != 0)
+            fatalx("cannot watch a socket");
+    }
+    curl_multi_assign(web->multi, fd, event);
+    return 0;
+}
+
+static int set_timer(CURLM *multi, long ms, void *user)
+{
+    struct web *web = user;
+    const struct timeval after = {ms / 1000, ms % 1000 * 1000};
+    (void)multi;
+    if (ms < 0)
+        evtimer_del(web->timer);
+    else if (evtimer_add(web->timer, &after) != 0)
+        fatalx("cannot set a timer");
+    return 0;
+}
+
+void web_init(struct web *web, struct router *router)
+{
+    *web = (struct web){.router = router};
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(web->multi = curl_multi_init()))
+        fatalx("libcurl cannot be used");
+    web->timer = evtimer_new(router->base, on_timer, web);
+    curl_multi_setopt(web->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(web->multi, CURLMOPT_SOCKETDATA, web);
+    curl_multi_setopt(web->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(web->multi, CURLMOPT_TIMERDATA, web);
+    curl_multi_setopt(web->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)router->cfg->auth_callback_connections);
+}
+
+/* ---- asking ---- */
+
+static void take_headers(struct web_call *call)
+{
+    struct buf *lines = &call->question.headers;
+    call->headers = curl_slist_append(call->headers, "Expect:");
+    while (buf_len(lines)) {
+        const char *line = buf_slice(lines).data;
+        call->headers = curl_slist_append(call->headers, line);
+        buf_consume(lines, strlen(line) + 1);
+    }
+    if (lines->data)
+        explicit_bzero(lines->data, lines->cap); /* tokens */
+    buf_clear(lines);
+}
+
+void web_ask(struct web *web, struct web_question *question)
+{
+    struct web_call *call = xcalloc(1, sizeof *call);
+    call->question = *question;
+    take_headers(call);
+    CURL *easy = call->easy = curl_easy_init();
+    if (!easy)
+        fatalx("libcurl cannot be used");
+    curl_easy_setopt(easy, CURLOPT_URL, question->url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    if (question->payload)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->payload);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)question->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_multi_add_handle(web->multi, easy);
+}
