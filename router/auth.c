@@ -66,10 +66,14 @@ static void forget_token(struct auth_token *place)
     *place = (struct auth_token){0};
 }
 
-static void forget_all(struct auth *auth)
+static void forget_projects(struct auth *auth)
 {
     for (unsigned i = 0; i < AUTH_PROJECTS; i++)
         forget_project(&auth->projects[i]);
+}
+
+static void forget_tokens(struct auth *auth)
+{
     for (unsigned i = 0; i < AUTH_TOKENS; i++)
         forget_token(&auth->tokens[i]);
 }
@@ -91,6 +95,7 @@ void auth_init(struct auth *auth, struct router *router)
     auth->projects = xcalloc(AUTH_PROJECTS, sizeof *auth->projects);
     auth->tokens = xcalloc(AUTH_TOKENS, sizeof *auth->tokens);
     auth->failures = xcalloc(AUTH_FAILURES, sizeof *auth->failures);
+    key_sources_init(&auth->sources, router);
 }
 
 const struct project *auth_project(struct auth *auth, struct slice name)
@@ -109,6 +114,14 @@ const struct project *auth_project(struct auth *auth, struct slice name)
 
 /* ---- readers under way ---- */
 
+static bool holds(const struct jwks *keys, uint64_t key)
+{
+    for (size_t i = 0; i < keys->count; i++)
+        if (mark(slice_str(keys->keys[i].pem)) == key)
+            return true;
+    return false;
+}
+
 static bool still_good(struct auth *auth, const struct grant *grant)
 {
     const struct auth_project *place = &auth->projects[grant->project / 2 % AUTH_PROJECTS];
@@ -118,10 +131,8 @@ static bool still_good(struct auth *auth, const struct grant *grant)
     for (size_t i = 0; i < project->secrets.count; i++)
         if (mark(slice_str(project->secrets.items[i])) == grant->key)
             return true;
-    for (size_t i = 0; i < project->keys.count; i++)
-        if (mark(slice_str(project->keys.keys[i].pem)) == grant->key)
-            return true;
-    return false;
+    return holds(&project->keys, grant->key) ||
+           (project->jwks_url && holds(key_source_keys(&auth->sources, project->jwks_url), grant->key));
 }
 
 /* A reader whose token no key of its project verifies any more ends. */
@@ -140,7 +151,13 @@ static void check_readers(struct auth *auth)
 void auth_changed(struct auth *auth)
 {
     auth->version = registry_version(auth->registry);
-    forget_all(auth);
+    forget_projects(auth);
+    auth_keys_changed(auth);
+}
+
+void auth_keys_changed(struct auth *auth)
+{
+    forget_tokens(auth);
     check_readers(auth);
 }
 
@@ -214,17 +231,36 @@ static enum found find_token(const struct auth *auth, const struct http_head *he
     return copy_token(token, room) ? TOKEN_FOUND : TOKEN_BAD;
 }
 
-static bool verify(const struct auth *auth, const char *token, const struct project *project, uint64_t project_mark,
+static bool verify(struct auth *auth, const char *token, const struct project *project, uint64_t project_mark,
                    struct auth_token *place)
 {
+    static const struct texts no_secrets;
     const char *key;
     forget_token(place);
-    if (!token_verify(token, &project->secrets, &project->keys, lenient_now_s(auth), &place->claims, &key))
+    if (!token_verify(token, &project->secrets, &project->keys, lenient_now_s(auth), &place->claims, &key) &&
+        (!project->jwks_url || !token_verify(token, &no_secrets, key_source_keys(&auth->sources, project->jwks_url),
+                                             lenient_now_s(auth), &place->claims, &key)))
         return false;
     place->token = xstrdup(token);
     place->project = project_mark;
     place->key = mark(slice_str(key));
     return true;
+}
+
+static struct auth_token *place_of(const struct auth *auth, const char *token)
+{
+    return &auth->tokens[mark(slice_str(token)) / 2 % AUTH_TOKENS];
+}
+
+static bool remembered(const struct auth_token *place, const char *token, uint64_t project_mark)
+{
+    return place->token && place->project == project_mark && strcmp(place->token, token) == 0;
+}
+
+/* What it says would be verified by a key that the project has elsewhere, and that is not to be had. */
+static bool unknown(struct auth *auth, const char *token, const struct project *project)
+{
+    return project->jwks_url && token_wants_public_key(token) && key_source_unknown(&auth->sources, project->jwks_url);
 }
 
 /* A valid token of this project is remembered at *known. Looking at one that is not costs work, so an address may not
@@ -235,15 +271,14 @@ static enum error claims_of(struct client *c, const char *token, struct slice pr
     struct auth *auth = &c->router->auth;
     const struct project *project = auth_project(auth, project_name);
     uint64_t project_mark = mark(project_name);
-    struct auth_token *place = &auth->tokens[mark(slice_str(token)) / 2 % AUTH_TOKENS];
-    bool remembered = place->token && place->project == project_mark && strcmp(place->token, token) == 0;
-    if (!project || !remembered) {
+    struct auth_token *place = place_of(auth, token);
+    if (!project || !remembered(place, token, project_mark)) {
         struct auth_failures *failures = failures_of(c);
         if (too_many(auth, failures))
             return ERR_RATE_LIMITED;
         if (!project || !verify(auth, token, project, project_mark, place)) {
             failures->count++;
-            return ERR_UNAUTHORIZED;
+            return project && unknown(auth, token, project) ? ERR_AUTH_UNAVAILABLE : ERR_UNAUTHORIZED;
         }
     }
     *known = place;
@@ -285,6 +320,23 @@ static void take_reader_key(const struct http_head *head, struct grant *grant)
         memcpy(grant->reader_key, key.data + 3, 32);
 }
 
+struct hold_list *auth_wait(struct client *c, const struct http_head *head, struct slice resource)
+{
+    struct auth *auth = &c->router->auth;
+    char token[TOKEN_MAX + 1];
+    struct slice name = project_of(resource);
+    const struct project *project = auth_project(auth, name);
+    struct hold_list *list = NULL;
+    if (!project || !project->jwks_url || find_token(auth, head, token) != TOKEN_FOUND)
+        return NULL;
+    struct auth_token *place = place_of(auth, token);
+    if (!remembered(place, token, mark(name)) && token_wants_public_key(token) && !too_many(auth, failures_of(c)) &&
+        !verify(auth, token, project, mark(name), place))
+        list = key_source_wait(&auth->sources, project->jwks_url);
+    explicit_bzero(token, sizeof token);
+    return list;
+}
+
 static enum error check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
                         struct grant *grant)
 {
@@ -314,7 +366,7 @@ static enum error check(struct client *c, const struct http_head *head, struct s
 enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope)
 {
     c->grant = (struct grant){0};
-    if (c->router->callbacks.multi && scope != SCOPE_NONE) {
+    if (c->router->callbacks.on && scope != SCOPE_NONE) {
         c->grant.checked = true;
         take_reader_key(head, &c->grant);
         return c->decision.error != ERR_NONE || c->decision.scope >= scope ? c->decision.error : ERR_FORBIDDEN;
@@ -327,11 +379,11 @@ enum error auth_check(struct client *c, const struct http_head *head, struct sli
 enum error auth_check_source(struct client *c, const struct http_head *head, struct slice resource, struct slice source)
 {
     struct grant grant = {0};
-    if (!c->router->auth.registry && !c->router->callbacks.multi)
+    if (!c->router->auth.registry && !c->router->callbacks.on)
         return ERR_NONE;
     if (!slice_equal(project_of(resource), project_of(source)))
         return ERR_FORBIDDEN;
-    if (c->router->callbacks.multi)
+    if (c->router->callbacks.on)
         return ERR_NONE; /* who may write to a project may read it */
     return check(c, head, source, SCOPE_WRITE, &grant);
 }

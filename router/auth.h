@@ -10,6 +10,7 @@
 #include "common/token.h"
 #include "common/wire.h"
 #include "router/http.h"
+#include "router/key_source.h"
 
 #define AUTH_PROJECTS 256u /* remembered */
 #define AUTH_TOKENS 1024u
@@ -38,6 +39,7 @@ struct auth {
     struct auth_project *projects;
     struct auth_token *tokens;
     struct auth_failures *failures; /* addresses that have sent wrong tokens */
+    struct key_sources sources;
 };
 
 /* Ends the process if the registry cannot be used. */
@@ -54,9 +56,16 @@ void auth_changed(struct auth *auth);
 const struct project *auth_project(struct auth *auth, struct slice project);
 
 /* May this request do what needs `scope` on `resource`, "{project}/{stream}" or "{project}"? ERR_NONE, and
- * client->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN or ERR_RATE_LIMITED. */
+ * client->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE_LIMITED or ERR_AUTH_UNAVAILABLE. */
 enum error auth_check(struct client *client, const struct http_head *head, struct slice resource,
                       enum scope scope) MUSTUSE;
+
+/* What the request has to wait for before auth_check() can answer for good: keys that are being fetched. NULL: nothing.
+ */
+struct hold_list *auth_wait(struct client *client, const struct http_head *head, struct slice resource) MUSTUSE;
+
+/* Keys that were fetched have changed: what they have verified does not count any more, for readers under way too. */
+void auth_keys_changed(struct auth *auth);
 
 /* The same token may read `source`, too: a fork shows it. */
 enum error auth_check_source(struct client *client, const struct http_head *head, struct slice resource,

@@ -12,7 +12,6 @@
 #define CALLBACK_ANSWERS 1024u /* remembered */
 
 struct client;
-struct question;
 struct router;
 
 /* What was answered. */
@@ -23,23 +22,19 @@ struct decision {
 
 struct callbacks {
     struct router *router;
-    void *multi; /* a CURLM; NULL: another mode */
-    struct event *timer;
+    bool on;          /* this is the mode */
     unsigned waiting; /* questions under way */
     bool down;        /* the last one got no answer */
     struct callback_answer *answers;
     uint64_t seed; /* of their keys: nobody outside can make two questions one */
 };
 
-/* Ends the process if libcurl cannot be used. */
+/* Ends the process if there is no URL to ask. */
 void callback_init(struct callbacks *callbacks, struct router *router);
 
 /* Asks about a request, whose head is `bytes`; the client waits, and dispatch() goes on with its decision. resource is
  * as in auth_check(). */
 void callback_ask(struct client *client, const struct http_head *head, struct slice bytes, struct slice body,
                   struct slice resource);
-
-/* Its client is gone. */
-void callback_forget(struct question *question);
 
 #endif

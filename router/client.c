@@ -127,8 +127,7 @@ static void bury(struct client *c)
         reader_free(c->reader);
     if (c->request)
         request_abandon(&r->shards, c->request);
-    if (c->question)
-        callback_forget(c->question);
+    hold_drop(c);
     intake_drop(c);
     deadline_clear(&c->stall);
     if (c->watched)
@@ -345,6 +344,9 @@ void client_timer_expired(struct client *c, enum deadline_class class)
     case DEADLINE_IDLE:
     case DEADLINE_LINGER:
         client_close(c);
+        return;
+    case DEADLINE_HOLD:
+        hold_expired(c);
         return;
     default:
         fatalx("a client's timer is of class %d", (int)class);

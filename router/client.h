@@ -18,6 +18,7 @@
 #include "router/auth.h"
 #include "router/callback.h"
 #include "router/deadline.h"
+#include "router/hold.h"
 #include "router/output.h"
 
 struct router;
@@ -28,7 +29,7 @@ struct upload;
 enum client_state {
     CLIENT_HEAD,      /* between requests, or a head is arriving */
     CLIENT_BODY,      /* a body is arriving */
-    CLIENT_WAITING,   /* a request is with a shard */
+    CLIENT_WAITING,   /* a request is with a shard, or held */
     CLIENT_LIVE,      /* there is a reader */
     CLIENT_ENDING,    /* what is queued is written, then the connection ends */
     CLIENT_LINGERING, /* answered and shut down; what the client still sends is dropped, so that it sees the answer */
@@ -66,8 +67,8 @@ struct client {
     size_t scanned;          /* of a head that is not whole: how far it was looked at */
     struct upload *upload;   /* CLIENT_BODY */
     struct request *request; /* what a shard works on */
-    struct question *question; /* what the callback is asked */
-    struct decision decision;  /* and what it has said */
+    struct hold *hold;       /* or what it waits for instead */
+    struct decision decision; /* what the callback has said */
     struct reader *reader;   /* CLIENT_LIVE */
     struct exchange exchange;
     enum client_state state;

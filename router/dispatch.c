@@ -74,22 +74,34 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     return *access ? auth_check(c, head, route->name, (*access)->scope) : ERR_NONE;
 }
 
-/* The callback is asked once, when all of the request is there. */
+/* What the request has to wait for before anybody can say whether it may; NULL: nothing. */
+static struct hold_list *wait_for(struct client *c, const struct http_head *head, const struct route *route,
+                                  const struct access *access)
+{
+    if (!access || access->scope == SCOPE_NONE)
+        return NULL;
+    return auth_wait(c, head, route->name);
+}
+
+/* A callback is asked, and keys are fetched, when all of the request is there. */
 enum error dispatch_check(struct client *c, const struct http_head *head)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access;
     c->decision = (struct decision){.scope = SCOPE_MANAGE};
-    return check(c, head, room, &route, &access);
+    enum error error = check(c, head, room, &route, &access);
+    bool unsure = error == ERR_UNAUTHORIZED || error == ERR_AUTH_UNAVAILABLE;
+    return unsure && wait_for(c, head, &route, access) ? ERR_NONE : error;
 }
 
-void dispatch(struct client *c, const struct http_head *head, struct slice body)
+void dispatch_decided(struct client *c, const struct http_head *head, struct slice bytes, struct slice body)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access;
     enum error error = check(c, head, room, &route, &access);
+    (void)bytes;
     if (head->method == HTTP_OPTIONS)
         cors_preflight(c);
     else if (error != ERR_NONE)
@@ -105,13 +117,17 @@ void dispatch_request(struct client *c, const struct http_head *head, struct sli
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access = NULL;
-    if (c->router->callbacks.multi &&
+    auth_turn(&c->router->auth);
+    if ((c->router->callbacks.on || c->router->auth.registry) &&
         route_parse(head->path, c->router->cfg->limits_max_path, room, &route) == ERR_NONE)
         access = find(route.kind, head->method);
-    if (access && access->scope != SCOPE_NONE)
+    struct hold_list *list = wait_for(c, head, &route, access);
+    if (list)
+        hold_request(list, c, bytes, body);
+    else if (access && access->scope != SCOPE_NONE && c->router->callbacks.on)
         callback_ask(c, head, bytes, body, route.name);
     else
-        dispatch(c, head, body);
+        dispatch_decided(c, head, bytes, body);
 }
 
 const char *dispatch_method_name(enum http_method method)

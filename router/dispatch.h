@@ -5,11 +5,12 @@
 #include "router/client.h"
 #include "router/http.h"
 
-/* Answers the request, or leaves the client WAITING or LIVE. head and body are borrowed for the call. */
-void dispatch(struct client *client, const struct http_head *head, struct slice body);
-
-/* The same for a request whose head came as `bytes`: with auth.mode = callback it may have to wait. */
+/* Answers the request, whose head came as `bytes`, or leaves the client WAITING or LIVE. All are borrowed for the call.
+ */
 void dispatch_request(struct client *client, const struct http_head *head, struct slice bytes, struct slice body);
+
+/* The same with nothing left to wait for: client->decision is what the callback has said. */
+void dispatch_decided(struct client *client, const struct http_head *head, struct slice bytes, struct slice body);
 
 /* "GET"; "other" for HTTP_OTHER. */
 const char *dispatch_method_name(enum http_method method);

@@ -50,7 +50,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     router_clock(r);
     auth_turn(&r->auth); /* readers under way hear of it though nobody asks for anything */
-    for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_SSE_LIFETIME; class ++)
+    for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_HOLD; class ++)
         expire_timers(r, class);
     expire_stalls(r);
     while ((due = deadline_expired(&r->deadlines, DEADLINE_HEARTBEAT, r->now_ms)))
@@ -90,6 +90,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     deadlines_init(&r->deadlines);
     shards_init(&r->shards, r);
     live_init(&r->live, r);
+    r->web.router = r;
     auth_init(&r->auth, r);
     callback_init(&r->callbacks, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);

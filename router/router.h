@@ -13,6 +13,7 @@
 #include "router/output.h"
 #include "router/response.h"
 #include "router/shards.h"
+#include "router/web.h"
 
 #define ROUTER_SCRATCH ((size_t)64 << 10)
 
@@ -29,6 +30,7 @@ struct router {
     struct clients clients;
     struct shards shards;
     struct live live;
+    struct web web;
     struct auth auth;
     struct callbacks callbacks;
     struct deadlines deadlines;

@@ -49,6 +49,12 @@ void verb_config_put(struct client *c, const struct http_head *head, struct slic
         answer_invalid(c, &error);
         return;
     }
+    if (project.jwks_url && !key_source_allowed(c->router->cfg, project.jwks_url)) {
+        error = (struct project_error){"jwksUrl", "of a host that auth.jwks_hosts names"};
+        project_clear(&project);
+        answer_invalid(c, &error);
+        return;
+    }
     enum registry_result result = registry_put(auth->registry, name, &project);
     project_clear(&project);
     if (result != REGISTRY_OK) {

@@ -126,9 +126,10 @@ static int set_timer(CURLM *multi, long ms, void *user)
     return 0;
 }
 
-void web_init(struct web *web, struct router *router)
+/* A router that never asks anybody does without all of this. */
+static void start(struct web *web)
 {
-    *web = (struct web){.router = router};
+    struct router *router = web->router;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(web->multi = curl_multi_init()))
         fatalx("libcurl cannot be used");
     web->timer = evtimer_new(router->base, on_timer, web);
@@ -158,6 +159,8 @@ static void take_headers(struct web_call *call)
 void web_ask(struct web *web, struct web_question *question)
 {
     struct web_call *call = xcalloc(1, sizeof *call);
+    if (!web->multi)
+        start(web);
     call->question = *question;
     take_headers(call);
     CURL *easy = call->easy = curl_easy_init();

@@ -14,7 +14,7 @@ struct web_call;
 
 struct web {
     struct router *router;
-    void *multi; /* a CURLM */
+    void *multi; /* a CURLM; NULL: nobody was asked yet */
     struct event *timer;
 };
 
@@ -40,8 +40,6 @@ struct web_question {
 };
 
 /* Ends the process if libcurl cannot be used. */
-void web_init(struct web *web, struct router *router);
-
 void web_ask(struct web *web, struct web_question *question);
 
 #endif

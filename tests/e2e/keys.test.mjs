@@ -1,0 +1,193 @@
+// Public keys that a project has elsewhere: jwksUrl, against a small HTTP server that rotates, dawdles, lies and dies.
+
+import { createServer } from "node:http";
+
+import { SignJWT, exportJWK, generateKeyPair } from "jose";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { OWNED, Server } from "../lib/server.mjs";
+import { EventReader } from "../lib/sse.mjs";
+import { call } from "../lib/streams.mjs";
+import { sleep, until } from "../lib/wait.mjs";
+
+const now = () => Math.floor(Date.now() / 1000);
+const bearer = (token) => ({ authorization: `Bearer ${token}` });
+const text = { "content-type": "text/plain" };
+
+// Publishes `keys`, or `body` if there is one, after `delay`.
+class Publisher {
+  keys = [];
+  body = null;
+  status = 200;
+  delay = 0;
+  fetched = 0;
+
+  async start(port = 0) {
+    this.server = createServer(async (request, response) => {
+      this.fetched++;
+      await sleep(this.delay);
+      response.writeHead(this.status, { location: "/elsewhere" }).end(this.body ?? JSON.stringify({ keys: this.keys }));
+    });
+    await new Promise((resolve) => this.server.listen(port, "127.0.0.1", resolve));
+    this.port = this.server.address().port;
+    return this;
+  }
+
+  stop() {
+    this.server.closeAllConnections();
+    return new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+async function keyPair(alg) {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+  const sign = (claims = {}) =>
+    new SignJWT({ sub: "acme", scope: "manage", exp: now() + 60, ...claims }).setProtectedHeader({ alg }).sign(privateKey);
+  return { sign, jwk: { ...(await exportJWK(publicKey)), use: "sig" } };
+}
+
+describe.skipIf(!OWNED)("keys that are fetched", () => {
+  const publisher = new Publisher();
+  const pairs = {};
+  let server, secret;
+  const url = (name) => `${server.url}/v1/stream/${name}`;
+  const status = async (token, name = "acme/s") => (await call(url(name), "HEAD", { headers: bearer(token) })).status;
+  const jwksUrl = () => `http://127.0.0.1:${publisher.port}/keys?of=acme`;
+  const configure = async (config, project = "acme", key = secret) => {
+    const manage = await new SignJWT({ sub: project, scope: "manage", exp: now() + 60 })
+      .setProtectedHeader({ alg: "HS256" })
+      .sign(new TextEncoder().encode(key));
+    const body = JSON.stringify({ signingSecrets: [key], ...config });
+    return call(`${server.url}/v1/config/${project}`, "PUT", { headers: bearer(manage), body });
+  };
+
+  beforeAll(async () => {
+    for (const alg of ["RS256", "ES256", "EdDSA"]) pairs[alg] = await keyPair(alg);
+    pairs.later = await keyPair("ES256");
+    pairs.stranger = await keyPair("ES256");
+    await publisher.start();
+    server = await Server.start({
+      settings: {
+        "auth.mode": "jwt",
+        "auth.jwks_hosts": "* 127.0.0.1",
+        "auth.jwks_retry": "300ms",
+        "auth.jwks_timeout": "1s",
+        "auth.failures": 0,
+      },
+    });
+    secret = server.command("create-project", "acme").out;
+  });
+  afterAll(async () => {
+    await server.stop();
+    await publisher.stop();
+    expect(server.complaints).toEqual([]);
+  });
+
+  test("the URL has rules", async () => {
+    for (const bad of [1, "", "ftp://a/b", "https://a b", `https://a/${"x".repeat(1100)}`, "http://example.org/keys", "http://127.0.0.1@example.org/", "http://localhost/", "http://127.0.0.1.example.org/"]) {
+      const answer = await configure({ jwksUrl: bad });
+      expect([bad, answer.status, answer.json().error]).toEqual([bad, 400, expect.stringMatching(/^jwksUrl must be/)]);
+    }
+    expect((await configure({ jwksUrl: "https://example.org/keys" })).status).toBe(200);
+  });
+
+  test("the first token that needs them waits for them, and they are fetched once for many", async () => {
+    const encryption = { ...pairs.stranger.jwk, use: "enc" };
+    publisher.keys = [{ kty: "oct", k: "AAAA" }, encryption, pairs.RS256.jwk, pairs.ES256.jwk, pairs.EdDSA.jwk];
+    publisher.delay = 200;
+    expect((await configure({ jwksUrl: jwksUrl() })).status).toBe(200);
+    const tokens = await Promise.all(Array.from({ length: 30 }, (_, i) => pairs[["RS256", "ES256", "EdDSA"][i % 3]].sign({ jti: `${i}` })));
+    const body = "x".repeat(300_000);
+    const create = (token, i) => call(url(`acme/s${i}`), "PUT", { headers: { ...text, ...bearer(token) }, body });
+    const answers = await Promise.all(tokens.map(create));
+    expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([201]));
+    expect((await call(url("acme/s7"), "GET", { headers: bearer(tokens[0]) })).text).toBe(body);
+    expect(publisher.fetched).toBe(1);
+    publisher.delay = 0;
+    expect(await status(await pairs.stranger.sign())).toBe(401);
+    expect((await configure({ jwksUrl: jwksUrl() })).status).toBe(200); // the secrets go on verifying
+  });
+
+  test("a key that is new there is found by its first token, but not by more fetches than auth.jwks_retry allows", async () => {
+    await sleep(350);
+    publisher.keys = [pairs.later.jwk, ...publisher.keys];
+    const before = publisher.fetched;
+    expect(await status(await pairs.later.sign({ jti: "1" }))).toBe(404);
+    expect(publisher.fetched).toBe(before + 1);
+    for (let i = 0; i < 20; i++) expect(await status(await pairs.stranger.sign({ jti: `${i}` }))).toBe(401);
+    expect(publisher.fetched).toBeLessThanOrEqual(before + 3);
+    expect(await status("e30.e30.e30")).toBe(401);
+  });
+
+  test("a key that is gone there verifies nothing, and ends the readers it let in", async () => {
+    const token = await pairs.later.sign();
+    await call(url("acme/live"), "PUT", { headers: { ...text, ...bearer(token) } });
+    const reader = new EventReader(`${url("acme/live")}?live=sse&offset=now&token=${token}`);
+    await until("the reader to be up to date", () => reader.events.length);
+    publisher.keys = [pairs.ES256.jwk];
+    await sleep(350);
+    expect(await status(await pairs.stranger.sign())).toBe(401);
+    await until("the reader to be ended", () => reader.ended);
+    expect(reader.ended).toBe("clean");
+    expect(await status(token, "acme/live")).toBe(401);
+    expect(await status(await pairs.ES256.sign(), "acme/live")).toBe(200);
+  });
+
+  test.each([
+    ["garbage", { body: "{", status: 200 }],
+    ["no set", { body: "[]", status: 200 }],
+    ["too large", { body: " ".repeat(300_000), status: 200 }],
+    ["an error", { body: null, status: 500 }],
+    ["a redirect", { body: null, status: 302 }],
+    ["silence", { body: null, status: 200, delay: 3000 }],
+  ])("while it answers with %s, the keys that are known go on", async (_, answer) => {
+    await sleep(350);
+    Object.assign(publisher, answer);
+    expect(await status(await pairs.stranger.sign())).toBe(401);
+    expect(await status(await pairs.ES256.sign(), "acme/live")).toBe(200);
+    Object.assign(publisher, { body: null, status: 200, delay: 0 });
+  });
+
+  test("keys that were never had: nobody can say, and a secret's tokens are not concerned", async () => {
+    const other = server.command("create-project", "other").out;
+    const { port } = publisher;
+    await publisher.stop();
+    expect((await configure({ jwksUrl: `http://127.0.0.1:${port}/other` }, "other", other)).status).toBe(200);
+    expect(await status(await pairs.ES256.sign({ sub: "other" }), "other/s")).toBe(503);
+    await publisher.start(port);
+    await sleep(350);
+    expect(await status(await pairs.ES256.sign({ sub: "other" }), "other/s")).toBe(404);
+  });
+});
+
+describe.skipIf(!OWNED)("keys that are old", () => {
+  test("are fetched again while they go on verifying", async () => {
+    const publisher = await new Publisher().start();
+    const pair = await keyPair("EdDSA");
+    publisher.keys = [pair.jwk];
+    const server = await Server.start({
+      settings: { "auth.mode": "jwt", "auth.jwks_hosts": "127.0.0.1", "auth.jwks_cache": "1s", "auth.jwks_retry": "10ms" },
+    });
+    const secret = server.command("create-project", "acme").out;
+    const manage = await new SignJWT({ sub: "acme", scope: "manage", exp: now() + 60 })
+      .setProtectedHeader({ alg: "HS256" })
+      .sign(new TextEncoder().encode(secret));
+    const body = JSON.stringify({ signingSecrets: [secret], jwksUrl: `http://127.0.0.1:${publisher.port}/` });
+    expect((await call(`${server.url}/v1/config/acme`, "PUT", { headers: bearer(manage), body })).status).toBe(200);
+    const status = async () =>
+      (await call(`${server.url}/v1/stream/acme/s`, "HEAD", { headers: bearer(await pair.sign({ jti: `${Math.random()}` })) })).status;
+    expect(await status()).toBe(404);
+    await sleep(1100);
+    publisher.delay = 300;
+    const start = Date.now();
+    expect(await status()).toBe(404);
+    expect(Date.now() - start).toBeLessThan(250);
+    publisher.keys = [];
+    await until("the keys to be fetched", () => publisher.fetched === 2);
+    await sleep(1500);
+    publisher.delay = 0;
+    await until("the key to be forgotten", async () => (await status()) === 401);
+    await server.stop();
+    await publisher.stop();
+  });
+});
