@@ -13,6 +13,7 @@
 #define REGISTRY_ID 0x73747267 /* "strg" */
 #define REGISTRY_SCHEMA 1
 #define BUSY_MS 2000
+#define WAIT_MS 10
 
 struct registry {
     sqlite3 *db;
@@ -60,6 +61,17 @@ static bool prepare(struct registry *r, sqlite3_stmt **statement, const char *sq
     return sqlite3_prepare_v3(r->db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) == SQLITE_OK;
 }
 
+/* Of two that make it a WAL together SQLite turns one away without waiting. */
+static bool use_wal(sqlite3 *db)
+{
+    for (unsigned waited_ms = 0; !run(db, "PRAGMA journal_mode = WAL"); waited_ms += WAIT_MS) {
+        if (sqlite3_errcode(db) != SQLITE_BUSY || waited_ms >= BUSY_MS)
+            return false;
+        sqlite3_sleep(WAIT_MS);
+    }
+    return true;
+}
+
 static const char *open_all(struct registry *r, const char *path)
 {
     /* SQLite gives its other files the mode of this one. */
@@ -70,8 +82,8 @@ static const char *open_all(struct registry *r, const char *path)
     if (sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return "it cannot be opened";
     sqlite3_busy_timeout(r->db, BUSY_MS);
-    if (!run(r->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF"))
-        return "it is not a database";
+    if (!use_wal(r->db) || !run(r->db, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF"))
+        return sqlite3_errmsg(r->db);
     const char *why = prepare_schema(r->db);
     if (why)
         return why;
@@ -93,6 +105,9 @@ struct registry *registry_open(const char *data_dir, const char **why)
     *why = open_all(r, path);
     if (!*why)
         return r;
+    static char text[256]; /* the database's own words go with it */
+    snprintf(text, sizeof text, "%s", *why);
+    *why = text;
     registry_close(r);
     return NULL;
 }

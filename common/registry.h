@@ -10,8 +10,7 @@
 
 struct registry;
 
-/* Opens it, and makes it (0600) when it is not there. NULL: *why, a static text or the database's own, says what is
- * wrong. */
+/* Opens it, and makes it (0600) when it is not there. NULL: *why, a static text, says what is wrong. */
 struct registry *registry_open(const char *data_dir, const char **why) MUSTUSE;
 void registry_close(struct registry *registry);
 

@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 3
+#define WIRE_VERSION 4
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)
@@ -20,6 +20,7 @@
 #define WIRE_CREATE_FORK 8u
 #define WIRE_CREATE_FORK_POSITION 16u
 #define WIRE_CREATE_PUBLIC 32u /* everybody may read it */
+#define WIRE_CREATE_FULL 64u   /* its project may have nothing more: QUOTA_EXCEEDED unless it is there already */
 
 #define WIRE_APPEND_CLOSE 1u
 #define WIRE_APPEND_STREAM_SEQ 2u

@@ -87,7 +87,7 @@ struct buf *answer_error_begin(struct client *c, enum error error)
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (status == 401)
         response_add(head, "WWW-Authenticate", SLICE("Bearer realm=\"streamd\""));
-    if (status == 429)
+    if (error == ERR_RATE_LIMITED)
         response_add(head, "Retry-After", SLICE("60"));
     if (status == 503)
         response_add(head, "Retry-After", SLICE("1"));

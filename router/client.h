@@ -46,12 +46,13 @@ enum client_cors {
 
 /* What the verb of the current request keeps until its answer comes. */
 struct exchange {
-    char *origin;      /* CORS_ORIGIN: which; freed with the request */
-    char *text;        /* create: the Location; read: If-None-Match; freed with the request */
-    uint64_t received; /* append: the sequence number that came */
-    bool producer;     /* append: with producer headers */
-    bool close_only;   /* append: without a body */
-    bool now;          /* read: offset=now */
+    char *origin;        /* CORS_ORIGIN: which; freed with the request */
+    char *text;          /* create: the Location; read: If-None-Match; freed with the request */
+    uint64_t received;   /* append: the sequence number that came */
+    struct tally *tally; /* of its project, if that has quotas */
+    bool producer;       /* append: with producer headers */
+    bool close_only;     /* append: without a body */
+    bool now;            /* read: offset=now */
 };
 
 struct client {
@@ -64,12 +65,12 @@ struct client {
     struct deadline stall;      /* it has to take some of its output */
     struct buf in;              /* received, not yet parsed; usually empty */
     struct output out;
-    size_t scanned;          /* of a head that is not whole: how far it was looked at */
-    struct upload *upload;   /* CLIENT_BODY */
-    struct request *request; /* what a shard works on */
-    struct hold *hold;       /* or what it waits for instead */
+    size_t scanned;           /* of a head that is not whole: how far it was looked at */
+    struct upload *upload;    /* CLIENT_BODY */
+    struct request *request;  /* what a shard works on */
+    struct hold *hold;        /* or what it waits for instead */
     struct decision decision; /* what the callback has said */
-    struct reader *reader;   /* CLIENT_LIVE */
+    struct reader *reader;    /* CLIENT_LIVE */
     struct exchange exchange;
     enum client_state state;
     enum deadline_class timer_class;

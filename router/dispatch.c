@@ -80,7 +80,12 @@ static struct hold_list *wait_for(struct client *c, const struct http_head *head
 {
     if (!access || access->scope == SCOPE_NONE)
         return NULL;
-    return auth_wait(c, head, route->name);
+    struct hold_list *list = auth_wait(c, head, route->name);
+    if (!list && route->kind == ROUTE_STREAM)
+        list = quota_wait(c, route->name);
+    if (!list && route->kind == ROUTE_USAGE)
+        list = tally_wait(c, route->name);
+    return list;
 }
 
 /* A callback is asked, and keys are fetched, when all of the request is there. */

@@ -34,6 +34,7 @@ void reader_free(struct reader *reader)
         live_leave(reader->entry, reader);
     live_release(reader->entry);
     deadline_clear(&reader->beat);
+    tally_reader_gone(&c->router->tallies, reader->tally);
     c->reader = NULL;
     free(reader);
 }
@@ -86,6 +87,7 @@ void reader_start(struct client *c, struct slice name, const struct query *query
     struct reader *reader = xcalloc(1, sizeof *reader);
     reader->client = c;
     reader->entry = live_entry(&r->live, name);
+    reader->tally = tally_reader(&r->tallies, name);
     reader->sse = query->live == QUERY_SSE;
     reader->now = query->now;
     reader->position = query->position;

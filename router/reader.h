@@ -23,11 +23,12 @@ struct reader {
     struct reader *prev, *next; /* READER_AT_TAIL: of the entry */
     enum reader_state state;
     bool sse;
-    bool started;       /* sse: the head is out */
-    bool chunked;       /* sse: and the body comes in chunks */
-    bool now;           /* starts at the tail, wherever that is */
-    bool answered_once; /* uid is known */
-    uint64_t uid;       /* the incarnation of the stream that it reads */
+    bool started;        /* sse: the head is out */
+    bool chunked;        /* sse: and the body comes in chunks */
+    bool now;            /* starts at the tail, wherever that is */
+    bool answered_once;  /* uid is known */
+    uint64_t uid;        /* the incarnation of the stream that it reads */
+    struct tally *tally; /* where it is counted, or NULL */
     uint64_t position;
     uint64_t limit;       /* long-poll: messages; 0: no such limit */
     uint64_t cursor;      /* the last one it was given, or came with; 0: none */

@@ -5,6 +5,7 @@
 
 #define STREAM_PREFIX "/v1/stream/"
 #define CONFIG_PREFIX "/v1/config/"
+#define USAGE_PREFIX "/v1/usage/"
 #define DEFAULT_PROJECT "_default/"
 
 /* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
@@ -60,11 +61,13 @@ static bool begins(struct slice path, struct slice with)
     return path.len >= with.len && memcmp(path.data, with.data, with.len) == 0;
 }
 
-static enum error parse_config(struct slice rest, char *room, struct route *route)
+/* What follows the prefix is a project. */
+static enum error parse_of_project(struct slice path, struct slice prefix, enum route_kind kind, char *room,
+                                   struct route *route)
 {
     size_t len = 0;
-    enum error error = decode(rest, room, 0, &len);
-    *route = (struct route){.kind = ROUTE_CONFIG, .name = slice_of(room, len)};
+    enum error error = decode(slice_of(path.data + prefix.len, path.len - prefix.len), room, 0, &len);
+    *route = (struct route){.kind = kind, .name = slice_of(room, len)};
     if (error == ERR_NONE && !project_name_valid(route->name))
         error = ERR_INVALID_PATH;
     return error;
@@ -72,7 +75,7 @@ static enum error parse_config(struct slice rest, char *room, struct route *rout
 
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route)
 {
-    const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX);
+    const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX), usage = SLICE(USAGE_PREFIX);
     if (path.len > max_path || path.len > ROUTE_PATH_MAX)
         return ERR_PATH_TOO_LONG;
     if (slice_equal(path, SLICE("/health"))) {
@@ -80,7 +83,9 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
         return ERR_NONE;
     }
     if (begins(path, config))
-        return parse_config(slice_of(path.data + config.len, path.len - config.len), room, route);
+        return parse_of_project(path, config, ROUTE_CONFIG, room, route);
+    if (begins(path, usage))
+        return parse_of_project(path, usage, ROUTE_USAGE, room, route);
     if (!begins(path, prefix))
         return ERR_NOT_FOUND;
     struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);

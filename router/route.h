@@ -9,14 +9,15 @@
 #define ROUTE_PATH_MAX 8192 /* the largest limits.max_path */
 #define ROUTE_NAME_MAX (ROUTE_PATH_MAX + 16)
 
-enum route_kind { ROUTE_HEALTH, ROUTE_STREAM, ROUTE_CONFIG };
+enum route_kind { ROUTE_HEALTH, ROUTE_STREAM, ROUTE_CONFIG, ROUTE_USAGE };
 
 struct route {
     enum route_kind kind;
-    struct slice name; /* "{project}/{stream}", or "{project}" of a CONFIG, decoded, in the caller's room */
+    struct slice name; /* "{project}/{stream}", or "{project}" of the others, decoded, in the caller's room */
 };
 
-/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
+/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project},
+ * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
  * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route) MUSTUSE;
 

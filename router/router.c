@@ -93,6 +93,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->web.router = r;
     auth_init(&r->auth, r);
     callback_init(&r->callbacks, r);
+    tallies_init(&r->tallies, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);
     r->heartbeat = block_copy(&r->outputs, SLICE("d\r\n: heartbeat\n\n\r\n"));
     r->last_chunk = block_copy(&r->outputs, SLICE("0\r\n\r\n"));
@@ -133,6 +134,7 @@ void router_turn(void *ctx)
     struct router *r = ctx;
     router_clock(r);
     shards_receive(&r->shards); /* answers and events become output */
+    tallies_tell(&r->tallies);    /* live readers that have come or gone */
     clients_resume(r);          /* what waited behind an answer becomes requests */
     shards_flush(&r->shards);   /* the turn's requests, one send a shard */
     clients_flush(r);           /* the turn's output, one write a client */

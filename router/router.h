@@ -11,6 +11,7 @@
 #include "router/listener.h"
 #include "router/live.h"
 #include "router/output.h"
+#include "router/quota.h"
 #include "router/response.h"
 #include "router/shards.h"
 #include "router/web.h"
@@ -33,6 +34,7 @@ struct router {
     struct web web;
     struct auth auth;
     struct callbacks callbacks;
+    struct tallies tallies;
     struct deadlines deadlines;
     struct output_pool outputs;
 

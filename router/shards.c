@@ -240,6 +240,16 @@ void shards_unwatch(struct shards *shards, unsigned shard, struct slice name, ui
     peer->put += buf_len(&peer->link.out) - before;
 }
 
+void shards_tell(struct shards *shards, unsigned shard, const struct wire_watch_usage *m)
+{
+    struct shard_peer *peer = &shards->peers[shard];
+    size_t before = buf_len(&peer->link.out);
+    if (!link_up(&peer->link))
+        return;
+    wire_put_watch_usage(&peer->link.out, m);
+    peer->put += buf_len(&peer->link.out) - before;
+}
+
 /* ---- frames from shards ---- */
 
 static enum error error_of(uint8_t error)
@@ -292,6 +302,15 @@ static bool on_event(struct shards *shards, unsigned shard, struct slice body)
     return true;
 }
 
+static bool on_usage(struct shards *shards, unsigned shard, struct slice body)
+{
+    struct wire_usage m;
+    if (!wire_get_usage(body, &m))
+        return false;
+    tallies_heard(&shards->router->tallies, shard, &m);
+    return true;
+}
+
 static bool on_frame(struct shards *shards, unsigned shard, enum wire_type type, struct slice body)
 {
     switch (type) {
@@ -301,6 +320,8 @@ static bool on_frame(struct shards *shards, unsigned shard, enum wire_type type,
         return on_appended(shards, shard, body);
     case WIRE_EVENT:
         return on_event(shards, shard, body);
+    case WIRE_USAGE:
+        return on_usage(shards, shard, body);
     default:
         return false;
     }
@@ -387,5 +408,6 @@ void shards_peer(struct shards *shards, unsigned shard, int fd)
         shards->count = shard + 1;
     link_open(&peer->link, shards->router->base, fd, shard);
     live_shard_up(&shards->router->live, shard);
+    tallies_shard_up(&shards->router->tallies, shard);
     pump(peer);
 }

@@ -88,6 +88,9 @@ void request_abandon(struct shards *shards, struct request *request);
 /* A frame without an answer; nothing happens if the shard is away, which has then forgotten all watches. */
 void shards_unwatch(struct shards *shards, unsigned shard, struct slice name, uint64_t watch);
 
+/* The same for what it shall tell us; a shard that is away is told when it is there again (quota.h). */
+void shards_tell(struct shards *shards, unsigned shard, const struct wire_watch_usage *m);
+
 /* A socket to a shard, perhaps in place of an earlier one. */
 void shards_peer(struct shards *shards, unsigned shard, int fd);
 

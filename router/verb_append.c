@@ -108,7 +108,12 @@ void verb_append(struct client *c, const struct http_head *head, struct slice na
 {
     char room[RULES_TYPE_MAX];
     struct wire_append append = {.name = name};
-    enum error error = rules_append(head, body.len > 0, room, &append);
+    enum error error = quota_append(c, name, body.len);
+    if (error != ERR_NONE) {
+        quota_refuse(c, error);
+        return;
+    }
+    error = rules_append(head, body.len > 0, room, &append);
     if (error == ERR_NONE)
         error = take_body(c->router, body, &append);
     if (error == ERR_NONE)

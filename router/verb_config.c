@@ -1,4 +1,6 @@
-/* GET and PUT of a project's configuration. */
+/* GET and PUT of a project's configuration; GET of what it uses. */
+#include <cjson/cJSON.h>
+
 #include "router/answer.h"
 #include "router/router.h"
 #include "router/verbs.h"
@@ -63,4 +65,25 @@ void verb_config_put(struct client *c, const struct http_head *head, struct slic
     }
     auth_changed(auth);
     answer_json(c, SLICE("{\"ok\":true}"));
+}
+
+void verb_usage(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    const struct project *project = auth_project(&c->router->auth, name);
+    const struct tally *usage = tally_of(&c->router->tallies, name);
+    (void)head;
+    (void)body;
+    if (!project || !usage) {
+        answer_error(c, ERR_PROJECT_NOT_FOUND);
+        return;
+    }
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "streams", (double)usage->streams);
+    cJSON_AddNumberToObject(object, "bytes", (double)usage->bytes);
+    cJSON_AddNumberToObject(object, "liveReaders", (double)(usage->readers + usage->readers_elsewhere));
+    cJSON_AddItemToObject(object, "quotas", project_quotas(&project->quotas));
+    char *text = cJSON_PrintUnformatted(object);
+    answer_json(c, slice_str(text));
+    cJSON_free(text);
+    cJSON_Delete(object);
 }

@@ -12,6 +12,10 @@ static void answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     const struct wire_stream *stream = answer->stream;
+    if (answer->error == ERR_QUOTA_EXCEEDED) {
+        quota_refuse(c, answer->error);
+        return;
+    }
     if (answer->error != ERR_NONE) {
         answer_error_text(c, answer->error, answer->text);
         return;
@@ -50,6 +54,8 @@ void verb_create(struct client *c, const struct http_head *head, struct slice na
     }
     struct request *request = request_new(shards, shards_of(shards, name), c, answered);
     create.id = request->id;
+    if (quota_create(c, name, body.len) != ERR_NONE)
+        create.flags |= WIRE_CREATE_FULL;
     wire_put_create(&request->frame, &create);
     request->repeatable = true;
     c->exchange.text = location(c, head);

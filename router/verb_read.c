@@ -65,6 +65,11 @@ void verb_read(struct client *c, const struct http_head *head, struct slice name
         catch_up(c, head, name, &query);
         return;
     }
+    error = quota_read_live(c, name);
+    if (error != ERR_NONE) {
+        quota_refuse(c, error);
+        return;
+    }
     if (query.live == QUERY_SSE)
         follow_last_event(head, &query);
     reader_start(c, name, &query);

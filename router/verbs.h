@@ -11,6 +11,7 @@ typedef void verb(struct client *client, const struct http_head *head, struct sl
 verb verb_health;
 verb verb_config_get; /* of a project: name is its own */
 verb verb_config_put;
+verb verb_usage;
 
 verb verb_create; /* PUT */
 verb verb_append; /* POST */

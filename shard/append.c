@@ -130,6 +130,7 @@ void handle_append(struct shard *shard, struct asker asker, const struct wire_ap
     if (stream) {
         struct verdict verdict = check(shard, stream, m);
         error = verdict.error;
+        usage_appended(&shard->streams.usages, stream->usage, asker.router);
         if (error == ERR_NONE && !verdict.duplicate)
             apply(shard, stream, m);
         if (error == ERR_NONE)

@@ -139,8 +139,8 @@ static struct log_entry first_entry(const struct body *body)
 /* A fork's row holds what only the store has, so it is written at once. */
 static struct stream *insert_fork(struct shard *shard, const struct stream_row *row, const struct body *body)
 {
+    struct stream *stream = streams_add_new(&shard->streams, row);
     store_stream_insert(shard->store, row);
-    struct stream *stream = streams_add(&shard->streams, row);
     struct log_entry first = first_entry(body);
     if (first.count)
         append_entry(shard, stream, &first);
@@ -150,7 +150,7 @@ static struct stream *insert_fork(struct shard *shard, const struct stream_row *
 /* Creating any other stream is like appending to it: one entry in the log. */
 static struct stream *log_creation(struct shard *shard, const struct stream_row *row, const struct body *body)
 {
-    struct stream *stream = streams_add(&shard->streams, row);
+    struct stream *stream = streams_add_new(&shard->streams, row);
     struct log_entry first = first_entry(body);
     stream->unwritten = true;
     first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0) | (row->is_public ? LOG_PUBLIC : 0);
@@ -194,6 +194,8 @@ void handle_create(struct shard *shard, struct asker asker, const struct wire_cr
         return;
     if (shard->disk_full)
         answer_error(shard, asker, ERR_INSUFFICIENT_STORAGE);
+    else if (m->flags & WIRE_CREATE_FULL)
+        answer_error(shard, asker, ERR_QUOTA_EXCEEDED);
     else if (m->flags & WIRE_CREATE_FORK)
         fork_begin(shard, asker, m);
     else

@@ -17,7 +17,7 @@ static void condemn(struct shard *shard, struct stream *stream)
     if (stream->row.source_uid != STORE_NONE)
         fork_let_go(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
     watch_deleted(shard, stream);
-    streams_remove(&shard->streams, stream);
+    streams_condemned(&shard->streams, stream);
 }
 
 void delete_stream(struct shard *shard, struct stream *stream)
@@ -29,7 +29,7 @@ void delete_stream(struct shard *shard, struct stream *stream)
     store_begin(shard->store);
     (void)stream_write(&shard->streams, stream);
     store_stream_soft_delete(shard->store, stream->row.uid);
-    stream->row.state = STREAM_SOFT_DELETED;
+    stream_soft_deleted(&shard->streams, stream);
     watch_deleted(shard, stream);
 }
 

@@ -105,6 +105,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         ROUTER_CASE_ID(HEAD, head)
         ROUTER_CASE_ID(DELETE, delete)
         ROUTER_CASE(UNWATCH, unwatch)
+        ROUTER_CASE(WATCH_USAGE, watch_usage)
 #undef ROUTER_CASE
 #undef ROUTER_CASE_ID
     default:
@@ -198,6 +199,7 @@ static void reap_router(struct shard *shard, unsigned router)
     if (peer->link.fd < 0 || !peer->link.dead)
         return;
     watch_router_gone(shard, router);
+    usage_router_gone(shard, router);
     peer->generation++;
     link_close(&peer->link);
 }
@@ -231,6 +233,7 @@ void shard_turn(void *ctx)
     for (unsigned i = 0; i < shard->layout.shards; i++)
         take_frames(shard, &shard->shards[i], i, from_shard);
     take_own_frames(shard);
+    usage_tell_all(shard);      /* what this turn has added to projects */
     watch_tell_all(shard);      /* events follow the answers of this turn */
     janitor_turn(shard);        /* expiry, deletion, forks' duties: by the tick */
     settle_turn(shard);         /* in the same transaction: no fsync of its own */
@@ -301,6 +304,7 @@ void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
     struct shard *shard = ctx;
     if (kind == ROLE_ROUTER && index < SHARD_ROUTERS_MAX) {
         watch_router_gone(shard, index);
+        usage_router_gone(shard, index);
         shard->routers[index].generation++;
         link_open(&shard->routers[index].link, shard->base, fd, index);
     } else if (kind == ROLE_SHARD && index < shard->layout.shards) {

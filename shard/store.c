@@ -10,9 +10,12 @@
 #include "shard/store_sql.h"
 
 #define APPLICATION_ID 0x5354524d /* "STRM" */
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
+
+/* The project that a stream's name begins with. */
+#define PROJECT_OF(row) "substr(" row ".name, 1, instr(" row ".name, x'2f') - 1)"
 
 /* Columns a query need not read come last: SQLite then never touches their pages. */
 static const char schema[] =
@@ -23,10 +26,24 @@ static const char schema[] =
     " expires_text BLOB NOT NULL, expiry_inherited INTEGER NOT NULL, accessed_ms INTEGER NOT NULL, deadline_ms INTEGER,"
     " source_uid INTEGER, pin INTEGER NOT NULL, fork_position INTEGER NOT NULL, fork_sub INTEGER NOT NULL,"
     " source_name BLOB NOT NULL, lineage BLOB NOT NULL,"
-    " public INTEGER NOT NULL, reader_key BLOB NOT NULL);"
+    " public INTEGER NOT NULL, reader_key BLOB NOT NULL, bytes INTEGER NOT NULL);"
     "CREATE UNIQUE INDEX stream_name ON stream(name) WHERE name IS NOT NULL;"
     "CREATE INDEX stream_deadline ON stream(deadline_ms) WHERE deadline_ms IS NOT NULL;"
     "CREATE INDEX stream_condemned ON stream(uid) WHERE state = 2;"
+    "CREATE TABLE usage(project BLOB PRIMARY KEY, streams INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TRIGGER usage_inserted AFTER INSERT ON stream WHEN NEW.name IS NOT NULL BEGIN"
+    " INSERT INTO usage VALUES(" PROJECT_OF("NEW") ", NEW.state = 0, NEW.bytes) ON CONFLICT(project)"
+    " DO UPDATE SET streams = streams + excluded.streams, bytes = bytes + excluded.bytes; END;"
+    "CREATE TRIGGER usage_settled AFTER UPDATE OF bytes ON stream WHEN NEW.bytes <> OLD.bytes BEGIN"
+    " UPDATE usage SET bytes = bytes + NEW.bytes - OLD.bytes WHERE project = " PROJECT_OF("OLD") "; END;"
+    "CREATE TRIGGER usage_changed AFTER UPDATE OF state ON stream BEGIN"
+    " UPDATE usage SET streams = streams - (OLD.state = 0), bytes = bytes - iif(NEW.name IS NULL, OLD.bytes, 0)"
+    " WHERE project = " PROJECT_OF("OLD") ";"
+    " DELETE FROM usage WHERE project = " PROJECT_OF("OLD") " AND streams = 0 AND bytes = 0; END;"
+    "CREATE TRIGGER usage_deleted AFTER DELETE ON stream WHEN OLD.name IS NOT NULL BEGIN"
+    " UPDATE usage SET streams = streams - (OLD.state = 0), bytes = bytes - OLD.bytes"
+    " WHERE project = " PROJECT_OF("OLD") ";"
+    " DELETE FROM usage WHERE project = " PROJECT_OF("OLD") " AND streams = 0 AND bytes = 0; END;"
     "CREATE TABLE log(seq INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, heads BLOB NOT NULL, data BLOB NOT NULL);"
     "CREATE TABLE chunk(id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,"
     " time_ms INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"

@@ -34,7 +34,8 @@ struct stream_row {
     enum stream_state state;
     struct slice content_type;
     uint64_t base;    /* where its own bytes begin: 0, or the position it was forked at */
-    uint64_t settled; /* own bytes up to here are in chunks */
+    uint64_t settled; /* its own positions up to here are in chunks */
+    uint64_t bytes;   /* of the messages there */
     bool closed;
     struct slice closer; /* the producer that closed it, "" if none */
     uint64_t closer_epoch, closer_seq;
@@ -76,11 +77,14 @@ bool store_stream_by_name(struct store *store, struct slice name, struct stream_
 bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *row) MUSTUSE;
 void store_stream_insert(struct store *store, const struct stream_row *row);
 
-/* What settling and closing have changed: settled, closed, closer, stream_seq, accessed. */
+/* What settling and closing have changed: settled, bytes, closed, closer, stream_seq, accessed. */
 void store_stream_update(struct store *store, const struct stream_row *row);
 void store_stream_touch(struct store *store, const struct stream_row *row);
 void store_stream_soft_delete(struct store *store, uint64_t uid);
 void store_stream_condemn(struct store *store, uint64_t uid);
+
+/* What is settled of a project: streams that are not deleted, and bytes of all that have a name. */
+void store_usage(struct store *store, struct slice project, uint64_t *streams, uint64_t *bytes);
 
 /* When the stream expires: Unix ms, or STORE_NONE. */
 uint64_t stream_row_deadline(const struct stream_row *row);

@@ -37,6 +37,7 @@ static void read_row(sqlite3_stmt *statement, struct stream_row *row)
         .source_name = column_slice(statement, 20),
         .lineage = column_slice(statement, 21),
         .is_public = column_u64(statement, 22) != 0,
+        .bytes = column_u64(statement, 24),
     };
     struct slice key = column_slice(statement, 23);
     if (key.len == READER_KEY_DIGITS)
@@ -94,7 +95,8 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_slice(statement, 22, row->lineage);
     bind_u64(statement, 23, row->is_public);
     bind_slice(statement, 24, slice_of(row->reader_key, READER_KEY_DIGITS));
-    bind_u64(statement, 25, stream_row_deadline(row));
+    bind_u64(statement, 25, row->bytes);
+    bind_u64(statement, 26, stream_row_deadline(row));
     store_run(store, statement);
 }
 
@@ -113,6 +115,7 @@ void store_stream_update(struct store *store, const struct stream_row *row)
         sqlite3_bind_null(statement, 7);
     bind_u64(statement, 8, row->accessed_ms);
     bind_u64(statement, 9, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
+    bind_u64(statement, 10, row->bytes);
     store_run(store, statement);
 }
 
@@ -141,6 +144,18 @@ void store_stream_condemn(struct store *store, uint64_t uid)
 {
     fault_point("shard.condemn");
     run_with_uid(store, SQL_STREAM_CONDEMN, uid);
+}
+
+void store_usage(struct store *store, struct slice project, uint64_t *streams, uint64_t *bytes)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_USAGE);
+    *streams = *bytes = 0;
+    bind_slice(statement, 1, project);
+    if (store_step(store, statement)) {
+        *streams = column_u64(statement, 0);
+        *bytes = column_u64(statement, 1);
+    }
+    sqlite3_reset(statement);
 }
 
 size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)

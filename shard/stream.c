@@ -29,6 +29,7 @@ void streams_init(struct streams *streams, struct store *store)
     streams->waiting = &streams->unsettled[1];
     streams->by_name = xcalloc(streams->buckets, sizeof *streams->by_name);
     streams->by_uid = xcalloc(streams->buckets, sizeof *streams->by_uid);
+    usages_init(&streams->usages, store);
 }
 
 /* ---- the tables ---- */
@@ -126,12 +127,21 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
     if (!lineage_decode(stream->row.lineage, &stream->lineage))
         fatal_never_restart("stream %llu: its lineage is damaged", (unsigned long long)row->uid);
     stream->tail = row->settled;
+    stream->bytes = row->bytes;
+    stream->usage = usage_ref(&streams->usages, row->name);
     stream->json = slice_equal(row->content_type, SLICE("application/json"));
     link_used(streams, stream);
     if (++streams->count > streams->buckets)
         resize_tables(streams, streams->buckets * 2);
     else
         link_tables(streams, stream);
+    return stream;
+}
+
+struct stream *streams_add_new(struct streams *streams, const struct stream_row *row)
+{
+    struct stream *stream = streams_add(streams, row);
+    usage_add(&streams->usages, stream->usage, 1, 0);
     return stream;
 }
 
@@ -190,7 +200,7 @@ static void forget_pending(struct streams *streams, struct stream *stream, size_
         memmove(stream->pending, stream->pending + count, stream->pending_count * sizeof *stream->pending);
 }
 
-void streams_remove(struct streams *streams, struct stream *stream)
+static void forget(struct streams *streams, struct stream *stream)
 {
     assert(!stream->is_fresh);
     forget_pending(streams, stream, stream->pending_count);
@@ -199,7 +209,20 @@ void streams_remove(struct streams *streams, struct stream *stream)
     unlink_tables(streams, stream);
     unlink_used(streams, stream);
     streams->count--;
+    usage_unref(&streams->usages, stream->usage);
     stream_free(stream);
+}
+
+void stream_soft_deleted(struct streams *streams, struct stream *stream)
+{
+    stream->row.state = STREAM_SOFT_DELETED;
+    usage_add(&streams->usages, stream->usage, -1, 0);
+}
+
+void streams_condemned(struct streams *streams, struct stream *stream)
+{
+    usage_add(&streams->usages, stream->usage, stream->row.state == STREAM_LIVE ? -1 : 0, -(int64_t)stream->bytes);
+    forget(streams, stream);
 }
 
 static bool evictable(const struct stream *stream)
@@ -215,7 +238,7 @@ size_t streams_evict(struct streams *streams, uint64_t keep)
     while (stream && streams->count > keep) {
         struct stream *newer = stream->used_prev;
         if (evictable(stream))
-            streams_remove(streams, stream);
+            forget(streams, stream);
         stream = newer;
     }
     return before - streams->count;
@@ -229,6 +252,7 @@ void streams_clear(struct streams *streams)
     }
     free(streams->by_name);
     free(streams->by_uid);
+    usages_clear(&streams->usages);
     *streams = (struct streams){0};
 }
 
@@ -360,6 +384,8 @@ void stream_apply(struct streams *streams, struct stream *stream, const struct l
 {
     add_pending(streams, stream, entry);
     stream->tail = entry->start + entry->count;
+    stream->bytes += entry->data.len;
+    usage_add(&streams->usages, stream->usage, 0, (int64_t)entry->data.len);
     if (entry->flags & LOG_STREAM_SEQ) {
         disown(&stream->row.stream_seq);
         stream->row.stream_seq = own(entry->stream_seq);
@@ -400,7 +426,7 @@ static struct stream *recover_creation(struct streams *streams, const struct log
     store_uid_given(streams->store, entry->uid);
     if (store_stream_by_uid(streams->store, entry->uid, &there))
         return NULL;
-    struct stream *stream = streams_add(streams, &row);
+    struct stream *stream = streams_add_new(streams, &row);
     stream->unwritten = true;
     return stream;
 }
@@ -411,7 +437,7 @@ static void recover_entry(void *ctx, const struct log_entry *entry)
     struct stream *stream = streams_by_uid(streams, entry->uid);
     if (entry->flags & LOG_DELETES) {
         if (stream) /* it came back with its creation, and goes again */
-            streams_remove(streams, stream);
+            streams_condemned(streams, stream);
         return;
     }
     if (!stream && (entry->flags & LOG_CREATES))
@@ -477,6 +503,8 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t count
 {
     const struct pending *last = &stream->pending[count - 1];
     stream->row.settled = last->start + last->count;
+    for (size_t i = 0; i < count; i++)
+        stream->row.bytes += stream->pending[i].bytes;
     forget_producers(streams, stream);
     forget_pending(streams, stream, count);
     if (!stream->pending_count && stream->pending_cap > PENDING_KEPT) {

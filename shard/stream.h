@@ -5,6 +5,7 @@
 
 #include "shard/lineage.h"
 #include "shard/store.h"
+#include "shard/usage.h"
 
 /* One append not yet settled: where its bytes lie. */
 struct pending {
@@ -30,6 +31,8 @@ struct watcher {
 struct stream {
     struct stream_row row; /* its slices point into memory of the stream's own */
     uint64_t tail;
+    uint64_t bytes;      /* of its own messages, settled or not */
+    struct usage *usage; /* of its project */
     bool json;
     struct lineage lineage;
 
@@ -48,11 +51,11 @@ struct stream {
     bool fresh_any, fresh_moved;
 
     bool unwritten; /* its row is only in the log yet */
-    bool touched; /* row.accessed_ms is newer than the store's */
+    bool touched;   /* row.accessed_ms is newer than the store's */
 
     struct stream *by_name, *by_uid;      /* hash chains */
     struct stream *used_prev, *used_next; /* by last use, newest first */
-    struct stream_list *unsettled;                 /* the list it is on while it has something pending, or NULL */
+    struct stream_list *unsettled;        /* the list it is on while it has something pending, or NULL */
     struct stream *unsettled_prev, *unsettled_next;
     struct stream *fresh_next, *touched_next;
     bool is_fresh;
@@ -64,11 +67,12 @@ struct stream_list {
 
 struct streams {
     struct store *store;
+    struct usages usages;
     struct stream **by_name, **by_uid; /* tables of `buckets` chains; a power of two */
     size_t buckets, count;
     struct stream *newest, *oldest;
-    /* Streams with something pending: one list has those of the generation that is being settled, until nothing of theirs
-     * is of its batches; the other has the rest. They change roles when a generation begins. */
+    /* Streams with something pending: one list has those of the generation that is being settled, until nothing of
+     * theirs is of its batches; the other has the rest. They change roles when a generation begins. */
     struct stream_list unsettled[2];
     struct stream_list *settling, *waiting;
     struct stream *fresh_first;
@@ -88,17 +92,23 @@ void streams_recover(struct streams *streams);
 struct stream *streams_by_name(struct streams *streams, struct slice name);
 struct stream *streams_by_uid(struct streams *streams, uint64_t uid);
 
-/* Makes a stream from its row, which is in the store, or is inserted or logged in this transaction. */
+/* Makes a stream from its row, which is in the store. */
 struct stream *streams_add(struct streams *streams, const struct stream_row *row);
+
+/* The same for a new one, whose row is inserted or logged after this and in the same transaction. */
+struct stream *streams_add_new(struct streams *streams, const struct stream_row *row);
 
 /* Inserts the row of a stream that only the log has, in the transaction that is open. False: it was there. */
 bool stream_write(struct streams *streams, struct stream *stream);
 
-/* Forgets a stream that was condemned. */
-void streams_remove(struct streams *streams, struct stream *stream);
+/* A stream was deleted, and is forgotten: its project does not have it any more. */
+void streams_condemned(struct streams *streams, struct stream *stream);
 
-/* Lets the longest unused streams go until at most `keep` are left, except those something still needs. Returns how many
- * went. */
+/* A stream was deleted, but forks hold it. */
+void stream_soft_deleted(struct streams *streams, struct stream *stream);
+
+/* Lets the longest unused streams go until at most `keep` are left, except those something still needs. Returns how
+ * many went. */
 size_t streams_evict(struct streams *streams, uint64_t keep);
 
 /* Takes an append in the log into account: tail, closure, Stream-Seq, producer, pending. It may also close only. */
@@ -114,8 +124,8 @@ bool stream_producer(struct streams *streams, struct stream *stream, struct slic
 /* A generation begins with all that is pending; the last one must be over: nothing is settling. */
 void streams_begin_generation(struct streams *streams);
 
-/* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. The generation ends
- * with batch `upto`. */
+/* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. The generation
+ * ends with batch `upto`. */
 void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto);
 
 /* Marks the stream as read or written now. */

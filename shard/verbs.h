@@ -11,6 +11,7 @@ void handle_read(struct shard *shard, struct asker asker, const struct wire_read
 void handle_head(struct shard *shard, struct asker asker, const struct wire_head *m);       /* read.c */
 void handle_delete(struct shard *shard, struct asker asker, const struct wire_delete *m);   /* delete.c */
 void handle_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m); /* watch.c */
+void handle_watch_usage(struct shard *shard, struct asker asker, const struct wire_watch_usage *m); /* usage.c */
 
 /* From shards, this one included. */
 void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m);           /* fork.c */
