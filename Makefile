@@ -68,7 +68,7 @@ bench: all $(BUILD)/load ## measure against the peers on this machine (tests/ben
 # one goes there, and `fuzz-replay` runs it ever after.
 FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
-FUZZ_CODE = $(BUILD)/obj/router/http.o $(BUILD)/obj/router/http_chunked.o $(BUILD)/obj/shard/entry.o $(BUILD)/libcommon.a
+FUZZ_CODE = $(BUILD)/librouter.a $(BUILD)/libshard.a $(BUILD)/libcommon.a
 FUZZ_MAIN = tests/fuzz/replay.c
 FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 

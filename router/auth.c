@@ -3,7 +3,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -11,6 +10,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "router/bearer.h"
 #include "router/query.h"
 #include "router/reader.h"
 #include "router/router.h"
@@ -201,34 +201,9 @@ static bool too_many(const struct auth *auth, const struct auth_failures *failur
 
 /* ---- the token of a request ---- */
 
-static bool copy_token(struct slice text, char room[TOKEN_MAX + 1])
+static enum bearer find_token(const struct auth *auth, const struct http_head *head, char room[TOKEN_MAX + 1])
 {
-    if (!text.len || text.len > TOKEN_MAX || memchr(text.data, 0, text.len))
-        return false;
-    memcpy(room, text.data, text.len);
-    room[text.len] = 0;
-    return true;
-}
-
-enum found { TOKEN_ABSENT, TOKEN_FOUND, TOKEN_BAD };
-
-/* The Authorization header, else ?token=, else the cookie. */
-static enum found find_token(const struct auth *auth, const struct http_head *head, char room[TOKEN_MAX + 1])
-{
-    static const struct slice scheme = {"bearer ", 7};
-    struct slice header = head->headers[HTTP_AUTHORIZATION_HEADER], cookies = head->headers[HTTP_COOKIE_HEADER];
-    struct slice query = query_value(head->query, '&', SLICE("token"));
-    struct slice name = slice_str(auth->router->cfg->auth_cookie);
-    struct slice cookie = name.len ? query_value(cookies, ';', name) : (struct slice){0};
-    if (header.data) {
-        if (header.len < scheme.len || strncasecmp(header.data, scheme.data, scheme.len) != 0)
-            return TOKEN_BAD;
-        header = slice_of(header.data + scheme.len, header.len - scheme.len);
-    }
-    struct slice token = header.data ? header : query.data ? query : cookie;
-    if (!token.data)
-        return TOKEN_ABSENT;
-    return copy_token(token, room) ? TOKEN_FOUND : TOKEN_BAD;
+    return bearer_token(head, slice_str(auth->router->cfg->auth_cookie), room);
 }
 
 static bool verify(struct auth *auth, const char *token, const struct project *project, uint64_t project_mark,
@@ -327,7 +302,7 @@ struct hold_list *auth_wait(struct client *c, const struct http_head *head, stru
     struct slice name = project_of(resource);
     const struct project *project = auth_project(auth, name);
     struct hold_list *list = NULL;
-    if (!project || !project->jwks_url || find_token(auth, head, token) != TOKEN_FOUND)
+    if (!project || !project->jwks_url || find_token(auth, head, token) != BEARER_FOUND)
         return NULL;
     struct auth_token *place = place_of(auth, token);
     if (!remembered(place, token, mark(name)) && token_wants_public_key(token) && !too_many(auth, failures_of(c)) &&
@@ -344,16 +319,16 @@ static enum error check(struct client *c, const struct http_head *head, struct s
     char token[TOKEN_MAX + 1];
     struct slice name = project_of(resource);
     const struct project *project = auth_project(auth, name);
-    enum found found = find_token(auth, head, token);
+    enum bearer found = find_token(auth, head, token);
     grant->checked = true;
     grant->shared = project && project->is_public;
     take_reader_key(head, grant);
-    if (found == TOKEN_ABSENT) {
+    if (found == BEARER_ABSENT) {
         grant->anonymous = !grant->shared;
         return scope == SCOPE_READ ? ERR_NONE : ERR_UNAUTHORIZED;
     }
     const struct auth_token *known = NULL;
-    enum error error = found == TOKEN_FOUND ? claims_of(c, token, name, &known) : ERR_UNAUTHORIZED;
+    enum error error = found == BEARER_FOUND ? claims_of(c, token, name, &known) : ERR_UNAUTHORIZED;
     explicit_bzero(token, sizeof token);
     if (error != ERR_NONE)
         return error;

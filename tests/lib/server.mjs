@@ -24,6 +24,8 @@ const ERROR_LINE = /\berror: /;
 // The first line of a child, which tells its number: "… shard/2[1234] info: streamd 0.1, …".
 const FIRST_LINE = /^\S+ (router|shard)\/(\d+)\[(\d+)\] info: streamd /;
 
+export const TOKEN = /eyJ[\w-]{10,}/; // how a JWT begins
+
 const LOG_KEPT = 1 << 20;
 
 const WHATEVER_THE_MACHINE = { "shard.count": 4, "router.workers": 1 };
@@ -36,6 +38,7 @@ export class Server {
   #stdout = "";
   #exited = null;
   #line = "";
+  #secrets = new Set(); // what its commands have printed, and its log must not have
   #indices = new Map(); // "shard 1234" → its number
   complaints = []; // lines in the log that a healthy server does not write
 
@@ -113,6 +116,7 @@ export class Server {
       ["--set", `server.data_dir=${this.dataDir}`, ...args],
       { encoding: "utf8" },
     );
+    if (args[0] === "create-project" || args[0] === "add-key") this.#secrets.add(stdout.trim());
     return { status, out: stdout.trim(), err: stderr.trim() };
   }
 
@@ -196,6 +200,8 @@ export class Server {
       const [first, role, index, pid] = FIRST_LINE.exec(line) ?? [];
       if (first) this.#indices.set(`${role} ${pid}`, Number(index));
       const wrong = SANITIZER.test(line) || ERROR_LINE.test(line);
+      if (TOKEN.test(line) || [...this.#secrets].some((secret) => secret && line.includes(secret)))
+        this.complaints.push(`a secret is in the log: ${line}`);
       if (wrong && !this.#expected.some((pattern) => pattern.test(line))) this.complaints.push(line);
     }
   }

@@ -2,6 +2,8 @@
 
 import { randomUUID } from "node:crypto";
 
+import { TOKEN } from "./server.mjs";
+
 // A name nobody has used. `about` makes it readable in logs.
 export const freshName = (about = "s") => `test/${about}-${randomUUID().slice(0, 13)}`;
 
@@ -15,6 +17,7 @@ export async function call(address, method = "GET", { query, headers, body, sign
   const bytes = Buffer.from(await response.arrayBuffer());
   const text = bytes.toString("utf8");
   const next = response.headers.get("stream-next-offset");
+  if (response.status >= 400 && TOKEN.test(text)) throw new Error(`a token is in an error: ${text}`);
   return { status: response.status, headers: response.headers, bytes, text, next, json: () => JSON.parse(text) };
 }
 
