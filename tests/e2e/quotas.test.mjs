@@ -62,6 +62,7 @@ describe.skipIf(!OWNED)("quotas", () => {
   test("streams: no more than so many, over all shards; what is there is there", async () => {
     const project = await fresh({ streams: 10 });
     for (let i = 0; i < 10; i++) expect((await project.call("PUT", `s${i}`)).status).toBe(201);
+    await sleep(100); // the other router hears of them, too
     for (let i = 10; i < 20; i++) {
       const answer = await project.call("PUT", `s${i}`);
       expect([answer.status, answer.json().code]).toEqual([507, "QUOTA_EXCEEDED"]);
@@ -74,28 +75,33 @@ describe.skipIf(!OWNED)("quotas", () => {
     expect((await project.call("PUT", "fork", fork)).status).toBe(507);
     expect((await project.call("POST", "s3", { body: "x" })).status).toBe(204);
     expect((await project.call("DELETE", "s4")).status).toBe(204);
+    await sleep(100);
     expect((await project.call("PUT", "fork", fork)).status).toBe(201);
+    await sleep(100);
     expect((await project.call("PUT", "s10")).status).toBe(507);
     expect((await project.call("DELETE", "s3")).status).toBe(204); // its fork holds its bytes, but it is none any more
+    await sleep(100);
     expect((await project.call("PUT", "s10")).status).toBe(201);
-    expect((await project.usage()).streams).toBe(10);
+    await until("ten streams", async () => (await project.usage()).streams === 10);
   });
 
   test("bytes: what is stored, in appends and new streams, until something is deleted", async () => {
     const project = await fresh({ bytes: 1000 });
     expect((await project.call("PUT", "a", { body: "x".repeat(400) })).status).toBe(201);
     expect((await project.call("POST", "a", { body: "x".repeat(500) })).status).toBe(204);
+    await sleep(100);
     expect(await project.usage()).toEqual({ streams: 1, bytes: 900, liveReaders: 0, quotas: { bytes: 1000 } });
     const refused = await project.call("POST", "a", { body: "x".repeat(101) });
     expect([refused.status, refused.json().code]).toEqual([507, "QUOTA_EXCEEDED"]);
     expect(refused.headers.get("ratelimit")).toBe('"bytes";r=100');
     expect((await project.call("PUT", "b", { body: "x".repeat(101) })).status).toBe(507);
     expect((await project.call("PUT", "b", { body: "x".repeat(100) })).status).toBe(201);
+    await sleep(100);
     expect((await project.call("POST", "a", { body: "x" })).status).toBe(507);
     expect((await project.call("POST", "a", { headers: { "stream-closed": "true" } })).status).toBe(204);
     expect((await project.call("GET", "a")).text.length).toBe(900);
     expect((await project.call("DELETE", "a")).status).toBe(204);
-    expect((await project.usage()).bytes).toBe(100);
+    await until("the usage to be told", async () => (await project.usage()).bytes === 100);
     expect((await project.call("POST", "b", { body: "x".repeat(900) })).status).toBe(204);
   });
 
@@ -166,7 +172,10 @@ describe.skipIf(!OWNED)("quotas", () => {
       expect((await project.call("PUT", `s${i}`, { body: "first" })).status).toBe(201);
       bytes += 5;
     }
-    const same = async () => expect(await project.usage()).toMatchObject({ streams: 18, bytes });
+    const same = async () => {
+      await until("the usage to be told", async () => (await project.usage()).bytes === bytes);
+      expect(await project.usage()).toMatchObject({ streams: 18, bytes });
+    };
     for (let i = 0; i < 20; i++) await write(`s${i}`, "y".repeat(i * 10 + 1));
     await sleep(300); // settled
     for (let i = 0; i < 20; i++) await write(`s${i}`, "z".repeat(100));
@@ -186,6 +195,7 @@ describe.skipIf(!OWNED)("quotas", () => {
       await same();
     }
     for (let i = 0; i < 20; i++) await project.call("DELETE", `s${i}`);
+    await until("all of it to be gone", async () => (await project.usage()).bytes === 0);
     expect(await project.usage()).toMatchObject({ streams: 0, bytes: 0 });
   });
 
