@@ -80,6 +80,7 @@ static struct tally *add(struct tallies *tallies, struct slice project)
     tally->parts = xcalloc(shards, sizeof *tally->parts);
     tally->unheard = shards;
     tally->refilled_ms = tallies->router->now_ms;
+    tally->appends_left = INT64_MAX / 2; /* as many as there may be */
     tally->next = *at;
     *at = tally;
     for (unsigned shard = 0; shard < shards; shard++)
