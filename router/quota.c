@@ -11,7 +11,8 @@
 
 #define FULL_RETRY_S 60 /* somebody has to delete something first */
 #define READERS_RETRY_S 5
-#define APPEND 1000 /* one, in tally.appends_left */
+#define APPENDS_MAX 1000000000u /* a second: more is no limit, but would overflow */
+#define APPEND 1000             /* one, in tally.appends_left */
 
 struct tally_part {
     uint64_t streams, bytes;
@@ -177,6 +178,8 @@ static bool look_up(struct client *c, struct slice name, struct quotas *quotas, 
     if (!configured || !project_has_quotas(&configured->quotas))
         return false;
     *quotas = configured->quotas;
+    if (quotas->appends > APPENDS_MAX)
+        quotas->appends = APPENDS_MAX;
     *tally = c->exchange.tally = tally_of(&r->tallies, project);
     return true;
 }
