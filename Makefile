@@ -10,7 +10,7 @@ LDFLAGS = $(SANITIZE)
 # What each process may link is a wall: of databases, the router and the commands know the registry only.
 LIBS_supervisor = -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto
 LIBS_router = -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl
-LIBS_shard = -linih -levent_core -lsqlite3
+LIBS_shard = -linih -levent_core -lsqlite3 -lnanomsg
 
 ARCHIVES = $(foreach d,common supervisor router shard,$(BUILD)/lib$(d).a)
 PROGRAMS = $(BUILD)/streamd $(BUILD)/streamd-router $(BUILD)/streamd-shard
@@ -41,7 +41,7 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/unit/%: tests/unit/%.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libsupervisor.a $(BUILD)/librouter.a $(BUILD)/libshard.a \
-		$(BUILD)/libcommon.a -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl -lcmocka
+		$(BUILD)/libcommon.a -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl -lnanomsg -lcmocka
 
 .PHONY: unit
 unit: $(UNIT_TESTS) ## build and run the unit tests

@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 4
+#define WIRE_VERSION 5
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)
@@ -42,6 +42,25 @@
 #define WIRE_STREAM_WATCHING 16u
 #define WIRE_STREAM_PUBLIC 64u
 #define WIRE_STREAM_FILE 32u /* the frame brings a descriptor whose first file_bytes stand for data, which is empty */
+
+#define WIRE_FANOUT_NONE 0u   /* nobody is subscribed */
+#define WIRE_FANOUT_INLINE 1u /* the answer waited for the subscribers */
+#define WIRE_FANOUT_QUEUED 2u
+#define WIRE_FANOUT_CIRCUIT_OPEN 3u
+
+#define WIRE_SUBSCRIBE_END 1u
+#define WIRE_SUBSCRIBE_ENVELOPE 2u
+
+#define WIRE_ESTUARY_LOOK 0u
+#define WIRE_ESTUARY_TOUCH 1u
+#define WIRE_ESTUARY_DELETE 2u
+#define WIRE_ESTUARY_NEW 1u
+
+#define WIRE_ATTACH_LOOK 1u
+#define WIRE_ATTACHED_ESTUARY 1u
+
+#define WIRE_TAKEN_AGAIN 1u
+#define WIRE_TAKEN_UNWANTED 2u
 
 #define WIRE_EVENT_CLOSED 1u
 #define WIRE_EVENT_DELETED 2u

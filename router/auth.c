@@ -285,6 +285,9 @@ static enum error judge(const struct claims *claims, struct slice resource, enum
     struct slice project = project_of(resource);
     if (!slice_equal(slice_str(claims->subject), project) || claims->scope < scope)
         return ERR_FORBIDDEN;
+    /* What is written to a project as a whole names its streams in the body, and each of them is checked. */
+    if (claims->stream_id && resource.len == project.len)
+        return scope == SCOPE_WRITE ? ERR_NONE : ERR_FORBIDDEN;
     return !claims->stream_id || stream_matches(claims->stream_id, resource, project) ? ERR_NONE : ERR_FORBIDDEN;
 }
 

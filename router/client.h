@@ -52,6 +52,8 @@ struct exchange {
     struct tally *tally; /* of its project, if that has quotas */
     bool producer;       /* append: with producer headers */
     bool close_only;     /* append: without a body */
+    bool many;           /* subscribe: to several sources */
+    unsigned estuary;    /* WIRE_ESTUARY_* */
     bool now;            /* read: offset=now */
 };
 

@@ -9,7 +9,8 @@
 #define EXPOSED                                                                                                        \
     "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
     "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Date, Retry-After, "         \
-    "WWW-Authenticate, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, Producer-Received-Seq"
+    "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "              \
+    "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, Stream-Fanout-Failures"
 
 static bool word_in(const char *words, struct slice word)
 {

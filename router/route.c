@@ -5,6 +5,7 @@
 
 #define STREAM_PREFIX "/v1/stream/"
 #define CONFIG_PREFIX "/v1/config/"
+#define ESTUARY_PREFIX "/v1/estuary/"
 #define USAGE_PREFIX "/v1/usage/"
 #define DEFAULT_PROJECT "_default/"
 
@@ -73,6 +74,49 @@ static enum error parse_of_project(struct slice path, struct slice prefix, enum 
     return error;
 }
 
+bool route_id_valid(struct slice id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.data[i];
+        bool good =
+            (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("_-:.", c));
+        if (!good)
+            return false;
+    }
+    return id.len > 0;
+}
+
+/* rest is "{project}/{id}", perhaps with "/touch" behind it if it may be; the first part is left to the caller. */
+static enum error parse_pair(struct slice rest, enum route_kind kind, char *room, struct route *route)
+{
+    const char *slash = memchr(rest.data, '/', rest.len);
+    const struct slice touch = SLICE("/touch");
+    *route = (struct route){.kind = kind};
+    if (!slash)
+        return ERR_MISSING_PROJECT_OR_STREAM_ID;
+    if (kind == ROUTE_ESTUARY && rest.len > touch.len && slash != rest.data + rest.len - touch.len &&
+        slice_equal(slice_of(rest.data + rest.len - touch.len, touch.len), touch)) {
+        rest.len -= touch.len;
+        route->kind = ROUTE_ESTUARY_TOUCH;
+    }
+    enum error error = parse_project(rest, slash, room, &route->name);
+    if (error != ERR_NONE)
+        return error;
+    size_t project = (size_t)((const char *)memchr(room, '/', route->name.len) - room) + 1;
+    return route_id_valid(slice_of(room + project, route->name.len - project)) ? ERR_NONE : ERR_INVALID_PATH;
+}
+
+static enum error parse_estuary(struct slice path, char *room, struct route *route)
+{
+    const struct slice estuary = SLICE(ESTUARY_PREFIX), subscribe = SLICE(ESTUARY_PREFIX "subscribe/");
+    if (!begins(path, subscribe))
+        return parse_pair(slice_of(path.data + estuary.len, path.len - estuary.len), ROUTE_ESTUARY, room, route);
+    struct slice rest = slice_of(path.data + subscribe.len, path.len - subscribe.len);
+    if (!memchr(rest.data, '/', rest.len))
+        return parse_of_project(path, subscribe, ROUTE_SUBSCRIPTIONS, room, route);
+    return parse_pair(rest, ROUTE_SUBSCRIPTION, room, route);
+}
+
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route)
 {
     const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX), usage = SLICE(USAGE_PREFIX);
@@ -86,6 +130,8 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
         return parse_of_project(path, config, ROUTE_CONFIG, room, route);
     if (begins(path, usage))
         return parse_of_project(path, usage, ROUTE_USAGE, room, route);
+    if (begins(path, SLICE(ESTUARY_PREFIX)))
+        return parse_estuary(path, room, route);
     if (!begins(path, prefix))
         return ERR_NOT_FOUND;
     struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);

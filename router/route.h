@@ -9,17 +9,31 @@
 #define ROUTE_PATH_MAX 8192 /* the largest limits.max_path */
 #define ROUTE_NAME_MAX (ROUTE_PATH_MAX + 16)
 
-enum route_kind { ROUTE_HEALTH, ROUTE_STREAM, ROUTE_CONFIG, ROUTE_USAGE };
+enum route_kind {
+    ROUTE_HEALTH,
+    ROUTE_STREAM,
+    ROUTE_CONFIG,
+    ROUTE_USAGE,
+    ROUTE_SUBSCRIPTION,
+    ROUTE_SUBSCRIPTIONS,
+    ROUTE_ESTUARY,
+    ROUTE_ESTUARY_TOUCH
+};
 
 struct route {
     enum route_kind kind;
-    struct slice name; /* "{project}/{stream}", or "{project}" of the others, decoded, in the caller's room */
+    struct slice
+        name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, SUBSCRIPTIONS; decoded, in the caller's room */
 };
 
 /* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project},
+ * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
  * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
  * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route) MUSTUSE;
+
+/* An id that may be part of a subscription: one or more of A-Z a-z 0-9 _ - : . */
+bool route_id_valid(struct slice id) MUSTUSE;
 
 /* The value of Stream-Forked-From: the path of a stream on this server, percent-encoded or not, without a query.
  * ERR_NONE or ERR_INVALID_FORK_SOURCE. */

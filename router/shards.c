@@ -292,6 +292,19 @@ static bool on_appended(struct shards *shards, unsigned shard, struct slice body
     return true;
 }
 
+static bool on_estuary_state(struct shards *shards, unsigned shard, struct slice body)
+{
+    struct wire_estuary_state m;
+    if (!wire_get_estuary_state(body, &m))
+        return false;
+    struct request *q = find(shards, shard, m.id);
+    enum error error = error_of(m.error);
+    const struct answer answer = {.error = error, .text = error_text(error), .estuary = &m};
+    if (q)
+        finish(shards, q, &answer);
+    return true;
+}
+
 static bool on_event(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_event m;
@@ -318,6 +331,8 @@ static bool on_frame(struct shards *shards, unsigned shard, enum wire_type type,
         return on_stream(shards, shard, body);
     case WIRE_APPENDED:
         return on_appended(shards, shard, body);
+    case WIRE_ESTUARY_STATE:
+        return on_estuary_state(shards, shard, body);
     case WIRE_EVENT:
         return on_event(shards, shard, body);
     case WIRE_USAGE:

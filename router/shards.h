@@ -15,14 +15,15 @@ struct entry;
 struct request;
 struct router;
 
-/* stream or appended is what the shard said, whether it is an error or not; both are NULL if no shard could be asked.
- * They and their slices are borrowed for the call. */
+/* stream, appended or estuary is what the shard said, whether it is an error or not; all are NULL if no shard could be
+ * asked. They and their slices are borrowed for the call. */
 struct answer {
     enum error error;
     const char *text; /* of an error */
     const struct wire_stream *stream;
     struct block *page; /* the bytes that the stream answer brought as a file, or NULL */
     const struct wire_appended *appended;
+    const struct wire_estuary_state *estuary;
 };
 
 typedef void request_answered(struct request *request, const struct answer *answer);

@@ -9,6 +9,23 @@
 
 static const struct slice json_type = {"application/json", 16};
 
+static void add_fanout(struct buf *head, const struct wire_appended *m)
+{
+    static const struct slice modes[] = {
+        [WIRE_FANOUT_INLINE] = {"inline", 6},
+        [WIRE_FANOUT_QUEUED] = {"queued", 6},
+        [WIRE_FANOUT_CIRCUIT_OPEN] = {"circuit-open", 12},
+    };
+    if (m->fanout == WIRE_FANOUT_NONE || m->fanout > WIRE_FANOUT_CIRCUIT_OPEN)
+        return;
+    response_add_number(head, "Stream-Fanout-Count", m->subscribers);
+    response_add(head, "Stream-Fanout-Mode", modes[m->fanout]);
+    if (m->fanout != WIRE_FANOUT_INLINE)
+        return;
+    response_add_number(head, "Stream-Fanout-Successes", m->successes);
+    response_add_number(head, "Stream-Fanout-Failures", m->failures);
+}
+
 static void answer_appended(struct client *c, const struct wire_appended *m)
 {
     const struct exchange *exchange = &c->exchange;
@@ -21,6 +38,7 @@ static void answer_appended(struct client *c, const struct wire_appended *m)
         response_add_number(head, "Producer-Epoch", m->epoch);
         response_add_number(head, "Producer-Seq", m->seq);
     }
+    add_fanout(head, m);
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (created)
         answer_end(c, NULL, 0);

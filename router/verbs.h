@@ -13,6 +13,13 @@ verb verb_config_get; /* of a project: name is its own */
 verb verb_config_put;
 verb verb_usage;
 
+verb verb_subscribe; /* of an estuary to the stream that is named */
+verb verb_subscribe_many;
+verb verb_unsubscribe;
+verb verb_estuary;
+verb verb_estuary_touch;
+verb verb_estuary_delete;
+
 verb verb_create; /* PUT */
 verb verb_append; /* POST */
 verb verb_read;   /* GET */

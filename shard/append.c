@@ -97,9 +97,12 @@ void append_entry(struct shard *shard, struct stream *stream, struct log_entry *
     store_log_append(shard->store, entry);
     stream_apply(&shard->streams, stream, entry);
     watch_appended(shard, stream, entry);
+    if (stream->feeds)
+        feeds_appended(shard, stream, entry);
     shard->turn_appends++;
     shard->logged++;
-    shard->logged_bytes += entry->marks.len + entry->data.len;
+    if (!(entry->flags & LOG_SAME))
+        shard->logged_bytes += entry->marks.len + entry->data.len;
     shard->turn_bytes += entry->marks.len + entry->data.len;
     shard->written_ms = shard->now_ms;
 }
@@ -127,12 +130,14 @@ void handle_append(struct shard *shard, struct asker asker, const struct wire_ap
     struct buf *out = asker_out(shard, asker);
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);
+    bool fans_out = false;
     if (stream) {
         struct verdict verdict = check(shard, stream, m);
         error = verdict.error;
         usage_appended(&shard->streams.usages, stream->usage, asker.router);
         if (error == ERR_NONE && !verdict.duplicate)
             apply(shard, stream, m);
+        fans_out = stream->feeds && error == ERR_NONE && !verdict.duplicate && m->count > 0;
         if (error == ERR_NONE)
             stream_touch(&shard->streams, stream, shard->now_ms);
         answer.flags = (uint8_t)((stream->row.closed ? WIRE_APPENDED_CLOSED : 0) |
@@ -142,6 +147,8 @@ void handle_append(struct shard *shard, struct asker asker, const struct wire_ap
         answer.seq = verdict.seq;
     }
     answer.error = (uint8_t)error;
-    if (out)
+    if (fans_out)
+        feeds_answer(shard, asker, stream, &answer);
+    else if (out)
         wire_put_appended(out, &answer);
 }

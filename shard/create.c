@@ -164,6 +164,16 @@ static struct stream *log_creation(struct shard *shard, const struct stream_row 
     return stream;
 }
 
+struct stream *create_plain(struct shard *shard, struct slice name, struct slice content_type)
+{
+    const struct wire_create m = {.name = name, .content_type = content_type};
+    struct stream_row row = plain_row(shard, &m);
+    store_begin(shard->store);
+    make_reader_key(&row);
+    row.uid = store_next_uid(shard->store, layout_slot(name));
+    return log_creation(shard, &row, &(struct body){0});
+}
+
 bool create_stream(struct shard *shard, struct asker asker, const struct wire_create *m,
                    const struct wire_pinned *source, uint64_t pin)
 {

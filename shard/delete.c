@@ -16,13 +16,21 @@ static void condemn(struct shard *shard, struct stream *stream)
         store_stream_condemn(shard->store, stream->row.uid);
     if (stream->row.source_uid != STORE_NONE)
         fork_let_go(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
+    feeds_ended(shard, stream);
+    estuary_ended(shard, stream);
     watch_deleted(shard, stream);
     streams_condemned(&shard->streams, stream);
 }
 
+/* Forks hold its bytes, or shards whose estuaries still get them. */
+static bool held(const struct shard *shard, const struct stream *stream)
+{
+    return !feeds_level(stream) || store_pinned(shard->store, stream->row.uid);
+}
+
 void delete_stream(struct shard *shard, struct stream *stream)
 {
-    if (!store_pinned(shard->store, stream->row.uid)) {
+    if (!held(shard, stream)) {
         condemn(shard, stream);
         return;
     }
@@ -35,14 +43,14 @@ void delete_stream(struct shard *shard, struct stream *stream)
 
 struct stream *delete_expired(struct shard *shard, struct stream *stream)
 {
-    bool pinned = store_pinned(shard->store, stream->row.uid);
+    bool stays = held(shard, stream);
     delete_stream(shard, stream);
-    return pinned ? stream : NULL;
+    return stays ? stream : NULL;
 }
 
 void delete_unpinned(struct shard *shard, struct stream *stream)
 {
-    if (stream->row.state == STREAM_SOFT_DELETED && !store_pinned(shard->store, stream->row.uid))
+    if (stream->row.state == STREAM_SOFT_DELETED && !held(shard, stream))
         condemn(shard, stream);
 }
 

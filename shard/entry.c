@@ -14,8 +14,10 @@ void entry_add(struct buf *heads, const struct log_entry *e)
     varint_add(heads, e->start);
     varint_add(heads, e->count);
     varint_add(heads, e->flags);
-    varint_add(heads, e->marks.len);
-    varint_add(heads, e->data.len);
+    if (!(e->flags & LOG_SAME)) {
+        varint_add(heads, e->marks.len);
+        varint_add(heads, e->data.len);
+    }
     if (e->flags & LOG_STREAM_SEQ)
         add_text(heads, e->stream_seq);
     if (e->flags & LOG_PRODUCER) {
@@ -59,19 +61,26 @@ static bool take_created(struct slice *heads, struct log_entry *e)
     return true;
 }
 
+static bool take_data(struct slice *heads, struct slice *data, struct log_entry *e)
+{
+    uint64_t marks_len, data_len;
+    return varint_take(heads, &marks_len) && varint_take(heads, &data_len) && take_bytes(data, marks_len, &e->marks) &&
+           take_bytes(data, data_len, &e->data);
+}
+
 bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
 {
-    uint64_t flags, marks_len, data_len;
+    uint64_t flags;
     if (!varint_take(heads, &e->uid) || !varint_take(heads, &e->start) || !varint_take(heads, &e->count) ||
-        !varint_take(heads, &flags) || !varint_take(heads, &marks_len) || !varint_take(heads, &data_len))
-        return false;
-    if (flags > LOG_FLAGS || !take_bytes(data, marks_len, &e->marks) || !take_bytes(data, data_len, &e->data))
+        !varint_take(heads, &flags) || flags > LOG_FLAGS)
         return false;
     e->flags = (unsigned)flags;
+    if (!(flags & LOG_SAME) && !take_data(heads, data, e))
+        return false;
     if ((flags & LOG_STREAM_SEQ) && !take_text(heads, &e->stream_seq))
         return false;
-    if ((flags & LOG_PRODUCER) && !(take_text(heads, &e->producer) && varint_take(heads, &e->epoch) &&
-                                    varint_take(heads, &e->producer_seq)))
+    if ((flags & LOG_PRODUCER) &&
+        !(take_text(heads, &e->producer) && varint_take(heads, &e->epoch) && varint_take(heads, &e->producer_seq)))
         return false;
     return !(flags & LOG_CREATES) || take_created(heads, e);
 }

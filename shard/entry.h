@@ -1,4 +1,5 @@
-/* How a batch spells its appends: all that recovery needs of one is its head, in varints; its marks and data lie beside. */
+/* How a batch spells its appends: all that recovery needs of one is its head, in varints; its marks and data lie
+ * beside. */
 #ifndef SHARD_ENTRY_H
 #define SHARD_ENTRY_H
 
@@ -7,8 +8,8 @@
 /* Adds the entry's head: uid, start, count, flags, lengths of marks and data, then what its flags say is there. */
 void entry_add(struct buf *heads, const struct log_entry *entry);
 
-/* Takes one entry off the front of *heads, and its marks and data off the front of *data; its slices point into both. The
- * time and the batch are left alone. False: they are damaged. */
+/* Takes one entry off the front of *heads, and its marks and data off the front of *data; its slices point into both.
+ * The time and the batch are left alone. False: they are damaged. */
 bool entry_take(struct slice *heads, struct slice *data, struct log_entry *entry) MUSTUSE;
 
 #endif

@@ -8,6 +8,7 @@
 #include "shard/delete.h"
 #include "shard/fork.h"
 #include "shard/read.h"
+#include "shard/subscribe.h"
 
 #define EXPIRED_AT_ONCE 256
 #define SWEEP_MS 10 /* of each tick */
@@ -95,11 +96,15 @@ void janitor_turn(struct shard *shard)
     sweep(shard);
     fork_tick(shard);
     read_tick(shard);
+    feeds_tick(shard);
+    subscribe_tick(shard);
+    inflows_tick(shard);
     shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
     if (!upkeep)
         return;
     shard->upkeep_ms = shard->now_ms + UPKEEP_MS;
     fork_upkeep(shard);
+    feeds_upkeep(shard);
     give_back(shard);
     if (shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
         store_vacuum_slice(shard->store, VACUUM_PAGES);

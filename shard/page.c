@@ -107,7 +107,7 @@ static const struct pending *pending_at(const struct stream *stream, uint64_t po
     return low < stream->pending_count ? &stream->pending[low] : NULL;
 }
 
-static bool run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+bool page_run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
 {
     if (position < stream->row.settled)
         return store_chunk_run(streams->store, stream->row.uid, position, run);
@@ -121,7 +121,7 @@ bool page_read(struct page *page, struct streams *streams, const struct stream *
 {
     struct run run;
     while (!page->full && page->next < upto) {
-        if (run_at(streams, stream, page->next, &run) && run.start <= page->next &&
+        if (page_run_at(streams, stream, page->next, &run) && run.start <= page->next &&
             page_add_run(page, &run, stream->json, upto))
             continue;
         log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
@@ -137,7 +137,7 @@ bool page_append_end(struct streams *streams, const struct stream *stream, uint6
     struct run run;
     if (position < stream->row.base || position >= stream->tail)
         return false;
-    if (!run_at(streams, stream, position, &run))
+    if (!page_run_at(streams, stream, position, &run))
         return false;
     struct walk w = walk_start(&run, stream->json);
     while (walk_next(&w, &run)) {
@@ -147,4 +147,36 @@ bool page_append_end(struct streams *streams, const struct stream *stream, uint6
         return true;
     }
     return false;
+}
+
+bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
+{
+    uint64_t end = run->start + run->count;
+    struct walk w = walk_start(run, json);
+    struct run cut = {.start = from, .time_ms = run->time_ms};
+    const char *marks = run->marks.data;
+    if (from <= run->start && to >= end)
+        return true;
+    cut.start = from > run->start ? from : run->start;
+    cut.count = (to < end ? to : end) - cut.start;
+    if (!json) { /* a byte stream has a boundary everywhere */
+        cut.data = slice_of(run->data.data + (cut.start - run->start), (size_t)cut.count);
+        *run = cut;
+        return true;
+    }
+    while (walk_next(&w, run) && w.position < to) {
+        if (w.position >= from && !cut.data.data) {
+            cut.data.data = run->data.data + w.byte;
+            cut.marks.data = marks;
+        }
+        marks = w.marks.data;
+        if (!cut.data.data)
+            continue;
+        cut.data.len += w.length;
+        cut.marks.len = (size_t)(marks - cut.marks.data);
+    }
+    if (w.damaged || !cut.data.data)
+        return false;
+    *run = cut;
+    return true;
 }

@@ -11,18 +11,25 @@ struct page {
     bool cut;              /* a byte stream's message longer than max_bytes is cut, not sent whole */
 
     struct buf data;
-    uint64_t count; /* messages added */
+    uint64_t count;   /* messages added */
     uint64_t time_ms; /* when the newest of them was written, 0 for none */
     bool full;
 };
 
-/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. False:
- * the store does not hold what it should; that is logged. */
+/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full.
+ * False: the store does not hold what it should; that is logged. */
 bool page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto) MUSTUSE;
 
 /* Adds what lies in [page->next, upto) of a run that holds page->next. False: the run's marks are damaged. Used by
  * page_read() and by unit tests. */
 bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto) MUSTUSE;
+
+/* The run that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used again
+ * or the stream appended to. */
+bool page_run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run) MUSTUSE;
+
+/* Leaves of a run what lies in [from, to), which are message boundaries in it. False: its marks are damaged. */
+bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUSE;
 
 /* Where the append that holds `position` ends, in the stream's own bytes. False: they do not hold it. */
 bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end) MUSTUSE;

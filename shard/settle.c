@@ -5,8 +5,10 @@
 
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
 #define CHUNK_MERGE 4096               /* the newest chunk is rewritten while it is shorter than a page */
+#define REFS_BYTES 1024                /* as is one of references */
 #define SLICE_APPENDS 512
 #define SLICE_BYTES ((size_t)1 << 20)
+#define REF_BYTES 32 /* what one costs, of a slice */
 #define DROP_BATCHES 32
 #define IDLE_SLICES 8
 
@@ -16,6 +18,7 @@ struct chunk {
     uint64_t start, count, time_ms;
     bool any, replaces;
     bool bare; /* one run without marks: stays without */
+    bool refs; /* it holds references, in `marks` */
     int64_t row_id;
 };
 
@@ -25,7 +28,7 @@ static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
         .start = chunk->start,
         .count = chunk->count,
         .time_ms = chunk->time_ms,
-        .marks = chunk->bare ? (struct slice){0} : buf_slice(&chunk->marks),
+        .marks = chunk->bare && !chunk->refs ? (struct slice){0} : buf_slice(&chunk->marks),
         .data = buf_slice(&chunk->data),
     };
     if (!chunk->any)
@@ -36,7 +39,25 @@ static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
         store_chunk_insert(store, uid, &run);
     buf_reset(&chunk->data);
     buf_reset(&chunk->marks);
-    chunk->any = chunk->replaces = false;
+    chunk->any = chunk->replaces = chunk->refs = false;
+}
+
+/* Bytes that other streams have too are referred to. */
+static void chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, const struct pending *pending)
+{
+    struct run run = pending_run(pending);
+    uint64_t id = shared_id(pending->batch->seq, pending->at);
+    if (chunk->any && (!chunk->refs || buf_len(&chunk->marks) > REFS_BYTES))
+        chunk_write(store, uid, chunk);
+    if (!chunk->any) {
+        chunk->any = chunk->refs = true;
+        chunk->start = run.start;
+        chunk->count = 0;
+    }
+    store_shared_ref(store, id, &run);
+    shared_ref_add(&chunk->marks, id, run.count);
+    chunk->count += run.count;
+    chunk->time_ms = run.time_ms;
 }
 
 static void chunk_add(struct chunk *chunk, const struct run *run)
@@ -56,6 +77,22 @@ static void chunk_add(struct chunk *chunk, const struct run *run)
     chunk->time_ms = run->time_ms;
 }
 
+/* Goes on with the newest chunk of the stream. */
+static void chunk_reopen(struct chunk *chunk, const struct run *run)
+{
+    if (run->data.len || !run->count) {
+        chunk_add(chunk, run);
+    } else if (run->marks.len > REFS_BYTES) {
+        return;
+    } else {
+        *chunk =
+            (struct chunk){.start = run->start, .count = run->count, .time_ms = run->time_ms, .row_id = chunk->row_id};
+        chunk->any = chunk->refs = true;
+        buf_add_slice(&chunk->marks, run->marks);
+    }
+    chunk->replaces = true;
+}
+
 /* Settles the stream's oldest pending appends, up to the two limits; returns how many that were. */
 static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, int64_t upto,
                             size_t max_appends, size_t max_bytes)
@@ -64,15 +101,18 @@ static size_t settle_stream(struct store *store, struct streams *streams, struct
     struct run run;
     size_t appends = 0, bytes = 0;
     uint64_t uid = stream->row.uid;
-    if (!stream->unwritten && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run)) {
-        chunk_add(&chunk, &run);
-        chunk.replaces = true;
-    }
+    if (!stream->unwritten && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run))
+        chunk_reopen(&chunk, &run);
     for (; appends < stream->pending_count && appends < max_appends && bytes < max_bytes; appends++) {
         run = pending_run(&stream->pending[appends]);
         if (!run.count)
             continue;
-        if (chunk.any && buf_len(&chunk.data) + run.data.len > CHUNK_BYTES)
+        if (stream->pending[appends].shared) {
+            chunk_refer(store, uid, &chunk, &stream->pending[appends]);
+            bytes += REF_BYTES;
+            continue;
+        }
+        if (chunk.any && (chunk.refs || buf_len(&chunk.data) + run.data.len > CHUNK_BYTES))
             chunk_write(store, uid, &chunk);
         chunk_add(&chunk, &run);
         bytes += run.data.len;
@@ -119,9 +159,9 @@ static size_t at_least(size_t value, size_t least)
 static void step(struct shard *shard)
 {
     struct store *store = shard->store;
-    if (shard->settling_upto && !settle_slice(store, &shard->streams, shard->settling_upto,
-                                              at_least(shard->turn_appends * 2, SLICE_APPENDS),
-                                              at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
+    if (shard->settling_upto &&
+        !settle_slice(store, &shard->streams, shard->settling_upto, at_least(shard->turn_appends * 2, SLICE_APPENDS),
+                      at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
         shard->settled_upto = shard->settling_upto;
         shard->settling_upto = 0;
     }

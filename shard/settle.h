@@ -1,7 +1,8 @@
 /* Settling: what the log holds becomes chunks of its streams, in slices that ride in the transactions of the turns.
  *
- * When the log is long, or the shard idle, a generation begins: all batches up to now. Stream by stream their appends are
- * written into chunks; when none is left, its batches are dead, and go from the left edge while the next ones are settled. */
+ * When the log is long, or the shard idle, a generation begins: all batches up to now. Stream by stream their appends
+ * are written into chunks; when none is left, its batches are dead, and go from the left edge while the next ones are
+ * settled. */
 #ifndef SHARD_SETTLE_H
 #define SHARD_SETTLE_H
 

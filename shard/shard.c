@@ -13,12 +13,14 @@
 #include "shard/read.h"
 #include "shard/settle.h"
 #include "shard/shard_role.h"
+#include "shard/subscribe.h"
 #include "shard/verbs.h"
 #include "shard/watch.h"
 
 /* Bytes taken from one link a turn: what is beyond waits in the socket, and its sender with it. */
 #define TURN_BYTES ((size_t)2 << 20)
 #define TURN_PASSES 4
+#define TURN_MESSAGES 64 /* of the bus */
 #define TICK_MS 200
 
 static uint64_t unix_ms(void)
@@ -104,6 +106,8 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         ROUTER_CASE_ID(READ, read)
         ROUTER_CASE_ID(HEAD, head)
         ROUTER_CASE_ID(DELETE, delete)
+        ROUTER_CASE_ID(SUBSCRIBE, subscribe)
+        ROUTER_CASE_ID(ESTUARY, estuary)
         ROUTER_CASE(UNWATCH, unwatch)
         ROUTER_CASE(WATCH_USAGE, watch_usage)
 #undef ROUTER_CASE
@@ -132,6 +136,14 @@ static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, 
         SHARD_CASE(PROBED, probed)
         SHARD_CASE(FETCH, fetch)
         SHARD_CASE(FETCHED, fetched)
+        SHARD_CASE(ATTACH, attach)
+        SHARD_CASE(ATTACHED, attached)
+        SHARD_CASE(SUBSCRIBERS, subscribers)
+        SHARD_CASE(DELIVER, deliver)
+        SHARD_CASE(TAKEN, taken)
+        SHARD_CASE(ENDED, ended)
+        SHARD_CASE(SOURCES, sources)
+        SHARD_CASE(SOURCED, sourced)
 #undef SHARD_CASE
     default:
         return false;
@@ -191,6 +203,28 @@ static void take_own_frames(struct shard *shard)
         shard_again(shard);
 }
 
+/* What comes over the bus says itself whose source it is of. */
+static void take_bus(struct shard *shard)
+{
+    struct slice message;
+    for (unsigned i = 0; i < TURN_MESSAGES && bus_receive(&shard->bus, &message); i++) {
+        struct slice rest = message, body;
+        enum wire_type type;
+        struct wire_deliver m;
+        size_t size;
+        while (wire_peek(rest, &type, &body, &size) == WIRE_PEEK_FRAME) {
+            rest = slice_of(rest.data + size, rest.len - size);
+            if (type == WIRE_DELIVER && wire_get_deliver(body, &m) && layout_slot_of_uid(m.uid) < LAYOUT_SLOTS)
+                handle_deliver(shard, shard_owner_of_uid(shard, m.uid), &m);
+            else
+                log_error("bus: %s does not belong here or is malformed", wire_name(type));
+        }
+        bus_release(message);
+    }
+    if (shard->bus.readable_now)
+        shard_again(shard);
+}
+
 /* ---- the turn ---- */
 
 static void reap_router(struct shard *shard, unsigned router)
@@ -232,13 +266,16 @@ void shard_turn(void *ctx)
     take_routers(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++)
         take_frames(shard, &shard->shards[i], i, from_shard);
+    take_bus(shard);
     take_own_frames(shard);
+    feeds_turn(shard);          /* shards that are behind */
     usage_tell_all(shard);      /* what this turn has added to projects */
     watch_tell_all(shard);      /* events follow the answers of this turn */
     janitor_turn(shard);        /* expiry, deletion, forks' duties: by the tick */
     settle_turn(shard);         /* in the same transaction: no fsync of its own */
     store_commit(shard->store); /* from here on it is true */
-    flush_links(shard);         /* and only now somebody hears of it */
+    feeds_flush(shard);         /* and only now somebody hears of it */
+    flush_links(shard);
     fault_point("shard.after-reply");
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
         reap_router(shard, i);
@@ -291,6 +328,9 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     streams_recover(&shard->streams);
     shard->logged = shard->streams.log_entries;
     shard->logged_bytes = shard->streams.log_bytes;
+    inflows_init(&shard->inflows);
+    bus_open(&shard->bus, base, cfg->server_data_dir, index);
+    feeds_recover(shard);
     shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);
     shard->again = event_new(base, -1, 0, on_again, shard);
     if (!shard->tick || !shard->again || event_add(shard->tick, &tick) != 0)
@@ -311,6 +351,8 @@ void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
         shard->shards[index].generation++;
         link_open(&shard->shards[index].link, shard->base, fd, index);
         fork_shard_up(shard, index);
+        feeds_shard_up(shard, index);
+        subscribe_shard_up(shard, index);
         read_shard_up(shard, index);
     } else {
         fatalx("a socket to a peer that cannot be: %d/%u", kind, index);
@@ -335,6 +377,10 @@ void shard_close(struct shard *shard)
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         link_close(&shard->shards[i].link);
     fork_clear(shard);
+    subscribe_clear(shard);
+    feeds_clear(shard);
+    inflows_clear(&shard->inflows);
+    bus_close(&shard->bus);
     read_clear(shard);
     buf_clear(&shard->self);
     streams_clear(&shard->streams);

@@ -13,6 +13,8 @@
 #include "common/layout.h"
 #include "common/link.h"
 #include "common/role.h"
+#include "shard/bus.h"
+#include "shard/estuary.h"
 #include "shard/page_file.h"
 #include "shard/stream.h"
 
@@ -33,6 +35,7 @@ struct asker {
 
 struct fork_making; /* shard/fork.c */
 struct remote_read; /* shard/read.c */
+struct subscribing; /* shard/subscribe.c */
 struct waiting_read;
 
 struct shard {
@@ -52,6 +55,11 @@ struct shard {
     struct remote_read *remote_reads;
     struct waiting_read *waiting_reads, **waiting_reads_end;
     struct page_files page_files;
+    struct bus bus;
+    bool bus_waits; /* it did not take a message */
+    struct inflows inflows;
+    struct subscribing *subscribing;
+    unsigned subscribing_count;
     unsigned forks_making_count, remote_reads_count;
     uint64_t last_id;
 

@@ -10,7 +10,7 @@
 #include "shard/store_sql.h"
 
 #define APPLICATION_ID 0x5354524d /* "STRM" */
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
@@ -26,7 +26,8 @@ static const char schema[] =
     " expires_text BLOB NOT NULL, expiry_inherited INTEGER NOT NULL, accessed_ms INTEGER NOT NULL, deadline_ms INTEGER,"
     " source_uid INTEGER, pin INTEGER NOT NULL, fork_position INTEGER NOT NULL, fork_sub INTEGER NOT NULL,"
     " source_name BLOB NOT NULL, lineage BLOB NOT NULL,"
-    " public INTEGER NOT NULL, reader_key BLOB NOT NULL, bytes INTEGER NOT NULL);"
+    " public INTEGER NOT NULL, reader_key BLOB NOT NULL, bytes INTEGER NOT NULL,"
+    " kind INTEGER NOT NULL);"
     "CREATE UNIQUE INDEX stream_name ON stream(name) WHERE name IS NOT NULL;"
     "CREATE INDEX stream_deadline ON stream(deadline_ms) WHERE deadline_ms IS NOT NULL;"
     "CREATE INDEX stream_condemned ON stream(uid) WHERE state = 2;"
@@ -53,6 +54,17 @@ static const char schema[] =
     "CREATE TABLE pin(source_uid INTEGER NOT NULL, pin INTEGER NOT NULL, fork BLOB NOT NULL, made_ms INTEGER NOT NULL,"
     " confirmed INTEGER NOT NULL, PRIMARY KEY(source_uid, pin)) WITHOUT ROWID;"
     "CREATE INDEX pin_unconfirmed ON pin(made_ms) WHERE confirmed = 0;"
+    "CREATE TABLE shared(id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"
+    "CREATE TABLE feed(source_uid INTEGER NOT NULL, shard INTEGER NOT NULL, feed INTEGER NOT NULL,"
+    " subscribers INTEGER NOT NULL, acked INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " PRIMARY KEY(source_uid, shard)) WITHOUT ROWID;"
+    "CREATE INDEX feed_state ON feed(state) WHERE state > 0;"
+    "CREATE TABLE inflow(source_uid INTEGER PRIMARY KEY, feed INTEGER NOT NULL, taken INTEGER NOT NULL,"
+    " name BLOB NOT NULL);"
+    "CREATE TABLE subscription(source_uid INTEGER NOT NULL, estuary_uid INTEGER NOT NULL, from_position INTEGER,"
+    " until_position INTEGER, flags INTEGER NOT NULL);"
+    "CREATE INDEX subscription_source ON subscription(source_uid, estuary_uid);"
+    "CREATE INDEX subscription_estuary ON subscription(estuary_uid);"
     "CREATE TABLE duty(fork_uid INTEGER PRIMARY KEY, source_uid INTEGER NOT NULL, pin INTEGER NOT NULL);";
 
 static const char *const texts[SQL_COUNT] = {

@@ -27,6 +27,10 @@ enum stream_state {
     STREAM_CONDEMNED     /* deleted: nameless, its data goes in the background */
 };
 
+#define STREAM_KIND_ESTUARY 1u /* it is, or was, subscribed to others */
+#define STREAM_KIND_OWNED 2u   /* subscribing made it, so it goes estuary.ttl after that was last done */
+#define STREAM_KIND_FED 4u     /* it has feeds: others are, or were, subscribed to it */
+
 /* One row of the stream table. Slices are borrowed: on reading, until the store is used again. */
 struct stream_row {
     uint64_t uid;
@@ -50,7 +54,8 @@ struct stream_row {
     uint64_t source_uid, pin, fork_position, fork_sub;
     struct slice source_name;
     struct slice lineage; /* shard/lineage.h */
-    bool is_public;                    /* everybody may read it */
+    unsigned kind;                      /* STREAM_KIND_* */
+    bool is_public;                     /* everybody may read it */
     char reader_key[READER_KEY_DIGITS]; /* hex: who knows it may share what caches keep */
 };
 
@@ -80,6 +85,8 @@ void store_stream_insert(struct store *store, const struct stream_row *row);
 /* What settling and closing have changed: settled, bytes, closed, closer, stream_seq, accessed. */
 void store_stream_update(struct store *store, const struct stream_row *row);
 void store_stream_touch(struct store *store, const struct stream_row *row);
+/* Its kind and its expiry, of a row that is there. */
+void store_stream_set_kind(struct store *store, const struct stream_row *row);
 void store_stream_soft_delete(struct store *store, uint64_t uid);
 void store_stream_condemn(struct store *store, uint64_t uid);
 
@@ -109,6 +116,7 @@ struct batch {
     uint64_t time_ms; /* when its appends were made */
     struct buf heads; /* what recovery needs of each append; empty once it is stored */
     struct buf data;  /* each append's marks and data */
+    size_t last_at;   /* in data: of the last one that has some there */
     size_t refs;
 };
 
@@ -121,7 +129,10 @@ void batch_unref(struct batch *batch);
 #define LOG_CREATES 8u  /* the stream begins with this entry */
 #define LOG_DELETES 16u /* the stream is gone: whatever else the log has of it is dead */
 #define LOG_PUBLIC 32u  /* with LOG_CREATES */
-#define LOG_FLAGS (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES | LOG_DELETES | LOG_PUBLIC)
+#define LOG_SHARED 64u  /* the same bytes go to several streams: chunks refer to them */
+#define LOG_SAME 128u   /* with LOG_SHARED: they are those of the entry before this one */
+#define LOG_FLAGS                                                                                                      \
+    (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES | LOG_DELETES | LOG_PUBLIC | LOG_SHARED | LOG_SAME)
 
 /* One append; or the beginning of a stream, perhaps with its first bytes; or the end of one. */
 struct log_entry {
@@ -140,7 +151,8 @@ struct log_entry {
     size_t at; /* in batch->data: marks, then data */
 };
 
-/* Adds to the batch of this transaction. */
+/* Adds to the batch of this transaction. With LOG_SAME the entry's marks and data are those of the last one that was added,
+ * and are there once only. */
 void store_log_append(struct store *store, struct log_entry *entry);
 typedef void store_log_visit(void *ctx, const struct log_entry *entry);
 /* Calls visit for each append in order. */
@@ -185,6 +197,72 @@ void store_duty_insert(struct store *store, uint64_t fork_uid, uint64_t source_u
 void store_duty_delete(struct store *store, uint64_t fork_uid);
 typedef void store_duty_visit(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
 void store_duties(struct store *store, store_duty_visit *visit, void *ctx);
+
+/* ---- bytes that several streams share: a chunk without data has references to them in its marks ---- */
+
+/* Where the bytes of a batch that begin at `at` are kept from the first chunk that refers to them to the last. */
+#define SHARED_AT_BITS 20u
+static inline uint64_t shared_id(int64_t batch, uint64_t at)
+{
+    return (uint64_t)batch << SHARED_AT_BITS | at;
+}
+
+/* One more chunk refers to these bytes, which are put there if it is the first. */
+void store_shared_ref(struct store *store, uint64_t id, const struct run *run);
+
+/* A reference as it is kept in a chunk. */
+void shared_ref_add(struct buf *refs, uint64_t id, uint64_t count);
+
+/* ---- feeds: what a source's shard knows of the shards of its estuaries ---- */
+
+enum feed_state {
+    FEED_LEVEL,  /* whatever is settled was taken */
+    FEED_BEHIND, /* some of it may not have been */
+    FEED_ENDED   /* the source is gone, and that shard has not said yet that it knows */
+};
+
+struct feed_row {
+    uint64_t source_uid;
+    unsigned shard;
+    uint64_t feed; /* random: names this feed for ever */
+    uint64_t subscribers, acked;
+    enum feed_state state;
+};
+
+void store_feed_put(struct store *store, const struct feed_row *row);
+void store_feed_delete(struct store *store, uint64_t source_uid, unsigned shard);
+typedef void store_feed_visit(void *ctx, const struct feed_row *row);
+void store_feeds(struct store *store, uint64_t source_uid, store_feed_visit *visit, void *ctx);
+void store_feeds_in(struct store *store, enum feed_state state, store_feed_visit *visit, void *ctx);
+
+/* ---- inflows: what an estuaries' shard knows of their sources ---- */
+
+struct inflow_row {
+    uint64_t source_uid, feed, taken;
+    struct slice name;
+};
+
+bool store_inflow(struct store *store, uint64_t source_uid, struct inflow_row *row) MUSTUSE;
+void store_inflow_put(struct store *store, const struct inflow_row *row);
+void store_inflow_taken(struct store *store, uint64_t source_uid, uint64_t taken);
+void store_inflow_delete(struct store *store, uint64_t source_uid);
+
+#define SUBSCRIPTION_ENVELOPE 1u
+
+/* An estuary gets of a source what lies in [from, until). */
+struct subscription_row {
+    uint64_t source_uid, estuary_uid;
+    uint64_t from;  /* STORE_NONE: not yet */
+    uint64_t until; /* STORE_NONE: for ever */
+    unsigned flags;
+};
+
+void store_subscription_put(struct store *store, const struct subscription_row *row);
+void store_subscription_delete(struct store *store, const struct subscription_row *row);
+typedef void store_subscription_visit(void *ctx, const struct subscription_row *row);
+void store_subscriptions(struct store *store, uint64_t source_uid, store_subscription_visit *visit, void *ctx);
+typedef void store_source_visit(void *ctx, const struct subscription_row *row, struct slice source_name);
+void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_visit *visit, void *ctx);
 
 /* ---- moving slots between shards ---- */
 

@@ -20,7 +20,7 @@ bool store_chunk_run(struct store *store, uint64_t uid, uint64_t position, struc
         if (column_u64(statement, 0) + column_u64(statement, 1) <= position)
             continue;
         read_run(statement, 0, run);
-        return true;
+        return run->data.len || !run->count || store_shared_run(store, position, run);
     }
     return false;
 }

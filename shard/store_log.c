@@ -62,24 +62,36 @@ void store_log_append(struct store *store, struct log_entry *entry)
     }
     if (!batch)
         batch = store->batch = batch_new(++store->last_seq, entry->time_ms);
+    if (!buf_len(&batch->heads))
+        entry->flags &= ~LOG_SAME; /* the one before it is in another batch */
     entry_add(&batch->heads, entry);
     entry->batch = batch;
-    entry->at = buf_len(&batch->data);
+    entry->at = batch->last_at;
+    if (entry->flags & LOG_SAME)
+        return;
+    entry->at = batch->last_at = buf_len(&batch->data);
     buf_add_slice(&batch->data, entry->marks);
     buf_add_slice(&batch->data, entry->data);
 }
 
-static void recover_batch(struct store *store, struct batch *batch, struct slice heads, store_log_visit *visit, void *ctx)
+static void recover_batch(struct store *store, struct batch *batch, struct slice heads, store_log_visit *visit,
+                          void *ctx)
 {
     struct slice data = buf_slice(&batch->data);
+    struct log_entry entry = {0};
     while (heads.len) {
-        struct log_entry entry = {
+        size_t at = buf_len(&batch->data) - data.len;
+        entry = (struct log_entry){
             .time_ms = batch->time_ms,
             .batch = batch,
-            .at = buf_len(&batch->data) - data.len,
+            .at = entry.at, /* these three stay with LOG_SAME */
+            .marks = entry.marks,
+            .data = entry.data,
         };
         if (!entry_take(&heads, &data, &entry))
             fatal_never_restart("%s: batch %lld of the log is damaged", store->path, (long long)batch->seq);
+        if (!(entry.flags & LOG_SAME))
+            entry.at = at;
         visit(ctx, &entry);
     }
 }

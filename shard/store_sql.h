@@ -44,6 +44,12 @@ NORETURN void store_fatal(struct store *store, const char *what);
 /* Writes the batch of this transaction. */
 void store_log_write(struct store *store);
 
+/* The chunks that the next slice of the stream deletes refer to no shared bytes any more. */
+void store_shared_let_go(struct store *store, uint64_t uid);
+
+/* The run that holds position, of those that a chunk's references stand for; *run is the chunk's. False: they are damaged. */
+bool store_shared_run(struct store *store, uint64_t position, struct run *run) MUSTUSE;
+
 /* SQLite's integers are signed: STORE_NONE is NULL, everything else of ours fits. */
 void bind_u64(sqlite3_stmt *statement, int at, uint64_t value);
 void bind_slice(sqlite3_stmt *statement, int at, struct slice value);

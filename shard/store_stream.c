@@ -38,6 +38,7 @@ static void read_row(sqlite3_stmt *statement, struct stream_row *row)
         .lineage = column_slice(statement, 21),
         .is_public = column_u64(statement, 22) != 0,
         .bytes = column_u64(statement, 24),
+        .kind = (unsigned)column_u64(statement, 25),
     };
     struct slice key = column_slice(statement, 23);
     if (key.len == READER_KEY_DIGITS)
@@ -96,7 +97,8 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_u64(statement, 23, row->is_public);
     bind_slice(statement, 24, slice_of(row->reader_key, READER_KEY_DIGITS));
     bind_u64(statement, 25, row->bytes);
-    bind_u64(statement, 26, stream_row_deadline(row));
+    bind_u64(statement, 26, row->kind);
+    bind_u64(statement, 27, stream_row_deadline(row));
     store_run(store, statement);
 }
 
@@ -116,6 +118,17 @@ void store_stream_update(struct store *store, const struct stream_row *row)
     bind_u64(statement, 8, row->accessed_ms);
     bind_u64(statement, 9, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
     bind_u64(statement, 10, row->bytes);
+    store_run(store, statement);
+}
+
+void store_stream_set_kind(struct store *store, const struct stream_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_KIND);
+    bind_u64(statement, 1, row->uid);
+    bind_u64(statement, 2, row->kind);
+    bind_u64(statement, 3, row->expires_ms);
+    bind_slice(statement, 4, row->expires_text);
+    bind_u64(statement, 5, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
     store_run(store, statement);
 }
 
@@ -191,6 +204,7 @@ void store_condemned_slice(struct store *store)
     uint64_t uid;
     if (!condemned(store, &uid))
         return;
+    store_shared_let_go(store, uid);
     run_with_uid(store, SQL_CHUNK_SLICE, uid);
     if (sqlite3_changes(store->db) > 0)
         return;

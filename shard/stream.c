@@ -9,6 +9,7 @@
 
 #define PRODUCERS_KEPT 64
 #define PENDING_KEPT 16
+#define SHARED_WEIGHT 32 /* as bytes */
 
 static size_t hash_name(struct slice name)
 {
@@ -135,6 +136,8 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
         resize_tables(streams, streams->buckets * 2);
     else
         link_tables(streams, stream);
+    if (row->kind & STREAM_KIND_FED)
+        feeds_load(streams, stream);
     return stream;
 }
 
@@ -187,11 +190,17 @@ static void unlist_touched(struct streams *streams, struct stream *stream)
     stream->touched = false;
 }
 
+/* What a pending append costs to settle. */
+static uint64_t weight(const struct pending *p)
+{
+    return p->shared ? SHARED_WEIGHT : p->marks + (uint64_t)p->bytes;
+}
+
 /* Drops the oldest `count` pending appends. */
 static void forget_pending(struct streams *streams, struct stream *stream, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        streams->log_bytes -= stream->pending[i].marks + stream->pending[i].bytes;
+        streams->log_bytes -= weight(&stream->pending[i]);
         batch_unref(stream->pending[i].batch);
     }
     streams->log_entries -= count;
@@ -208,6 +217,7 @@ static void forget(struct streams *streams, struct stream *stream)
     unlist_touched(streams, stream);
     unlink_tables(streams, stream);
     unlink_used(streams, stream);
+    feeds_forget(streams, stream);
     streams->count--;
     usage_unref(&streams->usages, stream->usage);
     stream_free(stream);
@@ -227,7 +237,7 @@ void streams_condemned(struct streams *streams, struct stream *stream)
 
 static bool evictable(const struct stream *stream)
 {
-    return !stream->pending_count && !stream->watcher_count && !stream->touched && !stream->is_fresh &&
+    return feeds_level(stream) && !stream->pending_count && !stream->watcher_count && !stream->touched && !stream->is_fresh &&
            !stream->unsettled;
 }
 
@@ -248,6 +258,7 @@ void streams_clear(struct streams *streams)
 {
     for (struct stream *s = streams->newest, *next; s; s = next) {
         next = s->used_next;
+        feeds_forget(streams, s);
         stream_free(s);
     }
     free(streams->by_name);
@@ -362,9 +373,10 @@ static void add_pending(struct streams *streams, struct stream *stream, const st
         .at = (uint32_t)entry->at,
         .marks = (uint32_t)entry->marks.len,
         .bytes = (uint32_t)entry->data.len,
+        .shared = (entry->flags & LOG_SHARED) != 0,
     };
     streams->log_entries++;
-    streams->log_bytes += entry->marks.len + entry->data.len;
+    streams->log_bytes += weight(&stream->pending[stream->pending_count - 1]);
     list_unsettled(streams->waiting, stream);
 }
 
@@ -518,6 +530,13 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t count
         list_unsettled(streams->waiting, stream);
     if (!stream_write(streams, stream))
         store_stream_update(streams->store, &stream->row);
+    feeds_settled(streams, stream);
+}
+
+void stream_set_expiry_text(struct stream *stream, struct slice text)
+{
+    disown(&stream->row.expires_text);
+    stream->row.expires_text = own(text);
 }
 
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms)

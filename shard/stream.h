@@ -3,6 +3,7 @@
 #ifndef SHARD_STREAM_H
 #define SHARD_STREAM_H
 
+#include "shard/feed.h"
 #include "shard/lineage.h"
 #include "shard/store.h"
 #include "shard/usage.h"
@@ -12,6 +13,7 @@ struct pending {
     struct batch *batch; /* holds a reference */
     uint64_t start, count;
     uint32_t at, marks, bytes; /* in batch->data: at `at` its marks, then its data */
+    bool shared;               /* with other streams */
 };
 
 /* A producer's newest accepted append (PROTOCOL.md 5.2.1). */
@@ -45,6 +47,9 @@ struct stream {
     struct watcher *watchers;
     size_t watcher_count;
 
+    struct feed *feeds;        /* the shards whose estuaries are subscribed to it */
+    struct fanout_wait *waits; /* answers that wait for them */
+
     /* What this turn appended and the watchers have not been told. */
     struct buf fresh;
     uint64_t fresh_from, fresh_time_ms;
@@ -68,6 +73,7 @@ struct stream_list {
 struct streams {
     struct store *store;
     struct usages usages;
+    struct feeds feeds;
     struct stream **by_name, **by_uid; /* tables of `buckets` chains; a power of two */
     size_t buckets, count;
     struct stream *newest, *oldest;
@@ -127,6 +133,9 @@ void streams_begin_generation(struct streams *streams);
 /* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. The generation
  * ends with batch `upto`. */
 void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto);
+
+/* The expiry that was set in its row, as a text. */
+void stream_set_expiry_text(struct stream *stream, struct slice text);
 
 /* Marks the stream as read or written now. */
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms);

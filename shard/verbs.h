@@ -12,6 +12,8 @@ void handle_head(struct shard *shard, struct asker asker, const struct wire_head
 void handle_delete(struct shard *shard, struct asker asker, const struct wire_delete *m);   /* delete.c */
 void handle_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m); /* watch.c */
 void handle_watch_usage(struct shard *shard, struct asker asker, const struct wire_watch_usage *m); /* usage.c */
+void handle_subscribe(struct shard *shard, struct asker asker, const struct wire_subscribe *m); /* subscribe.c */
+void handle_estuary(struct shard *shard, struct asker asker, const struct wire_estuary *m);     /* subscribe.c */
 
 /* From shards, this one included. */
 void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m);           /* fork.c */
@@ -22,5 +24,13 @@ void handle_probe(struct shard *shard, unsigned from, const struct wire_probe *m
 void handle_probed(struct shard *shard, unsigned from, const struct wire_probed *m);     /* fork.c */
 void handle_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m);       /* read.c */
 void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m);   /* read.c */
+void handle_attach(struct shard *shard, unsigned from, const struct wire_attach *m);           /* feed.c */
+void handle_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m); /* feed.c */
+void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m);             /* feed.c */
+void handle_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m);         /* estuary.c */
+void handle_ended(struct shard *shard, unsigned from, const struct wire_ended *m);             /* estuary.c */
+void handle_attached(struct shard *shard, unsigned from, const struct wire_attached *m);       /* subscribe.c */
+void handle_sources(struct shard *shard, unsigned from, const struct wire_sources *m);         /* subscribe.c */
+void handle_sourced(struct shard *shard, unsigned from, const struct wire_sourced *m);         /* subscribe.c */
 
 #endif

@@ -1,0 +1,566 @@
+#include "shard/subscribe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/fault.h"
+#include "common/mem.h"
+#include "shard/create.h"
+#include "shard/delete.h"
+#include "shard/estuary.h"
+#include "shard/verbs.h"
+
+#define SUBSCRIBING_MAX 1024
+#define WALK_MAX 4096 /* streams looked at for one circle */
+
+enum source_state { SOURCE_ASKED, SOURCE_ANSWERED, SOURCE_DONE };
+
+struct source {
+    char *name;
+    size_t len;
+    enum source_state state;
+    enum error error;
+    bool is_estuary;
+    uint64_t uid, feed, position;
+    char *type;
+};
+
+/* A stream that is looked at for a circle, so many steps above the estuary. */
+struct step {
+    char *name;
+    uint64_t depth;
+};
+
+struct subscribing {
+    struct subscribing *next;
+    struct asker asker;
+    uint64_t id; /* of its questions: id + the source's index, or the walk's */
+    char *estuary;
+    char *type; /* "" if none was given */
+    unsigned flags;
+    bool created;
+    struct source *sources;
+    size_t count, asked; /* sources; and those whose shard has not answered */
+    size_t walking;      /* the source that is followed upwards */
+    struct step *steps;  /* the walk: looked at up to `looked`, then to be looked at */
+    size_t step_count, looked;
+    uint64_t deadline_ms;
+};
+
+static const struct slice json_type = {"application/json", 16};
+
+static struct slice text(const char *s)
+{
+    return slice_str(s);
+}
+
+/* ---- life ---- */
+
+static void clear_walk(struct subscribing *s)
+{
+    for (size_t i = 0; i < s->step_count; i++)
+        free(s->steps[i].name);
+    free(s->steps);
+    s->steps = NULL;
+    s->step_count = s->looked = 0;
+}
+
+static void forget(struct shard *shard, struct subscribing *s)
+{
+    struct subscribing **at = &shard->subscribing;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    shard->subscribing_count--;
+    for (size_t i = 0; i < s->count; i++) {
+        free(s->sources[i].name);
+        free(s->sources[i].type);
+    }
+    clear_walk(s);
+    free(s->sources);
+    free(s->estuary);
+    free(s->type);
+    free(s);
+}
+
+/* ---- estuaries ---- */
+
+static void renew(struct shard *shard, struct stream *stream)
+{
+    char expires[40];
+    struct tm tm;
+    if (!(stream->row.kind & STREAM_KIND_OWNED))
+        return;
+    stream->row.expires_ms = shard->now_ms + shard->cfg->estuary_ttl;
+    time_t seconds = (time_t)(stream->row.expires_ms / 1000);
+    gmtime_r(&seconds, &tm);
+    size_t len = strftime(expires, sizeof expires, "%Y-%m-%dT%H:%M:%S", &tm);
+    len += (size_t)snprintf(expires + len, sizeof expires - len, ".%03uZ", (unsigned)(stream->row.expires_ms % 1000));
+    stream_set_expiry_text(stream, slice_of(expires, len));
+    store_begin(shard->store);
+    store_stream_set_kind(shard->store, &stream->row);
+}
+
+/* The estuary as a live stream, made if need be. NULL: *error. */
+static struct stream *estuary_stream(struct shard *shard, struct subscribing *s, const char *type, enum error *error)
+{
+    struct stream *stream = shard_stream(shard, text(s->estuary), error);
+    if (!stream && *error == ERR_STREAM_NOT_FOUND && !shard->disk_full) {
+        *error = ERR_NONE;
+        stream = create_plain(shard, text(s->estuary), text(type));
+        stream->row.kind |= STREAM_KIND_OWNED;
+        s->created = true;
+    } else if (!stream) {
+        *error = shard->disk_full            ? ERR_INSUFFICIENT_STORAGE
+                 : *error == ERR_STREAM_GONE ? ERR_STREAM_SOFT_DELETED
+                                             : *error;
+        return NULL;
+    }
+    store_begin(shard->store);
+    (void)stream_write(&shard->streams, stream);
+    stream->row.kind |= STREAM_KIND_ESTUARY;
+    store_stream_set_kind(shard->store, &stream->row);
+    return stream;
+}
+
+static void put_state(struct shard *shard, struct asker asker, const struct wire_estuary_state *m)
+{
+    struct buf *out = asker_out(shard, asker);
+    if (out)
+        wire_put_estuary_state(out, m);
+}
+
+static void answer_state(struct shard *shard, struct asker asker, enum error error)
+{
+    put_state(shard, asker, &(struct wire_estuary_state){.id = asker.id, .error = (uint8_t)error});
+}
+
+/* ---- the answer ---- */
+
+static void answer(struct shard *shard, struct subscribing *s, const struct stream *stream)
+{
+    struct buf results = {0};
+    for (size_t i = 0; i < s->count; i++)
+        buf_add_byte(&results, (uint8_t)s->sources[i].error);
+    put_state(shard, s->asker,
+              &(struct wire_estuary_state){
+                  .id = s->asker.id,
+                  .flags = s->created ? WIRE_ESTUARY_NEW : 0,
+                  .expires_ms = stream ? stream->row.expires_ms : STORE_NONE,
+                  .content_type = stream ? stream->row.content_type : (struct slice){0},
+                  .results = buf_slice(&results),
+              });
+    buf_clear(&results);
+    forget(shard, s);
+}
+
+static void fail(struct shard *shard, struct subscribing *s, enum error error)
+{
+    answer_state(shard, s->asker, error);
+    forget(shard, s);
+}
+
+/* ---- in force ---- */
+
+static void count_source(void *ctx, const struct subscription_row *row, struct slice name)
+{
+    (void)name;
+    *(uint64_t *)ctx += row->until == STORE_NONE;
+}
+
+static uint64_t source_count(struct shard *shard, uint64_t estuary_uid)
+{
+    uint64_t count = 0;
+    store_sources_of(shard->store, estuary_uid, count_source, &count);
+    return count;
+}
+
+static bool subscribed(const struct inflow *inflow, uint64_t estuary_uid)
+{
+    for (size_t i = 0; i < inflow->count; i++)
+        if (inflow->subscriptions[i].estuary_uid == estuary_uid && inflow->subscriptions[i].until == STORE_NONE &&
+            inflow->subscriptions[i].from != STORE_NONE)
+            return true;
+    return false;
+}
+
+static enum error check_source(const struct subscribing *s, const struct source *source, const struct stream *stream)
+{
+    if (source->error != ERR_NONE)
+        return source->error;
+    if (!slice_equal(text(source->type), stream->row.content_type))
+        return ERR_CONTENT_TYPE_MISMATCH;
+    if ((s->flags & WIRE_SUBSCRIBE_ENVELOPE) && !slice_equal(stream->row.content_type, json_type))
+        return ERR_INVALID_SUBSCRIPTION;
+    return ERR_NONE;
+}
+
+/* Puts a subscription in force, or on disk only (from STORE_NONE). */
+static void put_subscription(struct shard *shard, struct subscribing *s, struct source *source,
+                             const struct stream *stream, bool in_force, uint64_t *count)
+{
+    struct inflow *inflow = inflow_open(shard, source->uid, source->feed, text(source->name), source->position);
+    uint64_t from = inflow->taken > source->position ? inflow->taken : source->position;
+    if (!subscribed(inflow, stream->row.uid)) {
+        if (*count >= shard->cfg->estuary_max_sources)
+            source->error = ERR_TOO_MANY_SUBSCRIPTIONS;
+        else
+            (void)inflow_subscribe(shard, inflow, stream->row.uid, in_force ? from : STORE_NONE,
+                                   (s->flags & WIRE_SUBSCRIBE_ENVELOPE) ? SUBSCRIPTION_ENVELOPE : 0);
+        *count += in_force && source->error == ERR_NONE;
+    }
+    if (in_force || source->error != ERR_NONE)
+        inflow_tell(shard, inflow);
+}
+
+static void walk_on(struct shard *shard, struct subscribing *s);
+
+static const char *type_of(const struct subscribing *s)
+{
+    if (*s->type)
+        return s->type;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->sources[i].error == ERR_NONE)
+            return s->sources[i].type;
+    return NULL;
+}
+
+static void conclude(struct shard *shard, struct subscribing *s)
+{
+    enum error error = ERR_NONE;
+    struct stream *stream = shard_stream(shard, text(s->estuary), &error);
+    fault_point("shard.subscribed");
+    if (stream)
+        renew(shard, stream);
+    answer(shard, s, stream);
+}
+
+/* All shards have answered. */
+static void attached_all(struct shard *shard, struct subscribing *s)
+{
+    enum error error = ERR_NONE;
+    const char *type = type_of(s);
+    struct stream *stream = NULL;
+    bool walk = false;
+    uint64_t count;
+    if (type)
+        stream = estuary_stream(shard, s, type, &error);
+    if (error == ERR_NONE && stream && *s->type && !slice_equal(text(s->type), stream->row.content_type))
+        error = ERR_CONTENT_TYPE_MISMATCH;
+    if (error != ERR_NONE) {
+        fail(shard, s, error);
+        return;
+    }
+    count = stream ? source_count(shard, stream->row.uid) : 0;
+    for (size_t i = 0; i < s->count && stream; i++) {
+        struct source *source = &s->sources[i];
+        source->error = check_source(s, source, stream);
+        if (source->error == ERR_NONE)
+            put_subscription(shard, s, source, stream, !source->is_estuary, &count);
+        walk |= source->is_estuary && source->error == ERR_NONE;
+    }
+    if (walk) {
+        s->walking = 0;
+        walk_on(shard, s);
+    } else {
+        conclude(shard, s);
+    }
+}
+
+/* ---- circles ---- */
+
+static void add_step(struct subscribing *s, struct slice name, uint64_t depth)
+{
+    for (size_t i = 0; i < s->step_count; i++)
+        if (slice_equal(text(s->steps[i].name), name))
+            return;
+    s->steps = xrealloc(s->steps, (s->step_count + 1) * sizeof *s->steps);
+    s->steps[s->step_count++] = (struct step){xslicedup(name), depth};
+}
+
+/* The walk for one source is over. */
+static void walked(struct shard *shard, struct subscribing *s, enum error result)
+{
+    struct source *source = &s->sources[s->walking];
+    enum error error;
+    struct stream *stream = shard_stream(shard, text(s->estuary), &error);
+    struct inflow *inflow = inflow_of(shard, source->uid);
+    source->error = stream && inflow ? result : ERR_ESTUARY_NOT_FOUND;
+    if (source->error == ERR_NONE) {
+        uint64_t count = source_count(shard, stream->row.uid) - 1;
+        put_subscription(shard, s, source, stream, true, &count);
+    } else if (inflow && stream) {
+        inflow_unsubscribe(shard, inflow, stream->row.uid, STORE_NONE);
+        inflow_tell(shard, inflow);
+    }
+    clear_walk(s);
+    s->walking++;
+}
+
+static void ask_walk(struct shard *shard, const struct subscribing *s)
+{
+    struct slice name = text(s->steps[s->looked].name);
+    struct buf *out = shard_out(shard, shard_owner_of_name(shard, name));
+    if (!out)
+        return; /* asked again when it is up */
+    wire_put_sources(out, &(struct wire_sources){.id = s->id, .name = name});
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+/* Looks at the next stream above, or at the next source. */
+static void walk_on(struct shard *shard, struct subscribing *s)
+{
+    for (; s->walking < s->count; s->walking++) {
+        struct source *source = &s->sources[s->walking];
+        if (!source->is_estuary || source->error != ERR_NONE)
+            continue;
+        if (!s->step_count)
+            add_step(s, slice_of(source->name, source->len), 1);
+        if (s->looked < s->step_count) {
+            ask_walk(shard, s);
+            return;
+        }
+        walked(shard, s, ERR_NONE);
+        s->walking--;
+    }
+    conclude(shard, s);
+}
+
+static void note_name(void *ctx, const struct subscription_row *row, struct slice name)
+{
+    (void)row;
+    buf_add_slice(ctx, name);
+    buf_add_byte(ctx, 0);
+}
+
+void handle_sources(struct shard *shard, unsigned from, const struct wire_sources *m)
+{
+    struct buf names = {0}, *out = shard_out(shard, from);
+    struct stream *stream = streams_by_name(&shard->streams, m->name);
+    if (stream)
+        store_sources_of(shard->store, stream->row.uid, note_name, &names);
+    if (out)
+        wire_put_sourced(out, &(struct wire_sourced){.id = m->id, .sources = buf_slice(&names)});
+    if (out == &shard->self)
+        shard_again(shard);
+    buf_clear(&names);
+}
+
+static struct slice next_name(struct slice *names)
+{
+    const char *end = memchr(names->data, 0, names->len);
+    size_t len = end ? (size_t)(end - names->data) : names->len;
+    struct slice name = slice_of(names->data, len);
+    *names = slice_of(names->data + len + (end != NULL), names->len - len - (end != NULL));
+    return name;
+}
+
+static struct subscribing *find(const struct shard *shard, uint64_t id)
+{
+    struct subscribing *s = shard->subscribing;
+    while (s && (id < s->id || id > s->id + s->count))
+        s = s->next;
+    return s;
+}
+
+void handle_sourced(struct shard *shard, unsigned from, const struct wire_sourced *m)
+{
+    struct subscribing *s = find(shard, m->id);
+    struct slice names = m->sources;
+    enum error error = ERR_NONE;
+    (void)from;
+    if (!s || s->id != m->id || s->looked >= s->step_count)
+        return;
+    uint64_t depth = s->steps[s->looked++].depth + 1;
+    while (names.len && error == ERR_NONE) {
+        struct slice name = next_name(&names);
+        if (slice_equal(name, text(s->estuary)))
+            error = ERR_SUBSCRIPTION_CIRCLE;
+        else if (depth > shard->cfg->fanout_depth || s->step_count >= WALK_MAX)
+            error = ERR_SUBSCRIPTIONS_TOO_DEEP;
+        else
+            add_step(s, name, depth);
+    }
+    if (error != ERR_NONE)
+        walked(shard, s, error);
+    walk_on(shard, s);
+}
+
+/* ---- asking the sources' shards ---- */
+
+static void ask(struct shard *shard, const struct subscribing *s, size_t i)
+{
+    const struct source *source = &s->sources[i];
+    struct buf *out = shard_out(shard, shard_owner_of_name(shard, text(source->name)));
+    const struct wire_attach m = {
+        .id = s->id + 1 + i,
+        .source = text(source->name),
+        .flags = (s->flags & WIRE_SUBSCRIBE_END) ? WIRE_ATTACH_LOOK : 0,
+        .subscribers = 1, /* the true number follows */
+    };
+    if (!out)
+        return; /* asked again when it is up */
+    wire_put_attach(out, &m);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+static void unsubscribe(struct shard *shard, const struct subscribing *s, const struct source *source,
+                        const struct stream *stream);
+
+void handle_attached(struct shard *shard, unsigned from, const struct wire_attached *m)
+{
+    struct subscribing *s = find(shard, m->id);
+    (void)from;
+    if (!s || m->id == s->id || s->sources[m->id - s->id - 1].state != SOURCE_ASKED)
+        return;
+    struct source *source = &s->sources[m->id - s->id - 1];
+    source->state = SOURCE_ANSWERED;
+    source->error = m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL;
+    source->uid = m->uid;
+    source->feed = m->feed;
+    source->position = m->position;
+    source->is_estuary = (m->flags & WIRE_ATTACHED_ESTUARY) != 0;
+    source->type = xslicedup(m->content_type);
+    if (--s->asked)
+        return;
+    if (!(s->flags & WIRE_SUBSCRIBE_END)) {
+        attached_all(shard, s);
+        return;
+    }
+    enum error error;
+    struct stream *stream = shard_stream(shard, text(s->estuary), &error);
+    for (size_t i = 0; i < s->count && stream; i++)
+        unsubscribe(shard, s, &s->sources[i], stream);
+    for (size_t i = 0; i < s->count; i++)
+        s->sources[i].error = ERR_NONE;
+    answer(shard, s, stream);
+}
+
+void handle_subscribe(struct shard *shard, struct asker asker, const struct wire_subscribe *m)
+{
+    struct slice names = m->sources;
+    if (shard->subscribing_count >= SUBSCRIBING_MAX) {
+        answer_state(shard, asker, ERR_OVERLOADED);
+        return;
+    }
+    struct subscribing *s = xcalloc(1, sizeof *s);
+    *s = (struct subscribing){.next = shard->subscribing, .asker = asker, .flags = m->flags};
+    s->estuary = xslicedup(m->estuary);
+    s->type = xslicedup(m->content_type);
+    s->deadline_ms = shard->now_ms + shard->cfg->router_shard_wait;
+    while (names.len) {
+        struct slice name = next_name(&names);
+        s->sources = xrealloc(s->sources, (s->count + 1) * sizeof *s->sources);
+        s->sources[s->count++] = (struct source){.name = xslicedup(name), .len = name.len};
+    }
+    s->id = shard->last_id + 1;
+    shard->last_id += 1 + s->count;
+    s->asked = s->count;
+    shard->subscribing = s;
+    shard->subscribing_count++;
+    for (size_t i = 0; i < s->count; i++)
+        ask(shard, s, i);
+}
+
+void subscribe_shard_up(struct shard *shard, unsigned index)
+{
+    for (struct subscribing *s = shard->subscribing; s; s = s->next) {
+        for (size_t i = 0; i < s->count; i++)
+            if (s->sources[i].state == SOURCE_ASKED && shard_owner_of_name(shard, text(s->sources[i].name)) == index)
+                ask(shard, s, i);
+        if (s->looked < s->step_count && shard_owner_of_name(shard, text(s->steps[s->looked].name)) == index)
+            ask_walk(shard, s);
+    }
+}
+
+void subscribe_tick(struct shard *shard)
+{
+    for (struct subscribing *s = shard->subscribing, *next; s; s = next) {
+        next = s->next;
+        if (s->deadline_ms <= shard->now_ms)
+            fail(shard, s, ERR_SHARD_UNAVAILABLE);
+    }
+}
+
+void subscribe_clear(struct shard *shard)
+{
+    while (shard->subscribing)
+        forget(shard, shard->subscribing);
+}
+
+/* ---- unsubscribing ---- */
+
+struct wanted_source {
+    struct slice name;
+    struct buf uids;
+};
+
+static void note_uid(void *ctx, const struct subscription_row *row, struct slice name)
+{
+    struct wanted_source *wanted = ctx;
+    if (slice_equal(name, wanted->name))
+        buf_add(&wanted->uids, &row->source_uid, sizeof row->source_uid);
+}
+
+/* Of a source of that name: the one that is there now is over at its tail, an earlier one at once. */
+static void unsubscribe(struct shard *shard, const struct subscribing *s, const struct source *source,
+                        const struct stream *stream)
+{
+    struct wanted_source wanted = {.name = text(source->name)};
+    uint64_t uid;
+    (void)s;
+    store_sources_of(shard->store, stream->row.uid, note_uid, &wanted);
+    for (; buf_len(&wanted.uids); buf_consume(&wanted.uids, sizeof uid)) {
+        memcpy(&uid, buf_slice(&wanted.uids).data, sizeof uid);
+        struct inflow *inflow = inflow_of(shard, uid);
+        bool there = source->error == ERR_NONE && source->uid == uid;
+        if (!inflow)
+            continue;
+        inflow_unsubscribe(shard, inflow, stream->row.uid, there ? source->position : STORE_NONE);
+        inflow_tell(shard, inflow);
+    }
+    buf_clear(&wanted.uids);
+}
+
+/* ---- what there is ---- */
+
+static void note_source(void *ctx, const struct subscription_row *row, struct slice name)
+{
+    if (row->until == STORE_NONE && row->from != STORE_NONE)
+        note_name(ctx, row, name);
+}
+
+void handle_estuary(struct shard *shard, struct asker asker, const struct wire_estuary *m)
+{
+    enum error error = ERR_NONE;
+    struct stream *stream = shard_stream(shard, m->name, &error);
+    struct buf names = {0};
+    if (!stream && m->what == WIRE_ESTUARY_DELETE) {
+        answer_state(shard, asker, ERR_NONE); /* as good as deleted */
+        return;
+    }
+    if (!stream || !(stream->row.kind & STREAM_KIND_ESTUARY)) {
+        answer_state(shard, asker, ERR_ESTUARY_NOT_FOUND);
+        return;
+    }
+    if (m->what == WIRE_ESTUARY_DELETE) {
+        delete_stream(shard, stream);
+        answer_state(shard, asker, ERR_NONE);
+        return;
+    }
+    if (m->what == WIRE_ESTUARY_TOUCH)
+        renew(shard, stream);
+    else
+        store_sources_of(shard->store, stream->row.uid, note_source, &names);
+    put_state(shard, asker,
+              &(struct wire_estuary_state){
+                  .id = asker.id,
+                  .expires_ms = stream->row.expires_ms,
+                  .content_type = stream->row.content_type,
+                  .sources = buf_slice(&names),
+              });
+    buf_clear(&names);
+}
