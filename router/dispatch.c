@@ -58,6 +58,12 @@ static void answer_not_allowed(struct client *c, enum route_kind route)
     answer_error_end(c, ERR_METHOD_NOT_ALLOWED, error_text(ERR_METHOD_NOT_ALLOWED));
 }
 
+/* Streams may be public, nothing else is. */
+static bool needs_token(const struct client *c, const struct access *access)
+{
+    return access->scope != SCOPE_NONE && access->route != ROUTE_STREAM && c->router->auth.registry && !c->grant.key;
+}
+
 /* What the request is about, and whether it may. *access NULL: the route has no such method. */
 static enum error check(struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX], struct route *route,
                         const struct access **access)
@@ -71,7 +77,9 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     if (error != ERR_NONE || head->method == HTTP_OPTIONS)
         return head->method == HTTP_OPTIONS ? ERR_NONE : error;
     *access = find(route->kind, head->method);
-    return *access ? auth_check(c, head, route->name, (*access)->scope) : ERR_NONE;
+    if (*access)
+        error = auth_check(c, head, route->name, (*access)->scope);
+    return error == ERR_NONE && *access && needs_token(c, *access) ? ERR_UNAUTHORIZED : error;
 }
 
 /* What the request has to wait for before anybody can say whether it may; NULL: nothing. */

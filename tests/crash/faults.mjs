@@ -12,6 +12,10 @@ export const SHARD_FAULTS = [
   "shard.fork-created",
   "shard.settle-before-commit",
   "shard.condemn",
+  "shard.fanout-before-send",
+  "shard.delivered-before-commit",
+  "shard.subscribed",
+  "shard.estuary-ends",
 ];
 
 export const MOVE_FAULTS = ["move.copied", "move.switched", "move.cleaned"];
