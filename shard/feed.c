@@ -452,7 +452,11 @@ void handle_attach(struct shard *shard, unsigned from, const struct wire_attach 
     answer.error = (uint8_t)error;
     if (stream) {
         struct feed *feed = find(stream, from);
-        if (!(m->flags & WIRE_ATTACH_LOOK)) {
+        if (m->flags & WIRE_ATTACH_LEAVES) {
+            if (feed)
+                feed->row.subscribers -=
+                    m->subscribers < feed->row.subscribers ? m->subscribers : feed->row.subscribers;
+        } else {
             const struct feed_row row = {stream->row.uid, from, random_id(), 0, stream->tail, FEED_LEVEL};
             store_begin(shard->store);
             (void)stream_write(&shard->streams, stream);
@@ -462,14 +466,13 @@ void handle_attach(struct shard *shard, unsigned from, const struct wire_attach 
                 stream->row.kind |= STREAM_KIND_FED;
                 store_stream_set_kind(shard->store, &stream->row);
             }
-            feed->row.subscribers = m->subscribers;
+            feed->row.subscribers += m->subscribers;
             store_state(shard->store, feed, true);
         }
         answer.uid = stream->row.uid;
         answer.feed = feed ? feed->row.feed : 0;
         answer.position = stream->tail;
         answer.content_type = stream->row.content_type;
-        answer.flags = (stream->row.kind & STREAM_KIND_ESTUARY) ? WIRE_ATTACHED_ESTUARY : 0;
     }
     if (out)
         wire_put_attached(out, &answer);

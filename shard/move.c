@@ -28,6 +28,15 @@ static void save(struct move *move)
         fatal("%s/layout: cannot be written", move->cfg->server_data_dir);
 }
 
+/* What the slot's streams share with others stays behind, so they get bytes of their own. */
+static void expand(struct move *move, struct store *store, unsigned slot)
+{
+    while (store_slot_expand(store, slot)) {
+        store_commit(store);
+        role_report(&move->role);
+    }
+}
+
 /* Deletes what a shard's file holds of slots it does not own, and settles its log: slots are moved as chunks. */
 static void tidy(struct move *move, unsigned shard)
 {
@@ -41,6 +50,9 @@ static void tidy(struct move *move, unsigned shard)
     streams_recover(&streams);
     settle_everything(store, &streams, alive, &move->role);
     streams_clear(&streams);
+    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
+        if (keep[slot] && move->target[slot] != shard)
+            expand(move, store, slot);
     store_close(store);
     role_report(&move->role);
 }
@@ -115,6 +127,56 @@ static void remove_files(struct move *move, unsigned shard)
     }
 }
 
+/* ---- feeds: each inflow says what its source's shard has to know ---- */
+
+struct inflow_list {
+    struct move *move;
+    unsigned owner; /* of the sources that are wanted */
+    struct buf rows;
+};
+
+static void note_inflow(void *ctx, const struct feed_row *row)
+{
+    struct inflow_list *list = ctx;
+    if (list->move->target[layout_slot_of_uid(row->source_uid) % LAYOUT_SLOTS] == list->owner)
+        buf_add(&list->rows, row, sizeof *row);
+}
+
+static void put_feeds(struct store *store, struct inflow_list *list, unsigned shard)
+{
+    struct feed_row row;
+    struct stream_row stream;
+    store_begin(store);
+    for (; buf_len(&list->rows); buf_consume(&list->rows, sizeof row)) {
+        memcpy(&row, buf_slice(&list->rows).data, sizeof row);
+        bool there = store_stream_by_uid(store, row.source_uid, &stream) && stream.state != STREAM_CONDEMNED;
+        row.shard = shard;
+        row.state = there ? FEED_BEHIND : FEED_ENDED;
+        store_feed_put(store, &row);
+    }
+    store_commit(store);
+}
+
+static void feed_owner(struct move *move, unsigned owner, unsigned shards)
+{
+    struct store *store = store_open(move->cfg->server_data_dir, owner, move->cfg->shard_page_cache);
+    store_feeds_clear(store);
+    store_commit(store);
+    for (unsigned shard = 0; shard < shards; shard++) {
+        struct inflow_list list = {.move = move, .owner = owner};
+        struct store *other = store;
+        if (shard != owner)
+            other = store_open(move->cfg->server_data_dir, shard, move->cfg->shard_page_cache);
+        store_inflows(other, note_inflow, &list);
+        if (shard != owner)
+            store_close(other);
+        put_feeds(store, &list, shard);
+        buf_clear(&list.rows);
+        role_report(&move->role);
+    }
+    store_close(store);
+}
+
 static void move_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
 {
     struct move *move = ctx;
@@ -136,6 +198,8 @@ static void move_start(void *ctx, struct event_base *base, const struct config *
         for (unsigned to = 0; left && to < count; to++)
             moved += move_batch(move, from, to, slots, left);
     }
+    for (unsigned owner = 0; owner < count; owner++)
+        feed_owner(move, owner, count);
     move->layout.shards = count;
     save(move);
     for (unsigned shard = count; shard < LAYOUT_SHARDS_MAX; shard++)

@@ -176,6 +176,7 @@ bool store_chunk_run(struct store *store, uint64_t uid, uint64_t position, struc
 bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64_t *row_id, struct run *run) MUSTUSE;
 void store_chunk_insert(struct store *store, uint64_t uid, const struct run *run);
 void store_chunk_replace(struct store *store, int64_t row_id, const struct run *run);
+void store_chunk_delete(struct store *store, int64_t row_id);
 
 /* ---- producers (settled state; newer state is in the log) ---- */
 
@@ -271,6 +272,12 @@ void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_vi
 void store_slot_copy(struct store *store, const char *from, unsigned slot);
 /* Deletes everything of the slots for which keep[] is false; durable when it returns. True: something was deleted. */
 bool store_slots_clean(struct store *store, const bool *keep);
+/* Some of a slot's streams refer to bytes they share: one chunk of them gets its own. False: none does. */
+bool store_slot_expand(struct store *store, unsigned slot) MUSTUSE;
+/* Every inflow, as the feed it is of: shard and state are not set. And away with all feeds. */
+typedef void store_inflow_visit(void *ctx, const struct feed_row *row);
+void store_inflows(struct store *store, store_inflow_visit *visit, void *ctx);
+void store_feeds_clear(struct store *store);
 /* True if the slot has rows here. */
 bool store_slot_used(struct store *store, unsigned slot) MUSTUSE;
 

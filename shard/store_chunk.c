@@ -48,6 +48,13 @@ void store_chunk_insert(struct store *store, uint64_t uid, const struct run *run
     store_run(store, statement);
 }
 
+void store_chunk_delete(struct store *store, int64_t row_id)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_DELETE);
+    sqlite3_bind_int64(statement, 1, row_id);
+    store_run(store, statement);
+}
+
 void store_chunk_replace(struct store *store, int64_t row_id, const struct run *run)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_REPLACE);

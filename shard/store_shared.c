@@ -2,6 +2,8 @@
 #include "common/varint.h"
 #include "shard/store_sql.h"
 
+_Static_assert(SHARED_AT_BITS == 20, "spelled out where the last batch is looked for");
+
 void store_shared_ref(struct store *store, uint64_t id, const struct run *run)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_REF);
@@ -42,20 +44,23 @@ bool store_shared_run(struct store *store, uint64_t position, struct run *run)
     return false;
 }
 
+void store_shared_release(struct store *store, struct slice refs)
+{
+    uint64_t id, count;
+    while (take_ref(&refs, &id, &count)) {
+        sqlite3_stmt *change = store_prepare(store, SQL_SHARED_LET_GO);
+        bind_u64(change, 1, id);
+        store_run(store, change);
+        change = store_prepare(store, SQL_SHARED_DELETE);
+        bind_u64(change, 1, id);
+        store_run(store, change);
+    }
+}
+
 void store_shared_let_go(struct store *store, uint64_t uid)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_SLICE_REFS);
     bind_u64(statement, 1, uid);
-    while (store_step(store, statement)) {
-        struct slice refs = column_slice(statement, 0);
-        uint64_t id, count;
-        while (take_ref(&refs, &id, &count)) {
-            sqlite3_stmt *change = store_prepare(store, SQL_SHARED_LET_GO);
-            bind_u64(change, 1, id);
-            store_run(store, change);
-            change = store_prepare(store, SQL_SHARED_DELETE);
-            bind_u64(change, 1, id);
-            store_run(store, change);
-        }
-    }
+    while (store_step(store, statement))
+        store_shared_release(store, column_slice(statement, 0));
 }

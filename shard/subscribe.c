@@ -21,7 +21,6 @@ struct source {
     size_t len;
     enum source_state state;
     enum error error;
-    bool is_estuary;
     uint64_t uid, feed, position;
     char *type;
 };
@@ -30,6 +29,7 @@ struct source {
 struct step {
     char *name;
     uint64_t depth;
+    bool answered;
 };
 
 struct subscribing {
@@ -42,9 +42,10 @@ struct subscribing {
     bool created;
     struct source *sources;
     size_t count, asked; /* sources; and those whose shard has not answered */
-    size_t walking;      /* the source that is followed upwards */
-    struct step *steps;  /* the walk: looked at up to `looked`, then to be looked at */
-    size_t step_count, looked;
+    size_t walking;      /* the source that is followed upwards; `count`: all of them together */
+    uint64_t walk;       /* number of this walk */
+    struct step *steps;
+    size_t step_count, unanswered;
     uint64_t deadline_ms;
 };
 
@@ -63,7 +64,8 @@ static void clear_walk(struct subscribing *s)
         free(s->steps[i].name);
     free(s->steps);
     s->steps = NULL;
-    s->step_count = s->looked = 0;
+    s->step_count = s->unanswered = 0;
+    s->walk++;
 }
 
 static void forget(struct shard *shard, struct subscribing *s)
@@ -196,25 +198,28 @@ static enum error check_source(const struct subscribing *s, const struct source 
     return ERR_NONE;
 }
 
-/* Puts a subscription in force, or on disk only (from STORE_NONE). */
-static void put_subscription(struct shard *shard, struct subscribing *s, struct source *source,
-                             const struct stream *stream, bool in_force, uint64_t *count)
+static unsigned flags_of(const struct subscribing *s)
 {
-    struct inflow *inflow = inflow_open(shard, source->uid, source->feed, text(source->name), source->position);
-    uint64_t from = inflow->taken > source->position ? inflow->taken : source->position;
-    if (!subscribed(inflow, stream->row.uid)) {
-        if (*count >= shard->cfg->estuary_max_sources)
-            source->error = ERR_TOO_MANY_SUBSCRIPTIONS;
-        else
-            (void)inflow_subscribe(shard, inflow, stream->row.uid, in_force ? from : STORE_NONE,
-                                   (s->flags & WIRE_SUBSCRIBE_ENVELOPE) ? SUBSCRIPTION_ENVELOPE : 0);
-        *count += in_force && source->error == ERR_NONE;
-    }
-    if (in_force || source->error != ERR_NONE)
-        inflow_tell(shard, inflow);
+    return (s->flags & WIRE_SUBSCRIBE_ENVELOPE) ? SUBSCRIPTION_ENVELOPE : 0;
 }
 
-static void walk_on(struct shard *shard, struct subscribing *s);
+/* Puts a subscription on disk, not in force yet, unless it is there. */
+static void put_subscription(struct shard *shard, struct subscribing *s, struct source *source,
+                             const struct stream *stream, uint64_t *count)
+{
+    struct inflow *inflow = inflow_open(shard, source->uid, source->feed, text(source->name), source->position);
+    if (subscribed(inflow, stream->row.uid))
+        return;
+    if (*count >= shard->cfg->estuary_max_sources) {
+        source->error = ERR_TOO_MANY_SUBSCRIPTIONS;
+        inflow_tell(shard, inflow);
+        return;
+    }
+    (void)inflow_subscribe(shard, inflow, stream->row.uid, STORE_NONE, flags_of(s));
+    ++*count;
+}
+
+static void walk(struct shard *shard, struct subscribing *s, size_t walking);
 
 static const char *type_of(const struct subscribing *s)
 {
@@ -242,7 +247,6 @@ static void attached_all(struct shard *shard, struct subscribing *s)
     enum error error = ERR_NONE;
     const char *type = type_of(s);
     struct stream *stream = NULL;
-    bool walk = false;
     uint64_t count;
     if (type)
         stream = estuary_stream(shard, s, type, &error);
@@ -257,75 +261,80 @@ static void attached_all(struct shard *shard, struct subscribing *s)
         struct source *source = &s->sources[i];
         source->error = check_source(s, source, stream);
         if (source->error == ERR_NONE)
-            put_subscription(shard, s, source, stream, !source->is_estuary, &count);
-        walk |= source->is_estuary && source->error == ERR_NONE;
+            put_subscription(shard, s, source, stream, &count);
     }
-    if (walk) {
-        s->walking = 0;
-        walk_on(shard, s);
-    } else {
-        conclude(shard, s);
-    }
+    walk(shard, s, s->count);
 }
 
 /* ---- circles ---- */
 
-static void add_step(struct subscribing *s, struct slice name, uint64_t depth)
+static void ask_step(struct shard *shard, const struct subscribing *s, size_t i)
+{
+    struct slice name = text(s->steps[i].name);
+    struct buf *out = shard_out(shard, shard_owner_of_name(shard, name));
+    if (!out)
+        return; /* asked again when it is up */
+    wire_put_sources(out, &(struct wire_sources){.id = s->id, .step = s->walk << 32 | i, .name = name});
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+static void add_step(struct shard *shard, struct subscribing *s, struct slice name, uint64_t depth)
 {
     for (size_t i = 0; i < s->step_count; i++)
         if (slice_equal(text(s->steps[i].name), name))
             return;
     s->steps = xrealloc(s->steps, (s->step_count + 1) * sizeof *s->steps);
-    s->steps[s->step_count++] = (struct step){xslicedup(name), depth};
+    s->steps[s->step_count++] = (struct step){.name = xslicedup(name), .depth = depth};
+    s->unanswered++;
+    ask_step(shard, s, s->step_count - 1);
 }
 
-/* The walk for one source is over. */
-static void walked(struct shard *shard, struct subscribing *s, enum error result)
+/* The subscription comes into force, or it is none. */
+static void settle_source(struct shard *shard, struct subscribing *s, struct source *source, enum error result)
 {
-    struct source *source = &s->sources[s->walking];
     enum error error;
     struct stream *stream = shard_stream(shard, text(s->estuary), &error);
     struct inflow *inflow = inflow_of(shard, source->uid);
     source->error = stream && inflow ? result : ERR_ESTUARY_NOT_FOUND;
-    if (source->error == ERR_NONE) {
-        uint64_t count = source_count(shard, stream->row.uid) - 1;
-        put_subscription(shard, s, source, stream, true, &count);
-    } else if (inflow && stream) {
+    if (!stream || !inflow)
+        return;
+    if (result != ERR_NONE)
         inflow_unsubscribe(shard, inflow, stream->row.uid, STORE_NONE);
-        inflow_tell(shard, inflow);
-    }
+    else if (!subscribed(inflow, stream->row.uid))
+        (void)inflow_subscribe(shard, inflow, stream->row.uid,
+                               inflow->taken > source->position ? inflow->taken : source->position, flags_of(s));
+    inflow_tell(shard, inflow);
+}
+
+/* A walk has come to its end. If all sources together lead to no circle, none does; otherwise it is found out of each.
+ */
+static void walked(struct shard *shard, struct subscribing *s, enum error result)
+{
+    bool all = s->walking == s->count;
     clear_walk(s);
-    s->walking++;
-}
-
-static void ask_walk(struct shard *shard, const struct subscribing *s)
-{
-    struct slice name = text(s->steps[s->looked].name);
-    struct buf *out = shard_out(shard, shard_owner_of_name(shard, name));
-    if (!out)
-        return; /* asked again when it is up */
-    wire_put_sources(out, &(struct wire_sources){.id = s->id, .name = name});
-    if (out == &shard->self)
-        shard_again(shard);
-}
-
-/* Looks at the next stream above, or at the next source. */
-static void walk_on(struct shard *shard, struct subscribing *s)
-{
-    for (; s->walking < s->count; s->walking++) {
-        struct source *source = &s->sources[s->walking];
-        if (!source->is_estuary || source->error != ERR_NONE)
-            continue;
-        if (!s->step_count)
-            add_step(s, slice_of(source->name, source->len), 1);
-        if (s->looked < s->step_count) {
-            ask_walk(shard, s);
-            return;
-        }
-        walked(shard, s, ERR_NONE);
-        s->walking--;
+    if (all && result != ERR_NONE) {
+        walk(shard, s, 0);
+        return;
     }
-    conclude(shard, s);
+    for (size_t i = all ? 0 : s->walking; i < (all ? s->count : s->walking + 1); i++)
+        if (s->sources[i].error == ERR_NONE)
+            settle_source(shard, s, &s->sources[i], result);
+    if (all || s->walking + 1 == s->count)
+        conclude(shard, s);
+    else
+        walk(shard, s, s->walking + 1);
+}
+
+static void walk(struct shard *shard, struct subscribing *s, size_t walking)
+{
+    bool all = walking == s->count;
+    s->walking = walking;
+    for (size_t i = all ? 0 : walking; i < (all ? s->count : walking + 1); i++)
+        if (s->sources[i].error == ERR_NONE)
+            add_step(shard, s, slice_of(s->sources[i].name, s->sources[i].len), 1);
+    if (!s->unanswered)
+        walked(shard, s, ERR_NONE);
 }
 
 static void note_name(void *ctx, const struct subscription_row *row, struct slice name)
@@ -342,7 +351,7 @@ void handle_sources(struct shard *shard, unsigned from, const struct wire_source
     if (stream)
         store_sources_of(shard->store, stream->row.uid, note_name, &names);
     if (out)
-        wire_put_sourced(out, &(struct wire_sourced){.id = m->id, .sources = buf_slice(&names)});
+        wire_put_sourced(out, &(struct wire_sourced){.id = m->id, .step = m->step, .sources = buf_slice(&names)});
     if (out == &shard->self)
         shard_again(shard);
     buf_clear(&names);
@@ -371,9 +380,12 @@ void handle_sourced(struct shard *shard, unsigned from, const struct wire_source
     struct slice names = m->sources;
     enum error error = ERR_NONE;
     (void)from;
-    if (!s || s->id != m->id || s->looked >= s->step_count)
+    size_t i = (size_t)(m->step & UINT32_MAX);
+    if (!s || s->id != m->id || m->step >> 32 != s->walk || i >= s->step_count || s->steps[i].answered)
         return;
-    uint64_t depth = s->steps[s->looked++].depth + 1;
+    uint64_t depth = s->steps[i].depth + 1;
+    s->steps[i].answered = true;
+    s->unanswered--;
     while (names.len && error == ERR_NONE) {
         struct slice name = next_name(&names);
         if (slice_equal(name, text(s->estuary)))
@@ -381,24 +393,44 @@ void handle_sourced(struct shard *shard, unsigned from, const struct wire_source
         else if (depth > shard->cfg->fanout_depth || s->step_count >= WALK_MAX)
             error = ERR_SUBSCRIPTIONS_TOO_DEEP;
         else
-            add_step(s, name, depth);
+            add_step(shard, s, name, depth);
     }
-    if (error != ERR_NONE)
+    if (error != ERR_NONE || !s->unanswered)
         walked(shard, s, error);
-    walk_on(shard, s);
 }
 
 /* ---- asking the sources' shards ---- */
 
+struct looked_for {
+    struct slice name;
+    bool found;
+};
+
+static void look_for(void *ctx, const struct subscription_row *row, struct slice name)
+{
+    struct looked_for *looked_for = ctx;
+    looked_for->found |= row->until == STORE_NONE && slice_equal(name, looked_for->name);
+}
+
+static bool subscribed_to(struct shard *shard, const struct subscribing *s, const struct source *source)
+{
+    struct looked_for looked_for = {.name = text(source->name)};
+    const struct stream *stream = streams_by_name(&shard->streams, text(s->estuary));
+    if (stream)
+        store_sources_of(shard->store, stream->row.uid, look_for, &looked_for);
+    return looked_for.found;
+}
+
 static void ask(struct shard *shard, const struct subscribing *s, size_t i)
 {
     const struct source *source = &s->sources[i];
+    bool ends = (s->flags & WIRE_SUBSCRIBE_END) != 0;
     struct buf *out = shard_out(shard, shard_owner_of_name(shard, text(source->name)));
     const struct wire_attach m = {
         .id = s->id + 1 + i,
         .source = text(source->name),
-        .flags = (s->flags & WIRE_SUBSCRIBE_END) ? WIRE_ATTACH_LOOK : 0,
-        .subscribers = 1, /* the true number follows */
+        .flags = ends ? WIRE_ATTACH_LEAVES : 0,
+        .subscribers = subscribed_to(shard, s, source) == ends, /* the true number follows */
     };
     if (!out)
         return; /* asked again when it is up */
@@ -422,7 +454,6 @@ void handle_attached(struct shard *shard, unsigned from, const struct wire_attac
     source->uid = m->uid;
     source->feed = m->feed;
     source->position = m->position;
-    source->is_estuary = (m->flags & WIRE_ATTACHED_ESTUARY) != 0;
     source->type = xslicedup(m->content_type);
     if (--s->asked)
         return;
@@ -471,8 +502,9 @@ void subscribe_shard_up(struct shard *shard, unsigned index)
         for (size_t i = 0; i < s->count; i++)
             if (s->sources[i].state == SOURCE_ASKED && shard_owner_of_name(shard, text(s->sources[i].name)) == index)
                 ask(shard, s, i);
-        if (s->looked < s->step_count && shard_owner_of_name(shard, text(s->steps[s->looked].name)) == index)
-            ask_walk(shard, s);
+        for (size_t i = 0; i < s->step_count; i++)
+            if (!s->steps[i].answered && shard_owner_of_name(shard, text(s->steps[i].name)) == index)
+                ask_step(shard, s, i);
     }
 }
 
