@@ -7,6 +7,8 @@ import { pathToFileURL } from "node:url";
 import { loadHistory } from "./history.mjs";
 import { emptyUnits, joinUnits, parseUnits, sameUnits } from "./payload.mjs";
 
+const GONE = new Set([404, 410]);
+
 // Everything about one stream, gathered from the events.
 class Stream {
   kind = "text";
@@ -23,6 +25,7 @@ class Stream {
   final = null;
   units = null; // what is known of its content, from its start on
   places = new Map(); // id → { start, end, parts }, once parsed
+  subscriptions = []; // of an estuary: operations, one after the other
 
   constructor(name) {
     this.name = name;
@@ -45,7 +48,8 @@ class Stream {
 class Judge {
   streams = new Map();
   violations = [];
-  counts = { appends: 0, chunks: 0, streams: 0 };
+  counts = { appends: 0, chunks: 0, streams: 0, deliveries: 0 };
+  owners = new Map(); // id of an append → the stream it was sent to
 
   stream(name) {
     if (!this.streams.has(name)) this.streams.set(name, new Stream(name));
@@ -60,6 +64,7 @@ class Judge {
     gather(this, events);
     this.counts.streams = this.streams.size;
     for (const stream of this.streams.values()) learn(this, stream);
+    for (const stream of this.streams.values()) for (const id of stream.appends.keys()) this.owners.set(id, stream);
     for (const stream of this.streams.values()) {
       checkFork(this, stream);
       checkContent(this, stream);
@@ -71,6 +76,7 @@ class Judge {
       checkClosed(this, stream);
       checkExistence(this, stream);
     }
+    for (const stream of this.streams.values()) if (stream.subscriptions.length) checkEstuary(this, stream);
     return { violations: this.violations, counts: this.counts };
   }
 }
@@ -85,6 +91,12 @@ const takers = {
   append: (stream, op) => stream.appends.set(op.id, op),
   close: (stream, op) => stream.closes.push(op),
   delete: (stream, op) => stream.deletes.push(op),
+  subscribe: (stream, op) => {
+    stream.kind = op.kind;
+    if (op.result === "ok") stream.made ??= op;
+    stream.subscriptions.push(op);
+  },
+  unsubscribe: (stream, op) => stream.subscriptions.push(op),
 };
 
 function gather(judge, events) {
@@ -106,7 +118,8 @@ function takeOperation(judge, stream, op) {
   takers[op.do](stream, op);
   if (op.do === "append" && op.close) stream.closes.push(op);
   if (op.do === "append" && op.result === "ok") judge.counts.appends++;
-  if (op.result === "refused" || op.status === 404 || op.status === 410) stream.refusals.push(op);
+  if (op.do === "subscribe" && GONE.has(op.status)) judge.stream(op.source).refusals.push(op);
+  else if (op.result === "refused" || GONE.has(op.status)) stream.refusals.push(op);
   else if (op.result === "ok" && op.next !== undefined) stream.looks.push(op);
 }
 
@@ -160,7 +173,8 @@ function checkReader(judge, stream, reader, chunks) {
 }
 
 function checkPlace(judge, stream, place) {
-  const op = stream.appends.get(place.id);
+  const owner = stream.subscriptions.length ? judge.owners.get(place.id) : stream;
+  const op = owner?.appends.get(place.id);
   const where = `${place.id} at ${place.start}`;
   if (!op) return judge.blame(stream, "foreign", `${where} was never sent to this stream`);
   if (stream.places.has(place.id)) return judge.blame(stream, "doubled", `${where}, and before at ${stream.places.get(place.id).start}`);
@@ -187,6 +201,7 @@ function checkAppends(judge, stream) {
 
 // What ended before something else began is in front of it.
 function checkOrder(judge, stream) {
+  if (stream.subscriptions.length) return; // each of its sources has an order of its own
   const placed = [...stream.places.values()].sort((a, b) => a.start - b.start);
   let earliest = { ended: Infinity };
   for (const place of placed.reverse()) {
@@ -214,6 +229,7 @@ function checkProducers(judge, stream) {
   for (const { id, code } of stream.appends.values())
     if (FORGOTTEN.has(code)) judge.blame(stream, "producer forgotten", `${id} was answered ${code}`);
   const next = new Map();
+  if (stream.subscriptions.length) return;
   for (const { id } of [...stream.places.values()].sort((a, b) => a.start - b.start)) {
     const { producer, seq } = stream.appends.get(id);
     if (producer === undefined) continue;
@@ -254,8 +270,6 @@ function checkClosed(judge, stream) {
   if (stream.final?.closed && !stream.closes.length) judge.blame(stream, "closed by nobody", `at ${stream.final.next}`);
 }
 
-const GONE = new Set([404, 410]);
-
 function checkExistence(judge, stream) {
   const { deletedAt, deleteBegan } = stream;
   const born = stream.made?.result === "ok" ? stream.made.ended : Infinity;
@@ -268,6 +282,54 @@ function checkExistence(judge, stream) {
   if (deletedAt < Infinity && stream.final?.status === 200) judge.blame(stream, "delete undone", "it is there in the end");
   if (born < Infinity && deleteBegan === Infinity && stream.final && stream.final.status !== 200)
     judge.blame(stream, GONE.has(stream.final.status) ? "vanished" : "unreadable", `answered ${stream.final.status} in the end`);
+}
+
+// --- estuaries ---
+
+// When the estuary was subscribed to a source: surely, and at most.
+function intervals(stream, source) {
+  const all = [];
+  for (const op of stream.subscriptions.filter((s) => s.source === source.name)) {
+    const last = all.at(-1);
+    if (op.do === "subscribe" && op.result !== "refused") {
+      // Until an unsubscription that was asked for is known to have happened, both may be so.
+      if (!last || last.mayEnd < Infinity) all.push({ mayBegin: op.began, begins: op.result === "ok" ? op.ended : Infinity, ends: Infinity, mayEnd: Infinity });
+      else if (op.result === "ok" && last.ends < Infinity) all.push({ mayBegin: op.began, begins: op.ended, ends: Infinity, mayEnd: Infinity });
+      else if (op.result === "ok") last.begins = Math.min(last.begins, op.ended);
+    } else if (op.do === "unsubscribe" && last) {
+      last.ends = Math.min(last.ends, op.began);
+      if (op.result === "ok") for (const each of all) each.mayEnd = Math.min(each.mayEnd, op.ended);
+    }
+  }
+  return all.map((each) => ({ ...each, ends: Math.min(each.ends, source.deleteBegan) }));
+}
+
+// Exactly what was appended to a source while the estuary was subscribed to it, once, and in the source's order.
+function checkEstuary(judge, stream) {
+  const sources = new Set(stream.subscriptions.map(({ source }) => judge.stream(source)));
+  for (const source of sources) {
+    const during = intervals(stream, source);
+    const places = [...stream.places.values()].filter(({ id }) => judge.owners.get(id) === source).sort((a, b) => a.start - b.start);
+    judge.counts.deliveries += places.length;
+    let before = null;
+    for (const { id } of places) {
+      const op = source.appends.get(id);
+      const there = source.places.get(id);
+      if (!during.some(({ mayBegin, mayEnd }) => op.ended > mayBegin && op.began < mayEnd))
+        judge.blame(stream, "not subscribed", `${id} is there, sent in ${op.began} to ${op.ended}; subscribed in ${JSON.stringify(during)}`);
+      if (source.complete && !there) judge.blame(stream, "never in its source", id);
+      if (there && before && before.start > there.start) judge.blame(stream, "order", `${id} comes after ${before.id}, not so in ${source.name}`);
+      before = there ?? before;
+    }
+    if (!stream.complete) continue;
+    for (const op of source.appends.values()) {
+      const due = op.result === "ok" && during.some(({ begins, ends }) => op.began > begins && op.ended < ends);
+      if (due && !stream.places.has(op.id))
+        judge.blame(stream, "not delivered", `${op.id} of ${source.name}, sent in ${op.began} to ${op.ended}; subscribed in ${JSON.stringify(during)}`);
+    }
+  }
+  for (const { id } of stream.places.values())
+    if (!sources.has(judge.owners.get(id))) judge.blame(stream, "foreign", `${id} is of no source of it`);
 }
 
 function checkFork(judge, stream) {

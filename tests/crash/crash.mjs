@@ -37,6 +37,9 @@ const SETTINGS = {
   "live.long_poll_timeout": "1s",
   "live.sse_lifetime": "4s",
   "live.heartbeat": "500ms",
+  "fanout.inline_timeout": "300ms",
+  "fanout.recovery": "500ms",
+  "fanout.window": "64K",
   "limits.read_page": "32K",
   "limits.sse_event": "8K",
 };
@@ -45,7 +48,7 @@ const EXPECTED = [/has not reported/, /the move of streams failed/];
 const digest = (units) => createHash("sha1").update(JSON.stringify(units)).digest("hex");
 
 class CrashTest {
-  counts = { rounds: 0, appends: 0, chunks: 0, streams: 0 };
+  counts = { rounds: 0, appends: 0, chunks: 0, streams: 0, deliveries: 0 };
   violations = [];
   museum = []; // { workload, target, digest }: streams of earlier rounds that must stay as they are
 
@@ -92,6 +95,7 @@ class CrashTest {
   // The final reads; then every reader must arrive at what they found.
   async finish(workload) {
     const { readers } = workload;
+    await workload.drain();
     await workload.readFinals();
     await within("the readers", Promise.all(readers.map(({ done }) => done)), 20_000).catch(() => {});
     for (const { name, target, finished, offset, error } of readers) {
@@ -111,9 +115,9 @@ class CrashTest {
   // Deletes most of the round's streams, forks before and after their sources; all must really go.
   async cleanUp(workload) {
     const share = this.random.chance(0.3) ? 0.2 : 0;
-    const kept = workload.targets.filter(({ name }) => workload.finals.get(name).status === 200 && this.random.chance(share));
+    const kept = workload.all.filter(({ name }) => workload.finals.get(name).status === 200 && this.random.chance(share));
     for (const target of kept) this.museum.push({ workload, target, digest: digest(workload.finals.get(target.name).units) });
-    const gone = workload.targets.filter((target) => !kept.includes(target));
+    const gone = workload.all.filter((target) => !kept.includes(target));
     for (const target of gone) await workload.remove(target);
     if (kept.length) return; // what they were forked from must stay
     for (const target of gone) await this.expectGone(workload, target);
@@ -138,13 +142,13 @@ class CrashTest {
   }
 
   report() {
-    const { rounds, appends, chunks, streams } = this.counts;
+    const { rounds, appends, chunks, streams, deliveries } = this.counts;
     if (!this.killer) return console.log(`the server did not start: ${this.violations[0]?.text}`);
     const { kills } = this.killer;
     for (const { rule, stream, text } of this.violations.slice(0, SHOWN)) console.log(`VIOLATION ${rule}: ${stream}: ${text}`);
     console.log(`ordered deaths: ${JSON.stringify(this.faults.counts)}`);
     console.log(
-      `crash: ${rounds} rounds, ${streams} streams, ${appends} appends acknowledged, ${chunks} reads checked, ` +
+      `crash: ${rounds} rounds, ${streams} streams, ${appends} appends acknowledged, ${deliveries} deliveries, ${chunks} reads checked, ` +
         `${this.killer.total} kills (${kills.shard} shards, ${kills.router} routers, ${kills.supervisor} supervisors, ` +
         `${kills.hang} hung, ${this.faults.total} ordered), ${kills.stop} restarts, ${kills.moved} other shard counts, ` +
         `${this.museum.length} streams kept, ${this.violations.length} violations`,

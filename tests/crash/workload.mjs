@@ -6,6 +6,7 @@ import { offsetOf, positionOf, resultOf, send } from "./client.mjs";
 import { TYPES, fromBody, payload, toBody } from "./payload.mjs";
 import { startReader } from "./readers.mjs";
 
+const ESTUARIES = 6;
 const RETRY = 30; // ms between attempts
 const PATIENCE = 40_000 * SLOW; // ms after which a server without an answer counts as broken
 const FULL = { text: 200_000, binary: 200_000, json: 4000 }; // units after which writers rest
@@ -25,6 +26,7 @@ class Target {
 
 export class Workload {
   targets = [];
+  estuaries = []; // targets that nobody but the server writes to
   ending = false; // clients finish what they have begun
   finals = null; // name → final event, once they are known
   #tasks = new Set();
@@ -50,6 +52,7 @@ export class Workload {
 
   async start(streams) {
     await Promise.all(Array.from({ length: streams }, () => this.makeStream()));
+    for (let i = 0; i < ESTUARIES; i++) this.spawn(this.liveAsEstuary());
     this.spawn(this.manage());
     this.spawn(this.probe());
   }
@@ -60,8 +63,12 @@ export class Workload {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
+  get all() {
+    return [...this.targets, ...this.estuaries];
+  }
+
   get readers() {
-    return this.targets.flatMap((target) => target.readers);
+    return this.all.flatMap((target) => target.readers);
   }
 
   // Sends one operation until its outcome is known, or as often as `attempts` says, and records it.
@@ -240,12 +247,72 @@ export class Workload {
   async probe() {
     while (!this.ending) {
       await sleep(this.random.int(5, 50));
-      const target = this.random.pick(this.targets);
+      const target = this.random.pick(this.all);
       const began = this.history.now;
       const answer = await send(this.url(target), "HEAD");
       if (resultOf(answer) === "unknown") continue;
       const { status, next, closed } = answer;
       this.history.add({ e: "look", s: target.name, began, status, next, closed });
+    }
+  }
+
+  // --- estuaries: each comes and goes with its sources, one step after the other ---
+
+  async liveAsEstuary() {
+    let target = null;
+    let sources = new Set();
+    while (!this.ending) {
+      const source = this.random.pick(this.targets.filter(({ kind, gone }) => !gone && kind === (target?.kind ?? kind)));
+      if (source && !target) {
+        target = this.#newTarget(source.kind);
+        sources = new Set();
+        if (!(await this.subscribe(target, source, sources))) target = null;
+        else this.estuaries.push(target);
+        if (target) this.addReader(target);
+      } else if (source) {
+        const action = this.random.weighted({ subscribe: 6, unsubscribe: 4, delete: 0.5 });
+        const leaves = this.random.pick([...sources]);
+        if (action === "subscribe") await this.subscribe(target, source, sources);
+        else if (action === "unsubscribe" && leaves) await this.unsubscribe(target, leaves, sources);
+        else if (action === "delete") target = (await this.remove(target), null);
+      }
+      await sleep(this.random.int(20, 400));
+    }
+  }
+
+  async ask(what, target, source, method) {
+    const op = this.history.begin({ do: what, s: target.name, kind: target.kind, source: source.name });
+    const body = Buffer.from(JSON.stringify({ estuaryId: target.name }));
+    const url = `${this.server.url}/v1/estuary/subscribe/crash/${source.name}`;
+    const deadline = Date.now() + PATIENCE;
+    let answer;
+    do {
+      answer = await send(url, method, { headers: { "content-type": "application/json" }, body });
+      if (resultOf(answer) === "unknown") await sleep(RETRY);
+    } while (resultOf(answer) === "unknown" && Date.now() < deadline);
+    this.history.end(op, resultOf(answer), { status: answer.status });
+    return resultOf(answer) === "ok";
+  }
+
+  async subscribe(target, source, sources) {
+    const done = await this.ask("subscribe", target, source, "POST");
+    if (done) sources.add(source);
+    return done;
+  }
+
+  async unsubscribe(target, source, sources) {
+    if (await this.ask("unsubscribe", target, source, "DELETE")) sources.delete(source);
+  }
+
+  // Until nothing more comes into the estuaries.
+  async drain() {
+    const deadline = Date.now() + PATIENCE;
+    let before = "";
+    for (let quiet = 0; quiet < 8 && Date.now() < deadline; quiet++) {
+      const tails = await Promise.all(this.estuaries.map(async (target) => (await send(this.url(target), "HEAD")).next));
+      if (tails.join() !== before) quiet = 0;
+      before = tails.join();
+      await sleep(150);
     }
   }
 
@@ -270,7 +337,7 @@ export class Workload {
   async readFinals() {
     const deadline = Date.now() + PATIENCE;
     this.finals = new Map();
-    for (const target of this.targets) {
+    for (const target of this.all) {
       const final = { e: "final", s: target.name, ...(await this.readFinal(target, deadline)) };
       this.history.add(final);
       this.finals.set(target.name, final);
