@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 5
+#define WIRE_VERSION 6
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)
@@ -60,6 +60,7 @@
 
 #define WIRE_TAKEN_AGAIN 1u
 #define WIRE_TAKEN_UNWANTED 2u
+#define WIRE_TAKEN_SURE 4u
 
 #define WIRE_EVENT_CLOSED 1u
 #define WIRE_EVENT_DELETED 2u

@@ -11,6 +11,8 @@
 #include "common/log.h"
 
 #define MESSAGE_MAX (512 << 20)
+static const struct timeval retry_after = {0, 1000};
+
 #define RECONNECT_MS 10
 #define RECONNECT_MAX_MS 200
 
@@ -19,6 +21,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     ((struct bus *)arg)->readable_now = true;
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* waking the loop was all: a turn follows */
 }
 
 static void address(const struct bus *bus, char out[NN_SOCKADDR_MAX], unsigned shard)
@@ -53,13 +62,15 @@ void bus_open(struct bus *bus, struct event_base *base, const char *data_dir, un
     if (nn_getsockopt(bus->inward, NN_SOL_SOCKET, NN_RCVFD, &fd, &size) != 0)
         fatalx("bus: no descriptor: %s", nn_strerror(nn_errno()));
     bus->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, bus);
-    if (!bus->readable || event_add(bus->readable, NULL) != 0)
+    bus->retry = evtimer_new(base, on_retry, bus);
+    if (!bus->readable || !bus->retry || event_add(bus->readable, NULL) != 0)
         fatalx("bus: cannot watch the socket");
 }
 
 void bus_close(struct bus *bus)
 {
     event_free(bus->readable);
+    event_free(bus->retry);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         if (bus->outward[i] >= 0)
             nn_close(bus->outward[i]);
@@ -89,6 +100,8 @@ bool bus_send(struct bus *bus, unsigned shard, struct slice message)
         return true;
     if (nn_errno() != EAGAIN && nn_errno() != EINTR)
         fatalx("bus: %s", nn_strerror(nn_errno()));
+    if (evtimer_add(bus->retry, &retry_after) != 0)
+        fatalx("bus: cannot set a timer");
     return false;
 }
 

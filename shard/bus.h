@@ -15,7 +15,7 @@ struct bus {
     int inward;                     /* the socket that all others send to */
     int outward[LAYOUT_SHARDS_MAX]; /* to each of them; -1: not opened yet */
     int dir;                        /* the data folder, by which sockets are named whatever the length of its path */
-    struct event *readable;
+    struct event *readable, *retry;
     bool readable_now; /* set by the loop, taken by bus_receive() */
 };
 
@@ -23,7 +23,7 @@ struct bus {
 void bus_open(struct bus *bus, struct event_base *base, const char *data_dir, unsigned index);
 void bus_close(struct bus *bus);
 
-/* False: not now; the message is still the caller's. */
+/* False: not now; the message is still the caller's, and the loop is woken when it is worth another try. */
 bool bus_send(struct bus *bus, unsigned shard, struct slice message) MUSTUSE;
 
 /* The next message that came; false if there is none. *message is given back with bus_release(). */

@@ -28,20 +28,24 @@ static void inflow_free(struct inflow *inflow)
     free(inflow);
 }
 
-static void forget_all(struct inflows *inflows)
+/* Those the store knows all of. */
+static void forget_all(struct inflows *inflows, bool opened_too)
 {
     for (size_t i = 0; i < inflows->buckets; i++)
-        for (struct inflow *inflow = inflows->table[i], *next; inflow; inflow = next) {
-            next = inflow->next;
+        for (struct inflow **at = &inflows->table[i], *inflow; (inflow = *at);) {
+            if (inflow->opened && !opened_too) {
+                at = &inflow->next;
+                continue;
+            }
+            *at = inflow->next;
             inflow_free(inflow);
+            inflows->count--;
         }
-    memset(inflows->table, 0, inflows->buckets * sizeof *inflows->table);
-    inflows->count = 0;
 }
 
 void inflows_clear(struct inflows *inflows)
 {
-    forget_all(inflows);
+    forget_all(inflows, true);
     free(inflows->table);
     *inflows = (struct inflows){0};
 }
@@ -49,7 +53,7 @@ void inflows_clear(struct inflows *inflows)
 void inflows_tick(struct shard *shard)
 {
     if (shard->inflows.count > INFLOWS_KEPT)
-        forget_all(&shard->inflows);
+        forget_all(&shard->inflows, false);
 }
 
 static struct inflow **chain(const struct inflows *inflows, uint64_t source_uid)
@@ -58,12 +62,18 @@ static struct inflow **chain(const struct inflows *inflows, uint64_t source_uid)
     return &inflows->table[(size_t)(hash >> 32) & (inflows->buckets - 1)];
 }
 
+static bool counts(const struct subscription_row *row)
+{
+    return row->from != STORE_NONE && row->until == STORE_NONE;
+}
+
 static void add_subscription(void *ctx, const struct subscription_row *row)
 {
     struct inflow *inflow = ctx;
     if ((inflow->count & (inflow->count - 1)) == 0)
         inflow->subscriptions = xrealloc(inflow->subscriptions, (inflow->count ? inflow->count * 2 : 1) * sizeof *row);
     inflow->subscriptions[inflow->count++] = *row;
+    inflow->subscribers += counts(row);
 }
 
 static struct inflow *link_inflow(struct shard *shard, const struct inflow_row *row)
@@ -94,21 +104,36 @@ struct inflow *inflow_of(struct shard *shard, uint64_t source_uid)
     return inflow;
 }
 
-struct inflow *inflow_open(struct shard *shard, uint64_t source_uid, uint64_t feed, struct slice name,
-                           uint64_t position)
+/* Nobody is subscribed or about to be. */
+static bool idle(const struct inflow *inflow)
+{
+    return !inflow->count && !inflow->opened;
+}
+
+void inflow_open(struct shard *shard, uint64_t source_uid, uint64_t feed, struct slice name, uint64_t position)
 {
     struct inflow *inflow = inflow_of(shard, source_uid);
     struct inflow_row row = {source_uid, feed, position, name};
-    if (inflow && inflow->feed == feed)
-        return inflow;
-    store_begin(shard->store);
-    if (inflow) { /* the source's shard had forgotten us and begins anew */
-        row.taken = inflow->taken > position ? inflow->taken : position;
+    if (!inflow || inflow->feed != feed) {
+        store_begin(shard->store);
+        if (!inflow)
+            inflow = link_inflow(shard, &row);
+        /* otherwise the source's shard had forgotten us and begins anew */
         inflow->feed = feed;
-        inflow->taken = row.taken;
+        inflow->taken = row.taken = inflow->taken > position ? inflow->taken : position;
+        store_inflow_put(shard->store, &row);
     }
-    store_inflow_put(shard->store, &row);
-    return inflow ? inflow : link_inflow(shard, &row);
+    inflow->opened++;
+}
+
+void inflow_opened(struct shard *shard, uint64_t source_uid)
+{
+    struct inflow *inflow = inflow_of(shard, source_uid);
+    if (!inflow)
+        return;
+    inflow->opened--;
+    if (idle(inflow))
+        inflow_tell(shard, inflow);
 }
 
 static void inflow_remove(struct shard *shard, struct inflow *inflow)
@@ -125,37 +150,24 @@ static void inflow_remove(struct shard *shard, struct inflow *inflow)
 
 /* ---- subscriptions ---- */
 
-uint64_t inflow_subscribers(const struct inflow *inflow)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < inflow->count; i++)
-        count += inflow->subscriptions[i].until == STORE_NONE && inflow->subscriptions[i].from != STORE_NONE;
-    return count;
-}
-
 static void remove_subscription(struct shard *shard, struct inflow *inflow, size_t at)
 {
     store_begin(shard->store);
     store_subscription_delete(shard->store, &inflow->subscriptions[at]);
+    inflow->subscribers -= counts(&inflow->subscriptions[at]);
     memmove(inflow->subscriptions + at, inflow->subscriptions + at + 1,
             (--inflow->count - at) * sizeof *inflow->subscriptions);
 }
 
-bool inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t from, unsigned flags)
+void inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t from, unsigned flags)
 {
     const struct subscription_row row = {inflow->source_uid, estuary_uid, from, STORE_NONE, flags};
-    for (size_t i = 0; i < inflow->count; i++) {
-        const struct subscription_row *s = &inflow->subscriptions[i];
-        if (s->estuary_uid != estuary_uid || s->until != STORE_NONE)
-            continue;
-        if (s->from != STORE_NONE)
-            return false;
-        remove_subscription(shard, inflow, i--); /* it was not sure yet */
-    }
+    struct subscription_row before;
+    if (store_subscription(shard->store, inflow->source_uid, estuary_uid, &before))
+        inflow_unsubscribe(shard, inflow, estuary_uid, 0); /* it was not in force yet */
     store_begin(shard->store);
     store_subscription_put(shard->store, &row);
     add_subscription(inflow, &row);
-    return true;
 }
 
 void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t until)
@@ -170,6 +182,7 @@ void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t est
             remove_subscription(shard, inflow, i--);
             continue;
         }
+        inflow->subscribers -= counts(s);
         s->until = until;
         store_begin(shard->store);
         store_subscription_put(shard->store, s);
@@ -179,13 +192,14 @@ void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t est
 void inflow_tell(struct shard *shard, struct inflow *inflow)
 {
     struct buf *out = shard_out(shard, shard_owner_of_uid(shard, inflow->source_uid));
+    bool over = idle(inflow);
     const struct wire_subscribers m = {
-        .uid = inflow->source_uid, .feed = inflow->feed, .subscribers = inflow_subscribers(inflow)};
-    if (out && (m.subscribers || !inflow->count))
+        .uid = inflow->source_uid, .feed = inflow->feed, .subscribers = inflow->subscribers};
+    if (out && (m.subscribers || over))
         wire_put_subscribers(out, &m);
     if (out == &shard->self)
         shard_again(shard);
-    if (!inflow->count)
+    if (over)
         inflow_remove(shard, inflow);
 }
 
@@ -323,12 +337,29 @@ void handle_deliver(struct shard *shard, unsigned from, const struct wire_delive
         answer.flags = WIRE_TAKEN_AGAIN;
     else
         deliver(shard, inflow, m);
-    if (!answer.flags && !inflow->count) {
+    if (!answer.flags && idle(inflow)) {
         answer.flags = WIRE_TAKEN_UNWANTED;
         inflow_remove(shard, inflow);
     } else if (inflow) {
         answer.position = inflow->taken;
-        answer.subscribers = inflow_subscribers(inflow);
+        answer.subscribers = inflow->subscribers;
+    }
+    if (out)
+        wire_put_taken(out, &answer);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+void handle_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m)
+{
+    struct inflow *inflow = inflow_of(shard, m->uid);
+    struct buf *out = shard_out(shard, from);
+    struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .flags = WIRE_TAKEN_AGAIN};
+    if (inflow && inflow->feed == m->feed && !idle(inflow)) {
+        answer.position = inflow->taken;
+        answer.subscribers = inflow->subscribers;
+    } else {
+        answer.flags = WIRE_TAKEN_UNWANTED | WIRE_TAKEN_SURE;
     }
     if (out)
         wire_put_taken(out, &answer);
@@ -340,7 +371,7 @@ void handle_ended(struct shard *shard, unsigned from, const struct wire_ended *m
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
     struct buf *out = shard_out(shard, from);
-    const struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .flags = WIRE_TAKEN_UNWANTED};
+    const struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .flags = WIRE_TAKEN_UNWANTED | WIRE_TAKEN_SURE};
     if (inflow && inflow->feed == m->feed) {
         while (inflow->count)
             remove_subscription(shard, inflow, inflow->count - 1);

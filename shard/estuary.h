@@ -15,7 +15,9 @@ struct inflow {
     struct slice name; /* of the source; its own */
     struct subscription_row *subscriptions;
     size_t count;
-    struct inflow *next; /* hash chain */
+    uint64_t subscribers; /* subscriptions that are in force and not ended */
+    unsigned opened;      /* times: by requests under way, for which it is kept */
+    struct inflow *next;  /* hash chain */
 };
 
 /* Those that were used last; the store has all. */
@@ -30,20 +32,18 @@ void inflows_clear(struct inflows *inflows);
 /* The inflow of a source, or NULL. */
 struct inflow *inflow_of(struct shard *shard, uint64_t source_uid);
 
-/* A source that was attached to: its inflow, which begins at `position` if it is new. */
-struct inflow *inflow_open(struct shard *shard, uint64_t source_uid, uint64_t feed, struct slice name,
-                           uint64_t position);
+/* A source was attached to, so its shard delivers: from `position` on if the inflow is new. It is kept until
+ * inflow_opened(), and after that as long as somebody is subscribed. */
+void inflow_open(struct shard *shard, uint64_t source_uid, uint64_t feed, struct slice name, uint64_t position);
+void inflow_opened(struct shard *shard, uint64_t source_uid);
 
-/* How many get what is appended to it from now on. */
-uint64_t inflow_subscribers(const struct inflow *inflow);
-
-/* Subscribes an estuary from a position on (STORE_NONE: not yet), or says that it is already: false. */
-bool inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t from, unsigned flags);
+/* Subscribes an estuary that is not subscribed yet, from a position on (STORE_NONE: not yet in force). */
+void inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t from, unsigned flags);
 
 /* It gets nothing from `until` on; STORE_NONE: nothing at all. */
 void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t until);
 
-/* Tells the source's shard how many subscribers there are. An inflow without any is gone afterwards. */
+/* Tells the source's shard how many subscribers there are. An inflow that nobody needs is gone afterwards. */
 void inflow_tell(struct shard *shard, struct inflow *inflow);
 
 /* In the transaction that ends an estuary: it is subscribed to nothing any more. */

@@ -11,7 +11,10 @@
 #include "shard/verbs.h"
 
 #define TURN_BYTES ((size_t)1 << 20) /* read for shards that are behind, a turn */
-#define RESEND_MS 1000               /* without a word from a shard that was sent something */
+#define LOAD_AT_ONCE 256             /* streams that are behind */
+#define ENDED_AT_ONCE 256
+#define LAG_MS 5000
+#define RESEND_MS 1000 /* without a word from a shard that was sent something */
 
 struct fanout_wait {
     struct fanout_wait *prev, *next; /* all */
@@ -61,6 +64,7 @@ static void start_over(struct feeds *feeds, struct feed *feed)
 {
     feed->sent = feed->row.acked;
     feed->run = ++feeds->last_run;
+    feed->doubtful = false;
     if (feed->sent < feed->stream->tail)
         make_ready(feeds, feed);
 }
@@ -112,6 +116,17 @@ bool feeds_level(const struct stream *stream)
 {
     for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
         if (feed->row.acked < stream->tail)
+            return false;
+    return true;
+}
+
+bool feeds_idle(const struct streams *streams, const struct stream *stream)
+{
+    if (stream->waits)
+        return false;
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        if (feed->row.acked < stream->tail &&
+            !(streams->feeds.peers[feed->row.shard].down && feed->row.state == FEED_BEHIND))
             return false;
     return true;
 }
@@ -259,9 +274,10 @@ static void put(struct shard *shard, struct feed *feed, const struct run *run)
         .data = run->data,
     };
     bool here = feed->row.shard == shard->index;
-    if (!peer->under_way)
+    if (!peer->under_way && !peer->stalled)
         peer->progress_ms = shard->now_ms;
     peer->under_way += run->data.len;
+    peer->sent_ms = shard->now_ms;
     feed->sent = m.next;
     wire_put_deliver(here ? &shard->self : &peer->frames, &m);
     if (here)
@@ -322,11 +338,34 @@ static void send_ready(struct shard *shard, unsigned index)
         shard_again(shard);
 }
 
+static void note_uid(void *ctx, const struct feed_row *row)
+{
+    buf_add(ctx, &row->source_uid, sizeof row->source_uid);
+}
+
+/* Some of the streams that are behind, and of which nobody has spoken since the start; their feeds are ready then. */
+static void load_behind(struct shard *shard, unsigned index)
+{
+    struct buf uids = {0};
+    uint64_t uid;
+    store_feeds_in(shard->store, FEED_BEHIND, index, LOAD_AT_ONCE, note_uid, &uids);
+    shard->streams.feeds.peers[index].stored = buf_len(&uids) == LOAD_AT_ONCE * sizeof uid;
+    for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
+        memcpy(&uid, buf_slice(&uids).data, sizeof uid);
+        (void)streams_by_uid(&shard->streams, uid);
+    }
+    buf_clear(&uids);
+}
+
 void feeds_turn(struct shard *shard)
 {
-    for (unsigned i = 0; i < shard->layout.shards; i++)
-        if (shard->streams.feeds.peers[i].first)
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        const struct feed_peer *peer = &shard->streams.feeds.peers[i];
+        if (peer->stored && !peer->first && !peer->under_way && may_send(shard, i))
+            load_behind(shard, i);
+        if (peer->first)
             send_ready(shard, i);
+    }
 }
 
 void feeds_flush(struct shard *shard)
@@ -338,8 +377,6 @@ void feeds_flush(struct shard *shard)
         fault_point("shard.fanout-before-send");
         if (bus_send(&shard->bus, i, buf_slice(&peer->frames)))
             buf_clear(&peer->frames);
-        else
-            shard->bus_waits = true;
     }
 }
 
@@ -363,9 +400,10 @@ void feeds_tick(struct shard *shard)
     struct feeds *feeds = &shard->streams.feeds;
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &feeds->peers[i];
-        if (peer->under_way && shard->now_ms > peer->progress_ms + RESEND_MS) {
+        if (peer->under_way && shard->now_ms > peer->sent_ms + RESEND_MS &&
+            shard->now_ms > peer->progress_ms + RESEND_MS) {
             peer_starts_over(shard, i);
-            peer->progress_ms = shard->now_ms;
+            peer->stalled = true;
         }
     }
     while (feeds->first && feeds->first->deadline_ms <= shard->now_ms) {
@@ -402,24 +440,22 @@ void feeds_ended(struct shard *shard, struct stream *stream)
 
 void feeds_upkeep(struct shard *shard)
 {
-    store_feeds_in(shard->store, FEED_ENDED, send_ended, shard);
-}
-
-static void note_uid(void *ctx, const struct feed_row *row)
-{
-    buf_add(ctx, &row->source_uid, sizeof row->source_uid);
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        struct feed_peer *peer = &shard->streams.feeds.peers[i];
+        store_feeds_in(shard->store, FEED_ENDED, i, ENDED_AT_ONCE, send_ended, shard);
+        if (peer->under_way && shard->now_ms > peer->progress_ms + LAG_MS)
+            log_info("fan-out: shard %u has taken nothing for %llu s; %llu bytes are on their way", i,
+                     (unsigned long long)(shard->now_ms - peer->progress_ms) / 1000,
+                     (unsigned long long)peer->under_way);
+    }
 }
 
 void feeds_recover(struct shard *shard)
 {
-    struct buf uids = {0};
-    uint64_t uid;
-    store_feeds_in(shard->store, FEED_BEHIND, note_uid, &uids);
-    for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
-        memcpy(&uid, buf_slice(&uids).data, sizeof uid);
-        (void)streams_by_uid(&shard->streams, uid); /* its feeds are ready */
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        shard->streams.feeds.peers[i].stored = true;
+        shard->streams.feeds.peers[i].down = i != shard->index;
     }
-    buf_clear(&uids);
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
         for (struct feed *feed = stream->feeds; feed; feed = feed->next)
             if (feed->sent < stream->tail)
@@ -428,8 +464,16 @@ void feeds_recover(struct shard *shard)
 
 void feeds_shard_up(struct shard *shard, unsigned index)
 {
+    struct feed_peer *peer = &shard->streams.feeds.peers[index];
     peer_starts_over(shard, index);
+    peer->down = peer->stalled = false;
+    peer->stored = true;
     feeds_upkeep(shard);
+}
+
+void feeds_shard_down(struct shard *shard, unsigned index)
+{
+    shard->streams.feeds.peers[index].down = true;
 }
 
 void feeds_clear(struct shard *shard)
@@ -467,6 +511,7 @@ void handle_attach(struct shard *shard, unsigned from, const struct wire_attach 
                 store_stream_set_kind(shard->store, &stream->row);
             }
             feed->row.subscribers += m->subscribers;
+            feed->doubtful = false;
             store_state(shard->store, feed, true);
         }
         answer.uid = stream->row.uid;
@@ -490,6 +535,18 @@ static void remove_feed(struct shard *shard, struct feed *feed)
     delete_unpinned(shard, stream);
 }
 
+/* Nobody seems to be subscribed there; but somebody who is just about to be may have been told so. */
+static void doubt(struct shard *shard, struct feed *feed)
+{
+    struct buf *out = shard_out(shard, feed->row.shard);
+    if (!out || feed->doubtful)
+        return;
+    feed->doubtful = true;
+    wire_put_wanted(out, &(struct wire_wanted){.uid = feed->row.source_uid, .feed = feed->row.feed, .run = feed->run});
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
 void handle_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m)
 {
     struct stream *stream = streams_by_uid(&shard->streams, m->uid);
@@ -497,10 +554,9 @@ void handle_subscribers(struct shard *shard, unsigned from, const struct wire_su
     if (!feed || feed->row.feed != m->feed)
         return;
     feed->row.subscribers = m->subscribers;
+    store_state(shard->store, feed, true);
     if (!m->subscribers)
-        remove_feed(shard, feed);
-    else
-        store_state(shard->store, feed, true);
+        doubt(shard, feed);
 }
 
 struct ended_feed {
@@ -520,10 +576,12 @@ static void look_for_ended(void *ctx, const struct feed_row *row)
 static void unwanted(struct shard *shard, unsigned from, const struct wire_taken *m, struct feed *feed)
 {
     struct ended_feed ended = {.shard = shard, .from = from, .feed = m->feed};
-    if (feed) {
+    if (feed && !(m->flags & WIRE_TAKEN_SURE))
+        doubt(shard, feed);
+    else if (feed && feed->doubtful)
         remove_feed(shard, feed);
+    if (feed)
         return;
-    }
     store_feeds(shard->store, m->uid, look_for_ended, &ended);
     if (!ended.found)
         return;
@@ -541,6 +599,7 @@ void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m
     if (current) {
         peer->under_way -= m->bytes < peer->under_way ? m->bytes : peer->under_way;
         peer->progress_ms = shard->now_ms;
+        peer->stalled = false;
     }
     if (feed && feed->row.feed != m->feed)
         feed = NULL;
@@ -551,6 +610,7 @@ void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m
     if (!feed || m->position > stream->tail)
         return;
     feed->row.subscribers = m->subscribers;
+    feed->doubtful = false;
     if (m->position > feed->row.acked) {
         uint64_t before = feed->row.acked;
         feed->row.acked = m->position;

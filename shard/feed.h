@@ -23,7 +23,8 @@ struct feed {
     uint64_t run;      /* grows when it starts over */
     struct feed *next; /* of the stream */
     struct feed *ready_prev, *ready_next;
-    bool ready; /* listed with its shard: there is more to send */
+    bool ready;    /* listed with its shard: there is more to send */
+    bool doubtful; /* its shard was asked whether anybody is subscribed, and nobody has been since */
 };
 
 /* One shard that is fed. */
@@ -31,8 +32,12 @@ struct feed_peer {
     struct feed *first, *last; /* ready */
     struct buf frames;         /* of this turn, or of earlier ones that the bus did not take */
     uint64_t under_way;        /* bytes */
+    bool stored;               /* the store may have feeds that are behind and not in memory */
+    bool stalled;              /* it was sent something again and has not said a word since */
+    bool down;                 /* it is away: what waits for it need not stay in memory */
     uint64_t first_run;        /* of the runs that it may still answer */
     uint64_t progress_ms;      /* when it last took something, or had nothing to take */
+    uint64_t sent_ms;          /* when something was last put on its way */
     /* The circuit: answers that were not waited out in a row, and until when none waits. */
     uint64_t failures, open_until_ms;
 };
@@ -53,6 +58,9 @@ void feeds_forget(struct streams *streams, struct stream *stream);
 /* Every shard has taken all there is. */
 bool feeds_level(const struct stream *stream) MUSTUSE;
 
+/* Nothing is going on with its feeds that the store does not know of. */
+bool feeds_idle(const struct streams *streams, const struct stream *stream) MUSTUSE;
+
 /* Something was appended: on its way to the shards that are fed. */
 void feeds_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry);
 
@@ -69,6 +77,7 @@ void feeds_ended(struct shard *shard, struct stream *stream);
 void feeds_recover(struct shard *shard);
 
 void feeds_shard_up(struct shard *shard, unsigned index);
+void feeds_shard_down(struct shard *shard, unsigned index);
 
 /* The steps of a turn: what is behind is read and sent; and, after the commit, what was put leaves. */
 void feeds_turn(struct shard *shard);

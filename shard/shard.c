@@ -141,6 +141,7 @@ static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, 
         SHARD_CASE(SUBSCRIBERS, subscribers)
         SHARD_CASE(DELIVER, deliver)
         SHARD_CASE(TAKEN, taken)
+        SHARD_CASE(WANTED, wanted)
         SHARD_CASE(ENDED, ended)
         SHARD_CASE(SOURCES, sources)
         SHARD_CASE(SOURCED, sourced)
@@ -243,6 +244,7 @@ static void reap_shard(struct shard *shard, unsigned index)
     struct peer *peer = &shard->shards[index];
     if (peer->link.fd < 0 || !peer->link.dead)
         return;
+    feeds_shard_down(shard, index);
     peer->generation++;
     link_close(&peer->link);
 }
@@ -329,6 +331,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->logged = shard->streams.log_entries;
     shard->logged_bytes = shard->streams.log_bytes;
     inflows_init(&shard->inflows);
+    store_subscriptions_clean(shard->store);
     bus_open(&shard->bus, base, cfg->server_data_dir, index);
     feeds_recover(shard);
     shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);

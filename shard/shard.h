@@ -56,7 +56,6 @@ struct shard {
     struct waiting_read *waiting_reads, **waiting_reads_end;
     struct page_files page_files;
     struct bus bus;
-    bool bus_waits; /* it did not take a message */
     struct inflows inflows;
     struct subscribing *subscribing;
     unsigned subscribing_count;

@@ -58,12 +58,13 @@ static const char schema[] =
     "CREATE TABLE feed(source_uid INTEGER NOT NULL, shard INTEGER NOT NULL, feed INTEGER NOT NULL,"
     " subscribers INTEGER NOT NULL, acked INTEGER NOT NULL, state INTEGER NOT NULL,"
     " PRIMARY KEY(source_uid, shard)) WITHOUT ROWID;"
-    "CREATE INDEX feed_state ON feed(state) WHERE state > 0;"
+    "CREATE INDEX feed_state ON feed(state, shard) WHERE state > 0;"
     "CREATE TABLE inflow(source_uid INTEGER PRIMARY KEY, feed INTEGER NOT NULL, taken INTEGER NOT NULL,"
     " name BLOB NOT NULL);"
     "CREATE TABLE subscription(source_uid INTEGER NOT NULL, estuary_uid INTEGER NOT NULL, from_position INTEGER,"
     " until_position INTEGER, flags INTEGER NOT NULL);"
     "CREATE INDEX subscription_source ON subscription(source_uid, estuary_uid);"
+    "CREATE INDEX subscription_pending ON subscription(source_uid) WHERE from_position IS NULL;"
     "CREATE INDEX subscription_estuary ON subscription(estuary_uid);"
     "CREATE TABLE duty(fork_uid INTEGER PRIMARY KEY, source_uid INTEGER NOT NULL, pin INTEGER NOT NULL);";
 

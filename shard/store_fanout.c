@@ -43,10 +43,13 @@ void store_feeds(struct store *store, uint64_t source_uid, store_feed_visit *vis
     visit_feeds(store, statement, visit, ctx);
 }
 
-void store_feeds_in(struct store *store, enum feed_state state, store_feed_visit *visit, void *ctx)
+void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, unsigned max, store_feed_visit *visit,
+                    void *ctx)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_FEEDS_IN);
     bind_u64(statement, 1, state);
+    bind_u64(statement, 2, shard);
+    bind_u64(statement, 3, max);
     visit_feeds(store, statement, visit, ctx);
 }
 
@@ -120,6 +123,23 @@ static struct subscription_row read_subscription(sqlite3_stmt *statement)
         .until = column_u64(statement, 3),
         .flags = (unsigned)column_u64(statement, 4),
     };
+}
+
+void store_subscriptions_clean(struct store *store)
+{
+    store_begin(store);
+    store_run(store, store_prepare(store, SQL_SUBSCRIPTION_PENDING));
+}
+
+bool store_subscription(struct store *store, uint64_t source_uid, uint64_t estuary_uid, struct subscription_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SUBSCRIPTION);
+    bind_u64(statement, 1, source_uid);
+    bind_u64(statement, 2, estuary_uid);
+    if (!store_step(store, statement))
+        return false;
+    *row = read_subscription(statement);
+    return true;
 }
 
 void store_subscriptions(struct store *store, uint64_t source_uid, store_subscription_visit *visit, void *ctx)

@@ -63,7 +63,8 @@ static const char *const merge_inflows[] = {
     "UPDATE main.subscription SET from_position = max(from_position,"
     " (SELECT taken FROM main.inflow i WHERE i.source_uid = subscription.source_uid))"
     " WHERE from_position IS NOT NULL AND source_uid IN (SELECT source_uid FROM moving)",
-    "UPDATE main.inflow SET taken = min(taken, (SELECT taken FROM source.inflow i WHERE i.source_uid = inflow.source_uid))"
+    "UPDATE main.inflow SET taken = min(taken,"
+    " (SELECT taken FROM source.inflow i WHERE i.source_uid = inflow.source_uid))"
     " WHERE source_uid IN (SELECT source_uid FROM moving)",
     "INSERT OR IGNORE INTO main.inflow SELECT * FROM source.inflow WHERE source_uid IN (SELECT source_uid FROM moving)",
     "INSERT INTO main.subscription SELECT * FROM moving",

@@ -235,9 +235,9 @@ void streams_condemned(struct streams *streams, struct stream *stream)
     forget(streams, stream);
 }
 
-static bool evictable(const struct stream *stream)
+static bool evictable(const struct streams *streams, const struct stream *stream)
 {
-    return feeds_level(stream) && !stream->pending_count && !stream->watcher_count && !stream->touched && !stream->is_fresh &&
+    return feeds_idle(streams, stream) && !stream->pending_count && !stream->watcher_count && !stream->touched && !stream->is_fresh &&
            !stream->unsettled;
 }
 
@@ -247,7 +247,7 @@ size_t streams_evict(struct streams *streams, uint64_t keep)
     struct stream *stream = streams->oldest;
     while (stream && streams->count > keep) {
         struct stream *newer = stream->used_prev;
-        if (evictable(stream))
+        if (evictable(streams, stream))
             forget(streams, stream);
         stream = newer;
     }

@@ -14,14 +14,12 @@
 #define SUBSCRIBING_MAX 1024
 #define WALK_MAX 4096 /* streams looked at for one circle */
 
-enum source_state { SOURCE_ASKED, SOURCE_ANSWERED, SOURCE_DONE };
-
 struct source {
     char *name;
     size_t len;
-    enum source_state state;
+    bool answered, opened;
     enum error error;
-    uint64_t uid, feed, position;
+    uint64_t uid, position;
     char *type;
 };
 
@@ -84,6 +82,14 @@ static void forget(struct shard *shard, struct subscribing *s)
     free(s->estuary);
     free(s->type);
     free(s);
+}
+
+static void finish(struct shard *shard, struct subscribing *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->sources[i].opened)
+            inflow_opened(shard, s->sources[i].uid);
+    forget(shard, s);
 }
 
 /* ---- estuaries ---- */
@@ -154,13 +160,13 @@ static void answer(struct shard *shard, struct subscribing *s, const struct stre
                   .results = buf_slice(&results),
               });
     buf_clear(&results);
-    forget(shard, s);
+    finish(shard, s);
 }
 
 static void fail(struct shard *shard, struct subscribing *s, enum error error)
 {
     answer_state(shard, s->asker, error);
-    forget(shard, s);
+    finish(shard, s);
 }
 
 /* ---- in force ---- */
@@ -178,13 +184,10 @@ static uint64_t source_count(struct shard *shard, uint64_t estuary_uid)
     return count;
 }
 
-static bool subscribed(const struct inflow *inflow, uint64_t estuary_uid)
+static bool subscribed(struct shard *shard, const struct inflow *inflow, uint64_t estuary_uid)
 {
-    for (size_t i = 0; i < inflow->count; i++)
-        if (inflow->subscriptions[i].estuary_uid == estuary_uid && inflow->subscriptions[i].until == STORE_NONE &&
-            inflow->subscriptions[i].from != STORE_NONE)
-            return true;
-    return false;
+    struct subscription_row row;
+    return store_subscription(shard->store, inflow->source_uid, estuary_uid, &row) && row.from != STORE_NONE;
 }
 
 static enum error check_source(const struct subscribing *s, const struct source *source, const struct stream *stream)
@@ -207,16 +210,17 @@ static unsigned flags_of(const struct subscribing *s)
 static void put_subscription(struct shard *shard, struct subscribing *s, struct source *source,
                              const struct stream *stream, uint64_t *count)
 {
-    struct inflow *inflow = inflow_open(shard, source->uid, source->feed, text(source->name), source->position);
-    if (subscribed(inflow, stream->row.uid))
+    struct inflow *inflow = inflow_of(shard, source->uid);
+    if (!inflow) {
+        source->error = ERR_STREAM_NOT_FOUND; /* it has just ended */
+    } else if (subscribed(shard, inflow, stream->row.uid)) {
         return;
-    if (*count >= shard->cfg->estuary_max_sources) {
+    } else if (*count >= shard->cfg->estuary_max_sources) {
         source->error = ERR_TOO_MANY_SUBSCRIPTIONS;
-        inflow_tell(shard, inflow);
-        return;
+    } else {
+        inflow_subscribe(shard, inflow, stream->row.uid, STORE_NONE, flags_of(s));
+        ++*count;
     }
-    (void)inflow_subscribe(shard, inflow, stream->row.uid, STORE_NONE, flags_of(s));
-    ++*count;
 }
 
 static void walk(struct shard *shard, struct subscribing *s, size_t walking);
@@ -296,14 +300,14 @@ static void settle_source(struct shard *shard, struct subscribing *s, struct sou
     enum error error;
     struct stream *stream = shard_stream(shard, text(s->estuary), &error);
     struct inflow *inflow = inflow_of(shard, source->uid);
-    source->error = stream && inflow ? result : ERR_ESTUARY_NOT_FOUND;
+    source->error = !stream ? ERR_ESTUARY_NOT_FOUND : !inflow ? ERR_STREAM_NOT_FOUND : result;
     if (!stream || !inflow)
         return;
     if (result != ERR_NONE)
         inflow_unsubscribe(shard, inflow, stream->row.uid, STORE_NONE);
-    else if (!subscribed(inflow, stream->row.uid))
-        (void)inflow_subscribe(shard, inflow, stream->row.uid,
-                               inflow->taken > source->position ? inflow->taken : source->position, flags_of(s));
+    else if (!subscribed(shard, inflow, stream->row.uid))
+        inflow_subscribe(shard, inflow, stream->row.uid,
+                         inflow->taken > source->position ? inflow->taken : source->position, flags_of(s));
     inflow_tell(shard, inflow);
 }
 
@@ -446,15 +450,18 @@ void handle_attached(struct shard *shard, unsigned from, const struct wire_attac
 {
     struct subscribing *s = find(shard, m->id);
     (void)from;
-    if (!s || m->id == s->id || s->sources[m->id - s->id - 1].state != SOURCE_ASKED)
+    if (!s || m->id == s->id || s->sources[m->id - s->id - 1].answered)
         return;
     struct source *source = &s->sources[m->id - s->id - 1];
-    source->state = SOURCE_ANSWERED;
+    source->answered = true;
     source->error = m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL;
     source->uid = m->uid;
-    source->feed = m->feed;
     source->position = m->position;
     source->type = xslicedup(m->content_type);
+    if (source->error == ERR_NONE && !(s->flags & WIRE_SUBSCRIBE_END)) {
+        inflow_open(shard, m->uid, m->feed, text(source->name), m->position);
+        source->opened = true;
+    }
     if (--s->asked)
         return;
     if (!(s->flags & WIRE_SUBSCRIBE_END)) {
@@ -500,7 +507,7 @@ void subscribe_shard_up(struct shard *shard, unsigned index)
 {
     for (struct subscribing *s = shard->subscribing; s; s = s->next) {
         for (size_t i = 0; i < s->count; i++)
-            if (s->sources[i].state == SOURCE_ASKED && shard_owner_of_name(shard, text(s->sources[i].name)) == index)
+            if (!s->sources[i].answered && shard_owner_of_name(shard, text(s->sources[i].name)) == index)
                 ask(shard, s, i);
         for (size_t i = 0; i < s->step_count; i++)
             if (!s->steps[i].answered && shard_owner_of_name(shard, text(s->steps[i].name)) == index)
@@ -508,12 +515,27 @@ void subscribe_shard_up(struct shard *shard, unsigned index)
     }
 }
 
+/* What was not brought into force yet never will be. */
+static void give_up(struct shard *shard, struct subscribing *s)
+{
+    enum error error;
+    const struct stream *stream = shard_stream(shard, text(s->estuary), &error);
+    for (size_t i = 0; i < s->count && stream && !(s->flags & WIRE_SUBSCRIBE_END); i++) {
+        struct inflow *inflow = s->sources[i].uid ? inflow_of(shard, s->sources[i].uid) : NULL;
+        if (!inflow || subscribed(shard, inflow, stream->row.uid))
+            continue;
+        inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
+        inflow_tell(shard, inflow);
+    }
+    fail(shard, s, ERR_SHARD_UNAVAILABLE);
+}
+
 void subscribe_tick(struct shard *shard)
 {
     for (struct subscribing *s = shard->subscribing, *next; s; s = next) {
         next = s->next;
         if (s->deadline_ms <= shard->now_ms)
-            fail(shard, s, ERR_SHARD_UNAVAILABLE);
+            give_up(shard, s);
     }
 }
 

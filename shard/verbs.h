@@ -28,6 +28,7 @@ void handle_attach(struct shard *shard, unsigned from, const struct wire_attach 
 void handle_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m); /* feed.c */
 void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m);             /* feed.c */
 void handle_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m);         /* estuary.c */
+void handle_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m);           /* estuary.c */
 void handle_ended(struct shard *shard, unsigned from, const struct wire_ended *m);             /* estuary.c */
 void handle_attached(struct shard *shard, unsigned from, const struct wire_attached *m);       /* subscribe.c */
 void handle_sources(struct shard *shard, unsigned from, const struct wire_sources *m);         /* subscribe.c */
