@@ -24,14 +24,19 @@ const CEILINGS = [
   ["one connection, p50 above a bare SQLite commit, µs", "append-one", (row) => row("streamd") - row("limit"), 100],
   ["an idle SSE reader, bytes", "idle-readers", (row) => row("streamd"), 1024],
   ["an idle stream of 1,000,000, bytes of all processes", "idle-million", (row) => row("streamd"), 100],
+  ["to 10,000 estuaries, p50 ms", "fanout-10000", (row) => row("streamd"), 150],
+  ["a copy of 1 KiB in an estuary, bytes", "fanout-10000", (row) => row("streamd", "bytes_each"), 100],
   ["ready after SIGKILL, ms", "restart", (row) => row("streamd"), 500],
 ];
 
+// At least so much.
+const FLOORS = [["deliveries a second to estuaries", "fanout-16x1000", (row) => row("streamd"), 100_000]];
+
 // The median of a row's main figure, or NaN.
-function figure(results, key, name) {
+function figure(results, key, name, which) {
   const workload = results.workloads.find((candidate) => candidate.key === key);
   const row = workload?.rows.find((candidate) => candidate.name === name || candidate.name.startsWith(name));
-  return row?.rounds.length ? median(row.rounds.map((round) => round[workload.main])) : NaN;
+  return row?.rounds.length ? median(row.rounds.map((round) => round[which ?? workload.main])) : NaN;
 }
 
 function ratio(results, [what, key, ours, theirs, atLeast]) {
@@ -41,13 +46,22 @@ function ratio(results, [what, key, ours, theirs, atLeast]) {
 }
 
 function ceiling(results, [what, key, value, atMost]) {
-  const reached = value((name) => figure(results, key, name));
+  const reached = value((name, which) => figure(results, key, name, which));
   return { what, reached, wanted: `<= ${atMost}`, good: reached <= atMost, digits: 0 };
+}
+
+function floor(results, [what, key, value, atLeast]) {
+  const reached = value((name) => figure(results, key, name));
+  return { what, reached, wanted: `>= ${atLeast}`, good: reached >= atLeast, digits: 0 };
 }
 
 // [{ what, reached, wanted, good, digits }] for the goals whose workloads were measured.
 export function goals(results) {
-  const all = [...GOALS.map((goal) => ratio(results, goal)), ...CEILINGS.map((goal) => ceiling(results, goal))];
+  const all = [
+    ...GOALS.map((goal) => ratio(results, goal)),
+    ...CEILINGS.map((goal) => ceiling(results, goal)),
+    ...FLOORS.map((goal) => floor(results, goal)),
+  ];
   return all.filter(({ reached }) => !Number.isNaN(reached));
 }
 

@@ -2,8 +2,9 @@
 // main: the figure that is compared; columns: [figure, heading, digits].
 
 import append from "./workloads_append.mjs";
+import fanout from "./workloads_fanout.mjs";
 import live from "./workloads_live.mjs";
 import read from "./workloads_read.mjs";
 import state from "./workloads_state.mjs";
 
-export const workloads = [...append, ...live, ...read, ...state];
+export const workloads = [...append, ...live, ...read, ...fanout, ...state];
