@@ -135,7 +135,7 @@ function learn(judge, stream) {
     learn(judge, fork);
     pieces.push({ from: 0, units: fork.units.slice(0, fork.base) });
   }
-  for (let grew = true; grew; ) {
+  for (let grew = true; grew;) {
     grew = false;
     for (const { from, units } of pieces) {
       const end = from + units.length;
@@ -148,10 +148,15 @@ function learn(judge, stream) {
 
 function checkContent(judge, stream) {
   if (stream.complete && stream.final.next !== stream.units.length)
-    judge.blame(stream, "offset", `${stream.units.length} units were read, the tail is said to be ${stream.final.next}`);
+    judge.blame(
+      stream,
+      "offset",
+      `${stream.units.length} units were read, the tail is said to be ${stream.final.next}`,
+    );
   for (const [reader, chunks] of stream.readers) checkReader(judge, stream, reader, chunks);
   try {
-    for (const place of parseUnits(stream.kind, stream.units.slice(stream.base), stream.base)) checkPlace(judge, stream, place);
+    for (const place of parseUnits(stream.kind, stream.units.slice(stream.base), stream.base))
+      checkPlace(judge, stream, place);
   } catch (error) {
     // Of a deleted stream a reader may have seen the first part of a message only.
     if (stream.complete) judge.blame(stream, "foreign", error.message);
@@ -177,10 +182,12 @@ function checkPlace(judge, stream, place) {
   const op = owner?.appends.get(place.id);
   const where = `${place.id} at ${place.start}`;
   if (!op) return judge.blame(stream, "foreign", `${where} was never sent to this stream`);
-  if (stream.places.has(place.id)) return judge.blame(stream, "doubled", `${where}, and before at ${stream.places.get(place.id).start}`);
+  if (stream.places.has(place.id))
+    return judge.blame(stream, "doubled", `${where}, and before at ${stream.places.get(place.id).start}`);
   stream.places.set(place.id, place);
   if (op.result === "refused") judge.blame(stream, "refused yet there", `${where} was answered ${op.status}`);
-  if (op.parts !== place.parts && stream.complete) judge.blame(stream, "torn", `${where} has ${place.parts} of ${op.parts} messages`);
+  if (op.parts !== place.parts && stream.complete)
+    judge.blame(stream, "torn", `${where} has ${place.parts} of ${op.parts} messages`);
 }
 
 // --- appends ---
@@ -206,7 +213,8 @@ function checkOrder(judge, stream) {
   let earliest = { ended: Infinity };
   for (const place of placed.reverse()) {
     const op = stream.appends.get(place.id);
-    if (earliest.ended < op.began) judge.blame(stream, "order", `${op.id} is before ${earliest.id}, which was acknowledged before it was sent`);
+    if (earliest.ended < op.began)
+      judge.blame(stream, "order", `${op.id} is before ${earliest.id}, which was acknowledged before it was sent`);
     if (op.result === "ok" && op.ended < earliest.ended) earliest = op;
   }
 }
@@ -218,7 +226,8 @@ function checkLines(judge, stream) {
     const place = op.line && op.result === "ok" ? stream.places.get(op.id) : undefined;
     if (!place) continue;
     const before = last.get(op.line);
-    if (before && before.start > place.start) judge.blame(stream, "order", `${op.id} is before ${before.id}, sent earlier on its connection`);
+    if (before && before.start > place.start)
+      judge.blame(stream, "order", `${op.id} is before ${before.id}, sent earlier on its connection`);
     last.set(op.line, place);
   }
 }
@@ -250,7 +259,8 @@ function checkTails(judge, stream) {
   let i = 0;
   for (const look of looks.sort((a, b) => a.began - b.began)) {
     for (; i < told.length && told[i].ended < look.began; i++) highest = Math.max(highest, told[i].next);
-    if (look.next < highest) judge.blame(stream, "tail went back", `to ${look.next} (event ${look.began}) after ${highest}`);
+    if (look.next < highest)
+      judge.blame(stream, "tail went back", `to ${look.next} (event ${look.began}) after ${highest}`);
   }
 }
 
@@ -265,7 +275,11 @@ function checkClosed(judge, stream) {
       if (look.e === "look" && look.began > ended && look.status === 200 && !look.closed)
         judge.blame(stream, "reopened", `event ${look.began} saw it open after it had been closed at ${next}`);
     if (stream.final?.status === 200 && !(stream.final.closed && stream.final.next === next))
-      judge.blame(stream, "reopened", `closed at ${next}, in the end ${stream.final.closed ? "closed" : "open"} at ${stream.final.next}`);
+      judge.blame(
+        stream,
+        "reopened",
+        `closed at ${next}, in the end ${stream.final.closed ? "closed" : "open"} at ${stream.final.next}`,
+      );
   }
   if (stream.final?.closed && !stream.closes.length) judge.blame(stream, "closed by nobody", `at ${stream.final.next}`);
 }
@@ -279,9 +293,14 @@ function checkExistence(judge, stream) {
   for (const look of stream.looks)
     if (look.began > deletedAt && look.do !== "delete" && look.status < 400)
       judge.blame(stream, "delete undone", `event ${look.began} was answered ${look.status} after the delete`);
-  if (deletedAt < Infinity && stream.final?.status === 200) judge.blame(stream, "delete undone", "it is there in the end");
+  if (deletedAt < Infinity && stream.final?.status === 200)
+    judge.blame(stream, "delete undone", "it is there in the end");
   if (born < Infinity && deleteBegan === Infinity && stream.final && stream.final.status !== 200)
-    judge.blame(stream, GONE.has(stream.final.status) ? "vanished" : "unreadable", `answered ${stream.final.status} in the end`);
+    judge.blame(
+      stream,
+      GONE.has(stream.final.status) ? "vanished" : "unreadable",
+      `answered ${stream.final.status} in the end`,
+    );
 }
 
 // --- estuaries ---
@@ -293,8 +312,15 @@ function intervals(stream, source) {
     const last = all.at(-1);
     if (op.do === "subscribe" && op.result !== "refused") {
       // Until an unsubscription that was asked for is known to have happened, both may be so.
-      if (!last || last.mayEnd < Infinity) all.push({ mayBegin: op.began, begins: op.result === "ok" ? op.ended : Infinity, ends: Infinity, mayEnd: Infinity });
-      else if (op.result === "ok" && last.ends < Infinity) all.push({ mayBegin: op.began, begins: op.ended, ends: Infinity, mayEnd: Infinity });
+      if (!last || last.mayEnd < Infinity)
+        all.push({
+          mayBegin: op.began,
+          begins: op.result === "ok" ? op.ended : Infinity,
+          ends: Infinity,
+          mayEnd: Infinity,
+        });
+      else if (op.result === "ok" && last.ends < Infinity)
+        all.push({ mayBegin: op.began, begins: op.ended, ends: Infinity, mayEnd: Infinity });
       else if (op.result === "ok") last.begins = Math.min(last.begins, op.ended);
     } else if (op.do === "unsubscribe" && last) {
       last.ends = Math.min(last.ends, op.began);
@@ -309,23 +335,34 @@ function checkEstuary(judge, stream) {
   const sources = new Set(stream.subscriptions.map(({ source }) => judge.stream(source)));
   for (const source of sources) {
     const during = intervals(stream, source);
-    const places = [...stream.places.values()].filter(({ id }) => judge.owners.get(id) === source).sort((a, b) => a.start - b.start);
+    const places = [...stream.places.values()]
+      .filter(({ id }) => judge.owners.get(id) === source)
+      .sort((a, b) => a.start - b.start);
     judge.counts.deliveries += places.length;
     let before = null;
     for (const { id } of places) {
       const op = source.appends.get(id);
       const there = source.places.get(id);
       if (!during.some(({ mayBegin, mayEnd }) => op.ended > mayBegin && op.began < mayEnd))
-        judge.blame(stream, "not subscribed", `${id} is there, sent in ${op.began} to ${op.ended}; subscribed in ${JSON.stringify(during)}`);
+        judge.blame(
+          stream,
+          "not subscribed",
+          `${id} is there, sent in ${op.began} to ${op.ended}; subscribed in ${JSON.stringify(during)}`,
+        );
       if (source.complete && !there) judge.blame(stream, "never in its source", id);
-      if (there && before && before.start > there.start) judge.blame(stream, "order", `${id} comes after ${before.id}, not so in ${source.name}`);
+      if (there && before && before.start > there.start)
+        judge.blame(stream, "order", `${id} comes after ${before.id}, not so in ${source.name}`);
       before = there ?? before;
     }
     if (!stream.complete) continue;
     for (const op of source.appends.values()) {
       const due = op.result === "ok" && during.some(({ begins, ends }) => op.began > begins && op.ended < ends);
       if (due && !stream.places.has(op.id))
-        judge.blame(stream, "not delivered", `${op.id} of ${source.name}, sent in ${op.began} to ${op.ended}; subscribed in ${JSON.stringify(during)}`);
+        judge.blame(
+          stream,
+          "not delivered",
+          `${op.id} of ${source.name}, sent in ${op.began} to ${op.ended}; subscribed in ${JSON.stringify(during)}`,
+        );
     }
   }
   for (const { id } of stream.places.values())
@@ -346,6 +383,8 @@ function checkFork(judge, stream) {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const { violations, counts } = check(loadHistory(process.argv[2]));
   for (const { stream, rule, text } of violations) console.log(`${rule}: ${stream}: ${text}`);
-  console.log(`${violations.length} violations in ${counts.streams} streams, ${counts.appends} appends, ${counts.chunks} pieces read`);
+  console.log(
+    `${violations.length} violations in ${counts.streams} streams, ${counts.appends} appends, ${counts.chunks} pieces read`,
+  );
   process.exitCode = violations.length ? 1 : 0;
 }

@@ -159,7 +159,8 @@ describe("what must be found", () => {
   test("a lost append", () => expect(doctored(withContent((all) => all.slice(LENGTH)))).toContain("lost"));
   test("the last append lost", () => expect(doctored(withContent((all) => all.slice(0, LENGTH)))).toContain("lost"));
   test("everything lost", () => expect(doctored(withContent(() => ""))).toContain("lost"));
-  test("a doubled append", () => expect(doctored(withContent((all) => all + all.slice(0, LENGTH)))).toContain("doubled"));
+  test("a doubled append", () =>
+    expect(doctored(withContent((all) => all + all.slice(0, LENGTH)))).toContain("doubled"));
   test("a doubled append of unknown outcome", () =>
     expect(
       doctored((s) => {
@@ -180,7 +181,8 @@ describe("what must be found", () => {
   test("a changed byte", () => expect(doctored(withContent((all) => all.slice(0, -1) + "~"))).toContain("foreign"));
   test("an append of another stream", () =>
     expect(doctored(withContent((all) => all + payload("text", "z.9", 10, 1)))).toEqual(["foreign"]));
-  test("half an append", () => expect(doctored(withContent((all) => all.slice(0, -3)))).toEqual(expect.arrayContaining(["foreign"])));
+  test("half an append", () =>
+    expect(doctored(withContent((all) => all.slice(0, -3)))).toEqual(expect.arrayContaining(["foreign"])));
   test("some of an append's messages", () => {
     const story = new Story();
     story.create("j", "json");
@@ -237,15 +239,22 @@ describe("what must be found", () => {
   const readerChanged = (change) =>
     doctored((s) => {
       s.read("s", "r", 5, 12);
-      change(s.history.events.filter(({ e }) => e === "chunk"), s.history.events);
+      change(
+        s.history.events.filter(({ e }) => e === "chunk"),
+        s.history.events,
+      );
       s.final("s");
     });
   test("a gap in what a reader got", () =>
     expect(readerChanged((chunks, events) => events.splice(events.indexOf(chunks[1]), 1))).toEqual(["reader gap"]));
   test("a doubled piece for a reader", () =>
-    expect(readerChanged((chunks, events) => events.splice(events.indexOf(chunks[1]), 0, { ...chunks[0] }))).toContain("reader gap"));
+    expect(readerChanged((chunks, events) => events.splice(events.indexOf(chunks[1]), 0, { ...chunks[0] }))).toContain(
+      "reader gap",
+    ));
   test("wrong bytes for a reader", () =>
-    expect(readerChanged((chunks) => (chunks[1].units = chunks[1].units.replace(/./, "~")))).toEqual(["reader content"]));
+    expect(readerChanged((chunks) => (chunks[1].units = chunks[1].units.replace(/./, "~")))).toEqual([
+      "reader content",
+    ]));
   test("fewer bytes than the offsets say", () =>
     expect(readerChanged((chunks) => (chunks[2].units = chunks[2].units.slice(0, -1)))).toEqual(["reader offset"]));
   test("bytes that a crash took back", () =>

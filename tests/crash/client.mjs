@@ -23,13 +23,17 @@ export function send(url, method, { headers = {}, body } = {}) {
   return new Promise((resolve) => {
     const nothing = (error) => resolve({ status: 0, headers: {}, error });
     const length = body ? { "content-length": body.length } : {};
-    const outgoing = request(url, { method, agent, timeout: TIMEOUT, headers: { ...headers, ...length } }, (response) => {
-      const parts = [];
-      response.on("data", (part) => parts.push(part));
-      response.on("error", nothing);
-      response.on("end", () => resolve(toAnswer(response, parts)));
-      response.on("close", () => nothing(new Error("cut off")));
-    });
+    const outgoing = request(
+      url,
+      { method, agent, timeout: TIMEOUT, headers: { ...headers, ...length } },
+      (response) => {
+        const parts = [];
+        response.on("data", (part) => parts.push(part));
+        response.on("error", nothing);
+        response.on("end", () => resolve(toAnswer(response, parts)));
+        response.on("close", () => nothing(new Error("cut off")));
+      },
+    );
     outgoing.on("timeout", () => outgoing.destroy(new Error("timeout")));
     outgoing.on("error", nothing);
     outgoing.end(body);

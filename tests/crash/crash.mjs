@@ -115,8 +115,11 @@ class CrashTest {
   // Deletes most of the round's streams, forks before and after their sources; all must really go.
   async cleanUp(workload) {
     const share = this.random.chance(0.3) ? 0.2 : 0;
-    const kept = workload.all.filter(({ name }) => workload.finals.get(name).status === 200 && this.random.chance(share));
-    for (const target of kept) this.museum.push({ workload, target, digest: digest(workload.finals.get(target.name).units) });
+    const kept = workload.all.filter(
+      ({ name }) => workload.finals.get(name).status === 200 && this.random.chance(share),
+    );
+    for (const target of kept)
+      this.museum.push({ workload, target, digest: digest(workload.finals.get(target.name).units) });
     const gone = workload.all.filter((target) => !kept.includes(target));
     for (const target of gone) await workload.remove(target);
     if (kept.length) return; // what they were forked from must stay
@@ -128,7 +131,8 @@ class CrashTest {
     for (;;) {
       const answer = await send(workload.url(target), "HEAD");
       if (answer.status === 404) return;
-      if (Date.now() > deadline) return this.blame("never freed", `${target.name} and its forks are deleted, still ${answer.status}`);
+      if (Date.now() > deadline)
+        return this.blame("never freed", `${target.name} and its forks are deleted, still ${answer.status}`);
       await sleep(resultOf(answer) === "unknown" ? 30 : 100);
     }
   }
@@ -145,7 +149,8 @@ class CrashTest {
     const { rounds, appends, chunks, streams, deliveries } = this.counts;
     if (!this.killer) return console.log(`the server did not start: ${this.violations[0]?.text}`);
     const { kills } = this.killer;
-    for (const { rule, stream, text } of this.violations.slice(0, SHOWN)) console.log(`VIOLATION ${rule}: ${stream}: ${text}`);
+    for (const { rule, stream, text } of this.violations.slice(0, SHOWN))
+      console.log(`VIOLATION ${rule}: ${stream}: ${text}`);
     console.log(`ordered deaths: ${JSON.stringify(this.faults.counts)}`);
     console.log(
       `crash: ${rounds} rounds, ${streams} streams, ${appends} appends acknowledged, ${deliveries} deliveries, ${chunks} reads checked, ` +

@@ -15,7 +15,11 @@ const binaryFill = (id, size) => {
   return out;
 };
 
-const textFill = (id, size) => `${id} zwölf Boxkämpfer\n`.replace(/[^\x20-\x7e\n]/g, "?").repeat(size / id.length + 1).slice(0, size);
+const textFill = (id, size) =>
+  `${id} zwölf Boxkämpfer\n`
+    .replace(/[^\x20-\x7e\n]/g, "?")
+    .repeat(size / id.length + 1)
+    .slice(0, size);
 
 const byteMessage = (kind, id, size) => `${id}:${size};${(kind === "binary" ? binaryFill : textFill)(id, size)}`;
 const jsonMessage = (id, part, size) => JSON.stringify({ id, part, pad: textFill(id, size) });
@@ -28,7 +32,8 @@ export function payload(kind, id, size, count) {
 
 export const emptyUnits = (kind) => (kind === "json" ? [] : "");
 export const joinUnits = (a, b) => a.concat(b);
-export const sameUnits = (a, b) => a.length === b.length && (typeof a === "string" ? a === b : a.every((x, i) => x === b[i]));
+export const sameUnits = (a, b) =>
+  a.length === b.length && (typeof a === "string" ? a === b : a.every((x, i) => x === b[i]));
 
 // Units to a request's body, and an answer's body back to units.
 export function toBody(kind, units) {
@@ -54,7 +59,7 @@ export function parseUnits(kind, units, base) {
 function parseBytes(kind, units, base) {
   const found = [];
   const name = /([a-z0-9.-]+):(\d+);/y;
-  for (let at = 0; at < units.length; ) {
+  for (let at = 0; at < units.length;) {
     name.lastIndex = at;
     const [head, id, size] = name.exec(units) ?? [];
     const end = head ? at + head.length + Number(size) : at;
@@ -70,7 +75,8 @@ function parseMessages(units, base) {
   const found = [];
   for (const [i, text] of units.entries()) {
     const { id, part, pad } = JSON.parse(text);
-    if (text !== jsonMessage(id, part, pad.length)) throw new Error(`a message that nobody wrote at ${base + i}: ${text.slice(0, 60)}`);
+    if (text !== jsonMessage(id, part, pad.length))
+      throw new Error(`a message that nobody wrote at ${base + i}: ${text.slice(0, 60)}`);
     const last = found.at(-1);
     if (part === 0) found.push({ id, start: base + i, end: base + i + 1, parts: 1 });
     else if (last?.id === id && last.parts === part) Object.assign(last, { end: base + i + 1, parts: part + 1 });

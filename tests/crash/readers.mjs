@@ -27,7 +27,9 @@ class Reader {
   get finished() {
     if (this.over || this.error || this.workload.abandoned) return true;
     const final = this.workload.finals?.get(this.target.name);
-    return final !== undefined && (final.status !== 200 || (this.position ?? -1) >= final.next || this.offset === "now");
+    return (
+      final !== undefined && (final.status !== 200 || (this.position ?? -1) >= final.next || this.offset === "now")
+    );
   }
 
   async #run() {
@@ -67,7 +69,10 @@ class Reader {
     if (result === "refused") return this.refused(began, answer.status);
     if (result === "unknown") return sleep(RETRY);
     this.look(began, answer);
-    this.take(answer.next, answer.status === 200 ? fromBody(this.target.kind, answer.body) : fromBody(this.target.kind, Buffer.alloc(0)));
+    this.take(
+      answer.next,
+      answer.status === 200 ? fromBody(this.target.kind, answer.body) : fromBody(this.target.kind, Buffer.alloc(0)),
+    );
     if (answer.closed) this.eof(answer.next);
   }
 

@@ -108,7 +108,8 @@ export class Workload {
   async makeFork(source) {
     const target = this.#newTarget(source.kind);
     const headers = { "stream-forked-from": this.path(source) };
-    if (source.tail && this.random.chance(0.5)) headers["stream-fork-offset"] = offsetOf(this.random.chance(0.3) ? 0 : source.tail);
+    if (source.tail && this.random.chance(0.5))
+      headers["stream-fork-offset"] = offsetOf(this.random.chance(0.3) ? 0 : source.tail);
     const op = this.history.begin({ do: "fork", s: target.name, kind: source.kind, source: source.name });
     let answer = await this.insist(target, "PUT", { headers });
     // Without an offset a repeated PUT asks for another fork than the one that the first made.
@@ -131,7 +132,9 @@ export class Workload {
   addReader(target) {
     const mode = this.random.pick(["sse", "long-poll"]);
     const from = this.random.weighted({ start: 5, now: 2, tail: 1 });
-    target.readers.push(startReader(this, target, mode, { start: "-1", now: "now", tail: offsetOf(target.tail) }[from]));
+    target.readers.push(
+      startReader(this, target, mode, { start: "-1", now: "now", tail: offsetOf(target.tail) }[from]),
+    );
   }
 
   // --- writing ---
@@ -189,7 +192,7 @@ export class Workload {
   // Several appends on one connection without waiting: they must keep their order.
   async writePipelined(target) {
     const writer = this.#writer(target);
-    for (let n = 0; this.#writing(target); ) {
+    for (let n = 0; this.#writing(target);) {
       const connection = await Connection.open(this.server.url).catch(() => null);
       if (!connection) {
         await sleep(RETRY);
@@ -262,7 +265,9 @@ export class Workload {
     let target = null;
     let sources = new Set();
     while (!this.ending) {
-      const source = this.random.pick(this.targets.filter(({ kind, gone }) => !gone && kind === (target?.kind ?? kind)));
+      const source = this.random.pick(
+        this.targets.filter(({ kind, gone }) => !gone && kind === (target?.kind ?? kind)),
+      );
       if (source && !target) {
         target = this.#newTarget(source.kind);
         sources = new Set();
@@ -309,7 +314,9 @@ export class Workload {
     const deadline = Date.now() + PATIENCE;
     let before = "";
     for (let quiet = 0; quiet < 8 && Date.now() < deadline; quiet++) {
-      const tails = await Promise.all(this.estuaries.map(async (target) => (await send(this.url(target), "HEAD")).next));
+      const tails = await Promise.all(
+        this.estuaries.map(async (target) => (await send(this.url(target), "HEAD")).next),
+      );
       if (tails.join() !== before) quiet = 0;
       before = tails.join();
       await sleep(150);
@@ -320,7 +327,7 @@ export class Workload {
 
   async readFinal(target, deadline = Date.now() + PATIENCE) {
     let units = fromBody(target.kind, Buffer.alloc(0));
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const answer = await send(`${this.url(target)}?offset=${offsetOf(at)}`, "GET");
       const result = resultOf(answer);
       if (result === "refused" || Date.now() > deadline) return { status: answer.status };

@@ -61,7 +61,9 @@ const fanout = (answer) =>
 describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) => {
   let server, all;
   beforeAll(async () => {
-    server = await Server.start({ settings: { "shard.count": shards, "router.workers": 2, "shard.settle_idle": "200ms", "fanout.depth": 3 } });
+    server = await Server.start({
+      settings: { "shard.count": shards, "router.workers": 2, "shard.settle_idle": "200ms", "fanout.depth": 3 },
+    });
     all = new Estuaries(server);
   });
   afterAll(() => server.close());
@@ -112,21 +114,52 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     const estuaries = Array.from({ length: 12 }, () => all.fresh("reader"));
     const wants = new Map();
     for (const [i, estuary] of estuaries.entries()) {
-      wants.set(estuary, sources.filter((_, j) => (i >> j % 4) & 1 || j === i % 6));
+      wants.set(
+        estuary,
+        sources.filter((_, j) => (i >> (j % 4)) & 1 || j === i % 6),
+      );
       const answer = await all.post("subscribe/p", { estuaryId: estuary, streams: wants.get(estuary) });
-      expect(answer.json()).toMatchObject({ isNewEstuary: true, subscriptions: wants.get(estuary).map((streamId) => ({ streamId, subscribed: true })) });
+      expect(answer.json()).toMatchObject({
+        isNewEstuary: true,
+        subscriptions: wants.get(estuary).map((streamId) => ({ streamId, subscribed: true })),
+      });
     }
     await Promise.all(
       sources.map(async (source) => {
-        for (let n = 0; n < 30; n++) expect((await all.publish(source, n % 3 ? { source, n } : [{ source, n, part: 0, pad: "x".repeat(200) }, { source, n, part: 1 }])).status).toBe(204);
+        for (let n = 0; n < 30; n++)
+          expect(
+            (
+              await all.publish(
+                source,
+                n % 3
+                  ? { source, n }
+                  : [
+                      { source, n, part: 0, pad: "x".repeat(200) },
+                      { source, n, part: 1 },
+                    ],
+              )
+            ).status,
+          ).toBe(204);
       }),
     );
-    const expected = (source) => Array.from({ length: 30 }, (_, n) => (n % 3 ? [[n]] : [[n, 0], [n, 1]])).flat().map((key) => [source, ...key]);
+    const expected = (source) =>
+      Array.from({ length: 30 }, (_, n) =>
+        n % 3
+          ? [[n]]
+          : [
+              [n, 0],
+              [n, 1],
+            ],
+      )
+        .flat()
+        .map((key) => [source, ...key]);
     for (const settled of [false, true]) {
       for (const [estuary, of] of wants) {
         const got = await all.read(estuary);
         for (const source of sources) {
-          const mine = got.filter((m) => m.source === source).map((m) => [m.source, m.n, ...("part" in m ? [m.part] : [])]);
+          const mine = got
+            .filter((m) => m.source === source)
+            .map((m) => [m.source, m.n, ...("part" in m ? [m.part] : [])]);
           expect(mine).toEqual(of.includes(source) ? expected(source) : []);
         }
       }
@@ -164,7 +197,8 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     }
     for (const wait of [0, 500]) {
       await sleep(wait);
-      for (const estuary of estuaries) expect((await all.streams.readAll(all.name(estuary))).bytes.toString()).toBe(sent);
+      for (const estuary of estuaries)
+        expect((await all.streams.readAll(all.name(estuary))).bytes.toString()).toBe(sent);
     }
   });
 
@@ -216,8 +250,22 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     expect([mismatch.status, mismatch.json().code]).toEqual([409, "CONTENT_TYPE_MISMATCH"]);
     expect((await all.subscribe(source, estuary, { contentType: "text/plain" })).status).toBe(409);
     expect((await all.subscribe(source, all.fresh(), { contentType: "text/plain" })).status).toBe(409);
-    expect((await all.subscribe(source, all.fresh(), { contentType: "Application/JSON; charset=utf-8" })).status).toBe(200);
-    for (const body of ["", "{", "[]", "{}", { estuaryId: 7 }, { estuaryId: "" }, { estuaryId: "a b" }, { estuaryId: "a/b" }, { estuaryId: estuary, contentType: 1 }, { estuaryId: estuary, contentType: "x" }, { estuaryId: source }]) {
+    expect((await all.subscribe(source, all.fresh(), { contentType: "Application/JSON; charset=utf-8" })).status).toBe(
+      200,
+    );
+    for (const body of [
+      "",
+      "{",
+      "[]",
+      "{}",
+      { estuaryId: 7 },
+      { estuaryId: "" },
+      { estuaryId: "a b" },
+      { estuaryId: "a/b" },
+      { estuaryId: estuary, contentType: 1 },
+      { estuaryId: estuary, contentType: "x" },
+      { estuaryId: source },
+    ]) {
       const answer = await all.post(`subscribe/p/${source}`, body);
       expect([body, answer.status, answer.json().code]).toEqual([body, 400, "INVALID_SUBSCRIPTION"]);
     }
@@ -241,12 +289,23 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
       expect((await all.subscribe(names[i], names[i + 1])).status).toBe(200);
     }
     await all.publish(first, { n: 1 });
-    for (const name of names.slice(1)) await until("the end of the chain", async () => (await all.read(name)).length === 1);
+    for (const name of names.slice(1))
+      await until("the end of the chain", async () => (await all.read(name)).length === 1);
     const deep = await all.subscribe(names[3], all.fresh());
     expect([deep.status, deep.json().code]).toEqual([409, "SUBSCRIPTIONS_TOO_DEEP"]);
-    for (const [source, estuary] of [[names[3], names[1]], [names[2], names[1]], [names[1], first], [names[3], first]]) {
+    for (const [source, estuary] of [
+      [names[3], names[1]],
+      [names[2], names[1]],
+      [names[1], first],
+      [names[3], first],
+    ]) {
       const circle = await all.subscribe(source, estuary);
-      expect([source, estuary, circle.status, circle.json().code]).toEqual([source, estuary, 409, "SUBSCRIPTION_CIRCLE"]);
+      expect([source, estuary, circle.status, circle.json().code]).toEqual([
+        source,
+        estuary,
+        409,
+        "SUBSCRIPTION_CIRCLE",
+      ]);
     }
     const [a, b] = [await all.source(), await all.source()];
     const both = await Promise.all([all.subscribe(a, b), all.subscribe(b, a)]);
@@ -256,7 +315,8 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     await sleep(200);
     expect((await all.read(a)).length + (await all.read(b)).length).toBeLessThanOrEqual(3);
     await all.publish(names[0], { n: 2 });
-    for (const name of names.slice(1)) await until("the end of the chain", async () => (await all.read(name)).length === 2);
+    for (const name of names.slice(1))
+      await until("the end of the chain", async () => (await all.read(name)).length === 2);
   });
 
   test("closing a source leaves the estuary open; deleting it ends its subscriptions", async () => {
@@ -265,11 +325,21 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     await all.subscribe(source, estuary);
     await all.subscribe(other, estuary);
     await all.publish(source, 1);
-    expect((await all.streams.append(all.name(source), "2", { type: "application/json", headers: { "stream-closed": "true" } })).status).toBe(204);
+    expect(
+      (
+        await all.streams.append(all.name(source), "2", {
+          type: "application/json",
+          headers: { "stream-closed": "true" },
+        })
+      ).status,
+    ).toBe(204);
     await all.publish(other, 3);
     expect(await all.read(estuary)).toEqual([1, 2, 3]);
     expect((await all.streams.remove(all.name(source))).status).toBe(204);
-    await until("the subscription to end", async () => (await all.post(`p/${estuary}`, undefined, "GET")).json().subscriptions.length === 1);
+    await until(
+      "the subscription to end",
+      async () => (await all.post(`p/${estuary}`, undefined, "GET")).json().subscriptions.length === 1,
+    );
     expect((await all.streams.create(all.name(source), { type: "application/json" })).status).toBe(201);
     expect(fanout(await all.publish(source, 4))[0]).toBe(null);
     expect(await all.read(estuary)).toEqual([1, 2, 3]);
@@ -307,7 +377,11 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     for (let n = 0; n < 150; n++) {
       const headers = { "producer-id": "w", "producer-epoch": "0", "producer-seq": `${n}` };
       await until("the append", async () => {
-        const answer = await all.streams.append(all.name(source), JSON.stringify({ n, pad: "p".repeat(n % 5 ? 10 : 300) }), { type: "application/json", headers });
+        const answer = await all.streams.append(
+          all.name(source),
+          JSON.stringify({ n, pad: "p".repeat(n % 5 ? 10 : 300) }),
+          { type: "application/json", headers },
+        );
         return answer.status < 300;
       });
     }
@@ -330,7 +404,10 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     expect(fanout(await all.publish(source, 2))).toEqual(["2", "inline", "2", "0"]);
     await all.unsubscribe(source, goes);
     await all.publish(source, 3);
-    expect([await all.read(stays), await all.read(goes)]).toEqual([[1, 2, 3], [1, 2]]);
+    expect([await all.read(stays), await all.read(goes)]).toEqual([
+      [1, 2, 3],
+      [1, 2],
+    ]);
   });
 });
 
@@ -338,7 +415,13 @@ describe.skipIf(!OWNED)("the modes of fan-out", () => {
   let server, all;
   beforeAll(async () => {
     server = await Server.start({
-      settings: { "shard.count": 4, "fanout.inline_limit": 10, "fanout.inline_timeout": "200ms", "fanout.failures": 2, "fanout.recovery": "1s" },
+      settings: {
+        "shard.count": 4,
+        "fanout.inline_limit": 10,
+        "fanout.inline_timeout": "200ms",
+        "fanout.failures": 2,
+        "fanout.recovery": "1s",
+      },
     });
     all = new Estuaries(server);
   });
@@ -389,7 +472,10 @@ describe.skipIf(!OWNED)("the modes of fan-out", () => {
     expect(Date.now() - start).toBeLessThan(900);
     expect(modes.slice(-3)).toEqual(["circuit-open", "circuit-open", "circuit-open"]);
     process.kill(stopped.pid, "SIGCONT");
-    await until("the circuit to close", async () => fanout(await publish())[1] === "inline" && fanout(await publish())[1] === "inline");
+    await until(
+      "the circuit to close",
+      async () => fanout(await publish())[1] === "inline" && fanout(await publish())[1] === "inline",
+    );
     for (const estuary of estuaries) {
       await until("all of it", async () => (await all.read(estuary)).length >= sent);
       expect(await all.read(estuary)).toEqual(Array.from({ length: sent }, (_, n) => n + 1));
@@ -403,7 +489,8 @@ describe.skipIf(!OWNED)("the end of estuaries", () => {
     const all = new Estuaries(server);
     const source = await all.source();
     const [dies, touched, again] = ["dies", "touched", "again"];
-    for (const estuary of [dies, touched, again]) expect((await all.subscribe(source, estuary)).json().expiresAt).toBeLessThan(Date.now() + 2500);
+    for (const estuary of [dies, touched, again])
+      expect((await all.subscribe(source, estuary)).json().expiresAt).toBeLessThan(Date.now() + 2500);
     for (let i = 0; i < 6; i++) {
       await sleep(500);
       const answer = await all.post(`p/${touched}/touch`);

@@ -42,7 +42,9 @@ class Publisher {
 async function keyPair(alg) {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
   const sign = (claims = {}) =>
-    new SignJWT({ sub: "acme", scope: "manage", exp: now() + 60, ...claims }).setProtectedHeader({ alg }).sign(privateKey);
+    new SignJWT({ sub: "acme", scope: "manage", exp: now() + 60, ...claims })
+      .setProtectedHeader({ alg })
+      .sign(privateKey);
   return { sign, jwk: { ...(await exportJWK(publicKey)), use: "sig" } };
 }
 
@@ -83,7 +85,17 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
   });
 
   test("the URL has rules", async () => {
-    for (const bad of [1, "", "ftp://a/b", "https://a b", `https://a/${"x".repeat(1100)}`, "http://example.org/keys", "http://127.0.0.1@example.org/", "http://localhost/", "http://127.0.0.1.example.org/"]) {
+    for (const bad of [
+      1,
+      "",
+      "ftp://a/b",
+      "https://a b",
+      `https://a/${"x".repeat(1100)}`,
+      "http://example.org/keys",
+      "http://127.0.0.1@example.org/",
+      "http://localhost/",
+      "http://127.0.0.1.example.org/",
+    ]) {
       const answer = await configure({ jwksUrl: bad });
       expect([bad, answer.status, answer.json().error]).toEqual([bad, 400, expect.stringMatching(/^jwksUrl must be/)]);
     }
@@ -95,7 +107,9 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
     publisher.keys = [{ kty: "oct", k: "AAAA" }, encryption, pairs.RS256.jwk, pairs.ES256.jwk, pairs.EdDSA.jwk];
     publisher.delay = 200;
     expect((await configure({ jwksUrl: jwksUrl() })).status).toBe(200);
-    const tokens = await Promise.all(Array.from({ length: 30 }, (_, i) => pairs[["RS256", "ES256", "EdDSA"][i % 3]].sign({ jti: `${i}` })));
+    const tokens = await Promise.all(
+      Array.from({ length: 30 }, (_, i) => pairs[["RS256", "ES256", "EdDSA"][i % 3]].sign({ jti: `${i}` })),
+    );
     const body = "x".repeat(300_000);
     const create = (token, i) => call(url(`acme/s${i}`), "PUT", { headers: { ...text, ...bearer(token) }, body });
     const answers = await Promise.all(tokens.map(create));
@@ -165,7 +179,12 @@ describe.skipIf(!OWNED)("keys that are old", () => {
     const pair = await keyPair("EdDSA");
     publisher.keys = [pair.jwk];
     const server = await Server.start({
-      settings: { "auth.mode": "jwt", "auth.jwks_hosts": "127.0.0.1", "auth.jwks_cache": "1s", "auth.jwks_retry": "10ms" },
+      settings: {
+        "auth.mode": "jwt",
+        "auth.jwks_hosts": "127.0.0.1",
+        "auth.jwks_cache": "1s",
+        "auth.jwks_retry": "10ms",
+      },
     });
     const secret = server.command("create-project", "acme").out;
     const manage = await new SignJWT({ sub: "acme", scope: "manage", exp: now() + 60 })
@@ -174,7 +193,11 @@ describe.skipIf(!OWNED)("keys that are old", () => {
     const body = JSON.stringify({ signingSecrets: [secret], jwksUrl: `http://127.0.0.1:${publisher.port}/` });
     expect((await call(`${server.url}/v1/config/acme`, "PUT", { headers: bearer(manage), body })).status).toBe(200);
     const status = async () =>
-      (await call(`${server.url}/v1/stream/acme/s`, "HEAD", { headers: bearer(await pair.sign({ jti: `${Math.random()}` })) })).status;
+      (
+        await call(`${server.url}/v1/stream/acme/s`, "HEAD", {
+          headers: bearer(await pair.sign({ jti: `${Math.random()}` })),
+        })
+      ).status;
     expect(await status()).toBe(404);
     await sleep(1100);
     publisher.delay = 300;

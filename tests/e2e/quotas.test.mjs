@@ -52,7 +52,17 @@ describe.skipIf(!OWNED)("quotas", () => {
 
   test("their configuration has rules", async () => {
     const project = await fresh();
-    for (const bad of [1, [], { bytes: 0 }, { bytes: -1 }, { bytes: 1.5 }, { bytes: "1" }, { bytes: 1e30 }, { messages: 1 }, { bytes: null }]) {
+    for (const bad of [
+      1,
+      [],
+      { bytes: 0 },
+      { bytes: -1 },
+      { bytes: 1.5 },
+      { bytes: "1" },
+      { bytes: 1e30 },
+      { messages: 1 },
+      { bytes: null },
+    ]) {
       const answer = await project.configure(bad);
       expect([answer.status, answer.json().error]).toEqual([400, expect.stringMatching(/^quotas must be/)]);
     }
@@ -157,7 +167,10 @@ describe.skipIf(!OWNED)("quotas", () => {
     readers.push(await open());
     expect(readers.at(-1).status).toBe(200);
     await server.restartChild("router", 1);
-    await until("its readers to be gone", async () => (await project.usage()).liveReaders === readers.filter((r) => !r.ended).length);
+    await until(
+      "its readers to be gone",
+      async () => (await project.usage()).liveReaders === readers.filter((r) => !r.ended).length,
+    );
     for (const reader of readers) reader.close();
   });
 
@@ -201,7 +214,8 @@ describe.skipIf(!OWNED)("quotas", () => {
 
   test("the usage is for manage only, of projects there are", async () => {
     const project = await fresh();
-    const of = (name, token) => call(`${server.url}/v1/usage/${name}`, "GET", { headers: { authorization: `Bearer ${token}` } });
+    const of = (name, token) =>
+      call(`${server.url}/v1/usage/${name}`, "GET", { headers: { authorization: `Bearer ${token}` } });
     const [name] = Object.entries(projects).find(([, p]) => p === project);
     expect((await of(name, project.token)).status).toBe(403);
     expect((await call(`${server.url}/v1/usage/${name}`)).status).toBe(401);
