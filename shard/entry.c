@@ -75,7 +75,7 @@ bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
         !varint_take(heads, &flags) || flags > LOG_FLAGS)
         return false;
     e->flags = (unsigned)flags;
-    if (!(flags & LOG_SAME) && !take_data(heads, data, e))
+    if ((flags & LOG_SAME) ? !e->data.data : !take_data(heads, data, e))
         return false;
     if ((flags & LOG_STREAM_SEQ) && !take_text(heads, &e->stream_seq))
         return false;

@@ -58,6 +58,17 @@ class Story {
     this.history.end(op, "ok", { status: 204 });
   }
 
+  subscribe(s, source) {
+    const op = this.begin({ do: "subscribe", s, source });
+    if (!this.content.has(s)) this.content.set(s, "");
+    this.history.end(op, "ok", { status: 200 });
+  }
+
+  unsubscribe(s, source) {
+    const op = this.begin({ do: "unsubscribe", s, source });
+    this.history.end(op, "ok", { status: 200 });
+  }
+
   look(s, changes = {}) {
     const next = this.content.get(s).length;
     this.history.add({ e: "look", s, began: this.history.now, status: 200, next, closed: false, ...changes });
@@ -141,6 +152,42 @@ describe("what may happen", () => {
     story.final("s", { status: 404, next: undefined, units: undefined });
     expect(story.rules()).toEqual([]);
   });
+});
+
+// Two sources and an estuary that has what it must have, except for what a change does to it.
+const estuary = (change = () => {}) => {
+  const story = new Story();
+  for (const source of ["s", "t"]) story.create(source);
+  story.append("s", "a.0");
+  for (const source of ["s", "t"]) story.subscribe("e", source);
+  for (const [source, id] of [
+    ["s", "a.1"],
+    ["t", "b.0"],
+    ["s", "a.2"],
+  ]) {
+    story.append(source, id);
+    story.take("e", id);
+  }
+  story.unsubscribe("e", "s");
+  story.append("s", "a.3");
+  change(story);
+  for (const s of ["s", "t", "e"]) story.final(s);
+  return story.rules();
+};
+
+test("an estuary has what was appended while it was subscribed, in any order of its sources", () => {
+  expect(estuary()).toEqual([]);
+  const ids =
+    (...all) =>
+    (story) =>
+      story.content.set("e", all.map((id) => payload("text", id, 10, 1)).join(""));
+  expect(estuary(ids("a.1", "a.2", "b.0"))).toEqual([]);
+  expect(estuary(ids("a.1", "b.0"))).toEqual(["not delivered"]);
+  expect(estuary(ids("a.1", "b.0", "a.2", "b.0"))).toContain("doubled");
+  expect(estuary(ids("a.2", "b.0", "a.1"))).toEqual(["order"]);
+  expect(estuary(ids("a.0", "a.1", "b.0", "a.2"))).toEqual(["not subscribed"]);
+  expect(estuary(ids("a.1", "b.0", "a.2", "a.3"))).toEqual(["not subscribed"]);
+  expect(estuary(ids("a.1", "b.0", "a.2", "z.1"))).toEqual(["foreign"]);
 });
 
 describe("what must be found", () => {

@@ -42,8 +42,8 @@ static void expect_equal(const struct log_entry *got, const struct log_entry *wa
 static void test_round_trip(void **state)
 {
     (void)state;
-    struct log_entry plain = {.uid = 1, .count = 4, .data = SLICE("abcd")}, close = {.uid = 1, .start = 4, .flags = LOG_CLOSES},
-                     all = full();
+    struct log_entry plain = {.uid = 1, .count = 4, .data = SLICE("abcd")},
+                     close = {.uid = 1, .start = 4, .flags = LOG_CLOSES}, all = full();
     struct buf heads = {0};
     entry_add(&heads, &plain);
     entry_add(&heads, &close);
@@ -80,11 +80,40 @@ static void test_damaged(void **state)
 static void test_stored_bytes(void **state)
 {
     (void)state;
-    struct log_entry entry = {.uid = 300, .start = 2, .count = 1, .flags = LOG_PRODUCER, .producer = SLICE("p"),
-                              .epoch = 128, .producer_seq = 1, .data = SLICE("1,")};
+    struct log_entry entry = {.uid = 300,
+                              .start = 2,
+                              .count = 1,
+                              .flags = LOG_PRODUCER,
+                              .producer = SLICE("p"),
+                              .epoch = 128,
+                              .producer_seq = 1,
+                              .data = SLICE("1,")};
     struct buf heads = {0};
     entry_add(&heads, &entry);
     assert_true(slice_equal(buf_slice(&heads), SLICE("\xac\x02\x02\x01\x04\x00\x02\x01p\x80\x01\x01")));
+    buf_clear(&heads);
+}
+
+/* Several streams get the same bytes, which are there once. */
+static void test_the_same_bytes(void **state)
+{
+    (void)state;
+    struct log_entry first = {.uid = 1, .count = 4, .flags = LOG_SHARED, .data = SLICE("abcd")},
+                     second = {.uid = 2, .start = 9, .count = 4, .flags = LOG_SHARED | LOG_SAME, .data = SLICE("abcd")};
+    struct buf heads = {0};
+    entry_add(&heads, &first);
+    size_t begin = buf_len(&heads);
+    entry_add(&heads, &second);
+    struct slice in = buf_slice(&heads), data = SLICE("abcd");
+    struct log_entry got = {0};
+    assert_true(entry_take(&in, &data, &got));
+    assert_true(entry_take(&in, &data, &got));
+    expect_equal(&got, &second);
+    assert_int_equal(in.len + data.len, 0);
+
+    struct log_entry none = {0};
+    in = slice_of(heads.data + begin, buf_len(&heads) - begin);
+    assert_false(entry_take(&in, &data, &none)); /* there is none before it */
     buf_clear(&heads);
 }
 
@@ -94,6 +123,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_stored_bytes),
+        cmocka_unit_test(test_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,35 @@ static void byte_messages_stay_whole(void **state)
     expect(&(struct page){.next = 4, .max_bytes = 60}, &run, false, 6, "bb", 6, false);
 }
 
+static void expect_cut(struct run run, bool json, uint64_t from, uint64_t to, struct slice data, uint64_t start)
+{
+    assert_true(page_cut_run(&run, json, from, to));
+    assert_true(slice_equal(run.data, data));
+    assert_int_equal(run.start, start);
+    if (!json)
+        return;
+    struct slice left = run.marks;
+    uint64_t length, count = 0;
+    bool last;
+    while (marks_next(&left, &length, &last))
+        count++;
+    assert_int_equal(count, run.count);
+}
+
+static void a_part_of_a_run_has_its_own_marks(void **state)
+{
+    struct run run = json_run(), bytes = {.start = 100, .count = 9, .data = SLICE("abcdefghi")};
+    (void)state;
+    expect_cut(run, true, 0, UINT64_MAX, SLICE("1,22,333,"), 10);
+    expect_cut(run, true, 10, 13, SLICE("1,22,333,"), 10);
+    expect_cut(run, true, 11, UINT64_MAX, SLICE("22,333,"), 11);
+    expect_cut(run, true, 0, 12, SLICE("1,22,"), 10);
+    expect_cut(run, true, 11, 12, SLICE("22,"), 11);
+    expect_cut(bytes, false, 103, 105, SLICE("de"), 103);
+    run.marks.len--;
+    assert_false(page_cut_run(&run, true, 12, 13));
+}
+
 static void damaged_marks_are_found(void **state)
 {
     struct page page = {.max_bytes = 4};
@@ -82,9 +111,8 @@ static void damaged_marks_are_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_is_cut_between_messages),
-        cmocka_unit_test(bytes_may_be_read_from_the_middle),
-        cmocka_unit_test(byte_messages_stay_whole),
+        cmocka_unit_test(json_is_cut_between_messages), cmocka_unit_test(bytes_may_be_read_from_the_middle),
+        cmocka_unit_test(byte_messages_stay_whole),     cmocka_unit_test(a_part_of_a_run_has_its_own_marks),
         cmocka_unit_test(damaged_marks_are_found),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
