@@ -10,7 +10,7 @@ LDFLAGS = $(SANITIZE)
 # What each process may link is a wall: of databases, the router and the commands know the registry only.
 LIBS_supervisor = -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto
 LIBS_router = -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl
-LIBS_shard = -linih -levent_core -lsqlite3 -lnanomsg
+LIBS_shard = -linih -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash
 
 ARCHIVES = $(foreach d,common supervisor router shard,$(BUILD)/lib$(d).a)
 PROGRAMS = $(BUILD)/streamd $(BUILD)/streamd-router $(BUILD)/streamd-shard
@@ -41,7 +41,7 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/unit/%: tests/unit/%.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libsupervisor.a $(BUILD)/librouter.a $(BUILD)/libshard.a \
-		$(BUILD)/libcommon.a -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl -lnanomsg -lcmocka
+		$(BUILD)/libcommon.a -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl -lnanomsg -lzstd -lxxhash -lcmocka
 
 .PHONY: unit
 unit: $(UNIT_TESTS) ## build and run the unit tests
@@ -74,7 +74,7 @@ FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recove
 
 $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/replay.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson -ljwt -lcrypto
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson -ljwt -lcrypto -lzstd -lxxhash
 
 .PHONY: fuzz-replay
 fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%) ## run the fuzz targets over their corpora, without a fuzzer
