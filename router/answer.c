@@ -89,6 +89,8 @@ struct buf *answer_error_begin(struct client *c, enum error error)
         response_add(head, "WWW-Authenticate", SLICE("Bearer realm=\"streamd\""));
     if (error == ERR_RATE_LIMITED)
         response_add(head, "Retry-After", SLICE("60"));
+    if (error == ERR_INSUFFICIENT_STORAGE || error == ERR_SEGMENT_BACKLOG)
+        response_add(head, "Retry-After", SLICE("10"));
     if (status == 503)
         response_add(head, "Retry-After", SLICE("1"));
     return head;

@@ -112,7 +112,7 @@ static void make_reader_key(struct stream_row *row)
 static void inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source, uint64_t pin)
 {
     row->content_type = source->content_type;
-    row->base = row->settled = source->position;
+    row->base = row->settled = row->cold = source->position;
     row->source_uid = source->uid;
     row->pin = pin;
     row->fork_sub = m->fork_sub;

@@ -308,7 +308,7 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct log
 static bool send_next(struct shard *shard, struct feed *feed, size_t *sent)
 {
     struct run run;
-    if (!page_run_at(&shard->streams, feed->stream, feed->sent, &run) ||
+    if (page_run_at(&shard->streams, feed->stream, feed->sent, &run) != ERR_NONE ||
         !page_cut_run(&run, feed->stream->json, feed->sent, feed->stream->tail))
         return false;
     *sent += run.data.len;

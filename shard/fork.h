@@ -1,12 +1,12 @@
 /* Forks between streams of any two shards, killed at any step.
  *
- *   1. The fork's shard asks the source's to pin it (PIN); the pin is durable before PINNED comes back, and from then on
- *      the source's bytes stay, whatever happens to the source.
- *   2. The fork's shard creates the fork, which names its pin. If it dies before, the source's shard finds out by asking
- *      (PROBE) and drops the pin.
- *   3. When the fork is gone, a duty to let the pin go is committed with its end and repeated (UNPIN) until the source's
- *      shard has committed that (UNPINNED). A source that was deleted goes with its last pin, and the same goes on up
- *      the chain.
+ *   1. The fork's shard asks the source's to pin it (PIN); the pin is durable before PINNED comes back, and from then
+ * on the source's bytes stay, whatever happens to the source.
+ *   2. The fork's shard creates the fork, which names its pin. If it dies before, the source's shard finds out by
+ * asking (PROBE) and drops the pin.
+ *   3. When the fork is gone, a duty to let the pin go is committed with its end and repeated (UNPIN) until the
+ * source's shard has committed that (UNPINNED). A source that was deleted goes with its last pin, and the same goes on
+ * up the chain.
  *
  * Source and fork in one shard take the same way: the frames go to this shard itself. */
 #ifndef SHARD_FORK_H

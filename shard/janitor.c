@@ -105,6 +105,7 @@ void janitor_turn(struct shard *shard)
     shard->upkeep_ms = shard->now_ms + UPKEEP_MS;
     fork_upkeep(shard);
     feeds_upkeep(shard);
+    rotate_upkeep(shard);
     give_back(shard);
     if (shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
         store_vacuum_slice(shard->store, VACUUM_PAGES);

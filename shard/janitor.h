@@ -1,4 +1,5 @@
-/* Upkeep by the tick: streams that expire, what deletion left behind, accesses to be written down, forks' duties, memory. */
+/* Upkeep by the tick: streams that expire, what deletion left behind, accesses to be written down, forks' duties,
+ * memory. */
 #ifndef SHARD_JANITOR_H
 #define SHARD_JANITOR_H
 

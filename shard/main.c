@@ -1,4 +1,5 @@
-/* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs. */
+/* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs.
+ */
 #include <stdlib.h>
 #include <string.h>
 

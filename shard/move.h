@@ -3,8 +3,8 @@
  *
  * For each slot that must move: copy it into its new shard's file (one durable transaction that first deletes what an
  * interrupted copy left), name the new owner in the layout (an atomic replacement: this is the switch), delete it from
- * the old file. Whatever step a kill hits, the layout says which copy counts; the next start deletes the others and goes
- * on. The layout's own shard count is set last, so an unfinished move is seen. */
+ * the old file. Whatever step a kill hits, the layout says which copy counts; the next start deletes the others and
+ * goes on. The layout's own shard count is set last, so an unfinished move is seen. */
 #ifndef SHARD_MOVE_H
 #define SHARD_MOVE_H
 

@@ -107,7 +107,7 @@ static const struct pending *pending_at(const struct stream *stream, uint64_t po
     return low < stream->pending_count ? &stream->pending[low] : NULL;
 }
 
-bool page_run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+static bool hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
 {
     if (position < stream->row.settled)
         return store_chunk_run(streams->store, stream->row.uid, position, run);
@@ -117,19 +117,29 @@ bool page_run_at(struct streams *streams, const struct stream *stream, uint64_t 
     return p;
 }
 
-bool page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
+enum error page_run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+{
+    if (position < stream->row.cold)
+        return segments_run(&streams->segments, stream->row.uid, position, run);
+    if (hot_run(streams, stream, position, run) && run->start <= position)
+        return ERR_NONE;
+    log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
+              (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
+    return ERR_INTERNAL;
+}
+
+enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
 {
     struct run run;
     while (!page->full && page->next < upto) {
-        if (page_run_at(streams, stream, page->next, &run) && run.start <= page->next &&
-            page_add_run(page, &run, stream->json, upto))
-            continue;
-        log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
-                  (unsigned long long)stream->row.uid, (unsigned long long)page->next,
-                  (unsigned long long)stream->tail);
-        return false;
+        enum error error = page_run_at(streams, stream, page->next, &run);
+        if (error == ERR_NONE && !page_add_run(page, &run, stream->json, upto))
+            error = ERR_INTERNAL;
+        if (error != ERR_NONE && !buf_len(&page->data))
+            return error;
+        page->full |= error != ERR_NONE; /* it is met again by whoever reads on */
     }
-    return true;
+    return ERR_NONE;
 }
 
 bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
@@ -137,7 +147,7 @@ bool page_append_end(struct streams *streams, const struct stream *stream, uint6
     struct run run;
     if (position < stream->row.base || position >= stream->tail)
         return false;
-    if (!page_run_at(streams, stream, position, &run))
+    if (page_run_at(streams, stream, position, &run) != ERR_NONE)
         return false;
     struct walk w = walk_start(&run, stream->json);
     while (walk_next(&w, &run)) {

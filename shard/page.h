@@ -2,6 +2,7 @@
 #ifndef SHARD_PAGE_H
 #define SHARD_PAGE_H
 
+#include "common/errors.h"
 #include "shard/stream.h"
 
 struct page {
@@ -16,17 +17,19 @@ struct page {
     bool full;
 };
 
-/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full.
- * False: the store does not hold what it should; that is logged. */
-bool page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto) MUSTUSE;
+/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. What
+ * is missing or damaged is an error for a page that begins there, and the end of one that begins before; it is logged.
+ */
+enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto) MUSTUSE;
 
 /* Adds what lies in [page->next, upto) of a run that holds page->next. False: the run's marks are damaged. Used by
  * page_read() and by unit tests. */
 bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto) MUSTUSE;
 
 /* The run that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used again
- * or the stream appended to. */
-bool page_run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run) MUSTUSE;
+ * or the stream appended to. INTERNAL: the store does not hold what it should. */
+enum error page_run_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                       struct run *run) MUSTUSE;
 
 /* Leaves of a run what lies in [from, to), which are message boundaries in it. False: its marks are damaged. */
 bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUSE;

@@ -46,27 +46,22 @@ struct remote_read {
     uint64_t deadline_ms;
 };
 
-enum progress { READING_DONE, READING_REMOTE, READING_BROKEN };
-
 /* Reads on until the page is full, the tail is reached, or *extent lies in another shard. */
-static enum progress advance(struct shard *shard, struct reading *reading, const struct stream *stream,
-                             const struct extent **extent)
+static enum error advance(struct shard *shard, struct reading *reading, const struct stream *stream,
+                          const struct extent **extent)
 {
     struct page *page = &reading->page;
-    while (!page->full && page->next < stream->tail) {
+    enum error error = ERR_NONE;
+    while (error == ERR_NONE && !page->full && page->next < stream->tail) {
         *extent = lineage_find(&stream->lineage, page->next);
-        if (!*extent) {
-            if (!page_read(page, &shard->streams, stream, stream->tail))
-                return READING_BROKEN;
-            continue;
-        }
-        if (shard_owner_of_uid(shard, (*extent)->uid) != shard->index)
-            return READING_REMOTE;
-        const struct stream *source = streams_by_uid(&shard->streams, (*extent)->uid);
-        if (!source || (*extent)->end > source->tail || !page_read(page, &shard->streams, source, (*extent)->end))
-            return READING_BROKEN;
+        if (*extent && shard_owner_of_uid(shard, (*extent)->uid) != shard->index)
+            return ERR_NONE;
+        const struct stream *source = *extent ? streams_by_uid(&shard->streams, (*extent)->uid) : stream;
+        uint64_t end = *extent ? (*extent)->end : stream->tail;
+        error = source && end <= source->tail ? page_read(page, &shard->streams, source, end) : ERR_INTERNAL;
     }
-    return READING_DONE;
+    *extent = NULL;
+    return error;
 }
 
 static struct page_key key_of(const struct reading *reading)
@@ -209,17 +204,15 @@ static void resume(struct shard *shard, struct remote_read *remote)
         remote_free(shard, remote);
         return;
     }
-    switch (advance(shard, reading, stream, &extent)) {
-    case READING_REMOTE:
+    error = advance(shard, reading, stream, &extent);
+    if (extent) {
         aim(shard, remote, extent);
         return;
-    case READING_DONE:
-        finish(shard, reading, stream);
-        break;
-    case READING_BROKEN:
-        fail(shard, reading, ERR_INTERNAL);
-        break;
     }
+    if (error == ERR_NONE)
+        finish(shard, reading, stream);
+    else
+        fail(shard, reading, error);
     remote_free(shard, remote);
 }
 
@@ -231,10 +224,17 @@ void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetche
     if (!remote || remote->owner != from)
         return; /* given up since */
     struct page *page = &remote->reading.page;
+    if (m->error != ERR_NONE && buf_len(&page->data)) {
+        page->full = true; /* it is met again by whoever reads on */
+        resume(shard, remote);
+        return;
+    }
     if (m->error != ERR_NONE || m->next <= page->next) {
         log_error("shard %u has no bytes of stream %llu at %llu", from, (unsigned long long)remote->from_uid,
                   (unsigned long long)page->next);
-        fail(shard, &remote->reading, ERR_INTERNAL);
+        fail(shard, &remote->reading,
+             m->error == ERR_SEGMENT_MISSING || m->error == ERR_SEGMENT_TRUNCATED ? (enum error)m->error
+                                                                                  : ERR_INTERNAL);
         remote_free(shard, remote);
         return;
     }
@@ -253,8 +253,9 @@ void handle_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m
     struct page page = {.next = m->from, .max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = m->cut};
     struct buf *out = shard_out(shard, from);
     const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
-    if (stream && m->from >= stream->row.base && m->to <= stream->tail &&
-        page_read(&page, &shard->streams, stream, m->to)) {
+    if (stream && m->from >= stream->row.base && m->to <= stream->tail)
+        answer.error = (uint8_t)page_read(&page, &shard->streams, stream, m->to);
+    if (answer.error == ERR_NONE) {
         answer = (struct wire_fetched){.id = m->id,
                                        .next = page.next,
                                        .count = page.count,
@@ -348,17 +349,13 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
     };
     if (answer_kept(shard, &reading, stream))
         return;
-    switch (advance(shard, &reading, stream, &extent)) {
-    case READING_DONE:
-        finish(shard, &reading, stream);
-        return;
-    case READING_REMOTE:
+    error = advance(shard, &reading, stream, &extent);
+    if (extent)
         go_remote(shard, &reading, stream, extent);
-        return;
-    case READING_BROKEN:
-        fail(shard, &reading, ERR_INTERNAL);
-        return;
-    }
+    else if (error == ERR_NONE)
+        finish(shard, &reading, stream);
+    else
+        fail(shard, &reading, error);
 }
 
 /* Only catch-up reads wait: a live one must keep its place before an UNWATCH. */

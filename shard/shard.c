@@ -11,6 +11,7 @@
 #include "shard/fork.h"
 #include "shard/janitor.h"
 #include "shard/read.h"
+#include "shard/rotate.h"
 #include "shard/settle.h"
 #include "shard/shard_role.h"
 #include "shard/subscribe.h"
@@ -274,6 +275,7 @@ void shard_turn(void *ctx)
     usage_tell_all(shard);      /* what this turn has added to projects */
     watch_tell_all(shard);      /* events follow the answers of this turn */
     janitor_turn(shard);        /* expiry, deletion, forks' duties: by the tick */
+    rotate_turn(shard);         /* what is settled leaves the database */
     settle_turn(shard);         /* in the same transaction: no fsync of its own */
     store_commit(shard->store); /* from here on it is true */
     feeds_flush(shard);         /* and only now somebody hears of it */
@@ -326,7 +328,9 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     load_layout(shard);
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
     read_init(shard);
-    streams_init(&shard->streams, shard->store);
+    worker_init(&shard->worker, base);
+    objects_init(&shard->objects, cfg, &shard->worker);
+    streams_init(&shard->streams, shard->store, cfg, &shard->objects);
     streams_recover(&shard->streams);
     shard->logged = shard->streams.log_entries;
     shard->logged_bytes = shard->streams.log_bytes;
@@ -379,6 +383,9 @@ void shard_close(struct shard *shard)
         link_close(&shard->routers[i].link);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         link_close(&shard->shards[i].link);
+    shard->stopping = true;
+    worker_clear(&shard->worker);
+    rotate_clear(shard);
     fork_clear(shard);
     subscribe_clear(shard);
     feeds_clear(shard);

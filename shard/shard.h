@@ -16,6 +16,7 @@
 #include "shard/bus.h"
 #include "shard/estuary.h"
 #include "shard/page_file.h"
+#include "shard/rotate.h"
 #include "shard/stream.h"
 
 #define SHARD_ROUTERS_MAX 64
@@ -55,6 +56,9 @@ struct shard {
     struct remote_read *remote_reads;
     struct waiting_read *waiting_reads, **waiting_reads_end;
     struct page_files page_files;
+    struct worker worker;
+    struct objects objects;
+    struct rotations rotations;
     struct bus bus;
     struct inflows inflows;
     struct subscribing *subscribing;
@@ -66,7 +70,7 @@ struct shard {
     uint64_t written_ms;             /* when the last append was */
     size_t turn_appends, turn_bytes; /* of this turn */
     size_t turn_read;                /* bytes of pages read from the store in it */
-    uint64_t logged, logged_bytes; /* entries since a generation of the log was last chosen to be settled */
+    uint64_t logged, logged_bytes;   /* entries since a generation of the log was last chosen to be settled */
     uint64_t upkeep_ms;              /* when the rarer upkeep is due */
     size_t evicted;                  /* streams that left memory since it was last given back */
     struct event *tick, *again;

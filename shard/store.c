@@ -10,7 +10,7 @@
 #include "shard/store_sql.h"
 
 #define APPLICATION_ID 0x5354524d /* "STRM" */
-#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION 7
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
@@ -27,46 +27,95 @@ static const char schema[] =
     " source_uid INTEGER, pin INTEGER NOT NULL, fork_position INTEGER NOT NULL, fork_sub INTEGER NOT NULL,"
     " source_name BLOB NOT NULL, lineage BLOB NOT NULL,"
     " public INTEGER NOT NULL, reader_key BLOB NOT NULL, bytes INTEGER NOT NULL,"
-    " kind INTEGER NOT NULL);"
+    " kind INTEGER NOT NULL, cold INTEGER NOT NULL, hot_bytes INTEGER NOT NULL, hot_messages INTEGER NOT NULL,"
+    " due INTEGER NOT NULL);"
     "CREATE UNIQUE INDEX stream_name ON stream(name) WHERE name IS NOT NULL;"
     "CREATE INDEX stream_deadline ON stream(deadline_ms) WHERE deadline_ms IS NOT NULL;"
     "CREATE INDEX stream_condemned ON stream(uid) WHERE state = 2;"
+    "CREATE INDEX stream_due ON stream(uid) WHERE due > 0;"
     "CREATE TABLE usage(project BLOB PRIMARY KEY, streams INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TRIGGER usage_inserted AFTER INSERT ON stream WHEN NEW.name IS NOT NULL BEGIN"
-    " INSERT INTO usage VALUES(" PROJECT_OF("NEW") ", NEW.state = 0, NEW.bytes) ON CONFLICT(project)"
-    " DO UPDATE SET streams = streams + excluded.streams, bytes = bytes + excluded.bytes; END;"
-    "CREATE TRIGGER usage_settled AFTER UPDATE OF bytes ON stream WHEN NEW.bytes <> OLD.bytes BEGIN"
-    " UPDATE usage SET bytes = bytes + NEW.bytes - OLD.bytes WHERE project = " PROJECT_OF("OLD") "; END;"
-    "CREATE TRIGGER usage_changed AFTER UPDATE OF state ON stream BEGIN"
-    " UPDATE usage SET streams = streams - (OLD.state = 0), bytes = bytes - iif(NEW.name IS NULL, OLD.bytes, 0)"
-    " WHERE project = " PROJECT_OF("OLD") ";"
-    " DELETE FROM usage WHERE project = " PROJECT_OF("OLD") " AND streams = 0 AND bytes = 0; END;"
-    "CREATE TRIGGER usage_deleted AFTER DELETE ON stream WHEN OLD.name IS NOT NULL BEGIN"
-    " UPDATE usage SET streams = streams - (OLD.state = 0), bytes = bytes - OLD.bytes"
-    " WHERE project = " PROJECT_OF("OLD") ";"
-    " DELETE FROM usage WHERE project = " PROJECT_OF("OLD") " AND streams = 0 AND bytes = 0; END;"
-    "CREATE TABLE log(seq INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, heads BLOB NOT NULL, data BLOB NOT NULL);"
-    "CREATE TABLE chunk(id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,"
-    " time_ms INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"
-    "CREATE UNIQUE INDEX chunk_start ON chunk(uid, start);"
-    "CREATE TABLE producer(uid INTEGER NOT NULL, id BLOB NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
-    " PRIMARY KEY(uid, id)) WITHOUT ROWID;"
-    "CREATE TABLE pin(source_uid INTEGER NOT NULL, pin INTEGER NOT NULL, fork BLOB NOT NULL, made_ms INTEGER NOT NULL,"
-    " confirmed INTEGER NOT NULL, PRIMARY KEY(source_uid, pin)) WITHOUT ROWID;"
-    "CREATE INDEX pin_unconfirmed ON pin(made_ms) WHERE confirmed = 0;"
-    "CREATE TABLE shared(id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, marks BLOB NOT NULL, data BLOB NOT NULL);"
-    "CREATE TABLE feed(source_uid INTEGER NOT NULL, shard INTEGER NOT NULL, feed INTEGER NOT NULL,"
-    " subscribers INTEGER NOT NULL, acked INTEGER NOT NULL, state INTEGER NOT NULL,"
-    " PRIMARY KEY(source_uid, shard)) WITHOUT ROWID;"
-    "CREATE INDEX feed_state ON feed(state, shard) WHERE state > 0;"
-    "CREATE TABLE inflow(source_uid INTEGER PRIMARY KEY, feed INTEGER NOT NULL, taken INTEGER NOT NULL,"
-    " name BLOB NOT NULL);"
-    "CREATE TABLE subscription(source_uid INTEGER NOT NULL, estuary_uid INTEGER NOT NULL, from_position INTEGER,"
-    " until_position INTEGER, flags INTEGER NOT NULL);"
-    "CREATE INDEX subscription_source ON subscription(source_uid, estuary_uid);"
-    "CREATE INDEX subscription_pending ON subscription(source_uid) WHERE from_position IS NULL;"
-    "CREATE INDEX subscription_estuary ON subscription(estuary_uid);"
-    "CREATE TABLE duty(fork_uid INTEGER PRIMARY KEY, source_uid INTEGER NOT NULL, pin INTEGER NOT NULL);";
+    " INSERT INTO usage VALUES(" PROJECT_OF(
+        "NEW") ", NEW.state = 0, NEW.bytes) ON CONFLICT(project)"
+               " DO UPDATE SET streams = streams + excluded.streams, bytes = bytes + excluded.bytes; END;"
+               "CREATE TRIGGER usage_settled AFTER UPDATE OF bytes ON stream WHEN NEW.bytes <> OLD.bytes BEGIN"
+               " UPDATE usage SET bytes = bytes + NEW.bytes - OLD.bytes WHERE project = " PROJECT_OF(
+                   "OLD") "; END;"
+                          "CREATE TRIGGER usage_changed AFTER UPDATE OF state ON stream BEGIN"
+                          " UPDATE usage SET streams = streams - (OLD.state = 0), bytes = bytes - iif(NEW.name IS "
+                          "NULL, OLD.bytes, 0)"
+                          " WHERE project = " PROJECT_OF(
+                              "OLD") ";"
+                                     " DELETE FROM usage WHERE project = " PROJECT_OF(
+                                         "OLD") " AND streams = 0 AND bytes = 0; END;"
+                                                "CREATE TRIGGER usage_deleted AFTER DELETE ON stream WHEN OLD.name IS "
+                                                "NOT NULL BEGIN"
+                                                " UPDATE usage SET streams = streams - (OLD.state = 0), bytes = bytes "
+                                                "- OLD.bytes"
+                                                " WHERE project = " PROJECT_OF(
+                                                    "OLD") ";"
+                                                           " DELETE FROM usage WHERE project = " PROJECT_OF(
+                                                               "OLD") " AND streams = 0 AND bytes = 0; END;"
+                                                                      "CREATE TABLE log(seq INTEGER PRIMARY KEY, "
+                                                                      "time_ms INTEGER NOT NULL, heads BLOB NOT NULL, "
+                                                                      "data BLOB NOT NULL);"
+                                                                      "CREATE TABLE chunk(id INTEGER PRIMARY KEY, uid "
+                                                                      "INTEGER NOT NULL, start INTEGER NOT NULL, count "
+                                                                      "INTEGER NOT NULL,"
+                                                                      " time_ms INTEGER NOT NULL, marks BLOB NOT NULL, "
+                                                                      "data BLOB NOT NULL);"
+                                                                      "CREATE UNIQUE INDEX chunk_start ON chunk(uid, "
+                                                                      "start);"
+                                                                      "CREATE TABLE segment(uid INTEGER NOT NULL, "
+                                                                      "start INTEGER NOT NULL, until INTEGER NOT NULL,"
+                                                                      " object INTEGER NOT NULL, size INTEGER NOT "
+                                                                      "NULL, checksum INTEGER NOT NULL, bytes INTEGER "
+                                                                      "NOT NULL,"
+                                                                      " messages INTEGER NOT NULL, time_ms INTEGER NOT "
+                                                                      "NULL, PRIMARY KEY(uid, start)) WITHOUT ROWID;"
+                                                                      "CREATE TABLE orphan(uid INTEGER NOT NULL, start "
+                                                                      "INTEGER NOT NULL, object INTEGER NOT NULL,"
+                                                                      " PRIMARY KEY(uid, start, object)) WITHOUT ROWID;"
+                                                                      "CREATE TABLE producer(uid INTEGER NOT NULL, id "
+                                                                      "BLOB NOT NULL, epoch INTEGER NOT NULL, seq "
+                                                                      "INTEGER NOT NULL,"
+                                                                      " PRIMARY KEY(uid, id)) WITHOUT ROWID;"
+                                                                      "CREATE TABLE pin(source_uid INTEGER NOT NULL, "
+                                                                      "pin INTEGER NOT NULL, fork BLOB NOT NULL, "
+                                                                      "made_ms INTEGER NOT NULL,"
+                                                                      " confirmed INTEGER NOT NULL, PRIMARY "
+                                                                      "KEY(source_uid, pin)) WITHOUT ROWID;"
+                                                                      "CREATE INDEX pin_unconfirmed ON pin(made_ms) "
+                                                                      "WHERE confirmed = 0;"
+                                                                      "CREATE TABLE shared(id INTEGER PRIMARY KEY, "
+                                                                      "refs INTEGER NOT NULL, marks BLOB NOT NULL, "
+                                                                      "data BLOB NOT NULL);"
+                                                                      "CREATE TABLE feed(source_uid INTEGER NOT NULL, "
+                                                                      "shard INTEGER NOT NULL, feed INTEGER NOT NULL,"
+                                                                      " subscribers INTEGER NOT NULL, acked INTEGER "
+                                                                      "NOT NULL, state INTEGER NOT NULL,"
+                                                                      " PRIMARY KEY(source_uid, shard)) WITHOUT ROWID;"
+                                                                      "CREATE INDEX feed_state ON feed(state, shard) "
+                                                                      "WHERE state > 0;"
+                                                                      "CREATE TABLE inflow(source_uid INTEGER PRIMARY "
+                                                                      "KEY, feed INTEGER NOT NULL, taken INTEGER NOT "
+                                                                      "NULL,"
+                                                                      " name BLOB NOT NULL);"
+                                                                      "CREATE TABLE subscription(source_uid INTEGER "
+                                                                      "NOT NULL, estuary_uid INTEGER NOT NULL, "
+                                                                      "from_position INTEGER,"
+                                                                      " until_position INTEGER, flags INTEGER NOT "
+                                                                      "NULL);"
+                                                                      "CREATE INDEX subscription_source ON "
+                                                                      "subscription(source_uid, estuary_uid);"
+                                                                      "CREATE INDEX subscription_pending ON "
+                                                                      "subscription(source_uid) WHERE from_position IS "
+                                                                      "NULL;"
+                                                                      "CREATE INDEX subscription_estuary ON "
+                                                                      "subscription(estuary_uid);"
+                                                                      "CREATE TABLE duty(fork_uid INTEGER PRIMARY KEY, "
+                                                                      "source_uid INTEGER NOT NULL, pin INTEGER NOT "
+                                                                      "NULL);";
 
 static const char *const texts[SQL_COUNT] = {
 #define SQL(NAME, text) text,
@@ -209,9 +258,9 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     struct store *store = xcalloc(1, sizeof *store);
     char pragmas[512];
     store_path(store->path, sizeof store->path, data_dir, index);
-    int rc = sqlite3_open_v2(store->path, &store->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-                             NULL);
+    int rc = sqlite3_open_v2(
+        store->path, &store->db,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
     if (rc != SQLITE_OK)
         fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
     sqlite3_busy_timeout(store->db, 5000); /* a killed predecessor may not be quite gone */

@@ -1,9 +1,9 @@
 /* One shard's database: streams, their bytes in two tiers (log and chunks), producers, and what forks owe and own.
  *
- * The log takes every append at its right edge, in arrival order. Settling writes a stream's appends into chunks and moves
- * stream.settled up, in one transaction; log entries below it are dead and are dropped later by the range. So at
- * any moment a stream's bytes are its chunks up to `settled` and its log entries from there on. A new stream is an entry
- * of the log too; settling it for the first time writes its row.
+ * The log takes every append at its right edge, in arrival order. Settling writes a stream's appends into chunks and
+ * moves stream.settled up, in one transaction; log entries below it are dead and are dropped later by the range. So at
+ * any moment a stream's bytes are its chunks up to `settled` and its log entries from there on. A new stream is an
+ * entry of the log too; settling it for the first time writes its row.
  *
  * Everything happens in the transaction that store_begin() opens and store_commit() makes durable. A failure of the
  * database ends the process (fatal): it restarts and recovers from what was committed. */
@@ -53,8 +53,11 @@ struct stream_row {
     /* of a fork; source_uid is STORE_NONE for other streams */
     uint64_t source_uid, pin, fork_position, fork_sub;
     struct slice source_name;
-    struct slice lineage; /* shard/lineage.h */
+    struct slice lineage;               /* shard/lineage.h */
     unsigned kind;                      /* STREAM_KIND_* */
+    uint64_t cold;                      /* its own positions up to here are in segments */
+    uint64_t hot_bytes, hot_messages;   /* in chunks */
+    bool due;                           /* some of these are to become a segment, or were and are still there */
     bool is_public;                     /* everybody may read it */
     char reader_key[READER_KEY_DIGITS]; /* hex: who knows it may share what caches keep */
 };
@@ -72,8 +75,8 @@ void store_commit(struct store *store);
 
 /* ---- streams ---- */
 
-/* The next uid of a slot; never given twice, also after a crash, if the stream is inserted or its creation logged in the
- * same transaction. */
+/* The next uid of a slot; never given twice, also after a crash, if the stream is inserted or its creation logged in
+ * the same transaction. */
 uint64_t store_next_uid(struct store *store, unsigned slot);
 /* A uid that recovery has found in the log: it was given. */
 void store_uid_given(struct store *store, uint64_t uid);
@@ -109,8 +112,8 @@ void store_vacuum_slice(struct store *store, unsigned pages);
 
 /* ---- the log ---- */
 
-/* What one commit appends: one row of the log. As long as anything in it is unsettled it is in memory too, so that only a
- * recovery reads the row. */
+/* What one commit appends: one row of the log. As long as anything in it is unsettled it is in memory too, so that only
+ * a recovery reads the row. */
 struct batch {
     int64_t seq;
     uint64_t time_ms; /* when its appends were made */
@@ -138,21 +141,21 @@ void batch_unref(struct batch *batch);
 struct log_entry {
     uint64_t uid, start, count, time_ms;
     unsigned flags;
-    struct slice stream_seq;      /* with LOG_STREAM_SEQ */
-    struct slice producer;        /* with LOG_PRODUCER, as are the next two */
+    struct slice stream_seq; /* with LOG_STREAM_SEQ */
+    struct slice producer;   /* with LOG_PRODUCER, as are the next two */
     uint64_t epoch, producer_seq;
     /* with LOG_CREATES; its expiry as in struct stream_row */
     struct slice name, content_type, expires_text, reader_key;
     uint64_t ttl_s, expires_ms;
-    struct slice marks;           /* empty: one message that is one append */
+    struct slice marks; /* empty: one message that is one append */
     struct slice data;
     /* set by the store: where it lies; the batch is borrowed */
     struct batch *batch;
     size_t at; /* in batch->data: marks, then data */
 };
 
-/* Adds to the batch of this transaction. With LOG_SAME the entry's marks and data are those of the last one that was added,
- * and are there once only. */
+/* Adds to the batch of this transaction. With LOG_SAME the entry's marks and data are those of the last one that was
+ * added, and are there once only. */
 void store_log_append(struct store *store, struct log_entry *entry);
 typedef void store_log_visit(void *ctx, const struct log_entry *entry);
 /* Calls visit for each append in order. */
@@ -177,6 +180,39 @@ bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64
 void store_chunk_insert(struct store *store, uint64_t uid, const struct run *run);
 void store_chunk_replace(struct store *store, int64_t row_id, const struct run *run);
 void store_chunk_delete(struct store *store, int64_t row_id);
+
+/* Deletes about `max` chunks that end at or before `upto`. False: there are none left. */
+bool store_chunks_drop(struct store *store, uint64_t uid, uint64_t upto, unsigned max);
+
+/* ---- segments: settled history that has left the database ---- */
+
+/* The file of a segment, by the numbers its name is made of; `id` is random. */
+struct object {
+    uint64_t uid, start, id;
+};
+
+struct segment_row {
+    struct object object;
+    uint64_t end; /* it holds [object.start, end) */
+    uint64_t size, checksum;
+    uint64_t bytes, messages, time_ms; /* of its newest message */
+};
+
+/* The stream's newest segment that begins at or before position. */
+bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row) MUSTUSE;
+void store_segment_insert(struct store *store, const struct segment_row *row);
+/* What becoming a segment changes: cold, hot_bytes, hot_messages, due. */
+void store_stream_set_cold(struct store *store, const struct stream_row *row);
+/* The next stream that is due, after `uid`; STORE_NONE: there is none. */
+uint64_t store_next_due(struct store *store, uint64_t uid);
+/* The hot bytes of all streams that are due. */
+uint64_t store_backlog(struct store *store);
+
+/* Orphans: files that are there, or may be, and that no segment is. They are to be removed. */
+void store_orphan_put(struct store *store, const struct object *object);
+void store_orphan_delete(struct store *store, const struct object *object);
+typedef void store_orphan_visit(void *ctx, const struct object *object);
+void store_orphans(struct store *store, unsigned max, store_orphan_visit *visit, void *ctx);
 
 /* ---- producers (settled state; newer state is in the log) ---- */
 

@@ -8,11 +8,10 @@
 static const struct {
     const char *table, *uid, *columns;
 } slot_tables[] = {
-    {"stream", "uid", "*"},
-    {"chunk", "uid", "NULL, uid, start, count, time_ms, marks, data"},
-    {"producer", "uid", "*"},
-    {"pin", "source_uid", "*"},
-    {"duty", "fork_uid", "*"},
+    {"stream", "uid", "*"},      {"chunk", "uid", "NULL, uid, start, count, time_ms, marks, data"},
+    {"segment", "uid", "*"}, /* their files are where they are, whichever shard has the row */
+    {"orphan", "uid", "*"},      {"producer", "uid", "*"},
+    {"pin", "source_uid", "*"},  {"duty", "fork_uid", "*"},
     {"feed", "source_uid", "*"}, /* made anew when all slots are where they belong */
     {"slot", "slot << 44", "*"},
 };

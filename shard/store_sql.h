@@ -47,10 +47,14 @@ void store_log_write(struct store *store);
 /* The chunks that the next slice of the stream deletes refer to no shared bytes any more. */
 void store_shared_let_go(struct store *store, uint64_t uid);
 
+/* The stream has no segments any more. */
+void store_segments_orphan(struct store *store, uint64_t uid);
+
 /* These references are gone. */
 void store_shared_release(struct store *store, struct slice refs);
 
-/* The run that holds position, of those that a chunk's references stand for; *run is the chunk's. False: they are damaged. */
+/* The run that holds position, of those that a chunk's references stand for; *run is the chunk's. False: they are
+ * damaged. */
 bool store_shared_run(struct store *store, uint64_t position, struct run *run) MUSTUSE;
 
 /* SQLite's integers are signed: STORE_NONE is NULL, everything else of ours fits. */

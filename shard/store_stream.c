@@ -39,6 +39,10 @@ static void read_row(sqlite3_stmt *statement, struct stream_row *row)
         .is_public = column_u64(statement, 22) != 0,
         .bytes = column_u64(statement, 24),
         .kind = (unsigned)column_u64(statement, 25),
+        .cold = column_u64(statement, 26),
+        .hot_bytes = column_u64(statement, 27),
+        .hot_messages = column_u64(statement, 28),
+        .due = column_u64(statement, 29) != 0,
     };
     struct slice key = column_slice(statement, 23);
     if (key.len == READER_KEY_DIGITS)
@@ -98,7 +102,11 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_slice(statement, 24, slice_of(row->reader_key, READER_KEY_DIGITS));
     bind_u64(statement, 25, row->bytes);
     bind_u64(statement, 26, row->kind);
-    bind_u64(statement, 27, stream_row_deadline(row));
+    bind_u64(statement, 27, row->cold);
+    bind_u64(statement, 28, row->hot_bytes);
+    bind_u64(statement, 29, row->hot_messages);
+    bind_u64(statement, 30, row->due);
+    bind_u64(statement, 31, stream_row_deadline(row));
     store_run(store, statement);
 }
 
@@ -118,6 +126,9 @@ void store_stream_update(struct store *store, const struct stream_row *row)
     bind_u64(statement, 8, row->accessed_ms);
     bind_u64(statement, 9, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
     bind_u64(statement, 10, row->bytes);
+    bind_u64(statement, 11, row->hot_bytes);
+    bind_u64(statement, 12, row->hot_messages);
+    bind_u64(statement, 13, row->due);
     store_run(store, statement);
 }
 
@@ -204,6 +215,7 @@ void store_condemned_slice(struct store *store)
     uint64_t uid;
     if (!condemned(store, &uid))
         return;
+    store_segments_orphan(store, uid);
     store_shared_let_go(store, uid);
     run_with_uid(store, SQL_CHUNK_SLICE, uid);
     if (sqlite3_changes(store->db) > 0)

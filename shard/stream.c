@@ -5,6 +5,7 @@
 
 #include "common/hash.h"
 #include "common/log.h"
+#include "common/marks.h"
 #include "common/mem.h"
 
 #define PRODUCERS_KEPT 64
@@ -23,9 +24,11 @@ static size_t hash_uid(uint64_t uid)
     return (size_t)(uid ^ (uid >> 32));
 }
 
-void streams_init(struct streams *streams, struct store *store)
+void streams_init(struct streams *streams, struct store *store, const struct config *cfg, struct objects *objects)
 {
-    *streams = (struct streams){.store = store, .buckets = 1024};
+    *streams = (struct streams){.store = store, .cfg = cfg, .buckets = 1024, .due_any = true};
+    segments_init(&streams->segments, store, objects);
+    streams->backlog = store_backlog(store);
     streams->settling = &streams->unsettled[0];
     streams->waiting = &streams->unsettled[1];
     streams->by_name = xcalloc(streams->buckets, sizeof *streams->by_name);
@@ -232,13 +235,15 @@ void stream_soft_deleted(struct streams *streams, struct stream *stream)
 void streams_condemned(struct streams *streams, struct stream *stream)
 {
     usage_add(&streams->usages, stream->usage, stream->row.state == STREAM_LIVE ? -1 : 0, -(int64_t)stream->bytes);
+    if (stream->row.due)
+        streams->backlog -= stream->row.hot_bytes;
     forget(streams, stream);
 }
 
 static bool evictable(const struct streams *streams, const struct stream *stream)
 {
-    return feeds_idle(streams, stream) && !stream->pending_count && !stream->watcher_count && !stream->touched && !stream->is_fresh &&
-           !stream->unsettled;
+    return feeds_idle(streams, stream) && !stream->pending_count && !stream->watcher_count && !stream->touched &&
+           !stream->is_fresh && !stream->unsettled;
 }
 
 size_t streams_evict(struct streams *streams, uint64_t keep)
@@ -264,6 +269,7 @@ void streams_clear(struct streams *streams)
     free(streams->by_name);
     free(streams->by_uid);
     usages_clear(&streams->usages);
+    segments_clear(&streams->segments);
     *streams = (struct streams){0};
 }
 
@@ -511,14 +517,74 @@ void streams_begin_generation(struct streams *streams)
     streams->settling = all;
 }
 
+/* Estuaries that have a TTL refer to what others have too, and do not live long. */
+bool stream_is_due(const struct streams *streams, const struct stream *stream)
+{
+    const struct stream_row *row = &stream->row;
+    const struct config *cfg = streams->cfg;
+    if (strcmp(cfg->segment_store, "none") == 0 || (row->kind & STREAM_KIND_OWNED) || !row->hot_messages)
+        return false;
+    return row->hot_messages >= cfg->segment_max_messages || row->hot_bytes >= cfg->segment_max_bytes ||
+           (row->closed && !stream->pending_count);
+}
+
+static void set_due(struct streams *streams, struct stream *stream, bool due)
+{
+    if (due && !stream->row.due) {
+        streams->backlog += stream->row.hot_bytes;
+        streams->due_any = true;
+    }
+    if (!due && stream->row.due)
+        streams->backlog -= stream->row.hot_bytes;
+    stream->row.due = due;
+}
+
+void stream_cooled(struct streams *streams, struct stream *stream, uint64_t upto, uint64_t bytes, uint64_t messages)
+{
+    stream->row.cold = upto;
+    stream->row.hot_bytes -= bytes;
+    stream->row.hot_messages -= messages;
+    streams->backlog -= bytes;
+    store_stream_set_cold(streams->store, &stream->row);
+}
+
+void stream_cold_dropped(struct streams *streams, struct stream *stream)
+{
+    set_due(streams, stream, stream_is_due(streams, stream));
+    store_stream_set_cold(streams->store, &stream->row);
+}
+
+static uint64_t message_count(const struct pending *p, bool json)
+{
+    struct slice marks = pending_run(p).marks;
+    uint64_t length, count = 0;
+    bool last;
+    if (json || !p->marks)
+        return json ? p->count : p->count > 0;
+    while (marks_next(&marks, &length, &last))
+        count++;
+    return count;
+}
+
+static void heat(struct streams *streams, struct stream *stream, const struct pending *p)
+{
+    stream->row.bytes += p->bytes;
+    stream->row.hot_bytes += p->bytes;
+    stream->row.hot_messages += message_count(p, stream->json);
+    if (stream->row.due)
+        streams->backlog += p->bytes;
+}
+
 void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto)
 {
     const struct pending *last = &stream->pending[count - 1];
     stream->row.settled = last->start + last->count;
     for (size_t i = 0; i < count; i++)
-        stream->row.bytes += stream->pending[i].bytes;
+        heat(streams, stream, &stream->pending[i]);
     forget_producers(streams, stream);
     forget_pending(streams, stream, count);
+    if (!stream->row.due)
+        set_due(streams, stream, stream_is_due(streams, stream));
     if (!stream->pending_count && stream->pending_cap > PENDING_KEPT) {
         free(stream->pending);
         stream->pending = NULL;

@@ -5,6 +5,7 @@
 
 #include "shard/feed.h"
 #include "shard/lineage.h"
+#include "shard/segments.h"
 #include "shard/store.h"
 #include "shard/usage.h"
 
@@ -72,8 +73,10 @@ struct stream_list {
 
 struct streams {
     struct store *store;
+    const struct config *cfg;
     struct usages usages;
     struct feeds feeds;
+    struct segments segments;
     struct stream **by_name, **by_uid; /* tables of `buckets` chains; a power of two */
     size_t buckets, count;
     struct stream *newest, *oldest;
@@ -84,10 +87,12 @@ struct streams {
     struct stream *fresh_first;
     struct stream *touched_first;
     uint64_t log_entries, log_bytes; /* what waits to be settled */
+    uint64_t backlog;                /* hot bytes of the streams that are due */
+    bool due_any;                    /* one may be that nobody works on */
     bool recovering;
 };
 
-void streams_init(struct streams *streams, struct store *store);
+void streams_init(struct streams *streams, struct store *store, const struct config *cfg, struct objects *objects);
 void streams_clear(struct streams *streams);
 
 /* Reads the log into memory: every stream that is in it, its tail, closure, Stream-Seq, producers and bytes. */
@@ -133,6 +138,16 @@ void streams_begin_generation(struct streams *streams);
 /* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. The generation
  * ends with batch `upto`. */
 void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto);
+
+/* Whether some of what is in chunks is to become a segment. */
+bool stream_is_due(const struct streams *streams, const struct stream *stream) MUSTUSE;
+
+/* So much of what was in chunks is in a segment now, which ends at `upto`; the row says so. It stays due until the
+ * chunks are gone. */
+void stream_cooled(struct streams *streams, struct stream *stream, uint64_t upto, uint64_t bytes, uint64_t messages);
+
+/* Its chunks up to where it is cold are gone: it is due only if there is more to do. */
+void stream_cold_dropped(struct streams *streams, struct stream *stream);
 
 /* The expiry that was set in its row, as a text. */
 void stream_set_expiry_text(struct stream *stream, struct slice text);

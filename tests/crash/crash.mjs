@@ -24,7 +24,7 @@ const ROUND_SECONDS = 12;
 const STREAMS = 16;
 const SHOWN = 20;
 
-// Small limits, so that every path is walked often: eviction, settling, several events for one append.
+// Small limits, so that every path is walked often: eviction, settling, several events for one append, reads across all tiers.
 const SETTINGS = {
   "server.restart_delay": "20ms",
   "server.hang_timeout": "2s",
@@ -34,6 +34,8 @@ const SETTINGS = {
   "shard.settle_appends": 200,
   "shard.settle_idle": "100ms",
   "shard.memory_streams": 16,
+  "segment.max_messages": 20,
+  "segment.max_bytes": "8K",
   "live.long_poll_timeout": "1s",
   "live.sse_lifetime": "4s",
   "live.heartbeat": "500ms",

@@ -16,6 +16,13 @@ export const SHARD_FAULTS = [
   "shard.delivered-before-commit",
   "shard.subscribed",
   "shard.estuary-ends",
+  "segment.named-before-commit",
+  "segment.named",
+  "segment.written",
+  "segment.put",
+  "segment.put-before-commit",
+  "segment.dropped",
+  "segment.removed",
 ];
 
 export const MOVE_FAULTS = ["move.copied", "move.switched", "move.cleaned"];

@@ -186,10 +186,10 @@ export class Server {
   // Sizes of the files in the data folder: { name: bytes }.
   files() {
     if (!existsSync(this.dataDir)) return {};
-    const names = readdirSync(this.dataDir, { recursive: true }).filter((name) =>
-      statSync(join(this.dataDir, name)).isFile(),
-    );
-    return Object.fromEntries(names.map((name) => [name, statSync(join(this.dataDir, name)).size]));
+    const stats = readdirSync(this.dataDir, { recursive: true })
+      .map((name) => [name, statSync(join(this.dataDir, name), { throwIfNoEntry: false })])
+      .filter(([, stat]) => stat?.isFile());
+    return Object.fromEntries(stats.map(([name, { size }]) => [name, size]));
   }
 
   #takeLog(text) {

@@ -1,0 +1,315 @@
+#include "shard/rotate.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/segment.h"
+#include "shard/shard.h"
+
+#define ROTATIONS_MAX 4
+#define TURN_READ ((size_t)256 << 10) /* bytes of chunks that are read a turn */
+#define TURN_DROP 8                   /* chunks that go a turn */
+#define PAUSE_MS 500                  /* after a failure; twice as long after each that follows */
+#define PAUSE_MAX_MS 60000
+#define ORPHANS_AT_ONCE 64
+
+enum rotation_state {
+    ROTATION_DROPS,  /* chunks that a segment has */
+    ROTATION_READS,  /* chunks that one is to have */
+    ROTATION_NAMED,  /* its name is on disk when the turn has committed */
+    ROTATION_IS_MADE /* by the worker, or it is on its way */
+};
+
+struct rotation {
+    struct work work;
+    struct rotation *next;
+    struct shard *shard;
+    enum rotation_state state;
+    uint64_t uid;
+    struct segment_draft draft;
+    struct buf file;
+    struct object object;
+    bool compress;
+};
+
+static uint64_t random_id(void)
+{
+    uint64_t id;
+    if (getrandom(&id, sizeof id, 0) != sizeof id)
+        fatal("getrandom");
+    return id;
+}
+
+/* ---- life ---- */
+
+static void forget_draft(struct rotation *r)
+{
+    segment_draft_clear(&r->draft);
+    buf_clear(&r->file);
+}
+
+static void forget(struct rotations *rotations, struct rotation *r)
+{
+    struct rotation **at = &rotations->first;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    rotations->count--;
+    forget_draft(r);
+    free(r);
+}
+
+void rotate_clear(struct shard *shard)
+{
+    while (shard->rotations.first)
+        forget(&shard->rotations, shard->rotations.first);
+}
+
+/* The store of segments does not take it now; the stream stays due. Its name stays an orphan's. */
+static void give_up(struct rotation *r, const char *failure)
+{
+    struct shard *shard = r->shard;
+    struct rotations *rotations = &shard->rotations;
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &r->object);
+    rotations->pause_ms = rotations->pause_ms ? rotations->pause_ms * 2 : PAUSE_MS;
+    if (rotations->pause_ms > PAUSE_MAX_MS)
+        rotations->pause_ms = PAUSE_MAX_MS;
+    rotations->paused_until_ms = shard->now_ms + rotations->pause_ms / 2 + random_id() % (rotations->pause_ms / 2);
+    if (!shard->stopping)
+        log_error("segment %s cannot be put: %s; %llu bytes wait", name, failure,
+                  (unsigned long long)shard->streams.backlog);
+    shard->streams.due_any = true;
+    forget(rotations, r);
+}
+
+/* ---- the steps ---- */
+
+static void begin_draft(struct rotation *r, const struct stream *stream)
+{
+    const struct config *cfg = r->shard->cfg;
+    r->draft = (struct segment_draft){
+        .segment = {.uid = r->uid, .start = stream->row.cold, .end = stream->row.cold, .json = stream->json},
+        .max_messages = cfg->segment_max_messages,
+        .max_bytes = cfg->segment_max_bytes,
+    };
+    r->state = ROTATION_READS;
+}
+
+static void drop(struct rotation *r, struct stream *stream)
+{
+    struct shard *shard = r->shard;
+    store_begin(shard->store);
+    if (store_chunks_drop(shard->store, r->uid, stream->row.cold, TURN_DROP))
+        return;
+    stream_cold_dropped(&shard->streams, stream);
+    fault_point("segment.dropped");
+    if (stream->row.due)
+        begin_draft(r, stream);
+    else
+        forget(&shard->rotations, r);
+}
+
+static void name(struct rotation *r)
+{
+    r->object = (struct object){r->uid, r->draft.segment.start, random_id()};
+    store_begin(r->shard->store);
+    store_orphan_put(r->shard->store, &r->object);
+    r->state = ROTATION_NAMED;
+    fault_point("segment.named-before-commit");
+}
+
+static void read_chunks(struct rotation *r, struct stream *stream)
+{
+    struct segment_draft *draft = &r->draft;
+    struct run run;
+    size_t before = buf_len(&draft->data);
+    while (!draft->full && draft->segment.end < stream->row.settled && buf_len(&draft->data) - before < TURN_READ) {
+        if (store_chunk_run(r->shard->store, r->uid, draft->segment.end, &run) && segment_add(draft, &run))
+            continue;
+        log_error("stream %llu: its chunks are damaged at %llu, or missing; they stay where they are",
+                  (unsigned long long)r->uid, (unsigned long long)draft->segment.end);
+        forget(&r->shard->rotations, r);
+        return;
+    }
+    if (!draft->full && draft->segment.end < stream->row.settled)
+        return;
+    if (draft->segment.messages)
+        name(r);
+    else
+        forget(&r->shard->rotations, r); /* there is nothing after all */
+}
+
+static void on_put(void *ctx, const char *failure)
+{
+    struct rotation *r = ctx;
+    struct shard *shard = r->shard;
+    const struct segment *s = &r->draft.segment;
+    struct stream *stream = streams_by_uid(&shard->streams, r->uid);
+    if (failure) {
+        give_up(r, failure);
+        return;
+    }
+    shard->rotations.pause_ms = 0;
+    if (!stream || stream->row.cold != s->start) { /* it was deleted: the file is an orphan */
+        forget(&shard->rotations, r);
+        return;
+    }
+    const struct segment_row row = {.object = r->object,
+                                    .end = s->end,
+                                    .size = s->size,
+                                    .checksum = s->checksum,
+                                    .bytes = s->bytes,
+                                    .messages = s->messages,
+                                    .time_ms = s->blocks[s->count - 1].time_ms};
+    store_begin(shard->store);
+    store_orphan_delete(shard->store, &r->object);
+    store_segment_insert(shard->store, &row);
+    stream_cooled(&shard->streams, stream, s->end, s->bytes, s->messages);
+    fault_point("segment.put-before-commit");
+    forget_draft(r);
+    r->state = ROTATION_DROPS;
+}
+
+static void seal(struct work *work)
+{
+    struct rotation *r = (struct rotation *)work;
+    segment_seal(&r->draft, r->compress, &r->file);
+}
+
+static void on_sealed(struct work *work, void *ctx)
+{
+    struct rotation *r = (struct rotation *)work;
+    buf_clear(&r->draft.data);
+    if (ctx)
+        objects_put(&r->shard->objects, &r->object, buf_slice(&r->file), on_put, r);
+}
+
+static void make(struct rotation *r)
+{
+    r->compress = strcmp(r->shard->cfg->segment_compression, "zstd") == 0;
+    r->work = (struct work){.run = seal, .done = on_sealed};
+    r->state = ROTATION_IS_MADE;
+    fault_point("segment.named");
+    worker_put(&r->shard->worker, &r->work);
+}
+
+static void step(struct rotation *r)
+{
+    struct stream *stream;
+    switch (r->state) {
+    case ROTATION_DROPS:
+    case ROTATION_READS:
+        stream = streams_by_uid(&r->shard->streams, r->uid);
+        if (!stream)
+            forget(&r->shard->rotations, r);
+        else if (r->state == ROTATION_DROPS)
+            drop(r, stream);
+        else
+            read_chunks(r, stream);
+        break;
+    case ROTATION_NAMED:
+        make(r);
+        break;
+    case ROTATION_IS_MADE:
+        break;
+    }
+}
+
+/* ---- the turn ---- */
+
+static bool under_way(const struct rotations *rotations, uint64_t uid)
+{
+    for (const struct rotation *r = rotations->first; r; r = r->next)
+        if (r->uid == uid)
+            return true;
+    return false;
+}
+
+/* The next stream that is due, round and round. */
+static void begin_next(struct shard *shard)
+{
+    struct rotations *rotations = &shard->rotations;
+    uint64_t uid = store_next_due(shard->store, rotations->last_uid);
+    if (uid == STORE_NONE && rotations->last_uid)
+        uid = store_next_due(shard->store, 0);
+    while (uid != STORE_NONE && under_way(rotations, uid))
+        uid = store_next_due(shard->store, uid);
+    if (uid == STORE_NONE) {
+        rotations->last_uid = 0;
+        shard->streams.due_any = rotations->count > 0; /* it is looked again when these are over */
+        return;
+    }
+    struct rotation *r = xcalloc(1, sizeof *r);
+    *r = (struct rotation){.shard = shard, .uid = uid, .state = ROTATION_DROPS, .next = rotations->first};
+    rotations->first = r;
+    rotations->count++;
+    rotations->last_uid = uid;
+}
+
+static bool wants_turns(const struct rotations *rotations)
+{
+    for (const struct rotation *r = rotations->first; r; r = r->next)
+        if (r->state != ROTATION_IS_MADE)
+            return true;
+    return false;
+}
+
+void rotate_turn(struct shard *shard)
+{
+    struct rotations *rotations = &shard->rotations;
+    worker_take(&shard->worker, shard);
+    for (struct rotation *r = rotations->first, *next; r; r = next) {
+        next = r->next;
+        step(r);
+    }
+    if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && shard->now_ms >= rotations->paused_until_ms &&
+        strcmp(shard->cfg->segment_store, "none") != 0)
+        begin_next(shard);
+    if (wants_turns(rotations))
+        shard_again(shard);
+}
+
+/* ---- orphans ---- */
+
+struct removal {
+    struct shard *shard;
+    struct object object;
+};
+
+static void on_removed(void *ctx, const char *failure)
+{
+    struct removal *removal = ctx;
+    struct shard *shard = removal->shard;
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &removal->object);
+    shard->rotations.removing--;
+    if (failure && !shard->stopping) {
+        log_warn("segment %s cannot be removed: %s; it will be tried again", name, failure);
+    } else if (!failure) {
+        store_begin(shard->store);
+        store_orphan_delete(shard->store, &removal->object);
+    }
+    free(removal);
+}
+
+static void remove_orphan(void *ctx, const struct object *object)
+{
+    struct shard *shard = ctx;
+    for (const struct rotation *r = shard->rotations.first; r; r = r->next)
+        if (r->uid == object->uid && r->state >= ROTATION_NAMED && r->object.id == object->id)
+            return; /* it is about to become a segment */
+    struct removal *removal = xcalloc(1, sizeof *removal);
+    *removal = (struct removal){shard, *object};
+    shard->rotations.removing++;
+    objects_remove(&shard->objects, object, on_removed, removal);
+}
+
+void rotate_upkeep(struct shard *shard)
+{
+    if (!shard->rotations.removing)
+        store_orphans(shard->store, ORPHANS_AT_ONCE, remove_orphan, shard);
+}

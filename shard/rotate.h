@@ -1,0 +1,31 @@
+/* Rotation: settled history leaves the database, segment by segment. For each: the stream's chunks are read, a turn
+ * some; the file's name is put on disk as an orphan; the worker makes the file and puts it where it is kept, and reads
+ * it back; then one transaction makes it a segment and no orphan any more; and the chunks go, a turn some. Whoever dies
+ * in between leaves an orphan, which is removed, and chunks, which are looked at again because the stream is still due.
+ */
+#ifndef SHARD_ROTATE_H
+#define SHARD_ROTATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rotation;
+struct shard;
+
+struct rotations {
+    struct rotation *first; /* under way, one a stream */
+    unsigned count;
+    uint64_t last_uid;                  /* the stream that was begun last */
+    uint64_t paused_until_ms, pause_ms; /* after a failure */
+    unsigned removing;                  /* orphans that are being removed */
+};
+
+void rotate_turn(struct shard *shard);
+
+/* By the tick: orphans are removed. */
+void rotate_upkeep(struct shard *shard);
+
+/* After the worker was stopped. */
+void rotate_clear(struct shard *shard);
+
+#endif

@@ -1,0 +1,144 @@
+#include "shard/segments.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+#define FRONT ((size_t)8 << 10) /* more than head and index of nearly all */
+
+void segments_init(struct segments *segments, struct store *store, struct objects *objects)
+{
+    *segments = (struct segments){.store = store, .objects = objects};
+}
+
+static void close_segment(struct open_segment *open)
+{
+    if (!open->used)
+        return;
+    close(open->fd);
+    segment_clear(&open->segment);
+    open->used = 0;
+}
+
+void segments_clear(struct segments *segments)
+{
+    for (size_t i = 0; i < SEGMENTS_OPEN; i++)
+        close_segment(&segments->open[i]);
+    buf_clear(&segments->front);
+    buf_clear(&segments->stored);
+    buf_clear(&segments->inflated);
+}
+
+/* Once a second: whoever asks for it again and again does not fill the log. */
+static enum error damaged(struct segments *segments, const struct object *object, enum error error, const char *why)
+{
+    char name[OBJECT_NAME_MAX];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if ((uint64_t)now.tv_sec != segments->failed_s) {
+        object_name(name, object);
+        log_error("segment %s: %s", name, why);
+    }
+    segments->failed_s = (uint64_t)now.tv_sec;
+    return error;
+}
+
+static bool read_at(int fd, uint64_t at, size_t len, struct buf *out)
+{
+    buf_reset(out);
+    char *to = buf_reserve(out, len);
+    while (buf_len(out) < len) {
+        ssize_t n = pread(fd, to + buf_len(out), len - buf_len(out), (off_t)(at + buf_len(out)));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        buf_grow(out, (size_t)n);
+    }
+    return true;
+}
+
+/* Head and index, which have to be those of the row. */
+static bool take_front(struct segments *segments, int fd, const struct segment_row *row, struct segment *segment)
+{
+    uint64_t need = row->size < FRONT ? row->size : FRONT;
+    bool parsed = false;
+    while (!parsed && need) {
+        if (!read_at(fd, 0, (size_t)need, &segments->front))
+            return false;
+        parsed = segment_parse(segment, buf_slice(&segments->front), row->size, &need);
+    }
+    if (!parsed)
+        return false;
+    if (segment->checksum == row->checksum && segment->uid == row->object.uid && segment->start == row->object.start &&
+        segment->end == row->end)
+        return true;
+    segment_clear(segment);
+    return false;
+}
+
+static struct open_segment *longest_unused(struct segments *segments)
+{
+    struct open_segment *found = &segments->open[0];
+    for (size_t i = 1; i < SEGMENTS_OPEN; i++)
+        if (segments->open[i].used < found->used)
+            found = &segments->open[i];
+    close_segment(found);
+    return found;
+}
+
+static bool same(const struct object *a, const struct object *b)
+{
+    return a->uid == b->uid && a->start == b->start && a->id == b->id;
+}
+
+static enum error open_segment(struct segments *segments, const struct segment_row *row, struct open_segment **out)
+{
+    struct stat stat;
+    for (size_t i = 0; i < SEGMENTS_OPEN; i++) {
+        *out = &segments->open[i];
+        if ((*out)->used && same(&(*out)->object, &row->object)) {
+            (*out)->used = ++segments->uses;
+            return ERR_NONE;
+        }
+    }
+    int fd = objects_open(segments->objects, &row->object);
+    if (fd < 0)
+        return damaged(segments, &row->object, ERR_SEGMENT_MISSING, strerror(errno));
+    struct open_segment *open = *out = longest_unused(segments);
+    if (fstat(fd, &stat) != 0 || (uint64_t)stat.st_size != row->size ||
+        !take_front(segments, fd, row, &open->segment)) {
+        close(fd);
+        return damaged(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+    }
+    open->object = row->object;
+    open->fd = fd;
+    open->used = ++segments->uses;
+    return ERR_NONE;
+}
+
+enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run)
+{
+    struct segment_row row;
+    struct open_segment *open;
+    if (!store_segment(segments->store, uid, position, &row) || position >= row.end) {
+        log_error("stream %llu: no segment has its position %llu", (unsigned long long)uid,
+                  (unsigned long long)position);
+        return ERR_INTERNAL;
+    }
+    enum error error = open_segment(segments, &row, &open);
+    if (error != ERR_NONE)
+        return error;
+    const struct segment *s = &open->segment;
+    size_t i = segment_find(s, position);
+    const struct segment_block *b = &s->blocks[i];
+    if (read_at(open->fd, s->marks_at + b->marks_at, b->marks, &segments->front) &&
+        read_at(open->fd, b->at, b->stored, &segments->stored) &&
+        segment_run(s, i, buf_slice(&segments->front), buf_slice(&segments->stored), &segments->inflated, run))
+        return ERR_NONE;
+    close_segment(open); /* it may be put right */
+    return damaged(segments, &row.object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+}

@@ -1,0 +1,296 @@
+// History that has left the databases: segments in a directory.
+
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { DurableStream, stream } from "@durable-streams/client";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { nameOnShard } from "../lib/layout.mjs";
+import { OWNED, Server } from "../lib/server.mjs";
+import { EventReader } from "../lib/sse.mjs";
+import { call, freshName, Streams } from "../lib/streams.mjs";
+import { sleep, until } from "../lib/wait.mjs";
+
+const JSON_TYPE = "application/json";
+const TINY = { "segment.max_messages": 10, "shard.settle_idle": "20ms" };
+const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
+
+const segmentsOf = (server) =>
+  Object.keys(server.files())
+    .filter((name) => name.endsWith(".seg"))
+    .sort();
+
+// A JSON stream of `count` numbered messages, in appends of `each`.
+async function numbered(streams, name, count, each = 3) {
+  for (let i = 0; i < count; i += each) {
+    const batch = Array.from({ length: Math.min(each, count - i) }, (_, k) => ({ n: i + k }));
+    const answer = await streams.append(name, JSON.stringify(batch), { type: JSON_TYPE });
+    if (answer.status !== 204) throw new Error(`append: ${answer.status} ${answer.text}`);
+  }
+}
+
+const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => ({ n: from + i }));
+
+describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
+  let server, streams;
+  beforeAll(async () => {
+    server = await Server.start({
+      settings: { ...TINY, "shard.count": shards, "fanout.inline_limit": 0, "server.hang_timeout": "60s" },
+    });
+    streams = new Streams(server);
+  });
+  afterAll(() => server.close());
+
+  const cold = (count) => until(`${count} segments`, () => segmentsOf(server).length >= count).then(() => sleep(150));
+  const clean = () => until("no segments", () => segmentsOf(server).length === 0, 20_000);
+
+  test("reads cross segments, chunks and log without a seam", async () => {
+    const name = await streams.fresh("json", { type: JSON_TYPE });
+    await numbered(streams, name, 64);
+    await cold(6);
+    await numbered(streams, name, 2); // the log's
+    const all = [...numbers(0, 64), ...numbers(0, 2)];
+    const whole = await streams.read(name, { offset: "-1" });
+    expect(whole.json()).toEqual(all);
+    expect(whole.next).toBe(offset(66));
+    for (const from of [0, 1, 9, 10, 11, 25, 59, 60, 61, 63, 64, 65, 66]) {
+      const page = await streams.read(name, { offset: offset(from) });
+      expect(page.json()).toEqual(all.slice(from));
+      const few = await streams.read(name, { offset: offset(from), limit: "3" });
+      expect(few.json()).toEqual(all.slice(from, from + 3));
+      expect(few.next).toBe(offset(Math.min(from + 3, 66)));
+    }
+    const again = await streams.read(
+      name,
+      { offset: offset(5) },
+      { "if-none-match": (await streams.read(name, { offset: offset(5) })).headers.get("etag") },
+    );
+    expect(again.status).toBe(304);
+    expect((await streams.longPoll(name, offset(12))).json()).toEqual(all.slice(12));
+    await streams.remove(name);
+    await clean();
+  });
+
+  test("bytes are cut at messages, of any size", async () => {
+    const name = await streams.fresh("bytes");
+    const parts = Array.from({ length: 40 }, (_, i) => `${i}:`.padEnd(i % 7 === 0 ? 100_000 + i : 20 + i, "abcdef"));
+    for (const part of parts) await streams.append(name, part);
+    await cold(4);
+    const all = Buffer.from(parts.join(""));
+    expect((await streams.readAll(name)).bytes.equals(all)).toBe(true);
+    for (const from of [1, 99_999, 100_001, 150_000, all.length - 5])
+      expect((await streams.readAll(name, offset(from))).bytes.equals(all.subarray(from))).toBe(true);
+    await streams.remove(name);
+    await clean();
+  });
+
+  test("the official client reads by catch-up and by events", async () => {
+    const url = streams.url(freshName("client"));
+    const handle = await DurableStream.create({ url, contentType: JSON_TYPE });
+    for (let i = 0; i < 45; i++) handle.append(JSON.stringify({ n: i }));
+    await until("all appends", async () => (await handle.head()).offset === offset(45));
+    await cold(4);
+    expect(await (await stream({ url, offset: "-1", live: false })).json()).toEqual(numbers(0, 45));
+    const live = await stream({ url, offset: offset(13), live: "sse" });
+    const got = [];
+    live.subscribeJson(({ items }) => void got.push(...items));
+    await until("the rest", () => got.length === 32);
+    await handle.append(JSON.stringify({ n: 45 }));
+    await until("the new one", () => got.length === 33);
+    expect(got).toEqual(numbers(13, 46));
+    live.cancel();
+    await handle.delete();
+    await clean();
+  });
+
+  test("closing makes a segment of what there is", async () => {
+    const name = await streams.fresh("closed", { type: JSON_TYPE });
+    await numbered(streams, name, 4);
+    await streams.close(name);
+    await cold(1);
+    const events = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await until("the end", () => events.ended);
+    expect(events.data.flatMap((text) => JSON.parse(text))).toEqual(numbers(0, 4));
+    await streams.remove(name);
+    await clean();
+  });
+
+  test("forks share their source's segments, which live as long as one of them", async () => {
+    const source = await streams.fresh("source", { type: JSON_TYPE });
+    await numbered(streams, source, 35);
+    await cold(3);
+    const forks = [];
+    for (const at of [0, 5, 10, 17, 33]) {
+      const name = freshName("fork");
+      const made = await streams.fork(name, source, { "stream-fork-offset": offset(at) });
+      expect(made.status).toBe(201);
+      await numbered(streams, name, 12);
+      forks.push([name, [...numbers(0, at), ...numbers(0, 12)]]);
+    }
+    const sub = freshName("sub");
+    const made = await streams.fork(sub, source, { "stream-fork-offset": offset(6), "stream-fork-sub-offset": "2" });
+    expect(made.status).toBe(201);
+    expect((await streams.read(sub)).json()).toEqual(numbers(0, 8));
+    await cold(8);
+    expect((await streams.remove(source)).status).toBe(204);
+    await sleep(300);
+    for (const [name, content] of forks) {
+      expect((await streams.read(name)).json()).toEqual(content);
+      expect((await streams.read(name, { offset: offset(3) })).json()).toEqual(content.slice(3));
+    }
+    for (const [name] of forks) await streams.remove(name);
+    expect((await streams.read(sub)).json()).toEqual(numbers(0, 8));
+    await streams.remove(sub);
+    await clean();
+  });
+
+  test("an estuary gets what its source has put away meanwhile", async () => {
+    const source = nameOnShard(server, 0, "feed").replace("test/", "");
+    const estuary = nameOnShard(server, shards - 1, "estuary").replace("test/", "");
+    await streams.create(`test/${source}`, { type: JSON_TYPE });
+    const subscribed = await call(`${server.url}/v1/estuary/subscribe/test/${source}`, "POST", {
+      headers: { "content-type": JSON_TYPE },
+      body: JSON.stringify({ estuaryId: estuary }),
+    });
+    expect(subscribed.status).toBe(200);
+    const other = server.child("shard", shards - 1);
+    if (shards > 1) process.kill(other.pid, "SIGSTOP");
+    await numbered(streams, `test/${source}`, 55);
+    await cold(4);
+    if (shards > 1) process.kill(other.pid, "SIGCONT");
+    await until("all of it", async () => (await streams.read(`test/${estuary}`)).json().length === 55, 20_000);
+    expect((await streams.read(`test/${estuary}`)).json()).toEqual(numbers(0, 55));
+    await streams.remove(`test/${estuary}`);
+    await streams.remove(`test/${source}`);
+    await clean();
+  });
+});
+
+describe.skipIf(!OWNED)("segments and their server", () => {
+  const begin = async (settings = {}, expected = []) => {
+    const server = await Server.start({ settings: { ...TINY, "shard.count": 2, ...settings }, expected });
+    return { server, streams: new Streams(server) };
+  };
+  const cold = (server, count) =>
+    until(`${count} segments`, () => segmentsOf(server).length >= count).then(() => sleep(200));
+
+  test("they are there after restarts, kills and another shard count", async () => {
+    const { server, streams } = await begin();
+    const names = [];
+    for (let i = 0; i < 8; i++) names.push(await streams.fresh("s", { type: JSON_TYPE }));
+    const expected = [];
+    let n = 0;
+    for (const count of [2, 2, 4, 1, 3]) {
+      await server.stop();
+      await server.start({ "shard.count": count });
+      for (const name of names) await numbered(streams, name, 13);
+      expected.push(...numbers(0, 13));
+      n += 13;
+      await until("segments", () => segmentsOf(server).length >= names.length * Math.floor(n / 10));
+      await server.restartChild("shard", 0);
+      for (const name of names) expect((await streams.read(name)).json()).toEqual(expected);
+    }
+    for (const name of names) await streams.remove(name);
+    await until("no segments", () => segmentsOf(server).length === 0, 20_000);
+    await server.close();
+  });
+
+  test("a file that is missing or damaged is an error for its part of the stream only", async () => {
+    const { server, streams } = await begin({ "shard.count": 1 }, [/segment \S+: /, /has no bytes/]);
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 35);
+    await cold(server, 3);
+    const [, second] = segmentsOf(server).map((file) => join(server.dataDir, file));
+    const good = readFileSync(second);
+    const check = async (code) => {
+      await server.stop(); // nothing is open
+      await server.start();
+      const first = await streams.read(name, { offset: "-1" });
+      expect(first.json()).toEqual(numbers(0, 10));
+      expect([first.next, first.headers.get("stream-up-to-date")]).toEqual([offset(10), null]);
+      for (const from of [10, 15]) {
+        const answer = await streams.read(name, { offset: offset(from) });
+        expect([answer.status, answer.json().code]).toEqual([500, code]);
+      }
+      expect((await streams.read(name, { offset: offset(20) })).json()).toEqual(numbers(20, 35));
+    };
+    renameSync(second, `${second}.away`);
+    await check("SEGMENT_MISSING");
+    writeFileSync(second, good.subarray(0, good.length - 1));
+    await check("SEGMENT_TRUNCATED");
+    const wrong = Buffer.from(good);
+    wrong[wrong.length - 3] ^= 1;
+    writeFileSync(second, wrong);
+    await check("SEGMENT_TRUNCATED");
+    writeFileSync(second, readFileSync(join(server.dataDir, segmentsOf(server)[0])));
+    await check("SEGMENT_TRUNCATED");
+    writeFileSync(second, good);
+    expect((await streams.read(name)).json()).toEqual(numbers(0, 35));
+    rmSync(`${second}.away`);
+    await server.close();
+  });
+
+  test("a directory that cannot be written stops nothing, up to a limit, and is caught up with", async () => {
+    const { server, streams } = await begin({ "segment.backlog_limit": "64K", "shard.count": 1 }, [/cannot be put: /]);
+    const folder = join(server.dataDir, "segments");
+    writeFileSync(folder, "in the way");
+    const name = await streams.fresh("s");
+    const sent = [];
+    let refused;
+    for (let i = 0; i < 400 && !refused; i++) {
+      const part = `${i} `.padEnd(1000, "x");
+      const answer = await streams.append(name, part);
+      if (answer.status === 204) sent.push(part);
+      else refused = answer;
+      if (i % 10 === 0) await sleep(30);
+    }
+    expect([refused?.status, refused?.json().code, refused?.headers.get("retry-after")]).toEqual([
+      507,
+      "SEGMENT_BACKLOG",
+      "10",
+    ]);
+    expect(sent.length).toBeGreaterThan(64);
+    const all = Buffer.from(sent.join(""));
+    expect((await streams.readAll(name)).bytes.equals(all)).toBe(true);
+    rmSync(folder);
+    await until("appends to be taken again", async () => (await streams.append(name, "y")).status === 204, 30_000);
+    expect((await streams.readAll(name)).bytes.equals(Buffer.concat([all, Buffer.from("y")]))).toBe(true);
+    await until("no orphans", () => segmentsOf(server).length >= Math.floor(sent.length / 10));
+    await streams.remove(name);
+    await until("no segments", () => segmentsOf(server).length === 0, 20_000);
+    await server.close();
+  });
+
+  test("a directory of its own; compressed or not", async () => {
+    for (const compression of ["none", "zstd"]) {
+      const { server, streams } = await begin({ "segment.compression": compression });
+      const elsewhere = join(server.folder, "elsewhere");
+      await server.stop();
+      await server.start({ "segment.directory": elsewhere });
+      const name = await streams.fresh("s");
+      for (let i = 0; i < 20; i++) await streams.append(name, `${i} `.padEnd(20_000, "again and again "));
+      const sizes = () =>
+        existsSync(elsewhere)
+          ? readdirSync(elsewhere, { recursive: true, withFileTypes: true })
+              .filter((entry) => entry.isFile())
+              .map((entry) => readFileSync(join(entry.parentPath ?? entry.path, entry.name)).length)
+          : [];
+      await until("two segments", () => sizes().length === 2);
+      for (const size of sizes())
+        if (compression === "none") expect(size).toBeGreaterThan(200_000);
+        else expect(size).toBeLessThan(20_000);
+      expect((await streams.readAll(name)).bytes.length).toBe(400_000);
+      await server.close();
+    }
+  });
+
+  test("nothing is put away with segment.store = none", async () => {
+    const { server, streams } = await begin({ "segment.store": "none" });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 35);
+    await sleep(500);
+    expect(segmentsOf(server)).toEqual([]);
+    await server.close();
+  });
+});
