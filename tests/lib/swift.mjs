@@ -1,0 +1,157 @@
+// A real S3 server for one test file: OpenStack Swift with its s3api, on loopback, in a folder of its own.
+
+import { execFileSync, spawn } from "node:child_process";
+import { createHash, createHmac } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+
+import { until } from "./wait.mjs";
+
+const KINDS = ["object", "container", "account"];
+const PARTITION_POWER = 4;
+
+const freePort = () =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+export class Swift {
+  static ACCESS_KEY = "test:tester"; // an account and a user, so there is a colon in it
+  static SECRET_KEY = "testing";
+  static REGION = "us-east-1";
+
+  #children = [];
+
+  constructor(folder = mkdtempSync(join(tmpdir(), "streamd-swift-"))) {
+    this.folder = folder;
+    this.log = "";
+  }
+
+  static async start() {
+    const swift = new Swift();
+    await swift.#configure();
+    await swift.resume();
+    return swift;
+  }
+
+  async #configure() {
+    const { folder } = this;
+    this.ports = Object.fromEntries(
+      await Promise.all([...KINDS, "proxy", "memcached"].map(async (name) => [name, await freePort()])),
+    );
+    mkdirSync(join(folder, "disks", "d"), { recursive: true });
+    const common = (port) =>
+      `[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = ${port}\nswift_dir = ${folder}\nworkers = 0\n` +
+      `user = ${userInfo().username}\nlog_level = WARNING\nlog_address = ${join(folder, "no-syslog")}\n`;
+    writeFileSync(
+      join(folder, "swift.conf"),
+      "[swift-hash]\nswift_hash_path_prefix = streamd\nswift_hash_path_suffix = streamd\n" +
+        "[storage-policy:0]\nname = one\ndefault = yes\n",
+    );
+    for (const kind of KINDS) {
+      writeFileSync(
+        join(folder, `${kind}.conf`),
+        `${common(this.ports[kind])}devices = ${join(folder, "disks")}\nmount_check = false\n` +
+          `[pipeline:main]\npipeline = ${kind}-server\n[app:${kind}-server]\nuse = egg:swift#${kind}\n`,
+      );
+      const ring = (...words) =>
+        execFileSync("swift-ring-builder", [join(folder, `${kind}.builder`), ...words.map(String)], { cwd: folder });
+      ring("create", PARTITION_POWER, 1, 0);
+      ring("add", `r1z1-127.0.0.1:${this.ports[kind]}/d`, 1);
+      ring("rebalance");
+    }
+    writeFileSync(
+      join(folder, "proxy.conf"),
+      `${common(this.ports.proxy)}[pipeline:main]\n` +
+        "pipeline = catch_errors cache s3api tempauth copy dlo slo proxy-server\n" +
+        "[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n" +
+        "[filter:catch_errors]\nuse = egg:swift#catch_errors\n" +
+        `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${this.ports.memcached}\n` +
+        `[filter:s3api]\nuse = egg:swift#s3api\nlocation = ${Swift.REGION}\n` +
+        `[filter:tempauth]\nuse = egg:swift#tempauth\nuser_test_tester = ${Swift.SECRET_KEY} .admin\n` +
+        "[filter:copy]\nuse = egg:swift#copy\n[filter:dlo]\nuse = egg:swift#dlo\n[filter:slo]\nuse = egg:swift#slo\n",
+    );
+    this.url = `http://127.0.0.1:${this.ports.proxy}`;
+  }
+
+  #spawn(program, ...words) {
+    const child = spawn(program, words, { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (data) => (this.log = (this.log + data).slice(-100_000)));
+    this.#children.push(child);
+  }
+
+  // Starts what suspend() has stopped; what was put is still there.
+  async resume() {
+    const { folder, ports } = this;
+    this.#spawn("memcached", "-l", "127.0.0.1", "-p", `${ports.memcached}`, "-u", userInfo().username);
+    for (const kind of KINDS) this.#spawn(`swift-${kind}-server`, join(folder, `${kind}.conf`), "-v");
+    this.#spawn("swift-proxy-server", join(folder, "proxy.conf"), "-v");
+    await until(
+      "Swift",
+      () =>
+        fetch(`${this.url}/`).then(
+          () => true,
+          () => false,
+        ),
+      30_000,
+    );
+  }
+
+  async suspend() {
+    const ended = this.#children.map((child) => new Promise((resolve) => child.once("exit", resolve)));
+    for (const child of this.#children) child.kill("SIGKILL");
+    await Promise.all(ended);
+    this.#children = [];
+  }
+
+  // SIGSTOP and SIGCONT for the server that clients talk to.
+  freeze() {
+    this.#children.at(-1).kill("SIGSTOP");
+  }
+
+  thaw() {
+    this.#children.at(-1).kill("SIGCONT");
+  }
+
+  async close() {
+    await this.suspend();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  // One signed request: fetch's answer. What is signed is as AWS describes it (Signature Version 4).
+  async request(method, path, { query = {}, body = "" } = {}) {
+    const hash = (data) => createHash("sha256").update(data).digest("hex");
+    const hmac = (key, data) => createHmac("sha256", key).update(data).digest();
+    const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+    const scope = [time.slice(0, 8), Swift.REGION, "s3", "aws4_request"];
+    const search = new URLSearchParams(Object.entries(query).sort()).toString();
+    const headers = { host: new URL(this.url).host, "x-amz-content-sha256": hash(body), "x-amz-date": time };
+    const names = Object.keys(headers).sort();
+    const canonical = [method, path, search, ...names.map((name) => `${name}:${headers[name]}`), "", names.join(";")];
+    const toSign = ["AWS4-HMAC-SHA256", time, scope.join("/"), hash([...canonical, hash(body)].join("\n"))].join("\n");
+    const key = scope.reduce(hmac, `AWS4${Swift.SECRET_KEY}`);
+    const authorization =
+      `AWS4-HMAC-SHA256 Credential=${Swift.ACCESS_KEY}/${scope.join("/")}, ` +
+      `SignedHeaders=${names.join(";")}, Signature=${hmac(key, toSign).toString("hex")}`;
+    return fetch(this.url + path + (search && `?${search}`), {
+      method,
+      headers: { ...headers, authorization },
+      body: body || undefined,
+    });
+  }
+
+  // The names of all objects in a bucket.
+  async list(bucket) {
+    const answer = await this.request("GET", `/${bucket}`, { query: { "list-type": "2", "max-keys": "1000" } });
+    if (answer.status !== 200) throw new Error(`list: ${answer.status} ${await answer.text()}`);
+    return [...(await answer.text()).matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, name]) => name);
+  }
+}
