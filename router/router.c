@@ -78,6 +78,11 @@ static void tick_start(struct router *r)
 
 /* ---- the role ---- */
 
+static void on_web(void *ctx)
+{
+    router_clock(ctx);
+}
+
 void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
 {
     struct router *r = ctx;
@@ -90,7 +95,8 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     deadlines_init(&r->deadlines);
     shards_init(&r->shards, r);
     live_init(&r->live, r);
-    r->web.router = r;
+    r->web = (struct web){
+        .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
     auth_init(&r->auth, r);
     callback_init(&r->callbacks, r);
     tallies_init(&r->tallies, r);

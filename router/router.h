@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/config.h"
 #include "common/role.h"
+#include "common/web.h"
 #include "router/auth.h"
 #include "router/client.h"
 #include "router/deadline.h"
@@ -14,7 +15,6 @@
 #include "router/quota.h"
 #include "router/response.h"
 #include "router/shards.h"
-#include "router/web.h"
 
 #define ROUTER_SCRATCH ((size_t)64 << 10)
 

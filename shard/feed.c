@@ -304,16 +304,26 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct log
     }
 }
 
-/* One run of what the feed's shard does not have. False: it cannot be read. */
-static bool send_next(struct shard *shard, struct feed *feed, size_t *sent)
+/* One run of what the feed's shard does not have. */
+static enum error send_next(struct shard *shard, struct feed *feed, size_t *sent)
 {
     struct run run;
-    if (page_run_at(&shard->streams, feed->stream, feed->sent, &run) != ERR_NONE ||
-        !page_cut_run(&run, feed->stream->json, feed->sent, feed->stream->tail))
-        return false;
+    enum error error = page_run_at(&shard->streams, feed->stream, feed->sent, &run);
+    if (error == ERR_NONE && !page_cut_run(&run, feed->stream->json, feed->sent, feed->stream->tail))
+        error = ERR_INTERNAL;
+    if (error != ERR_NONE)
+        return error;
     *sent += run.data.len;
     put(shard, feed, &run);
-    return true;
+    return ERR_NONE;
+}
+
+void feeds_again(struct shard *shard, uint64_t uid)
+{
+    struct stream *stream = streams_by_uid(&shard->streams, uid);
+    for (struct feed *feed = stream ? stream->feeds : NULL; feed; feed = feed->next)
+        if (feed->sent < stream->tail)
+            make_ready(&shard->streams.feeds, feed);
 }
 
 static void send_ready(struct shard *shard, unsigned index)
@@ -326,7 +336,10 @@ static void send_ready(struct shard *shard, unsigned index)
         unready(feeds, feed);
         if (feed->sent >= feed->stream->tail)
             continue;
-        if (!send_next(shard, feed, &sent)) {
+        enum error error = send_next(shard, feed, &sent);
+        if (error == ERR_SEGMENT_UNAVAILABLE)
+            continue; /* it goes on when the segment is there, or by the next look at those that are behind */
+        if (error != ERR_NONE) {
             log_error("stream %llu: what is to be delivered from %llu is damaged",
                       (unsigned long long)feed->row.source_uid, (unsigned long long)feed->sent);
             continue;

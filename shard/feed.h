@@ -79,6 +79,9 @@ void feeds_recover(struct shard *shard);
 void feeds_shard_up(struct shard *shard, unsigned index);
 void feeds_shard_down(struct shard *shard, unsigned index);
 
+/* A segment that a stream's feeds could not be sent from is there. */
+void feeds_again(struct shard *shard, uint64_t uid);
+
 /* The steps of a turn: what is behind is read and sent; and, after the commit, what was put leaves. */
 void feeds_turn(struct shard *shard);
 void feeds_flush(struct shard *shard);

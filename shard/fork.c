@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/answer.h"
+#include "shard/cold.h"
 #include "shard/create.h"
 #include "shard/delete.h"
 #include "shard/page.h"
@@ -205,17 +206,21 @@ static enum error resolve(struct shard *shard, const struct stream *source, cons
     *position = anchor + m->sub;
     if (!m->sub)
         return ERR_NONE;
-    if (!extent)
-        return page_append_end(streams, source, anchor, &end) && *position <= end ? ERR_NONE
-                                                                                  : ERR_INVALID_FORK_SUB_OFFSET;
+    enum error error = ERR_NONE;
+    if (!extent) {
+        error = page_append_end(streams, source, anchor, &end);
+        return error == ERR_NONE && *position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;
+    }
     /* Inherited bytes: the append's end is checked where they are ours; the extent's end bounds it in any case. */
     if (*position > extent->end)
         return ERR_INVALID_FORK_SUB_OFFSET;
     const struct stream *owner =
         shard_owner_of_uid(shard, extent->uid) == shard->index ? streams_by_uid(streams, extent->uid) : NULL;
-    if (owner && page_append_end(streams, owner, anchor, &end) && *position > end)
-        return ERR_INVALID_FORK_SUB_OFFSET;
-    return ERR_NONE;
+    if (owner)
+        error = page_append_end(streams, owner, anchor, &end);
+    if (error == ERR_INVALID_FORK_SUB_OFFSET)
+        return ERR_NONE; /* another extent holds it */
+    return error == ERR_NONE && *position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;
 }
 
 static enum error pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
@@ -250,6 +255,11 @@ void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
     struct wire_pinned answer = {.id = m->id};
     struct buf lineage = {0};
     answer.error = (uint8_t)pin_source(shard, m, &answer, &lineage);
+    struct buf *later = answer.error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
+    if (later) {
+        wire_put_pin(later, m);
+        return;
+    }
     if (answer.error == ERR_NONE)
         fault_point("shard.pin-before-commit");
     struct buf *out = shard_out(shard, from);

@@ -46,7 +46,7 @@ static void tidy(struct move *move, unsigned shard)
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
         keep[slot] = move->layout.owner[slot] == shard;
     store_slots_clean(store, keep);
-    streams_init(&streams, store, move->cfg, NULL);
+    streams_init(&streams, store, move->cfg);
     streams_recover(&streams);
     settle_everything(store, &streams, alive, &move->role);
     streams_clear(&streams);

@@ -1,36 +1,45 @@
-/* Where the files of segments are kept: a folder. Whatever waits for a disk is done by the worker. */
+/* Where the files of segments are kept: a folder, or an S3-compatible store with a folder as its cache. */
 #ifndef SHARD_OBJECTS_H
 #define SHARD_OBJECTS_H
 
 #include "common/config.h"
+#include "common/errors.h"
 #include "common/slice.h"
-#include "shard/store.h"
-#include "shard/worker.h"
-
-#define OBJECT_NAME_MAX 80
+#include "common/web.h"
+#include "shard/object_files.h"
 
 struct objects {
     const struct config *cfg;
+    struct event_base *base;
     struct worker *worker;
+    struct web web;
+    struct s3_request *requests;
+    bool stopping;
+    bool away;        /* they are kept elsewhere, and fetched before they are read */
+    uint64_t fetched; /* bytes, since the cache was last looked through */
+    bool unreachable; /* the last request failed; this was logged */
 };
 
-/* Called once, in a turn. failure: NULL, or why not. */
-typedef void objects_done(void *ctx, const char *failure);
+void objects_init(struct objects *objects, const struct config *cfg, struct event_base *base, struct worker *worker);
+/* What is under way fails. */
+void objects_clear(struct objects *objects);
 
-void objects_init(struct objects *objects, const struct config *cfg, struct worker *worker);
-
-/* "slot/uid-start-id.seg", in hexadecimal digits. */
-void object_name(char name[OBJECT_NAME_MAX], const struct object *object);
-
-/* Keeps a new file. When it is done the file is on disk, and was read back whole and right. `file` stays the caller's
- * until then. */
+/* Keeps a new file. When it is done the file is there to stay, and was read back whole and right. `file` stays the
+ * caller's until then. */
 void objects_put(struct objects *objects, const struct object *object, struct slice file, objects_done *done,
                  void *ctx);
 
 /* Removes a file; none there is as good. */
 void objects_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx);
 
-/* Opens a file that was put, for reading. -1: errno; ENOENT: it is missing. */
+/* Opens a file for reading. -1: errno; ENOENT: it is missing, or if they are kept elsewhere it is to be fetched. */
 int objects_open(const struct objects *objects, const struct object *object) MUSTUSE;
+
+/* ERR_NONE: it can be opened now. SEGMENT_MISSING, SEGMENT_TRUNCATED, SEGMENT_UNAVAILABLE. */
+typedef void objects_fetched(void *ctx, enum error error);
+
+/* Fetches a file of `size` bytes into the cache. */
+void objects_fetch(struct objects *objects, const struct object *object, uint64_t size, objects_fetched *done,
+                   void *ctx);
 
 #endif

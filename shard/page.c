@@ -142,21 +142,22 @@ enum error page_read(struct page *page, struct streams *streams, const struct st
     return ERR_NONE;
 }
 
-bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
+enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
 {
     struct run run;
     if (position < stream->row.base || position >= stream->tail)
-        return false;
-    if (page_run_at(streams, stream, position, &run) != ERR_NONE)
-        return false;
+        return ERR_INVALID_FORK_SUB_OFFSET;
+    enum error error = page_run_at(streams, stream, position, &run);
+    if (error != ERR_NONE)
+        return error;
     struct walk w = walk_start(&run, stream->json);
     while (walk_next(&w, &run)) {
         if (walk_end(&w) <= position || !w.last_of_append)
             continue;
         *end = walk_end(&w);
-        return true;
+        return ERR_NONE;
     }
-    return false;
+    return ERR_INVALID_FORK_SUB_OFFSET;
 }
 
 bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)

@@ -34,7 +34,9 @@ enum error page_run_at(struct streams *streams, const struct stream *stream, uin
 /* Leaves of a run what lies in [from, to), which are message boundaries in it. False: its marks are damaged. */
 bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUSE;
 
-/* Where the append that holds `position` ends, in the stream's own bytes. False: they do not hold it. */
-bool page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end) MUSTUSE;
+/* Where the append that holds `position` ends, in the stream's own bytes. INVALID_FORK_SUB_OFFSET: they do not hold it.
+ */
+enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position,
+                           uint64_t *end) MUSTUSE;
 
 #endif

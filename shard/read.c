@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/answer.h"
+#include "shard/cold.h"
 #include "shard/page.h"
 #include "shard/verbs.h"
 #include "shard/watch.h"
@@ -233,8 +234,8 @@ void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetche
         log_error("shard %u has no bytes of stream %llu at %llu", from, (unsigned long long)remote->from_uid,
                   (unsigned long long)page->next);
         fail(shard, &remote->reading,
-             m->error == ERR_SEGMENT_MISSING || m->error == ERR_SEGMENT_TRUNCATED ? (enum error)m->error
-                                                                                  : ERR_INTERNAL);
+             m->error >= ERR_SEGMENT_MISSING && m->error <= ERR_SEGMENT_UNAVAILABLE ? (enum error)m->error
+                                                                                    : ERR_INTERNAL);
         remote_free(shard, remote);
         return;
     }
@@ -255,6 +256,11 @@ void handle_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m
     const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
     if (stream && m->from >= stream->row.base && m->to <= stream->tail)
         answer.error = (uint8_t)page_read(&page, &shard->streams, stream, m->to);
+    struct buf *later = answer.error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
+    if (later) {
+        wire_put_fetch(later, m);
+        return;
+    }
     if (answer.error == ERR_NONE) {
         answer = (struct wire_fetched){.id = m->id,
                                        .next = page.next,
@@ -324,6 +330,7 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
 {
     enum error error = ERR_NONE;
     const struct extent *extent = NULL;
+    struct buf *later;
     struct stream *stream = shard_stream(shard, m->name, &error);
     uint64_t position = stream && (m->flags & WIRE_READ_NOW) ? stream->tail : m->position;
     if (stream && position > stream->tail)
@@ -354,6 +361,8 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
         go_remote(shard, &reading, stream, extent);
     else if (error == ERR_NONE)
         finish(shard, &reading, stream);
+    else if (error == ERR_SEGMENT_UNAVAILABLE && (later = cold_wait_router(shard, asker)))
+        wire_put_read(later, m);
     else
         fail(shard, &reading, error);
 }

@@ -1,17 +1,29 @@
 #include "shard/segments.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/mem.h"
 
+#define AHEAD 3                 /* segments behind the one that is wanted */
+#define FAILED_MS 1000          /* so long nobody tries again */
 #define FRONT ((size_t)8 << 10) /* more than head and index of nearly all */
 
-void segments_init(struct segments *segments, struct store *store, struct objects *objects)
+/* One that is on its way. */
+struct segment_fetch {
+    struct segment_fetch *next;
+    struct segments *segments;
+    struct object object;
+};
+
+void segments_init(struct segments *segments, struct store *store, struct objects *objects,
+                   void (*arrived)(void *ctx, const struct object *object), void *ctx)
 {
-    *segments = (struct segments){.store = store, .objects = objects};
+    *segments = (struct segments){.store = store, .objects = objects, .arrived = arrived, .ctx = ctx};
 }
 
 static void close_segment(struct open_segment *open)
@@ -32,17 +44,23 @@ void segments_clear(struct segments *segments)
     buf_clear(&segments->inflated);
 }
 
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* Once a second: whoever asks for it again and again does not fill the log. */
 static enum error damaged(struct segments *segments, const struct object *object, enum error error, const char *why)
 {
     char name[OBJECT_NAME_MAX];
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if ((uint64_t)now.tv_sec != segments->failed_s) {
+    uint64_t now = monotonic_ms();
+    if (now >= segments->logged_ms + 1000) {
         object_name(name, object);
         log_error("segment %s: %s", name, why);
+        segments->logged_ms = now;
     }
-    segments->failed_s = (uint64_t)now.tv_sec;
     return error;
 }
 
@@ -80,6 +98,84 @@ static bool take_front(struct segments *segments, int fd, const struct segment_r
     return false;
 }
 
+/* ---- on their way ---- */
+
+static bool same(const struct object *a, const struct object *b)
+{
+    return a->uid == b->uid && a->start == b->start && a->id == b->id;
+}
+
+static void on_fetched(void *ctx, enum error error)
+{
+    struct segment_fetch *fetch = ctx, **at = &fetch->segments->fetches;
+    struct segments *segments = fetch->segments;
+    while (*at != fetch)
+        at = &(*at)->next;
+    *at = fetch->next;
+    segments->fetch_count--;
+    if (error != ERR_NONE) {
+        segments->last_failed = (segments->last_failed + 1) % SEGMENTS_FAILED;
+        segments->failed[segments->last_failed] =
+            (struct failed_segment){fetch->object, error, monotonic_ms() + FAILED_MS};
+    }
+    segments->arrived(segments->ctx, &fetch->object);
+    free(fetch);
+}
+
+/* False: it is on its way already, or too many are. */
+static bool fetch(struct segments *segments, const struct segment_row *row)
+{
+    for (const struct segment_fetch *f = segments->fetches; f; f = f->next)
+        if (same(&f->object, &row->object))
+            return false;
+    if (segments->fetch_count >= SEGMENTS_FETCHING)
+        return false;
+    struct segment_fetch *f = xcalloc(1, sizeof *f);
+    *f = (struct segment_fetch){segments->fetches, segments, row->object};
+    segments->fetches = f;
+    segments->fetch_count++;
+    objects_fetch(segments->objects, &row->object, row->size, on_fetched, f);
+    return true;
+}
+
+/* Whoever reads this one will want those that follow. */
+static void fetch_ahead(struct segments *segments, const struct segment_row *row)
+{
+    struct segment_row next = *row;
+    for (unsigned i = 0; i < AHEAD; i++) {
+        uint64_t end = next.end;
+        if (!store_segment(segments->store, row->object.uid, end, &next) || next.object.start != end)
+            return;
+        int fd = objects_open(segments->objects, &next.object);
+        if (fd >= 0)
+            close(fd);
+        else
+            (void)fetch(segments, &next);
+    }
+}
+
+static enum error await(struct segments *segments, const struct segment_row *row)
+{
+    uint64_t now = monotonic_ms();
+    for (size_t i = 0; i < SEGMENTS_FAILED; i++) {
+        const struct failed_segment *f = &segments->failed[i];
+        if (f->until_ms <= now || !same(&f->object, &row->object))
+            continue;
+        if (f->error == ERR_SEGMENT_UNAVAILABLE)
+            return f->error;
+        return damaged(segments, &row->object, f->error,
+                       f->error == ERR_SEGMENT_MISSING ? "the store does not have it" : "the store has it damaged");
+    }
+    if (fetch(segments, row))
+        fetch_ahead(segments, row);
+    for (const struct segment_fetch *f = segments->fetches; f; f = f->next)
+        if (same(&f->object, &row->object))
+            segments->awaited = row->object;
+    return ERR_SEGMENT_UNAVAILABLE;
+}
+
+/* ---- open ---- */
+
 static struct open_segment *longest_unused(struct segments *segments)
 {
     struct open_segment *found = &segments->open[0];
@@ -88,11 +184,6 @@ static struct open_segment *longest_unused(struct segments *segments)
             found = &segments->open[i];
     close_segment(found);
     return found;
-}
-
-static bool same(const struct object *a, const struct object *b)
-{
-    return a->uid == b->uid && a->start == b->start && a->id == b->id;
 }
 
 static enum error open_segment(struct segments *segments, const struct segment_row *row, struct open_segment **out)
@@ -106,6 +197,8 @@ static enum error open_segment(struct segments *segments, const struct segment_r
         }
     }
     int fd = objects_open(segments->objects, &row->object);
+    if (fd < 0 && errno == ENOENT && segments->objects->away)
+        return await(segments, row);
     if (fd < 0)
         return damaged(segments, &row->object, ERR_SEGMENT_MISSING, strerror(errno));
     struct open_segment *open = *out = longest_unused(segments);
@@ -124,6 +217,7 @@ enum error segments_run(struct segments *segments, uint64_t uid, uint64_t positi
 {
     struct segment_row row;
     struct open_segment *open;
+    segments->awaited = (struct object){0};
     if (!store_segment(segments->store, uid, position, &row) || position >= row.end) {
         log_error("stream %llu: no segment has its position %llu", (unsigned long long)uid,
                   (unsigned long long)position);

@@ -8,6 +8,8 @@
 #include "shard/store.h"
 
 #define SEGMENTS_OPEN 64
+#define SEGMENTS_FETCHING 256 /* at most so many are on their way */
+#define SEGMENTS_FAILED 16
 
 struct open_segment {
     struct object object;
@@ -16,19 +18,38 @@ struct open_segment {
     uint64_t used; /* grows with every use; 0: the place is free */
 };
 
+/* One that could not be fetched a moment ago. */
+struct failed_segment {
+    struct object object;
+    enum error error;
+    uint64_t until_ms;
+};
+
+struct segment_fetch;
+
 struct segments {
     struct store *store;
     struct objects *objects;
     struct open_segment open[SEGMENTS_OPEN];
-    uint64_t uses, failed_s;
+    uint64_t uses, logged_ms;
     struct buf front, stored, inflated;
+    struct segment_fetch *fetches;
+    unsigned fetch_count;
+    struct failed_segment failed[SEGMENTS_FAILED];
+    size_t last_failed;
+    struct object awaited; /* of the last SEGMENT_UNAVAILABLE: it is on its way; uid 0: it is not */
+    void (*arrived)(void *ctx, const struct object *object);
+    void *ctx;
 };
 
-void segments_init(struct segments *segments, struct store *store, struct objects *objects);
+/* arrived: called from the event loop when a segment that was awaited is there, or cannot be had. */
+void segments_init(struct segments *segments, struct store *store, struct objects *objects,
+                   void (*arrived)(void *ctx, const struct object *object), void *ctx);
 void segments_clear(struct segments *segments);
 
 /* The run that holds a position of a stream's own bytes that is in a segment. Borrowed until the next call.
- * SEGMENT_MISSING, SEGMENT_TRUNCATED: its file is not there, or not what was put there; that is logged. */
+ * SEGMENT_MISSING, SEGMENT_TRUNCATED: its file is not there, or not what was put there; that is logged.
+ * SEGMENT_UNAVAILABLE: it has to be fetched, see segments->awaited. */
 enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run) MUSTUSE;
 
 #endif

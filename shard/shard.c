@@ -7,6 +7,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "shard/cold.h"
 #include "shard/delete.h"
 #include "shard/fork.h"
 #include "shard/janitor.h"
@@ -150,6 +151,16 @@ static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, 
     default:
         return false;
     }
+}
+
+void shard_retake(struct shard *shard, bool router, unsigned index, struct slice frame)
+{
+    enum wire_type type;
+    struct slice body;
+    size_t size;
+    if (wire_peek(frame, &type, &body, &size) != WIRE_PEEK_FRAME ||
+        !(router ? from_router : from_shard)(shard, index, type, body))
+        fatalx("a frame that was kept does not read back");
 }
 
 typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
@@ -329,8 +340,9 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
     read_init(shard);
     worker_init(&shard->worker, base);
-    objects_init(&shard->objects, cfg, &shard->worker);
-    streams_init(&shard->streams, shard->store, cfg, &shard->objects);
+    objects_init(&shard->objects, cfg, base, &shard->worker);
+    streams_init(&shard->streams, shard->store, cfg);
+    segments_init(&shard->streams.segments, shard->store, &shard->objects, cold_arrived, shard);
     streams_recover(&shard->streams);
     shard->logged = shard->streams.log_entries;
     shard->logged_bytes = shard->streams.log_bytes;
@@ -384,8 +396,10 @@ void shard_close(struct shard *shard)
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         link_close(&shard->shards[i].link);
     shard->stopping = true;
+    objects_clear(&shard->objects);
     worker_clear(&shard->worker);
     rotate_clear(shard);
+    cold_clear(shard);
     fork_clear(shard);
     subscribe_clear(shard);
     feeds_clear(shard);

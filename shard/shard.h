@@ -34,6 +34,7 @@ struct asker {
     uint64_t id;
 };
 
+struct cold_wait;   /* shard/cold.c */
 struct fork_making; /* shard/fork.c */
 struct remote_read; /* shard/read.c */
 struct subscribing; /* shard/subscribe.c */
@@ -59,6 +60,8 @@ struct shard {
     struct worker worker;
     struct objects objects;
     struct rotations rotations;
+    struct cold_wait *cold_waits;
+    unsigned cold_wait_count;
     struct bus bus;
     struct inflows inflows;
     struct subscribing *subscribing;
@@ -92,6 +95,9 @@ struct buf *asker_out(struct shard *shard, struct asker asker);
 
 /* Runs another turn at once, for work left over. */
 void shard_again(struct shard *shard);
+
+/* A frame of a router or a shard that was kept is taken as if it came now. */
+void shard_retake(struct shard *shard, bool router, unsigned index, struct slice frame);
 
 /* The live stream of a name, as a request sees it: an expired one is removed on the way. NULL: *error is
  * STREAM_NOT_FOUND or STREAM_GONE. */

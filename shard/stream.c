@@ -24,10 +24,9 @@ static size_t hash_uid(uint64_t uid)
     return (size_t)(uid ^ (uid >> 32));
 }
 
-void streams_init(struct streams *streams, struct store *store, const struct config *cfg, struct objects *objects)
+void streams_init(struct streams *streams, struct store *store, const struct config *cfg)
 {
     *streams = (struct streams){.store = store, .cfg = cfg, .buckets = 1024, .due_any = true};
-    segments_init(&streams->segments, store, objects);
     streams->backlog = store_backlog(store);
     streams->settling = &streams->unsettled[0];
     streams->waiting = &streams->unsettled[1];

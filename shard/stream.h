@@ -92,7 +92,8 @@ struct streams {
     bool recovering;
 };
 
-void streams_init(struct streams *streams, struct store *store, const struct config *cfg, struct objects *objects);
+/* Its segments are initialised by whoever has streams that are read. */
+void streams_init(struct streams *streams, struct store *store, const struct config *cfg);
 void streams_clear(struct streams *streams);
 
 /* Reads the log into memory: every stream that is in it, its tail, closure, Stream-Seq, producers and bytes. */

@@ -3,6 +3,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { createHash, createHmac } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer, request as httpRequest } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -49,7 +50,7 @@ export class Swift {
     mkdirSync(join(folder, "disks", "d"), { recursive: true });
     const common = (port) =>
       `[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = ${port}\nswift_dir = ${folder}\nworkers = 0\n` +
-      `user = ${userInfo().username}\nlog_level = WARNING\nlog_address = ${join(folder, "no-syslog")}\n`;
+      `user = ${userInfo().username}\nlog_level = WARNING\n`;
     writeFileSync(
       join(folder, "swift.conf"),
       "[swift-hash]\nswift_hash_path_prefix = streamd\nswift_hash_path_suffix = streamd\n" +
@@ -94,15 +95,12 @@ export class Swift {
     this.#spawn("memcached", "-l", "127.0.0.1", "-p", `${ports.memcached}`, "-u", userInfo().username);
     for (const kind of KINDS) this.#spawn(`swift-${kind}-server`, join(folder, `${kind}.conf`), "-v");
     this.#spawn("swift-proxy-server", join(folder, "proxy.conf"), "-v");
-    await until(
-      "Swift",
-      () =>
-        fetch(`${this.url}/`).then(
-          () => true,
-          () => false,
-        ),
-      30_000,
-    );
+    const answers = () =>
+      this.request("GET", "/").then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    await until("Swift", answers, 30_000);
   }
 
   async suspend() {
@@ -153,5 +151,58 @@ export class Swift {
     const answer = await this.request("GET", `/${bucket}`, { query: { "list-type": "2", "max-keys": "1000" } });
     if (answer.status !== 200) throw new Error(`list: ${answer.status} ${await answer.text()}`);
     return [...(await answer.text()).matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, name]) => name);
+  }
+}
+
+// Stands between a client and Swift, counts requests and may do harm: harm(request) says what to one: "refuse" (500),
+// "hang", "cut" (half of the answer's body), "wrong" (a changed byte), or nothing.
+export class Meddler {
+  counts = {}; // method → requests
+  harm = () => undefined;
+
+  static async start(swift) {
+    const meddler = new Meddler();
+    const { hostname, port } = new URL(swift.url);
+    meddler.server = createHttpServer((request, response) => {
+      meddler.counts[request.method] = (meddler.counts[request.method] ?? 0) + 1;
+      const harm = meddler.harm(request);
+      if (harm === "hang") return;
+      if (harm === "refuse") {
+        request.resume();
+        response.writeHead(500).end();
+        return;
+      }
+      const onward = httpRequest({
+        hostname,
+        port,
+        method: request.method,
+        path: request.url,
+        headers: request.headers,
+      });
+      onward.on("error", () => response.destroy());
+      onward.on("response", (answer) => meddler.#pass(answer, response, harm));
+      request.pipe(onward);
+    });
+    await new Promise((resolve) => meddler.server.listen(0, "127.0.0.1", resolve));
+    meddler.url = `http://127.0.0.1:${meddler.server.address().port}`;
+    return meddler;
+  }
+
+  #pass(answer, response, harm) {
+    const parts = [];
+    answer.on("data", (part) => parts.push(part));
+    answer.on("end", () => {
+      const body = Buffer.concat(parts);
+      response.writeHead(answer.statusCode, answer.headers);
+      if (harm === "wrong" && body.length) body[body.length >> 1] ^= 1;
+      if (harm !== "cut" || !body.length) return response.end(body);
+      response.write(body.subarray(0, body.length >> 1));
+      setTimeout(() => response.destroy(), 20);
+    });
+  }
+
+  close() {
+    this.server.closeAllConnections();
+    this.server.close();
   }
 }

@@ -1,6 +1,6 @@
 /* Requests of our own to other HTTP servers: libcurl in the event loop. */
-#ifndef ROUTER_WEB_H
-#define ROUTER_WEB_H
+#ifndef COMMON_WEB_H
+#define COMMON_WEB_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,13 +9,19 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-struct router;
+struct event;
+struct event_base;
 struct web_call;
 
+/* Zeroed, but for the first four, which its owner sets. */
 struct web {
-    struct router *router;
+    struct event_base *base;
+    long connections;         /* at most so many at a time; the rest wait */
+    void (*woken)(void *ctx); /* called before anything else when the loop comes here, or NULL */
+    void *ctx;
     void *multi; /* a CURLM; NULL: nobody was asked yet */
     struct event *timer;
+    struct web_call *calls;
 };
 
 struct web_answer {
@@ -34,12 +40,19 @@ struct web_question {
     size_t most;        /* bytes of the answer's body that are wanted; more is a failure. 0: none, however many come */
     struct buf headers; /* of the request: "Name: value\0"...; taken */
     char *payload;      /* NULL: GET; otherwise POST; taken */
-    web_header *header; /* called for each of the answer's, or NULL */
-    web_done *done;     /* called once, from the event loop, after which the call is gone */
+    const char *method; /* NULL: as the payload says */
+    struct slice body;  /* of another method; stays the caller's until it is done */
+    const char *aws_sigv4, *user, *password; /* it is signed (CURLOPT_AWS_SIGV4), or NULL */
+    const char *ca_file;                     /* NULL or "": the system's */
+    web_header *header;                      /* called for each of the answer's, or NULL */
+    web_done *done;                          /* called once, from the event loop, after which the call is gone */
     void *ctx;
 };
 
 /* Ends the process if libcurl cannot be used. */
 void web_ask(struct web *web, struct web_question *question);
+
+/* Ends all that is under way; each is told. */
+void web_clear(struct web *web);
 
 #endif

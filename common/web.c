@@ -1,14 +1,16 @@
-#include "router/web.h"
+#include "common/web.h"
 
 #include <curl/curl.h>
+#include <event2/event.h>
 #include <stdlib.h>
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "router/router.h"
 
 /* One that is under way. */
 struct web_call {
+    struct web_call *prev, *next;
+    struct web *web;
     struct web_question question;
     CURL *easy;
     struct curl_slist *headers;
@@ -17,14 +19,16 @@ struct web_call {
 
 /* ---- answers ---- */
 
-static void finish(struct web *web, CURL *easy, CURLcode result)
+static void finish(struct web_call *call, const char *failure)
 {
-    struct web_call *call;
-    struct web_answer answer = {.failure = result == CURLE_OK ? NULL : curl_easy_strerror(result)};
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
-    curl_multi_remove_handle(web->multi, easy);
-    curl_easy_cleanup(easy);
+    struct web *web = call->web;
+    struct web_answer answer = {.failure = failure};
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
+    curl_multi_remove_handle(web->multi, call->easy);
+    curl_easy_cleanup(call->easy);
+    *(call->prev ? &call->prev->next : &web->calls) = call->next;
+    if (call->next)
+        call->next->prev = call->prev;
     answer.body = buf_slice(&call->body);
     call->question.done(call->question.ctx, &answer);
     curl_slist_free_all(call->headers);
@@ -38,8 +42,12 @@ static void take_answers(struct web *web)
     CURLMsg *message;
     int left;
     while ((message = curl_multi_info_read(web->multi, &left)))
-        if (message->msg == CURLMSG_DONE)
-            finish(web, message->easy_handle, message->data.result);
+        if (message->msg == CURLMSG_DONE) {
+            CURLcode result = message->data.result;
+            struct web_call *call;
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+            finish(call, result == CURLE_OK ? NULL : curl_easy_strerror(result));
+        }
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *user)
@@ -77,7 +85,8 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct web *web = arg;
     int running;
-    router_clock(web->router);
+    if (web->woken)
+        web->woken(web->ctx);
     curl_multi_socket_action(web->multi, fd,
                              ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0),
                              &running);
@@ -90,7 +99,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     int running;
     (void)fd;
     (void)what;
-    router_clock(web->router);
+    if (web->woken)
+        web->woken(web->ctx);
     curl_multi_socket_action(web->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     take_answers(web);
 }
@@ -106,7 +116,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     if (what != CURL_POLL_REMOVE) {
         short events =
             (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) | ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
-        event = event_new(web->router->base, fd, events, on_socket, web);
+        event = event_new(web->base, fd, events, on_socket, web);
         if (!event || event_add(event, NULL) != 0)
             fatalx("cannot watch a socket");
     }
@@ -126,18 +136,17 @@ static int set_timer(CURLM *multi, long ms, void *user)
     return 0;
 }
 
-/* A router that never asks anybody does without all of this. */
+/* A process that never asks anybody does without all of this. */
 static void start(struct web *web)
 {
-    struct router *router = web->router;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(web->multi = curl_multi_init()))
         fatalx("libcurl cannot be used");
-    web->timer = evtimer_new(router->base, on_timer, web);
+    web->timer = evtimer_new(web->base, on_timer, web);
     curl_multi_setopt(web->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(web->multi, CURLMOPT_SOCKETDATA, web);
     curl_multi_setopt(web->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(web->multi, CURLMOPT_TIMERDATA, web);
-    curl_multi_setopt(web->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)router->cfg->auth_callback_connections);
+    curl_multi_setopt(web->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, web->connections);
 }
 
 /* ---- asking ---- */
@@ -145,7 +154,8 @@ static void start(struct web *web)
 static void take_headers(struct web_call *call)
 {
     struct buf *lines = &call->question.headers;
-    call->headers = curl_slist_append(call->headers, "Expect:");
+    if (!call->question.aws_sigv4) /* it would be signed, and not sent */
+        call->headers = curl_slist_append(call->headers, "Expect:");
     while (buf_len(lines)) {
         const char *line = buf_slice(lines).data;
         call->headers = curl_slist_append(call->headers, line);
@@ -156,12 +166,39 @@ static void take_headers(struct web_call *call)
     buf_clear(lines);
 }
 
+static void sign(CURL *easy, const struct web_question *question)
+{
+    if (question->ca_file && *question->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, question->ca_file);
+    if (!question->aws_sigv4)
+        return;
+    curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, question->aws_sigv4);
+    curl_easy_setopt(easy, CURLOPT_USERNAME, question->user);
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, question->password);
+}
+
+void web_clear(struct web *web)
+{
+    while (web->calls)
+        finish(web->calls, "nobody waits for it any more");
+    if (!web->multi)
+        return;
+    curl_multi_cleanup(web->multi);
+    event_free(web->timer);
+    web->multi = NULL;
+}
+
 void web_ask(struct web *web, struct web_question *question)
 {
     struct web_call *call = xcalloc(1, sizeof *call);
     if (!web->multi)
         start(web);
     call->question = *question;
+    call->web = web;
+    call->next = web->calls;
+    if (web->calls)
+        web->calls->prev = call;
+    web->calls = call;
     take_headers(call);
     CURL *easy = call->easy = curl_easy_init();
     if (!easy)
@@ -170,6 +207,13 @@ void web_ask(struct web *web, struct web_question *question)
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     if (question->payload)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->payload);
+    if (question->method)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, question->method);
+    if (question->body.data) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)question->body.len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->body.data);
+    }
+    sign(easy, question);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)question->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

@@ -1,0 +1,280 @@
+#include "shard/object_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fault.h"
+#include "common/layout.h"
+#include "common/mem.h"
+#include "shard/segment.h"
+
+#define SLOT_DIGITS 3
+
+/* One thing to do for the worker. */
+struct task {
+    struct work work;
+    char root[OBJECT_ROOT_MAX];
+    char name[OBJECT_NAME_MAX];
+    struct slice file;
+    struct buf owned; /* of a cache */
+    uint64_t most;
+    char failure[128]; /* "": none */
+    objects_done *done;
+    void *ctx;
+};
+
+void object_name(char name[OBJECT_NAME_MAX], const struct object *object)
+{
+    snprintf(name, OBJECT_NAME_MAX, "%0*x/%016llx-%016llx-%016llx.seg", SLOT_DIGITS, layout_slot_of_uid(object->uid),
+             (unsigned long long)object->uid, (unsigned long long)object->start, (unsigned long long)object->id);
+}
+
+/* ---- in the thread ---- */
+
+static bool failed(struct task *task, const char *what)
+{
+    char why[64];
+    snprintf(task->failure, sizeof task->failure, "%s: %s", what, strerror_r(errno, why, sizeof why));
+    return false;
+}
+
+/* The folder of a slot, made if need be, and whatever it is in. */
+static int open_folder(struct task *task, bool make)
+{
+    char slot[SLOT_DIGITS + 1];
+    memcpy(slot, task->name, SLOT_DIGITS);
+    slot[SLOT_DIGITS] = '\0';
+    if (make && mkdir(task->root, 0700) != 0 && errno != EEXIST)
+        return failed(task, "mkdir"), -1;
+    int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return errno == ENOENT && !make ? -1 : (failed(task, "folder"), -1);
+    bool made = make && mkdirat(root, slot, 0700) == 0;
+    int folder = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 && !(errno == ENOENT && !make))
+        failed(task, "folder");
+    else if (made && fsync(root) != 0)
+        failed(task, "fsync of the folder");
+    close(root);
+    return folder;
+}
+
+static const char *file_name(const struct task *task)
+{
+    return task->name + SLOT_DIGITS + 1;
+}
+
+static bool write_all(struct task *task, int fd)
+{
+    struct slice rest = task->file;
+    while (rest.len) {
+        ssize_t n = write(fd, rest.data, rest.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return failed(task, "write");
+        rest = slice_of(rest.data + n, rest.len - (size_t)n);
+    }
+    return true;
+}
+
+static bool make_sure(struct task *task, int fd, int folder)
+{
+    fault_point("segment.written");
+    if (fsync(fd) != 0)
+        return failed(task, "fsync");
+    return fsync(folder) == 0 || failed(task, "fsync of the folder");
+}
+
+/* From the disk, not from what the kernel remembers of the writing. */
+static bool read_back(struct task *task, int fd)
+{
+    char *copy = xmalloc(task->file.len);
+    size_t at = 0;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    while (at < task->file.len) {
+        ssize_t n = pread(fd, copy + at, task->file.len - at, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        at += (size_t)n;
+    }
+    bool good = at == task->file.len && memcmp(copy, task->file.data, at) == 0 && segment_check(task->file);
+    free(copy);
+    if (!good)
+        snprintf(task->failure, sizeof task->failure, "it does not read back as it was written");
+    return good;
+}
+
+static void put(struct work *work)
+{
+    struct task *task = (struct task *)work;
+    int folder = open_folder(task, true);
+    if (folder < 0)
+        return;
+    int fd = openat(folder, file_name(task), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        failed(task, "open");
+    else if (write_all(task, fd) && make_sure(task, fd, folder))
+        (void)read_back(task, fd);
+    if (fd >= 0)
+        close(fd);
+    close(folder);
+    fault_point("segment.put");
+}
+
+static void take_away(struct work *work)
+{
+    struct task *task = (struct task *)work;
+    int folder = open_folder(task, false);
+    if (folder < 0)
+        return;
+    if (unlinkat(folder, file_name(task), 0) != 0 && errno != ENOENT)
+        failed(task, "unlink");
+    close(folder);
+    fault_point("segment.removed");
+}
+
+/* ---- the cache ---- */
+
+struct cached {
+    char name[OBJECT_NAME_MAX];
+    struct timespec used;
+    uint64_t size;
+};
+
+static void list_folder(int root, const char *slot, struct buf *all)
+{
+    struct cached cached;
+    struct stat stat;
+    int fd = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.' || strlen(entry->d_name) + SLOT_DIGITS + 2 > sizeof cached.name ||
+            fstatat(fd, entry->d_name, &stat, 0) != 0)
+            continue;
+        snprintf(cached.name, sizeof cached.name, "%.*s/%.*s", SLOT_DIGITS, slot, OBJECT_NAME_MAX - SLOT_DIGITS - 2,
+                 entry->d_name);
+        cached.used = stat.st_atim;
+        cached.size = (uint64_t)stat.st_size;
+        buf_add(all, &cached, sizeof cached);
+    }
+    if (folder)
+        closedir(folder);
+    else if (fd >= 0)
+        close(fd);
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct cached *x = a, *y = b;
+    if (x->used.tv_sec != y->used.tv_sec)
+        return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
+    return x->used.tv_nsec < y->used.tv_nsec ? -1 : x->used.tv_nsec > y->used.tv_nsec;
+}
+
+/* What was used last stays in any case. */
+static void trim(const struct task *task)
+{
+    struct buf all = {0};
+    uint64_t sum = 0;
+    int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *slots = root < 0 ? NULL : fdopendir(root);
+    for (struct dirent *entry; slots && (entry = readdir(slots));)
+        if (strlen(entry->d_name) == SLOT_DIGITS)
+            list_folder(root, entry->d_name, &all);
+    struct cached *cached = (struct cached *)(void *)all.data;
+    size_t count = buf_len(&all) / sizeof *cached;
+    if (count)
+        qsort(cached, count, sizeof *cached, by_use);
+    for (size_t i = 0; i < count; i++)
+        sum += cached[i].size;
+    for (size_t i = 0; i + 1 < count && sum > task->most; i++)
+        if (unlinkat(root, cached[i].name, 0) == 0)
+            sum -= cached[i].size;
+    buf_clear(&all);
+    if (slots)
+        closedir(slots);
+}
+
+static void cache(struct work *work)
+{
+    struct task *task = (struct task *)work;
+    char temporary[OBJECT_NAME_MAX + 8];
+    if (!segment_check(task->file)) {
+        snprintf(task->failure, sizeof task->failure, "damaged");
+        return;
+    }
+    int folder = open_folder(task, true);
+    if (folder < 0)
+        return;
+    snprintf(temporary, sizeof temporary, "%s.new", file_name(task));
+    int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        failed(task, "open");
+    else if (write_all(task, fd) && renameat(folder, temporary, folder, file_name(task)) != 0)
+        failed(task, "rename");
+    if (fd >= 0)
+        close(fd);
+    close(folder);
+    if (task->most)
+        trim(task);
+}
+
+/* ---- in the shard ---- */
+
+static void task_done(struct work *work, void *ctx)
+{
+    struct task *task = (struct task *)work;
+    task->done(task->ctx, !ctx ? "the shard stops" : *task->failure ? task->failure : NULL);
+    buf_clear(&task->owned);
+    free(task);
+}
+
+static struct task *begin(const char *root, const struct object *object, void (*run)(struct work *), objects_done *done,
+                          void *ctx)
+{
+    struct task *task = xcalloc(1, sizeof *task);
+    *task = (struct task){.work = {.run = run, .done = task_done}, .done = done, .ctx = ctx};
+    snprintf(task->root, sizeof task->root, "%s", root);
+    object_name(task->name, object);
+    return task;
+}
+
+void files_put(struct worker *worker, const char *root, const struct object *object, struct slice file,
+               objects_done *done, void *ctx)
+{
+    struct task *task = begin(root, object, put, done, ctx);
+    task->file = file;
+    worker_put(worker, &task->work);
+}
+
+void files_cache(struct worker *worker, const char *root, const struct object *object, struct buf *file, uint64_t most,
+                 objects_done *done, void *ctx)
+{
+    struct task *task = begin(root, object, cache, done, ctx);
+    task->owned = *file;
+    task->file = buf_slice(&task->owned);
+    task->most = most;
+    *file = (struct buf){0};
+    worker_put(worker, &task->work);
+}
+
+void files_remove(struct worker *worker, const char *root, const struct object *object, objects_done *done, void *ctx)
+{
+    worker_put(worker, &begin(root, object, take_away, done, ctx)->work);
+}
+
+int files_open(const char *root, const struct object *object)
+{
+    char name[OBJECT_NAME_MAX], path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
+    object_name(name, object);
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}

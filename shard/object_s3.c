@@ -1,0 +1,342 @@
+#include "shard/object_s3.h"
+
+#include <event2/event.h>
+#include <ini.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/random.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define ATTEMPTS 4
+#define RETRY_MS 200                  /* doubled with every attempt, and half of it left to chance */
+#define ANSWER_MAX ((size_t)64 << 10) /* of answers that are no segment */
+#define TRIM_PART 8                   /* the cache is looked through when so small a part of it is new */
+#define KEY_MAX 512
+#define TOKEN_MAX 4096
+
+enum s3_step { S3_PUT, S3_READ_BACK, S3_REMOVE, S3_FETCH };
+
+struct s3_request {
+    struct s3_request *prev, *next;
+    struct objects *objects;
+    struct object object;
+    enum s3_step step;
+    struct slice file; /* of a put */
+    uint64_t size;     /* of a fetch */
+    char cache[OBJECT_ROOT_MAX];
+    unsigned attempt;
+    struct event *again;
+
+    objects_done *done;
+    objects_fetched *fetched;
+    void *ctx;
+};
+
+/* ---- who we are ---- */
+
+struct credentials {
+    char key[KEY_MAX], secret[KEY_MAX], token[TOKEN_MAX];
+};
+
+static int take_credential(void *user, const char *section, const char *name, const char *value)
+{
+    struct credentials *c = user;
+    (void)section;
+    if (strcmp(name, "aws_access_key_id") == 0)
+        snprintf(c->key, sizeof c->key, "%s", value);
+    else if (strcmp(name, "aws_secret_access_key") == 0)
+        snprintf(c->secret, sizeof c->secret, "%s", value);
+    else if (strcmp(name, "aws_session_token") == 0)
+        snprintf(c->token, sizeof c->token, "%s", value);
+    return 1;
+}
+
+static void take_environment(struct credentials *c, const char *variable, const char *name)
+{
+    const char *value = getenv(variable);
+    if (value)
+        take_credential(c, "", name, value);
+}
+
+static bool find_credentials(const struct config *cfg, struct credentials *c)
+{
+    char path[4096];
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    *c = (struct credentials){0};
+    snprintf(path, sizeof path, "%s/s3", folder ? folder : "");
+    if (*cfg->s3_credentials)
+        (void)!ini_parse(cfg->s3_credentials, take_credential, c);
+    else if (!folder || ini_parse(path, take_credential, c) < 0) {
+        take_environment(c, "AWS_ACCESS_KEY_ID", "aws_access_key_id");
+        take_environment(c, "AWS_SECRET_ACCESS_KEY", "aws_secret_access_key");
+        take_environment(c, "AWS_SESSION_TOKEN", "aws_session_token");
+    }
+    return *c->key && *c->secret;
+}
+
+/* ---- requests ---- */
+
+static void forget(struct s3_request *r)
+{
+    *(r->prev ? &r->prev->next : &r->objects->requests) = r->next;
+    if (r->next)
+        r->next->prev = r->prev;
+    event_free(r->again);
+    free(r);
+}
+
+static void conclude(struct s3_request *r, const char *failure, enum error error)
+{
+    if (r->fetched)
+        r->fetched(r->ctx, error);
+    else
+        r->done(r->ctx, failure);
+    forget(r);
+}
+
+static void url_of(const struct s3_request *r, char *out, size_t size)
+{
+    const struct config *cfg = r->objects->cfg;
+    const char *scheme = strstr(cfg->s3_endpoint, "://"), *host = scheme ? scheme + 3 : cfg->s3_endpoint;
+    size_t len = strlen(host);
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &r->object);
+    while (len && host[len - 1] == '/')
+        len--;
+    int before = (int)(host - cfg->s3_endpoint);
+    if (strcmp(cfg->s3_style, "virtual") == 0)
+        snprintf(out, size, "%.*s%s.%.*s/%s%s", before, cfg->s3_endpoint, cfg->s3_bucket, (int)len, host,
+                 cfg->s3_prefix, name);
+    else
+        snprintf(out, size, "%.*s%.*s/%s/%s%s", before, cfg->s3_endpoint, (int)len, host, cfg->s3_bucket,
+                 cfg->s3_prefix, name);
+}
+
+static void add_header(struct buf *headers, const char *name, const char *value)
+{
+    buf_add(headers, name, strlen(name));
+    buf_add_slice(headers, SLICE(": "));
+    buf_add(headers, value, strlen(value) + 1);
+}
+
+static void add_hash(struct buf *headers, struct slice body)
+{
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    char digits[2 * SHA256_DIGEST_LENGTH + 1];
+    SHA256((const unsigned char *)(body.data ? body.data : ""), body.len, hash);
+    for (size_t i = 0; i < sizeof hash; i++)
+        snprintf(digits + 2 * i, 3, "%02x", hash[i]);
+    add_header(headers, "x-amz-content-sha256", digits);
+}
+
+static void answered(void *ctx, const struct web_answer *answer);
+
+static void pause_before(struct s3_request *r, uint64_t ms)
+{
+    const struct timeval pause = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    if (evtimer_add(r->again, &pause) != 0)
+        fatalx("cannot set a timer");
+}
+
+static void ask(struct s3_request *r)
+{
+    static const char *const methods[] = {
+        [S3_PUT] = "PUT", [S3_READ_BACK] = "GET", [S3_REMOVE] = "DELETE", [S3_FETCH] = "GET"};
+    const struct config *cfg = r->objects->cfg;
+    struct credentials credentials;
+    char url[4096], sigv4[128];
+    if (!find_credentials(cfg, &credentials)) {
+        if (r->attempt++ == 0)
+            pause_before(r, 0); /* whoever asks is not told before it has asked */
+        else
+            conclude(r, "there are no credentials for it", ERR_SEGMENT_UNAVAILABLE);
+        return;
+    }
+    url_of(r, url, sizeof url);
+    snprintf(sigv4, sizeof sigv4, "aws:amz:%s:s3", cfg->s3_region);
+    struct web_question question = {
+        .url = url,
+        .timeout_ms = cfg->s3_timeout,
+        .most = ANSWER_MAX + (r->step == S3_FETCH       ? r->size
+                              : r->step == S3_READ_BACK ? r->file.len
+                                                        : 0),
+        .method = methods[r->step],
+        .body = r->step == S3_PUT ? r->file : (struct slice){0},
+        .aws_sigv4 = sigv4,
+        .user = credentials.key,
+        .password = credentials.secret,
+        .ca_file = cfg->s3_ca_file,
+        .done = answered,
+        .ctx = r,
+    };
+    add_hash(&question.headers, question.body);
+    if (r->step == S3_PUT)
+        add_header(&question.headers, "Content-Type", "application/octet-stream");
+    if (*credentials.token)
+        add_header(&question.headers, "x-amz-security-token", credentials.token);
+    web_ask(&r->objects->web, &question);
+    explicit_bzero(&credentials, sizeof credentials);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    ask(arg);
+}
+
+static struct s3_request *begin(struct objects *objects, const struct object *object, enum s3_step step, void *ctx)
+{
+    struct s3_request *r = xcalloc(1, sizeof *r);
+    *r =
+        (struct s3_request){.objects = objects, .object = *object, .step = step, .ctx = ctx, .next = objects->requests};
+    r->again = evtimer_new(objects->base, on_again, r);
+    if (!r->again)
+        fatalx("no timer");
+    if (objects->requests)
+        objects->requests->prev = r;
+    objects->requests = r;
+    return r;
+}
+
+/* ---- answers ---- */
+
+static void on_cached(void *ctx, const char *failure)
+{
+    struct s3_request *r = ctx;
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &r->object);
+    if (failure)
+        log_error("segment %s: as it was fetched: %s", name, failure);
+    conclude(r, failure,
+             !failure                          ? ERR_NONE
+             : strcmp(failure, "damaged") == 0 ? ERR_SEGMENT_TRUNCATED
+                                               : ERR_SEGMENT_UNAVAILABLE);
+}
+
+/* How much the cache may have is looked at now and then. */
+static uint64_t trim_to(struct objects *objects, uint64_t size)
+{
+    uint64_t most = objects->cfg->segment_cache_bytes;
+    objects->fetched += size;
+    if (objects->fetched < most / TRIM_PART)
+        return 0;
+    objects->fetched = 0;
+    return most;
+}
+
+static void take_answer(struct s3_request *r, const struct web_answer *answer)
+{
+    struct buf copy = {0};
+    switch (r->step) {
+    case S3_PUT:
+        fault_point("segment.written");
+        r->step = S3_READ_BACK;
+        r->attempt = 0;
+        ask(r);
+        break;
+    case S3_READ_BACK:
+        fault_point("segment.put");
+        conclude(r, slice_equal(answer->body, r->file) ? NULL : "it does not read back as it was written", ERR_NONE);
+        break;
+    case S3_REMOVE:
+        fault_point("segment.removed");
+        conclude(r, NULL, ERR_NONE);
+        break;
+    case S3_FETCH:
+        buf_add_slice(&copy, answer->body);
+        files_cache(r->objects->worker, r->cache, &r->object, &copy, trim_to(r->objects, r->size), on_cached, r);
+        break;
+    }
+}
+
+static bool may_help(const struct web_answer *answer)
+{
+    return answer->failure || answer->status >= 500 || answer->status == 429 || answer->status == 408;
+}
+
+static uint64_t pause_of(const struct s3_request *r)
+{
+    uint64_t pause = RETRY_MS << r->attempt;
+    uint16_t chance = 0;
+    (void)!getrandom(&chance, sizeof chance, 0);
+    return pause / 2 + pause / 2 * chance / UINT16_MAX;
+}
+
+static void fail(struct s3_request *r, const struct web_answer *answer)
+{
+    static const char code[] = "<Code>";
+    char why[128], text[64] = "";
+    struct slice body = answer->body;
+    const char *at = body.data ? memmem(body.data, body.len, code, sizeof code - 1) : NULL;
+    if (at)
+        sscanf(at + sizeof code - 1, "%63[A-Za-z0-9]", text);
+    if (answer->failure)
+        snprintf(why, sizeof why, "%s", answer->failure);
+    else
+        snprintf(why, sizeof why, "status %ld %s", answer->status, text);
+    if (r->fetched && answer->status != 404 && !r->objects->unreachable)
+        log_error("the store of segments does not answer: %s", why);
+    r->objects->unreachable |= answer->status != 404;
+    conclude(r, why, answer->status == 404 && !answer->failure ? ERR_SEGMENT_MISSING : ERR_SEGMENT_UNAVAILABLE);
+}
+
+static void answered(void *ctx, const struct web_answer *answer)
+{
+    struct s3_request *r = ctx;
+    bool good = !answer->failure && answer->status >= 200 && answer->status < 300;
+    good |= !answer->failure && r->step == S3_REMOVE && answer->status == 404;
+    bool cut = good && r->step == S3_FETCH && answer->body.len != r->size;
+    if (good)
+        r->objects->unreachable = false;
+    if (good && !cut) {
+        take_answer(r, answer);
+    } else if (r->objects->stopping || ++r->attempt >= ATTEMPTS || !(cut || may_help(answer))) {
+        if (cut)
+            conclude(r, "it has another length", ERR_SEGMENT_TRUNCATED);
+        else
+            fail(r, answer);
+    } else {
+        pause_before(r, pause_of(r));
+    }
+}
+
+void s3_clear(struct objects *objects)
+{
+    objects->stopping = true;
+    web_clear(&objects->web);
+    while (objects->requests)
+        conclude(objects->requests, "the shard stops", ERR_SEGMENT_UNAVAILABLE);
+}
+
+/* ---- what is asked ---- */
+
+void s3_put(struct objects *objects, const struct object *object, struct slice file, objects_done *done, void *ctx)
+{
+    struct s3_request *r = begin(objects, object, S3_PUT, ctx);
+    r->file = file;
+    r->done = done;
+    ask(r);
+}
+
+void s3_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx)
+{
+    struct s3_request *r = begin(objects, object, S3_REMOVE, ctx);
+    r->done = done;
+    ask(r);
+}
+
+void s3_fetch(struct objects *objects, const struct object *object, uint64_t size, const char *cache,
+              objects_fetched *done, void *ctx)
+{
+    struct s3_request *r = begin(objects, object, S3_FETCH, ctx);
+    r->size = size;
+    r->fetched = done;
+    snprintf(r->cache, sizeof r->cache, "%s", cache);
+    ask(r);
+}

@@ -1,0 +1,258 @@
+// Segments in a real S3-compatible store: OpenStack Swift.
+
+import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { nameOnShard } from "../lib/layout.mjs";
+import { OWNED, Server } from "../lib/server.mjs";
+import { EventReader } from "../lib/sse.mjs";
+import { call, freshName, Streams } from "../lib/streams.mjs";
+import { Meddler, Swift } from "../lib/swift.mjs";
+import { sleep, until } from "../lib/wait.mjs";
+
+const JSON_TYPE = "application/json";
+const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
+const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => ({ n: from + i }));
+const WITH_KEYS = { AWS_ACCESS_KEY_ID: Swift.ACCESS_KEY, AWS_SECRET_ACCESS_KEY: Swift.SECRET_KEY };
+const TROUBLE = [
+  /cannot be put: /,
+  /store of segments does not answer/,
+  /cannot be removed: /,
+  /has no bytes/,
+  /as it was fetched: /,
+  /the store (does not have it|has it damaged)/,
+];
+
+async function numbered(streams, name, count, each = 3) {
+  for (let i = 0; i < count; i += each) {
+    const batch = Array.from({ length: Math.min(each, count - i) }, (_, k) => ({ n: i + k }));
+    const answer = await streams.append(name, JSON.stringify(batch), { type: JSON_TYPE });
+    if (answer.status !== 204) throw new Error(`append: ${answer.status} ${answer.text}`);
+  }
+}
+
+describe.skipIf(!OWNED)("segments on S3", () => {
+  let swift,
+    meddler,
+    buckets = 0;
+  beforeAll(async () => {
+    swift = await Swift.start();
+    meddler = await Meddler.start(swift);
+  }, 60_000);
+  afterAll(async () => {
+    meddler.close();
+    await swift.close();
+  });
+
+  const begin = async (settings = {}, { environment = WITH_KEYS, expected } = {}) => {
+    const bucket = `bucket-${buckets++}`;
+    expect((await swift.request("PUT", `/${bucket}`)).status).toBe(200);
+    const server = await Server.start({
+      settings: {
+        "segment.max_messages": 10,
+        "shard.settle_idle": "20ms",
+        "shard.count": 2,
+        "segment.store": "s3",
+        "s3.endpoint": meddler.url,
+        "s3.region": Swift.REGION,
+        "s3.bucket": bucket,
+        ...settings,
+      },
+      environment,
+      expected,
+    });
+    return { server, bucket, streams: new Streams(server), objects: () => swift.list(bucket) };
+  };
+  const empty = (objects) => until("no objects", async () => (await objects()).length === 0, 20_000);
+  const dropCache = async (server) => {
+    await server.stop();
+    rmSync(join(server.dataDir, "cache"), { recursive: true, force: true });
+    await server.start();
+  };
+
+  test("objects are put, read by every kind of reader, and removed", async () => {
+    const { server, streams, objects } = await begin({ "s3.prefix": "some/where/" });
+    const name = await streams.fresh("json", { type: JSON_TYPE });
+    await numbered(streams, name, 64);
+    await until("six objects", async () => (await objects()).length === 6);
+    for (const object of await objects()) expect(object).toMatch(/^some\/where\/[0-9a-f]{3}\/[0-9a-f-]+\.seg$/);
+    await sleep(200);
+    expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 64)));
+    await dropCache(server);
+    for (const from of [0, 9, 10, 33, 60, 63]) {
+      const few = await streams.read(name, { offset: offset(from), limit: "2" });
+      expect(few.json()).toEqual(numbers(from, Math.min(from + 2, 64)));
+    }
+    await dropCache(server);
+    expect((await streams.longPoll(name, offset(25))).json()[0]).toEqual({ n: 25 });
+    const events = EventReader.open(streams.url(name), { query: { offset: offset(7) } });
+    await until("all of it", () => events.data.flatMap((text) => JSON.parse(text)).length === 57);
+    expect(events.data.flatMap((text) => JSON.parse(text))).toEqual(numbers(7, 64));
+    events.request.destroy();
+    await streams.remove(name);
+    await empty(objects);
+    await server.close();
+  });
+
+  test("forks, over shards", async () => {
+    const { server, streams, objects } = await begin();
+    const source = nameOnShard(server, 0, "source");
+    await streams.create(source, { type: JSON_TYPE });
+    await numbered(streams, source, 35);
+    await until("three objects", async () => (await objects()).length === 3);
+    await dropCache(server);
+    const forks = [0, 1].map((shard) => nameOnShard(server, shard, "fork"));
+    for (const fork of forks) {
+      const headers = { "stream-fork-offset": offset(15), "stream-fork-sub-offset": "2" };
+      expect((await streams.fork(fork, source, headers)).status).toBe(201);
+    }
+    await dropCache(server);
+    for (const fork of forks)
+      expect((await streams.readAll(fork)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 17)));
+    for (const name of [source, ...forks]) await streams.remove(name);
+    await empty(objects);
+    await server.close();
+  });
+
+  test("many readers of one segment cause one fetch, and the cache keeps its size", async () => {
+    const { server, streams, objects } = await begin({
+      "segment.max_messages": 1000,
+      "segment.max_bytes": "256K",
+      "segment.compression": "none",
+      "segment.cache_bytes": "2M",
+      "shard.count": 1,
+    });
+    const name = await streams.fresh("large");
+    const part = (i) => `${i} `.padEnd(64 << 10, "0123456789");
+    for (let i = 0; i < 128; i++) await streams.append(name, part(i));
+    await until("32 objects", async () => (await objects()).length === 32, 20_000);
+    await dropCache(server);
+    const all = Buffer.from(Array.from({ length: 128 }, (_, i) => part(i)).join(""));
+    const before = meddler.counts.GET;
+    const reads = await Promise.all(Array.from({ length: 16 }, () => streams.readAll(name)));
+    for (const { bytes } of reads) expect(bytes.equals(all)).toBe(true);
+    const fetched = meddler.counts.GET - before;
+    expect(fetched).toBeGreaterThanOrEqual(32);
+    expect(fetched).toBeLessThan(64); // a slow reader may find some gone from so small a cache
+    const cached = readdirSync(join(server.dataDir, "cache"), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .reduce((sum, entry) => sum + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0);
+    expect(cached).toBeLessThan((2 << 20) + (1 << 20));
+    await server.close();
+  });
+
+  test("a store that is away stops no append and no read of what is hot, and is caught up with", async () => {
+    const { server, streams, objects } = await begin({ "shard.count": 1, "s3.timeout": "1s" }, { expected: TROUBLE });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 20);
+    await until("two objects", async () => (await objects()).length === 2);
+    await dropCache(server);
+    await swift.suspend();
+    await numbered(streams, name, 20);
+    await sleep(500);
+    expect((await streams.read(name, { offset: offset(20) })).json()).toEqual(numbers(0, 20));
+    const away = await streams.read(name, { offset: offset(0) });
+    expect([away.status, away.json().code, away.headers.get("retry-after")]).toEqual([503, "SEGMENT_UNAVAILABLE", "1"]);
+    await numbered(streams, name, 10);
+    await swift.resume();
+    await until("all objects", async () => (await objects()).length === 5, 40_000);
+    const expected = [...numbers(0, 20), ...numbers(0, 20), ...numbers(0, 10)];
+    await until("what was away", async () => (await streams.read(name)).status === 200, 20_000);
+    expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(expected));
+    await streams.remove(name);
+    await empty(objects);
+    await server.close();
+  });
+
+  test("a store that refuses, hangs, cuts short and answers with wrong bytes", async () => {
+    const { server, streams, objects } = await begin(
+      { "shard.count": 1, "s3.timeout": "300ms" },
+      { expected: TROUBLE },
+    );
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    let n = 0;
+    for (const harm of ["refuse", "hang", "cut", "wrong"]) {
+      let left = 2;
+      meddler.harm = ({ method }) => (method !== "DELETE" && left-- > 0 ? harm : undefined);
+      await numbered(streams, name, 10);
+      n += 10;
+      await until(`an object in spite of ${harm}`, async () => (await objects()).length >= n / 10, 20_000);
+      await until("the harm to be over", () => left <= 0);
+    }
+    const all = Array.from({ length: n / 10 }, () => numbers(0, 10)).flat();
+    for (const harm of ["refuse", "hang", "cut"]) {
+      await dropCache(server);
+      let left = 2;
+      meddler.harm = () => (left-- > 0 ? harm : undefined);
+      expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(all));
+    }
+    await dropCache(server);
+    meddler.harm = () => "wrong";
+    expect((await streams.read(name)).status).toBe(500);
+    meddler.harm = () => undefined;
+    await sleep(1100);
+    expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(all));
+    let refused = 0;
+    meddler.harm = ({ method }) => (method === "DELETE" && refused++ < 6 ? "refuse" : undefined);
+    await streams.remove(name);
+    await empty(objects);
+    meddler.harm = () => undefined;
+    await server.close();
+  });
+
+  test("an object that is gone or another is an error for its part of the stream only", async () => {
+    const { server, bucket, streams, objects } = await begin(
+      { "shard.count": 1 },
+      {
+        expected: [/segment \S+: /, ...TROUBLE],
+      },
+    );
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 35);
+    await until("three objects", async () => (await objects()).length === 3);
+    const [first, second] = (await objects()).sort();
+    const read = async (name) => Buffer.from(await (await swift.request("GET", `/${bucket}/${name}`)).arrayBuffer());
+    const good = await read(second);
+    const check = async (code) => {
+      await dropCache(server);
+      const answer = await streams.read(name, { offset: offset(12) });
+      expect([answer.status, answer.json().code]).toEqual([500, code]);
+      expect((await streams.read(name, { offset: offset(0), limit: "10" })).json()).toEqual(numbers(0, 10));
+      expect((await streams.readAll(name, offset(20))).bytes.toString()).toBe(JSON.stringify(numbers(20, 35)));
+    };
+    await swift.request("DELETE", `/${bucket}/${second}`);
+    await check("SEGMENT_MISSING");
+    await swift.request("PUT", `/${bucket}/${second}`, { body: good.subarray(1) });
+    await check("SEGMENT_TRUNCATED");
+    await swift.request("PUT", `/${bucket}/${second}`, { body: await read(first) });
+    await check("SEGMENT_TRUNCATED");
+    await swift.request("PUT", `/${bucket}/${second}`, {
+      body: Buffer.from(good.map((byte, i) => byte ^ (i === good.length - 2))),
+    });
+    await check("SEGMENT_TRUNCATED");
+    await swift.request("PUT", `/${bucket}/${second}`, { body: good });
+    await sleep(1100);
+    expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 35)));
+    await server.close();
+  });
+
+  test("credentials from a file, which may change; wrong ones are told of", async () => {
+    const { server, streams, objects } = await begin({}, { environment: {}, expected: TROUBLE });
+    const file = join(server.folder, "credentials");
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await server.stop();
+    writeFileSync(file, `[default]\naws_access_key_id = ${Swift.ACCESS_KEY}\naws_secret_access_key = wrong\n`);
+    await server.start({ "s3.credentials": file });
+    await numbered(streams, name, 20);
+    await until("a refusal", () => /cannot be put: status 403 SignatureDoesNotMatch/.test(server.log));
+    writeFileSync(
+      file,
+      `[default]\naws_access_key_id = ${Swift.ACCESS_KEY}\naws_secret_access_key = ${Swift.SECRET_KEY}\n`,
+    );
+    await until("two objects", async () => (await objects()).length === 2, 20_000);
+    expect(server.log).not.toContain(Swift.SECRET_KEY);
+    await server.close();
+  });
+});
