@@ -280,7 +280,7 @@ static void fail(struct s3_request *r, const struct web_answer *answer)
         snprintf(why, sizeof why, "%s", answer->failure);
     else
         snprintf(why, sizeof why, "status %ld %s", answer->status, text);
-    if (r->fetched && answer->status != 404 && !r->objects->unreachable)
+    if (r->fetched && answer->status != 404 && !r->objects->unreachable && !r->objects->stopping)
         log_error("the store of segments does not answer: %s", why);
     r->objects->unreachable |= answer->status != 404;
     conclude(r, why, answer->status == 404 && !answer->failure ? ERR_SEGMENT_MISSING : ERR_SEGMENT_UNAVAILABLE);

@@ -23,7 +23,8 @@ const vitest = (title, words, env) => ({ title, command: ["npx", "vitest", "run"
 const crash = (title, seconds, env) => ({ title, command: ["node", "tests/crash/crash.mjs", `${seconds}`], env });
 
 const conformance = (shards, workers, env = {}) => {
-  const more = `${env.CONFORMANCE_AUTH ? ", tokens" : ""}${env.STREAMD_BUILD ? ", asan" : ""}`;
+  const segments = env.CONFORMANCE_SEGMENTS ? `, segments ${env.STREAMD_STORE ?? "in a directory"}` : "";
+  const more = `${env.CONFORMANCE_AUTH ? ", tokens" : ""}${segments}${env.STREAMD_BUILD ? ", asan" : ""}`;
   const title = `conformance, ${shards} shards, ${workers} routers${more}`;
   const shape = { CONFORMANCE_SHARDS: `${shards}`, CONFORMANCE_WORKERS: `${workers}` };
   return vitest(title, ["--config", "conformance/vitest.config.mjs"], { ...shape, ...env });
@@ -45,8 +46,11 @@ const STEPS = [
   { title: "source tour", command: ["scripts/check-tour.sh"] },
   ...[1, 4].flatMap((shards) => [1, 2].map((workers) => conformance(shards, workers))),
   conformance(4, 2, { CONFORMANCE_AUTH: "jwt" }),
+  conformance(4, 1, { CONFORMANCE_SEGMENTS: "tiny" }),
+  conformance(1, 1, { CONFORMANCE_SEGMENTS: "tiny", STREAMD_STORE: "s3" }),
   vitest("end to end", []),
   crash("crash test", 60, { STREAMD_BUILD: "build/faults" }),
+  crash("crash test, segments s3", 30, { STREAMD_BUILD: "build/faults", STREAMD_STORE: "s3" }),
   make("build, asan", [JOBS, ...ASAN, "all"], { must: true }),
   make("unit tests, asan", [JOBS, ...ASAN, "unit"], { env: ASAN_ENV }),
   make("fuzz corpora, asan", [JOBS, ...ASAN, "fuzz-replay"], { env: ASAN_ENV }),
@@ -104,7 +108,9 @@ for (const step of chosen) {
 
 console.log();
 for (const { title, ok, passed, failed, seconds } of results)
-  console.log(`${ok ? "ok  " : "FAIL"} ${title.padEnd(40)} ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s`);
+  console.log(
+    `${ok ? "ok  " : "FAIL"} ${title.padEnd(40)} ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s`,
+  );
 const total = (key) => results.reduce((all, result) => all + result[key], 0);
 const closing = `${total("passed")} passed, ${total("failed")} failed`;
 writeFileSync(SUMMARY, `${closing}\n`);

@@ -3,9 +3,10 @@
 // The reserved subscription APIs (PROTOCOL.md 6) are not part of streamd; the suite leaves them out unless told not to.
 
 import { runConformanceTests } from "@durable-streams/server-conformance-tests";
-import { beforeAll, describe } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
+import { openStore } from "../lib/store.mjs";
 import { SLOW } from "../lib/wait.mjs";
 
 const shards = Number(process.env.CONFORMANCE_SHARDS ?? 4);
@@ -19,7 +20,10 @@ function attachTokens(fixture) {
   const tokenFor = (project) => {
     if (!tokens.has(project)) {
       fixture.server.command("create-project", project);
-      tokens.set(project, fixture.server.command("token", "--project", project, "--scope", "manage", "--ttl", "1h").out);
+      tokens.set(
+        project,
+        fixture.server.command("token", "--project", project, "--scope", "manage", "--ttl", "1h").out,
+      );
     }
     return tokens.get(project);
   };
@@ -32,10 +36,22 @@ function attachTokens(fixture) {
   };
 }
 
+// CONFORMANCE_SEGMENTS: nearly every read crosses a segment.
+const store = process.env.CONFORMANCE_SEGMENTS ? await openStore() : null;
+const SEGMENTS = { "segment.max_messages": 1, "shard.settle_idle": "10ms", ...store?.settings };
+
 describe(`shard.count=${shards} router.workers=${workers} auth.mode=${auth}`, () => {
   const fixture = useServer({
-    settings: { "shard.count": shards, "router.workers": workers, "live.long_poll_timeout": "2s", "auth.mode": auth },
+    settings: {
+      "shard.count": shards,
+      "router.workers": workers,
+      "live.long_poll_timeout": "2s",
+      "auth.mode": auth,
+      ...(store && SEGMENTS),
+    },
+    environment: store?.environment,
   });
+  afterAll(() => store?.close());
   const options = { baseUrl: "", longPollTimeoutMs: 20_000 * SLOW };
 
   // The suite reads the address when a test runs, not when it is declared.

@@ -3,7 +3,7 @@
 //
 //     node crash/crash.mjs [seconds] [seed]
 //
-// STREAMD_BUILD names the folder of the programs; built with -DSTREAMD_FAULTS they can be ordered to die at given points.
+// STREAMD_STORE=s3: segments go to an S3 server. STREAMD_BUILD names the folder of the programs; built with -DSTREAMD_FAULTS they can be ordered to die at given points.
 
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Server } from "../lib/server.mjs";
+import { openStore } from "../lib/store.mjs";
 import { SLOW, sleep, within } from "../lib/wait.mjs";
 import { check } from "./check.mjs";
 import { disconnect, resultOf, send } from "./client.mjs";
@@ -65,13 +66,17 @@ class CrashTest {
   }
 
   async run() {
-    this.server = await Server.start({ settings: SETTINGS, folder: this.folder, keep: true, expected: EXPECTED });
+    this.store = await openStore();
+    const { environment } = this.store;
+    const settings = { ...SETTINGS, ...this.store.settings };
+    this.server = await Server.start({ settings, environment, folder: this.folder, keep: true, expected: EXPECTED });
     this.faults = new Faults(this.server.faultsDir);
     this.killer = new Killer(this.server, this.faults, this.random.fork());
     const until = Date.now() + this.seconds * 1000;
     while (Date.now() < until && !this.violations.length)
       await this.round(Math.min(ROUND_SECONDS * 1000, until - Date.now()));
     if (!this.violations.length) await this.visitMuseum();
+    if (!this.violations.length) await this.removeAll();
     await this.server.stop();
     for (const line of this.server.complaints) this.violations.push({ rule: "complaint", stream: "log", text: line });
   }
@@ -147,6 +152,18 @@ class CrashTest {
     }
   }
 
+  // When every stream is deleted, no file is left that has some of one.
+  async removeAll() {
+    for (const { workload, target } of this.museum) await workload.remove(target);
+    const deadline = Date.now() + 60_000 * SLOW;
+    for (;;) {
+      const left = await this.store.list(this.server);
+      if (!left.length) return;
+      if (Date.now() > deadline) return this.blame("never freed", `${left.length} segments are left, as ${left[0]}`);
+      await sleep(200);
+    }
+  }
+
   report() {
     const { rounds, appends, chunks, streams, deliveries } = this.counts;
     if (!this.killer) return console.log(`the server did not start: ${this.violations[0]?.text}`);
@@ -174,6 +191,7 @@ try {
   await test.server?.kill().catch(() => {});
 }
 disconnect();
+await test.store?.close();
 test.report();
 const failed = test.violations.length > 0;
 if (failed) {

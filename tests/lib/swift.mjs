@@ -72,7 +72,7 @@ export class Swift {
       join(folder, "proxy.conf"),
       `${common(this.ports.proxy)}[pipeline:main]\n` +
         "pipeline = catch_errors cache s3api tempauth copy dlo slo proxy-server\n" +
-        "[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n" +
+        "[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nerror_suppression_interval = 0\n" +
         "[filter:catch_errors]\nuse = egg:swift#catch_errors\n" +
         `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${this.ports.memcached}\n` +
         `[filter:s3api]\nuse = egg:swift#s3api\nlocation = ${Swift.REGION}\n` +
@@ -95,12 +95,12 @@ export class Swift {
     this.#spawn("memcached", "-l", "127.0.0.1", "-p", `${ports.memcached}`, "-u", userInfo().username);
     for (const kind of KINDS) this.#spawn(`swift-${kind}-server`, join(folder, `${kind}.conf`), "-v");
     this.#spawn("swift-proxy-server", join(folder, "proxy.conf"), "-v");
-    const answers = () =>
-      this.request("GET", "/").then(
-        ({ status }) => status === 200,
-        () => false,
-      );
-    await until("Swift", answers, 30_000);
+    const works = async (path, body) => [200, 409].includes((await this.request("PUT", path, { body })).status);
+    const answers = async () => (await works("/ready")) && (await works("/ready/now", "yes"));
+    await until("Swift", () => answers().catch(() => false), 30_000).catch(async (error) => {
+      await this.suspend();
+      throw new Error(`${error.message}:\n${this.log}`);
+    });
   }
 
   async suspend() {
@@ -146,11 +146,14 @@ export class Swift {
     });
   }
 
-  // The names of all objects in a bucket.
+  // The names of all objects in a bucket. Its listing may still tell of one that is gone.
   async list(bucket) {
     const answer = await this.request("GET", `/${bucket}`, { query: { "list-type": "2", "max-keys": "1000" } });
     if (answer.status !== 200) throw new Error(`list: ${answer.status} ${await answer.text()}`);
-    return [...(await answer.text()).matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, name]) => name);
+    const names = [...(await answer.text()).matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, name]) => name);
+    const there = [];
+    for (const name of names) if ((await this.request("HEAD", `/${bucket}/${name}`)).status === 200) there.push(name);
+    return there;
   }
 }
 
