@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 6
+#define WIRE_VERSION 7
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)

@@ -71,10 +71,8 @@ static struct verdict check(struct shard *shard, struct stream *stream, const st
         (m->flags & WIRE_APPEND_PRODUCER) && stream_producer(&shard->streams, stream, m->producer, &epoch, &seq);
     if (stream->row.closed)
         return check_closed(stream, m, known, epoch, seq);
-    if (shard->disk_full)
-        return refuse(ERR_INSUFFICIENT_STORAGE);
-    if (shard->streams.backlog > shard->cfg->segment_backlog_limit && m->count > 0)
-        return refuse(ERR_SEGMENT_BACKLOG);
+    if (shard->disk_full || (shard_is_full(shard) && m->count > 0))
+        return refuse(shard->disk_full ? ERR_INSUFFICIENT_STORAGE : ERR_SEGMENT_BACKLOG);
     if (m->count > 0 && !slice_equal(m->content_type, stream->row.content_type))
         return refuse(ERR_CONTENT_TYPE_MISMATCH);
     if (m->flags & WIRE_APPEND_PRODUCER) {

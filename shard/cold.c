@@ -68,7 +68,6 @@ void cold_arrived(void *ctx, const struct object *object)
             shard_retake(shard, wait->router, wait->index, buf_slice(&wait->frame));
         forget(shard, wait);
     }
-    feeds_again(shard, object->uid);
     shard_again(shard);
 }
 

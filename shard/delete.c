@@ -37,6 +37,7 @@ void delete_stream(struct shard *shard, struct stream *stream)
     store_begin(shard->store);
     (void)stream_write(&shard->streams, stream);
     store_stream_soft_delete(shard->store, stream->row.uid);
+    estuary_ended(shard, stream);
     stream_soft_deleted(&shard->streams, stream);
     watch_deleted(shard, stream);
 }

@@ -330,7 +330,9 @@ void handle_deliver(struct shard *shard, unsigned from, const struct wire_delive
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
     struct buf *out = shard_out(shard, from);
-    struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .bytes = m->data.len};
+    struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .bytes = delivery_weight(m)};
+    if (shard_is_full(shard))
+        return; /* it is sent again, and again */
     if (!inflow || inflow->feed != m->feed)
         answer.flags = WIRE_TAKEN_UNWANTED;
     else if (m->start != inflow->taken || m->next <= m->start)

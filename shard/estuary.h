@@ -20,7 +20,7 @@ struct inflow {
     struct inflow *next;  /* hash chain */
 };
 
-/* Those that were used last; the store has all. */
+/* Those that were used since the table was last emptied; the store has all. */
 struct inflows {
     struct inflow **table; /* `buckets` chains; a power of two */
     size_t buckets, count;

@@ -14,6 +14,7 @@
 #define LOAD_AT_ONCE 256             /* streams that are behind */
 #define ENDED_AT_ONCE 256
 #define LAG_MS 5000
+#define RUN_BITS 16    /* of runs in a millisecond: a process never has numbers of an earlier one */
 #define RESEND_MS 1000 /* without a word from a shard that was sent something */
 
 struct fanout_wait {
@@ -64,7 +65,7 @@ static void start_over(struct feeds *feeds, struct feed *feed)
 {
     feed->sent = feed->row.acked;
     feed->run = ++feeds->last_run;
-    feed->doubtful = false;
+    feed->doubt = 0;
     if (feed->sent < feed->stream->tail)
         make_ready(feeds, feed);
 }
@@ -230,7 +231,9 @@ void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream
     struct buf *out = asker_out(shard, asker);
     for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
         answer.subscribers += feed->row.subscribers;
-    if (answer.subscribers > shard->cfg->fanout_inline_limit) {
+    if (!answer.subscribers) {
+        answer.fanout = WIRE_FANOUT_NONE; /* they are about to be subscribed, or have just gone */
+    } else if (answer.subscribers > shard->cfg->fanout_inline_limit) {
         answer.fanout = WIRE_FANOUT_QUEUED;
     } else if (!circuits_closed(shard, stream)) {
         answer.fanout = WIRE_FANOUT_CIRCUIT_OPEN;
@@ -267,7 +270,6 @@ static void put(struct shard *shard, struct feed *feed, const struct run *run)
         .uid = feed->row.source_uid,
         .feed = feed->row.feed,
         .run = feed->run,
-        .name = feed->stream->row.name,
         .start = run->start,
         .next = run->start + run->count,
         .marks = run->marks,
@@ -276,8 +278,8 @@ static void put(struct shard *shard, struct feed *feed, const struct run *run)
     bool here = feed->row.shard == shard->index;
     if (!peer->under_way && !peer->stalled)
         peer->progress_ms = shard->now_ms;
-    peer->under_way += run->data.len;
-    peer->sent_ms = shard->now_ms;
+    peer->under_way += delivery_weight(&m);
+    peer->sent_ms = feed->sent_ms = shard->now_ms;
     feed->sent = m.next;
     wire_put_deliver(here ? &shard->self : &peer->frames, &m);
     if (here)
@@ -318,14 +320,6 @@ static enum error send_next(struct shard *shard, struct feed *feed, size_t *sent
     return ERR_NONE;
 }
 
-void feeds_again(struct shard *shard, uint64_t uid)
-{
-    struct stream *stream = streams_by_uid(&shard->streams, uid);
-    for (struct feed *feed = stream ? stream->feeds : NULL; feed; feed = feed->next)
-        if (feed->sent < stream->tail)
-            make_ready(&shard->streams.feeds, feed);
-}
-
 static void send_ready(struct shard *shard, unsigned index)
 {
     struct feeds *feeds = &shard->streams.feeds;
@@ -337,8 +331,10 @@ static void send_ready(struct shard *shard, unsigned index)
         if (feed->sent >= feed->stream->tail)
             continue;
         enum error error = send_next(shard, feed, &sent);
-        if (error == ERR_SEGMENT_UNAVAILABLE)
-            continue; /* it goes on when the segment is there, or by the next look at those that are behind */
+        if (error == ERR_SEGMENT_UNAVAILABLE) {
+            feed->starved = feeds->starved = true;
+            continue;
+        }
         if (error != ERR_NONE) {
             log_error("stream %llu: what is to be delivered from %llu is damaged",
                       (unsigned long long)feed->row.source_uid, (unsigned long long)feed->sent);
@@ -356,25 +352,35 @@ static void note_uid(void *ctx, const struct feed_row *row)
     buf_add(ctx, &row->source_uid, sizeof row->source_uid);
 }
 
-/* Some of the streams that are behind, and of which nobody has spoken since the start; their feeds are ready then. */
+/* Some of the streams that are behind, and of which nobody has spoken since the start; their feeds are ready then.
+ * Those that the store does not know to be level are told of. */
 static void load_behind(struct shard *shard, unsigned index)
 {
+    struct feed_peer *peer = &shard->streams.feeds.peers[index];
     struct buf uids = {0};
     uint64_t uid;
-    store_feeds_in(shard->store, FEED_BEHIND, index, LOAD_AT_ONCE, note_uid, &uids);
-    shard->streams.feeds.peers[index].stored = buf_len(&uids) == LOAD_AT_ONCE * sizeof uid;
+    store_feeds_in(shard->store, FEED_BEHIND, index, peer->cursor, LOAD_AT_ONCE, note_uid, &uids);
+    peer->stored = buf_len(&uids) == LOAD_AT_ONCE * sizeof uid;
     for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
         memcpy(&uid, buf_slice(&uids).data, sizeof uid);
-        (void)streams_by_uid(&shard->streams, uid);
+        struct stream *stream = streams_by_uid(&shard->streams, uid);
+        struct feed *feed = stream ? find(stream, index) : NULL;
+        peer->cursor = uid;
+        if (!feed || feed->row.acked < stream->tail)
+            continue;
+        store_state(shard->store, feed, false);
+        delete_unpinned(shard, stream);
     }
     buf_clear(&uids);
+    if (peer->stored)
+        shard_again(shard);
 }
 
 void feeds_turn(struct shard *shard)
 {
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         const struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        if (peer->stored && !peer->first && !peer->under_way && may_send(shard, i))
+        if (peer->stored && !peer->first && may_send(shard, i))
             load_behind(shard, i);
         if (peer->first)
             send_ready(shard, i);
@@ -408,9 +414,34 @@ static void peer_starts_over(struct shard *shard, unsigned index)
     }
 }
 
+/* Feeds whose segment may have come by now. */
+static void feed_the_starved(struct shard *shard)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    if (!feeds->starved)
+        return;
+    feeds->starved = false;
+    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+        for (struct feed *feed = stream->feeds; feed; feed = feed->next) {
+            if (feed->starved && feed->sent < stream->tail)
+                make_ready(feeds, feed);
+            feed->starved = false;
+        }
+}
+
+/* What was sent long ago and never spoken of may be lost, whatever else the shard has taken since. */
+static void start_over_what_is_lost(struct shard *shard)
+{
+    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+        for (struct feed *feed = stream->feeds; feed; feed = feed->next)
+            if (feed->row.acked < feed->sent && shard->now_ms > feed->sent_ms + LAG_MS)
+                start_over(&shard->streams.feeds, feed);
+}
+
 void feeds_tick(struct shard *shard)
 {
     struct feeds *feeds = &shard->streams.feeds;
+    feed_the_starved(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &feeds->peers[i];
         if (peer->under_way && shard->now_ms > peer->sent_ms + RESEND_MS &&
@@ -453,14 +484,22 @@ void feeds_ended(struct shard *shard, struct stream *stream)
 
 void feeds_upkeep(struct shard *shard)
 {
+    start_over_what_is_lost(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        store_feeds_in(shard->store, FEED_ENDED, i, ENDED_AT_ONCE, send_ended, shard);
+        store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, send_ended, shard);
         if (peer->under_way && shard->now_ms > peer->progress_ms + LAG_MS)
             log_info("fan-out: shard %u has taken nothing for %llu s; %llu bytes are on their way", i,
                      (unsigned long long)(shard->now_ms - peer->progress_ms) / 1000,
                      (unsigned long long)peer->under_way);
     }
+}
+
+void feeds_init(struct feeds *feeds, uint64_t now_ms)
+{
+    *feeds = (struct feeds){.last_run = now_ms << RUN_BITS};
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+        feeds->peers[i].first_run = feeds->last_run;
 }
 
 void feeds_recover(struct shard *shard)
@@ -481,12 +520,15 @@ void feeds_shard_up(struct shard *shard, unsigned index)
     peer_starts_over(shard, index);
     peer->down = peer->stalled = false;
     peer->stored = true;
+    peer->cursor = 0;
     feeds_upkeep(shard);
 }
 
 void feeds_shard_down(struct shard *shard, unsigned index)
 {
-    shard->streams.feeds.peers[index].down = true;
+    struct feed_peer *peer = &shard->streams.feeds.peers[index];
+    peer->down = true;
+    buf_clear(&peer->frames); /* all is sent again when it is back */
 }
 
 void feeds_clear(struct shard *shard)
@@ -524,7 +566,8 @@ void handle_attach(struct shard *shard, unsigned from, const struct wire_attach 
                 store_stream_set_kind(shard->store, &stream->row);
             }
             feed->row.subscribers += m->subscribers;
-            feed->doubtful = false;
+            if (feed->doubt) /* what it was sent meanwhile was dropped there */
+                start_over(&shard->streams.feeds, feed);
             store_state(shard->store, feed, true);
         }
         answer.uid = stream->row.uid;
@@ -552,10 +595,11 @@ static void remove_feed(struct shard *shard, struct feed *feed)
 static void doubt(struct shard *shard, struct feed *feed)
 {
     struct buf *out = shard_out(shard, feed->row.shard);
-    if (!out || feed->doubtful)
+    if (!out || feed->doubt)
         return;
-    feed->doubtful = true;
-    wire_put_wanted(out, &(struct wire_wanted){.uid = feed->row.source_uid, .feed = feed->row.feed, .run = feed->run});
+    feed->doubt = ++shard->streams.feeds.last_run;
+    wire_put_wanted(out,
+                    &(struct wire_wanted){.uid = feed->row.source_uid, .feed = feed->row.feed, .run = feed->doubt});
     if (out == &shard->self)
         shard_again(shard);
 }
@@ -591,7 +635,7 @@ static void unwanted(struct shard *shard, unsigned from, const struct wire_taken
     struct ended_feed ended = {.shard = shard, .from = from, .feed = m->feed};
     if (feed && !(m->flags & WIRE_TAKEN_SURE))
         doubt(shard, feed);
-    else if (feed && feed->doubtful)
+    else if (feed && feed->doubt && feed->doubt == m->run)
         remove_feed(shard, feed);
     if (feed)
         return;
@@ -623,7 +667,7 @@ void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m
     if (!feed || m->position > stream->tail)
         return;
     feed->row.subscribers = m->subscribers;
-    feed->doubtful = false;
+    bool wanted = feed->doubt && feed->doubt == m->run;
     if (m->position > feed->row.acked) {
         uint64_t before = feed->row.acked;
         feed->row.acked = m->position;
@@ -637,7 +681,7 @@ void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m
             peer->failures = peer->open_until_ms = 0;
         wait_progress(shard, stream, m->subscribers, before, m->position);
     }
-    if ((m->flags & WIRE_TAKEN_AGAIN) && m->run == feed->run)
+    if ((m->flags & WIRE_TAKEN_AGAIN) && (m->run == feed->run || wanted))
         start_over(feeds, feed);
     delete_unpinned(shard, stream);
 }

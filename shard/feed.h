@@ -23,8 +23,11 @@ struct feed {
     uint64_t run;      /* grows when it starts over */
     struct feed *next; /* of the stream */
     struct feed *ready_prev, *ready_next;
-    bool ready;    /* listed with its shard: there is more to send */
-    bool doubtful; /* its shard was asked whether anybody is subscribed, and nobody has been since */
+    bool ready;       /* listed with its shard: there is more to send */
+    uint64_t doubt;   /* not 0: its shard was asked under this number whether anybody is subscribed, and nobody has been
+                       * since */
+    uint64_t sent_ms; /* when something was last put on its way */
+    bool starved;     /* what is to be sent next is in a segment that has to be fetched first */
 };
 
 /* One shard that is fed. */
@@ -32,7 +35,8 @@ struct feed_peer {
     struct feed *first, *last; /* ready */
     struct buf frames;         /* of this turn, or of earlier ones that the bus did not take */
     uint64_t under_way;        /* bytes */
-    bool stored;               /* the store may have feeds that are behind and not in memory */
+    bool stored;               /* the store may have feeds that are behind and not in memory, */
+    uint64_t cursor;           /* after this source */
     bool stalled;              /* it was sent something again and has not said a word since */
     bool down;                 /* it is away: what waits for it need not stay in memory */
     uint64_t first_run;        /* of the runs that it may still answer */
@@ -49,7 +53,17 @@ struct feeds {
     struct feed_peer peers[LAYOUT_SHARDS_MAX];
     struct fanout_wait *first, *last; /* in the order of their deadlines */
     uint64_t last_run;
+    bool starved; /* a feed may be */
 };
+
+/* What a DELIVER counts for in the window, on both sides. */
+static inline uint64_t delivery_weight(const struct wire_deliver *m)
+{
+    return m->data.len + m->marks.len + 64;
+}
+
+/* now_ms: Unix time. */
+void feeds_init(struct feeds *feeds, uint64_t now_ms);
 
 /* The feeds of a stream that the store says has some. */
 void feeds_load(struct streams *streams, struct stream *stream);
@@ -78,9 +92,6 @@ void feeds_recover(struct shard *shard);
 
 void feeds_shard_up(struct shard *shard, unsigned index);
 void feeds_shard_down(struct shard *shard, unsigned index);
-
-/* A segment that a stream's feeds could not be sent from is there. */
-void feeds_again(struct shard *shard, uint64_t uid);
 
 /* The steps of a turn: what is behind is read and sent; and, after the commit, what was put leaves. */
 void feeds_turn(struct shard *shard);

@@ -59,6 +59,11 @@ struct buf *asker_out(struct shard *shard, struct asker asker)
     return peer->generation == asker.generation && link_up(&peer->link) ? &peer->link.out : NULL;
 }
 
+bool shard_is_full(const struct shard *shard)
+{
+    return shard->disk_full || shard->streams.backlog > shard->cfg->segment_backlog_limit;
+}
+
 void shard_again(struct shard *shard)
 {
     event_active(shard->again, EV_TIMEOUT, 0);
@@ -342,6 +347,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     worker_init(&shard->worker, base);
     objects_init(&shard->objects, cfg, base, &shard->worker);
     streams_init(&shard->streams, shard->store, cfg);
+    feeds_init(&shard->streams.feeds, shard->now_ms);
     segments_init(&shard->streams.segments, shard->store, &shard->objects, cold_arrived, shard);
     streams_recover(&shard->streams);
     shard->logged = shard->streams.log_entries;

@@ -96,6 +96,9 @@ struct buf *asker_out(struct shard *shard, struct asker asker);
 /* Runs another turn at once, for work left over. */
 void shard_again(struct shard *shard);
 
+/* No more is taken, for lack of room on the disk or for too much that should be in segments. */
+bool shard_is_full(const struct shard *shard) MUSTUSE;
+
 /* A frame of a router or a shard that was kept is taken as if it came now. */
 void shard_retake(struct shard *shard, bool router, unsigned index, struct slice frame);
 

@@ -270,9 +270,9 @@ void store_feed_put(struct store *store, const struct feed_row *row);
 void store_feed_delete(struct store *store, uint64_t source_uid, unsigned shard);
 typedef void store_feed_visit(void *ctx, const struct feed_row *row);
 void store_feeds(struct store *store, uint64_t source_uid, store_feed_visit *visit, void *ctx);
-/* Up to max of those to a shard that are in this state, which is not FEED_LEVEL. */
-void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, unsigned max, store_feed_visit *visit,
-                    void *ctx);
+/* Up to max of those to a shard that are in this state, which is not FEED_LEVEL, of sources after `uid`. */
+void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, uint64_t uid, unsigned max,
+                    store_feed_visit *visit, void *ctx);
 
 /* ---- inflows: what an estuaries' shard knows of their sources ---- */
 
@@ -298,7 +298,7 @@ struct subscription_row {
 
 void store_subscription_put(struct store *store, const struct subscription_row *row);
 void store_subscription_delete(struct store *store, const struct subscription_row *row);
-/* Away with those that a process which died did not bring into force. */
+/* Away with those that a process which died did not bring into force, and inflows that nobody needs. */
 void store_subscriptions_clean(struct store *store);
 /* The one that has not ended. */
 bool store_subscription(struct store *store, uint64_t source_uid, uint64_t estuary_uid,

@@ -43,13 +43,14 @@ void store_feeds(struct store *store, uint64_t source_uid, store_feed_visit *vis
     visit_feeds(store, statement, visit, ctx);
 }
 
-void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, unsigned max, store_feed_visit *visit,
-                    void *ctx)
+void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, uint64_t uid, unsigned max,
+                    store_feed_visit *visit, void *ctx)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_FEEDS_IN);
     bind_u64(statement, 1, state);
     bind_u64(statement, 2, shard);
-    bind_u64(statement, 3, max);
+    bind_u64(statement, 3, uid);
+    bind_u64(statement, 4, max);
     visit_feeds(store, statement, visit, ctx);
 }
 
@@ -129,6 +130,7 @@ void store_subscriptions_clean(struct store *store)
 {
     store_begin(store);
     store_run(store, store_prepare(store, SQL_SUBSCRIPTION_PENDING));
+    store_run(store, store_prepare(store, SQL_INFLOWS_CLEAN));
 }
 
 bool store_subscription(struct store *store, uint64_t source_uid, uint64_t estuary_uid, struct subscription_row *row)

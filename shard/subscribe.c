@@ -35,7 +35,8 @@ struct subscribing {
     struct asker asker;
     uint64_t id; /* of its questions: id + the source's index, or the walk's */
     char *estuary;
-    char *type; /* "" if none was given */
+    uint64_t estuary_uid; /* once it is known */
+    char *type;           /* "" if none was given */
     unsigned flags;
     bool created;
     struct source *sources;
@@ -129,6 +130,8 @@ static struct stream *estuary_stream(struct shard *shard, struct subscribing *s,
     (void)stream_write(&shard->streams, stream);
     stream->row.kind |= STREAM_KIND_ESTUARY;
     store_stream_set_kind(shard->store, &stream->row);
+    if (s->created)
+        renew(shard, stream);
     return stream;
 }
 
@@ -170,6 +173,13 @@ static void fail(struct shard *shard, struct subscribing *s, enum error error)
 }
 
 /* ---- in force ---- */
+
+/* The estuary that the sources were attached for; NULL: it has ended since, whatever has its name now. */
+static struct stream *its_estuary(struct shard *shard, const struct subscribing *s)
+{
+    struct stream *stream = s->estuary_uid ? streams_by_uid(&shard->streams, s->estuary_uid) : NULL;
+    return stream && stream->row.state == STREAM_LIVE ? stream : NULL;
+}
 
 static void count_source(void *ctx, const struct subscription_row *row, struct slice name)
 {
@@ -237,8 +247,7 @@ static const char *type_of(const struct subscribing *s)
 
 static void conclude(struct shard *shard, struct subscribing *s)
 {
-    enum error error = ERR_NONE;
-    struct stream *stream = shard_stream(shard, text(s->estuary), &error);
+    struct stream *stream = its_estuary(shard, s);
     fault_point("shard.subscribed");
     if (stream)
         renew(shard, stream);
@@ -261,6 +270,7 @@ static void attached_all(struct shard *shard, struct subscribing *s)
         return;
     }
     count = stream ? source_count(shard, stream->row.uid) : 0;
+    s->estuary_uid = stream ? stream->row.uid : 0;
     for (size_t i = 0; i < s->count && stream; i++) {
         struct source *source = &s->sources[i];
         source->error = check_source(s, source, stream);
@@ -297,15 +307,16 @@ static void add_step(struct shard *shard, struct subscribing *s, struct slice na
 /* The subscription comes into force, or it is none. */
 static void settle_source(struct shard *shard, struct subscribing *s, struct source *source, enum error result)
 {
-    enum error error;
-    struct stream *stream = shard_stream(shard, text(s->estuary), &error);
+    struct stream *stream = its_estuary(shard, s);
     struct inflow *inflow = inflow_of(shard, source->uid);
     source->error = !stream ? ERR_ESTUARY_NOT_FOUND : !inflow ? ERR_STREAM_NOT_FOUND : result;
     if (!stream || !inflow)
         return;
-    if (result != ERR_NONE)
-        inflow_unsubscribe(shard, inflow, stream->row.uid, STORE_NONE);
-    else if (!subscribed(shard, inflow, stream->row.uid))
+    if (subscribed(shard, inflow, stream->row.uid))
+        source->error = ERR_NONE; /* it was in force before, and stays */
+    else if (result != ERR_NONE)
+        inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
+    else
         inflow_subscribe(shard, inflow, stream->row.uid,
                          inflow->taken > source->position ? inflow->taken : source->position, flags_of(s));
     inflow_tell(shard, inflow);
@@ -443,8 +454,7 @@ static void ask(struct shard *shard, const struct subscribing *s, size_t i)
         shard_again(shard);
 }
 
-static void unsubscribe(struct shard *shard, const struct subscribing *s, const struct source *source,
-                        const struct stream *stream);
+static void unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream);
 
 void handle_attached(struct shard *shard, unsigned from, const struct wire_attached *m)
 {
@@ -471,7 +481,7 @@ void handle_attached(struct shard *shard, unsigned from, const struct wire_attac
     enum error error;
     struct stream *stream = shard_stream(shard, text(s->estuary), &error);
     for (size_t i = 0; i < s->count && stream; i++)
-        unsubscribe(shard, s, &s->sources[i], stream);
+        unsubscribe(shard, &s->sources[i], stream);
     for (size_t i = 0; i < s->count; i++)
         s->sources[i].error = ERR_NONE;
     answer(shard, s, stream);
@@ -518,9 +528,8 @@ void subscribe_shard_up(struct shard *shard, unsigned index)
 /* What was not brought into force yet never will be. */
 static void give_up(struct shard *shard, struct subscribing *s)
 {
-    enum error error;
-    const struct stream *stream = shard_stream(shard, text(s->estuary), &error);
-    for (size_t i = 0; i < s->count && stream && !(s->flags & WIRE_SUBSCRIBE_END); i++) {
+    const struct stream *stream = its_estuary(shard, s);
+    for (size_t i = 0; i < s->count && stream; i++) {
         struct inflow *inflow = s->sources[i].uid ? inflow_of(shard, s->sources[i].uid) : NULL;
         if (!inflow || subscribed(shard, inflow, stream->row.uid))
             continue;
@@ -560,12 +569,10 @@ static void note_uid(void *ctx, const struct subscription_row *row, struct slice
 }
 
 /* Of a source of that name: the one that is there now is over at its tail, an earlier one at once. */
-static void unsubscribe(struct shard *shard, const struct subscribing *s, const struct source *source,
-                        const struct stream *stream)
+static void unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream)
 {
     struct wanted_source wanted = {.name = text(source->name)};
     uint64_t uid;
-    (void)s;
     store_sources_of(shard->store, stream->row.uid, note_uid, &wanted);
     for (; buf_len(&wanted.uids); buf_consume(&wanted.uids, sizeof uid)) {
         memcpy(&uid, buf_slice(&wanted.uids).data, sizeof uid);

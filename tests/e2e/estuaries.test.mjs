@@ -319,6 +319,38 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
       await until("the end of the chain", async () => (await all.read(name)).length === 2);
   });
 
+  test("a subscription in force stays when it is asked for again, however long the chain above has become", async () => {
+    const [above, source, estuary] = [await all.source(), await all.source(), all.fresh("e")];
+    expect((await all.subscribe(source, estuary)).status).toBe(200);
+    let top = source;
+    for (let i = 0; i < 4; i++) {
+      const next = i === 3 ? above : await all.source();
+      expect((await all.subscribe(next, top)).status).toBe(200);
+      top = next;
+    }
+    expect((await all.subscribe(source, all.fresh("e"))).json().code).toBe("SUBSCRIPTIONS_TOO_DEEP");
+    expect((await all.subscribe(source, estuary)).status).toBe(200);
+    await all.publish(source, { still: "there" });
+    await until("it", async () => (await all.read(estuary)).length === 1);
+  });
+
+  test("leaving and coming back while much is published", async () => {
+    const [source, estuary] = [await all.source(), all.fresh("e")];
+    let busy = true;
+    const load = (async () => {
+      for (let n = 0; busy; n++) await all.publish(source, { n });
+    })();
+    for (let i = 0; i < 40; i++) {
+      expect((await all.subscribe(source, estuary)).status).toBe(200);
+      const mark = `mark ${i}`;
+      await all.publish(source, { mark });
+      await until(mark, async () => (await all.read(estuary)).some((message) => message.mark === mark));
+      expect((await all.unsubscribe(source, estuary)).status).toBe(200);
+    }
+    busy = false;
+    await load;
+  });
+
   test("closing a source leaves the estuary open; deleting it ends its subscriptions", async () => {
     const [source, other] = [await all.source(), await all.source()];
     const estuary = all.fresh();
