@@ -3,6 +3,7 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 
+#include "common/document.h"
 #include "common/mem.h"
 
 static const char *text_of(const cJSON *key, const char *name)
@@ -42,7 +43,7 @@ static bool read_set(const cJSON *root, bool strict, struct jwks *jwks)
 
 bool jwks_parse(struct slice json, bool strict, struct jwks *jwks)
 {
-    cJSON *root = cJSON_ParseWithLength(json.data, json.len);
+    cJSON *root = document_parse(json);
     *jwks = (struct jwks){0};
     bool good = read_set(root, strict, jwks);
     cJSON_Delete(root);

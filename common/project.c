@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "common/document.h"
 #include "common/mem.h"
 
 bool project_name_valid(struct slice name)
@@ -219,15 +220,11 @@ static struct project_error read_fields(const cJSON *root, struct project *proje
     return (struct project_error){0};
 }
 
-/* cJSON reads up to the first NUL and would take what follows for the end. */
 bool project_parse(struct slice json, struct project *project, struct project_error *error)
 {
-    const char *end = NULL;
     *project = (struct project){0};
-    cJSON *root = cJSON_ParseWithLengthOpts(json.data, json.len, &end, 0);
-    while (end && end < json.data + json.len && strchr(" \t\r\n", *end) && *end)
-        end++;
-    if (!root || end != json.data + json.len)
+    cJSON *root = document_parse(json);
+    if (!root)
         *error = (struct project_error){"body", "a JSON object and nothing behind it"};
     else
         *error = read_fields(root, project);

@@ -50,10 +50,12 @@
 
 #define WIRE_SUBSCRIBE_END 1u
 #define WIRE_SUBSCRIBE_ENVELOPE 2u
+#define WIRE_SUBSCRIBE_FULL 4u /* its project may have no more streams: QUOTA_EXCEEDED unless the estuary is there */
 
 #define WIRE_ESTUARY_LOOK 0u
 #define WIRE_ESTUARY_TOUCH 1u
 #define WIRE_ESTUARY_DELETE 2u
+#define WIRE_ESTUARY_DELETE_OWNED 3u /* FORBIDDEN if it was a stream before it was subscribed */
 #define WIRE_ESTUARY_NEW 1u
 
 #define WIRE_ATTACH_LEAVES 1u

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/document.h"
 #include "common/mem.h"
 #include "router/answer.h"
 #include "router/route.h"
@@ -151,8 +152,10 @@ struct subscription {
     char type[RULES_TYPE_MAX];
     struct slice content_type;
     unsigned flags;
-    const char *wrong; /* what the body should have been, or NULL */
+    size_t id_max; /* a longer id could not be read */
 };
+
+#define PATH_BEFORE (sizeof "/v1/stream//" - 1)
 
 static struct slice text_of(const cJSON *object, const char *name)
 {
@@ -164,6 +167,8 @@ static const char *add_source(struct subscription *s, struct slice project, stru
 {
     if (!route_id_valid(id))
         return "a source's id must be of A-Z a-z 0-9 _ - : .";
+    if (id.len > s->id_max)
+        return "a source's id is too long";
     add_name(&s->sources, project, id);
     if (id.len + project.len + 1 == buf_len(&s->estuary) &&
         memcmp(buf_slice(&s->sources).data + buf_len(&s->sources) - buf_len(&s->estuary), buf_slice(&s->estuary).data,
@@ -199,6 +204,8 @@ static const char *read_body(const cJSON *root, struct slice name, struct subscr
         return "the body must be a JSON object";
     if (!route_id_valid(estuary))
         return "estuaryId must be a text of A-Z a-z 0-9 _ - : .";
+    if (estuary.len > s->id_max)
+        return "estuaryId is too long";
     if (type && (!cJSON_IsString(type) || !rules_content_type(slice_str(type->valuestring), s->type, &s->content_type)))
         return "contentType must be a media type";
     if (envelope && !cJSON_IsBool(envelope))
@@ -239,11 +246,14 @@ static void request_subscription(struct client *c, const struct subscription *s)
 
 static void submit(struct client *c, const struct http_head *head, struct slice name, struct slice body, unsigned flags)
 {
-    struct subscription s = {.flags = flags};
-    cJSON *root = cJSON_ParseWithLength(body.data, body.len);
+    size_t before = PATH_BEFORE + project_of(name).len, most = c->router->cfg->limits_max_path;
+    struct subscription s = {.flags = flags, .id_max = most > before ? most - before : 0};
+    cJSON *root = document_parse(body);
     const char *wrong = read_body(root, name, &s);
     enum error error = wrong ? ERR_INVALID_SUBSCRIPTION : check_all(c, head, name, &s);
     cJSON_Delete(root);
+    if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && quota_create(c, buf_slice(&s.estuary), 0) != ERR_NONE)
+        s.flags |= WIRE_SUBSCRIBE_FULL;
     if (error == ERR_NONE)
         request_subscription(c, &s);
     else
@@ -281,7 +291,7 @@ static void answered(struct request *request, const struct answer *answer)
     }
     cJSON *object = cJSON_CreateObject();
     add_text(object, "estuaryId", id_of(estuary));
-    if (c->exchange.estuary == WIRE_ESTUARY_DELETE) {
+    if (c->exchange.estuary >= WIRE_ESTUARY_DELETE) {
         cJSON_AddTrueToObject(object, "deleted");
     } else if (c->exchange.estuary == WIRE_ESTUARY_TOUCH) {
         add_expiry(object, state->expires_ms);
@@ -328,7 +338,7 @@ void verb_estuary_touch(struct client *c, const struct http_head *head, struct s
 
 void verb_estuary_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
-    (void)head;
     (void)body;
-    ask(c, name, WIRE_ESTUARY_DELETE);
+    bool manages = auth_check(c, head, name, SCOPE_MANAGE) == ERR_NONE;
+    ask(c, name, manages ? WIRE_ESTUARY_DELETE : WIRE_ESTUARY_DELETE_OWNED);
 }

@@ -28,6 +28,15 @@ static bool held(const struct shard *shard, const struct stream *stream)
     return !feeds_level(stream) || store_pinned(shard->store, stream->row.uid);
 }
 
+/* Forks may hold it for long, but nobody is subscribed to it any more. */
+static void end_feeds(struct shard *shard, struct stream *stream)
+{
+    if (!stream->feeds || !feeds_level(stream))
+        return;
+    store_begin(shard->store);
+    feeds_ended(shard, stream);
+}
+
 void delete_stream(struct shard *shard, struct stream *stream)
 {
     if (!held(shard, stream)) {
@@ -40,6 +49,7 @@ void delete_stream(struct shard *shard, struct stream *stream)
     estuary_ended(shard, stream);
     stream_soft_deleted(&shard->streams, stream);
     watch_deleted(shard, stream);
+    end_feeds(shard, stream);
 }
 
 struct stream *delete_expired(struct shard *shard, struct stream *stream)
@@ -51,7 +61,11 @@ struct stream *delete_expired(struct shard *shard, struct stream *stream)
 
 void delete_unpinned(struct shard *shard, struct stream *stream)
 {
-    if (stream->row.state == STREAM_SOFT_DELETED && !held(shard, stream))
+    if (stream->row.state != STREAM_SOFT_DELETED)
+        return;
+    if (held(shard, stream))
+        end_feeds(shard, stream);
+    else
         condemn(shard, stream);
 }
 

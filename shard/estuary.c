@@ -170,6 +170,17 @@ void inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estua
     add_subscription(inflow, &row);
 }
 
+uint64_t inflow_free_from(const struct inflow *inflow, uint64_t estuary_uid, uint64_t position)
+{
+    uint64_t from = inflow->taken > position ? inflow->taken : position;
+    for (size_t i = 0; i < inflow->count; i++) { /* an earlier subscription may still get what it missed */
+        const struct subscription_row *s = &inflow->subscriptions[i];
+        if (s->estuary_uid == estuary_uid && s->until != STORE_NONE && s->until > from)
+            from = s->until;
+    }
+    return from;
+}
+
 void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t until)
 {
     for (size_t i = 0; i < inflow->count; i++) {

@@ -40,6 +40,9 @@ void inflow_opened(struct shard *shard, uint64_t source_uid);
 /* Subscribes an estuary that is not subscribed yet, from a position on (STORE_NONE: not yet in force). */
 void inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t from, unsigned flags);
 
+/* From where on the estuary can be subscribed without getting anything twice, at `position` or after. */
+uint64_t inflow_free_from(const struct inflow *inflow, uint64_t estuary_uid, uint64_t position) MUSTUSE;
+
 /* It gets nothing from `until` on; STORE_NONE: nothing at all. */
 void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t until);
 

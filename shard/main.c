@@ -1,9 +1,10 @@
-/* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs.
- */
+/* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs;
+ * `streamd-shard segment FILE`: looks at a file of history. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
+#include "shard/inspect.h"
 #include "shard/move.h"
 #include "shard/shard_role.h"
 
@@ -11,6 +12,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "move") == 0)
         return move_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "segment") == 0)
+        return inspect_main(argc, argv);
     struct shard *shard = xcalloc(1, sizeof *shard);
     struct role role = {
         .kind = ROLE_SHARD,

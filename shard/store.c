@@ -101,6 +101,7 @@ static const char schema[] =
                                                                       "KEY, feed INTEGER NOT NULL, taken INTEGER NOT "
                                                                       "NULL,"
                                                                       " name BLOB NOT NULL);"
+                                                                      "CREATE INDEX inflow_name ON inflow(name);"
                                                                       "CREATE TABLE subscription(source_uid INTEGER "
                                                                       "NOT NULL, estuary_uid INTEGER NOT NULL, "
                                                                       "from_position INTEGER,"

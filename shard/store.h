@@ -307,6 +307,9 @@ typedef void store_subscription_visit(void *ctx, const struct subscription_row *
 void store_subscriptions(struct store *store, uint64_t source_uid, store_subscription_visit *visit, void *ctx);
 typedef void store_source_visit(void *ctx, const struct subscription_row *row, struct slice source_name);
 void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_visit *visit, void *ctx);
+/* Those of one name: there may have been several, one after the other. */
+void store_sources_named(struct store *store, uint64_t estuary_uid, struct slice name, store_source_visit *visit,
+                         void *ctx);
 
 /* ---- moving slots between shards ---- */
 

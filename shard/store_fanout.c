@@ -154,12 +154,26 @@ void store_subscriptions(struct store *store, uint64_t source_uid, store_subscri
     }
 }
 
-void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_visit *visit, void *ctx)
+static void visit_sources(struct store *store, sqlite3_stmt *statement, store_source_visit *visit, void *ctx)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES_OF);
-    bind_u64(statement, 1, estuary_uid);
     while (store_step(store, statement)) {
         const struct subscription_row row = read_subscription(statement);
         visit(ctx, &row, column_slice(statement, 5));
     }
+}
+
+void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES_OF);
+    bind_u64(statement, 1, estuary_uid);
+    visit_sources(store, statement, visit, ctx);
+}
+
+void store_sources_named(struct store *store, uint64_t estuary_uid, struct slice name, store_source_visit *visit,
+                         void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES_NAMED);
+    bind_slice(statement, 1, name);
+    bind_u64(statement, 2, estuary_uid);
+    visit_sources(store, statement, visit, ctx);
 }

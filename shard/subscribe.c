@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/fault.h"
+#include "common/hash.h"
 #include "common/mem.h"
 #include "shard/create.h"
 #include "shard/delete.h"
@@ -12,7 +13,7 @@
 #include "shard/verbs.h"
 
 #define SUBSCRIBING_MAX 1024
-#define WALK_MAX 4096 /* streams looked at for one circle */
+#define WALK_MAX 16384 /* streams looked at for one circle */
 
 struct source {
     char *name;
@@ -26,6 +27,7 @@ struct source {
 /* A stream that is looked at for a circle, so many steps above the estuary. */
 struct step {
     char *name;
+    uint64_t hash;
     uint64_t depth;
     bool answered;
 };
@@ -115,6 +117,10 @@ static void renew(struct shard *shard, struct stream *stream)
 static struct stream *estuary_stream(struct shard *shard, struct subscribing *s, const char *type, enum error *error)
 {
     struct stream *stream = shard_stream(shard, text(s->estuary), error);
+    if (!stream && *error == ERR_STREAM_NOT_FOUND && (s->flags & WIRE_SUBSCRIBE_FULL)) {
+        *error = ERR_QUOTA_EXCEEDED;
+        return NULL;
+    }
     if (!stream && *error == ERR_STREAM_NOT_FOUND && !shard->disk_full) {
         *error = ERR_NONE;
         stream = create_plain(shard, text(s->estuary), text(type));
@@ -235,10 +241,17 @@ static void put_subscription(struct shard *shard, struct subscribing *s, struct 
 
 static void walk(struct shard *shard, struct subscribing *s, size_t walking);
 
+/* Nothing is made for sources that are all of another type than was asked for. */
+static void refuse_other_types(struct subscribing *s)
+{
+    for (size_t i = 0; i < s->count && *s->type; i++)
+        if (s->sources[i].error == ERR_NONE && strcmp(s->sources[i].type, s->type) != 0)
+            s->sources[i].error = ERR_CONTENT_TYPE_MISMATCH;
+}
+
+/* What an estuary that is made is of; NULL: there is no source for it. */
 static const char *type_of(const struct subscribing *s)
 {
-    if (*s->type)
-        return s->type;
     for (size_t i = 0; i < s->count; i++)
         if (s->sources[i].error == ERR_NONE)
             return s->sources[i].type;
@@ -258,6 +271,7 @@ static void conclude(struct shard *shard, struct subscribing *s)
 static void attached_all(struct shard *shard, struct subscribing *s)
 {
     enum error error = ERR_NONE;
+    refuse_other_types(s);
     const char *type = type_of(s);
     struct stream *stream = NULL;
     uint64_t count;
@@ -295,11 +309,12 @@ static void ask_step(struct shard *shard, const struct subscribing *s, size_t i)
 
 static void add_step(struct shard *shard, struct subscribing *s, struct slice name, uint64_t depth)
 {
+    uint64_t hash = hash_add(HASH_SEED, name);
     for (size_t i = 0; i < s->step_count; i++)
-        if (slice_equal(text(s->steps[i].name), name))
+        if (s->steps[i].hash == hash && slice_equal(text(s->steps[i].name), name))
             return;
     s->steps = xrealloc(s->steps, (s->step_count + 1) * sizeof *s->steps);
-    s->steps[s->step_count++] = (struct step){.name = xslicedup(name), .depth = depth};
+    s->steps[s->step_count++] = (struct step){.name = xslicedup(name), .hash = hash, .depth = depth};
     s->unanswered++;
     ask_step(shard, s, s->step_count - 1);
 }
@@ -317,8 +332,8 @@ static void settle_source(struct shard *shard, struct subscribing *s, struct sou
     else if (result != ERR_NONE)
         inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
     else
-        inflow_subscribe(shard, inflow, stream->row.uid,
-                         inflow->taken > source->position ? inflow->taken : source->position, flags_of(s));
+        inflow_subscribe(shard, inflow, stream->row.uid, inflow_free_from(inflow, stream->row.uid, source->position),
+                         flags_of(s));
     inflow_tell(shard, inflow);
 }
 
@@ -416,24 +431,19 @@ void handle_sourced(struct shard *shard, unsigned from, const struct wire_source
 
 /* ---- asking the sources' shards ---- */
 
-struct looked_for {
-    struct slice name;
-    bool found;
-};
-
 static void look_for(void *ctx, const struct subscription_row *row, struct slice name)
 {
-    struct looked_for *looked_for = ctx;
-    looked_for->found |= row->until == STORE_NONE && slice_equal(name, looked_for->name);
+    (void)name;
+    *(bool *)ctx |= row->until == STORE_NONE;
 }
 
 static bool subscribed_to(struct shard *shard, const struct subscribing *s, const struct source *source)
 {
-    struct looked_for looked_for = {.name = text(source->name)};
+    bool found = false;
     const struct stream *stream = streams_by_name(&shard->streams, text(s->estuary));
     if (stream)
-        store_sources_of(shard->store, stream->row.uid, look_for, &looked_for);
-    return looked_for.found;
+        store_sources_named(shard->store, stream->row.uid, text(source->name), look_for, &found);
+    return found;
 }
 
 static void ask(struct shard *shard, const struct subscribing *s, size_t i)
@@ -556,26 +566,20 @@ void subscribe_clear(struct shard *shard)
 
 /* ---- unsubscribing ---- */
 
-struct wanted_source {
-    struct slice name;
-    struct buf uids;
-};
-
 static void note_uid(void *ctx, const struct subscription_row *row, struct slice name)
 {
-    struct wanted_source *wanted = ctx;
-    if (slice_equal(name, wanted->name))
-        buf_add(&wanted->uids, &row->source_uid, sizeof row->source_uid);
+    (void)name;
+    buf_add(ctx, &row->source_uid, sizeof row->source_uid);
 }
 
 /* Of a source of that name: the one that is there now is over at its tail, an earlier one at once. */
 static void unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream)
 {
-    struct wanted_source wanted = {.name = text(source->name)};
+    struct buf uids = {0};
     uint64_t uid;
-    store_sources_of(shard->store, stream->row.uid, note_uid, &wanted);
-    for (; buf_len(&wanted.uids); buf_consume(&wanted.uids, sizeof uid)) {
-        memcpy(&uid, buf_slice(&wanted.uids).data, sizeof uid);
+    store_sources_named(shard->store, stream->row.uid, text(source->name), note_uid, &uids);
+    for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
+        memcpy(&uid, buf_slice(&uids).data, sizeof uid);
         struct inflow *inflow = inflow_of(shard, uid);
         bool there = source->error == ERR_NONE && source->uid == uid;
         if (!inflow)
@@ -583,7 +587,7 @@ static void unsubscribe(struct shard *shard, const struct source *source, const 
         inflow_unsubscribe(shard, inflow, stream->row.uid, there ? source->position : STORE_NONE);
         inflow_tell(shard, inflow);
     }
-    buf_clear(&wanted.uids);
+    buf_clear(&uids);
 }
 
 /* ---- what there is ---- */
@@ -599,7 +603,7 @@ void handle_estuary(struct shard *shard, struct asker asker, const struct wire_e
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);
     struct buf names = {0};
-    if (!stream && m->what == WIRE_ESTUARY_DELETE) {
+    if (!stream && m->what >= WIRE_ESTUARY_DELETE) {
         answer_state(shard, asker, ERR_NONE); /* as good as deleted */
         return;
     }
@@ -607,7 +611,11 @@ void handle_estuary(struct shard *shard, struct asker asker, const struct wire_e
         answer_state(shard, asker, ERR_ESTUARY_NOT_FOUND);
         return;
     }
-    if (m->what == WIRE_ESTUARY_DELETE) {
+    if (m->what == WIRE_ESTUARY_DELETE_OWNED && !(stream->row.kind & STREAM_KIND_OWNED)) {
+        answer_state(shard, asker, ERR_FORBIDDEN);
+        return;
+    }
+    if (m->what >= WIRE_ESTUARY_DELETE) {
         delete_stream(shard, stream);
         answer_state(shard, asker, ERR_NONE);
         return;

@@ -22,20 +22,9 @@ uint64_t fleet_now(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static char *own_folder(void)
-{
-    char path[PATH_ROOM];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof path);
-    if (len <= 0 || (size_t)len == sizeof path)
-        fatal("cannot read /proc/self/exe");
-    while (len > 1 && path[len - 1] != '/')
-        len--;
-    return xslicedup(slice_of(path, (size_t)len - 1));
-}
-
 void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners)
 {
-    *fleet = (struct fleet){.base = base, .folder = own_folder(), .lock = lock, .listeners = listeners};
+    *fleet = (struct fleet){.base = base, .folder = process_folder(), .lock = lock, .listeners = listeners};
 }
 
 static void disband(struct fleet *fleet)

@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/version.h"
 #include "supervisor/options.h"
+#include "supervisor/process.h"
 #include "supervisor/projects.h"
 #include "supervisor/server.h"
 
@@ -60,18 +61,31 @@ static int run_project(const struct command *command, const struct options *opti
     return status;
 }
 
+/* What knows segments is the shard. */
+static int run_segment(const struct config *cfg, int argc, char **argv)
+{
+    char **arguments = xcalloc((size_t)argc + 2, sizeof *arguments);
+    (void)cfg;
+    memcpy(arguments + 1, argv, (size_t)argc * sizeof *argv);
+    process_become_shard(arguments);
+    free(arguments);
+    return 1;
+}
+
 static const struct command commands[] = {
     {"check", "", "print the configuration in effect, or every error in it", run_check, NULL},
     {"create-project", "", "NAME: make a project and print its secret", NULL, projects_create},
     {"delete-project", "", "NAME: forget its secrets and origins; its streams stay", NULL, projects_delete},
     {"list-projects", "", "print a line a project", NULL, projects_list},
-    {"add-key", "", "NAME: print another secret, which signs from now on; the others still verify", NULL, projects_add_key},
+    {"add-key", "", "NAME: print another secret, which signs from now on; the others still verify", NULL,
+     projects_add_key},
     {"remove-key", "", "NAME SECRET: forget a secret, named by at least its first 6 characters", NULL,
      projects_remove_key},
     {"add-origin", "", "NAME ORIGIN: let scripts of this origin read the project's answers", NULL, projects_add_origin},
     {"remove-origin", "", "NAME ORIGIN", NULL, projects_remove_origin},
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
      projects_token},
+    {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_segment},
     {"example-config", "", "print config.example.ini", run_example, NULL},
     {"help", "--help", "print this", run_help, NULL},
     {"version", "--version", "print the version", run_version, NULL},

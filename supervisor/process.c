@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/mem.h"
 
 #define PATH_ROOM 4096
 
@@ -23,6 +25,27 @@ void process_init(struct process *process, enum role_kind kind, unsigned index, 
         snprintf(process->name, sizeof process->name, "%s %s", role, argument);
     else
         snprintf(process->name, sizeof process->name, "%s/%u", role, index);
+}
+
+char *process_folder(void)
+{
+    char path[PATH_ROOM];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path);
+    if (len <= 0 || (size_t)len == sizeof path)
+        fatal("cannot read /proc/self/exe");
+    while (len > 1 && path[len - 1] != '/')
+        len--;
+    return xslicedup(slice_of(path, (size_t)len - 1));
+}
+
+void process_become_shard(char **argv)
+{
+    char path[PATH_ROOM], *folder = process_folder();
+    snprintf(path, sizeof path, "%s/streamd-shard", folder);
+    argv[0] = path;
+    execv(path, argv);
+    log_warn_errno("cannot run %s", path);
+    free(folder);
 }
 
 /* Between fork and exec the child still has the supervisor's handlers, which write into the supervisor's own pipe; all

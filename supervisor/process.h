@@ -21,6 +21,12 @@ struct process {
 
 void process_init(struct process *process, enum role_kind kind, unsigned index, const char *argument);
 
+/* The folder of this program, and of the others. The caller frees it. */
+char *process_folder(void);
+
+/* Becomes streamd-shard with these arguments; argv[0] is replaced. Returns if it cannot. */
+void process_become_shard(char **argv);
+
 /* Forks and executes FOLDER/streamd-router or FOLDER/streamd-shard with the control channel on ROLE_CONTROL_FD and
  * lock on ROLE_LOCK_FD. */
 void process_spawn(struct process *process, const char *folder, int lock);

@@ -39,8 +39,8 @@ struct server {
     enum phase phase;
     bool stop_asked;
     bool reload_asked;
-    bool announced;      /* the ready line is out */
-    bool killed;         /* everything was sent SIGKILL */
+    bool announced; /* the ready line is out */
+    bool killed;    /* everything was sent SIGKILL */
     uint64_t stop_began;
     uint64_t stop_until; /* when stopping turns into killing */
     uint64_t last_turn;
@@ -120,8 +120,9 @@ static void announce(struct server *server)
     const struct address *address = &server->listeners.address;
     server->announced = true;
     if (strcmp(server->cfg->auth_mode, "none") == 0 && !address_is_loopback(address))
-        log_warn("auth.mode = none, and router.listen is not this machine alone: EVERYBODY WHO REACHES IT MAY READ, WRITE"
-                 " AND DELETE EVERYTHING");
+        log_warn(
+            "auth.mode = none, and router.listen is not this machine alone: EVERYBODY WHO REACHES IT MAY READ, WRITE"
+            " AND DELETE EVERYTHING");
     printf(address->v6 ? "ready: http://[%s]:%s shards=%u\n" : "ready: http://%s:%s shards=%u\n", address->host,
            address->port, (unsigned)server->cfg->shard_count);
     fflush(stdout);
@@ -151,7 +152,8 @@ static void give_up(struct server *server, uint64_t now)
     server->fleet.gave_up = false;
     server->exit_status = server->fleet.give_up_status;
     log_error("a process ended with status %d, which means that it cannot work with this configuration or this data; "
-              "see its own last lines. Stopping.", server->exit_status);
+              "see its own last lines. Stopping.",
+              server->exit_status);
     if (!stopping(server))
         begin_stop(server, now);
 }

@@ -334,6 +334,48 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     await until("it", async () => (await all.read(estuary)).length === 1);
   });
 
+  test("bodies with something behind the document, and ids that no path could have, are refused", async () => {
+    const source = await all.source();
+    const cut = await all.post(`subscribe/p/${source}`, '{"estuaryId":"e\\u0000f"}');
+    expect(cut.status).toBe(400);
+    for (const tail of ["x", "\0", " {}", "\0\0"]) {
+      const answer = await call(`${server.url}/v1/estuary/subscribe/p/${source}`, "POST", {
+        headers: { "content-type": "application/json" },
+        body: `{"estuaryId":"e"}${tail}`,
+      });
+      expect([tail, answer.status, answer.json().code]).toEqual([tail, 400, "INVALID_SUBSCRIPTION"]);
+    }
+    const long = await all.subscribe(source, "e".repeat(1020));
+    expect([long.status, long.json().error]).toEqual([400, "estuaryId is too long"]);
+    const fits = "e".repeat(1024 - "/v1/stream/p/".length);
+    expect((await all.subscribe(source, fits)).status).toBe(200);
+    expect((await all.streams.head(`p/${fits}`)).status).toBe(200);
+  });
+
+  test("a deleted source is subscribed to no more, though forks hold it; so is a deleted estuary", async () => {
+    const [source, estuary] = [await all.source(), all.fresh("e")];
+    await all.publish(source, { n: 1 });
+    await all.subscribe(source, estuary);
+    const forks = [all.fresh("fork"), all.fresh("fork")];
+    expect((await all.streams.fork(`p/${forks[0]}`, `p/${source}`)).status).toBe(201);
+    expect((await all.streams.remove(`p/${source}`)).status).toBe(204);
+    const subscriptions = async () => (await all.post(`p/${estuary}`, undefined, "GET")).json().subscriptions;
+    await until("it to be told", async () => (await subscriptions()).length === 0);
+    const other = await all.source();
+    await all.subscribe(other, estuary);
+    expect((await all.streams.fork(`p/${forks[1]}`, `p/${estuary}`)).status).toBe(201);
+    expect((await all.post(`p/${estuary}`, undefined, "DELETE")).status).toBe(200);
+    await until("nobody to be subscribed", async () => fanout(await all.publish(other, {}))[0] === null);
+    expect(await all.read(forks[0])).toEqual([{ n: 1 }]);
+  });
+
+  test("a content type that no source has makes no estuary", async () => {
+    const [source, estuary] = [await all.source(), all.fresh("e")];
+    const answer = await all.subscribe(source, estuary, { contentType: "text/plain" });
+    expect([answer.status, answer.json().code]).toEqual([409, "CONTENT_TYPE_MISMATCH"]);
+    expect((await all.streams.head(`p/${estuary}`)).status).toBe(404);
+  });
+
   test("leaving and coming back while much is published", async () => {
     const [source, estuary] = [await all.source(), all.fresh("e")];
     let busy = true;
@@ -558,6 +600,74 @@ describe.skipIf(!OWNED)("the end of estuaries", () => {
       await sleep(300);
       for (const estuary of estuaries) expect((await all.read(estuary)).sort((a, b) => a.n - b.n)).toEqual(expected);
     }
+    await server.close();
+  });
+});
+
+describe.skipIf(!OWNED)("estuaries and tokens", () => {
+  test("each route needs its scope, and what a token names", async () => {
+    const server = await Server.start({ settings: { "auth.mode": "jwt", "shard.count": 2 } });
+    const all = new Estuaries(server);
+    server.command("create-project", "p");
+    server.command("create-project", "q");
+    const bearer = (scope, stream, project = "p") => {
+      const only = stream ? ["--stream", stream] : [];
+      const { out } = server.command("token", "--project", project, "--scope", scope, ...only, "--ttl", "1h");
+      return { ...json, authorization: `Bearer ${out}` };
+    };
+    const [read, write, manage] = ["read", "write", "manage"].map((scope) => bearer(scope));
+    const ask = async (path, body, method, headers) => (await all.post(path, body, method, headers)).status;
+    for (const name of ["s", "plain", "user-1", "team-s"])
+      expect((await call(`${server.url}/v1/stream/p/${name}`, "PUT", { headers: write })).status).toBe(201);
+
+    const subscribe = (headers, estuaryId = "e", source = "s", method = "POST") =>
+      ask(`subscribe/p/${source}`, { estuaryId }, method, headers);
+    expect(await subscribe(json)).toBe(401);
+    expect(await subscribe(read)).toBe(403);
+    expect(await subscribe(bearer("write", undefined, "q"))).not.toBe(200);
+    expect(await subscribe(bearer("write", "s"))).toBe(403); // not the estuary
+    expect(await subscribe(bearer("write", "e"))).toBe(403); // not the source
+    expect(await subscribe(bearer("write", "team-*"), "team-e", "team-s")).toBe(200);
+    expect(await subscribe(write)).toBe(200);
+    expect(await ask("subscribe/p", { estuaryId: "e", streams: ["s", "user-1"] }, "POST", bearer("write", "s"))).toBe(
+      403,
+    );
+    expect(await ask("subscribe/p", { estuaryId: "e", streams: ["s", "user-1"] }, "POST", write)).toBe(200);
+
+    expect(await ask("p/e", undefined, "GET", json)).toBe(401);
+    expect(await ask("p/e", undefined, "GET", read)).toBe(200);
+    expect(await ask("p/e", undefined, "GET", bearer("read", "s"))).toBe(403);
+    expect(await ask("p/e/touch", undefined, "POST", bearer("read", "e"))).toBe(200);
+    expect(await ask("p/e/touch", undefined, "POST", json)).toBe(401);
+
+    expect(await subscribe(read, "e", "s", "DELETE")).toBe(403);
+    expect(await subscribe(write, "e", "s", "DELETE")).toBe(200);
+    expect(await ask("p/e", undefined, "DELETE", read)).toBe(403);
+    expect(await ask("p/e", undefined, "DELETE", bearer("write", "s"))).toBe(403);
+    expect(await ask("p/e", undefined, "DELETE", bearer("write", "e"))).toBe(200);
+
+    expect(await subscribe(write, "plain")).toBe(200); // a stream that somebody made is not deleted by who may write
+    expect(await ask("p/plain", undefined, "DELETE", write)).toBe(403);
+    expect((await call(`${server.url}/v1/stream/p/plain`, "GET", { headers: read })).status).toBe(200);
+    expect(await ask("p/plain", undefined, "DELETE", manage)).toBe(200);
+    await server.close();
+  });
+
+  test("what a quota does not leave room for is not made", async () => {
+    const server = await Server.start({ settings: { "auth.mode": "jwt", "shard.count": 2 } });
+    const all = new Estuaries(server);
+    const secret = server.command("create-project", "p").out;
+    const { out } = server.command("token", "--project", "p", "--scope", "manage", "--ttl", "1h");
+    const headers = { ...json, authorization: `Bearer ${out}` };
+    const body = JSON.stringify({ signingSecrets: [secret], quotas: { streams: 2 } });
+    expect((await call(`${server.url}/v1/config/p`, "PUT", { headers, body })).status).toBe(200);
+    expect((await call(`${server.url}/v1/stream/p/s`, "PUT", { headers })).status).toBe(201);
+    expect((await all.post("subscribe/p/s", { estuaryId: "a" }, "POST", headers)).status).toBe(200);
+    await until("the quota", async () => {
+      const { status, text } = await all.post("subscribe/p/s", { estuaryId: "b" }, "POST", headers);
+      return status === 507 && JSON.parse(text).code === "QUOTA_EXCEEDED";
+    });
+    expect((await all.post("subscribe/p/s", { estuaryId: "a" }, "POST", headers)).status).toBe(200);
     await server.close();
   });
 });

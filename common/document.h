@@ -1,0 +1,13 @@
+/* Small JSON documents: bodies of requests that configure, key sets. Streams' messages are common/json.h's. */
+#ifndef COMMON_DOCUMENT_H
+#define COMMON_DOCUMENT_H
+
+#include <cjson/cJSON.h>
+
+#include "common/attr.h"
+#include "common/slice.h"
+
+/* The document, or NULL: it is no JSON, something is behind it, or one of its texts has a NUL. The caller deletes it. */
+cJSON *document_parse(struct slice json) MUSTUSE;
+
+#endif
