@@ -122,6 +122,10 @@ static void subscribed(struct request *request, const struct answer *answer)
     enum error error = answer->error;
     if (error == ERR_NONE && !many)
         error = result_of(state->results, 0);
+    if (error == ERR_QUOTA_EXCEEDED) {
+        quota_refuse(c, error);
+        return;
+    }
     if (error != ERR_NONE) {
         answer_error_text(c, error, answer->error != ERR_NONE ? answer->text : error_text(error));
         return;

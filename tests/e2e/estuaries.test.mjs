@@ -664,8 +664,8 @@ describe.skipIf(!OWNED)("estuaries and tokens", () => {
     expect((await call(`${server.url}/v1/stream/p/s`, "PUT", { headers })).status).toBe(201);
     expect((await all.post("subscribe/p/s", { estuaryId: "a" }, "POST", headers)).status).toBe(200);
     await until("the quota", async () => {
-      const { status, text } = await all.post("subscribe/p/s", { estuaryId: "b" }, "POST", headers);
-      return status === 507 && JSON.parse(text).code === "QUOTA_EXCEEDED";
+      const { status, text, headers: told } = await all.post("subscribe/p/s", { estuaryId: "b" }, "POST", headers);
+      return status === 507 && JSON.parse(text).code === "QUOTA_EXCEEDED" && told.get("retry-after") !== null;
     });
     expect((await all.post("subscribe/p/s", { estuaryId: "a" }, "POST", headers)).status).toBe(200);
     await server.close();
