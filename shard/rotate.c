@@ -15,10 +15,14 @@
 #define PAUSE_MS 500                  /* after a failure; twice as long after each that follows */
 #define PAUSE_MAX_MS 60000
 #define ORPHANS_AT_ONCE 64
+#define MERGE_MIN 8  /* so many small segments of an open stream become one; of a closed one two do */
+#define MERGE_MAX 64 /* and at most so many */
+#define MERGE_PART 2 /* small: it has less than such a part of segment.max_bytes */
 
 enum rotation_state {
     ROTATION_DROPS,  /* chunks that a segment has */
     ROTATION_READS,  /* chunks that one is to have */
+    ROTATION_MERGES, /* segments that one is to have */
     ROTATION_NAMED,  /* its name is on disk when the turn has committed */
     ROTATION_IS_MADE /* by the worker, or it is on its way */
 };
@@ -33,6 +37,8 @@ struct rotation {
     struct buf file;
     struct object object;
     bool compress;
+    bool awaits;        /* a segment that is being fetched: the tick looks again */
+    uint64_t merge_end; /* where the segments end that it takes the place of; 0: it is made of chunks */
 };
 
 static uint64_t random_id(void)
@@ -96,7 +102,30 @@ static void begin_draft(struct rotation *r, const struct stream *stream)
         .max_messages = cfg->segment_max_messages,
         .max_bytes = cfg->segment_max_bytes,
     };
+    r->merge_end = 0;
     r->state = ROTATION_READS;
+}
+
+/* The newest segments that are small and do not hold more together than one may; true if it is worth it. */
+static bool begin_merge(struct rotation *r, const struct stream *stream)
+{
+    struct shard *shard = r->shard;
+    struct segment_row rows[MERGE_MAX];
+    uint64_t most = shard->cfg->segment_max_bytes, sum = 0;
+    size_t there = store_segments_last(shard->store, r->uid, rows, MERGE_MAX), count = 0;
+    while (count < there && rows[count].bytes < most / MERGE_PART && sum + rows[count].bytes <= most)
+        sum += rows[count++].bytes;
+    if (count < (stream->row.closed ? 2 : MERGE_MIN))
+        return false;
+    uint64_t start = rows[count - 1].object.start;
+    r->draft = (struct segment_draft){
+        .segment = {.uid = r->uid, .start = start, .end = start, .json = stream->json},
+        .max_messages = UINT64_MAX,
+        .max_bytes = UINT64_MAX,
+    };
+    r->merge_end = rows[0].end;
+    r->state = ROTATION_MERGES;
+    return true;
 }
 
 static void drop(struct rotation *r, struct stream *stream)
@@ -109,7 +138,7 @@ static void drop(struct rotation *r, struct stream *stream)
     fault_point("segment.dropped");
     if (stream->row.due)
         begin_draft(r, stream);
-    else
+    else if (r->merge_end || !begin_merge(r, stream))
         forget(&shard->rotations, r);
 }
 
@@ -143,6 +172,26 @@ static void read_chunks(struct rotation *r, struct stream *stream)
         forget(&r->shard->rotations, r); /* there is nothing after all */
 }
 
+static void read_segments(struct rotation *r)
+{
+    struct shard *shard = r->shard;
+    struct segment_draft *draft = &r->draft;
+    struct run run;
+    size_t before = buf_len(&draft->data);
+    r->awaits = false;
+    while (draft->segment.end < r->merge_end && buf_len(&draft->data) - before < TURN_READ) {
+        enum error error = segments_run(&shard->streams.segments, r->uid, draft->segment.end, &run);
+        if (error == ERR_NONE && segment_add(draft, &run))
+            continue;
+        r->awaits = error == ERR_SEGMENT_UNAVAILABLE && shard->streams.segments.awaited.uid;
+        if (!r->awaits)
+            forget(&shard->rotations, r); /* they stay as they are */
+        return;
+    }
+    if (draft->segment.end == r->merge_end)
+        name(r);
+}
+
 static void on_put(void *ctx, const char *failure)
 {
     struct rotation *r = ctx;
@@ -154,7 +203,7 @@ static void on_put(void *ctx, const char *failure)
         return;
     }
     shard->rotations.pause_ms = 0;
-    if (!stream || stream->row.cold != s->start) { /* it was deleted: the file is an orphan */
+    if (!stream || (!r->merge_end && stream->row.cold != s->start)) { /* it was deleted: the file is an orphan */
         forget(&shard->rotations, r);
         return;
     }
@@ -167,9 +216,12 @@ static void on_put(void *ctx, const char *failure)
                                     .time_ms = s->blocks[s->count - 1].time_ms};
     store_begin(shard->store);
     store_orphan_delete(shard->store, &r->object);
+    if (r->merge_end)
+        store_segments_orphan(shard->store, r->uid, s->start, s->end);
     store_segment_insert(shard->store, &row);
-    stream_cooled(&shard->streams, stream, s->end, s->bytes, s->messages);
-    fault_point("segment.put-before-commit");
+    if (!r->merge_end)
+        stream_cooled(&shard->streams, stream, s->end, s->bytes, s->messages);
+    fault_point(r->merge_end ? "segment.merged-before-commit" : "segment.put-before-commit");
     forget_draft(r);
     r->state = ROTATION_DROPS;
 }
@@ -203,13 +255,16 @@ static void step(struct rotation *r)
     switch (r->state) {
     case ROTATION_DROPS:
     case ROTATION_READS:
+    case ROTATION_MERGES:
         stream = streams_by_uid(&r->shard->streams, r->uid);
         if (!stream)
             forget(&r->shard->rotations, r);
         else if (r->state == ROTATION_DROPS)
             drop(r, stream);
-        else
+        else if (r->state == ROTATION_READS)
             read_chunks(r, stream);
+        else
+            read_segments(r);
         break;
     case ROTATION_NAMED:
         make(r);
@@ -253,7 +308,7 @@ static void begin_next(struct shard *shard)
 static bool wants_turns(const struct rotations *rotations)
 {
     for (const struct rotation *r = rotations->first; r; r = r->next)
-        if (r->state != ROTATION_IS_MADE)
+        if (r->state != ROTATION_IS_MADE && !r->awaits)
             return true;
     return false;
 }

@@ -1,4 +1,5 @@
-/* Rotation: settled history leaves the database, segment by segment. For each: the stream's chunks are read, a turn
+/* Rotation: settled history leaves the database, segment by segment; and
+ * small segments of a stream become one. For each: the stream's chunks are read, a turn
  * some; the file's name is put on disk as an orphan; the worker makes the file and puts it where it is kept, and reads
  * it back; then one transaction makes it a segment and no orphan any more; and the chunks go, a turn some. Whoever dies
  * in between leaves an orphan, which is removed, and chunks, which are looked at again because the stream is still due.

@@ -200,7 +200,11 @@ struct segment_row {
 
 /* The stream's newest segment that begins at or before position. */
 bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row) MUSTUSE;
+/* Up to max of the stream's newest segments, the newest first; returns how many. */
+size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max) MUSTUSE;
 void store_segment_insert(struct store *store, const struct segment_row *row);
+/* The stream's segments in [from, to) are none any more; their files are orphans. to: STORE_NONE for all. */
+void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to);
 /* What becoming a segment changes: cold, hot_bytes, hot_messages, due. */
 void store_stream_set_cold(struct store *store, const struct stream_row *row);
 /* The next stream that is due, after `uid`; STORE_NONE: there is none. */

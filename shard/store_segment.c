@@ -17,13 +17,8 @@ bool store_chunks_drop(struct store *store, uint64_t uid, uint64_t upto, unsigne
     return any;
 }
 
-bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row)
+static void read_row(sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_AT);
-    bind_u64(statement, 1, uid);
-    bind_u64(statement, 2, position);
-    if (!store_step(store, statement))
-        return false;
     *row = (struct segment_row){
         .object = {uid, column_u64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 2)},
         .end = column_u64(statement, 1),
@@ -33,8 +28,30 @@ bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct 
         .messages = column_u64(statement, 6),
         .time_ms = column_u64(statement, 7),
     };
+}
+
+bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_AT);
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, position);
+    if (!store_step(store, statement))
+        return false;
+    read_row(statement, uid, row);
     sqlite3_reset(statement);
     return true;
+}
+
+size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_LAST);
+    size_t count = 0;
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, max);
+    while (count < max && store_step(store, statement))
+        read_row(statement, uid, &rows[count++]);
+    sqlite3_reset(statement);
+    return count;
 }
 
 void store_segment_insert(struct store *store, const struct segment_row *row)
@@ -80,12 +97,14 @@ uint64_t store_backlog(struct store *store)
     return bytes;
 }
 
-void store_segments_orphan(struct store *store, uint64_t uid)
+void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to)
 {
     static const enum store_sql steps[] = {SQL_SEGMENTS_ORPHANED, SQL_SEGMENTS_DELETE};
     for (size_t i = 0; i < 2; i++) {
         sqlite3_stmt *statement = store_prepare(store, steps[i]);
         bind_u64(statement, 1, uid);
+        bind_u64(statement, 2, from);
+        bind_u64(statement, 3, to);
         store_run(store, statement);
     }
 }

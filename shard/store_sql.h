@@ -47,9 +47,6 @@ void store_log_write(struct store *store);
 /* The chunks that the next slice of the stream deletes refer to no shared bytes any more. */
 void store_shared_let_go(struct store *store, uint64_t uid);
 
-/* The stream has no segments any more. */
-void store_segments_orphan(struct store *store, uint64_t uid);
-
 /* These references are gone. */
 void store_shared_release(struct store *store, struct slice refs);
 

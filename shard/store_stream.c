@@ -215,7 +215,7 @@ void store_condemned_slice(struct store *store)
     uint64_t uid;
     if (!condemned(store, &uid))
         return;
-    store_segments_orphan(store, uid);
+    store_segments_orphan(store, uid, 0, STORE_NONE);
     store_shared_let_go(store, uid);
     run_with_uid(store, SQL_CHUNK_SLICE, uid);
     if (sqlite3_changes(store->db) > 0)

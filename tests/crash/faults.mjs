@@ -21,6 +21,7 @@ export const SHARD_FAULTS = [
   "segment.written",
   "segment.put",
   "segment.put-before-commit",
+  "segment.merged-before-commit",
   "segment.dropped",
   "segment.removed",
 ];
