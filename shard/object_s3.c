@@ -262,7 +262,7 @@ static bool may_help(const struct web_answer *answer)
 
 static uint64_t pause_of(const struct s3_request *r)
 {
-    uint64_t pause = RETRY_MS << r->attempt;
+    uint64_t pause = (uint64_t)RETRY_MS << r->attempt;
     uint16_t chance = 0;
     (void)!getrandom(&chance, sizeof chance, 0);
     return pause / 2 + pause / 2 * chance / UINT16_MAX;

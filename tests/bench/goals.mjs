@@ -15,6 +15,8 @@ const GOALS = [
   ["1,000 SSE readers, Nchan", "sse-1000", "streamd", "Nchan", 2],
   ["10,000 SSE readers, Nchan", "sse-10000", "streamd", "Nchan", 2],
   ["catch-up of 1 MiB, nginx static", "read-1m", "streamd", "nginx", 0.8],
+  ["catch-up of 64 MiB from segments, nginx static", "read-64m", "streamd", "nginx", 0.8],
+  ["append while history leaves, without", "rotate", "streamd", "streamd, segment.store=none", 0.9],
   ["reads of 1 KiB, nginx static", "read-1k", "streamd", "nginx", 0.6],
   ["creating streams, appending", "create", "streamd", "append:streamd", 1],
 ];
@@ -26,6 +28,7 @@ const CEILINGS = [
   ["an idle stream of 1,000,000, bytes of all processes", "idle-million", (row) => row("streamd"), 100],
   ["to 10,000 estuaries, p50 ms", "fanout-10000", (row) => row("streamd"), 150],
   ["a copy of 1 KiB in an estuary, bytes", "fanout-10000", (row) => row("streamd", "bytes_each"), 100],
+  ["databases with history in segments, MiB", "hot-size", (row) => row("streamd"), 200],
   ["ready after SIGKILL, ms", "restart", (row) => row("streamd"), 500],
 ];
 

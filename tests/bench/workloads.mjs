@@ -5,6 +5,7 @@ import append from "./workloads_append.mjs";
 import fanout from "./workloads_fanout.mjs";
 import live from "./workloads_live.mjs";
 import read from "./workloads_read.mjs";
+import segments from "./workloads_segments.mjs";
 import state from "./workloads_state.mjs";
 
-export const workloads = [...append, ...live, ...read, ...fanout, ...state];
+export const workloads = [...append, ...live, ...read, ...fanout, ...segments, ...state];

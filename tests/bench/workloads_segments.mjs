@@ -1,0 +1,120 @@
+// History that leaves the database: what that costs appends, what stays behind, and what compression brings.
+
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+import { load, loadRun, target, withServer } from "./measure.mjs";
+import { COST, LATENCY, streamd } from "./systems.mjs";
+
+const STREAMS = 100;
+const MESSAGE = 1024; // bytes
+const SECONDS = 45;
+const SETTLED_MS = 6000;
+const REST_MAX_MS = 120_000;
+const EVENTS = 200_000;
+const EVENTS_A_REQUEST = 500;
+const MIB = 1 << 20;
+
+const without = { name: "streamd, segment.store=none", peer: "streamd", settings: { "segment.store": "none" } };
+
+// Bytes of the files in a folder whose names end so.
+const sizeOf = (folder, ending) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0);
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Until no more segments come.
+async function rest(folder) {
+  const deadline = Date.now() + REST_MAX_MS;
+  await sleep(SETTLED_MS);
+  for (let before = -1; Date.now() < deadline; await sleep(2000)) {
+    const now = sizeOf(folder, ".seg");
+    if (now === before) return;
+    before = now;
+  }
+}
+
+const hot = (row, context) =>
+  withServer(row, context, async (server, folder) => {
+    const args = ["append", "--streams", String(STREAMS), "--size", String(MESSAGE)];
+    const figures = await load({ ...context, seconds: SECONDS }, [...args, ...target(server, context)]);
+    await rest(folder);
+    return {
+      ...figures,
+      hot_mb: sizeOf(folder, ".db") / MIB,
+      cold_mb: sizeOf(folder, ".seg") / MIB,
+      sent_mb: (figures.requests * MESSAGE) / MIB,
+    };
+  });
+
+// What an application might write of what its users do.
+function event(n) {
+  const kinds = ["message.created", "message.edited", "reaction.added", "presence.changed", "file.uploaded"];
+  const words =
+    "the quick brown fox jumps over a lazy dog while streams of small events pass by one after another".split(" ");
+  let seed = (n * 2654435761) >>> 0;
+  const next = (most) => (seed = (seed * 1664525 + 1013904223) >>> 0) % most;
+  const text = Array.from({ length: 4 + next(16) }, () => words[next(words.length)]).join(" ");
+  return {
+    id: `evt_${(seed ^ (n * 40503)).toString(36)}${n.toString(36)}`,
+    type: kinds[next(kinds.length)],
+    at: new Date(1.7e12 + n * 137 + next(100)).toISOString(),
+    actor: { id: `user_${next(5000)}`, name: `User ${next(5000)}` },
+    room: `room_${next(200)}`,
+    data: { text, mentions: next(4) ? [] : [`user_${next(5000)}`], length: text.length },
+  };
+}
+
+const compression = (row, context) =>
+  withServer(row, context, async (server, folder) => {
+    const url = `${server.url}events`;
+    const headers = { "content-type": "application/json" };
+    let bytes = 0;
+    await fetch(url, { method: "PUT", headers });
+    for (let n = 0; n < EVENTS; n += EVENTS_A_REQUEST) {
+      const body = JSON.stringify(Array.from({ length: EVENTS_A_REQUEST }, (_, i) => event(n + i)));
+      bytes += body.length;
+      const answer = await fetch(url, { method: "POST", headers, body });
+      if (!answer.ok) throw new Error(`append: ${answer.status}`);
+    }
+    await rest(folder);
+    const cold = sizeOf(folder, ".seg");
+    return { sent_mb: bytes / MIB, cold_mb: cold / MIB, ratio: bytes / cold, errors: 0 };
+  });
+
+export default [
+  {
+    key: "rotate",
+    title: "Durable append of 1 KiB, 64 connections, 64 streams, while history leaves for segments; higher is better",
+    main: "requests_per_s",
+    columns: [["requests_per_s", "appends/s", 0], ...LATENCY, ...COST],
+    rows: [streamd, without],
+    measure: loadRun(["append", "--size", String(MESSAGE)]),
+  },
+  {
+    key: "hot-size",
+    title: `What is left in the database after ${SECONDS} s of 1 KiB appends to ${STREAMS} streams; lower is better`,
+    main: "hot_mb",
+    columns: [
+      ["hot_mb", "MiB of databases", 0],
+      ["sent_mb", "MiB sent", 0],
+      ["cold_mb", "MiB of segments", 0],
+    ],
+    rows: [streamd],
+    measure: hot,
+  },
+  {
+    key: "compression",
+    title: `${EVENTS} JSON events of an application in segments; higher is better`,
+    main: "ratio",
+    columns: [
+      ["ratio", "times smaller", 1],
+      ["sent_mb", "MiB sent", 0],
+      ["cold_mb", "MiB of segments", 0],
+    ],
+    rows: [streamd],
+    measure: compression,
+  },
+];
