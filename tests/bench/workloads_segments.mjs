@@ -39,7 +39,7 @@ async function rest(folder) {
 const hot = (row, context) =>
   withServer(row, context, async (server, folder) => {
     const args = ["append", "--streams", String(STREAMS), "--size", String(MESSAGE)];
-    const figures = await load({ ...context, seconds: SECONDS }, [...args, ...target(server, context)]);
+    const figures = await load(context, [...args, ...target(server, { ...context, seconds: SECONDS })]);
     await rest(folder);
     return {
       ...figures,
