@@ -1,29 +1,56 @@
 #include "shard/objects.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/log.h"
+#include "common/mem.h"
 #include "shard/object_s3.h"
 
-static const char *root_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
+static const char *folder_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
 {
     const struct config *cfg = objects->cfg;
-    const char *own = objects->away ? cfg->segment_cache_directory : cfg->segment_directory;
-    if (*own)
-        return own;
-    snprintf(out, OBJECT_ROOT_MAX, "%s/%s", cfg->server_data_dir, objects->away ? "cache" : "segments");
+    if (*cfg->segment_directory)
+        return cfg->segment_directory;
+    snprintf(out, OBJECT_ROOT_MAX, "%s/segments", cfg->server_data_dir);
     return out;
+}
+
+static const char *cache_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
+{
+    const struct config *cfg = objects->cfg;
+    if (*cfg->segment_cache_directory)
+        return cfg->segment_cache_directory;
+    snprintf(out, OBJECT_ROOT_MAX, "%s/cache", cfg->server_data_dir);
+    return out;
+}
+
+/* What a range of a key cannot say. */
+static void check(const struct config *cfg)
+{
+    const char *endpoint = cfg->s3_endpoint;
+    if (strcmp(cfg->segment_store, "s3") == 0 && !*cfg->s3_bucket)
+        fatal_never_restart("[s3] bucket: segment.store = s3 wants one");
+    if (*cfg->s3_bucket && strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0)
+        fatal_never_restart("[s3] endpoint: %s: it begins with http:// or https://", endpoint);
+    if (strspn(cfg->s3_prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/") !=
+        strlen(cfg->s3_prefix))
+        fatal_never_restart("[s3] prefix: %s: it is of A-Z a-z 0-9 - . _ /", cfg->s3_prefix);
 }
 
 void objects_init(struct objects *objects, const struct config *cfg, struct event_base *base, struct worker *worker)
 {
+    check(cfg);
     *objects = (struct objects){
         .cfg = cfg,
         .base = base,
         .worker = worker,
         .web = {.base = base, .connections = (long)cfg->s3_connections},
-        .away = strcmp(cfg->segment_store, "s3") == 0,
+        .puts_away = strcmp(cfg->segment_store, "s3") == 0,
+        .away = *cfg->s3_bucket != 0,
     };
 }
 
@@ -35,33 +62,58 @@ void objects_clear(struct objects *objects)
 void objects_put(struct objects *objects, const struct object *object, struct slice file, objects_done *done, void *ctx)
 {
     char root[OBJECT_ROOT_MAX];
-    if (objects->away)
+    if (objects->puts_away)
         s3_put(objects, object, file, done, ctx);
     else
-        files_put(objects->worker, root_of(objects, root), object, file, done, ctx);
+        files_put(objects->worker, folder_of(objects, root), object, file, done, ctx);
 }
 
-static void forgotten(void *ctx, const char *failure)
+static void removed_here(void *ctx, const char *failure)
 {
     (void)ctx;
     (void)failure; /* the cache is looked through in any case */
 }
 
+/* A file that is to be removed wherever it is. */
+struct removal {
+    struct objects *objects;
+    struct object object;
+    objects_done *done;
+    void *ctx;
+};
+
+static void removed_from_folder(void *ctx, const char *failure)
+{
+    struct removal *removal = ctx;
+    if (failure)
+        removal->done(removal->ctx, failure);
+    else
+        s3_remove(removal->objects, &removal->object, removal->done, removal->ctx);
+    free(removal);
+}
+
 void objects_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx)
 {
     char root[OBJECT_ROOT_MAX];
-    bool away = objects->away;
-    files_remove(objects->worker, root_of(objects, root), object, away ? forgotten : done, ctx);
-    if (away)
-        s3_remove(objects, object, done, ctx);
+    if (!objects->away) {
+        files_remove(objects->worker, folder_of(objects, root), object, done, ctx);
+        return;
+    }
+    struct removal *removal = xcalloc(1, sizeof *removal);
+    *removal = (struct removal){objects, *object, done, ctx};
+    files_remove(objects->worker, cache_of(objects, root), object, removed_here, NULL);
+    files_remove(objects->worker, folder_of(objects, root), object, removed_from_folder, removal);
 }
 
 int objects_open(const struct objects *objects, const struct object *object)
 {
     static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     char root[OBJECT_ROOT_MAX];
-    int fd = files_open(root_of(objects, root), object);
-    if (fd >= 0 && objects->away)
+    int fd = files_open(folder_of(objects, root), object);
+    if (fd >= 0 || errno != ENOENT || !objects->away)
+        return fd;
+    fd = files_open(cache_of(objects, root), object);
+    if (fd >= 0)
         (void)!futimens(fd, now); /* whatever the file system does about it: it was used */
     return fd;
 }
@@ -70,5 +122,5 @@ void objects_fetch(struct objects *objects, const struct object *object, uint64_
                    void *ctx)
 {
     char root[OBJECT_ROOT_MAX];
-    s3_fetch(objects, object, size, root_of(objects, root), done, ctx);
+    s3_fetch(objects, object, size, cache_of(objects, root), done, ctx);
 }

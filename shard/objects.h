@@ -15,7 +15,8 @@ struct objects {
     struct web web;
     struct s3_request *requests;
     bool stopping;
-    bool away;        /* they are kept elsewhere, and fetched before they are read */
+    bool puts_away;   /* new ones go to the store */
+    bool away;        /* there may be some in the store, which are fetched before they are read */
     uint64_t fetched; /* bytes, since the cache was last looked through */
     bool unreachable; /* the last request failed; this was logged */
 };
@@ -32,7 +33,7 @@ void objects_put(struct objects *objects, const struct object *object, struct sl
 /* Removes a file; none there is as good. */
 void objects_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx);
 
-/* Opens a file for reading. -1: errno; ENOENT: it is missing, or if they are kept elsewhere it is to be fetched. */
+/* Opens a file for reading. -1: errno; ENOENT: it is missing, or if there is a store it is to be fetched. */
 int objects_open(const struct objects *objects, const struct object *object) MUSTUSE;
 
 /* ERR_NONE: it can be opened now. SEGMENT_MISSING, SEGMENT_TRUNCATED, SEGMENT_UNAVAILABLE. */

@@ -216,12 +216,14 @@ static void on_put(void *ctx, const char *failure)
                                     .time_ms = s->blocks[s->count - 1].time_ms};
     store_begin(shard->store);
     store_orphan_delete(shard->store, &r->object);
-    if (r->merge_end)
+    if (r->merge_end) {
         store_segments_orphan(shard->store, r->uid, s->start, s->end);
-    store_segment_insert(shard->store, &row);
-    if (!r->merge_end)
+        fault_point("segment.merged-before-commit");
+    } else {
         stream_cooled(&shard->streams, stream, s->end, s->bytes, s->messages);
-    fault_point(r->merge_end ? "segment.merged-before-commit" : "segment.put-before-commit");
+        fault_point("segment.put-before-commit");
+    }
+    store_segment_insert(shard->store, &row);
     forget_draft(r);
     r->state = ROTATION_DROPS;
 }

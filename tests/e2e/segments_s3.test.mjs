@@ -238,6 +238,43 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await server.close();
   });
 
+  test("the store may be changed: what was put before is read from where it is", async () => {
+    const { server, streams, objects } = await begin();
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    const files = () => Object.keys(server.files()).filter((file) => /^segments.*seg$/.test(file));
+    await numbered(streams, name, 20);
+    await until("two objects", async () => (await objects()).length === 2);
+    await server.stop();
+    await server.start({ "segment.store": "directory" });
+    await numbered(streams, name, 20);
+    await until("two files", () => files().length === 2);
+    await server.stop();
+    await server.start({ "segment.store": "s3" });
+    await numbered(streams, name, 10);
+    await until("three objects", async () => (await objects()).length === 3);
+    await dropCache(server);
+    const expected = [...numbers(0, 20), ...numbers(0, 20), ...numbers(0, 10)];
+    expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(expected));
+    await streams.remove(name);
+    await empty(objects);
+    await until("no files", () => files().length === 0);
+    await server.close();
+  });
+
+  test("what cannot be is refused at the start", async () => {
+    for (const [settings, says] of [
+      [{ "segment.store": "s3" }, /\[s3\] bucket: /],
+      [{ "s3.bucket": "b", "s3.endpoint": "example.org" }, /\[s3\] endpoint: example.org: /],
+      [{ "s3.prefix": "a b/" }, /\[s3\] prefix: a b\/: /],
+    ]) {
+      const server = new Server({ settings, expected: [/.*/] });
+      server.launch();
+      expect((await server.exited()).code).toBe(78);
+      expect(server.log).toMatch(says);
+      rmSync(server.folder, { recursive: true });
+    }
+  });
+
   test("credentials from a file, which may change; wrong ones are told of", async () => {
     const { server, streams, objects } = await begin({}, { environment: {}, expected: TROUBLE });
     const file = join(server.folder, "credentials");
