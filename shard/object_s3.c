@@ -211,7 +211,7 @@ static void on_cached(void *ctx, const char *failure)
     struct s3_request *r = ctx;
     char name[OBJECT_NAME_MAX];
     object_name(name, &r->object);
-    if (failure)
+    if (failure && !r->objects->stopping)
         log_error("segment %s: as it was fetched: %s", name, failure);
     conclude(r, failure,
              !failure                          ? ERR_NONE

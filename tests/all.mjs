@@ -16,6 +16,8 @@ const SANITIZE = "-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sani
 const ASAN = ["BUILD=build/asan", `SANITIZE=${SANITIZE}`, "OPT=-O1", "DEFINES=-DSTREAMD_FAULTS"];
 const ASAN_ENV = { STREAMD_BUILD: "build/asan", STREAMD_SLOW: "3", UBSAN_OPTIONS: "print_stacktrace=1" };
 const FAULTS = ["BUILD=build/faults", "DEFINES=-DSTREAMD_FAULTS"];
+const END = 3000; // characters of a failed step's output, shown again below everything
+
 const JOBS = `-j${availableParallelism()}`;
 
 const make = (title, words, more = {}) => ({ title, command: ["make", "--no-print-directory", ...words], ...more });
@@ -89,7 +91,7 @@ function runStep({ title, command: [program, ...words], cwd = ".", env }) {
     child.on("error", (error) => take(`${error.message}\n`));
     child.on("close", (code) => {
       log.end();
-      resolve({ ok: code === 0, ...countTests(output, code === 0) });
+      resolve({ ok: code === 0, ...countTests(output, code === 0), end: output.slice(-END) });
     });
   });
 }
@@ -106,6 +108,7 @@ for (const step of chosen) {
   if (!result.ok && step.must) break;
 }
 
+for (const { title, ok, end } of results) if (!ok) console.log(`\n=== the end of what failed: ${title}\n${end}`);
 console.log();
 for (const { title, ok, passed, failed, seconds } of results)
   console.log(

@@ -159,7 +159,7 @@ function checkContent(judge, stream) {
       checkPlace(judge, stream, place);
   } catch (error) {
     // Of a deleted stream a reader may have seen the first part of a message only.
-    if (stream.complete) judge.blame(stream, "foreign", error.message);
+    if (stream.complete || !error.cut) judge.blame(stream, "foreign", error.message);
   }
 }
 

@@ -147,7 +147,8 @@ describe("what may happen", () => {
     const story = new Story();
     two(story);
     story.history.add({ e: "open", r: "r", s: "s" });
-    story.history.add({ e: "chunk", r: "r", s: "s", from: 0, next: 5, units: story.content.get("s").slice(0, 5) });
+    const next = story.content.get("s").length - 3;
+    story.history.add({ e: "chunk", r: "r", s: "s", from: 0, next, units: story.content.get("s").slice(0, next) });
     story.remove("s");
     story.final("s", { status: 404, next: undefined, units: undefined });
     expect(story.rules()).toEqual([]);
@@ -313,6 +314,15 @@ describe("what must be found", () => {
         s.final("s");
       }),
     ).toEqual(["reader content"]));
+  test("a reader of a deleted stream that got bytes nobody wrote", () =>
+    expect(
+      doctored((s) => {
+        s.content.set("s", `${s.content.get("s")}?!`);
+        s.read("s", "r");
+        s.remove("s");
+        s.final("s", { status: 404, next: undefined, units: undefined });
+      }),
+    ).toEqual(["foreign"]));
   test("a reader of a deleted stream that got something else than another", () =>
     expect(
       doctored((s) => {

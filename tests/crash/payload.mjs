@@ -51,36 +51,40 @@ export function fromEvent(kind, data) {
   return kind === "binary" ? Buffer.from(data.replaceAll("\n", ""), "base64").toString("latin1") : data;
 }
 
-// Takes units apart, from position `base` on: [{ id, start, end, parts }], or throws where something does not belong.
+// Takes units apart, from position `base` on: { id, start, end, parts } one after the other; throws where something does
+// not belong, with `cut` if that may be the first part of a message.
 export function parseUnits(kind, units, base) {
   return kind === "json" ? parseMessages(units, base) : parseBytes(kind, units, base);
 }
 
-function parseBytes(kind, units, base) {
-  const found = [];
+function* parseBytes(kind, units, base) {
   const name = /([a-z0-9.-]+):(\d+);/y;
   for (let at = 0; at < units.length;) {
     name.lastIndex = at;
     const [head, id, size] = name.exec(units) ?? [];
     const end = head ? at + head.length + Number(size) : at;
-    if (!head || units.slice(at, end) !== byteMessage(kind, id, Number(size)))
-      throw new Error(`bytes that nobody wrote at ${base + at}: ${JSON.stringify(units.slice(at, at + 60))}`);
-    found.push({ id, start: base + at, end: base + end, parts: 1 });
+    const message = head && byteMessage(kind, id, Number(size));
+    if (!head || units.slice(at, end) !== message) {
+      const cut = head ? message.startsWith(units.slice(at)) : /^[a-z0-9.-]*(:\d*)?$/.test(units.slice(at));
+      const text = `bytes that nobody wrote at ${base + at}: ${JSON.stringify(units.slice(at, at + 60))}`;
+      throw Object.assign(new Error(text), { cut });
+    }
+    yield { id, start: base + at, end: base + end, parts: 1 };
     at = end;
   }
-  return found;
 }
 
-function parseMessages(units, base) {
-  const found = [];
+function* parseMessages(units, base) {
+  let last;
   for (const [i, text] of units.entries()) {
     const { id, part, pad } = JSON.parse(text);
     if (text !== jsonMessage(id, part, pad.length))
       throw new Error(`a message that nobody wrote at ${base + i}: ${text.slice(0, 60)}`);
-    const last = found.at(-1);
-    if (part === 0) found.push({ id, start: base + i, end: base + i + 1, parts: 1 });
-    else if (last?.id === id && last.parts === part) Object.assign(last, { end: base + i + 1, parts: part + 1 });
+    if (part === 0) {
+      if (last) yield last;
+      last = { id, start: base + i, end: base + i + 1, parts: 1 };
+    } else if (last?.id === id && last.parts === part) Object.assign(last, { end: base + i + 1, parts: part + 1 });
     else throw new Error(`part ${part} of ${id} is out of place at ${base + i}`);
   }
-  return found;
+  if (last) yield last;
 }

@@ -78,6 +78,8 @@ export class Workload {
     let result = resultOf(answer);
     // A repetition that is refused does not say what became of the first attempt.
     if (result === "refused" && answer.attempts > 1) result = "unknown";
+    // The router repeats a producer's append whose shard has died; by then the stream may have been deleted.
+    if (what.producer && (answer.status === 404 || answer.status === 410)) result = "unknown";
     target.learn(answer);
     this.history.end(op, result, answer);
     return { ...answer, result };
