@@ -125,8 +125,7 @@ static bool read_url(const cJSON *item, struct project *project)
     const char *url = cJSON_GetStringValue(item);
     if (!item || cJSON_IsNull(item))
         return true;
-    if (!url || strlen(url) > PROJECT_URL_MAX ||
-        (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
+    if (!url || strlen(url) > PROJECT_URL_MAX || (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
         return false;
     for (const char *c = url; *c; c++)
         if (*c <= ' ' || *c > '~')
@@ -135,23 +134,27 @@ static bool read_url(const cJSON *item, struct project *project)
     return true;
 }
 
-static const struct {
+/* An object of numbers, each a whole one from 1, is a struct of them; what it does not have is 0. */
+struct number {
     const char *name;
     size_t at;
-} quotas[] = {
+};
+
+static const struct number quotas[] = {
 #define QUOTA(name, field) {name, offsetof(struct quotas, field)},
     PROJECT_QUOTAS
 #undef QUOTA
-};
+    {0}};
 
-#define QUOTA_COUNT (sizeof quotas / sizeof quotas[0])
+static const struct number retention[] = {
+    {"seconds", offsetof(struct retention, seconds)}, {"bytes", offsetof(struct retention, bytes)}, {0}};
 
-static uint64_t *quota_at(const struct quotas *all, size_t i)
+static uint64_t *number_at(const void *all, const struct number *number)
 {
-    return (uint64_t *)((char *)(uintptr_t)all + quotas[i].at);
+    return (uint64_t *)(void *)((char *)(uintptr_t)all + number->at);
 }
 
-static bool read_quotas(const cJSON *item, struct quotas *all)
+static bool read_numbers(const cJSON *item, const struct number *numbers, void *all)
 {
     const cJSON *field;
     if (!item || cJSON_IsNull(item))
@@ -160,30 +163,36 @@ static bool read_quotas(const cJSON *item, struct quotas *all)
         return false;
     cJSON_ArrayForEach(field, item)
     {
-        size_t i = 0;
+        const struct number *number = numbers;
         double value = cJSON_GetNumberValue(field); /* NaN if it is none */
-        while (i < QUOTA_COUNT && strcmp(quotas[i].name, field->string) != 0)
-            i++;
-        if (i == QUOTA_COUNT || *quota_at(all, i) || !(value >= 1 && value <= 0x1fffffffffffff) ||
+        while (number->name && strcmp(number->name, field->string) != 0)
+            number++;
+        if (!number->name || *number_at(all, number) || !(value >= 1 && value <= 0x1fffffffffffff) ||
             (double)(uint64_t)value != value)
             return false;
-        *quota_at(all, i) = (uint64_t)value;
+        *number_at(all, number) = (uint64_t)value;
     }
     return true;
 }
 
-cJSON *project_quotas(const struct quotas *all)
+static cJSON *print_numbers(const struct number *numbers, const void *all)
 {
     cJSON *object = cJSON_CreateObject();
-    for (size_t i = 0; i < QUOTA_COUNT; i++)
-        if (*quota_at(all, i))
-            cJSON_AddNumberToObject(object, quotas[i].name, (double)*quota_at(all, i));
+    for (const struct number *number = numbers; number->name; number++)
+        if (*number_at(all, number))
+            cJSON_AddNumberToObject(object, number->name, (double)*number_at(all, number));
     return object;
+}
+
+cJSON *project_quotas(const struct quotas *all)
+{
+    return print_numbers(quotas, all);
 }
 
 static bool known_field(const char *name)
 {
-    static const char *const names[] = {"signingSecrets", "corsOrigins", "isPublic", "jwks", "jwksUrl", "quotas"};
+    static const char *const names[] = {"signingSecrets", "corsOrigins", "isPublic", "jwks",
+                                        "jwksUrl",        "quotas",      "retention"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -198,7 +207,9 @@ static struct project_error read_fields(const cJSON *root, struct project *proje
     cJSON_ArrayForEach(field, root)
     {
         if (!known_field(field->string))
-            return (struct project_error){"body", "without fields but signingSecrets, corsOrigins, isPublic, jwks, jwksUrl and quotas"};
+            return (struct project_error){
+                "body", "without fields but signingSecrets, corsOrigins, isPublic, jwks, jwksUrl, quotas"
+                        " and retention"};
         if (cJSON_GetObjectItemCaseSensitive(root, field->string) != field)
             return (struct project_error){"body", "without a field that comes twice"};
     }
@@ -214,9 +225,12 @@ static struct project_error read_fields(const cJSON *root, struct project *proje
                                               " bits or more, EC on P-256 or Ed25519"};
     if (!read_url(cJSON_GetObjectItemCaseSensitive(root, "jwksUrl"), project))
         return (struct project_error){"jwksUrl", "an http or https URL of up to 1024 bytes"};
-    if (!read_quotas(cJSON_GetObjectItemCaseSensitive(root, "quotas"), &project->quotas))
+    if (!read_numbers(cJSON_GetObjectItemCaseSensitive(root, "quotas"), quotas, &project->quotas))
         return (struct project_error){"quotas", "an object of streams, bytes, appendsPerSecond and liveReaders, each a"
                                                 " whole number from 1"};
+    if (!read_numbers(cJSON_GetObjectItemCaseSensitive(root, "retention"), retention, &project->retention) ||
+        project->retention.seconds > PROJECT_RETENTION_MAX_S)
+        return (struct project_error){"retention", "an object of seconds and bytes, each a whole number from 1"};
     return (struct project_error){0};
 }
 
@@ -253,6 +267,8 @@ void project_print(const struct project *project, struct buf *out)
         cJSON_AddStringToObject(root, "jwksUrl", project->jwks_url);
     if (project_has_quotas(&project->quotas))
         cJSON_AddItemToObject(root, "quotas", project_quotas(&project->quotas));
+    if (project->retention.seconds || project->retention.bytes)
+        cJSON_AddItemToObject(root, "retention", print_numbers(retention, &project->retention));
     char *text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
     buf_add(out, text, strlen(text));

@@ -1,7 +1,8 @@
 /* What a project is configured with: the keys its tokens are signed with, the origins whose scripts may read its
  * answers, whether everybody may read its streams, and how much it may use. Kept and exchanged as JSON:
  * {"signingSecrets":["..."],"corsOrigins":["..."],"isPublic":false,"jwks":{"keys":[...]},"jwksUrl":"https://...",
- * "quotas":{"streams":1000,"bytes":1000000000,"appendsPerSecond":100,"liveReaders":50}}. */
+ * "quotas":{"streams":1000,"bytes":1000000000,"appendsPerSecond":100,"liveReaders":50},
+ * "retention":{"seconds":604800,"bytes":100000000}}. */
 #ifndef COMMON_PROJECT_H
 #define COMMON_PROJECT_H
 
@@ -17,6 +18,8 @@
 #define PROJECT_ORIGINS_MAX 64u
 #define PROJECT_ORIGIN_MAX 256u
 #define PROJECT_URL_MAX 1024u
+
+#define PROJECT_RETENTION_MAX_S ((uint64_t)1 << 40)
 
 struct texts {
     char **items;
@@ -37,6 +40,11 @@ struct quotas {
     QUOTA("appendsPerSecond", appends)                                                                                 \
     QUOTA("liveReaders", readers)
 
+/* How much a stream keeps whose creation does not say; 0: everything. */
+struct retention {
+    uint64_t seconds, bytes;
+};
+
 static inline bool project_has_quotas(const struct quotas *quotas)
 {
     return quotas->streams || quotas->bytes || quotas->appends || quotas->readers;
@@ -50,6 +58,7 @@ struct project {
     struct jwks keys; /* and as they are used */
     char *jwks_url;   /* where more of them are; NULL: nowhere */
     struct quotas quotas;
+    struct retention retention;
 };
 
 struct cJSON;
@@ -60,6 +69,13 @@ struct project_error {
 };
 
 /* A project's name: 1 to PROJECT_NAME_MAX of A-Z a-z 0-9 _ - */
+/* The project of a stream's name, or of what has no more than a project. */
+static inline struct slice project_of(struct slice name)
+{
+    const char *slash = name.len ? memchr(name.data, '/', name.len) : NULL;
+    return slice_of(name.data, slash ? (size_t)(slash - name.data) : name.len);
+}
+
 bool project_name_valid(struct slice name) MUSTUSE;
 
 /* Reads and checks all of it. False: *error says what is wrong and project is empty. The caller clears it. */

@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 7
+#define WIRE_VERSION 8
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)
@@ -19,18 +19,20 @@
 #define WIRE_CREATE_EXPIRES 4u
 #define WIRE_CREATE_FORK 8u
 #define WIRE_CREATE_FORK_POSITION 16u
-#define WIRE_CREATE_PUBLIC 32u /* everybody may read it */
-#define WIRE_CREATE_FULL 64u   /* its project may have nothing more: QUOTA_EXCEEDED unless it is there already */
+#define WIRE_CREATE_PUBLIC 32u     /* everybody may read it */
+#define WIRE_CREATE_FULL 64u       /* its project may have nothing more: QUOTA_EXCEEDED unless it is there already */
+#define WIRE_CREATE_RETENTION 128u /* its retention was asked for, and is not its project's: it must match */
 
 #define WIRE_APPEND_CLOSE 1u
 #define WIRE_APPEND_STREAM_SEQ 2u
 #define WIRE_APPEND_PRODUCER 4u
 
-#define WIRE_READ_NOW 1u  /* from the tail; `position` is not looked at */
-#define WIRE_READ_WAIT 2u /* long-poll: watch only if there is nothing to answer with */
-#define WIRE_READ_FILE 8u /* a large page may come as a descriptor */
+#define WIRE_READ_NOW 1u        /* from the tail; `position` is not looked at */
+#define WIRE_READ_EARLIEST 32u  /* from the first that is there; the same */
+#define WIRE_READ_WAIT 2u       /* long-poll: watch only if there is nothing to answer with */
+#define WIRE_READ_FILE 8u       /* a large page may come as a descriptor */
 #define WIRE_READ_ANONYMOUS 16u /* also of HEAD: nobody has said who asks, UNAUTHORIZED unless the stream is public */
-#define WIRE_READ_CUT 4u  /* SSE: a byte stream's large message may be cut at max_bytes */
+#define WIRE_READ_CUT 4u        /* SSE: a byte stream's large message may be cut at max_bytes */
 
 #define WIRE_APPENDED_CLOSED 1u
 #define WIRE_APPENDED_DUPLICATE 2u
@@ -80,9 +82,9 @@ enum wire_type {
 #define U32(field) uint32_t field;
 #define U64(field) uint64_t field;
 #define STR(field) struct slice field;
-#define MESSAGE(NAME, name, fields) \
-    struct wire_##name {            \
-        fields                      \
+#define MESSAGE(NAME, name, fields)                                                                                    \
+    struct wire_##name {                                                                                               \
+        fields                                                                                                         \
     };
 #include "common/wire.def"
 #undef MESSAGE
@@ -96,8 +98,8 @@ const char *wire_name(enum wire_type type);
 
 /* wire_put_append(out, &m) adds one whole frame to out. wire_get_append(body, &m) reads a frame's fields; true only if
  * every field fits and nothing is left. Its slices point into body. */
-#define MESSAGE(NAME, name, fields)                                  \
-    void wire_put_##name(struct buf *out, const struct wire_##name *m); \
+#define MESSAGE(NAME, name, fields)                                                                                    \
+    void wire_put_##name(struct buf *out, const struct wire_##name *m);                                                \
     bool wire_get_##name(struct slice body, struct wire_##name *m) MUSTUSE;
 #include "common/wire.def"
 #undef MESSAGE

@@ -111,6 +111,14 @@ void answer_error_text(struct client *c, enum error error, const char *text)
     answer_error_end(c, error, text);
 }
 
+void answer_refusal(struct client *c, const struct answer *answer)
+{
+    struct buf *head = answer_error_begin(c, answer->error);
+    if (answer->error == ERR_OFFSET_GONE && answer->stream)
+        response_add_offset(head, "Stream-Earliest-Offset", answer->stream->earliest);
+    answer_error_end(c, answer->error, answer->text);
+}
+
 void answer_error(struct client *c, enum error error)
 {
     answer_error_text(c, error, error_text(error));
@@ -132,4 +140,10 @@ void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
         response_add_number(head, "Stream-TTL", stream->ttl_s);
     if (stream->flags & WIRE_STREAM_EXPIRES)
         response_add(head, "Stream-Expires-At", stream->expires_text);
+    if (stream->retention_s)
+        response_add_number(head, "Stream-Retention-Seconds", stream->retention_s);
+    if (stream->retention_bytes)
+        response_add_number(head, "Stream-Retention-Bytes", stream->retention_bytes);
+    if (stream->retention_s || stream->retention_bytes || stream->earliest)
+        response_add_offset(head, "Stream-Earliest-Offset", stream->earliest);
 }

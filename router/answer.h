@@ -7,6 +7,8 @@
 #include "router/client.h"
 #include "router/response.h"
 
+struct answer; /* router/shards.h */
+
 struct buf *answer_begin(struct client *client, int status);
 
 /* The body is the parts one after the other; it is left out for a HEAD, but not its length. */
@@ -22,6 +24,9 @@ void answer_error_end(struct client *client, enum error error, const char *text)
 
 void answer_error(struct client *client, enum error error);
 void answer_error_text(struct client *client, enum error error, const char *text);
+
+/* Passes on a shard's answer that is an error. */
+void answer_refusal(struct client *client, const struct answer *answer);
 
 /* The head of an answer whose body has no known length: chunked, or until the connection closes in HTTP/1.0. Queued;
  * the request goes on. */

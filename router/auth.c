@@ -262,12 +262,6 @@ static enum error claims_of(struct client *c, const char *token, struct slice pr
 
 /* ---- the decision ---- */
 
-static struct slice project_of(struct slice resource)
-{
-    const char *slash = memchr(resource.data, '/', resource.len);
-    return slice_of(resource.data, slash ? (size_t)(slash - resource.data) : resource.len);
-}
-
 /* A token for one stream, or for a prefix, is good for nothing else. */
 static bool stream_matches(const char *pattern, struct slice resource, struct slice project)
 {

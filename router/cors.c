@@ -8,8 +8,9 @@
 
 #define EXPOSED                                                                                                        \
     "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
+    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, "                                       \
     "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Date, Retry-After, "         \
-    "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "              \
+    "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \
     "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, Stream-Fanout-Failures"
 
 static bool word_in(const char *words, struct slice word)
@@ -47,9 +48,7 @@ static bool changes(enum http_method method)
 
 void cors_decide(struct client *c, const struct http_head *head, struct slice resource)
 {
-    const char *slash = resource.len ? memchr(resource.data, '/', resource.len) : NULL;
-    struct slice name = slice_of(resource.data, slash ? (size_t)(slash - resource.data) : resource.len);
-    const struct project *project = auth_project(&c->router->auth, name);
+    const struct project *project = auth_project(&c->router->auth, project_of(resource));
     const struct texts *own = project ? &project->origins : NULL;
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER];
     if (!origin.data && changes(head->method)) {
@@ -84,6 +83,7 @@ void cors_preflight(struct client *c)
     response_add(head, "Access-Control-Allow-Methods", SLICE("GET, POST, PUT, DELETE, HEAD, OPTIONS"));
     response_add(head, "Access-Control-Allow-Headers",
                  SLICE("Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "
+                       "Stream-Retention-Seconds, Stream-Retention-Bytes, "
                        "Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-None-Match, Producer-Id, Producer-Epoch, "
                        "Producer-Seq, Last-Event-ID, Authorization"));
     response_add(head, "Access-Control-Max-Age", SLICE("86400"));

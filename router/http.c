@@ -32,7 +32,7 @@ static const struct slice known_names[KNOWN_COUNT] = {
 /* clang-format on */
 
 /* The known headers by the length of their name: how many, and which. */
-#define KNOWN_LENGTH_MAX 22
+#define KNOWN_LENGTH_MAX 24
 static const uint8_t by_length[KNOWN_LENGTH_MAX + 1][5] = {
     [4] = {1, HTTP_HOST_HEADER},
     [6] = {3, OWN_EXPECT, HTTP_ORIGIN_HEADER, HTTP_COOKIE_HEADER},
@@ -45,7 +45,8 @@ static const uint8_t by_length[KNOWN_LENGTH_MAX + 1][5] = {
     [16] = {1, HTTP_CONTENT_ENCODING_HEADER},
     [17] = {2, OWN_TRANSFER_ENCODING, HTTP_STREAM_EXPIRES_AT_HEADER},
     [18] = {2, HTTP_STREAM_FORKED_FROM_HEADER, HTTP_STREAM_FORK_OFFSET_HEADER},
-    [22] = {1, HTTP_STREAM_FORK_SUB_OFFSET_HEADER},
+    [22] = {2, HTTP_STREAM_FORK_SUB_OFFSET_HEADER, HTTP_STREAM_RETENTION_BYTES_HEADER},
+    [24] = {1, HTTP_STREAM_RETENTION_SECONDS_HEADER},
 };
 
 /* ---- bytes ---- */

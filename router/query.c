@@ -71,6 +71,7 @@ static enum error understand_offset(struct slice value, struct query *query)
         return ERR_EMPTY_QUERY_PARAM;
     if (slice_equal(value, SLICE("-1")))
         return ERR_NONE;
+    query->earliest = false;
     if (slice_equal(value, SLICE("now"))) {
         query->now = true;
         return ERR_NONE;
@@ -113,7 +114,7 @@ static enum error understand(const struct params *params, struct query *query)
 enum error query_parse(struct slice text, struct query *query)
 {
     struct params params;
-    *query = (struct query){0};
+    *query = (struct query){.earliest = true};
     memset(params.given, 0, sizeof params.given);
     memset(params.value, 0, sizeof params.value);
     enum error error = take_all(&params, text);

@@ -13,7 +13,8 @@ enum query_live { QUERY_CATCH_UP, QUERY_LONG_POLL, QUERY_SSE };
 struct query {
     enum query_live live;
     bool now;          /* offset=now: from the tail */
-    uint64_t position; /* where else to start; 0 is the start of the stream */
+    bool earliest;     /* offset=-1, or none: from the first that is there */
+    uint64_t position; /* where else to start */
     uint64_t cursor;   /* 0: none, or none that can be understood */
     uint64_t limit;    /* messages; 0: no such limit */
 };
@@ -21,7 +22,8 @@ struct query {
 /* Returns ERR_NONE, or what to refuse the query with. */
 enum error query_parse(struct slice text, struct query *query) MUSTUSE;
 
-/* The value of name=value in a list whose items are parted by `separator`, as it was sent: of a query ('&') or of cookies
+/* The value of name=value in a list whose items are parted by `separator`, as it was sent: of a query ('&') or of
+ * cookies
  * (';'). data NULL: it is not there. */
 struct slice query_value(struct slice list, char separator, struct slice name);
 

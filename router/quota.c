@@ -19,12 +19,6 @@ struct tally_part {
     bool heard;
 };
 
-static struct slice project_of(struct slice name)
-{
-    const char *slash = memchr(name.data, '/', name.len);
-    return slice_of(name.data, slash ? (size_t)(slash - name.data) : name.len);
-}
-
 /* ---- the table ---- */
 
 void tallies_init(struct tallies *tallies, struct router *router)

@@ -50,7 +50,7 @@ static void sse_close(struct reader *reader)
     client_done(c);
 }
 
-static void fail(struct reader *reader, enum error error, const char *text)
+static void fail(struct reader *reader, const struct answer *answer)
 {
     struct client *c = reader->client;
     if (reader->started) {
@@ -58,12 +58,12 @@ static void fail(struct reader *reader, enum error error, const char *text)
         return;
     }
     reader_free(reader);
-    answer_error_text(c, error, text);
+    answer_refusal(c, answer);
 }
 
 void reader_gone(struct reader *reader, enum error error)
 {
-    fail(reader, error, error_text(error));
+    fail(reader, &(struct answer){.error = error, .text = error_text(error)});
 }
 
 static void read_on(struct reader *reader)
@@ -71,6 +71,7 @@ static void read_on(struct reader *reader)
     const struct config *cfg = router_of(reader)->cfg;
     struct wire_read read = {
         .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0) |
+                           (reader->earliest ? WIRE_READ_EARLIEST : 0) |
                            (reader->client->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = reader->position,
         .max_bytes = reader->sse ? cfg->limits_sse_event : cfg->limits_read_page,
@@ -90,6 +91,7 @@ void reader_start(struct client *c, struct slice name, const struct query *query
     reader->tally = tally_reader(&r->tallies, name);
     reader->sse = query->live == QUERY_SSE;
     reader->now = query->now;
+    reader->earliest = query->earliest;
     reader->position = query->position;
     reader->limit = reader->sse ? 0 : query->limit;
     reader->cursor = query->cursor;
@@ -299,7 +301,7 @@ void reader_answered(struct reader *reader, const struct answer *answer)
 {
     const struct wire_stream *stream = answer->stream;
     if (answer->error != ERR_NONE) {
-        fail(reader, answer->error, answer->text);
+        fail(reader, answer);
         return;
     }
     if (reader->answered_once && reader->uid != stream->uid) {
@@ -310,7 +312,7 @@ void reader_answered(struct reader *reader, const struct answer *answer)
         reader->client->shared_answer = auth_shared(&reader->client->grant, stream);
     reader->answered_once = true;
     reader->uid = stream->uid;
-    reader->now = false;
+    reader->now = reader->earliest = false;
     if (reader->sse)
         sse_answered(reader, stream);
     else
@@ -359,8 +361,7 @@ void reader_end(struct reader *reader)
 
 struct slice reader_project(const struct reader *reader)
 {
-    struct slice name = slice_str(reader->entry->name);
-    return slice_of(name.data, (size_t)((const char *)memchr(name.data, '/', name.len) - name.data));
+    return project_of(slice_str(reader->entry->name));
 }
 
 /* Also where an answer is on its way: it would come too late. */
@@ -369,7 +370,7 @@ void reader_expire(struct reader *reader)
     if (reader->sse)
         sse_end(reader);
     else
-        fail(reader, ERR_UNAUTHORIZED, error_text(ERR_UNAUTHORIZED));
+        reader_gone(reader, ERR_UNAUTHORIZED);
 }
 
 void reader_stop(struct reader *reader)

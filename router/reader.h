@@ -26,6 +26,7 @@ struct reader {
     bool started;        /* sse: the head is out */
     bool chunked;        /* sse: and the body comes in chunks */
     bool now;            /* starts at the tail, wherever that is */
+    bool earliest;       /* starts at the first that is there */
     bool answered_once;  /* uid is known */
     uint64_t uid;        /* the incarnation of the stream that it reads */
     struct tally *tally; /* where it is counted, or NULL */

@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "common/offset.h"
+#include "common/project.h"
 #include "router/query.h"
 #include "router/timestamp.h"
 
@@ -92,6 +93,24 @@ static enum error create_expiry(const struct http_head *head, struct wire_create
     return ERR_NONE;
 }
 
+/* A number from 1; absent: 0. */
+static bool limit_of(struct slice text, uint64_t *value)
+{
+    return !text.data || (rules_integer(text, RULES_INTEGER_MAX, value) && *value > 0);
+}
+
+static enum error create_retention(const struct http_head *head, struct wire_create *create)
+{
+    struct slice seconds = head->headers[HTTP_STREAM_RETENTION_SECONDS_HEADER];
+    struct slice bytes = head->headers[HTTP_STREAM_RETENTION_BYTES_HEADER];
+    if (seconds.data || bytes.data)
+        create->flags |= WIRE_CREATE_RETENTION;
+    if (!limit_of(seconds, &create->retention_s) || create->retention_s > PROJECT_RETENTION_MAX_S ||
+        !limit_of(bytes, &create->retention_bytes))
+        return ERR_INVALID_RETENTION;
+    return ERR_NONE;
+}
+
 static enum error create_fork(const struct http_head *head, size_t max_path, struct rules_create_room *room,
                               struct wire_create *create)
 {
@@ -125,6 +144,8 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
     if (slice_equal(query_value(head->query, '&', SLICE("public")), SLICE("true")))
         create->flags |= WIRE_CREATE_PUBLIC;
     enum error error = create_expiry(head, create);
+    if (error == ERR_NONE)
+        error = create_retention(head, create);
     return error != ERR_NONE ? error : create_fork(head, max_path, room, create);
 }
 

@@ -19,8 +19,8 @@ bool rules_integer(struct slice text, uint64_t max, uint64_t *value) MUSTUSE;
 /* "Application/JSON; charset=x" to "application/json" in room. False if it is no type/subtype. */
 bool rules_content_type(struct slice text, char room[RULES_TYPE_MAX], struct slice *type) MUSTUSE;
 
-/* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, fork_*. The slices point into the head
- * and into the rooms. */
+/* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, retention_*, fork_*. The slices point
+ * into the head and into the rooms. */
 struct rules_create_room {
     char type[RULES_TYPE_MAX];
     char source[ROUTE_NAME_MAX];

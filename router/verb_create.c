@@ -17,7 +17,7 @@ static void answered(struct request *request, const struct answer *answer)
         return;
     }
     if (answer->error != ERR_NONE) {
-        answer_error_text(c, answer->error, answer->text);
+        answer_refusal(c, answer);
         return;
     }
     bool created = stream->flags & WIRE_STREAM_CREATED;
@@ -40,6 +40,16 @@ static char *location(const struct client *c, const struct http_head *head)
     return text;
 }
 
+/* A stream whose creation does not say how much it keeps, keeps what its project says. */
+static void add_retention(struct client *c, struct wire_create *create)
+{
+    const struct project *project = auth_project(&c->router->auth, project_of(create->name));
+    if ((create->flags & WIRE_CREATE_RETENTION) || !project)
+        return;
+    create->retention_s = project->retention.seconds;
+    create->retention_bytes = project->retention.bytes;
+}
+
 void verb_create(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
@@ -54,6 +64,7 @@ void verb_create(struct client *c, const struct http_head *head, struct slice na
     }
     struct request *request = request_new(shards, shards_of(shards, name), c, answered);
     create.id = request->id;
+    add_retention(c, &create);
     if (quota_create(c, name, body.len) != ERR_NONE)
         create.flags |= WIRE_CREATE_FULL;
     wire_put_create(&request->frame, &create);

@@ -7,7 +7,7 @@ static void answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     if (answer->error != ERR_NONE) {
-        answer_error_text(c, answer->error, answer->text);
+        answer_refusal(c, answer);
         return;
     }
     response_add(answer_begin(c, 204), "Cache-Control", SLICE("no-store"));

@@ -15,12 +15,6 @@
 
 /* ---- names ---- */
 
-static struct slice project_of(struct slice name)
-{
-    const char *slash = memchr(name.data, '/', name.len);
-    return slice_of(name.data, slash ? (size_t)(slash - name.data) : name.len);
-}
-
 static struct slice id_of(struct slice name)
 {
     size_t project = project_of(name).len + 1;

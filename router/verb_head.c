@@ -8,7 +8,7 @@ static void answered(struct request *request, const struct answer *answer)
     struct client *c = request->client;
     const struct wire_stream *stream = answer->stream;
     if (answer->error != ERR_NONE) {
-        answer_error_text(c, answer->error, answer->text);
+        answer_refusal(c, answer);
         return;
     }
     struct buf *head = answer_begin(c, 200);
@@ -22,9 +22,9 @@ void verb_head(struct client *c, const struct http_head *head, struct slice name
     struct request *request = request_new(shards, shards_of(shards, name), c, answered);
     (void)head;
     (void)body;
-    wire_put_head(&request->frame, &(struct wire_head){.id = request->id,
-                                                         .name = name,
-                                                         .flags = c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0});
+    wire_put_head(
+        &request->frame,
+        &(struct wire_head){.id = request->id, .name = name, .flags = c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0});
     request->repeatable = true;
     client_set_state(c, CLIENT_WAITING);
     if (!request_send(shards, request))

@@ -12,7 +12,7 @@ static void answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     if (answer->error != ERR_NONE)
-        answer_error_text(c, answer->error, answer->text);
+        answer_refusal(c, answer);
     else
         read_answer_page(c, answer->stream, answer->page);
 }
@@ -25,7 +25,7 @@ static void catch_up(struct client *c, const struct http_head *head, struct slic
         .id = request->id,
         .name = name,
         .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) |
-                           (c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
+                           (query->earliest ? WIRE_READ_EARLIEST : 0) | (c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = query->position,
         .max_bytes = c->router->cfg->limits_read_page,
         .max_messages = query->limit,
@@ -49,7 +49,7 @@ static void follow_last_event(const struct http_head *head, struct query *query)
     if (!id.data || !offset_parse(id, &position))
         return;
     query->position = position;
-    query->now = false;
+    query->now = query->earliest = false;
 }
 
 void verb_read(struct client *c, const struct http_head *head, struct slice name, struct slice body)

@@ -7,6 +7,9 @@ struct wire_stream answer_stream(const struct shard *shard, const struct stream 
     struct wire_stream answer = {
         .id = id,
         .uid = row->uid,
+        .earliest = row->earliest,
+        .retention_s = row->retention_s,
+        .retention_bytes = row->retention_bytes,
         .start = stream->tail,
         .next = stream->tail,
         .tail = stream->tail,
@@ -41,8 +44,13 @@ bool answer_send_file(struct shard *shard, struct asker asker, struct wire_strea
     return true;
 }
 
+void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest)
+{
+    struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error, .earliest = earliest};
+    answer_send(shard, asker, &answer);
+}
+
 void answer_error(struct shard *shard, struct asker asker, enum error error)
 {
-    struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error};
-    answer_send(shard, asker, &answer);
+    answer_refusal(shard, asker, error, 0);
 }

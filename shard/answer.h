@@ -7,7 +7,9 @@
 /* Describes the stream as it is now; next is its tail and there is no data. Slices point into the stream. */
 struct wire_stream answer_stream(const struct shard *shard, const struct stream *stream, uint64_t id);
 
-/* Sends an answer that is only an error. */
+/* Sends an answer that is only an error; of OFFSET_GONE `earliest` is what the stream still has. */
+void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest);
+
 void answer_error(struct shard *shard, struct asker asker, enum error error);
 
 /* Sends an answer whose data is the first `bytes` of a file. False: that cannot be, nothing was sent. */

@@ -43,6 +43,9 @@ static enum error compare(const struct stream *stream, const struct wire_create 
         return ERR_STREAM_TTL_MISMATCH;
     if (row->is_public != ((m->flags & WIRE_CREATE_PUBLIC) != 0))
         return ERR_STREAM_EXISTS;
+    if ((m->flags & WIRE_CREATE_RETENTION) &&
+        (row->retention_s != m->retention_s || row->retention_bytes != m->retention_bytes))
+        return ERR_STREAM_RETENTION_MISMATCH;
     return fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
 }
 
@@ -95,6 +98,9 @@ static struct stream_row plain_row(const struct shard *shard, const struct wire_
         .accessed_ms = shard->now_ms,
         .source_uid = STORE_NONE,
         .is_public = (m->flags & WIRE_CREATE_PUBLIC) != 0,
+        .retention_s = m->retention_s,
+        .retention_bytes = m->retention_bytes,
+        .retain_ms = STORE_NONE,
     };
 }
 
@@ -113,6 +119,7 @@ static void inherit(struct stream_row *row, const struct wire_create *m, const s
 {
     row->content_type = source->content_type;
     row->base = row->settled = row->cold = source->position;
+    row->earliest = source->earliest;
     row->source_uid = source->uid;
     row->pin = pin;
     row->fork_sub = m->fork_sub;
@@ -160,6 +167,8 @@ static struct stream *log_creation(struct shard *shard, const struct stream_row 
     first.expires_text = row->expires_text;
     first.ttl_s = row->ttl_s;
     first.expires_ms = row->expires_ms;
+    first.retention_s = row->retention_s;
+    first.retention_bytes = row->retention_bytes;
     append_entry(shard, stream, &first);
     return stream;
 }

@@ -32,6 +32,8 @@ void entry_add(struct buf *heads, const struct log_entry *e)
         add_text(heads, e->reader_key);
         varint_add(heads, e->ttl_s + 1); /* STORE_NONE becomes 0 */
         varint_add(heads, e->expires_ms + 1);
+        varint_add(heads, e->retention_s);
+        varint_add(heads, e->retention_bytes);
     }
 }
 
@@ -54,7 +56,8 @@ static bool take_text(struct slice *heads, struct slice *text)
 static bool take_created(struct slice *heads, struct log_entry *e)
 {
     if (!take_text(heads, &e->name) || !take_text(heads, &e->content_type) || !take_text(heads, &e->expires_text) ||
-        !take_text(heads, &e->reader_key) || !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms))
+        !take_text(heads, &e->reader_key) || !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms) ||
+        !varint_take(heads, &e->retention_s) || !varint_take(heads, &e->retention_bytes))
         return false;
     e->ttl_s--;
     e->expires_ms--;

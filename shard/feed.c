@@ -113,12 +113,18 @@ void feeds_forget(struct streams *streams, struct stream *stream)
         forget(&streams->feeds, stream->feeds);
 }
 
+uint64_t feeds_taken(const struct stream *stream)
+{
+    uint64_t least = UINT64_MAX;
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        if (feed->row.acked < least)
+            least = feed->row.acked;
+    return least;
+}
+
 bool feeds_level(const struct stream *stream)
 {
-    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
-        if (feed->row.acked < stream->tail)
-            return false;
-    return true;
+    return feeds_taken(stream) >= stream->tail;
 }
 
 bool feeds_idle(const struct streams *streams, const struct stream *stream)

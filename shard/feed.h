@@ -69,6 +69,9 @@ void feeds_init(struct feeds *feeds, uint64_t now_ms);
 void feeds_load(struct streams *streams, struct stream *stream);
 void feeds_forget(struct streams *streams, struct stream *stream);
 
+/* How far every shard has taken it, UINT64_MAX if there is none. */
+uint64_t feeds_taken(const struct stream *stream) MUSTUSE;
+
 /* Every shard has taken all there is. */
 bool feeds_level(const struct stream *stream) MUSTUSE;
 

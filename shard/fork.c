@@ -112,7 +112,7 @@ void handle_pinned(struct shard *shard, unsigned from, const struct wire_pinned 
     making->asker.id = request.id;
     fault_point("shard.pinned");
     if (m->error != ERR_NONE)
-        answer_error(shard, making->asker, m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL);
+        answer_refusal(shard, making->asker, m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL, m->earliest);
     else if (!create_answer_existing(shard, making->asker, &request))
         made = create_stream(shard, making->asker, &request, m, making->pin);
     fault_point("shard.fork-created");
@@ -199,6 +199,8 @@ static enum error resolve(struct shard *shard, const struct stream *source, cons
     uint64_t anchor = m->has_position ? m->position : source->tail, end = source->tail;
     struct streams *streams = &shard->streams;
     const struct extent *extent = lineage_find(&source->lineage, anchor);
+    if (anchor < source->row.earliest)
+        return ERR_OFFSET_GONE;
     if (anchor > source->tail)
         return ERR_FORK_OFFSET_BEYOND_TAIL;
     if (m->sub > source->tail - anchor)
@@ -232,6 +234,7 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
         return error == ERR_STREAM_GONE ? ERR_FORK_SOURCE_GONE : ERR_FORK_SOURCE_NOT_FOUND;
     if (m->content_type.len && !slice_equal(m->content_type, source->row.content_type))
         return ERR_CONTENT_TYPE_MISMATCH;
+    answer->earliest = source->row.earliest;
     error = resolve(shard, source, m, &answer->position);
     if (error != ERR_NONE)
         return error;

@@ -8,6 +8,7 @@
 #include "shard/delete.h"
 #include "shard/fork.h"
 #include "shard/read.h"
+#include "shard/retain.h"
 #include "shard/subscribe.h"
 
 #define EXPIRED_AT_ONCE 256
@@ -93,6 +94,7 @@ void janitor_turn(struct shard *shard)
     bool upkeep = shard->now_ms >= shard->upkeep_ms;
     janitor_flush(shard);
     expire(shard);
+    retain_tick(shard);
     sweep(shard);
     fork_tick(shard);
     read_tick(shard);

@@ -54,6 +54,8 @@ static enum error advance(struct shard *shard, struct reading *reading, const st
     struct page *page = &reading->page;
     enum error error = ERR_NONE;
     while (error == ERR_NONE && !page->full && page->next < stream->tail) {
+        if (page->next < stream->row.earliest)
+            return buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE;
         *extent = lineage_find(&stream->lineage, page->next);
         if (*extent && shard_owner_of_uid(shard, (*extent)->uid) != shard->index)
             return ERR_NONE;
@@ -326,19 +328,28 @@ static bool is_hidden(const struct stream *stream, uint8_t flags)
     return (flags & WIRE_READ_ANONYMOUS) && (!stream || !stream->row.is_public);
 }
 
+static uint64_t begins_at(const struct stream *stream, const struct wire_read *m)
+{
+    if (m->flags & WIRE_READ_NOW)
+        return stream->tail;
+    return m->flags & WIRE_READ_EARLIEST ? stream->row.earliest : m->position;
+}
+
 static void start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
 {
     enum error error = ERR_NONE;
     const struct extent *extent = NULL;
     struct buf *later;
     struct stream *stream = shard_stream(shard, m->name, &error);
-    uint64_t position = stream && (m->flags & WIRE_READ_NOW) ? stream->tail : m->position;
+    uint64_t position = stream ? begins_at(stream, m) : 0;
     if (stream && position > stream->tail)
         error = ERR_OFFSET_BEYOND_TAIL;
+    if (stream && position < stream->row.earliest)
+        error = ERR_OFFSET_GONE;
     if (is_hidden(stream, m->flags))
         error = ERR_UNAUTHORIZED;
     if (error != ERR_NONE) {
-        answer_error(shard, asker, error);
+        answer_refusal(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0);
         return;
     }
     stream_touch(&shard->streams, stream, shard->now_ms);

@@ -6,6 +6,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "shard/retain.h"
 #include "shard/segment.h"
 #include "shard/shard.h"
 
@@ -100,7 +101,7 @@ static void begin_draft(struct rotation *r, const struct stream *stream)
     r->draft = (struct segment_draft){
         .segment = {.uid = r->uid, .start = stream->row.cold, .end = stream->row.cold, .json = stream->json},
         .max_messages = cfg->segment_max_messages,
-        .max_bytes = cfg->segment_max_bytes,
+        .max_bytes = stream_segment_bytes(&r->shard->streams, stream),
     };
     r->merge_end = 0;
     r->state = ROTATION_READS;
@@ -111,9 +112,12 @@ static bool begin_merge(struct rotation *r, const struct stream *stream)
 {
     struct shard *shard = r->shard;
     struct segment_row rows[MERGE_MAX];
-    uint64_t most = shard->cfg->segment_max_bytes, sum = 0;
+    uint64_t most = stream_segment_bytes(&shard->streams, stream), sum = 0, span = INT64_MAX;
     size_t there = store_segments_last(shard->store, r->uid, rows, MERGE_MAX), count = 0;
-    while (count < there && rows[count].bytes < most / MERGE_PART && sum + rows[count].bytes <= most)
+    if (stream->row.retention_s)
+        span = stream->row.retention_s * 1000 / RETENTION_PARTS;
+    while (count < there && rows[count].bytes < most / MERGE_PART && sum + rows[count].bytes <= most &&
+           rows[count].time_ms + span >= rows[0].time_ms)
         sum += rows[count++].bytes;
     if (count < (stream->row.closed ? 2 : MERGE_MIN))
         return false;
@@ -203,7 +207,8 @@ static void on_put(void *ctx, const char *failure)
         return;
     }
     shard->rotations.pause_ms = 0;
-    if (!stream || (!r->merge_end && stream->row.cold != s->start)) { /* it was deleted: the file is an orphan */
+    if (!stream || (r->merge_end ? stream->row.earliest > s->start : stream->row.cold != s->start)) {
+        /* it was deleted, or some of it is not kept any more: the file is an orphan */
         forget(&shard->rotations, r);
         return;
     }
@@ -224,6 +229,7 @@ static void on_put(void *ctx, const char *failure)
         fault_point("segment.put-before-commit");
     }
     store_segment_insert(shard->store, &row);
+    retain_stream(shard, stream);
     forget_draft(r);
     r->state = ROTATION_DROPS;
 }

@@ -53,13 +53,16 @@ struct stream_row {
     /* of a fork; source_uid is STORE_NONE for other streams */
     uint64_t source_uid, pin, fork_position, fork_sub;
     struct slice source_name;
-    struct slice lineage;               /* shard/lineage.h */
-    unsigned kind;                      /* STREAM_KIND_* */
-    uint64_t cold;                      /* its own positions up to here are in segments */
-    uint64_t hot_bytes, hot_messages;   /* in chunks */
-    bool due;                           /* some of these are to become a segment, or were and are still there */
-    bool is_public;                     /* everybody may read it */
-    char reader_key[READER_KEY_DIGITS]; /* hex: who knows it may share what caches keep */
+    struct slice lineage;                  /* shard/lineage.h */
+    unsigned kind;                         /* STREAM_KIND_* */
+    uint64_t cold;                         /* its own positions up to here are in segments */
+    uint64_t hot_bytes, hot_messages;      /* in chunks */
+    bool due;                              /* some of these are to become a segment, or were and are still there */
+    uint64_t retention_s, retention_bytes; /* how much it keeps; 0: everything */
+    uint64_t earliest;                     /* the first position that it still has */
+    uint64_t retain_ms;                    /* when to look what it need not keep any more, or STORE_NONE */
+    bool is_public;                        /* everybody may read it */
+    char reader_key[READER_KEY_DIGITS];    /* hex: who knows it may share what caches keep */
 };
 
 /* Opens or creates DATA_DIR/shard-INDEX.db. Ends the process with EXIT_NEVER_RESTART if it is not ours, newer or
@@ -85,7 +88,7 @@ bool store_stream_by_name(struct store *store, struct slice name, struct stream_
 bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *row) MUSTUSE;
 void store_stream_insert(struct store *store, const struct stream_row *row);
 
-/* What settling and closing have changed: settled, bytes, closed, closer, stream_seq, accessed. */
+/* What settling and closing have changed: settled, bytes, closed, closer, stream_seq, accessed, retain_ms. */
 void store_stream_update(struct store *store, const struct stream_row *row);
 void store_stream_touch(struct store *store, const struct stream_row *row);
 /* Its kind and its expiry, of a row that is there. */
@@ -98,6 +101,12 @@ void store_usage(struct store *store, struct slice project, uint64_t *streams, u
 
 /* When the stream expires: Unix ms, or STORE_NONE. */
 uint64_t stream_row_deadline(const struct stream_row *row);
+
+/* What was let go, and when to look again: earliest, bytes, retain_ms. */
+void store_stream_set_retained(struct store *store, const struct stream_row *row);
+
+/* Uids of up to max streams whose retain_ms is at or before now_ms. */
+size_t store_retained(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max) MUSTUSE;
 
 /* Uids of up to max live streams whose deadline is at or before now_ms. */
 size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max) MUSTUSE;
@@ -146,7 +155,7 @@ struct log_entry {
     uint64_t epoch, producer_seq;
     /* with LOG_CREATES; its expiry as in struct stream_row */
     struct slice name, content_type, expires_text, reader_key;
-    uint64_t ttl_s, expires_ms;
+    uint64_t ttl_s, expires_ms, retention_s, retention_bytes;
     struct slice marks; /* empty: one message that is one append */
     struct slice data;
     /* set by the store: where it lies; the batch is borrowed */
@@ -200,6 +209,8 @@ struct segment_row {
 
 /* The stream's newest segment that begins at or before position. */
 bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row) MUSTUSE;
+/* Its oldest. */
+bool store_segment_oldest(struct store *store, uint64_t uid, struct segment_row *row) MUSTUSE;
 /* Up to max of the stream's newest segments, the newest first; returns how many. */
 size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max) MUSTUSE;
 void store_segment_insert(struct store *store, const struct segment_row *row);

@@ -30,16 +30,28 @@ static void read_row(sqlite3_stmt *statement, uint64_t uid, struct segment_row *
     };
 }
 
-bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row)
+static bool take_row(struct store *store, sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_AT);
-    bind_u64(statement, 1, uid);
-    bind_u64(statement, 2, position);
     if (!store_step(store, statement))
         return false;
     read_row(statement, uid, row);
     sqlite3_reset(statement);
     return true;
+}
+
+bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_AT);
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, position);
+    return take_row(store, statement, uid, row);
+}
+
+bool store_segment_oldest(struct store *store, uint64_t uid, struct segment_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_OLDEST);
+    bind_u64(statement, 1, uid);
+    return take_row(store, statement, uid, row);
 }
 
 size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max)

@@ -43,6 +43,10 @@ static void read_row(sqlite3_stmt *statement, struct stream_row *row)
         .hot_bytes = column_u64(statement, 27),
         .hot_messages = column_u64(statement, 28),
         .due = column_u64(statement, 29) != 0,
+        .retention_s = column_u64(statement, 30),
+        .retention_bytes = column_u64(statement, 31),
+        .earliest = column_u64(statement, 32),
+        .retain_ms = column_u64(statement, 33),
     };
     struct slice key = column_slice(statement, 23);
     if (key.len == READER_KEY_DIGITS)
@@ -106,7 +110,11 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_u64(statement, 28, row->hot_bytes);
     bind_u64(statement, 29, row->hot_messages);
     bind_u64(statement, 30, row->due);
-    bind_u64(statement, 31, stream_row_deadline(row));
+    bind_u64(statement, 31, row->retention_s);
+    bind_u64(statement, 32, row->retention_bytes);
+    bind_u64(statement, 33, row->earliest);
+    bind_u64(statement, 34, row->retain_ms);
+    bind_u64(statement, 35, stream_row_deadline(row));
     store_run(store, statement);
 }
 
@@ -129,6 +137,17 @@ void store_stream_update(struct store *store, const struct stream_row *row)
     bind_u64(statement, 11, row->hot_bytes);
     bind_u64(statement, 12, row->hot_messages);
     bind_u64(statement, 13, row->due);
+    bind_u64(statement, 14, row->retain_ms);
+    store_run(store, statement);
+}
+
+void store_stream_set_retained(struct store *store, const struct stream_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_RETAINED);
+    bind_u64(statement, 1, row->uid);
+    bind_u64(statement, 2, row->earliest);
+    bind_u64(statement, 3, row->bytes);
+    bind_u64(statement, 4, row->retain_ms);
     store_run(store, statement);
 }
 
@@ -182,9 +201,9 @@ void store_usage(struct store *store, struct slice project, uint64_t *streams, u
     sqlite3_reset(statement);
 }
 
-size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)
+static size_t uids_until(struct store *store, enum store_sql sql, uint64_t now_ms, uint64_t *uids, size_t max)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_EXPIRED);
+    sqlite3_stmt *statement = store_prepare(store, sql);
     size_t count = 0;
     bind_u64(statement, 1, now_ms);
     bind_u64(statement, 2, max);
@@ -192,6 +211,16 @@ size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_
         uids[count++] = column_u64(statement, 0);
     sqlite3_reset(statement);
     return count;
+}
+
+size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)
+{
+    return uids_until(store, SQL_STREAM_EXPIRED, now_ms, uids, max);
+}
+
+size_t store_retained(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)
+{
+    return uids_until(store, SQL_STREAM_RETAINED, now_ms, uids, max);
 }
 
 static bool condemned(struct store *store, uint64_t *uid)

@@ -11,6 +11,7 @@
 #define PRODUCERS_KEPT 64
 #define PENDING_KEPT 16
 #define SHARED_WEIGHT 32 /* as bytes */
+#define SEGMENT_LEAST 4096
 
 static size_t hash_name(struct slice name)
 {
@@ -437,6 +438,9 @@ static struct stream *recover_creation(struct streams *streams, const struct log
         .accessed_ms = entry->time_ms,
         .source_uid = STORE_NONE,
         .is_public = (entry->flags & LOG_PUBLIC) != 0,
+        .retention_s = entry->retention_s,
+        .retention_bytes = entry->retention_bytes,
+        .retain_ms = STORE_NONE,
     };
     if (entry->reader_key.len == READER_KEY_DIGITS)
         memcpy(row.reader_key, entry->reader_key.data, READER_KEY_DIGITS);
@@ -516,6 +520,14 @@ void streams_begin_generation(struct streams *streams)
     streams->settling = all;
 }
 
+uint64_t stream_segment_bytes(const struct streams *streams, const struct stream *stream)
+{
+    uint64_t most = streams->cfg->segment_max_bytes, part = stream->row.retention_bytes / RETENTION_PARTS;
+    if (!stream->row.retention_bytes || part > most)
+        return most;
+    return part > SEGMENT_LEAST ? part : SEGMENT_LEAST;
+}
+
 /* Estuaries that have a TTL refer to what others have too, and do not live long. */
 bool stream_is_due(const struct streams *streams, const struct stream *stream)
 {
@@ -523,8 +535,8 @@ bool stream_is_due(const struct streams *streams, const struct stream *stream)
     const struct config *cfg = streams->cfg;
     if (strcmp(cfg->segment_store, "none") == 0 || (row->kind & STREAM_KIND_OWNED) || !row->hot_messages)
         return false;
-    return row->hot_messages >= cfg->segment_max_messages || row->hot_bytes >= cfg->segment_max_bytes ||
-           (row->closed && !stream->pending_count);
+    return row->hot_messages >= cfg->segment_max_messages || row->hot_bytes >= stream_segment_bytes(streams, stream) ||
+           stream->aged || (row->closed && !stream->pending_count);
 }
 
 static void set_due(struct streams *streams, struct stream *stream, bool due)
@@ -543,6 +555,7 @@ void stream_cooled(struct streams *streams, struct stream *stream, uint64_t upto
     stream->row.cold = upto;
     stream->row.hot_bytes -= bytes;
     stream->row.hot_messages -= messages;
+    stream->aged = false;
     streams->backlog -= bytes;
     store_stream_set_cold(streams->store, &stream->row);
 }
@@ -551,6 +564,23 @@ void stream_cold_dropped(struct streams *streams, struct stream *stream)
 {
     set_due(streams, stream, stream_is_due(streams, stream));
     store_stream_set_cold(streams->store, &stream->row);
+}
+
+void stream_age(struct streams *streams, struct stream *stream)
+{
+    stream->aged = true;
+    if (stream->row.due || !stream_is_due(streams, stream))
+        return;
+    set_due(streams, stream, true);
+    store_stream_set_cold(streams->store, &stream->row);
+}
+
+void stream_let_go(struct streams *streams, struct stream *stream, uint64_t earliest, uint64_t bytes)
+{
+    stream->row.earliest = earliest;
+    stream->row.bytes -= bytes;
+    stream->bytes -= bytes;
+    usage_add(&streams->usages, stream->usage, 0, -(int64_t)bytes);
 }
 
 static uint64_t message_count(const struct pending *p, bool json)
@@ -577,6 +607,7 @@ static void heat(struct streams *streams, struct stream *stream, const struct pe
 void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto)
 {
     const struct pending *last = &stream->pending[count - 1];
+    uint64_t time_ms = last->batch->time_ms;
     stream->row.settled = last->start + last->count;
     for (size_t i = 0; i < count; i++)
         heat(streams, stream, &stream->pending[i]);
@@ -584,6 +615,8 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t count
     forget_pending(streams, stream, count);
     if (!stream->row.due)
         set_due(streams, stream, stream_is_due(streams, stream));
+    if (stream->row.retention_s && stream->row.retain_ms == STORE_NONE)
+        stream->row.retain_ms = time_ms + stream->row.retention_s * 1000;
     if (!stream->pending_count && stream->pending_cap > PENDING_KEPT) {
         free(stream->pending);
         stream->pending = NULL;

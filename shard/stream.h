@@ -9,6 +9,8 @@
 #include "shard/store.h"
 #include "shard/usage.h"
 
+#define RETENTION_PARTS 4 /* at least: segments that what a stream is to keep is in */
+
 /* One append not yet settled: where its bytes lie. */
 struct pending {
     struct batch *batch; /* holds a reference */
@@ -56,6 +58,7 @@ struct stream {
     uint64_t fresh_from, fresh_time_ms;
     bool fresh_any, fresh_moved;
 
+    bool aged;      /* what is in chunks is to become a segment however little it is, so that it can go in time */
     bool unwritten; /* its row is only in the log yet */
     bool touched;   /* row.accessed_ms is newer than the store's */
 
@@ -142,6 +145,15 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t count
 
 /* Whether some of what is in chunks is to become a segment. */
 bool stream_is_due(const struct streams *streams, const struct stream *stream) MUSTUSE;
+
+/* How large a segment of it gets: small enough for its retention to be kept about. */
+uint64_t stream_segment_bytes(const struct streams *streams, const struct stream *stream) MUSTUSE;
+
+/* What is in chunks now is to become a segment. */
+void stream_age(struct streams *streams, struct stream *stream);
+
+/* Its oldest segment is its no more: it begins at `earliest` now, with so many bytes less. */
+void stream_let_go(struct streams *streams, struct stream *stream, uint64_t earliest, uint64_t bytes);
 
 /* So much of what was in chunks is in a segment now, which ends at `upto`; the row says so. It stays due until the
  * chunks are gone. */

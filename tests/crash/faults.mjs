@@ -24,6 +24,7 @@ export const SHARD_FAULTS = [
   "segment.merged-before-commit",
   "segment.dropped",
   "segment.removed",
+  "segment.let-go",
 ];
 
 export const MOVE_FAULTS = ["move.copied", "move.switched", "move.cleaned"];

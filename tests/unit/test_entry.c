@@ -18,6 +18,8 @@ static struct log_entry full(void)
         .expires_text = SLICE("2030-01-01T00:00:00Z"),
         .ttl_s = STORE_NONE,
         .expires_ms = 1893456000000,
+        .retention_s = 86400,
+        .retention_bytes = 5,
         .stream_seq = SLICE("0001"),
         .producer = SLICE("writer"),
         .epoch = 5,
@@ -35,6 +37,7 @@ static void expect_equal(const struct log_entry *got, const struct log_entry *wa
     assert_true(slice_equal(got->name, want->name) && slice_equal(got->content_type, want->content_type) &&
                 slice_equal(got->expires_text, want->expires_text));
     assert_true(got->ttl_s == want->ttl_s && got->expires_ms == want->expires_ms);
+    assert_true(got->retention_s == want->retention_s && got->retention_bytes == want->retention_bytes);
     assert_true(got->epoch == want->epoch && got->producer_seq == want->producer_seq);
     assert_true(slice_equal(got->marks, want->marks) && slice_equal(got->data, want->data));
 }

@@ -32,6 +32,8 @@ static void offsets(void **state)
     assert_int_equal(expect("%6Fffset=" OFFSET_42).position, 42);
     assert_true(expect("offset=now").now);
     assert_false(expect("offset=-1").now);
+    assert_true(expect("offset=-1").earliest && expect("").earliest);
+    assert_false(expect("offset=now").earliest || expect("offset=0000000000000000_0000000000000000").earliest);
     expect_error("offset=", ERR_EMPTY_QUERY_PARAM);
     expect_error("offset", ERR_EMPTY_QUERY_PARAM);
     expect_error("offset=Now", ERR_INVALID_OFFSET);

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "common/project.h"
 #include "router/rules.h"
 
 #define MAX_PATH 1024
@@ -72,6 +73,24 @@ static void creates(void **state)
     head.headers[HTTP_STREAM_TTL_HEADER] = SLICE("1");
     head.headers[HTTP_STREAM_EXPIRES_AT_HEADER] = SLICE("2099-01-01T00:00:00Z");
     assert_int_equal(create(head, &out), ERR_TTL_EXPIRES_MUTUALLY_EXCLUSIVE);
+}
+
+static void retention(void **state)
+{
+    struct wire_create out;
+    struct http_head head = head_with(HTTP_STREAM_RETENTION_BYTES_HEADER, "9007199254740991");
+    (void)state;
+    assert_int_equal(create(head, &out), ERR_NONE);
+    assert_int_equal(out.flags, WIRE_CREATE_RETENTION);
+    assert_true(out.retention_bytes == RULES_INTEGER_MAX && out.retention_s == 0);
+    head.headers[HTTP_STREAM_RETENTION_SECONDS_HEADER] = SLICE("1099511627776");
+    assert_int_equal(create(head, &out), ERR_NONE);
+    assert_true(out.retention_s == PROJECT_RETENTION_MAX_S);
+    head.headers[HTTP_STREAM_RETENTION_SECONDS_HEADER] = SLICE("1099511627777");
+    assert_int_equal(create(head, &out), ERR_INVALID_RETENTION);
+    static const char *const wrong[] = {"", "0", "00", "01", "-1", "1.0", "9007199254740992"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_int_equal(create(head_with(HTTP_STREAM_RETENTION_BYTES_HEADER, wrong[i]), &out), ERR_INVALID_RETENTION);
 }
 
 static void forks(void **state)
@@ -154,8 +173,9 @@ static void producers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers), cmocka_unit_test(content_types), cmocka_unit_test(creates),
-        cmocka_unit_test(forks),    cmocka_unit_test(appends),       cmocka_unit_test(producers),
+        cmocka_unit_test(integers),  cmocka_unit_test(content_types), cmocka_unit_test(creates),
+        cmocka_unit_test(retention), cmocka_unit_test(forks),         cmocka_unit_test(appends),
+        cmocka_unit_test(producers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,70 @@
+#include "shard/retain.h"
+
+#include "common/fault.h"
+
+#define AT_ONCE 64
+#define GONE_AT_ONCE 16   /* segments of a stream */
+#define AGAIN_MIN_MS 1000 /* where something is in the way */
+#define AGAIN_MAX_MS 60000
+
+static bool is_over(const struct stream *stream, const struct segment_row *oldest, uint64_t now_ms)
+{
+    const struct stream_row *row = &stream->row;
+    return (row->retention_s && oldest->time_ms + row->retention_s * 1000 <= now_ms) ||
+           (row->retention_bytes && stream->bytes >= row->retention_bytes + oldest->bytes);
+}
+
+static void let_go(struct shard *shard, struct stream *stream, const struct segment_row *oldest)
+{
+    store_segments_orphan(shard->store, stream->row.uid, oldest->object.start, oldest->end);
+    stream_let_go(&shard->streams, stream, oldest->end, oldest->bytes);
+    fault_point("segment.let-go");
+}
+
+static uint64_t soon(const struct stream *stream, uint64_t now_ms)
+{
+    uint64_t pause = stream->row.retention_s * 100; /* a tenth of it */
+    return now_ms + (pause < AGAIN_MIN_MS ? AGAIN_MIN_MS : pause > AGAIN_MAX_MS ? AGAIN_MAX_MS : pause);
+}
+
+static uint64_t next_look(const struct shard *shard, const struct stream *stream, const struct segment_row *oldest)
+{
+    const struct stream_row *row = &stream->row;
+    if (oldest && is_over(stream, oldest, shard->now_ms))
+        return soon(stream, shard->now_ms); /* something holds it */
+    if (!row->retention_s || (!oldest && !row->hot_messages))
+        return STORE_NONE;
+    return oldest ? oldest->time_ms + row->retention_s * 1000 : soon(stream, shard->now_ms);
+}
+
+void retain_stream(struct shard *shard, struct stream *stream)
+{
+    struct segment_row oldest;
+    const struct stream_row *row = &stream->row;
+    if (!row->retention_s && !row->retention_bytes)
+        return;
+    store_begin(shard->store);
+    bool any = store_segment_oldest(shard->store, row->uid, &oldest);
+    bool held = any && store_pinned(shard->store, row->uid);
+    for (unsigned i = 0; i < GONE_AT_ONCE && any && !held && is_over(stream, &oldest, shard->now_ms) &&
+                         oldest.end <= feeds_taken(stream);
+         i++) {
+        let_go(shard, stream, &oldest);
+        any = store_segment_oldest(shard->store, row->uid, &oldest);
+    }
+    stream->row.retain_ms = next_look(shard, stream, any ? &oldest : NULL);
+    store_stream_set_retained(shard->store, row);
+    if (!any && row->retention_s && row->hot_messages)
+        stream_age(&shard->streams, stream);
+}
+
+void retain_tick(struct shard *shard)
+{
+    uint64_t uids[AT_ONCE];
+    size_t count = store_retained(shard->store, shard->now_ms, uids, AT_ONCE);
+    for (size_t i = 0; i < count; i++) {
+        struct stream *stream = streams_by_uid(&shard->streams, uids[i]);
+        if (stream)
+            retain_stream(shard, stream);
+    }
+}
