@@ -17,6 +17,7 @@ static const struct shape shapes[] = {
     [CONTROL_STOP] = {0},
     [CONTROL_READY] = {0},
     [CONTROL_REPORT] = {0},
+    [CONTROL_BACKUP] = {.index = true, .text = true},
 };
 
 #define SHAPE_COUNT (sizeof shapes / sizeof shapes[0])
@@ -54,7 +55,7 @@ bool control_decode(struct slice packet, int fd, struct control *message)
     if (shape->kind) {
         if (*p > ROLE_SHARD)
             return false;
-        message->kind = (enum role_kind)*p++;
+        message->kind = (enum role_kind) * p++;
     }
     if (shape->index)
         message->index = (unsigned)p[0] | (unsigned)p[1] << 8;
@@ -102,8 +103,8 @@ enum control_result control_receive(int sock, char *room, struct control *messag
 {
     union fd_room fd_room = {0};
     struct iovec iov = {room, CONTROL_MAX};
-    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = fd_room.bytes,
-                            .msg_controllen = sizeof fd_room.bytes};
+    struct msghdr header = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = fd_room.bytes, .msg_controllen = sizeof fd_room.bytes};
     ssize_t n;
     do
         n = recvmsg(sock, &header, MSG_CMSG_CLOEXEC);

@@ -14,6 +14,7 @@ enum control_type {
     CONTROL_STOP,       /* supervisor -> child: finish and leave */
     CONTROL_READY,      /* child -> supervisor: started */
     CONTROL_REPORT,     /* child -> supervisor: alive */
+    CONTROL_BACKUP,     /* both ways: a step of a backup (common/backup.h) and its text */
 };
 
 #define CONTROL_MAX ((size_t)64 << 10) /* a longer packet is a broken peer */
@@ -21,8 +22,8 @@ enum control_type {
 struct control {
     enum control_type type;
     enum role_kind kind; /* PEER */
-    unsigned index;      /* CONFIG, PEER */
-    struct slice text;   /* CONFIG; borrowed */
+    unsigned index;      /* CONFIG, PEER; of BACKUP the step */
+    struct slice text;   /* CONFIG, BACKUP; borrowed */
     int fd;              /* LISTEN, PEER; otherwise -1 */
 };
 
@@ -38,8 +39,8 @@ enum control_result { CONTROL_DONE, CONTROL_AGAIN, CONTROL_GONE };
 /* Sends one message; its fd stays the caller's. AGAIN: the socket is full; nothing was sent. GONE: the peer is. */
 enum control_result control_send(int sock, const struct control *message) MUSTUSE;
 
-/* Receives one message into room (CONTROL_MAX bytes). AGAIN: none is there. GONE: EOF, an error, or a broken packet; any
- * fd that came with it is closed. */
+/* Receives one message into room (CONTROL_MAX bytes). AGAIN: none is there. GONE: EOF, an error, or a broken packet;
+ * any fd that came with it is closed. */
 enum control_result control_receive(int sock, char *room, struct control *message) MUSTUSE;
 
 #endif

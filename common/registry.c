@@ -112,6 +112,35 @@ struct registry *registry_open(const char *data_dir, const char **why)
     return NULL;
 }
 
+static bool copy(sqlite3 *from, sqlite3 *to)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
+    if (!backup)
+        return false;
+    int rc = sqlite3_backup_step(backup, -1);
+    return sqlite3_backup_finish(backup) == SQLITE_OK && rc == SQLITE_DONE;
+}
+
+bool registry_copy(const char *data_dir, const char *path)
+{
+    char name[PATH_MAX];
+    sqlite3 *from = NULL, *to = NULL;
+    snprintf(name, sizeof name, "%s/registry.db", data_dir);
+    if (access(name, F_OK) != 0)
+        return true;
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    close(fd);
+    bool good = sqlite3_open_v2(name, &from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+                sqlite3_busy_timeout(from, BUSY_MS) == SQLITE_OK &&
+                sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+                run(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF") && copy(from, to);
+    sqlite3_close(from);
+    sqlite3_close(to);
+    return good;
+}
+
 void registry_close(struct registry *r)
 {
     sqlite3_finalize(r->get);

@@ -14,6 +14,9 @@ struct registry;
 struct registry *registry_open(const char *data_dir, const char **why) MUSTUSE;
 void registry_close(struct registry *registry);
 
+/* Copies it, as it is now, to a new file. No registry there is as good: no file then. False: it cannot be copied. */
+bool registry_copy(const char *data_dir, const char *path) MUSTUSE;
+
 enum registry_result { REGISTRY_OK, REGISTRY_ABSENT, REGISTRY_FAILED };
 
 /* The caller clears the project. FAILED is logged, here and below. */

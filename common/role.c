@@ -66,10 +66,9 @@ static void raise_fd_limit(void)
         log_warn_errno("cannot raise the limit of open files");
 }
 
-static void send_or_leave(enum control_type type)
+static void send_or_leave(const struct control *message)
 {
-    const struct control message = {.type = type, .fd = -1};
-    if (control_send(ROLE_CONTROL_FD, &message) == CONTROL_GONE)
+    if (control_send(ROLE_CONTROL_FD, message) == CONTROL_GONE)
         leave_orphaned();
 }
 
@@ -109,6 +108,11 @@ static void on_message(struct role *role, const struct control *message)
         return;
     case CONTROL_STOP:
         role->stop(role->ctx);
+        return;
+    case CONTROL_BACKUP:
+        if (!role->backup || message->index >= BACKUP_STEPS)
+            break;
+        role->backup(role->ctx, (enum backup_step)message->index, message->text);
         return;
     case CONTROL_READY:
     case CONTROL_REPORT:
@@ -200,7 +204,7 @@ int role_run(struct role *role, int argc, char **argv)
     await_config(role);
     loop_open(role);
     role->start(role->ctx, run->base, &run->cfg, run->index);
-    send_or_leave(CONTROL_READY);
+    send_or_leave(&(struct control){.type = CONTROL_READY, .fd = -1});
     heartbeat_arm(run);
     while (!run->done) {
         event_base_loop(run->base, EVLOOP_ONCE);
@@ -219,5 +223,12 @@ void role_done(struct role *role)
 void role_report(struct role *role)
 {
     (void)role;
-    send_or_leave(CONTROL_REPORT);
+    send_or_leave(&(struct control){.type = CONTROL_REPORT, .fd = -1});
+}
+
+/* One that is lost, because the supervisor does not read, ends the backup and nothing else. */
+void role_backup(struct role *role, enum backup_step step, struct slice text)
+{
+    (void)role;
+    send_or_leave(&(struct control){.type = CONTROL_BACKUP, .index = step, .text = text, .fd = -1});
 }

@@ -3,7 +3,9 @@
 #ifndef COMMON_ROLE_H
 #define COMMON_ROLE_H
 
+#include "common/backup.h"
 #include "common/config.h"
+#include "common/slice.h"
 
 struct event_base;
 
@@ -32,6 +34,9 @@ struct role {
     /* The reloadable keys of the configuration have changed in place. NULL: nothing to do. */
     void (*reload)(void *ctx);
 
+    /* Shards (NULL elsewhere): a step of a backup. The text is borrowed. */
+    void (*backup)(void *ctx, enum backup_step step, struct slice text);
+
     /* Finish what is in flight and call role_done(); role_run() then returns. */
     void (*stop)(void *ctx);
 
@@ -46,6 +51,9 @@ struct role {
  * loop, so a hung loop shows. */
 int role_run(struct role *role, int argc, char **argv);
 void role_done(struct role *role);
+
+/* Tells the supervisor of a step of a backup. */
+void role_backup(struct role *role, enum backup_step step, struct slice text);
 
 /* For long work outside the event loop (a move between shards): tells the supervisor that this process is alive. */
 void role_report(struct role *role);

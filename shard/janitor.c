@@ -108,6 +108,7 @@ void janitor_turn(struct shard *shard)
     fork_upkeep(shard);
     feeds_upkeep(shard);
     rotate_upkeep(shard);
+    backup_upkeep(shard);
     give_back(shard);
     if (shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
         store_vacuum_slice(shard->store, VACUUM_PAGES);

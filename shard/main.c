@@ -1,17 +1,21 @@
 /* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs;
- * `streamd-shard segment FILE`: looks at a file of history. */
+ * `streamd-shard restore latest|NUMBER`: makes them from a backup; `streamd-shard segment FILE`: looks at a file of
+ * history. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "shard/inspect.h"
 #include "shard/move.h"
+#include "shard/restore.h"
 #include "shard/shard_role.h"
 
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "move") == 0)
         return move_main(argc, argv);
+    if (argc > 2 && strcmp(argv[1], "restore") == 0)
+        return restore_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "segment") == 0)
         return inspect_main(argc, argv);
     struct shard *shard = xcalloc(1, sizeof *shard);
@@ -20,6 +24,7 @@ int main(int argc, char **argv)
         .ctx = shard,
         .start = shard_start,
         .peer = shard_peer,
+        .backup = shard_backup,
         .stop = shard_stop,
         .turn = shard_turn,
     };

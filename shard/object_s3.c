@@ -19,21 +19,23 @@
 #define KEY_MAX 512
 #define TOKEN_MAX 4096
 
-enum s3_step { S3_PUT, S3_READ_BACK, S3_REMOVE, S3_FETCH };
+enum s3_step { S3_PUT, S3_READ_BACK, S3_REMOVE, S3_GET, S3_FETCH };
 
 struct s3_request {
     struct s3_request *prev, *next;
     struct objects *objects;
-    struct object object;
+    char name[OBJECT_NAME_MAX];
+    struct object object; /* of a fetch */
     enum s3_step step;
     struct slice file; /* of a put */
-    uint64_t size;     /* of a fetch */
+    uint64_t size;     /* of a fetch; of a get: the most */
     char cache[OBJECT_ROOT_MAX];
     unsigned attempt;
     struct event *again;
 
     objects_done *done;
     objects_fetched *fetched;
+    s3_got *got;
     void *ctx;
 };
 
@@ -94,6 +96,8 @@ static void conclude(struct s3_request *r, const char *failure, enum error error
 {
     if (r->fetched)
         r->fetched(r->ctx, error);
+    else if (r->got)
+        r->got(r->ctx, error, failure, (struct slice){0});
     else
         r->done(r->ctx, failure);
     forget(r);
@@ -104,17 +108,15 @@ static void url_of(const struct s3_request *r, char *out, size_t size)
     const struct config *cfg = r->objects->cfg;
     const char *scheme = strstr(cfg->s3_endpoint, "://"), *host = scheme ? scheme + 3 : cfg->s3_endpoint;
     size_t len = strlen(host);
-    char name[OBJECT_NAME_MAX];
-    object_name(name, &r->object);
     while (len && host[len - 1] == '/')
         len--;
     int before = (int)(host - cfg->s3_endpoint);
     if (strcmp(cfg->s3_style, "virtual") == 0)
         snprintf(out, size, "%.*s%s.%.*s/%s%s", before, cfg->s3_endpoint, cfg->s3_bucket, (int)len, host,
-                 cfg->s3_prefix, name);
+                 cfg->s3_prefix, r->name);
     else
         snprintf(out, size, "%.*s%.*s/%s/%s%s", before, cfg->s3_endpoint, (int)len, host, cfg->s3_bucket,
-                 cfg->s3_prefix, name);
+                 cfg->s3_prefix, r->name);
 }
 
 static void add_header(struct buf *headers, const char *name, const char *value)
@@ -146,7 +148,7 @@ static void pause_before(struct s3_request *r, uint64_t ms)
 static void ask(struct s3_request *r)
 {
     static const char *const methods[] = {
-        [S3_PUT] = "PUT", [S3_READ_BACK] = "GET", [S3_REMOVE] = "DELETE", [S3_FETCH] = "GET"};
+        [S3_PUT] = "PUT", [S3_READ_BACK] = "GET", [S3_REMOVE] = "DELETE", [S3_GET] = "GET", [S3_FETCH] = "GET"};
     const struct config *cfg = r->objects->cfg;
     struct credentials credentials;
     char url[4096], sigv4[128];
@@ -162,9 +164,7 @@ static void ask(struct s3_request *r)
     struct web_question question = {
         .url = url,
         .timeout_ms = cfg->s3_timeout,
-        .most = ANSWER_MAX + (r->step == S3_FETCH       ? r->size
-                              : r->step == S3_READ_BACK ? r->file.len
-                                                        : 0),
+        .most = ANSWER_MAX + (r->step == S3_READ_BACK ? r->file.len : r->size),
         .method = methods[r->step],
         .body = r->step == S3_PUT ? r->file : (struct slice){0},
         .aws_sigv4 = sigv4,
@@ -190,11 +190,11 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
     ask(arg);
 }
 
-static struct s3_request *begin(struct objects *objects, const struct object *object, enum s3_step step, void *ctx)
+static struct s3_request *begin(struct objects *objects, const char *name, enum s3_step step, void *ctx)
 {
     struct s3_request *r = xcalloc(1, sizeof *r);
-    *r =
-        (struct s3_request){.objects = objects, .object = *object, .step = step, .ctx = ctx, .next = objects->requests};
+    *r = (struct s3_request){.objects = objects, .step = step, .ctx = ctx, .next = objects->requests};
+    snprintf(r->name, sizeof r->name, "%s", name);
     r->again = evtimer_new(objects->base, on_again, r);
     if (!r->again)
         fatalx("no timer");
@@ -209,10 +209,8 @@ static struct s3_request *begin(struct objects *objects, const struct object *ob
 static void on_cached(void *ctx, const char *failure)
 {
     struct s3_request *r = ctx;
-    char name[OBJECT_NAME_MAX];
-    object_name(name, &r->object);
     if (failure && !r->objects->stopping)
-        log_error("segment %s: as it was fetched: %s", name, failure);
+        log_error("segment %s: as it was fetched: %s", r->name, failure);
     conclude(r, failure,
              !failure                          ? ERR_NONE
              : strcmp(failure, "damaged") == 0 ? ERR_SEGMENT_TRUNCATED
@@ -247,6 +245,10 @@ static void take_answer(struct s3_request *r, const struct web_answer *answer)
     case S3_REMOVE:
         fault_point("segment.removed");
         conclude(r, NULL, ERR_NONE);
+        break;
+    case S3_GET:
+        r->got(r->ctx, ERR_NONE, NULL, answer->body);
+        forget(r);
         break;
     case S3_FETCH:
         buf_add_slice(&copy, answer->body);
@@ -316,25 +318,36 @@ void s3_clear(struct objects *objects)
 
 /* ---- what is asked ---- */
 
-void s3_put(struct objects *objects, const struct object *object, struct slice file, objects_done *done, void *ctx)
+void s3_put(struct objects *objects, const char *name, struct slice bytes, objects_done *done, void *ctx)
 {
-    struct s3_request *r = begin(objects, object, S3_PUT, ctx);
-    r->file = file;
+    struct s3_request *r = begin(objects, name, S3_PUT, ctx);
+    r->file = bytes;
     r->done = done;
     ask(r);
 }
 
-void s3_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx)
+void s3_remove(struct objects *objects, const char *name, objects_done *done, void *ctx)
 {
-    struct s3_request *r = begin(objects, object, S3_REMOVE, ctx);
+    struct s3_request *r = begin(objects, name, S3_REMOVE, ctx);
     r->done = done;
+    ask(r);
+}
+
+void s3_get(struct objects *objects, const char *name, uint64_t most, s3_got *got, void *ctx)
+{
+    struct s3_request *r = begin(objects, name, S3_GET, ctx);
+    r->size = most;
+    r->got = got;
     ask(r);
 }
 
 void s3_fetch(struct objects *objects, const struct object *object, uint64_t size, const char *cache,
               objects_fetched *done, void *ctx)
 {
-    struct s3_request *r = begin(objects, object, S3_FETCH, ctx);
+    char name[OBJECT_NAME_MAX];
+    object_name(name, object);
+    struct s3_request *r = begin(objects, name, S3_FETCH, ctx);
+    r->object = *object;
     r->size = size;
     r->fetched = done;
     snprintf(r->cache, sizeof r->cache, "%s", cache);

@@ -61,9 +61,10 @@ void objects_clear(struct objects *objects)
 
 void objects_put(struct objects *objects, const struct object *object, struct slice file, objects_done *done, void *ctx)
 {
-    char root[OBJECT_ROOT_MAX];
+    char root[OBJECT_ROOT_MAX], name[OBJECT_NAME_MAX];
+    object_name(name, object);
     if (objects->puts_away)
-        s3_put(objects, object, file, done, ctx);
+        s3_put(objects, name, file, done, ctx);
     else
         files_put(objects->worker, folder_of(objects, root), object, file, done, ctx);
 }
@@ -85,10 +86,12 @@ struct removal {
 static void removed_from_folder(void *ctx, const char *failure)
 {
     struct removal *removal = ctx;
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &removal->object);
     if (failure)
         removal->done(removal->ctx, failure);
     else
-        s3_remove(removal->objects, &removal->object, removal->done, removal->ctx);
+        s3_remove(removal->objects, name, removal->done, removal->ctx);
     free(removal);
 }
 

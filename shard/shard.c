@@ -280,6 +280,8 @@ void shard_turn(void *ctx)
 {
     struct shard *shard = ctx;
     shard->now_ms = unix_ms();
+    if (backup_holds(shard))
+        return;
     shard->turn_appends = shard->turn_bytes = shard->turn_read = 0;
     read_turn(shard); /* large pages that the last turn put off */
     take_routers(shard);
@@ -296,6 +298,7 @@ void shard_turn(void *ctx)
     store_commit(shard->store); /* from here on it is true */
     feeds_flush(shard);         /* and only now somebody hears of it */
     flush_links(shard);
+    backup_turn(shard); /* a copy of what is true now */
     fault_point("shard.after-reply");
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
         reap_router(shard, i);
@@ -354,6 +357,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->logged_bytes = shard->streams.log_bytes;
     inflows_init(&shard->inflows);
     store_subscriptions_clean(shard->store);
+    backup_init(shard);
     bus_open(&shard->bus, base, cfg->server_data_dir, index);
     feeds_recover(shard);
     shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);
@@ -384,6 +388,11 @@ void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
     }
 }
 
+void shard_backup(void *ctx, enum backup_step step, struct slice text)
+{
+    backup_step(ctx, step, text);
+}
+
 /* The router has stopped before us, so nothing is in flight; what was touched is written down. */
 void shard_stop(void *ctx)
 {
@@ -405,6 +414,7 @@ void shard_close(struct shard *shard)
     objects_clear(&shard->objects);
     worker_clear(&shard->worker);
     rotate_clear(shard);
+    backup_clear(shard);
     cold_clear(shard);
     fork_clear(shard);
     subscribe_clear(shard);

@@ -13,6 +13,7 @@
 #include "common/layout.h"
 #include "common/link.h"
 #include "common/role.h"
+#include "shard/backup.h"
 #include "shard/bus.h"
 #include "shard/estuary.h"
 #include "shard/page_file.h"
@@ -60,6 +61,7 @@ struct shard {
     struct worker worker;
     struct objects objects;
     struct rotations rotations;
+    struct backup backup;
     struct cold_wait *cold_waits;
     unsigned cold_wait_count;
     struct bus bus;

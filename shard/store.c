@@ -56,8 +56,11 @@ static const char schema[] =
     "CREATE TABLE segment(uid INTEGER NOT NULL, start INTEGER NOT NULL, until INTEGER NOT NULL, object INTEGER"
     " NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL, bytes INTEGER NOT NULL, messages INTEGER NOT"
     " NULL, time_ms INTEGER NOT NULL, PRIMARY KEY(uid, start)) WITHOUT ROWID;"
-    "CREATE TABLE orphan(uid INTEGER NOT NULL, start INTEGER NOT NULL, object INTEGER NOT NULL, PRIMARY KEY(uid,"
-    " start, object)) WITHOUT ROWID;"
+    "CREATE TABLE orphan(uid INTEGER NOT NULL, start INTEGER NOT NULL, object INTEGER NOT NULL, backup INTEGER NOT"
+    " NULL, PRIMARY KEY(uid, start, object)) WITHOUT ROWID;"
+    "CREATE INDEX orphan_backup ON orphan(backup);"
+    "CREATE TABLE backup(id INTEGER NOT NULL, file TEXT NOT NULL, pieces INTEGER NOT NULL, gone INTEGER NOT NULL,"
+    " PRIMARY KEY(id, file)) WITHOUT ROWID;"
     "CREATE TABLE producer(uid INTEGER NOT NULL, id BLOB NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
     " PRIMARY KEY(uid, id)) WITHOUT ROWID;"
     "CREATE TABLE pin(source_uid INTEGER NOT NULL, pin INTEGER NOT NULL, fork BLOB NOT NULL, made_ms INTEGER NOT"
@@ -158,7 +161,7 @@ struct slice column_slice(sqlite3_stmt *statement, int at)
     return slice_of(data, (size_t)sqlite3_column_bytes(statement, at));
 }
 
-static int64_t pragma_number(struct store *store, const char *sql)
+int64_t store_number(struct store *store, const char *sql)
 {
     sqlite3_stmt *statement;
     int64_t value = 0;
@@ -183,9 +186,9 @@ static void create_schema(struct store *store)
 
 static void check_schema(struct store *store)
 {
-    int64_t application = pragma_number(store, "PRAGMA application_id");
-    int64_t version = pragma_number(store, "PRAGMA user_version");
-    if (application == 0 && version == 0 && pragma_number(store, "SELECT count(*) FROM sqlite_schema") == 0)
+    int64_t application = store_number(store, "PRAGMA application_id");
+    int64_t version = store_number(store, "PRAGMA user_version");
+    if (application == 0 && version == 0 && store_number(store, "SELECT count(*) FROM sqlite_schema") == 0)
         create_schema(store);
     else if (application != APPLICATION_ID)
         fatal_never_restart("%s: not a streamd database", store->path);
@@ -320,8 +323,8 @@ uint64_t store_next_uid(struct store *store, unsigned slot)
 void store_vacuum_slice(struct store *store, unsigned pages)
 {
     char sql[64];
-    int64_t unused = pragma_number(store, "PRAGMA freelist_count");
-    if (unused <= FREE_PAGES_KEPT || unused <= pragma_number(store, "PRAGMA page_count") / 8)
+    int64_t unused = store_number(store, "PRAGMA freelist_count");
+    if (unused <= FREE_PAGES_KEPT || unused <= store_number(store, "PRAGMA page_count") / 8)
         return;
     snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%u)", pages);
     store_begin(store);

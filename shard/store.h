@@ -229,6 +229,41 @@ void store_orphan_delete(struct store *store, const struct object *object);
 typedef void store_orphan_visit(void *ctx, const struct object *object);
 void store_orphans(struct store *store, unsigned max, store_orphan_visit *visit, void *ctx);
 
+/* ---- backups ---- */
+
+/* A copy of the database that is being made, a few pages at a time; what is written meanwhile goes into it too. */
+struct store_copy;
+
+/* Begins one, to a new file. NULL: *why, a static text, says why not. */
+struct store_copy *store_copy_begin(struct store *store, const char *path, const char **why) MUSTUSE;
+/* Copies up to so many pages, outside of a transaction, and leaves about `keep` (> 0). How many are left; -1: it has
+ * failed. */
+int64_t store_copy_step(struct store_copy *copy, int pages, int keep) MUSTUSE;
+/* Copies the rest: it is the database as it is now. False: it has failed. In any case it is over. */
+bool store_copy_finish(struct store_copy *copy) MUSTUSE;
+void store_copy_abandon(struct store_copy *copy);
+/* The size of the database in bytes. */
+uint64_t store_size(struct store *store);
+
+/* A file of a backup in the store of segments: it is in so many pieces; 0: it is one object. What a backup refers to is
+ * not removed before it is gone itself. A backup without a file has only begun. */
+struct backup_file_row {
+    uint64_t id;
+    char name[32]; /* "": the backup itself */
+    uint64_t pieces;
+};
+
+void store_backup_put(struct store *store, const struct backup_file_row *row);
+/* The newest there ever was, 0: none. */
+uint64_t store_backup_last(struct store *store);
+/* Backups with from <= id < to do not count (any more); their files are to be removed, one after the other. */
+void store_backups_gone(struct store *store, uint64_t from, uint64_t to);
+/* In a database that was restored: no file is removed before this backup is gone, not even one that is no segment here:
+ * the server that made it may have gone on. */
+void store_backup_hold(struct store *store, uint64_t id);
+bool store_backup_gone(struct store *store, struct backup_file_row *row) MUSTUSE;
+void store_backup_delete(struct store *store, const struct backup_file_row *row);
+
 /* ---- producers (settled state; newer state is in the log) ---- */
 
 bool store_producer(struct store *store, uint64_t uid, struct slice id, uint64_t *epoch, uint64_t *seq) MUSTUSE;

@@ -103,6 +103,8 @@ void store_slot_copy(struct store *store, const char *from, unsigned slot)
         store_exec(store, sql);
     }
     copy_subscriptions(store, slot);
+    /* Files that backups refer to may be among what has come. */
+    store_exec(store, "INSERT OR IGNORE INTO main.backup SELECT * FROM source.backup");
     store_commit(store);
     store_exec(store, "DETACH source");
 }

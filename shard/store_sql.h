@@ -39,6 +39,9 @@ bool store_step(struct store *store, sqlite3_stmt *statement) MUSTUSE;
 /* Runs SQL that is used once. */
 void store_exec(struct store *store, const char *sql);
 
+/* The number that a statement without parameters gives. */
+int64_t store_number(struct store *store, const char *sql);
+
 NORETURN void store_fatal(struct store *store, const char *what);
 
 /* Writes the batch of this transaction. */

@@ -2,6 +2,7 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "supervisor/backups.h"
 
 #define PATH_ROOM 4096
 #define FLUSH_AGAIN_MS 20u /* a message that did not fit is tried again after this */
@@ -63,10 +65,11 @@ void fleet_form(struct fleet *fleet, unsigned routers, unsigned shards)
         fleet->list[i].fleet = fleet;
 }
 
-void fleet_form_once(struct fleet *fleet, const char *argument)
+void fleet_form_once(struct fleet *fleet, const char *argument, const char *more)
 {
     form(fleet, 1, true);
     process_init(&fleet->list[0], ROLE_SHARD, 0, argument);
+    fleet->list[0].more = more;
     fleet->list[0].fleet = fleet;
 }
 
@@ -145,6 +148,8 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
             deliver(process, CHILD_EVENT_READY, fleet_now());
         else if (message.type == CONTROL_REPORT)
             deliver(process, CHILD_EVENT_REPORT, fleet_now());
+        else if (message.type == CONTROL_BACKUP && process->kind == ROLE_SHARD && process->fleet->backups)
+            backups_heard(process->fleet->backups, process->index, (enum backup_step)message.index, message.text);
         else
             log_error("%s sent control message %d, which is not its to send", process->name, (int)message.type);
     }
@@ -201,6 +206,16 @@ void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event even
             deliver(&fleet->list[i], event, now);
 }
 
+void fleet_backup(struct fleet *fleet, unsigned index, enum backup_step step, struct slice text)
+{
+    for (unsigned i = 0; i < fleet->count; i++) {
+        struct process *process = &fleet->list[i];
+        if (process->kind == ROLE_SHARD && process->pid && (index == UINT_MAX || index == process->index))
+            channel_send(&process->control,
+                         &(struct control){.type = CONTROL_BACKUP, .index = step, .text = text, .fd = -1});
+    }
+}
+
 static void log_death(const struct process *process, pid_t pid, int wait_status, uint64_t now)
 {
     char how[96];
@@ -226,6 +241,8 @@ static void bury(struct process *process, int wait_status, uint64_t now)
     if (fleet->gave_up)
         fleet->give_up_status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 1;
     log_death(process, pid, wait_status, now);
+    if (process->kind == ROLE_SHARD && fleet->backups)
+        backups_lost(fleet->backups, process->index);
 }
 
 void fleet_reap(struct fleet *fleet, uint64_t now)

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_FLEET_H
 #define SUPERVISOR_FLEET_H
 
+#include "common/backup.h"
 #include "common/config.h"
 #include "supervisor/listener.h"
 #include "supervisor/process.h"
@@ -14,9 +15,10 @@ struct fleet {
     struct process *list;
     unsigned count;
     struct child_times times;
-    char *config_text; /* what every child gets */
-    bool once;         /* no child is started again, whatever it ended with */
-    bool gave_up;      /* one ended for good, with give_up_status */
+    char *config_text;       /* what every child gets */
+    struct backups *backups; /* hears what shards say of backups; NULL: nobody does */
+    bool once;               /* no child is started again, whatever it ended with */
+    bool gave_up;            /* one ended for good, with give_up_status */
     int give_up_status;
 };
 
@@ -27,14 +29,17 @@ void fleet_clear(struct fleet *fleet);
 /* Replaces the processes (none may be alive) by `routers` and `shards` new ones that are DOWN. */
 void fleet_form(struct fleet *fleet, unsigned routers, unsigned shards);
 
-/* The same with a single `streamd-shard ARGUMENT` that is started only once. */
-void fleet_form_once(struct fleet *fleet, const char *argument);
+/* The same with a single `streamd-shard ARGUMENT [MORE]` that is started only once. more: NULL for none. */
+void fleet_form_once(struct fleet *fleet, const char *argument, const char *more);
 
 /* What new processes get from now on; living ones get it at once. */
 void fleet_configure(struct fleet *fleet, const struct config *cfg);
 
 /* Gives every process of this kind the event. */
 void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event event, uint64_t now);
+
+/* Tells shard `index`, or all (UINT_MAX), of a step of a backup. */
+void fleet_backup(struct fleet *fleet, unsigned index, enum backup_step step, struct slice text);
 
 /* Takes note of the processes that have died. */
 void fleet_reap(struct fleet *fleet, uint64_t now);

@@ -70,6 +70,23 @@ static bool has_databases(const char *data_dir)
     return result != GLOB_NOMATCH; /* when in doubt there are some */
 }
 
+static bool there(const char *data_dir, const char *name)
+{
+    char path[PATH_ROOM];
+    snprintf(path, sizeof path, "%s/%s", data_dir, name);
+    return access(path, F_OK) == 0;
+}
+
+bool folder_in_use(const char *data_dir)
+{
+    return has_databases(data_dir) || there(data_dir, "layout") || there(data_dir, "registry.db");
+}
+
+bool folder_half_restored(const char *data_dir)
+{
+    return there(data_dir, "restore");
+}
+
 void folder_read_layout(const char *data_dir, unsigned shards, struct layout *layout)
 {
     const char *why;

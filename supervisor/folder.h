@@ -2,7 +2,9 @@
  *
  *     data/lock          flock: one streamd at a time; holds its pid
  *     data/layout        which shard owns which slot
- *     data/shard-0.db    one database a shard (shard/store.h) */
+ *     data/shard-0.db    one database a shard (shard/store.h)
+ *     data/console       the socket that `streamd backup` and its like ask (supervisor/console.h)
+ *     data/restore       there as long as a restore is not complete (shard/restore.h) */
 #ifndef SUPERVISOR_FOLDER_H
 #define SUPERVISOR_FOLDER_H
 
@@ -11,9 +13,15 @@
 /* Makes the folder if it is missing. */
 void folder_make(const char *data_dir);
 
-/* Makes the folder if it is missing and locks it. Returns the lock's fd; it holds as long as this process or a child that
- * got it lives. Ends the process with EXIT_NEVER_RESTART if another streamd works on the folder. */
+/* Makes the folder if it is missing and locks it. Returns the lock's fd; it holds as long as this process or a child
+ * that got it lives. Ends the process with EXIT_NEVER_RESTART if another streamd works on the folder. */
 int folder_lock(const char *data_dir);
+
+/* It holds data of a streamd. */
+bool folder_in_use(const char *data_dir) MUSTUSE;
+
+/* A restore has begun there and not ended. */
+bool folder_half_restored(const char *data_dir) MUSTUSE;
 
 /* Reads the layout, or makes the first one for a folder without databases. Ends the process with EXIT_NEVER_RESTART if
  * it is damaged, or lost. */

@@ -4,9 +4,11 @@
 
 #include "common/mem.h"
 #include "common/version.h"
+#include "supervisor/console.h"
 #include "supervisor/options.h"
 #include "supervisor/process.h"
 #include "supervisor/projects.h"
+#include "supervisor/restore.h"
 #include "supervisor/server.h"
 
 struct command {
@@ -72,6 +74,15 @@ static int run_segment(const struct config *cfg, int argc, char **argv)
     return 1;
 }
 
+static int run_backup(const struct config *cfg, int argc, char **argv)
+{
+    if (argc != 2 || strcmp(argv[1], "now") != 0) {
+        fprintf(stderr, "streamd: backup: `backup now` is wanted\n");
+        return 1;
+    }
+    return console_ask(cfg->server_data_dir, "backup");
+}
+
 static const struct command commands[] = {
     {"check", "", "print the configuration in effect, or every error in it", run_check, NULL},
     {"create-project", "", "NAME: make a project and print its secret", NULL, projects_create},
@@ -86,6 +97,9 @@ static const struct command commands[] = {
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
      projects_token},
     {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_segment},
+    {"backup", "", "now: put the databases into the store of segments, and print the backup's number", NULL,
+     run_backup},
+    {"restore", "", "--from latest|NUMBER: make the data folder from a backup", NULL, restore_run},
     {"example-config", "", "print config.example.ini", run_example, NULL},
     {"help", "--help", "print this", run_help, NULL},
     {"version", "--version", "print the version", run_version, NULL},

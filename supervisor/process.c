@@ -73,10 +73,11 @@ static bool child_fds(int control, int lock)
 
 NORETURN static void child_exec(const struct process *process, const char *folder)
 {
-    char path[PATH_ROOM], argument[16];
+    char path[PATH_ROOM], argument[16], more[32];
     snprintf(path, sizeof path, "%s/streamd-%s", folder, process->kind == ROLE_ROUTER ? "router" : "shard");
     snprintf(argument, sizeof argument, "%s", process->argument ? process->argument : "");
-    char *argv[] = {path, process->argument ? argument : NULL, NULL};
+    snprintf(more, sizeof more, "%s", process->more ? process->more : "");
+    char *argv[] = {path, process->argument ? argument : NULL, process->more ? more : NULL, NULL};
     execv(path, argv);
     log_warn_errno("%s: cannot run %s", process->name, path);
     _exit(EXIT_NEVER_RESTART);

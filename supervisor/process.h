@@ -10,8 +10,8 @@
 struct process {
     enum role_kind kind;
     unsigned index;
-    const char *argument; /* NULL: none */
-    char name[24];        /* for the log: "shard/2" */
+    const char *argument, *more; /* NULL: none */
+    char name[24];               /* for the log: "shard/2" */
     struct child life;
     pid_t pid; /* 0: none */
     struct channel control;

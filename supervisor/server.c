@@ -14,6 +14,8 @@
 
 #include "common/log.h"
 #include "common/version.h"
+#include "supervisor/backups.h"
+#include "supervisor/console.h"
 #include "supervisor/fleet.h"
 #include "supervisor/folder.h"
 
@@ -36,6 +38,8 @@ struct server {
     struct event *timer;
     struct listeners listeners;
     struct fleet fleet;
+    struct backups backups;
+    struct console console;
     enum phase phase;
     bool stop_asked;
     bool reload_asked;
@@ -83,7 +87,7 @@ static void begin_moving(struct server *server, unsigned from, uint64_t now)
 {
     log_info("moving streams from %u to %u shards", from, (unsigned)server->cfg->shard_count);
     server->phase = PHASE_MOVING;
-    fleet_form_once(&server->fleet, "move");
+    fleet_form_once(&server->fleet, "move", NULL);
     fleet_event(&server->fleet, ROLE_SHARD, CHILD_EVENT_START, now);
 }
 
@@ -242,6 +246,27 @@ static void forgive_pause(struct server *server, uint64_t now)
     server->last_turn = now;
 }
 
+/* ---- what operators ask ---- */
+
+static void on_backup_ended(void *ctx, bool good, const char *text)
+{
+    struct server *server = ctx;
+    char line[320];
+    snprintf(line, sizeof line, "%s %s", good ? "ok" : "error:", text);
+    console_answer_waiting(&server->console, line);
+}
+
+static const char *on_command(void *ctx, const char *line)
+{
+    static char text[160];
+    struct server *server = ctx;
+    if (strcmp(line, "backup") != 0)
+        return "error: there is no such command";
+    const char *why = server->phase == PHASE_SERVING ? backups_begin(&server->backups) : "it does not serve now";
+    snprintf(text, sizeof text, "error: %s", why ? why : "");
+    return why ? text : NULL;
+}
+
 static void arm_timer(struct server *server, uint64_t next, uint64_t now)
 {
     if (stopping(server) && !server->killed && server->stop_until < next)
@@ -260,7 +285,9 @@ static void turn(struct server *server)
     fleet_reap(&server->fleet, now);
     take_signals(server, now);
     advance(server, now);
-    arm_timer(server, fleet_expire(&server->fleet, now), now);
+    uint64_t next = server->phase == PHASE_SERVING ? backups_expire(&server->backups, now) : UINT64_MAX;
+    uint64_t due = fleet_expire(&server->fleet, now);
+    arm_timer(server, due < next ? due : next, now);
 }
 
 static void loop_open(struct server *server)
@@ -310,6 +337,8 @@ static int prepare(struct server *server, struct layout *layout)
     struct config *cfg = server->cfg;
     raise_fd_limit();
     int lock = folder_lock(cfg->server_data_dir);
+    if (folder_half_restored(cfg->server_data_dir))
+        fatal_never_restart("%s: a restore was cut short; run `streamd restore` again", cfg->server_data_dir);
     folder_read_layout(cfg->server_data_dir, cfg->shard_count ? (unsigned)cfg->shard_count : half_the_cores(), layout);
     if (!cfg->shard_count)
         cfg->shard_count = layout->shards;
@@ -332,6 +361,11 @@ int server_main(const struct options *options, struct config *cfg)
     fleet_init(&server.fleet, server.base, lock, &server.listeners);
     fleet_configure(&server.fleet, cfg);
     server.last_turn = fleet_now();
+    backups_init(&server.backups, &server.fleet, cfg, server.last_turn);
+    server.backups.ended = on_backup_ended;
+    server.backups.ctx = &server;
+    server.fleet.backups = &server.backups;
+    console_open(&server.console, server.base, cfg->server_data_dir, on_command, &server);
     if (folder_must_move(&layout, (unsigned)cfg->shard_count))
         begin_moving(&server, layout.shards, server.last_turn);
     else
@@ -342,6 +376,8 @@ int server_main(const struct options *options, struct config *cfg)
         turn(&server);
     }
     log_info("ended with status %d", server.exit_status);
+    console_close(&server.console);
+    backups_clear(&server.backups);
     fleet_clear(&server.fleet);
     loop_close(&server);
     config_clear(cfg);

@@ -12,10 +12,10 @@ import { join } from "node:path";
 
 import { Server } from "../lib/server.mjs";
 import { openStore } from "../lib/store.mjs";
-import { SLOW, sleep, within } from "../lib/wait.mjs";
+import { SLOW, sleep, until, within } from "../lib/wait.mjs";
 import { check } from "./check.mjs";
 import { disconnect, resultOf, send } from "./client.mjs";
-import { Faults } from "./faults.mjs";
+import { BACKUP_FAULTS, Faults, RESTORE_FAULTS, SHARD_FAULTS } from "./faults.mjs";
 import { History } from "./history.mjs";
 import { Killer } from "./killer.mjs";
 import { Random } from "./random.mjs";
@@ -46,12 +46,14 @@ const SETTINGS = {
   "limits.read_page": "32K",
   "limits.sse_event": "8K",
 };
-const EXPECTED = [/has not reported/, /the move of streams failed/];
+const EXPECTED = [/has not reported/, /the move of streams failed/, /backup \d+ failed/];
+const BACKUPS = { "backup.interval": "1500ms", "backup.keep": 2 };
+const RESTORES_MAX = 20;
 
 const digest = (units) => createHash("sha1").update(JSON.stringify(units)).digest("hex");
 
 class CrashTest {
-  counts = { rounds: 0, appends: 0, chunks: 0, streams: 0, deliveries: 0 };
+  counts = { rounds: 0, appends: 0, chunks: 0, streams: 0, deliveries: 0, restored: 0 };
   violations = [];
   museum = []; // { workload, target, digest }: streams of earlier rounds that must stay as they are
 
@@ -68,13 +70,14 @@ class CrashTest {
   async run() {
     this.store = await openStore();
     const { environment } = this.store;
-    const settings = { ...SETTINGS, ...this.store.settings };
+    const settings = { ...SETTINGS, ...this.store.settings, ...(this.store.backups ? BACKUPS : {}) };
     this.server = await Server.start({ settings, environment, folder: this.folder, keep: true, expected: EXPECTED });
     this.faults = new Faults(this.server.faultsDir);
-    this.killer = new Killer(this.server, this.faults, this.random.fork());
-    const until = Date.now() + this.seconds * 1000;
-    while (Date.now() < until && !this.violations.length)
-      await this.round(Math.min(ROUND_SECONDS * 1000, until - Date.now()));
+    const points = this.store.backups ? [...SHARD_FAULTS, ...BACKUP_FAULTS] : SHARD_FAULTS;
+    this.killer = new Killer(this.server, this.faults, points, this.random.fork());
+    const end = Date.now() + this.seconds * 1000;
+    while (Date.now() < end && !this.violations.length)
+      await this.round(Math.min(ROUND_SECONDS * 1000, end - Date.now()));
     if (!this.violations.length) await this.visitMuseum();
     if (!this.violations.length) await this.removeAll();
     await this.server.stop();
@@ -94,6 +97,7 @@ class CrashTest {
     await this.finish(workload);
     await history.close();
     this.judge(history);
+    if (!this.violations.length && this.store.backups) await this.checkBackups(workload);
     if (this.violations.length) return;
     rmSync(join(this.folder, `history-${number}.jsonl`));
     await this.cleanUp(workload);
@@ -117,6 +121,57 @@ class CrashTest {
     const { violations, counts } = check(history.events);
     this.violations.push(...violations);
     for (const key of Object.keys(counts)) this.counts[key] += counts[key];
+  }
+
+  // What is made of the last backup of the round has of every stream a beginning; of one that is made now, everything.
+  async checkBackups(workload) {
+    await this.withRestored(async (server) => {
+      for (const target of workload.targets) {
+        const { status, units } = await workload.readFinal(target, undefined, server);
+        const final = workload.finals.get(target.name);
+        const good =
+          status === 200 && (final.status !== 200 || digest(final.units.slice(0, units.length)) === digest(units));
+        if (!good && ![404, 410].includes(status))
+          this.blame("restored", `${target.name}: ${units?.length} units (${status}) are not how it began`);
+      }
+    });
+    const made = await until("a backup", () => this.server.command("backup", "now").status === 0, 30_000);
+    if (!made) return this.blame("backup", "there is none");
+    await this.withRestored(async (server) => {
+      for (const target of workload.all) {
+        const { status, units } = await workload.readFinal(target, undefined, server);
+        const final = workload.finals.get(target.name);
+        if (status !== final.status || (status === 200 && digest(units) !== digest(final.units)))
+          this.blame(
+            "restored",
+            `${target.name} has ${units?.length} units (${status}), not ${final.units?.length} (${final.status})`,
+          );
+      }
+    });
+  }
+
+  // Makes a server of the last backup, which may take several attempts: they die on the way.
+  async withRestored(look) {
+    const folder = mkdtempSync(join(tmpdir(), "streamd-restored-"));
+    const settings = { ...SETTINGS, ...this.store.settings, "shard.count": this.random.int(1, 4) };
+    const { environment } = this.store;
+    const server = new Server({ settings, environment, folder, keep: true, expected: EXPECTED });
+    const faults = new Faults(server.faultsDir);
+    for (const point of RESTORE_FAULTS) if (this.random.chance(0.4)) faults.arm(point);
+    let restored;
+    for (let n = 0; n < RESTORES_MAX && restored?.status !== 0; n++)
+      restored = server.command("restore", "--from", "latest");
+    if (/there is no backup in the bucket/.test(restored.err)) return rmSync(folder, { recursive: true, force: true });
+    if (restored.status !== 0) return this.blame("restore", restored.err);
+    await server.start();
+    await look(server);
+    await server.stop();
+    for (const line of server.complaints) this.blame("complaint", line);
+    this.counts.restored++;
+    faults.collect();
+    for (const [point, count] of Object.entries(faults.counts))
+      this.faults.counts[point] = (this.faults.counts[point] ?? 0) + count;
+    if (!this.violations.length) rmSync(folder, { recursive: true, force: true });
   }
 
   // Deletes most of the round's streams, forks before and after their sources; all must really go.
@@ -165,7 +220,7 @@ class CrashTest {
   }
 
   report() {
-    const { rounds, appends, chunks, streams, deliveries } = this.counts;
+    const { rounds, appends, chunks, streams, deliveries, restored } = this.counts;
     if (!this.killer) return console.log(`the server did not start: ${this.violations[0]?.text}`);
     const { kills } = this.killer;
     for (const { rule, stream, text } of this.violations.slice(0, SHOWN))
@@ -175,7 +230,7 @@ class CrashTest {
       `crash: ${rounds} rounds, ${streams} streams, ${appends} appends acknowledged, ${deliveries} deliveries, ${chunks} reads checked, ` +
         `${this.killer.total} kills (${kills.shard} shards, ${kills.router} routers, ${kills.supervisor} supervisors, ` +
         `${kills.hang} hung, ${this.faults.total} ordered), ${kills.stop} restarts, ${kills.moved} other shard counts, ` +
-        `${this.museum.length} streams kept, ${this.violations.length} violations`,
+        `${this.museum.length} streams kept, ${restored} servers restored, ${this.violations.length} violations`,
     );
   }
 }

@@ -27,6 +27,10 @@ export const SHARD_FAULTS = [
   "segment.let-go",
 ];
 
+export const BACKUP_FAULTS = ["backup.copied", "backup.piece", "backup.manifest", "backup.sealed"];
+
+export const RESTORE_FAULTS = ["restore.fetched", "restore.checked", "restore.moved"];
+
 export const MOVE_FAULTS = ["move.copied", "move.switched", "move.cleaned"];
 
 export class Faults {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { expect, test } from "vitest";
 
-import { MOVE_FAULTS, SHARD_FAULTS } from "./faults.mjs";
+import { BACKUP_FAULTS, MOVE_FAULTS, RESTORE_FAULTS, SHARD_FAULTS } from "./faults.mjs";
 
 test("the list of fault points is that of the sources", () => {
   const folder = join(import.meta.dirname, "../../shard");
@@ -13,5 +13,7 @@ test("the list of fault points is that of the sources", () => {
   const points = sources.flatMap((name) =>
     [...readFileSync(join(folder, name), "utf8").matchAll(/fault_point\("([^"]+)"\)/g)].map(([, point]) => point),
   );
-  expect([...SHARD_FAULTS, ...MOVE_FAULTS].sort()).toEqual([...new Set(points)].sort());
+  expect([...SHARD_FAULTS, ...BACKUP_FAULTS, ...RESTORE_FAULTS, ...MOVE_FAULTS].sort()).toEqual(
+    [...new Set(points)].sort(),
+  );
 });

@@ -2,7 +2,7 @@
 // shard.count at the next start.
 
 import { sleep } from "../lib/wait.mjs";
-import { MOVE_FAULTS, SHARD_FAULTS } from "./faults.mjs";
+import { MOVE_FAULTS } from "./faults.mjs";
 
 const WEIGHTS = { fault: 50, shard: 20, router: 10, allShards: 3, hang: 2, restart: 3, crash: 6 };
 
@@ -21,9 +21,11 @@ export class Killer {
   #stopped = false;
   #running = null;
 
-  constructor(server, faults, random) {
+  // points: where shards can be ordered to die.
+  constructor(server, faults, points, random) {
     this.server = server;
     this.faults = faults;
+    this.points = points;
     this.random = random;
     this.count = server.shards;
   }
@@ -53,7 +55,7 @@ export class Killer {
   }
 
   fault() {
-    this.faults.arm(this.random.pick(SHARD_FAULTS));
+    this.faults.arm(this.random.pick(this.points));
   }
 
   #strikeOne(role, signal) {

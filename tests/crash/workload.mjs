@@ -40,8 +40,8 @@ export class Workload {
     return `/v1/stream/crash/${target.name}`;
   }
 
-  url(target) {
-    return this.server.url + this.path(target);
+  url(target, server = this.server) {
+    return server.url + this.path(target);
   }
 
   // Runs a client beside the others.
@@ -327,10 +327,10 @@ export class Workload {
 
   // --- the end ---
 
-  async readFinal(target, deadline = Date.now() + PATIENCE) {
+  async readFinal(target, deadline = Date.now() + PATIENCE, server = this.server) {
     let units = fromBody(target.kind, Buffer.alloc(0));
     for (let at = 0; ;) {
-      const answer = await send(`${this.url(target)}?offset=${offsetOf(at)}`, "GET");
+      const answer = await send(`${this.url(target, server)}?offset=${offsetOf(at)}`, "GET");
       const result = resultOf(answer);
       if (result === "refused" || Date.now() > deadline) return { status: answer.status };
       if (result === "unknown") {

@@ -24,7 +24,15 @@ function parseAnswer(bytes, method, closed) {
   const body = parseBody(bytes, end + 4, Number(status), headers, method, closed);
   if (!body) return null;
   const text = body.data.toString("utf8");
-  const answer = { status: Number(status), reason, version, headers, body: body.data, text, json: () => JSON.parse(text) };
+  const answer = {
+    status: Number(status),
+    reason,
+    version,
+    headers,
+    body: body.data,
+    text,
+    json: () => JSON.parse(text),
+  };
   return { answer, used: body.end };
 }
 
@@ -40,7 +48,7 @@ function parseBody(bytes, start, status, headers, method, closed) {
 
 function parseChunks(bytes, start) {
   const parts = [];
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const line = bytes.indexOf("\r\n", at);
     if (line < 0) return null;
     const size = parseInt(bytes.toString("latin1", at, line), 16);
@@ -84,7 +92,8 @@ export class Connection {
       "an answer",
       () => {
         const found = parseAnswer(this.received, method, this.closed);
-        if (!found && this.closed) throw new Error(`closed in the middle: ${JSON.stringify(this.received.toString("latin1"))}`);
+        if (!found && this.closed)
+          throw new Error(`closed in the middle: ${JSON.stringify(this.received.toString("latin1"))}`);
         return found;
       },
       ms,

@@ -109,12 +109,34 @@ export class Server {
     this.#child = child;
   }
 
-  // Runs a command on the server's data folder: { status, out, err }.
+  get #sets() {
+    return Object.entries(this.#settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+  }
+
+  // The same while this process does other things.
+  commandLater(...args) {
+    return new Promise((resolve) => {
+      const child = spawn(
+        join(BUILD, "streamd"),
+        ["--set", `server.data_dir=${this.dataDir}`, ...this.#sets, ...args],
+        {
+          stdio: ["ignore", "pipe", "pipe"],
+          env: { ...process.env, ...this.#environment },
+        },
+      );
+      const said = { out: "", err: "" };
+      child.stdout.on("data", (data) => (said.out += data));
+      child.stderr.on("data", (data) => (said.err += data));
+      child.on("close", (status) => resolve({ status, out: said.out.trim(), err: said.err.trim() }));
+    });
+  }
+
+  // Runs a command on the server's data folder, with its settings: { status, out, err }.
   command(...args) {
     const { status, stdout, stderr } = spawnSync(
       join(BUILD, "streamd"),
-      ["--set", `server.data_dir=${this.dataDir}`, ...args],
-      { encoding: "utf8" },
+      ["--set", `server.data_dir=${this.dataDir}`, ...this.#sets, ...args],
+      { encoding: "utf8", env: { ...process.env, STREAMD_FAULTS: this.faultsDir, ...this.#environment } },
     );
     if (args[0] === "create-project" || args[0] === "add-key") this.#secrets.add(stdout.trim());
     return { status, out: stdout.trim(), err: stderr.trim() };

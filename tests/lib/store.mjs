@@ -5,12 +5,13 @@ import { Swift } from "./swift.mjs";
 export const STORE = process.env.STREAMD_STORE ?? "directory";
 const BUCKET = "streamd";
 
-// { settings, environment, list(), close() }; list: the names of all segments that are kept.
+// { settings, environment, backups, list(), close() }; backups: it takes them; list: the names of all segments that are kept.
 export async function openStore() {
   if (STORE !== "s3")
     return {
       settings: {},
       environment: {},
+      backups: false,
       list: async (server) => Object.keys(server.files()).filter((name) => name.endsWith(".seg")),
       close: () => {},
     };
@@ -24,9 +25,11 @@ export async function openStore() {
       "s3.region": Swift.REGION,
       "s3.bucket": BUCKET,
       "segment.cache_bytes": "1M",
+      "backup.interval": "0s",
     },
+    backups: true,
     environment: { AWS_ACCESS_KEY_ID: Swift.ACCESS_KEY, AWS_SECRET_ACCESS_KEY: Swift.SECRET_KEY },
-    list: () => swift.list(BUCKET),
+    list: async () => (await swift.list(BUCKET)).filter((name) => name.endsWith(".seg")),
     close: () => swift.close(),
   };
 }

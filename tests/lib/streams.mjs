@@ -73,12 +73,13 @@ export class Streams {
   // Everything in a stream, over as many pages as it takes.
   async readAll(name, offset = "-1") {
     const parts = [];
-    for (let at = offset; ; ) {
+    for (let at = offset; ;) {
       const page = await this.read(name, { offset: at });
       if (page.status !== 200) throw new Error(`GET ${name}: ${page.status} ${page.text}`);
       parts.push(page.bytes);
       at = page.next;
-      if (page.headers.get("stream-up-to-date") === "true") return { bytes: Buffer.concat(parts), pages: parts, next: at };
+      if (page.headers.get("stream-up-to-date") === "true")
+        return { bytes: Buffer.concat(parts), pages: parts, next: at };
     }
   }
 

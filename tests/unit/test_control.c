@@ -24,6 +24,8 @@ static const struct control samples[] = {
     {.type = CONTROL_STOP, .fd = -1},
     {.type = CONTROL_READY, .fd = -1},
     {.type = CONTROL_REPORT, .fd = -1},
+    {.type = CONTROL_BACKUP, .index = BACKUP_PUT, .text = {"{}", 2}, .fd = -1},
+    {.type = CONTROL_BACKUP, .index = BACKUP_HOLD, .text = {"", 0}, .fd = -1},
 };
 
 #define SAMPLES (sizeof samples / sizeof samples[0])
@@ -63,7 +65,8 @@ static void test_other_lengths_are_refused(void **state)
         for (size_t len = 0; len < fixed; len++)
             assert_false(control_decode(slice_of(whole.data, len), samples[i].fd, &got));
         buf_add_byte(&packet, 0);
-        assert_int_equal(control_decode(buf_slice(&packet), samples[i].fd, &got), samples[i].type == CONTROL_CONFIG);
+        assert_int_equal(control_decode(buf_slice(&packet), samples[i].fd, &got),
+                         samples[i].type == CONTROL_CONFIG || samples[i].type == CONTROL_BACKUP);
         buf_clear(&packet);
     }
 }

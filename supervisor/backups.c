@@ -1,0 +1,157 @@
+#include "supervisor/backups.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "common/log.h"
+#include "supervisor/fleet.h"
+
+#define HOLD_MS 1500          /* less than a shard waits */
+#define FIRST_AFTER_MS 60000u /* the start, if the interval is longer */
+#define ALL UINT_MAX
+
+void backups_init(struct backups *backups, struct fleet *fleet, const struct config *cfg, uint64_t now)
+{
+    uint64_t first = cfg->backup_interval < FIRST_AFTER_MS ? cfg->backup_interval : FIRST_AFTER_MS;
+    *backups = (struct backups){.fleet = fleet, .cfg = cfg, .hold_until = UINT64_MAX, .next = now + first};
+}
+
+void backups_clear(struct backups *backups)
+{
+    buf_clear(&backups->files);
+}
+
+static void tell(struct backups *backups, unsigned shard, enum backup_step step, struct slice text)
+{
+    fleet_backup(backups->fleet, shard, step, text);
+}
+
+static void await(struct backups *backups, enum backup_step step)
+{
+    backups->awaited = step;
+    backups->heard_count = 0;
+    memset(backups->heard, 0, sizeof backups->heard);
+    backups->hold_until = step == BACKUP_HELD ? fleet_now() + HOLD_MS : UINT64_MAX;
+}
+
+static void end(struct backups *backups, bool good, const char *text)
+{
+    backups->running = false;
+    if (backups->another) {
+        backups->another = false;
+        text = backups_begin(backups);
+        good = false;
+    }
+    if (!backups->running && backups->ended)
+        backups->ended(backups->ctx, good, text);
+}
+
+static void fail(struct backups *backups, const char *why)
+{
+    backups->hold_until = UINT64_MAX;
+    log_error("backup %" PRIu64 " failed: %s", backups->id, why);
+    tell(backups, ALL, BACKUP_FAILED, backups->may_count ? SLICE("it may be sealed") : SLICE(""));
+    end(backups, false, why);
+}
+
+const char *backups_begin(struct backups *backups)
+{
+    char text[24];
+    struct timeval now;
+    if (backups->running) {
+        backups->another = true;
+        return NULL;
+    }
+    if (strcmp(backups->cfg->segment_store, "s3") != 0)
+        return "backups go to the store of segments: segment.store = s3 is wanted";
+    if (!fleet_all_in(backups->fleet, ROLE_SHARD, CHILD_UP))
+        return "not all shards are up";
+    gettimeofday(&now, NULL);
+    backups->id = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
+    backups->running = true;
+    backups->may_count = false;
+    backups->shards = (unsigned)backups->cfg->shard_count;
+    buf_reset(&backups->files);
+    await(backups, BACKUP_NEAR);
+    int len = snprintf(text, sizeof text, "%" PRIu64, backups->id);
+    tell(backups, ALL, BACKUP_BEGIN, slice_of(text, (size_t)len));
+    return NULL;
+}
+
+/* All have said what was awaited. */
+static void go_on(struct backups *backups, struct slice text)
+{
+    char id[24];
+    switch (backups->awaited) {
+    case BACKUP_NEAR:
+        await(backups, BACKUP_HELD);
+        tell(backups, ALL, BACKUP_HOLD, SLICE(""));
+        break;
+    case BACKUP_HELD:
+        await(backups, BACKUP_PUT);
+        tell(backups, ALL, BACKUP_GO_ON, SLICE(""));
+        break;
+    case BACKUP_PUT:
+        backups->may_count = true;
+        await(backups, BACKUP_SEALED);
+        tell(backups, 0, BACKUP_SEAL, buf_slice(&backups->files));
+        break;
+    default: /* BACKUP_SEALED */
+        tell(backups, ALL, BACKUP_SEALED, text);
+        snprintf(id, sizeof id, "%" PRIu64, backups->id);
+        log_info("backup %s is complete", id);
+        end(backups, true, id);
+        break;
+    }
+}
+
+void backups_heard(struct backups *backups, unsigned shard, enum backup_step step, struct slice text)
+{
+    char why[256];
+    if (!backups->running || shard >= backups->shards)
+        return;
+    if (step == BACKUP_FAILED) {
+        snprintf(why, sizeof why, "shard %u: %.*s", shard, (int)text.len, text.data ? text.data : "");
+        fail(backups, why);
+        return;
+    }
+    if (step != backups->awaited || backups->heard[shard])
+        return;
+    backups->heard[shard] = true;
+    if (step == BACKUP_PUT) {
+        buf_add_slice(&backups->files, buf_len(&backups->files) ? SLICE(",") : SLICE(""));
+        buf_add_slice(&backups->files, text);
+    }
+    if (++backups->heard_count == (step == BACKUP_SEALED ? 1 : backups->shards))
+        go_on(backups, text);
+}
+
+void backups_lost(struct backups *backups, unsigned shard)
+{
+    char why[64];
+    if (!backups->running)
+        return;
+    snprintf(why, sizeof why, "shard %u died", shard);
+    fail(backups, why);
+}
+
+uint64_t backups_expire(struct backups *backups, uint64_t now)
+{
+    uint64_t interval = backups->cfg->backup_interval;
+    if (now >= backups->hold_until)
+        fail(backups, "the shards did not hold still in time");
+    if (!interval || strcmp(backups->cfg->segment_store, "s3") != 0)
+        return backups->hold_until;
+    if (backups->next > now + interval) /* it was made shorter */
+        backups->next = now + interval;
+    if (now >= backups->next) {
+        const char *why = backups_begin(backups);
+        backups->next = now + interval;
+        if (why)
+            log_warn("no backup now: %s", why);
+    }
+    return backups->next < backups->hold_until ? backups->next : backups->hold_until;
+}
