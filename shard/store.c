@@ -229,12 +229,14 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     if (rc != SQLITE_OK)
         fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
     sqlite3_busy_timeout(store->db, 5000); /* a killed predecessor may not be quite gone */
-    snprintf(pragmas, sizeof pragmas,
-             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-             "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%llu;"
-             "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = 67108864;"
-             "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF",
-             (unsigned long long)(page_cache >> 10), CHECKPOINT_PAGES);
+    /* secure_delete, where a distribution has made it the default, writes every page that is freed once more. */
+    snprintf(
+        pragmas, sizeof pragmas,
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+        "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%llu;"
+        "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = 67108864;"
+        "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF",
+        (unsigned long long)(page_cache >> 10), CHECKPOINT_PAGES);
     store_exec(store, pragmas);
     check_schema(store);
     load_counters(store);
