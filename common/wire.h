@@ -43,7 +43,8 @@
 #define WIRE_STREAM_EXPIRES 8u
 #define WIRE_STREAM_WATCHING 16u
 #define WIRE_STREAM_PUBLIC 64u
-#define WIRE_STREAM_FILE 32u /* the frame brings a descriptor whose first file_bytes stand for data, which is empty */
+#define WIRE_STREAM_FILE 32u /* the frame brings a descriptor: file_bytes there from file_at on are data, which is empty */
+#define WIRE_STREAM_COLD 128u /* these very bytes are what will be read there as long as there is the stream */
 
 #define WIRE_FANOUT_NONE 0u   /* nobody is subscribed */
 #define WIRE_FANOUT_INLINE 1u /* the answer waited for the subscribers */

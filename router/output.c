@@ -22,10 +22,10 @@ struct block *block_new(struct output_pool *pool, size_t len)
     return block;
 }
 
-struct block *block_file(struct output_pool *pool, int fd, size_t len)
+struct block *block_file(struct output_pool *pool, int fd, uint64_t at, size_t len)
 {
     struct block *block = xmalloc(sizeof *block);
-    *block = (struct block){.pool = pool, .refs = 1, .fd = fd, .len = len};
+    *block = (struct block){.pool = pool, .refs = 1, .fd = fd, .at = at, .len = len};
     pool->block_bytes += len;
     return block;
 }
@@ -94,7 +94,7 @@ static void drop_written(struct output *output, struct output_pool *pool, size_t
 
 static ssize_t write_file(const struct piece *piece, int fd, size_t most)
 {
-    off_t at = (off_t)piece->start;
+    off_t at = (off_t)(piece->block->at + piece->start);
     return sendfile(fd, piece->block->fd, &at, piece->len < most ? piece->len : most);
 }
 

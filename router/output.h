@@ -16,6 +16,7 @@ struct block {
     uint32_t refs;
     int fd; /* of a file, which has no data; or -1 */
     size_t len;
+    uint64_t at; /* in the file */
     char data[];
 };
 
@@ -33,7 +34,8 @@ struct output_pool {
 
 /* A block of len bytes to be filled in, with one reference that is the caller's. */
 struct block *block_new(struct output_pool *pool, size_t len) MUSTUSE;
-struct block *block_file(struct output_pool *pool, int fd, size_t len) MUSTUSE; /* takes the fd over */
+/* So many bytes of a file; takes the fd over. */
+struct block *block_file(struct output_pool *pool, int fd, uint64_t at, size_t len) MUSTUSE;
 struct block *block_copy(struct output_pool *pool, struct slice bytes) MUSTUSE;
 void block_unref(struct block *block);
 

@@ -93,6 +93,7 @@ static void add_facts(struct buf *head, const struct wire_stream *stream)
 }
 
 static const char *const page_more = ", stale-while-revalidate=300";
+static const char *const cold_more = ", stale-while-revalidate=300, immutable"; /* while it is fresh */
 
 static bool not_modified(const struct client *c, const struct wire_stream *stream)
 {
@@ -113,7 +114,7 @@ void read_answer_page(struct client *c, const struct wire_stream *stream, struct
     if (c->exchange.now) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
-        add_caching(c, head, stream, PAGE_AGE, page_more);
+        add_caching(c, head, stream, PAGE_AGE, stream->flags & WIRE_STREAM_COLD ? cold_more : page_more);
         add_etag(head, stream);
     }
     if (unchanged) {

@@ -267,7 +267,7 @@ static bool on_stream(struct shards *shards, unsigned shard, struct slice body)
     if (m.flags & WIRE_STREAM_FILE) {
         int fd = link_take_fd(&shards->peers[shard].link);
         if (fd >= 0)
-            page = block_file(&shards->router->outputs, fd, m.file_bytes);
+            page = block_file(&shards->router->outputs, fd, m.file_at, m.file_bytes);
         else
             error = ERR_OVERLOADED;
     }

@@ -33,13 +33,15 @@ void answer_send(struct shard *shard, struct asker asker, const struct wire_stre
         wire_put_stream(out, answer);
 }
 
-bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer, int fd, uint64_t bytes)
+bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer,
+                      const struct file_bytes *bytes)
 {
     struct buf *out = asker_out(shard, asker);
-    if (!out || !link_enclose(&shard->routers[asker.router].link, fd))
+    if (!out || !link_enclose(&shard->routers[asker.router].link, bytes->fd))
         return false;
     answer->flags |= WIRE_STREAM_FILE;
-    answer->file_bytes = bytes;
+    answer->file_at = bytes->at;
+    answer->file_bytes = bytes->bytes;
     wire_put_stream(out, answer);
     return true;
 }

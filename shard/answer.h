@@ -2,6 +2,7 @@
 #ifndef SHARD_ANSWER_H
 #define SHARD_ANSWER_H
 
+#include "shard/page.h"
 #include "shard/shard.h"
 
 /* Describes the stream as it is now; next is its tail and there is no data. Slices point into the stream. */
@@ -12,9 +13,9 @@ void answer_refusal(struct shard *shard, struct asker asker, enum error error, u
 
 void answer_error(struct shard *shard, struct asker asker, enum error error);
 
-/* Sends an answer whose data is the first `bytes` of a file. False: that cannot be, nothing was sent. */
-bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer, int fd,
-                      uint64_t bytes) MUSTUSE;
+/* Sends an answer whose data is in a file. False: that cannot be, nothing was sent. */
+bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer,
+                      const struct file_bytes *bytes) MUSTUSE;
 
 /* Sends an answer, if its asker is still there. */
 void answer_send(struct shard *shard, struct asker asker, const struct wire_stream *answer);

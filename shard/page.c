@@ -43,7 +43,7 @@ static uint64_t walk_end(const struct walk *w)
 /* How many of the message's `length` bytes go on the page; 0: none, the page is full. */
 static uint64_t fit(struct page *page, uint64_t length, uint64_t taken, bool json)
 {
-    uint64_t held = buf_len(&page->data) + taken;
+    uint64_t held = buf_len(&page->data) + page->in_file + taken;
     if (held + length <= page->max_bytes)
         return length;
     page->full = true;
@@ -52,10 +52,13 @@ static uint64_t fit(struct page *page, uint64_t length, uint64_t taken, bool jso
     return page->cut && !json ? page->max_bytes : length;
 }
 
-static bool add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
+/* Bytes of the run, from *from on, that go on the page. False: the marks are damaged. */
+static bool take_messages(struct page *page, const struct run *run, bool json, uint64_t upto, uint64_t *from,
+                          uint64_t *taken)
 {
     struct walk w = walk_start(run, json);
-    uint64_t from = UINT64_MAX, taken = 0;
+    *from = UINT64_MAX;
+    *taken = 0;
     while (!page->full && walk_next(&w, run)) {
         if (walk_end(&w) <= page->next)
             continue;
@@ -65,20 +68,46 @@ static bool add_messages(struct page *page, const struct run *run, bool json, ui
         uint64_t length = w.length - skip;
         if (!json && w.position + w.length > upto)
             length = upto - w.position - skip;
-        if (from == UINT64_MAX)
-            from = w.byte + skip;
-        uint64_t added = fit(page, length, taken, json);
+        if (*from == UINT64_MAX)
+            *from = w.byte + skip;
+        uint64_t added = fit(page, length, *taken, json);
         if (!added)
             break;
-        taken += added;
+        *taken += added;
         page->next += json ? 1 : added;
         page->time_ms = run->time_ms;
         if (++page->count == page->max_messages)
             page->full = true;
     }
+    return !w.damaged;
+}
+
+static bool add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
+{
+    uint64_t from, taken;
+    bool good = take_messages(page, run, json, upto, &from, &taken);
     if (taken)
         buf_add(&page->data, run->data.data + from, taken);
-    return !w.damaged && (taken || page->full);
+    return good && (taken || page->full);
+}
+
+bool page_in_file(struct page *page, struct streams *streams, const struct stream *stream, struct file_bytes *out)
+{
+    struct stored_block block;
+    uint64_t from, taken;
+    *out = (struct file_bytes){.fd = -1};
+    while (!page->full && page->next < stream->row.cold &&
+           segments_stored(&streams->segments, stream->row.uid, page->next, &block)) {
+        if (out->bytes && (block.fd != out->fd || block.at != out->at + out->bytes))
+            break; /* another segment */
+        if (!take_messages(page, &block.run, stream->json, stream->row.cold, &from, &taken) || !taken)
+            break;
+        if (!out->bytes)
+            *out = (struct file_bytes){.fd = block.fd, .at = block.at + from};
+        out->bytes += taken;
+        page->in_file = out->bytes;
+    }
+    return out->bytes > 0;
 }
 
 bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto)
@@ -137,7 +166,8 @@ enum error page_read(struct page *page, struct streams *streams, const struct st
             error = ERR_INTERNAL;
         if (error != ERR_NONE && !buf_len(&page->data))
             return error;
-        page->full |= error != ERR_NONE; /* it is met again by whoever reads on */
+        page->broken = error != ERR_NONE; /* it is met again by whoever reads on */
+        page->full |= page->broken;
     }
     return ERR_NONE;
 }

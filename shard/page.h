@@ -12,9 +12,11 @@ struct page {
     bool cut;              /* a byte stream's message longer than max_bytes is cut, not sent whole */
 
     struct buf data;
+    uint64_t in_file; /* bytes on the page that are not in data, but in a file: page_in_file() */
     uint64_t count;   /* messages added */
     uint64_t time_ms; /* when the newest of them was written, 0 for none */
     bool full;
+    bool broken; /* it ended where it did because what follows could not be had */
 };
 
 /* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. What
@@ -25,6 +27,17 @@ enum error page_read(struct page *page, struct streams *streams, const struct st
 /* Adds what lies in [page->next, upto) of a run that holds page->next. False: the run's marks are damaged. Used by
  * page_read() and by unit tests. */
 bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto) MUSTUSE;
+
+/* Bytes of a file that are as they are sent. */
+struct file_bytes {
+    int fd; /* borrowed until the next call of anything that reads streams */
+    uint64_t at, bytes;
+};
+
+/* Puts on an empty page what lies in one segment's file as it is, without reading it. False: there is nothing like that
+ * at page->next. */
+bool page_in_file(struct page *page, struct streams *streams, const struct stream *stream,
+                  struct file_bytes *out) MUSTUSE;
 
 /* The run that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used again
  * or the stream appended to. INTERNAL: the store does not hold what it should. */

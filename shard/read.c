@@ -72,6 +72,16 @@ static struct page_key key_of(const struct reading *reading)
     return (struct page_key){reading->uid, reading->start, reading->page.max_bytes, reading->page.max_messages};
 }
 
+/* It is all in segments, is as long as it will ever be, and stays as long as the stream, which does not end by itself.
+ */
+static bool is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
+{
+    const struct stream_row *row = &stream->row;
+    return reading->start >= row->base && next > reading->start && next <= row->cold && next < stream->tail &&
+           !reading->page.broken && !row->retention_s && !row->retention_bytes &&
+           stream_row_deadline(row) == STORE_NONE;
+}
+
 /* What a page says, whether it was read now or is a file that was kept. */
 static struct wire_stream describe(struct shard *shard, const struct reading *reading, const struct stream *stream,
                                    uint64_t next, uint64_t time_ms)
@@ -80,6 +90,8 @@ static struct wire_stream describe(struct shard *shard, const struct reading *re
     answer.start = reading->start;
     answer.next = next;
     answer.time_ms = time_ms;
+    if (is_cold(reading, stream, next))
+        answer.flags |= WIRE_STREAM_COLD;
     return answer;
 }
 
@@ -87,7 +99,22 @@ static bool send_file(struct shard *shard, const struct reading *reading, const 
                       const struct page_file *file)
 {
     struct wire_stream answer = describe(shard, reading, stream, file->next, file->time_ms);
-    return answer_send_file(shard, reading->asker, &answer, file->fd, file->bytes);
+    return answer_send_file(shard, reading->asker, &answer, &(struct file_bytes){file->fd, 0, file->bytes});
+}
+
+/* Answers with bytes of a segment's file as they are. */
+static bool answer_in_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page page = reading->page;
+    struct file_bytes bytes;
+    if (!reading->as_file || reading->start < stream->row.base || reading->start >= stream->row.cold ||
+        !page_in_file(&page, &shard->streams, stream, &bytes) || bytes.bytes < PAGE_FILE_MIN)
+        return false;
+    struct reading done = *reading;
+    page.broken = !page.full; /* it ends with the segment */
+    done.page = page;
+    struct wire_stream answer = describe(shard, &done, stream, page.next, page.time_ms);
+    return answer_send_file(shard, reading->asker, &answer, &bytes);
 }
 
 /* Answers with a file that was kept. */
@@ -104,7 +131,7 @@ static bool answer_kept(struct shard *shard, const struct reading *reading, cons
 static bool answer_as_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
 {
     struct page_key key = key_of(reading);
-    if (!reading->as_file || buf_len(&reading->page.data) < PAGE_FILE_MIN)
+    if (!reading->as_file || reading->page.broken || buf_len(&reading->page.data) < PAGE_FILE_MIN)
         return false;
     const struct page_file *file =
         page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->now_ms);
@@ -365,7 +392,7 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
                  .max_messages = m->max_messages,
                  .cut = (m->flags & WIRE_READ_CUT) != 0},
     };
-    if (answer_kept(shard, &reading, stream))
+    if (answer_kept(shard, &reading, stream) || answer_in_file(shard, &reading, stream))
         return;
     error = advance(shard, &reading, stream, &extent);
     if (extent)

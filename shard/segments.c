@@ -32,6 +32,7 @@ static void close_segment(struct open_segment *open)
         return;
     close(open->fd);
     segment_clear(&open->segment);
+    free(open->checked);
     open->used = 0;
 }
 
@@ -208,31 +209,67 @@ static enum error open_segment(struct segments *segments, const struct segment_r
         return damaged(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
     }
     open->object = row->object;
+    open->checked = xcalloc(open->segment.count, 1);
     open->fd = fd;
     open->used = ++segments->uses;
     return ERR_NONE;
 }
 
-enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run)
+static enum error find(struct segments *segments, uint64_t uid, uint64_t position, struct open_segment **open)
 {
     struct segment_row row;
-    struct open_segment *open;
     segments->awaited = (struct object){0};
-    if (!store_segment(segments->store, uid, position, &row) || position >= row.end) {
-        log_error("stream %llu: no segment has its position %llu", (unsigned long long)uid,
-                  (unsigned long long)position);
-        return ERR_INTERNAL;
-    }
-    enum error error = open_segment(segments, &row, &open);
+    if (store_segment(segments->store, uid, position, &row) && position < row.end)
+        return open_segment(segments, &row, open);
+    log_error("stream %llu: no segment has its position %llu", (unsigned long long)uid, (unsigned long long)position);
+    return ERR_INTERNAL;
+}
+
+static bool read_marks(struct segments *segments, const struct open_segment *open, size_t block)
+{
+    const struct segment_block *b = &open->segment.blocks[block];
+    return read_at(open->fd, open->segment.marks_at + b->marks_at, b->marks, &segments->front);
+}
+
+static bool read_block(struct segments *segments, struct open_segment *open, size_t block, struct run *run)
+{
+    const struct segment *s = &open->segment;
+    const struct segment_block *b = &s->blocks[block];
+    return read_marks(segments, open, block) && read_at(open->fd, b->at, b->stored, &segments->stored) &&
+           segment_run(s, block, buf_slice(&segments->front), buf_slice(&segments->stored), &segments->inflated, run);
+}
+
+enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run)
+{
+    struct open_segment *open;
+    enum error error = find(segments, uid, position, &open);
     if (error != ERR_NONE)
         return error;
-    const struct segment *s = &open->segment;
-    size_t i = segment_find(s, position);
-    const struct segment_block *b = &s->blocks[i];
-    if (read_at(open->fd, s->marks_at + b->marks_at, b->marks, &segments->front) &&
-        read_at(open->fd, b->at, b->stored, &segments->stored) &&
-        segment_run(s, i, buf_slice(&segments->front), buf_slice(&segments->stored), &segments->inflated, run))
+    if (read_block(segments, open, segment_find(&open->segment, position), run))
         return ERR_NONE;
+    struct object object = open->object;
     close_segment(open); /* it may be put right */
-    return damaged(segments, &row.object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+    return damaged(segments, &object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+}
+
+bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position, struct stored_block *block)
+{
+    struct open_segment *open;
+    if (find(segments, uid, position, &open) != ERR_NONE)
+        return false;
+    size_t i = segment_find(&open->segment, position);
+    const struct segment_block *b = &open->segment.blocks[i];
+    if (b->stored < b->bytes ||
+        !(open->checked[i] ? read_marks(segments, open, i) : read_block(segments, open, i, &block->run)))
+        return false;
+    open->checked[i] = 1;
+    uint64_t end = i + 1 < open->segment.count ? b[1].start : open->segment.end;
+    block->fd = open->fd;
+    block->at = b->at;
+    block->run = (struct run){.start = b->start,
+                              .count = end - b->start,
+                              .time_ms = b->time_ms,
+                              .marks = buf_slice(&segments->front),
+                              .data = slice_of(NULL, b->bytes)};
+    return true;
 }

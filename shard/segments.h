@@ -15,7 +15,8 @@ struct open_segment {
     struct object object;
     struct segment segment;
     int fd;
-    uint64_t used; /* grows with every use; 0: the place is free */
+    uint8_t *checked; /* a byte a block: it was, since the file was opened */
+    uint64_t used;    /* grows with every use; 0: the place is free */
 };
 
 /* One that could not be fetched a moment ago. */
@@ -51,5 +52,15 @@ void segments_clear(struct segments *segments);
  * SEGMENT_MISSING, SEGMENT_TRUNCATED: its file is not there, or not what was put there; that is logged.
  * SEGMENT_UNAVAILABLE: it has to be fetched, see segments->awaited. */
 enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run) MUSTUSE;
+
+/* A block that is stored as it is sent. */
+struct stored_block {
+    int fd;
+    uint64_t at;    /* in the file */
+    struct run run; /* without its data, but for the length */
+};
+
+/* The block that holds a position, if it is like that and its file can be opened now. Borrowed as above. */
+bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position, struct stored_block *block) MUSTUSE;
 
 #endif

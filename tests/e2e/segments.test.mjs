@@ -1,5 +1,6 @@
 // History that has left the databases: segments in a directory.
 
+import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -69,6 +70,53 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     expect(again.status).toBe(304);
     expect((await streams.longPoll(name, offset(12))).json()).toEqual(all.slice(12));
     await streams.remove(name);
+    await clean();
+  });
+
+  test("what is not compressed is sent as it lies in the file", async () => {
+    const noise = (n) => randomBytes(n).toString("base64");
+    const bytes = await streams.fresh("noise");
+    const json = await streams.fresh("noise", { type: JSON_TYPE });
+    const parts = Array.from({ length: 30 }, (_, i) => randomBytes(i % 5 ? 40_000 + i : 10));
+    const items = Array.from({ length: 30 }, (_, i) => ({ n: i, noise: noise(i % 3 ? 30_000 : 5) }));
+    for (const part of parts) expect((await streams.append(bytes, part)).status).toBe(204);
+    for (const item of items) await streams.append(json, JSON.stringify(item), { type: JSON_TYPE });
+    await cold(6);
+    const all = Buffer.concat(parts);
+    expect((await streams.readAll(bytes)).bytes.equals(all)).toBe(true);
+    for (const at of [0, 1, 9, 10, 65_535, 200_001, all.length - 1]) {
+      const page = await streams.read(bytes, { offset: offset(at) });
+      expect(page.bytes.equals(all.subarray(at, at + page.bytes.length))).toBe(true);
+      expect(Number(page.next.slice(17))).toBe(at + page.bytes.length);
+      expect(page.bytes.length).toBeGreaterThan(0);
+    }
+    for (const from of [0, 1, 9, 10, 17, 29]) {
+      const page = await streams.read(json, { offset: offset(from) });
+      const got = page.json();
+      expect(got).toEqual(items.slice(from, from + got.length));
+      expect(page.next).toBe(offset(from + got.length));
+      const few = await streams.read(json, { offset: offset(from), limit: "4" });
+      expect(few.json()).toEqual(items.slice(from, Math.min(from + 4, few.next.slice(17))));
+    }
+    for (const name of [bytes, json]) await streams.remove(name);
+    await clean();
+  });
+
+  test("a page that will stay as it is says so", async () => {
+    const [plain, mortal] = [await streams.fresh("p"), await streams.fresh("m", { headers: { "stream-ttl": "60" } })];
+    for (const name of [plain, mortal]) for (let i = 0; i < 25; i++) await streams.append(name, `${i};`);
+    await cold(4);
+    const caching = async (name, query) => (await streams.read(name, query)).headers.get("cache-control");
+    const stays = "public, max-age=60, stale-while-revalidate=300, immutable";
+    expect(await caching(plain, { offset: offset(0), limit: "5" })).toBe(stays);
+    expect(await caching(plain, { offset: "-1", limit: "20" })).toBe(stays);
+    for (const [name, query] of [
+      [plain, { offset: offset(0) }], // up to the tail, which moves
+      [plain, { offset: offset(0), limit: "22" }], // what is not in a segment yet
+      [mortal, { offset: offset(0), limit: "5" }],
+    ])
+      expect(await caching(name, query)).not.toContain("immutable");
+    for (const name of [plain, mortal]) await streams.remove(name);
     await clean();
   });
 

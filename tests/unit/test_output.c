@@ -103,7 +103,7 @@ static void files_between_memory(void **state)
     assert_int_equal(write(fd, file_bytes, sizeof file_bytes), (int)sizeof file_bytes);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     struct block *before = block_copy(&pool, SLICE("[")), *after = block_copy(&pool, SLICE("]"));
-    struct block *file = block_file(&pool, fd, 2000);
+    struct block *file = block_file(&pool, fd, 0, 2000);
     output_add(&out, &pool, before, 0, 1);
     output_add(&out, &pool, file, 100, 1900);
     output_add(&out, &pool, after, 0, 1);
