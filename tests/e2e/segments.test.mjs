@@ -1,7 +1,9 @@
 // History that has left the databases: segments in a directory.
 
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { DurableStream, stream } from "@durable-streams/client";
@@ -308,6 +310,38 @@ describe.skipIf(!OWNED)("segments and their server", () => {
     await streams.remove(name);
     await until("no segments", () => segmentsOf(server).length === 0, 20_000);
     await server.close();
+  });
+
+  // A folder on a file system of its own, or null where this process may not have one.
+  const mountSmall = (size) => {
+    const folder = mkdtempSync(join(tmpdir(), "streamd-small-"));
+    const { status } = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder]);
+    return status === 0 ? folder : null;
+  };
+
+  test("a full disk under the segments loses nothing, and is caught up with", async ({ skip }) => {
+    const folder = mountSmall("256k");
+    if (!folder) skip("no file system can be mounted here");
+    const settings = { "segment.directory": folder, "segment.compression": "none", "shard.count": 1 };
+    const { server, streams } = await begin(settings, [/cannot be put: write: No space left/]);
+    const name = await streams.fresh("s");
+    const parts = Array.from({ length: 120 }, (_, i) => `${i} `.padEnd(5000, "x"));
+    for (const part of parts) expect((await streams.append(name, part)).status).toBe(204);
+    await until("the disk to be full", () => /No space left/.test(server.log));
+    const all = Buffer.from(parts.join(""));
+    expect((await streams.readAll(name)).bytes.equals(all)).toBe(true);
+    await server.kill();
+    await server.start();
+    expect((await streams.readAll(name)).bytes.equals(all)).toBe(true);
+    spawnSync("mount", ["-o", "remount,size=8m", folder]);
+    const files = () => readdirSync(folder, { recursive: true }).filter((file) => file.endsWith(".seg"));
+    await until("all of it in segments", () => files().length >= 12, 20_000);
+    expect((await streams.readAll(name)).bytes.equals(all)).toBe(true);
+    await streams.remove(name);
+    await until("no files", () => files().length === 0, 20_000);
+    await server.close();
+    spawnSync("umount", [folder]);
+    rmSync(folder, { recursive: true });
   });
 
   test("small segments become one, of an open stream and of a closed one", async () => {

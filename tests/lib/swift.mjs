@@ -75,7 +75,7 @@ export class Swift {
         "[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nerror_suppression_interval = 0\n" +
         "[filter:catch_errors]\nuse = egg:swift#catch_errors\n" +
         `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${this.ports.memcached}\n` +
-        `[filter:s3api]\nuse = egg:swift#s3api\nlocation = ${Swift.REGION}\n` +
+        `[filter:s3api]\nuse = egg:swift#s3api\nlocation = ${Swift.REGION}\nstorage_domain = localhost\n` +
         `[filter:tempauth]\nuse = egg:swift#tempauth\nuser_test_tester = ${Swift.SECRET_KEY} .admin\n` +
         "[filter:copy]\nuse = egg:swift#copy\n[filter:dlo]\nuse = egg:swift#dlo\n[filter:slo]\nuse = egg:swift#slo\n",
     );
