@@ -16,6 +16,7 @@
 #define RETRY_MS 200                  /* doubled with every attempt, and half of it left to chance */
 #define ANSWER_MAX ((size_t)64 << 10) /* of answers that are no segment */
 #define TRIM_PART 8                   /* the cache is looked through when so small a part of it is new */
+#define PART ((uint64_t)8 << 20)      /* of a fetch, a request each */
 #define KEY_MAX 512
 #define TOKEN_MAX 4096
 
@@ -29,6 +30,7 @@ struct s3_request {
     enum s3_step step;
     struct slice file; /* of a put */
     uint64_t size;     /* of a fetch; of a get: the most */
+    struct buf whole;  /* of a fetch: what has come, a part after the other */
     char cache[OBJECT_ROOT_MAX];
     unsigned attempt;
     struct event *again;
@@ -89,6 +91,7 @@ static void forget(struct s3_request *r)
     if (r->next)
         r->next->prev = r->prev;
     event_free(r->again);
+    buf_clear(&r->whole);
     free(r);
 }
 
@@ -136,6 +139,21 @@ static void add_hash(struct buf *headers, struct slice body)
     add_header(headers, "x-amz-content-sha256", digits);
 }
 
+/* The bytes that the next request of a fetch asks for. */
+static uint64_t part_of(const struct s3_request *r)
+{
+    uint64_t left = r->size - buf_len(&r->whole);
+    return left < PART ? left : PART;
+}
+
+static void add_range(const struct s3_request *r, struct buf *headers)
+{
+    char range[64];
+    uint64_t at = buf_len(&r->whole);
+    snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)at, (unsigned long long)(at + part_of(r) - 1));
+    add_header(headers, "Range", range);
+}
+
 static void answered(void *ctx, const struct web_answer *answer);
 
 static void pause_before(struct s3_request *r, uint64_t ms)
@@ -177,6 +195,8 @@ static void ask(struct s3_request *r)
     add_hash(&question.headers, question.body);
     if (r->step == S3_PUT)
         add_header(&question.headers, "Content-Type", "application/octet-stream");
+    if (r->step == S3_FETCH && r->size > PART)
+        add_range(r, &question.headers);
     if (*credentials.token)
         add_header(&question.headers, "x-amz-security-token", credentials.token);
     web_ask(&r->objects->web, &question);
@@ -230,7 +250,6 @@ static uint64_t trim_to(struct objects *objects, uint64_t size)
 
 static void take_answer(struct s3_request *r, const struct web_answer *answer)
 {
-    struct buf copy = {0};
     switch (r->step) {
     case S3_PUT:
         fault_point("segment.written");
@@ -251,8 +270,13 @@ static void take_answer(struct s3_request *r, const struct web_answer *answer)
         forget(r);
         break;
     case S3_FETCH:
-        buf_add_slice(&copy, answer->body);
-        files_cache(r->objects->worker, r->cache, &r->object, &copy, trim_to(r->objects, r->size), on_cached, r);
+        buf_add_slice(&r->whole, answer->body);
+        r->attempt = 0;
+        if (buf_len(&r->whole) < r->size)
+            ask(r);
+        else
+            files_cache(r->objects->worker, r->cache, &r->object, &r->whole, trim_to(r->objects, r->size), on_cached,
+                        r);
         break;
     }
 }
@@ -293,7 +317,8 @@ static void answered(void *ctx, const struct web_answer *answer)
     struct s3_request *r = ctx;
     bool good = !answer->failure && answer->status >= 200 && answer->status < 300;
     good |= !answer->failure && r->step == S3_REMOVE && answer->status == 404;
-    bool cut = good && r->step == S3_FETCH && answer->body.len != r->size;
+    bool whole = answer->body.len == r->size && !buf_len(&r->whole); /* whatever was asked for */
+    bool cut = good && r->step == S3_FETCH && answer->body.len != part_of(r) && !whole;
     if (good)
         r->objects->unreachable = false;
     if (good && !cut) {

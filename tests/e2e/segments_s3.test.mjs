@@ -1,5 +1,6 @@
 // Segments in a real S3-compatible store: OpenStack Swift.
 
+import { randomBytes } from "node:crypto";
 import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -10,7 +11,7 @@ import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call, freshName, Streams } from "../lib/streams.mjs";
 import { Meddler, Swift } from "../lib/swift.mjs";
-import { sleep, until } from "../lib/wait.mjs";
+import { SLOW, sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
 const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
@@ -274,6 +275,32 @@ describe.skipIf(!OWNED)("segments on S3", () => {
       expect(server.log).toMatch(says);
       rmSync(server.folder, { recursive: true });
     }
+  });
+
+  test("a large segment is fetched in parts, and of these only what was cut again", async () => {
+    const settings = { "segment.max_bytes": "64M", "limits.read_page": "64M", "limits.max_body": "32M" };
+    const { server, streams, objects } = await begin(settings, { expected: TROUBLE });
+    const name = await streams.fresh("large");
+    const parts = [randomBytes(9_000_000), randomBytes(13_000_000)];
+    for (const part of parts) expect((await streams.append(name, part)).status).toBe(204);
+    await streams.close(name);
+    await until("an object", async () => (await objects()).length === 1);
+    await sleep(1000 * SLOW); // it is read back, and recorded
+    await dropCache(server);
+    const ranges = [];
+    meddler.harm = ({ method, headers }) => {
+      if (method !== "GET") return;
+      ranges.push(headers.range);
+      return ranges.length === 2 ? "cut" : undefined;
+    };
+    const { bytes } = await streams.readAll(name);
+    meddler.harm = () => undefined;
+    expect(bytes.equals(Buffer.concat(parts))).toBe(true);
+    expect(ranges.slice(0, 3).map((range) => range.split("-")[0])).toEqual(["bytes=0", "bytes=8388608", "bytes=8388608"]);
+    expect(ranges.length).toBe(4);
+    await streams.remove(name);
+    await empty(objects);
+    await server.close();
   });
 
   test("the bucket's name before the host's", async () => {
