@@ -296,7 +296,11 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const { bytes } = await streams.readAll(name);
     meddler.harm = () => undefined;
     expect(bytes.equals(Buffer.concat(parts))).toBe(true);
-    expect(ranges.slice(0, 3).map((range) => range.split("-")[0])).toEqual(["bytes=0", "bytes=8388608", "bytes=8388608"]);
+    expect(ranges.slice(0, 3).map((range) => range.split("-")[0])).toEqual([
+      "bytes=0",
+      "bytes=8388608",
+      "bytes=8388608",
+    ]);
     expect(ranges.length).toBe(4);
     await streams.remove(name);
     await empty(objects);
