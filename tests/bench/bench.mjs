@@ -26,6 +26,7 @@ installed is skipped, and the table says why.
   BENCH_ONLY=a,b        only these workloads; a* is all that begin so               [all]
   BENCH_SECONDS=5       how long one run is measured                                [5]
   BENCH_ROUNDS=3        how often each run is made; ROUNDS=3 is the same            [3]
+  BENCH_GIB=2           how much is sent for what history leaves in the database    [2]
   BENCH_INSTALL=no      install nothing
   BENCH_TMP=FOLDER      where the servers keep their data; it must be a disk        [build/bench]
   BENCH_MINUTES=90      give up after this                                          [90]

@@ -29,6 +29,7 @@ const CEILINGS = [
   ["to 10,000 estuaries, p50 ms", "fanout-10000", (row) => row("streamd"), 150],
   ["a copy of 1 KiB in an estuary, bytes", "fanout-10000", (row) => row("streamd", "bytes_each"), 100],
   ["databases with history in segments, MiB", "hot-size", (row) => row("streamd"), 200],
+  ["fetches of a segment by 16 readers at once", "cold-s3", (row) => row("streamd"), 1],
   ["ready after SIGKILL, ms", "restart", (row) => row("streamd"), 500],
 ];
 

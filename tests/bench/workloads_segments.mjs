@@ -1,14 +1,20 @@
 // History that leaves the database: what that costs appends, what stays behind, and what compression brings.
 
-import { readdirSync, statSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
+import { Server } from "../lib/server.mjs";
+import { Meddler, Swift } from "../lib/swift.mjs";
+import { until } from "../lib/wait.mjs";
 import { load, loadRun, target, withServer } from "./measure.mjs";
 import { COST, LATENCY, streamd } from "./systems.mjs";
 
 const STREAMS = 100;
 const MESSAGE = 1024; // bytes
-const SECONDS = 45;
+const GIB = Number(process.env.BENCH_GIB ?? 2); // sent, for what is left in the database
+const READERS = 16;
+const COLD_MIB = 64;
 const SETTLED_MS = 6000;
 const REST_MAX_MS = 120_000;
 const EVENTS = 200_000;
@@ -39,13 +45,19 @@ async function rest(folder) {
 const hot = (row, context) =>
   withServer(row, context, async (server, folder) => {
     const args = ["append", "--streams", String(STREAMS), "--size", String(MESSAGE)];
-    const figures = await load(context, [...args, ...target(server, { ...context, seconds: SECONDS })]);
+    let sent = 0,
+      errors = 0;
+    while (sent < GIB * 1024 * MIB) {
+      const figures = await load(context, [...args, ...target(server, context)]);
+      sent += figures.requests * MESSAGE;
+      errors += figures.errors;
+    }
     await rest(folder);
     return {
-      ...figures,
+      errors,
       hot_mb: sizeOf(folder, ".db") / MIB,
       cold_mb: sizeOf(folder, ".seg") / MIB,
-      sent_mb: (figures.requests * MESSAGE) / MIB,
+      sent_mb: sent / MIB,
     };
   });
 
@@ -84,6 +96,58 @@ const compression = (row, context) =>
     return { sent_mb: bytes / MIB, cold_mb: cold / MIB, ratio: bytes / cold, errors: 0 };
   });
 
+// Everything of a stream, as one reader reads it: bytes.
+async function readAll(url) {
+  let bytes = 0;
+  for (let offset = "-1"; ;) {
+    const answer = await fetch(`${url}?offset=${offset}`);
+    if (!answer.ok) throw new Error(`read: ${answer.status}`);
+    bytes += (await answer.arrayBuffer()).byteLength;
+    offset = answer.headers.get("stream-next-offset");
+    if (answer.headers.get("stream-up-to-date")) return bytes;
+  }
+}
+
+const fromS3 = async (row, context) => {
+  const swift = await Swift.start();
+  const meddler = await Meddler.start(swift); // it counts
+  await swift.request("PUT", "/bench");
+  const folder = context.newFolder();
+  const settings = { "segment.store": "s3", "s3.endpoint": meddler.url, "s3.bucket": "bench", "backup.interval": "0s" };
+  const environment = { AWS_ACCESS_KEY_ID: Swift.ACCESS_KEY, AWS_SECRET_ACCESS_KEY: Swift.SECRET_KEY };
+  const server = await Server.start({ settings, environment, folder, keep: true });
+  try {
+    const url = `${server.url}/v1/stream/bench/cold`;
+    const headers = { "content-type": "application/octet-stream" };
+    await fetch(url, { method: "PUT", headers });
+    for (let i = 0; i < COLD_MIB; i++) await fetch(url, { method: "POST", headers, body: randomBytes(MIB) });
+    await fetch(url, { method: "POST", headers: { "stream-closed": "true" } });
+    const segments = await until(
+      "segments",
+      async () => {
+        const there = (await swift.list("bench")).length;
+        await sleep(SETTLED_MS);
+        return there > 0 && there === (await swift.list("bench")).length && there;
+      },
+      REST_MAX_MS,
+    );
+    await server.stop();
+    rmSync(join(server.dataDir, "cache"), { recursive: true, force: true });
+    await server.start();
+    meddler.counts = {};
+    const began = performance.now();
+    const all = await Promise.all(Array.from({ length: READERS }, () => readAll(`${server.url}/v1/stream/bench/cold`)));
+    const seconds = (performance.now() - began) / 1000;
+    const errors = all.filter((bytes) => bytes !== COLD_MIB * MIB).length;
+    return { fetches_each: meddler.counts.GET / segments, segments, mb_per_s: (READERS * COLD_MIB) / seconds, errors };
+  } finally {
+    await server.stop();
+    meddler.close();
+    await swift.close();
+    context.removeFolder(folder);
+  }
+};
+
 export default [
   {
     key: "rotate",
@@ -95,7 +159,7 @@ export default [
   },
   {
     key: "hot-size",
-    title: `What is left in the database after ${SECONDS} s of 1 KiB appends to ${STREAMS} streams; lower is better`,
+    title: `What is left in the database of ${GIB} GiB of 1 KiB appends to ${STREAMS} streams; lower is better`,
     main: "hot_mb",
     columns: [
       ["hot_mb", "MiB of databases", 0],
@@ -104,6 +168,18 @@ export default [
     ],
     rows: [streamd],
     measure: hot,
+  },
+  {
+    key: "cold-s3",
+    title: `${READERS} readers at once of a cold ${COLD_MIB} MiB stream on S3 (Swift): fetches of each segment; lower is better`,
+    main: "fetches_each",
+    columns: [
+      ["fetches_each", "fetches a segment", 2],
+      ["segments", "segments", 0],
+      ["mb_per_s", "MiB/s of all readers", 0],
+    ],
+    rows: [streamd],
+    measure: fromS3,
   },
   {
     key: "compression",
