@@ -55,6 +55,7 @@ struct exchange {
     bool many;           /* subscribe: to several sources */
     unsigned estuary;    /* WIRE_ESTUARY_* */
     bool now;            /* read: offset=now */
+    bool earliest;       /* read: offset=-1, or none */
 };
 
 struct client {

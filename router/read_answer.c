@@ -95,10 +95,16 @@ static void add_facts(struct buf *head, const struct wire_stream *stream)
 static const char *const page_more = ", stale-while-revalidate=300";
 static const char *const cold_more = ", stale-while-revalidate=300, immutable"; /* while it is fresh */
 
+/* Another time the same URL is another place in the stream. */
+static bool is_fleeting(const struct client *c, const struct wire_stream *stream)
+{
+    return c->exchange.now || (c->exchange.earliest && (stream->retention_s || stream->retention_bytes));
+}
+
 static bool not_modified(const struct client *c, const struct wire_stream *stream)
 {
     char etag[ETAG_MAX];
-    if (!c->exchange.text || c->exchange.now)
+    if (!c->exchange.text || is_fleeting(c, stream))
         return false;
     size_t len = etag_print(etag, stream->uid, stream->start, stream->next, at_end(stream));
     return etag_listed(slice_str(c->exchange.text), slice_of(etag, len));
@@ -111,7 +117,7 @@ void read_answer_page(struct client *c, const struct wire_stream *stream, struct
     c->shared_answer = auth_shared(&c->grant, stream);
     struct buf *head = answer_begin(c, unchanged ? 304 : 200);
     add_place(head, stream);
-    if (c->exchange.now) {
+    if (is_fleeting(c, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
         add_caching(c, head, stream, PAGE_AGE, stream->flags & WIRE_STREAM_COLD ? cold_more : page_more);

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/reader.h"
@@ -12,9 +13,7 @@
 
 void router_clock(struct router *r)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    r->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    r->now_ms = clock_monotonic_ms();
 }
 
 /* xorshift64 */
@@ -95,8 +94,8 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     deadlines_init(&r->deadlines);
     shards_init(&r->shards, r);
     live_init(&r->live, r);
-    r->web = (struct web){
-        .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
+    r->web =
+        (struct web){.base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
     auth_init(&r->auth, r);
     callback_init(&r->callbacks, r);
     tallies_init(&r->tallies, r);
@@ -140,7 +139,7 @@ void router_turn(void *ctx)
     struct router *r = ctx;
     router_clock(r);
     shards_receive(&r->shards); /* answers and events become output */
-    tallies_tell(&r->tallies);    /* live readers that have come or gone */
+    tallies_tell(&r->tallies);  /* live readers that have come or gone */
     clients_resume(r);          /* what waited behind an answer becomes requests */
     shards_flush(&r->shards);   /* the turn's requests, one send a shard */
     clients_flush(r);           /* the turn's output, one write a client */

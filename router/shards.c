@@ -134,6 +134,7 @@ static void transmit(struct shard_peer *peer, struct request *q)
     peer->put += buf_len(&q->frame);
     q->end = peer->put;
     list_append(&peer->sent, q);
+    q->parked = false;
     peer->reads_out += q->is_read;
 }
 
@@ -197,7 +198,7 @@ static void finish(struct shards *shards, struct request *q, const struct answer
 {
     struct shard_peer *peer = &shards->peers[q->shard];
     if (q->list == &peer->sent)
-        peer->reads_out -= q->is_read;
+        peer->reads_out -= q->is_read && !q->parked;
     list_remove(q);
     peer->held -= buf_len(&q->frame);
     if (q->client)
@@ -305,6 +306,20 @@ static bool on_estuary_state(struct shards *shards, unsigned shard, struct slice
     return true;
 }
 
+static bool on_parked(struct shards *shards, unsigned shard, struct slice body)
+{
+    struct wire_parked m;
+    if (!wire_get_parked(body, &m))
+        return false;
+    struct request *q = find(shards, shard, m.id);
+    if (q && q->is_read && !q->parked) {
+        q->parked = true;
+        shards->peers[shard].reads_out--;
+        pump(&shards->peers[shard]);
+    }
+    return true;
+}
+
 static bool on_event(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_event m;
@@ -333,6 +348,8 @@ static bool on_frame(struct shards *shards, unsigned shard, enum wire_type type,
         return on_appended(shards, shard, body);
     case WIRE_ESTUARY_STATE:
         return on_estuary_state(shards, shard, body);
+    case WIRE_PARKED:
+        return on_parked(shards, shard, body);
     case WIRE_EVENT:
         return on_event(shards, shard, body);
     case WIRE_USAGE:

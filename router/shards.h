@@ -41,6 +41,7 @@ struct request {
     bool repeatable;            /* doing it twice is like doing it once */
     bool repeated;              /* its shard died with it, and it was sent again */
     bool is_read;               /* its answer may be large: few at a time */
+    bool parked;                /* its shard waits for a segment, and others may go before it */
     bool patient;               /* goes first and waits for its shard for ever */
 
     /* shards.c's own */

@@ -34,6 +34,7 @@ static void catch_up(struct client *c, const struct http_head *head, struct slic
     request->repeatable = true;
     request->is_read = true;
     c->exchange.now = query->now;
+    c->exchange.earliest = query->earliest;
     if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
         c->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
     client_set_state(c, CLIENT_WAITING);

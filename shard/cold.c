@@ -37,7 +37,7 @@ struct buf *cold_wait_router(struct shard *shard, struct asker asker)
 
 struct buf *cold_wait_shard(struct shard *shard, unsigned from)
 {
-    return add(shard, false, from, 0);
+    return add(shard, false, from, shard->shards[from].generation);
 }
 
 static void forget(struct shard *shard, struct cold_wait *wait)
@@ -64,7 +64,8 @@ void cold_arrived(void *ctx, const struct object *object)
             *keep = wait;
             continue;
         }
-        if (!wait->router || shard->routers[wait->index].generation == wait->generation)
+        const struct peer *peers = wait->router ? shard->routers : shard->shards;
+        if (peers[wait->index].generation == wait->generation)
             shard_retake(shard, wait->router, wait->index, buf_slice(&wait->frame));
         forget(shard, wait);
     }

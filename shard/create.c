@@ -213,6 +213,8 @@ void handle_create(struct shard *shard, struct asker asker, const struct wire_cr
         return;
     if (shard->disk_full)
         answer_error(shard, asker, ERR_INSUFFICIENT_STORAGE);
+    else if (m->data.len && shard_is_full(shard))
+        answer_error(shard, asker, ERR_SEGMENT_BACKLOG);
     else if (m->flags & WIRE_CREATE_FULL)
         answer_error(shard, asker, ERR_QUOTA_EXCEEDED);
     else if (m->flags & WIRE_CREATE_FORK)

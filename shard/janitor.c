@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "shard/delete.h"
 #include "shard/fork.h"
@@ -44,20 +45,13 @@ static void expire(struct shard *shard)
     }
 }
 
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void sweep(struct shard *shard)
 {
-    uint64_t until = monotonic_ms() + SWEEP_MS;
+    uint64_t until = clock_monotonic_ms() + SWEEP_MS;
     while (store_condemned_any(shard->store)) {
         store_begin(shard->store);
         store_condemned_slice(shard->store);
-        if (monotonic_ms() >= until)
+        if (clock_monotonic_ms() >= until)
             return;
     }
 }
@@ -91,7 +85,7 @@ void janitor_turn(struct shard *shard)
     if (!shard->tick_due)
         return;
     look_at_disk(shard);
-    bool upkeep = shard->now_ms >= shard->upkeep_ms;
+    bool upkeep = shard->now_ms >= shard->upkeep_ms || shard->upkeep_ms > shard->now_ms + UPKEEP_MS;
     janitor_flush(shard);
     expire(shard);
     retain_tick(shard);

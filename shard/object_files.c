@@ -21,9 +21,9 @@ struct task {
     char root[OBJECT_ROOT_MAX];
     char name[OBJECT_NAME_MAX];
     struct slice file;
-    struct buf owned; /* of a cache */
-    uint64_t most;
-    char failure[128]; /* "": none */
+    struct buf owned;        /* of a cache */
+    uint64_t checksum, most; /* of a cache, too */
+    char failure[128];       /* "": none */
     objects_done *done;
     void *ctx;
 };
@@ -203,11 +203,23 @@ static void trim(const struct task *task)
         closedir(slots);
 }
 
+/* Looked at before anything in it is inflated. */
+static bool is_segment(struct slice file, uint64_t checksum)
+{
+    struct segment segment;
+    uint64_t need;
+    if (!segment_parse(&segment, file, file.len, &need))
+        return false;
+    bool good = segment.checksum == checksum && segment_check(file);
+    segment_clear(&segment);
+    return good;
+}
+
 static void cache(struct work *work)
 {
     struct task *task = (struct task *)work;
     char temporary[OBJECT_NAME_MAX + 8];
-    if (!segment_check(task->file)) {
+    if (!is_segment(task->file, task->checksum)) {
         snprintf(task->failure, sizeof task->failure, "damaged");
         return;
     }
@@ -255,12 +267,13 @@ void files_put(struct worker *worker, const char *root, const struct object *obj
     worker_put(worker, &task->work);
 }
 
-void files_cache(struct worker *worker, const char *root, const struct object *object, struct buf *file, uint64_t most,
-                 objects_done *done, void *ctx)
+void files_cache(struct worker *worker, const char *root, const struct object *object, struct buf *file,
+                 uint64_t checksum, uint64_t most, objects_done *done, void *ctx)
 {
     struct task *task = begin(root, object, cache, done, ctx);
     task->owned = *file;
     task->file = buf_slice(&task->owned);
+    task->checksum = checksum;
     task->most = most;
     *file = (struct buf){0};
     worker_put(worker, &task->work);
@@ -271,10 +284,29 @@ void files_remove(struct worker *worker, const char *root, const struct object *
     worker_put(worker, &begin(root, object, take_away, done, ctx)->work);
 }
 
+static void path_of(const char *root, const struct object *object, char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX])
+{
+    char name[OBJECT_NAME_MAX];
+    object_name(name, object);
+    snprintf(path, OBJECT_ROOT_MAX + OBJECT_NAME_MAX, "%s/%s", root, name);
+}
+
 int files_open(const char *root, const struct object *object)
 {
-    char name[OBJECT_NAME_MAX], path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
-    object_name(name, object);
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    return open(path, O_RDONLY | O_CLOEXEC);
+    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
+    struct stat stat;
+    path_of(root, object, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* whatever it is */
+    if (fd < 0 || (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)))
+        return fd;
+    close(fd);
+    errno = EINVAL;
+    return -1;
+}
+
+void files_unlink(const char *root, const struct object *object)
+{
+    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
+    path_of(root, object, path);
+    unlink(path);
 }

@@ -21,15 +21,19 @@ void object_name(char name[OBJECT_NAME_MAX], const struct object *object);
 void files_put(struct worker *worker, const char *root, const struct object *object, struct slice file,
                objects_done *done, void *ctx);
 
-/* Puts a file that may be lost; *file is taken. It is checked before: "damaged" if it is no good segment. Then what was
+/* Puts a file that may be lost; *file is taken. It is checked before: "damaged" unless it is a good segment with this
+ * checksum. Then what was
  * not read for longest goes, if there are more than about `most` bytes (0: that is not looked at). */
-void files_cache(struct worker *worker, const char *root, const struct object *object, struct buf *file, uint64_t most,
-                 objects_done *done, void *ctx);
+void files_cache(struct worker *worker, const char *root, const struct object *object, struct buf *file,
+                 uint64_t checksum, uint64_t most, objects_done *done, void *ctx);
 
 /* Removes a file; none there is as good. */
 void files_remove(struct worker *worker, const char *root, const struct object *object, objects_done *done, void *ctx);
 
 /* Opens a file for reading. -1: errno; ENOENT: it is not there. */
 int files_open(const char *root, const struct object *object) MUSTUSE;
+
+/* Removes a file here and now, without a word about how that went. */
+void files_unlink(const char *root, const struct object *object);
 
 #endif

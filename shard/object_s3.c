@@ -1,7 +1,7 @@
 #include "shard/object_s3.h"
 
+#include <ctype.h>
 #include <event2/event.h>
-#include <ini.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "common/fault.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -30,9 +31,11 @@ struct s3_request {
     enum s3_step step;
     struct slice file; /* of a put */
     uint64_t size;     /* of a fetch; of a get: the most */
+    uint64_t checksum; /* of a fetch */
     struct buf whole;  /* of a fetch: what has come, a part after the other */
     char cache[OBJECT_ROOT_MAX];
     unsigned attempt;
+    uint64_t began_ms; /* monotonic */
     struct event *again;
 
     objects_done *done;
@@ -47,24 +50,60 @@ struct credentials {
     char key[KEY_MAX], secret[KEY_MAX], token[TOKEN_MAX];
 };
 
-static int take_credential(void *user, const char *section, const char *name, const char *value)
+static void take_credential(struct credentials *c, struct slice name, struct slice value)
 {
-    struct credentials *c = user;
-    (void)section;
-    if (strcmp(name, "aws_access_key_id") == 0)
-        snprintf(c->key, sizeof c->key, "%s", value);
-    else if (strcmp(name, "aws_secret_access_key") == 0)
-        snprintf(c->secret, sizeof c->secret, "%s", value);
-    else if (strcmp(name, "aws_session_token") == 0)
-        snprintf(c->token, sizeof c->token, "%s", value);
-    return 1;
+    char *to = slice_equal(name, SLICE("aws_access_key_id"))       ? c->key
+               : slice_equal(name, SLICE("aws_secret_access_key")) ? c->secret
+               : slice_equal(name, SLICE("aws_session_token"))     ? c->token
+                                                                   : NULL;
+    size_t room = to == c->token ? sizeof c->token : sizeof c->key;
+    if (to && value.len < room) {
+        memcpy(to, value.data, value.len);
+        to[value.len] = '\0';
+    }
+}
+
+static struct slice trimmed(const char *text, size_t len)
+{
+    while (len && isspace((unsigned char)*text)) {
+        text++;
+        len--;
+    }
+    while (len && isspace((unsigned char)text[len - 1]))
+        len--;
+    return slice_of(text, len);
+}
+
+/* As ~/.aws/credentials: what is before the first section, and in [default]. Tokens are longer than inih's lines. */
+static bool read_credentials(const char *path, struct credentials *c)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+    bool ours = true;
+    FILE *file = fopen(path, "re");
+    while (file && (len = getline(&line, &room, file)) >= 0) {
+        struct slice text = trimmed(line, (size_t)len);
+        const char *equals = memchr(line, '=', (size_t)len);
+        if (text.len && *text.data == '[')
+            ours = slice_equal(text, SLICE("[default]"));
+        else if (ours && equals)
+            take_credential(c, trimmed(line, (size_t)(equals - line)),
+                            trimmed(equals + 1, (size_t)(line + len - equals) - 1));
+    }
+    if (line)
+        explicit_bzero(line, room);
+    free(line);
+    if (file)
+        fclose(file);
+    return file;
 }
 
 static void take_environment(struct credentials *c, const char *variable, const char *name)
 {
     const char *value = getenv(variable);
     if (value)
-        take_credential(c, "", name, value);
+        take_credential(c, slice_str(name), slice_str(value));
 }
 
 static bool find_credentials(const struct config *cfg, struct credentials *c)
@@ -74,8 +113,8 @@ static bool find_credentials(const struct config *cfg, struct credentials *c)
     *c = (struct credentials){0};
     snprintf(path, sizeof path, "%s/s3", folder ? folder : "");
     if (*cfg->s3_credentials)
-        (void)!ini_parse(cfg->s3_credentials, take_credential, c);
-    else if (!folder || ini_parse(path, take_credential, c) < 0) {
+        (void)!read_credentials(cfg->s3_credentials, c);
+    else if (!folder || !read_credentials(path, c)) {
         take_environment(c, "AWS_ACCESS_KEY_ID", "aws_access_key_id");
         take_environment(c, "AWS_SECRET_ACCESS_KEY", "aws_secret_access_key");
         take_environment(c, "AWS_SESSION_TOKEN", "aws_session_token");
@@ -215,6 +254,7 @@ static struct s3_request *begin(struct objects *objects, const char *name, enum 
     struct s3_request *r = xcalloc(1, sizeof *r);
     *r = (struct s3_request){.objects = objects, .step = step, .ctx = ctx, .next = objects->requests};
     snprintf(r->name, sizeof r->name, "%s", name);
+    r->began_ms = clock_monotonic_ms();
     r->again = evtimer_new(objects->base, on_again, r);
     if (!r->again)
         fatalx("no timer");
@@ -272,11 +312,12 @@ static void take_answer(struct s3_request *r, const struct web_answer *answer)
     case S3_FETCH:
         buf_add_slice(&r->whole, answer->body);
         r->attempt = 0;
+        r->began_ms = clock_monotonic_ms();
         if (buf_len(&r->whole) < r->size)
             ask(r);
         else
-            files_cache(r->objects->worker, r->cache, &r->object, &r->whole, trim_to(r->objects, r->size), on_cached,
-                        r);
+            files_cache(r->objects->worker, r->cache, &r->object, &r->whole, r->checksum, trim_to(r->objects, r->size),
+                        on_cached, r);
         break;
     }
 }
@@ -284,6 +325,12 @@ static void take_answer(struct s3_request *r, const struct web_answer *answer)
 static bool may_help(const struct web_answer *answer)
 {
     return answer->failure || answer->status >= 500 || answer->status == 429 || answer->status == 408;
+}
+
+/* Somebody waits for a fetch: where the store hangs, it is asked twice. */
+static bool is_late(const struct s3_request *r)
+{
+    return r->step == S3_FETCH && clock_monotonic_ms() - r->began_ms >= 2 * r->objects->cfg->s3_timeout;
 }
 
 static uint64_t pause_of(const struct s3_request *r)
@@ -323,7 +370,7 @@ static void answered(void *ctx, const struct web_answer *answer)
         r->objects->unreachable = false;
     if (good && !cut) {
         take_answer(r, answer);
-    } else if (r->objects->stopping || ++r->attempt >= ATTEMPTS || !(cut || may_help(answer))) {
+    } else if (r->objects->stopping || ++r->attempt >= ATTEMPTS || !(cut || may_help(answer)) || is_late(r)) {
         if (cut)
             conclude(r, "it has another length", ERR_SEGMENT_TRUNCATED);
         else
@@ -366,14 +413,15 @@ void s3_get(struct objects *objects, const char *name, uint64_t most, s3_got *go
     ask(r);
 }
 
-void s3_fetch(struct objects *objects, const struct object *object, uint64_t size, const char *cache,
-              objects_fetched *done, void *ctx)
+void s3_fetch(struct objects *objects, const struct segment_row *row, const char *cache, objects_fetched *done,
+              void *ctx)
 {
     char name[OBJECT_NAME_MAX];
-    object_name(name, object);
+    object_name(name, &row->object);
     struct s3_request *r = begin(objects, name, S3_FETCH, ctx);
-    r->object = *object;
-    r->size = size;
+    r->object = row->object;
+    r->size = row->size;
+    r->checksum = row->checksum;
     r->fetched = done;
     snprintf(r->cache, sizeof r->cache, "%s", cache);
     ask(r);

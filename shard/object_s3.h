@@ -9,15 +9,16 @@
 void s3_put(struct objects *objects, const char *name, struct slice bytes, objects_done *done, void *ctx);
 void s3_remove(struct objects *objects, const char *name, objects_done *done, void *ctx);
 
-/* error: ERR_NONE, and `bytes` are borrowed; SEGMENT_MISSING: there is no such object; or another, and failure says why. */
+/* error: ERR_NONE, and `bytes` are borrowed; SEGMENT_MISSING: there is no such object; or another, and failure says
+ * why. */
 typedef void s3_got(void *ctx, enum error error, const char *failure, struct slice bytes);
 
 /* Reads an object of at most `most` bytes. */
 void s3_get(struct objects *objects, const char *name, uint64_t most, s3_got *got, void *ctx);
 
 /* As objects_fetch(). */
-void s3_fetch(struct objects *objects, const struct object *object, uint64_t size, const char *cache,
-              objects_fetched *done, void *ctx);
+void s3_fetch(struct objects *objects, const struct segment_row *row, const char *cache, objects_fetched *done,
+              void *ctx);
 void s3_clear(struct objects *objects);
 
 #endif

@@ -29,9 +29,16 @@ static const char *cache_of(const struct objects *objects, char out[OBJECT_ROOT_
 }
 
 /* What a range of a key cannot say. */
-static void check(const struct config *cfg)
+static void check(const struct objects *objects)
 {
+    const struct config *cfg = objects->cfg;
     const char *endpoint = cfg->s3_endpoint;
+    char folder_room[OBJECT_ROOT_MAX], cache_room[OBJECT_ROOT_MAX];
+    const char *cache = cache_of(objects, cache_room);
+    if (strcmp(folder_of(objects, folder_room), cache) == 0)
+        fatal_never_restart("[segment] cache_directory: %s: the segments themselves are there, and what is in the cache"
+                            " may be removed",
+                            cache);
     if (strcmp(cfg->segment_store, "s3") == 0 && !*cfg->s3_bucket)
         fatal_never_restart("[s3] bucket: segment.store = s3 wants one");
     if (*cfg->s3_bucket && strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0)
@@ -43,7 +50,6 @@ static void check(const struct config *cfg)
 
 void objects_init(struct objects *objects, const struct config *cfg, struct event_base *base, struct worker *worker)
 {
-    check(cfg);
     *objects = (struct objects){
         .cfg = cfg,
         .base = base,
@@ -52,6 +58,7 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
         .puts_away = strcmp(cfg->segment_store, "s3") == 0,
         .away = *cfg->s3_bucket != 0,
     };
+    check(objects);
 }
 
 void objects_clear(struct objects *objects)
@@ -108,22 +115,32 @@ void objects_remove(struct objects *objects, const struct object *object, object
     files_remove(objects->worker, folder_of(objects, root), object, removed_from_folder, removal);
 }
 
-int objects_open(const struct objects *objects, const struct object *object)
+int objects_open(const struct objects *objects, const struct object *object, bool *cached)
 {
     static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     char root[OBJECT_ROOT_MAX];
     int fd = files_open(folder_of(objects, root), object);
-    if (fd >= 0 || errno != ENOENT || !objects->away)
+    *cached = false;
+    if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR) || !objects->away)
         return fd;
     fd = files_open(cache_of(objects, root), object);
-    if (fd >= 0)
+    if (fd >= 0) {
+        *cached = true;
         (void)!futimens(fd, now); /* whatever the file system does about it: it was used */
+    } else if (errno == ENOTDIR || errno == EINVAL) {
+        errno = ENOENT; /* something else is in its place, as putting it there will find out */
+    }
     return fd;
 }
 
-void objects_fetch(struct objects *objects, const struct object *object, uint64_t size, objects_fetched *done,
-                   void *ctx)
+void objects_uncache(const struct objects *objects, const struct object *object)
 {
     char root[OBJECT_ROOT_MAX];
-    s3_fetch(objects, object, size, cache_of(objects, root), done, ctx);
+    files_unlink(cache_of(objects, root), object);
+}
+
+void objects_fetch(struct objects *objects, const struct segment_row *row, objects_fetched *done, void *ctx)
+{
+    char root[OBJECT_ROOT_MAX];
+    s3_fetch(objects, row, cache_of(objects, root), done, ctx);
 }

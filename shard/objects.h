@@ -33,14 +33,17 @@ void objects_put(struct objects *objects, const struct object *object, struct sl
 /* Removes a file; none there is as good. */
 void objects_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx);
 
-/* Opens a file for reading. -1: errno; ENOENT: it is missing, or if there is a store it is to be fetched. */
-int objects_open(const struct objects *objects, const struct object *object) MUSTUSE;
+/* Opens a file for reading. -1: errno; ENOENT: it is missing, or if there is a store it is to be fetched. *cached: it
+ * is in the cache, and may be fetched again. */
+int objects_open(const struct objects *objects, const struct object *object, bool *cached) MUSTUSE;
+
+/* Removes it from the cache. */
+void objects_uncache(const struct objects *objects, const struct object *object);
 
 /* ERR_NONE: it can be opened now. SEGMENT_MISSING, SEGMENT_TRUNCATED, SEGMENT_UNAVAILABLE. */
 typedef void objects_fetched(void *ctx, enum error error);
 
-/* Fetches a file of `size` bytes into the cache. */
-void objects_fetch(struct objects *objects, const struct object *object, uint64_t size, objects_fetched *done,
-                   void *ctx);
+/* Fetches the file of a segment into the cache. */
+void objects_fetch(struct objects *objects, const struct segment_row *row, objects_fetched *done, void *ctx);
 
 #endif

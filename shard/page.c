@@ -175,17 +175,22 @@ enum error page_read(struct page *page, struct streams *streams, const struct st
 enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
 {
     struct run run;
-    if (position < stream->row.base || position >= stream->tail)
+    if (position < stream->row.base)
         return ERR_INVALID_FORK_SUB_OFFSET;
-    enum error error = page_run_at(streams, stream, position, &run);
-    if (error != ERR_NONE)
-        return error;
-    struct walk w = walk_start(&run, stream->json);
-    while (walk_next(&w, &run)) {
-        if (walk_end(&w) <= position || !w.last_of_append)
-            continue;
-        *end = walk_end(&w);
-        return ERR_NONE;
+    /* An append may go on in the next run. */
+    for (uint64_t at = position; at < stream->tail; at = run.start + run.count) {
+        enum error error = page_run_at(streams, stream, at, &run);
+        if (error != ERR_NONE)
+            return error;
+        struct walk w = walk_start(&run, stream->json);
+        while (walk_next(&w, &run)) {
+            if (walk_end(&w) <= position || !w.last_of_append)
+                continue;
+            *end = walk_end(&w);
+            return ERR_NONE;
+        }
+        if (run.start + run.count <= at)
+            break;
     }
     return ERR_INVALID_FORK_SUB_OFFSET;
 }

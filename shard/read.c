@@ -260,11 +260,11 @@ void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetche
         return;
     }
     if (m->error != ERR_NONE || m->next <= page->next) {
-        log_error("shard %u has no bytes of stream %llu at %llu", from, (unsigned long long)remote->from_uid,
-                  (unsigned long long)page->next);
-        fail(shard, &remote->reading,
-             m->error >= ERR_SEGMENT_MISSING && m->error <= ERR_SEGMENT_UNAVAILABLE ? (enum error)m->error
-                                                                                    : ERR_INTERNAL);
+        bool cold = m->error >= ERR_SEGMENT_MISSING && m->error <= ERR_SEGMENT_UNAVAILABLE;
+        if (!cold)
+            log_error("shard %u has no bytes of stream %llu at %llu", from, (unsigned long long)remote->from_uid,
+                      (unsigned long long)page->next);
+        fail(shard, &remote->reading, cold ? (enum error)m->error : ERR_INTERNAL);
         remote_free(shard, remote);
         return;
     }
@@ -355,6 +355,14 @@ static bool is_hidden(const struct stream *stream, uint8_t flags)
     return (flags & WIRE_READ_ANONYMOUS) && (!stream || !stream->row.is_public);
 }
 
+static void park(struct shard *shard, struct asker asker, const struct wire_read *m, struct buf *later)
+{
+    struct buf *out = asker_out(shard, asker);
+    wire_put_read(later, m);
+    if (out)
+        wire_put_parked(out, &(struct wire_parked){.id = m->id});
+}
+
 static uint64_t begins_at(const struct stream *stream, const struct wire_read *m)
 {
     if (m->flags & WIRE_READ_NOW)
@@ -400,7 +408,7 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
     else if (error == ERR_NONE)
         finish(shard, &reading, stream);
     else if (error == ERR_SEGMENT_UNAVAILABLE && (later = cold_wait_router(shard, asker)))
-        wire_put_read(later, m);
+        park(shard, asker, m, later);
     else
         fail(shard, &reading, error);
 }

@@ -1,6 +1,7 @@
 #include "shard/retain.h"
 
 #include "common/fault.h"
+#include "shard/fork.h"
 
 #define AT_ONCE 64
 #define GONE_AT_ONCE 16   /* segments of a stream */
@@ -16,7 +17,10 @@ static bool is_over(const struct stream *stream, const struct segment_row *oldes
 
 static void let_go(struct shard *shard, struct stream *stream, const struct segment_row *oldest)
 {
-    store_segments_orphan(shard->store, stream->row.uid, oldest->object.start, oldest->end);
+    const struct stream_row *row = &stream->row;
+    store_segments_orphan(shard->store, row->uid, oldest->object.start, oldest->end);
+    if (row->source_uid != STORE_NONE && oldest->object.start == row->base)
+        fork_let_go(shard, row->uid, row->source_uid, row->pin); /* what it has of its source is gone, too */
     stream_let_go(&shard->streams, stream, oldest->end, oldest->bytes);
     fault_point("segment.let-go");
 }

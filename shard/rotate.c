@@ -16,9 +16,11 @@
 #define PAUSE_MS 500                  /* after a failure; twice as long after each that follows */
 #define PAUSE_MAX_MS 60000
 #define ORPHANS_AT_ONCE 64
-#define MERGE_MIN 8  /* so many small segments of an open stream become one; of a closed one two do */
-#define MERGE_MAX 64 /* and at most so many */
-#define MERGE_PART 2 /* small: it has less than such a part of segment.max_bytes */
+#define ORPHANS_AT_ONCE_AWAY 4 /* of a store's connections, which reads need too */
+#define MERGE_MIN 8            /* so many small segments of an open stream become one; of a closed one two do */
+#define MERGE_MAX 64           /* and at most so many */
+#define MERGE_MANY 64          /* so many become one also while the stream has more to put away */
+#define MERGE_PART 2           /* small: it has less than such a part of segment.max_bytes */
 
 enum rotation_state {
     ROTATION_DROPS,  /* chunks that a segment has */
@@ -108,7 +110,7 @@ static void begin_draft(struct rotation *r, const struct stream *stream)
 }
 
 /* The newest segments that are small and do not hold more together than one may; true if it is worth it. */
-static bool begin_merge(struct rotation *r, const struct stream *stream)
+static bool begin_merge(struct rotation *r, const struct stream *stream, size_t least)
 {
     struct shard *shard = r->shard;
     struct segment_row rows[MERGE_MAX];
@@ -119,7 +121,7 @@ static bool begin_merge(struct rotation *r, const struct stream *stream)
     while (count < there && rows[count].bytes < most / MERGE_PART && sum + rows[count].bytes <= most &&
            rows[count].time_ms + span >= rows[0].time_ms)
         sum += rows[count++].bytes;
-    if (count < (stream->row.closed ? 2 : MERGE_MIN))
+    if (count < least)
         return false;
     uint64_t start = rows[count - 1].object.start;
     r->draft = (struct segment_draft){
@@ -140,9 +142,12 @@ static void drop(struct rotation *r, struct stream *stream)
         return;
     stream_cold_dropped(&shard->streams, stream);
     fault_point("segment.dropped");
+    size_t least = stream->row.due ? MERGE_MANY : stream->row.closed ? 2 : MERGE_MIN;
+    if (!r->merge_end && begin_merge(r, stream, least))
+        return;
     if (stream->row.due)
         begin_draft(r, stream);
-    else if (r->merge_end || !begin_merge(r, stream))
+    else
         forget(&shard->rotations, r);
 }
 
@@ -321,6 +326,13 @@ static bool wants_turns(const struct rotations *rotations)
     return false;
 }
 
+/* Not after a failure; the clock may have been set back. */
+static bool may_go_on(const struct shard *shard)
+{
+    uint64_t until = shard->rotations.paused_until_ms;
+    return shard->now_ms >= until || until > shard->now_ms + PAUSE_MAX_MS;
+}
+
 void rotate_turn(struct shard *shard)
 {
     struct rotations *rotations = &shard->rotations;
@@ -329,7 +341,7 @@ void rotate_turn(struct shard *shard)
         next = r->next;
         step(r);
     }
-    if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && shard->now_ms >= rotations->paused_until_ms &&
+    if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && may_go_on(shard) &&
         strcmp(shard->cfg->segment_store, "none") != 0)
         begin_next(shard);
     if (wants_turns(rotations))
@@ -343,6 +355,8 @@ struct removal {
     struct object object;
 };
 
+static void remove_some(struct shard *shard);
+
 static void on_removed(void *ctx, const char *failure)
 {
     struct removal *removal = ctx;
@@ -350,29 +364,48 @@ static void on_removed(void *ctx, const char *failure)
     char name[OBJECT_NAME_MAX];
     object_name(name, &removal->object);
     shard->rotations.removing--;
-    if (failure && !shard->stopping) {
+    if (failure && !shard->stopping && !shard->rotations.failed++)
         log_warn("segment %s cannot be removed: %s; it will be tried again", name, failure);
-    } else if (!failure) {
+    if (!failure) {
         store_begin(shard->store);
         store_orphan_delete(shard->store, &removal->object);
     }
     free(removal);
+    if (!shard->stopping)
+        remove_some(shard);
 }
 
-static void remove_orphan(void *ctx, const struct object *object)
+static void remove_orphan(void *ctx, const struct object *object, const struct orphan_place *place)
 {
     struct shard *shard = ctx;
+    shard->rotations.place = *place;
     for (const struct rotation *r = shard->rotations.first; r; r = r->next)
         if (r->uid == object->uid && r->state >= ROTATION_NAMED && r->object.id == object->id)
             return; /* it is about to become a segment */
+    segments_forget(&shard->streams.segments, object);
     struct removal *removal = xcalloc(1, sizeof *removal);
     *removal = (struct removal){shard, *object};
     shard->rotations.removing++;
     objects_remove(&shard->objects, object, on_removed, removal);
 }
 
+/* The next of this round, which ends where there are no more. */
+static void remove_some(struct shard *shard)
+{
+    struct rotations *rotations = &shard->rotations;
+    unsigned most = shard->objects.away ? ORPHANS_AT_ONCE_AWAY : ORPHANS_AT_ONCE;
+    if (rotations->round && rotations->removing <= most / 2)
+        rotations->round =
+            store_orphans(shard->store, &rotations->place, most - rotations->removing, remove_orphan, shard) > 0;
+}
+
 void rotate_upkeep(struct shard *shard)
 {
-    if (!shard->rotations.removing)
-        store_orphans(shard->store, ORPHANS_AT_ONCE, remove_orphan, shard);
+    struct rotations *rotations = &shard->rotations;
+    if (!rotations->round && !rotations->removing) {
+        rotations->round = true;
+        rotations->failed = 0;
+        rotations->place = (struct orphan_place){0};
+    }
+    remove_some(shard);
 }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shard/store.h"
+
 struct rotation;
 struct shard;
 
@@ -18,7 +20,9 @@ struct rotations {
     unsigned count;
     uint64_t last_uid;                  /* the stream that was begun last */
     uint64_t paused_until_ms, pause_ms; /* after a failure */
-    unsigned removing;                  /* orphans that are being removed */
+    unsigned removing, failed;          /* orphans that are being removed, and that could not be, this round */
+    bool round;                         /* all orphans are gone through, those after this one are next: */
+    struct orphan_place place;
 };
 
 void rotate_turn(struct shard *shard);

@@ -6,10 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
 #define AHEAD 3                 /* segments behind the one that is wanted */
+#define AHEAD_MAX 8             /* no more where so many are on their way */
 #define FAILED_MS 1000          /* so long nobody tries again */
 #define FRONT ((size_t)8 << 10) /* more than head and index of nearly all */
 
@@ -45,18 +47,11 @@ void segments_clear(struct segments *segments)
     buf_clear(&segments->inflated);
 }
 
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Once a second: whoever asks for it again and again does not fill the log. */
 static enum error damaged(struct segments *segments, const struct object *object, enum error error, const char *why)
 {
     char name[OBJECT_NAME_MAX];
-    uint64_t now = monotonic_ms();
+    uint64_t now = clock_monotonic_ms();
     if (now >= segments->logged_ms + 1000) {
         object_name(name, object);
         log_error("segment %s: %s", name, why);
@@ -117,8 +112,12 @@ static void on_fetched(void *ctx, enum error error)
     if (error != ERR_NONE) {
         segments->last_failed = (segments->last_failed + 1) % SEGMENTS_FAILED;
         segments->failed[segments->last_failed] =
-            (struct failed_segment){fetch->object, error, monotonic_ms() + FAILED_MS};
+            (struct failed_segment){fetch->object, error, clock_monotonic_ms() + FAILED_MS};
     }
+    struct segment_row row;
+    if (!store_segment(segments->store, fetch->object.uid, fetch->object.start, &row) ||
+        !same(&row.object, &fetch->object))
+        objects_uncache(segments->objects, &fetch->object); /* it was deleted meanwhile */
     segments->arrived(segments->ctx, &fetch->object);
     free(fetch);
 }
@@ -135,7 +134,7 @@ static bool fetch(struct segments *segments, const struct segment_row *row)
     *f = (struct segment_fetch){segments->fetches, segments, row->object};
     segments->fetches = f;
     segments->fetch_count++;
-    objects_fetch(segments->objects, &row->object, row->size, on_fetched, f);
+    objects_fetch(segments->objects, row, on_fetched, f);
     return true;
 }
 
@@ -143,11 +142,12 @@ static bool fetch(struct segments *segments, const struct segment_row *row)
 static void fetch_ahead(struct segments *segments, const struct segment_row *row)
 {
     struct segment_row next = *row;
-    for (unsigned i = 0; i < AHEAD; i++) {
+    bool cached;
+    for (unsigned i = 0; i < AHEAD && segments->fetch_count < AHEAD_MAX; i++) {
         uint64_t end = next.end;
         if (!store_segment(segments->store, row->object.uid, end, &next) || next.object.start != end)
             return;
-        int fd = objects_open(segments->objects, &next.object);
+        int fd = objects_open(segments->objects, &next.object, &cached);
         if (fd >= 0)
             close(fd);
         else
@@ -157,7 +157,7 @@ static void fetch_ahead(struct segments *segments, const struct segment_row *row
 
 static enum error await(struct segments *segments, const struct segment_row *row)
 {
-    uint64_t now = monotonic_ms();
+    uint64_t now = clock_monotonic_ms();
     for (size_t i = 0; i < SEGMENTS_FAILED; i++) {
         const struct failed_segment *f = &segments->failed[i];
         if (f->until_ms <= now || !same(&f->object, &row->object))
@@ -173,6 +173,15 @@ static enum error await(struct segments *segments, const struct segment_row *row
         if (same(&f->object, &row->object))
             segments->awaited = row->object;
     return ERR_SEGMENT_UNAVAILABLE;
+}
+
+/* Its file is no good. That of a cache is thrown away, and fetched again. */
+static enum error distrust(struct segments *segments, const struct segment_row *row, bool cached)
+{
+    if (!cached)
+        return damaged(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+    objects_uncache(segments->objects, &row->object);
+    return await(segments, row);
 }
 
 /* ---- open ---- */
@@ -197,7 +206,8 @@ static enum error open_segment(struct segments *segments, const struct segment_r
             return ERR_NONE;
         }
     }
-    int fd = objects_open(segments->objects, &row->object);
+    bool cached;
+    int fd = objects_open(segments->objects, &row->object, &cached);
     if (fd < 0 && errno == ENOENT && segments->objects->away)
         return await(segments, row);
     if (fd < 0)
@@ -206,8 +216,9 @@ static enum error open_segment(struct segments *segments, const struct segment_r
     if (fstat(fd, &stat) != 0 || (uint64_t)stat.st_size != row->size ||
         !take_front(segments, fd, row, &open->segment)) {
         close(fd);
-        return damaged(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+        return distrust(segments, row, cached);
     }
+    open->cached = cached;
     open->object = row->object;
     open->checked = xcalloc(open->segment.count, 1);
     open->fd = fd;
@@ -215,12 +226,12 @@ static enum error open_segment(struct segments *segments, const struct segment_r
     return ERR_NONE;
 }
 
-static enum error find(struct segments *segments, uint64_t uid, uint64_t position, struct open_segment **open)
+static enum error find(struct segments *segments, uint64_t uid, uint64_t position, struct segment_row *row,
+                       struct open_segment **open)
 {
-    struct segment_row row;
     segments->awaited = (struct object){0};
-    if (store_segment(segments->store, uid, position, &row) && position < row.end)
-        return open_segment(segments, &row, open);
+    if (store_segment(segments->store, uid, position, row) && position < row->end)
+        return open_segment(segments, row, open);
     log_error("stream %llu: no segment has its position %llu", (unsigned long long)uid, (unsigned long long)position);
     return ERR_INTERNAL;
 }
@@ -241,21 +252,30 @@ static bool read_block(struct segments *segments, struct open_segment *open, siz
 
 enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run)
 {
+    struct segment_row row;
     struct open_segment *open;
-    enum error error = find(segments, uid, position, &open);
+    enum error error = find(segments, uid, position, &row, &open);
     if (error != ERR_NONE)
         return error;
     if (read_block(segments, open, segment_find(&open->segment, position), run))
         return ERR_NONE;
-    struct object object = open->object;
+    bool cached = open->cached;
     close_segment(open); /* it may be put right */
-    return damaged(segments, &object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+    return distrust(segments, &row, cached);
+}
+
+void segments_forget(struct segments *segments, const struct object *object)
+{
+    for (size_t i = 0; i < SEGMENTS_OPEN; i++)
+        if (segments->open[i].used && same(&segments->open[i].object, object))
+            close_segment(&segments->open[i]);
 }
 
 bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position, struct stored_block *block)
 {
+    struct segment_row row;
     struct open_segment *open;
-    if (find(segments, uid, position, &open) != ERR_NONE)
+    if (find(segments, uid, position, &row, &open) != ERR_NONE)
         return false;
     size_t i = segment_find(&open->segment, position);
     const struct segment_block *b = &open->segment.blocks[i];

@@ -15,6 +15,7 @@ struct open_segment {
     struct object object;
     struct segment segment;
     int fd;
+    bool cached;      /* the file can be fetched again */
     uint8_t *checked; /* a byte a block: it was, since the file was opened */
     uint64_t used;    /* grows with every use; 0: the place is free */
 };
@@ -52,6 +53,9 @@ void segments_clear(struct segments *segments);
  * SEGMENT_MISSING, SEGMENT_TRUNCATED: its file is not there, or not what was put there; that is logged.
  * SEGMENT_UNAVAILABLE: it has to be fetched, see segments->awaited. */
 enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run) MUSTUSE;
+
+/* This one is not read any more. */
+void segments_forget(struct segments *segments, const struct object *object);
 
 /* A block that is stored as it is sent. */
 struct stored_block {

@@ -3,6 +3,7 @@
 #include "common/fault.h"
 #include "common/marks.h"
 
+#define OLD 30                         /* times shard.settle_idle */
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
 #define CHUNK_MERGE 4096               /* the newest chunk is rewritten while it is shorter than a page */
 #define REFS_BYTES 1024                /* as is one of references */
@@ -175,12 +176,21 @@ static bool under_way(const struct shard *shard)
     return shard->settling_upto || shard->dropped_upto < shard->settled_upto;
 }
 
+/* Where appends never stop and are never many, what has waited for long is settled too: it may have to leave. */
+static bool log_is_old(struct shard *shard)
+{
+    if (!shard->settle_due_ms)
+        shard->settle_due_ms = shard->now_ms + OLD * shard->cfg->shard_settle_idle;
+    return shard->now_ms >= shard->settle_due_ms;
+}
+
 void settle_turn(struct shard *shard)
 {
     int64_t last = store_log_last(shard->store);
     bool quiet = idle(shard);
-    if (!shard->settling_upto && last > shard->settled_upto && (quiet || log_is_long(shard))) {
+    if (!shard->settling_upto && last > shard->settled_upto && (quiet || log_is_long(shard) || log_is_old(shard))) {
         shard->settling_upto = last;
+        shard->settle_due_ms = 0;
         streams_begin_generation(&shard->streams);
         shard->logged = shard->logged_bytes = 0;
     }

@@ -1,10 +1,12 @@
 #include "shard/shard.h"
 
 #include <sched.h>
+#include <sys/random.h>
 #include <sys/time.h>
 #include <time.h>
 
 #include "common/fault.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/cold.h"
@@ -24,13 +26,6 @@
 #define TURN_PASSES 4
 #define TURN_MESSAGES 64 /* of the bus */
 #define TICK_MS 200
-
-static uint64_t unix_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- who is where ---- */
 
@@ -61,7 +56,8 @@ struct buf *asker_out(struct shard *shard, struct asker asker)
 
 bool shard_is_full(const struct shard *shard)
 {
-    return shard->disk_full || shard->streams.backlog > shard->cfg->segment_backlog_limit;
+    return shard->disk_full || (strcmp(shard->cfg->segment_store, "none") != 0 &&
+                                shard->streams.backlog > shard->cfg->segment_backlog_limit);
 }
 
 void shard_again(struct shard *shard)
@@ -279,7 +275,7 @@ static void flush_links(struct shard *shard)
 void shard_turn(void *ctx)
 {
     struct shard *shard = ctx;
-    shard->now_ms = unix_ms();
+    shard->now_ms = clock_unix_ms();
     if (backup_holds(shard))
         return;
     shard->turn_appends = shard->turn_bytes = shard->turn_read = 0;
@@ -339,7 +335,9 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->base = base;
     shard->cfg = cfg;
     shard->index = index;
-    shard->now_ms = shard->written_ms = unix_ms();
+    shard->now_ms = shard->written_ms = clock_unix_ms();
+    if (getrandom(&shard->last_id, sizeof shard->last_id, 0) != sizeof shard->last_id)
+        fatal("getrandom");
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
         link_close(&shard->routers[i].link);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)

@@ -69,13 +69,15 @@ struct shard {
     struct subscribing *subscribing;
     unsigned subscribing_count;
     unsigned forks_making_count, remote_reads_count;
-    uint64_t last_id;
+    uint64_t last_id; /* of what was asked of other shards; begins anywhere, so that late answers to a predecessor match
+                         nothing */
 
     uint64_t now_ms;                 /* Unix time of this turn */
     uint64_t written_ms;             /* when the last append was */
     size_t turn_appends, turn_bytes; /* of this turn */
     size_t turn_read;                /* bytes of pages read from the store in it */
     uint64_t logged, logged_bytes;   /* entries since a generation of the log was last chosen to be settled */
+    uint64_t settle_due_ms;          /* when what waits in the log is settled at the latest; 0: nothing does */
     uint64_t upkeep_ms;              /* when the rarer upkeep is due */
     size_t evicted;                  /* streams that left memory since it was last given back */
     struct event *tick, *again;

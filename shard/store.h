@@ -226,8 +226,15 @@ uint64_t store_backlog(struct store *store);
 /* Orphans: files that are there, or may be, and that no segment is. They are to be removed. */
 void store_orphan_put(struct store *store, const struct object *object);
 void store_orphan_delete(struct store *store, const struct object *object);
-typedef void store_orphan_visit(void *ctx, const struct object *object);
-void store_orphans(struct store *store, unsigned max, store_orphan_visit *visit, void *ctx);
+/* Where in all orphans one is: those of older backups come first. */
+struct orphan_place {
+    uint64_t backup;
+    struct object object;
+};
+typedef void store_orphan_visit(void *ctx, const struct object *object, const struct orphan_place *place);
+/* Up to max of those behind `place` that no backup refers to any more; returns how many. */
+unsigned store_orphans(struct store *store, const struct orphan_place *place, unsigned max, store_orphan_visit *visit,
+                       void *ctx);
 
 /* ---- backups ---- */
 

@@ -140,13 +140,21 @@ void store_orphan_delete(struct store *store, const struct object *object)
     run_with_object(store, SQL_ORPHAN_DELETE, object);
 }
 
-void store_orphans(struct store *store, unsigned max, store_orphan_visit *visit, void *ctx)
+unsigned store_orphans(struct store *store, const struct orphan_place *place, unsigned max, store_orphan_visit *visit,
+                       void *ctx)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_ORPHANS);
+    unsigned count = 0;
     bind_u64(statement, 1, max);
+    bind_u64(statement, 2, place->backup);
+    bind_u64(statement, 3, place->object.uid);
+    bind_u64(statement, 4, place->object.start);
+    sqlite3_bind_int64(statement, 5, (sqlite3_int64)place->object.id);
     while (store_step(store, statement)) {
         const struct object object = {column_u64(statement, 0), column_u64(statement, 1),
                                       (uint64_t)sqlite3_column_int64(statement, 2)};
-        visit(ctx, &object);
+        visit(ctx, &object, &(struct orphan_place){column_u64(statement, 3), object});
+        count++;
     }
+    return count;
 }

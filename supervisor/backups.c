@@ -4,8 +4,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "supervisor/fleet.h"
 
@@ -60,7 +60,6 @@ static void fail(struct backups *backups, const char *why)
 const char *backups_begin(struct backups *backups)
 {
     char text[24];
-    struct timeval now;
     if (backups->running) {
         backups->another = true;
         return NULL;
@@ -69,8 +68,7 @@ const char *backups_begin(struct backups *backups)
         return "backups go to the store of segments: segment.store = s3 is wanted";
     if (!fleet_all_in(backups->fleet, ROLE_SHARD, CHILD_UP))
         return "not all shards are up";
-    gettimeofday(&now, NULL);
-    backups->id = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
+    backups->id = clock_unix_ms();
     backups->running = true;
     backups->may_count = false;
     backups->shards = (unsigned)backups->cfg->shard_count;

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/backups.h"
@@ -19,9 +20,7 @@
 
 uint64_t fleet_now(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return clock_monotonic_ms();
 }
 
 void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners)

@@ -104,6 +104,31 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     await clean();
   });
 
+  test("a sub-offset may point anywhere in an append, over however many segments it lies", async () => {
+    const name = await streams.fresh("sub", { type: JSON_TYPE });
+    const append = (count) => streams.append(name, JSON.stringify(numbers(0, count)), { type: JSON_TYPE });
+    await append(3);
+    await append(30);
+    await append(7);
+    await cold(4);
+    for (const [at, sub, status] of [
+      [3, 2, 201],
+      [3, 30, 201],
+      [15, 18, 201],
+      [3, 31, 400],
+      [0, 4, 400],
+    ]) {
+      const fork = freshName("fork");
+      const headers = { "stream-fork-offset": offset(at), "stream-fork-sub-offset": `${sub}` };
+      expect((await streams.fork(fork, name, headers)).status).toBe(status);
+      if (status !== 201) continue;
+      expect((await streams.head(fork)).next).toBe(offset(at + sub));
+      await streams.remove(fork);
+    }
+    await streams.remove(name);
+    await clean();
+  });
+
   test("a page that will stay as it is says so", async () => {
     const [plain, mortal] = [await streams.fresh("p"), await streams.fresh("m", { headers: { "stream-ttl": "60" } })];
     for (const name of [plain, mortal]) for (let i = 0; i < 25; i++) await streams.append(name, `${i};`);

@@ -1,7 +1,7 @@
 // Segments in a real S3-compatible store: OpenStack Swift.
 
 import { randomBytes } from "node:crypto";
-import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -263,6 +263,14 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await server.close();
   });
 
+  test("a cache where the segments are is refused", async () => {
+    const server = new Server({ settings: { "segment.cache_directory": "/tmp/x", "segment.directory": "/tmp/x" } });
+    server.launch();
+    expect(await server.exited()).toMatchObject({ code: 78 });
+    expect(server.log).toContain("[segment] cache_directory: /tmp/x: the segments themselves are there");
+    rmSync(server.folder, { recursive: true });
+  });
+
   test("what cannot be is refused at the start", async () => {
     for (const [settings, says] of [
       [{ "segment.store": "s3" }, /\[s3\] bucket: /],
@@ -304,6 +312,82 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     expect(ranges.length).toBe(4);
     await streams.remove(name);
     await empty(objects);
+    await server.close();
+  });
+
+  // Requests for objects of the stream wait until release() is called.
+  const holdBack = () => {
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    meddler.harm = ({ method }) => (method === "GET" ? released : undefined);
+    return () => {
+      meddler.harm = () => undefined;
+      release();
+    };
+  };
+
+  test("a late answer to a shard that has died is nobody else's", async () => {
+    const { server, streams, objects } = await begin({ "s3.timeout": "60s" });
+    const sources = [nameOnShard(server, 0, "a"), nameOnShard(server, 0, "b")];
+    const forks = [nameOnShard(server, 1, "fa"), nameOnShard(server, 1, "fb")];
+    for (const [i, source] of sources.entries()) {
+      await streams.create(source, { type: JSON_TYPE });
+      await streams.append(source, JSON.stringify(Array.from({ length: 10 }, () => ({ n: i }))), { type: JSON_TYPE });
+      await streams.fork(forks[i], source);
+    }
+    await until("two objects", async () => (await objects()).length === 2);
+    await sleep(500 * SLOW);
+    await dropCache(server);
+    const release = holdBack();
+    const first = streams.read(forks[0]);
+    await until("the store to be asked", () => meddler.counts.GET > 0);
+    await server.restartChild("shard", 1);
+    const second = streams.read(forks[1]);
+    await sleep(300);
+    release();
+    expect((await first).json()[0]).toEqual({ n: 0 });
+    expect((await second).json()[0]).toEqual({ n: 1 });
+    await server.close();
+  });
+
+  test("readers that wait for the store keep nobody else waiting", async () => {
+    const { server, streams, objects } = await begin({ "shard.count": 1, "s3.timeout": "60s" });
+    const [cold, hot] = [await streams.fresh("cold", { type: JSON_TYPE }), await streams.fresh("hot")];
+    await numbered(streams, cold, 10);
+    await streams.append(hot, "here");
+    await until("an object", async () => (await objects()).length === 1);
+    await sleep(500 * SLOW);
+    await dropCache(server);
+    const release = holdBack();
+    const waiting = Array.from({ length: 150 }, () => streams.read(cold));
+    await sleep(300);
+    expect((await streams.read(hot)).text).toBe("here");
+    release();
+    for (const answer of await Promise.all(waiting)) expect(answer.json()).toEqual(numbers(0, 10));
+    await server.close();
+  });
+
+  test("a bad file in the cache is fetched again", async () => {
+    const { server, streams, objects } = await begin({ "shard.count": 1 });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 20);
+    await until("two objects", async () => (await objects()).length === 2);
+    await sleep(500 * SLOW);
+    const cache = join(server.dataDir, "cache");
+    const files = () => readdirSync(cache, { recursive: true }).filter((file) => file.endsWith(".seg"));
+    for (const damage of [
+      (file) => writeFileSync(file, ""),
+      (file) => writeFileSync(file, randomBytes(statSync(file).size)),
+      (file) => writeFileSync(file, readFileSync(file).fill(7, 120)),
+    ]) {
+      await dropCache(server);
+      expect((await streams.readAll(name)).bytes.length).toBeGreaterThan(100);
+      await server.stop();
+      for (const file of files()) damage(join(cache, file));
+      await server.start();
+      const { pages } = await streams.readAll(name);
+      expect(pages.flatMap((page) => JSON.parse(page.toString()))).toEqual(numbers(0, 20));
+    }
     await server.close();
   });
 

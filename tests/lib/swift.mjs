@@ -158,7 +158,7 @@ export class Swift {
 }
 
 // Stands between a client and Swift, counts requests and may do harm: harm(request) says what to one: "refuse" (500),
-// "hang", "cut" (half of the answer's body), "wrong" (a changed byte), or nothing.
+// "hang", "cut" (half of the answer's body), "wrong" (a changed byte), a promise that is waited for, or nothing.
 export class Meddler {
   counts = {}; // method → requests
   harm = () => undefined;
@@ -166,9 +166,9 @@ export class Meddler {
   static async start(swift) {
     const meddler = new Meddler();
     const { hostname, port } = new URL(swift.url);
-    meddler.server = createHttpServer((request, response) => {
+    meddler.server = createHttpServer(async (request, response) => {
       meddler.counts[request.method] = (meddler.counts[request.method] ?? 0) + 1;
-      const harm = meddler.harm(request);
+      const harm = await meddler.harm(request);
       if (harm === "hang") return;
       if (harm === "refuse") {
         request.resume();

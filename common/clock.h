@@ -1,0 +1,27 @@
+/* Milliseconds. */
+#ifndef COMMON_CLOCK_H
+#define COMMON_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_ms_of(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Since some time; never goes back. */
+static inline uint64_t clock_monotonic_ms(void)
+{
+    return clock_ms_of(CLOCK_MONOTONIC);
+}
+
+/* Since 1970; may be set. */
+static inline uint64_t clock_unix_ms(void)
+{
+    return clock_ms_of(CLOCK_REALTIME);
+}
+
+#endif
