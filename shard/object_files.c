@@ -137,6 +137,8 @@ static void take_away(struct work *work)
         return;
     if (unlinkat(folder, file_name(task), 0) != 0 && errno != ENOENT)
         failed(task, "unlink");
+    else if (fsync(folder) != 0)
+        failed(task, "fsync of the folder");
     close(folder);
     fault_point("segment.removed");
 }
@@ -201,6 +203,8 @@ static void trim(const struct task *task)
     buf_clear(&all);
     if (slots)
         closedir(slots);
+    else if (root >= 0)
+        close(root);
 }
 
 /* Looked at before anything in it is inflated. */

@@ -50,13 +50,14 @@ void retain_stream(struct shard *shard, struct stream *stream)
     store_begin(shard->store);
     bool any = store_segment_oldest(shard->store, row->uid, &oldest);
     bool held = any && store_pinned(shard->store, row->uid);
-    for (unsigned i = 0; i < GONE_AT_ONCE && any && !held && is_over(stream, &oldest, shard->now_ms) &&
-                         oldest.end <= feeds_taken(stream);
-         i++) {
+    unsigned gone = 0;
+    for (; gone < GONE_AT_ONCE && any && !held && is_over(stream, &oldest, shard->now_ms) &&
+           oldest.end <= feeds_taken(stream);
+         gone++) {
         let_go(shard, stream, &oldest);
         any = store_segment_oldest(shard->store, row->uid, &oldest);
     }
-    stream->row.retain_ms = next_look(shard, stream, any ? &oldest : NULL);
+    stream->row.retain_ms = gone == GONE_AT_ONCE ? shard->now_ms : next_look(shard, stream, any ? &oldest : NULL);
     store_stream_set_retained(shard->store, row);
     if (!any && row->retention_s && row->hot_messages)
         stream_age(&shard->streams, stream);

@@ -118,8 +118,9 @@ static bool begin_merge(struct rotation *r, const struct stream *stream, size_t 
     size_t there = store_segments_last(shard->store, r->uid, rows, MERGE_MAX), count = 0;
     if (stream->row.retention_s)
         span = stream->row.retention_s * 1000 / RETENTION_PARTS;
+    /* A large one waits until what follows is as large: so each message is written anew a few times only. */
     while (count < there && rows[count].bytes < most / MERGE_PART && sum + rows[count].bytes <= most &&
-           rows[count].time_ms + span >= rows[0].time_ms)
+           rows[count].time_ms + span >= rows[0].time_ms && (stream->row.closed || !count || rows[count].bytes <= sum))
         sum += rows[count++].bytes;
     if (count < least)
         return false;
@@ -140,12 +141,12 @@ static void drop(struct rotation *r, struct stream *stream)
     store_begin(shard->store);
     if (store_chunks_drop(shard->store, r->uid, stream->row.cold, TURN_DROP))
         return;
-    stream_cold_dropped(&shard->streams, stream);
     fault_point("segment.dropped");
-    size_t least = stream->row.due ? MERGE_MANY : stream->row.closed ? 2 : MERGE_MIN;
-    if (!r->merge_end && begin_merge(r, stream, least))
-        return;
-    if (stream->row.due)
+    bool more = stream_is_due(&shard->streams, stream);
+    if (!r->merge_end && begin_merge(r, stream, more ? MERGE_MANY : stream->row.closed ? 2 : MERGE_MIN))
+        return; /* it stays due until that is done, whoever does it */
+    stream_cold_dropped(&shard->streams, stream);
+    if (more)
         begin_draft(r, stream);
     else
         forget(&shard->rotations, r);
@@ -160,6 +161,12 @@ static void name(struct rotation *r)
     fault_point("segment.named-before-commit");
 }
 
+static void leave(struct rotation *r, struct stream *stream)
+{
+    stream_not_due(&r->shard->streams, stream);
+    forget(&r->shard->rotations, r);
+}
+
 static void read_chunks(struct rotation *r, struct stream *stream)
 {
     struct segment_draft *draft = &r->draft;
@@ -170,7 +177,7 @@ static void read_chunks(struct rotation *r, struct stream *stream)
             continue;
         log_error("stream %llu: its chunks are damaged at %llu, or missing; they stay where they are",
                   (unsigned long long)r->uid, (unsigned long long)draft->segment.end);
-        forget(&r->shard->rotations, r);
+        leave(r, stream);
         return;
     }
     if (!draft->full && draft->segment.end < stream->row.settled)
@@ -178,10 +185,10 @@ static void read_chunks(struct rotation *r, struct stream *stream)
     if (draft->segment.messages)
         name(r);
     else
-        forget(&r->shard->rotations, r); /* there is nothing after all */
+        leave(r, stream); /* there is nothing after all */
 }
 
-static void read_segments(struct rotation *r)
+static void read_segments(struct rotation *r, struct stream *stream)
 {
     struct shard *shard = r->shard;
     struct segment_draft *draft = &r->draft;
@@ -194,7 +201,7 @@ static void read_segments(struct rotation *r)
             continue;
         r->awaits = error == ERR_SEGMENT_UNAVAILABLE && shard->streams.segments.awaited.uid;
         if (!r->awaits)
-            forget(&shard->rotations, r); /* they stay as they are */
+            leave(r, stream); /* they stay as they are */
         return;
     }
     if (draft->segment.end == r->merge_end)
@@ -277,7 +284,7 @@ static void step(struct rotation *r)
         else if (r->state == ROTATION_READS)
             read_chunks(r, stream);
         else
-            read_segments(r);
+            read_segments(r, stream);
         break;
     case ROTATION_NAMED:
         make(r);
@@ -339,7 +346,8 @@ void rotate_turn(struct shard *shard)
     worker_take(&shard->worker, shard);
     for (struct rotation *r = rotations->first, *next; r; r = next) {
         next = r->next;
-        step(r);
+        if (!r->awaits || shard->tick_due)
+            step(r);
     }
     if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && may_go_on(shard) &&
         strcmp(shard->cfg->segment_store, "none") != 0)
@@ -394,9 +402,12 @@ static void remove_some(struct shard *shard)
 {
     struct rotations *rotations = &shard->rotations;
     unsigned most = shard->objects.away ? ORPHANS_AT_ONCE_AWAY : ORPHANS_AT_ONCE;
-    if (rotations->round && rotations->removing <= most / 2)
-        rotations->round =
-            store_orphans(shard->store, &rotations->place, most - rotations->removing, remove_orphan, shard) > 0;
+    if (!rotations->round || rotations->visiting || rotations->removing > most / 2)
+        return;
+    rotations->visiting = true;
+    struct orphan_place from = rotations->place;
+    rotations->round = store_orphans(shard->store, &from, most - rotations->removing, remove_orphan, shard) > 0;
+    rotations->visiting = false;
 }
 
 void rotate_upkeep(struct shard *shard)

@@ -23,6 +23,7 @@ struct rotations {
     unsigned removing, failed;          /* orphans that are being removed, and that could not be, this round */
     bool round;                         /* all orphans are gone through, those after this one are next: */
     struct orphan_place place;
+    bool visiting; /* some are being looked at just now */
 };
 
 void rotate_turn(struct shard *shard);

@@ -1,16 +1,17 @@
+/* clang-format off */
 /* A segment: messages of one stream in a row, as a file that never changes. All numbers are little endian.
  *
  *   head    96 bytes: "STRMSEG" and a version byte; u32 flags (1: JSON), u32 blocks; u64 uid, start, end (positions);
- *           u64 messages, u64 bytes (of the messages), u64 size (of the file), u64 marks (bytes of that part); 16 bytes
- * of zeros; u64 checksum of the head up to here and of the index index   48 bytes a block: u64 start, u64 time_ms (of
- * its newest message), u64 at (in the file), u32 stored, u32 bytes, u32 marks_at (in that part), u32 marks, u64
- * checksum of its marks and of what is stored marks   where messages begin and appends end, block after block
- * (common/marks.h) blocks  whole messages, about SEGMENT_BLOCK of them each; as they are sent, or zstd where stored <
- * bytes
+ *           u64 messages, u64 bytes (of the messages), u64 size (of the file), u64 marks (bytes of that part);
+ *           16 bytes of zeros; u64 checksum of the head up to here and of the index
+ *   index   48 bytes a block: u64 start, u64 time_ms (of its newest message), u64 at (in the file), u32 stored,
+ *           u32 bytes, u32 marks_at (in that part), u32 marks, u64 checksum of its marks and of what is stored
+ *   marks   where messages begin and appends end, block after block (common/marks.h)
+ *   blocks  whole messages, about SEGMENT_BLOCK of them each; as they are sent, or zstd where stored < bytes
  *
- * Head and index are one small read, and say where any position is; their checksum stands for all of the file.
- * A checksum of two
- * parts is XXH3 (64 bits) of the second, seeded with that of the first. */
+ * Head and index are one small read, and say where any position is; their checksum stands for all of the file. A
+ * checksum of two parts is XXH3 (64 bits) of the second, seeded with that of the first. */
+/* clang-format on */
 #ifndef SHARD_SEGMENT_H
 #define SHARD_SEGMENT_H
 

@@ -47,15 +47,21 @@ void segments_clear(struct segments *segments)
     buf_clear(&segments->inflated);
 }
 
+static bool same(const struct object *a, const struct object *b)
+{
+    return a->uid == b->uid && a->start == b->start && a->id == b->id;
+}
+
 /* Once a second: whoever asks for it again and again does not fill the log. */
 static enum error damaged(struct segments *segments, const struct object *object, enum error error, const char *why)
 {
     char name[OBJECT_NAME_MAX];
     uint64_t now = clock_monotonic_ms();
-    if (now >= segments->logged_ms + 1000) {
+    if (now >= segments->logged_ms + 1000 || !same(&segments->logged, object)) {
         object_name(name, object);
         log_error("segment %s: %s", name, why);
         segments->logged_ms = now;
+        segments->logged = *object;
     }
     return error;
 }
@@ -95,11 +101,6 @@ static bool take_front(struct segments *segments, int fd, const struct segment_r
 }
 
 /* ---- on their way ---- */
-
-static bool same(const struct object *a, const struct object *b)
-{
-    return a->uid == b->uid && a->start == b->start && a->id == b->id;
-}
 
 static void on_fetched(void *ctx, enum error error)
 {
@@ -210,6 +211,10 @@ static enum error open_segment(struct segments *segments, const struct segment_r
     int fd = objects_open(segments->objects, &row->object, &cached);
     if (fd < 0 && errno == ENOENT && segments->objects->away)
         return await(segments, row);
+    if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != EINVAL) {
+        (void)damaged(segments, &row->object, ERR_SEGMENT_UNAVAILABLE, strerror(errno));
+        return ERR_SEGMENT_UNAVAILABLE; /* as when there is no descriptor left */
+    }
     if (fd < 0)
         return damaged(segments, &row->object, ERR_SEGMENT_MISSING, strerror(errno));
     struct open_segment *open = *out = longest_unused(segments);

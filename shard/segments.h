@@ -34,6 +34,7 @@ struct segments {
     struct objects *objects;
     struct open_segment open[SEGMENTS_OPEN];
     uint64_t uses, logged_ms;
+    struct object logged; /* last, as damaged or missing */
     struct buf front, stored, inflated;
     struct segment_fetch *fetches;
     unsigned fetch_count;

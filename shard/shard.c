@@ -409,8 +409,9 @@ void shard_close(struct shard *shard)
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         link_close(&shard->shards[i].link);
     shard->stopping = true;
+    shard->objects.stopping = true;
+    worker_clear(&shard->worker); /* before the requests whose bytes it has */
     objects_clear(&shard->objects);
-    worker_clear(&shard->worker);
     rotate_clear(shard);
     backup_clear(shard);
     cold_clear(shard);

@@ -566,6 +566,13 @@ void stream_cold_dropped(struct streams *streams, struct stream *stream)
     store_stream_set_cold(streams->store, &stream->row);
 }
 
+void stream_not_due(struct streams *streams, struct stream *stream)
+{
+    set_due(streams, stream, false);
+    store_begin(streams->store);
+    store_stream_set_cold(streams->store, &stream->row);
+}
+
 void stream_age(struct streams *streams, struct stream *stream)
 {
     stream->aged = true;

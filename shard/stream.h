@@ -162,6 +162,9 @@ void stream_cooled(struct streams *streams, struct stream *stream, uint64_t upto
 /* Its chunks up to where it is cold are gone: it is due only if there is more to do. */
 void stream_cold_dropped(struct streams *streams, struct stream *stream);
 
+/* What is due cannot be done: it is tried again when more of it is settled. */
+void stream_not_due(struct streams *streams, struct stream *stream);
+
 /* The expiry that was set in its row, as a text. */
 void stream_set_expiry_text(struct stream *stream, struct slice text);
 
