@@ -47,6 +47,28 @@ $(BUILD)/unit/%: tests/unit/%.c $(ARCHIVES)
 unit: $(UNIT_TESTS) ## build and run the unit tests
 	@for t in $(UNIT_TESTS); do echo "== $$t" && $$t || exit 1; done
 
+PREFIX ?= /usr/local
+SYSTEMD ?= $(PREFIX)/lib/systemd/system
+HOME_OF_PROGRAMS = $(PREFIX)/lib/streamd
+TO = $(DESTDIR)
+
+# The three programs find each other in one folder; what is in the PATH is a link. A configuration that is there stays.
+.PHONY: install
+install: all ## install programs, configuration, systemd unit: PREFIX (/usr/local), DESTDIR, SYSTEMD
+	install -d $(TO)$(PREFIX)/bin $(TO)$(HOME_OF_PROGRAMS) $(TO)/etc/streamd
+	install -m 755 $(PROGRAMS) $(TO)$(HOME_OF_PROGRAMS)
+	ln -sf $(HOME_OF_PROGRAMS)/streamd $(TO)$(PREFIX)/bin/streamd
+	test -e $(TO)/etc/streamd/streamd.ini || install -m 640 config.example.ini $(TO)/etc/streamd/streamd.ini
+	install -d $(TO)$(SYSTEMD)
+	sed 's|@PROGRAMS@|$(HOME_OF_PROGRAMS)|' scripts/systemd/streamd.service > $(TO)$(SYSTEMD)/streamd.service
+	install -D -m 644 scripts/systemd/streamd.sysusers $(TO)/usr/lib/sysusers.d/streamd.conf
+	install -D -m 644 scripts/systemd/streamd.tmpfiles $(TO)/usr/lib/tmpfiles.d/streamd.conf
+
+.PHONY: uninstall
+uninstall: ## remove what install has put there, but configuration and data
+	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(PREFIX)/bin/streamd $(TO)$(SYSTEMD)/streamd.service
+	rm -f $(TO)/usr/lib/sysusers.d/streamd.conf $(TO)/usr/lib/tmpfiles.d/streamd.conf
+
 .PHONY: clean
 clean: ## remove everything built
 	rm -rf build

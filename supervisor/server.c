@@ -18,12 +18,15 @@
 #include "supervisor/console.h"
 #include "supervisor/fleet.h"
 #include "supervisor/folder.h"
+#include "supervisor/notify.h"
 
 /* If this process itself did not run for this long, a child's silence means nothing. */
 #define PAUSE_MS 2000u
 
 /* A stop signal this soon after the first is its echo: a terminal and a wrapper often send one each. */
 #define SECOND_SIGNAL_MS 250u
+
+#define EXTEND_MS 30000u /* of the time that systemd gives a start, while streams are moved */
 
 enum phase { PHASE_MOVING, PHASE_SERVING, PHASE_STOPPING_ROUTERS, PHASE_STOPPING_SHARDS, PHASE_OVER };
 
@@ -40,6 +43,7 @@ struct server {
     struct fleet fleet;
     struct backups backups;
     struct console console;
+    struct notify notify;
     enum phase phase;
     bool stop_asked;
     bool reload_asked;
@@ -94,6 +98,7 @@ static void begin_moving(struct server *server, unsigned from, uint64_t now)
 static void begin_stop(struct server *server, uint64_t now)
 {
     server->stop_began = now;
+    notify_tell(&server->notify, "STOPPING=1\nSTATUS=stopping");
     server->stop_until = now + server->cfg->server_stop_timeout;
     listeners_close(&server->listeners); /* once the routers close theirs, new connections are refused */
     if (server->phase == PHASE_MOVING) { /* a move can be cut anywhere */
@@ -130,6 +135,8 @@ static void announce(struct server *server)
     printf(address->v6 ? "ready: http://[%s]:%s shards=%u\n" : "ready: http://%s:%s shards=%u\n", address->host,
            address->port, (unsigned)server->cfg->shard_count);
     fflush(stdout);
+    notify_tell(&server->notify, "READY=1\nSTATUS=serving on %s:%s with %u shards", address->host, address->port,
+                (unsigned)server->cfg->shard_count);
 }
 
 /* The move has ended: well, or with a status that becomes ours. */
@@ -200,6 +207,7 @@ static void reload(struct server *server)
     char *text = NULL;
     size_t len;
     FILE *report = open_memstream(&text, &len);
+    notify_tell(&server->notify, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)fleet_now() * 1000);
     if (!report)
         fatal("cannot collect the report of a reload");
     unsigned errors = options_read(server->options, &fresh, report);
@@ -218,6 +226,7 @@ static void reload(struct server *server)
         log_set_level(log_level_of(server->cfg->server_log_level));
         fleet_configure(&server->fleet, server->cfg);
     }
+    notify_tell(&server->notify, "READY=1");
     free(text);
     config_clear(&fresh);
 }
@@ -278,6 +287,16 @@ static void arm_timer(struct server *server, uint64_t next, uint64_t now)
     event_add(server->timer, &after);
 }
 
+/* The watchdog hears of us as long as this loop turns and every process answers; a move takes as long as it takes. */
+static uint64_t tell_alive(struct server *server, uint64_t now)
+{
+    struct fleet *fleet = &server->fleet;
+    if (server->phase == PHASE_MOVING && !fleet_all_in(fleet, ROLE_SHARD, CHILD_KILLED))
+        notify_tell(&server->notify, "EXTEND_TIMEOUT_USEC=%u\nSTATUS=moving streams", EXTEND_MS * 1000u);
+    bool all_up = fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) && fleet_all_in(fleet, ROLE_SHARD, CHILD_UP);
+    return all_up && server->phase == PHASE_SERVING ? notify_alive(&server->notify, now) : UINT64_MAX;
+}
+
 static void turn(struct server *server)
 {
     uint64_t now = fleet_now();
@@ -287,6 +306,9 @@ static void turn(struct server *server)
     advance(server, now);
     uint64_t next = server->phase == PHASE_SERVING ? backups_expire(&server->backups, now) : UINT64_MAX;
     uint64_t due = fleet_expire(&server->fleet, now);
+    if (due < next)
+        next = due;
+    due = tell_alive(server, now);
     arm_timer(server, due < next ? due : next, now);
 }
 
@@ -354,6 +376,7 @@ int server_main(const struct options *options, struct config *cfg)
     struct layout layout;
     signal(SIGPIPE, SIG_IGN);
     log_init("supervisor", -1, log_level_of(cfg->server_log_level));
+    notify_open(&server.notify);
     log_info("streamd %s, libevent %s, pid %d, data in %s", STREAMD_VERSION, event_get_version(), (int)getpid(),
              cfg->server_data_dir);
     int lock = prepare(&server, &layout);
@@ -377,6 +400,7 @@ int server_main(const struct options *options, struct config *cfg)
     }
     log_info("ended with status %d", server.exit_status);
     console_close(&server.console);
+    notify_close(&server.notify);
     backups_clear(&server.backups);
     fleet_clear(&server.fleet);
     loop_close(&server);

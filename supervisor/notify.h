@@ -1,0 +1,26 @@
+/* What systemd is told about us (sd_notify(3)): datagrams to the socket that $NOTIFY_SOCKET names. Without one nothing
+ * happens. */
+#ifndef SUPERVISOR_NOTIFY_H
+#define SUPERVISOR_NOTIFY_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+
+struct notify {
+    int fd;               /* -1: nobody listens */
+    uint64_t watchdog_ms; /* how often it wants to hear that all is well; 0: it does not care */
+    uint64_t next_ms;     /* when it is told again */
+};
+
+/* Takes what concerns it out of the environment, so that no child has it. */
+void notify_open(struct notify *notify);
+void notify_close(struct notify *notify);
+
+/* Lines "NAME=value". */
+void notify_tell(const struct notify *notify, const char *text, ...) PRINTF(2, 3);
+
+/* All is well; says so as often as is wanted. Returns when to call again (UINT64_MAX: no need). now_ms: monotonic. */
+uint64_t notify_alive(struct notify *notify, uint64_t now_ms);
+
+#endif
