@@ -127,13 +127,10 @@ void backups_heard(struct backups *backups, unsigned shard, enum backup_step ste
         go_on(backups, text);
 }
 
-void backups_lost(struct backups *backups, unsigned shard)
+void backups_give_up(struct backups *backups, const char *why)
 {
-    char why[64];
-    if (!backups->running)
-        return;
-    snprintf(why, sizeof why, "shard %u died", shard);
-    fail(backups, why);
+    if (backups->running)
+        fail(backups, why);
 }
 
 uint64_t backups_expire(struct backups *backups, uint64_t now)

@@ -44,8 +44,8 @@ const char *backups_begin(struct backups *backups) MUSTUSE;
 /* A shard says so. */
 void backups_heard(struct backups *backups, unsigned shard, enum backup_step step, struct slice text);
 
-/* A shard has died. */
-void backups_lost(struct backups *backups, unsigned shard);
+/* The one that is under way, if one is, cannot go on. */
+void backups_give_up(struct backups *backups, const char *why);
 
 /* Does what is due and returns when to call again. */
 uint64_t backups_expire(struct backups *backups, uint64_t now);

@@ -85,6 +85,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         answer(client, said);
 }
 
+/* Whoever has been there longest and said nothing yet. */
+static void forget_silent(struct console *console)
+{
+    struct console_client *found = NULL;
+    for (struct console_client *client = console->clients; client; client = client->next)
+        if (!client->waits)
+            found = client;
+    if (found)
+        forget(found);
+}
+
 static void on_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct console *console = arg;
@@ -92,6 +103,8 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
     int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (socket < 0)
         return;
+    if (console->count >= CLIENTS_MAX)
+        forget_silent(console);
     if (console->count >= CLIENTS_MAX) {
         close(socket);
         return;

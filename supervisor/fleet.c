@@ -241,7 +241,7 @@ static void bury(struct process *process, int wait_status, uint64_t now)
         fleet->give_up_status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 1;
     log_death(process, pid, wait_status, now);
     if (process->kind == ROLE_SHARD && fleet->backups)
-        backups_lost(fleet->backups, process->index);
+        backups_give_up(fleet->backups, "a shard died");
 }
 
 void fleet_reap(struct fleet *fleet, uint64_t now)

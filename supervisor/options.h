@@ -10,8 +10,8 @@ struct options {
     unsigned set_count;
 };
 
-/* Initialises cfg and fills it: defaults, then the file, then the --set. Returns the number of errors; each is a line on
- * errors. The caller clears cfg in any case. */
+/* Initialises cfg and fills it: defaults, then the file, then the --set. Returns the number of errors; each is a line
+ * on errors. The caller clears cfg in any case. */
 unsigned options_read(const struct options *options, struct config *cfg, FILE *errors) MUSTUSE;
 
 #endif

@@ -99,6 +99,8 @@ static void begin_stop(struct server *server, uint64_t now)
 {
     server->stop_began = now;
     notify_tell(&server->notify, "STOPPING=1\nSTATUS=stopping");
+    server->backups.another = false;
+    backups_give_up(&server->backups, "streamd stops");
     server->stop_until = now + server->cfg->server_stop_timeout;
     listeners_close(&server->listeners); /* once the routers close theirs, new connections are refused */
     if (server->phase == PHASE_MOVING) { /* a move can be cut anywhere */
