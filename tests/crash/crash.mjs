@@ -163,6 +163,7 @@ class CrashTest {
       restored = server.command("restore", "--from", "latest");
     if (/there is no backup in the bucket/.test(restored.err)) return rmSync(folder, { recursive: true, force: true });
     if (restored.status !== 0) return this.blame("restore", restored.err);
+    server.configure({ "segment.store": "directory" }); // it reads from the bucket, and puts nothing there
     await server.start();
     await look(server);
     await server.stop();
