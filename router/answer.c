@@ -12,6 +12,7 @@ struct buf *answer_begin(struct client *c, int status)
     buf_reset(head);
     if (c->router->stopping)
         c->keep_alive = false;
+    account_answered(c, status);
     response_begin(head, status, &c->router->date);
     cors_add(c, head);
     return head;

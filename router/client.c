@@ -123,6 +123,7 @@ static void bury(struct client *c)
 {
     struct router *r = c->router;
     int fd = event_get_fd(&c->event);
+    account_end(c);
     if (c->reader)
         reader_free(c->reader);
     if (c->request)
@@ -192,6 +193,7 @@ void client_close(struct client *c)
 void client_done(struct client *c)
 {
     bool more = buf_len(&c->in) > 0;
+    account_end(c);
     end_exchange(c);
     if (c->state == CLIENT_DEAD)
         return;

@@ -15,6 +15,7 @@
 
 #include "common/buf.h"
 #include "common/errors.h"
+#include "router/account.h"
 #include "router/auth.h"
 #include "router/callback.h"
 #include "router/deadline.h"
@@ -75,6 +76,7 @@ struct client {
     struct decision decision; /* what the callback has said */
     struct reader *reader;    /* CLIENT_LIVE */
     struct exchange exchange;
+    struct account account; /* of the current request */
     enum client_state state;
     enum deadline_class timer_class;
     short watched;                      /* EV_READ, EV_WRITE */

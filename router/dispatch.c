@@ -76,6 +76,7 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     cors_decide(c, head, error == ERR_NONE ? route->name : (struct slice){0});
     if (error != ERR_NONE || head->method == HTTP_OPTIONS)
         return head->method == HTTP_OPTIONS ? ERR_NONE : error;
+    account_route(c, route->kind);
     *access = find(route->kind, head->method);
     if (*access)
         error = auth_check(c, head, route->name, (*access)->scope);

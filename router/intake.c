@@ -155,9 +155,10 @@ static size_t take_request(struct client *c, const struct http_head *head, struc
 static void head_partial(struct client *c, struct slice in)
 {
     struct router *r = c->router;
-    if (in.len > r->cfg->limits_max_header)
+    if (in.len > r->cfg->limits_max_header) {
+        account_begin(c);
         client_refuse(c, ERR_HEADERS_TOO_LARGE, NULL);
-    else if (c->timer_class != DEADLINE_HEAD || !deadline_armed(&c->timer))
+    } else if (c->timer_class != DEADLINE_HEAD || !deadline_armed(&c->timer))
         client_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
 }
 
@@ -175,12 +176,15 @@ static size_t take_head(struct client *c, struct slice in)
         head_partial(c, in);
         return 0;
     case HTTP_PARSE_BAD:
+        account_begin(c);
         client_refuse(c, error, why);
         return in.len;
     case HTTP_PARSE_DONE:
         break;
     }
     c->scanned = 0;
+    account_begin(c);
+    account_method(c, head.method);
     if (used > c->router->cfg->limits_max_header) {
         client_refuse(c, ERR_HEADERS_TOO_LARGE, NULL);
         return in.len;

@@ -1,0 +1,36 @@
+/* What becomes of each request, from the head's last byte to the answer's end: the one place that whoever counts or
+ * tells of requests is called from. */
+#ifndef ROUTER_ACCOUNT_H
+#define ROUTER_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "router/http.h"
+#include "router/route.h"
+
+struct client;
+
+struct account {
+    uint64_t began_us; /* monotonic: when its head was whole; 0: there is no request */
+    uint64_t answered_us;
+    enum http_method method;
+    enum route_kind route;
+    bool routed; /* route counts: its path is one of ours */
+    int status;  /* 0: not answered yet */
+};
+
+/* A request begins: its head is whole, or as much of it as shows that it is not one. */
+void account_begin(struct client *client);
+
+/* What it is. */
+void account_method(struct client *client, enum http_method method);
+void account_route(struct client *client, enum route_kind route);
+
+/* Its answer begins. */
+void account_answered(struct client *client, int status);
+
+/* It is over: the answer is queued to its end, or the client is gone. Nothing happens if there is no request. */
+void account_end(struct client *client);
+
+#endif
