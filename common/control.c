@@ -15,9 +15,12 @@ static const struct shape shapes[] = {
     [CONTROL_LISTEN] = {.fd = true},
     [CONTROL_PEER] = {.kind = true, .index = true, .fd = true},
     [CONTROL_STOP] = {0},
-    [CONTROL_READY] = {0},
+    [CONTROL_READY] = {.index = true},
     [CONTROL_REPORT] = {0},
     [CONTROL_BACKUP] = {.index = true, .text = true},
+    [CONTROL_LEAVE] = {0},
+    [CONTROL_SUCCESSOR] = {.fd = true},
+    [CONTROL_PREDECESSOR] = {.fd = true},
 };
 
 #define SHAPE_COUNT (sizeof shapes / sizeof shapes[0])

@@ -1,5 +1,6 @@
 /* The control channel between the supervisor and a child: a SOCK_SEQPACKET socket pair, one message a packet, file
- * descriptors beside it. Every message and its fields are in the table in control.c. */
+ * descriptors beside it. Every message and its fields are in the table in control.c. During an upgrade a supervisor
+ * speaks with children of an earlier version: types are only ever added, at the end, and their fields stay. */
 #ifndef COMMON_CONTROL_H
 #define COMMON_CONTROL_H
 
@@ -15,6 +16,9 @@ enum control_type {
     CONTROL_READY,      /* child -> supervisor: started */
     CONTROL_REPORT,     /* child -> supervisor: alive */
     CONTROL_BACKUP,     /* both ways: a step of a backup (common/backup.h) and its text */
+    CONTROL_LEAVE,      /* supervisor -> shard: answer what has been asked and leave; a successor follows */
+    CONTROL_SUCCESSOR,  /* supervisor -> router: a socket to the process that takes its clients over */
+    CONTROL_PREDECESSOR /* supervisor -> router: a socket to the process whose clients it takes over */
 };
 
 #define CONTROL_MAX ((size_t)64 << 10) /* a longer packet is a broken peer */
@@ -22,9 +26,9 @@ enum control_type {
 struct control {
     enum control_type type;
     enum role_kind kind; /* PEER */
-    unsigned index;      /* CONFIG, PEER; of BACKUP the step */
+    unsigned index;      /* CONFIG, PEER: a place; READY: WIRE_VERSION; of BACKUP the step */
     struct slice text;   /* CONFIG, BACKUP; borrowed */
-    int fd;              /* LISTEN, PEER; otherwise -1 */
+    int fd;              /* LISTEN, PEER, SUCCESSOR, PREDECESSOR; otherwise -1 */
 };
 
 /* The packet's bytes without its fd. */

@@ -121,6 +121,15 @@ static ssize_t receive(int socket, char *at, size_t room, bool *came, int *fd)
     return n;
 }
 
+void link_quiesce(struct link *link)
+{
+    if (!link_up(link))
+        return;
+    shutdown(link->fd, SHUT_RD); /* what the peer has sent can still be read, then comes EOF */
+    link->quiet = true;
+    link->readable_now = true;
+}
+
 bool link_receive(struct link *link, size_t limit)
 {
     size_t got = 0;
@@ -156,8 +165,12 @@ bool link_receive(struct link *link, size_t limit)
             break;
         if (n < 0)
             log_debug("peer %u: %s", link->peer, strerror(errno));
-        link->dead = true;
         event_del(link->readable);
+        if (n == 0 && link->quiet) {
+            link->drained = true;
+            break;
+        }
+        link->dead = true;
         event_del(link->writable);
         break;
     }

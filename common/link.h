@@ -19,6 +19,8 @@ struct link {
     struct buf enclosed; /* of frames in `out`: struct enclosure, in their order */
     struct buf arrived;  /* int: descriptors that came, in the order of their frames */
     bool readable_now;   /* set by the loop, taken by link_receive() */
+    bool quiet;          /* link_quiesce() was called, */
+    bool drained;        /* and all that had come before was received */
     bool dead;           /* EOF, an error or a broken frame was met */
 };
 
@@ -34,6 +36,10 @@ static inline bool link_up(const struct link *link)
 /* Reads what the socket has, at most about `limit` bytes a call, into link->in. Marks the link dead on EOF, on an
  * error; frames that arrived before it are still there. Returns true if there may be frames to take. */
 bool link_receive(struct link *link, size_t limit);
+
+/* Nothing more is taken than what is in the socket; the peer's later frames stay with it, as if they had not left. What
+ * is put still goes out. */
+void link_quiesce(struct link *link);
 
 /* The next whole frame that was received; its body is valid until the next link_receive() or link_open(). A broken
  * frame marks the link dead. *cursor starts at 0; link_release(link, cursor) gives the taken frames' room back. */

@@ -4,7 +4,9 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/version.h"
+#include "common/wire.h"
 
 #define REPORT_EVERY_MS 1000u
 #define REPORTS_PER_HANG_TIMEOUT 4u
@@ -23,7 +26,7 @@ struct running {
     struct event *readable;  /* the control channel */
     struct event *heartbeat; /* armed anew after each report */
     struct config cfg;
-    unsigned index;
+    unsigned place;
     bool done;
     char room[CONTROL_MAX];
 };
@@ -114,6 +117,21 @@ static void on_message(struct role *role, const struct control *message)
             break;
         role->backup(role->ctx, (enum backup_step)message->index, message->text);
         return;
+    case CONTROL_LEAVE:
+        if (!role->leave)
+            break;
+        role->leave(role->ctx);
+        return;
+    case CONTROL_SUCCESSOR:
+        if (!role->successor)
+            break;
+        role->successor(role->ctx, message->fd);
+        return;
+    case CONTROL_PREDECESSOR:
+        if (!role->predecessor)
+            break;
+        role->predecessor(role->ctx, message->fd);
+        return;
     case CONTROL_READY:
     case CONTROL_REPORT:
         break;
@@ -167,9 +185,9 @@ static void await_config(struct role *role)
         leave_orphaned();
     if (message.type != CONTROL_CONFIG)
         fatalx("the first control message is %d instead of the configuration", (int)message.type);
-    run->index = message.index;
+    run->place = message.index;
     config_parse(&run->cfg, message.text);
-    log_init(role_name(role), (int)run->index, log_level_of(run->cfg.server_log_level));
+    log_init(role_name(role), (int)role_number(role->kind, run->place), log_level_of(run->cfg.server_log_level));
     log_info("streamd %s, libevent %s, pid %d", STREAMD_VERSION, event_get_version(), (int)getpid());
 }
 
@@ -193,8 +211,21 @@ static void loop_close(struct running *run)
     event_free(run->heartbeat);
 }
 
+NORETURN static void print_version(const struct role *role)
+{
+    printf("streamd-%s %s wire %d data %d\n", role_name(role), STREAMD_VERSION, WIRE_VERSION, STREAMD_DATA_VERSION);
+    exit(0);
+}
+
+bool role_version_parse(const char *line, struct role_version *version)
+{
+    return sscanf(line, "streamd-%*s %31s wire %u data %u", version->version, &version->wire, &version->data) == 3;
+}
+
 int role_run(struct role *role, int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "version") == 0)
+        print_version(role);
     ignore_signals();
     log_init(role_name(role), -1, LOG_LEVEL_INFO);
     require_control_channel(argc > 0 ? argv[0] : role_name(role));
@@ -203,8 +234,8 @@ int role_run(struct role *role, int argc, char **argv)
     role->state = run;
     await_config(role);
     loop_open(role);
-    role->start(role->ctx, run->base, &run->cfg, run->index);
-    send_or_leave(&(struct control){.type = CONTROL_READY, .fd = -1});
+    role->start(role->ctx, run->base, &run->cfg, run->place);
+    send_or_leave(&(struct control){.type = CONTROL_READY, .index = WIRE_VERSION, .fd = -1});
     heartbeat_arm(run);
     while (!run->done) {
         event_base_loop(run->base, EVLOOP_ONCE);

@@ -17,16 +17,26 @@ struct event_base;
 
 enum role_kind { ROLE_ROUTER, ROLE_SHARD };
 
+/* Where a process stands among its peers. A shard's place is its number. A router has two, its number and that plus
+ * ROLE_ROUTERS_MAX, which its successive processes take in turns: during an upgrade both work. */
+#define ROLE_ROUTERS_MAX 64
+#define ROLE_ROUTER_PLACES (2 * ROLE_ROUTERS_MAX)
+
+static inline unsigned role_number(enum role_kind kind, unsigned place)
+{
+    return kind == ROLE_ROUTER ? place % ROLE_ROUTERS_MAX : place;
+}
+
 struct role {
     enum role_kind kind;
     void *ctx;
 
-    /* Once, first: the configuration (kept valid by role_run) and this process's index. Ends the process itself with
+    /* Once, first: the configuration (kept valid by role_run) and this process's place. Ends the process itself with
      * fatal_never_restart() if it cannot work with it. The role is READY when this returns. */
-    void (*start)(void *ctx, struct event_base *base, const struct config *cfg, unsigned index);
+    void (*start)(void *ctx, struct event_base *base, const struct config *cfg, unsigned place);
 
-    /* A data socket to a peer, at any time: it replaces an earlier one to the same peer. The fd is the role's now. */
-    void (*peer)(void *ctx, enum role_kind kind, unsigned index, int fd);
+    /* A data socket to a peer, at any time: it replaces an earlier one to the same place. The fd is the role's now. */
+    void (*peer)(void *ctx, enum role_kind kind, unsigned place, int fd);
 
     /* Routers (NULL elsewhere): the listening socket. The fd is the role's now. */
     void (*listener)(void *ctx, int fd);
@@ -37,6 +47,14 @@ struct role {
     /* Shards (NULL elsewhere): a step of a backup. The text is borrowed. */
     void (*backup)(void *ctx, enum backup_step step, struct slice text);
 
+    /* Shards (NULL elsewhere): answer what has been asked, then do as if stopped: a successor follows. */
+    void (*leave)(void *ctx);
+
+    /* Routers (NULL elsewhere): a socket to the process that takes the clients over; the role is done when the last is
+     * gone. Or, in that process, to the one whose clients come. The fd is the role's now. */
+    void (*successor)(void *ctx, int fd);
+    void (*predecessor)(void *ctx, int fd);
+
     /* Finish what is in flight and call role_done(); role_run() then returns. */
     void (*stop)(void *ctx);
 
@@ -46,11 +64,21 @@ struct role {
     void *state; /* role_run's own */
 };
 
-/* Runs until role_done(), or until the supervisor is gone (EOF on fd 3: the process exits at once). Returns the exit
- * status for main. Sends a report to the supervisor every second (more often if server.hang_timeout is short) from the
- * loop, so a hung loop shows. */
+/* With the single argument "version" it prints program, version and formats on a line, as role_version_parse() reads
+ * it, and ends the process. Otherwise it runs until role_done(), or until the supervisor is gone (EOF on fd 3: the
+ * process exits at once). Returns the exit status for main. Sends a report to the supervisor every second (more often
+ * if server.hang_timeout is short) from the loop, so a hung loop shows. */
 int role_run(struct role *role, int argc, char **argv);
 void role_done(struct role *role);
+
+/* What a program says of itself. */
+struct role_version {
+    char version[32];
+    unsigned wire; /* WIRE_VERSION */
+    unsigned data; /* STREAMD_DATA_VERSION */
+};
+
+bool role_version_parse(const char *line, struct role_version *version) MUSTUSE;
 
 /* Tells the supervisor of a step of a backup. */
 void role_backup(struct role *role, enum backup_step step, struct slice text);

@@ -9,10 +9,25 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-#define WIRE_VERSION 8
+#ifndef WIRE_VERSION /* tests build another version */
+#define WIRE_VERSION 9
+#endif
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
 #define WIRE_FRAME_MAX ((size_t)256 << 20)
+
+#define WIRE_HANDED_READER 1u
+#define WIRE_HANDED_SSE 2u
+#define WIRE_HANDED_CHUNKED 4u /* its events come in chunks */
+#define WIRE_HANDED_HTTP10 8u
+#define WIRE_HANDED_KEEP_ALIVE 16u
+#define WIRE_HANDED_SHARED 32u       /* caches that many share may keep its answer */
+#define WIRE_HANDED_CORS_ANY 64u     /* of its answer: router/client.h */
+#define WIRE_HANDED_CORS_ORIGIN 128u /* `origin` */
+#define WIRE_HANDED_CORS_VARY 256u
+#define WIRE_HANDED_CHECKED 512u /* its grant: as in router/auth.h */
+#define WIRE_HANDED_ANONYMOUS 1024u
+#define WIRE_HANDED_PROJECT_PUBLIC 2048u
 
 #define WIRE_CREATE_CLOSED 1u
 #define WIRE_CREATE_TTL 2u
@@ -43,7 +58,8 @@
 #define WIRE_STREAM_EXPIRES 8u
 #define WIRE_STREAM_WATCHING 16u
 #define WIRE_STREAM_PUBLIC 64u
-#define WIRE_STREAM_FILE 32u /* the frame brings a descriptor: file_bytes there from file_at on are data, which is empty */
+#define WIRE_STREAM_FILE                                                                                               \
+    32u /* the frame brings a descriptor: file_bytes there from file_at on are data, which is empty */
 #define WIRE_STREAM_COLD 128u /* these very bytes are what will be read there as long as there is the stream */
 
 #define WIRE_FANOUT_NONE 0u   /* nobody is subscribed */

@@ -29,3 +29,14 @@ void account_end(struct client *c)
 {
     c->account.began_us = 0;
 }
+
+void account_forget(struct client *c)
+{
+    c->account.began_us = 0;
+}
+
+void account_resume(struct client *c, uint64_t began_us)
+{
+    c->account = (struct account){
+        .began_us = began_us, .answered_us = began_us, .method = HTTP_GET, .route = ROUTE_STREAM, .routed = true};
+}

@@ -33,4 +33,8 @@ void account_answered(struct client *client, int status);
 /* It is over: the answer is queued to its end, or the client is gone. Nothing happens if there is no request. */
 void account_end(struct client *client);
 
+/* Somebody else goes on with the request, and tells of it; and has gone on, here. */
+void account_forget(struct client *client);
+void account_resume(struct client *client, uint64_t began_us);
+
 #endif

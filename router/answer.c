@@ -10,7 +10,7 @@ struct buf *answer_begin(struct client *c, int status)
 {
     struct buf *head = &c->router->head;
     buf_reset(head);
-    if (c->router->stopping)
+    if (c->router->stopping || c->router->handover.draining)
         c->keep_alive = false;
     account_answered(c, status);
     response_begin(head, status, &c->router->date);

@@ -110,6 +110,13 @@ struct client *client_new(struct router *router, int fd)
     return c;
 }
 
+void client_put_back(struct client *c, struct slice input)
+{
+    buf_add_slice(&c->in, input);
+    if (input.len)
+        mark_ready(c);
+}
+
 static void end_exchange(struct client *c)
 {
     free(c->exchange.origin);
@@ -199,7 +206,7 @@ void client_done(struct client *c)
         return;
     if (more && !c->keep_alive)
         c->linger = true; /* closing with unread bytes would take the answer back */
-    if (!c->keep_alive || c->router->stopping || (c->eof && !more)) {
+    if (!c->keep_alive || c->router->stopping || c->router->handover.draining || (c->eof && !more)) {
         client_set_state(c, CLIENT_ENDING);
         return;
     }
@@ -355,15 +362,26 @@ void client_timer_expired(struct client *c, enum deadline_class class)
     }
 }
 
+/* True: it is about to end. */
+static bool let_go(struct client *c)
+{
+    if (c->state == CLIENT_LIVE)
+        return reader_stop(c->reader);
+    if (c->state != CLIENT_HEAD)
+        return false;
+    client_set_state(c, c->out.bytes ? CLIENT_ENDING : CLIENT_DEAD);
+    return true;
+}
+
+void clients_let_go(struct router *router, size_t most)
+{
+    for (struct client *c = router->clients.first, *next; c && most; c = next) {
+        next = c->next;
+        most -= let_go(c);
+    }
+}
+
 void clients_stop(struct router *router)
 {
-    for (struct client *c = router->clients.first, *next; c; c = next) {
-        next = c->next;
-        if (c->state == CLIENT_LIVE)
-            reader_stop(c->reader);
-        else if (c->state == CLIENT_HEAD && c->out.bytes == 0)
-            client_close(c);
-        else if (c->state == CLIENT_HEAD)
-            client_set_state(c, CLIENT_ENDING);
-    }
+    clients_let_go(router, SIZE_MAX);
 }

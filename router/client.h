@@ -118,6 +118,9 @@ void client_send(struct client *client, struct block *block, size_t start, size_
 /* Writes what the socket takes now, without waiting for the client's turn. It may be dead afterwards. */
 void client_push(struct client *client);
 
+/* Bytes that it has sent and that nobody has looked at, at the beginning of its life. */
+void client_put_back(struct client *client, struct slice input);
+
 /* The answer to the current request is queued: on to the next one, or to the end. */
 void client_done(struct client *client);
 
@@ -138,5 +141,8 @@ void client_timer_expired(struct client *client, enum deadline_class class);
 
 /* Ends what can be ended at once; the rest ends with its answer. */
 void clients_stop(struct router *router);
+
+/* The same for at most so many, live readers and those without a request. */
+void clients_let_go(struct router *router, size_t most);
 
 #endif

@@ -12,6 +12,8 @@ int main(int argc, char **argv)
         .peer = router_peer,
         .listener = router_listener,
         .reload = router_reload,
+        .successor = router_successor,
+        .predecessor = router_predecessor,
         .stop = router_stop,
         .turn = router_turn,
     };

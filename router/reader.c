@@ -110,6 +110,39 @@ static void arm_end(struct reader *reader)
                reader->ends_ms > now ? reader->ends_ms - now : 0);
 }
 
+static void beat_later(struct reader *reader)
+{
+    struct router *r = router_of(reader);
+    deadline_set(&r->deadlines, DEADLINE_HEARTBEAT, &reader->beat, r->now_ms + r->cfg->live_heartbeat);
+}
+
+void reader_resume(struct client *c, struct slice name, const struct reader *state)
+{
+    struct router *r = c->router;
+    struct reader *reader = xmalloc(sizeof *reader);
+    *reader = *state;
+    reader->client = c;
+    reader->entry = live_entry(&r->live, name);
+    reader->tally = tally_reader(&r->tallies, name);
+    c->reader = reader;
+    client_set_state(c, CLIENT_LIVE);
+    if (reader->sse) {
+        arm_end(reader);
+        beat_later(reader);
+    }
+    read_on(reader);
+}
+
+bool reader_rests(const struct reader *reader)
+{
+    return reader->state == READER_AT_TAIL || reader->state == READER_PAUSED;
+}
+
+uint64_t reader_position(const struct reader *reader)
+{
+    return reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
+}
+
 static uint64_t next_cursor(const struct reader *reader)
 {
     return cursor_next(reader->cursor, (uint64_t)time(NULL), router_random(router_of(reader)));
@@ -203,12 +236,6 @@ static struct block *render(struct router *r, const struct wire_stream *stream, 
     return block;
 }
 
-static void beat_later(struct reader *reader)
-{
-    struct router *r = router_of(reader);
-    deadline_set(&r->deadlines, DEADLINE_HEARTBEAT, &reader->beat, r->now_ms + r->cfg->live_heartbeat);
-}
-
 static void send_event(struct reader *reader, struct block *block, size_t start, size_t len)
 {
     if (reader->chunked)
@@ -234,9 +261,11 @@ static void sse_open(struct reader *reader, const struct wire_stream *stream)
     arm_end(reader);
 }
 
+/* While clients are handed over it rests until it is its turn. */
 static void sse_go_on(struct reader *reader)
 {
-    if (reader->client->out.bytes < router_of(reader)->cfg->limits_reader_buffer / 2)
+    if (!router_of(reader)->handover.leaving &&
+        reader->client->out.bytes < router_of(reader)->cfg->limits_reader_buffer / 2)
         read_on(reader);
     else
         reader->state = READER_PAUSED;
@@ -339,8 +368,8 @@ void reader_spare(struct reader *reader)
 /* The last thing it hears is where it can go on. */
 static void sse_end(struct reader *reader)
 {
-    if (reader->state == READER_AT_TAIL) {
-        uint64_t position = reader->entry->position;
+    if (reader_rests(reader)) {
+        uint64_t position = reader_position(reader);
         const struct wire_stream here = {.start = position, .next = position, .tail = position};
         size_t start, len;
         struct block *block = render(router_of(reader), &here, reader->cursor, &start, &len);
@@ -373,10 +402,12 @@ void reader_expire(struct reader *reader)
         reader_gone(reader, ERR_UNAUTHORIZED);
 }
 
-void reader_stop(struct reader *reader)
+bool reader_stop(struct reader *reader)
 {
-    if (reader->started || reader->state == READER_AT_TAIL)
-        reader_end(reader);
+    if (!reader->started && reader->state != READER_AT_TAIL)
+        return false;
+    reader_end(reader);
+    return true;
 }
 
 void reader_heartbeat(struct deadline *beat)

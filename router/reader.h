@@ -40,6 +40,14 @@ struct reader {
 /* Starts the live read that the query asks for. The client's request is answered sooner or later. */
 void reader_start(struct client *client, struct slice name, const struct query *query);
 
+/* The client's live read goes on where another process has left it: `state` has all but client, entry, tally and
+ * state. */
+void reader_resume(struct client *client, struct slice name, const struct reader *state);
+
+/* Nothing is owed to it: it has had all up to its position, and is at the tail or waits to read on. */
+bool reader_rests(const struct reader *reader);
+uint64_t reader_position(const struct reader *reader);
+
 /* Its own READ was answered. */
 void reader_answered(struct reader *reader, const struct answer *answer);
 
@@ -60,7 +68,7 @@ void reader_expire(struct reader *reader);
 
 /* Its time is over. */
 void reader_end(struct reader *reader);
-void reader_stop(struct reader *reader); /* the process's is */
+bool reader_stop(struct reader *reader); /* the process's is; false: an answer is on its way, and ends it */
 
 void reader_heartbeat(struct deadline *beat);
 

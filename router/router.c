@@ -9,8 +9,6 @@
 #include "common/mem.h"
 #include "router/reader.h"
 
-#define TICK_MS 100
-
 void router_clock(struct router *r)
 {
     r->now_ms = clock_monotonic_ms();
@@ -57,6 +55,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     while ((due = deadline_expired(&r->deadlines, DEADLINE_SHARD_WAIT, r->now_ms)))
         request_expired(&r->shards, due);
     listener_tick(r);
+    handover_tick(r);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -68,7 +67,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 static void tick_start(struct router *r)
 {
-    static const struct timeval every = {.tv_usec = TICK_MS * 1000};
+    static const struct timeval every = {.tv_usec = ROUTER_TICK_MS * 1000};
     r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
     r->wake = event_new(r->base, -1, 0, on_wake, r);
     if (!r->tick || !r->wake || event_add(r->tick, &every) != 0)
@@ -82,16 +81,17 @@ static void on_web(void *ctx)
     router_clock(ctx);
 }
 
-void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
+void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned place)
 {
     struct router *r = ctx;
-    (void)index;
+    (void)place;
     r->base = base;
     r->cfg = cfg;
     router_clock(r);
     if (getrandom(&r->random, sizeof r->random, 0) != (ssize_t)sizeof r->random || !r->random)
         r->random = r->now_ms | 1;
     deadlines_init(&r->deadlines);
+    handover_init(r);
     shards_init(&r->shards, r);
     live_init(&r->live, r);
     r->web =
@@ -125,6 +125,17 @@ void router_reload(void *ctx)
     (void)ctx;
 }
 
+void router_successor(void *ctx, int fd)
+{
+    router_clock(ctx);
+    handover_begin(ctx, fd);
+}
+
+void router_predecessor(void *ctx, int fd)
+{
+    handover_accept(ctx, fd);
+}
+
 void router_stop(void *ctx)
 {
     struct router *r = ctx;
@@ -138,6 +149,7 @@ void router_turn(void *ctx)
 {
     struct router *r = ctx;
     router_clock(r);
+    handover_receive(r);        /* clients of a router whose place we take */
     shards_receive(&r->shards); /* answers and events become output */
     tallies_tell(&r->tallies);  /* live readers that have come or gone */
     clients_resume(r);          /* what waited behind an answer becomes requests */
@@ -148,6 +160,7 @@ void router_turn(void *ctx)
     shards_flush(&r->shards);
     clients_flush_bulk(r); /* those who take much stand behind all others */
     shards_flush(&r->shards);
+    handover_send(r); /* and the other way round */
     clients_sweep(r);
     if (r->clients.ready || r->clients.dirty || r->clients.bulk)
         event_active(r->wake, EV_TIMEOUT, 0); /* a tick that is made active comes later by as much */

@@ -9,6 +9,7 @@
 #include "router/auth.h"
 #include "router/client.h"
 #include "router/deadline.h"
+#include "router/handover.h"
 #include "router/listener.h"
 #include "router/live.h"
 #include "router/output.h"
@@ -17,6 +18,7 @@
 #include "router/shards.h"
 
 #define ROUTER_SCRATCH ((size_t)64 << 10)
+#define ROUTER_TICK_MS 100
 
 struct router {
     struct role *role;
@@ -28,6 +30,7 @@ struct router {
     bool stopping;
 
     struct listener listener;
+    struct handover handover;
     struct clients clients;
     struct shards shards;
     struct live live;
@@ -55,6 +58,8 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
 void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd);
 void router_listener(void *ctx, int fd);
 void router_reload(void *ctx);
+void router_successor(void *ctx, int fd);
+void router_predecessor(void *ctx, int fd);
 void router_stop(void *ctx);
 void router_turn(void *ctx);
 

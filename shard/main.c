@@ -25,6 +25,7 @@ int main(int argc, char **argv)
         .start = shard_start,
         .peer = shard_peer,
         .backup = shard_backup,
+        .leave = shard_leave,
         .stop = shard_stop,
         .turn = shard_turn,
     };

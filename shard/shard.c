@@ -26,6 +26,7 @@
 #define TURN_PASSES 4
 #define TURN_MESSAGES 64 /* of the bus */
 #define TICK_MS 200
+#define LEAVE_MS 4000 /* an append may wait for fan-out */
 
 /* ---- who is where ---- */
 
@@ -272,6 +273,20 @@ static void flush_links(struct shard *shard)
             link_flush(&shard->shards[i].link);
 }
 
+/* Every router has had an answer to all it has sent. What waits for a segment or for another shard may be asked again,
+ * and is: of the successor. */
+static bool may_leave(struct shard *shard)
+{
+    if (clock_monotonic_ms() >= shard->leave_until_ms)
+        return true;
+    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++) {
+        const struct link *link = &shard->routers[i].link;
+        if (link_up(link) && (!link->drained || buf_len(&link->out)))
+            return false;
+    }
+    return !shard->streams.feeds.first;
+}
+
 void shard_turn(void *ctx)
 {
     struct shard *shard = ctx;
@@ -303,6 +318,8 @@ void shard_turn(void *ctx)
     shard->tick_due = false;
     if (shard->stopping)
         role_done(shard->role);
+    else if (shard->leave_until_ms && may_leave(shard))
+        shard_stop(shard);
 }
 
 /* ---- the role ---- */
@@ -391,7 +408,17 @@ void shard_backup(void *ctx, enum backup_step step, struct slice text)
     backup_step(ctx, step, text);
 }
 
-/* The router has stopped before us, so nothing is in flight; what was touched is written down. */
+void shard_leave(void *ctx)
+{
+    struct shard *shard = ctx;
+    shard->leave_until_ms = clock_monotonic_ms() + LEAVE_MS;
+    for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
+        link_quiesce(&shard->routers[i].link);
+    shard_again(shard);
+}
+
+/* Nothing is in flight: the routers have stopped before us, or we have answered them. What was touched is written
+ * down. */
 void shard_stop(void *ctx)
 {
     struct shard *shard = ctx;

@@ -20,7 +20,7 @@
 #include "shard/rotate.h"
 #include "shard/stream.h"
 
-#define SHARD_ROUTERS_MAX 64
+#define SHARD_ROUTERS_MAX ROLE_ROUTER_PLACES
 
 /* A data socket and which of its successive processes is at the other end. */
 struct peer {
@@ -82,7 +82,8 @@ struct shard {
     size_t evicted;                  /* streams that left memory since it was last given back */
     struct event *tick, *again;
     bool tick_due, stopping;
-    bool disk_full; /* less than shard.disk_reserve is free */
+    uint64_t leave_until_ms; /* monotonic: it leaves when all is answered, and then at the latest; 0: it stays */
+    bool disk_full;          /* less than shard.disk_reserve is free */
     /* Batches of the log, by seq: being settled (0: none are), settled, and dropped. */
     int64_t settling_upto, settled_upto, dropped_upto;
 };

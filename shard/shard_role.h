@@ -8,6 +8,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
 void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd);
 void shard_backup(void *ctx, enum backup_step step, struct slice text);
 void shard_turn(void *ctx);
+void shard_leave(void *ctx);
 void shard_stop(void *ctx);
 
 /* After role_run(): closes the database cleanly. */

@@ -7,10 +7,10 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/version.h"
 #include "shard/store_sql.h"
 
 #define APPLICATION_ID 0x5354524d /* "STRM" */
-#define SCHEMA_VERSION 8
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
@@ -177,7 +177,7 @@ static void create_schema(struct store *store)
 {
     char version[128];
     snprintf(version, sizeof version, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
-             SCHEMA_VERSION);
+             STREAMD_DATA_VERSION);
     store_exec(store, "BEGIN IMMEDIATE");
     store_exec(store, schema);
     store_exec(store, version);
@@ -192,10 +192,10 @@ static void check_schema(struct store *store)
         create_schema(store);
     else if (application != APPLICATION_ID)
         fatal_never_restart("%s: not a streamd database", store->path);
-    else if (version > SCHEMA_VERSION)
+    else if (version > STREAMD_DATA_VERSION)
         fatal_never_restart("%s: schema version %lld was written by a newer streamd; this one knows %d", store->path,
-                            (long long)version, SCHEMA_VERSION);
-    else if (version != SCHEMA_VERSION)
+                            (long long)version, STREAMD_DATA_VERSION);
+    else if (version != STREAMD_DATA_VERSION)
         fatal_never_restart("%s: schema version %lld is unknown", store->path, (long long)version);
 }
 

@@ -13,7 +13,8 @@ enum child_state {
     CHILD_UP,       /* READY */
     CHILD_KILLED,   /* SIGKILL was sent because it hung; its death is awaited */
     CHILD_WAITING,  /* died; started again when its time comes */
-    CHILD_STOPPING, /* was told STOP */
+    CHILD_LEAVING,  /* was told LEAVE; its successor is started as soon as it is gone */
+    CHILD_STOPPING, /* was told STOP, or to hand its clients over */
     CHILD_ENDING,   /* SIGKILL was sent at the end of the server */
     CHILD_STATES
 };
@@ -25,6 +26,8 @@ enum child_event {
     CHILD_EVENT_TIMEOUT, /* the time of child_deadline() has come */
     CHILD_EVENT_DIED,    /* the process is gone */
     CHILD_EVENT_REFUSED, /* the same, with EXIT_NEVER_RESTART */
+    CHILD_EVENT_RENEW,   /* a new process is to take its place, after it */
+    CHILD_EVENT_RETIRE,  /* another process has taken its place */
     CHILD_EVENT_STOP,    /* the server ends in order */
     CHILD_EVENT_KILL,    /* the server ends at once */
     CHILD_EVENTS
@@ -33,7 +36,8 @@ enum child_event {
 /* What the caller must do after an event. */
 enum child_action {
     CHILD_NOTHING,
-    CHILD_SPAWN,    /* start a process */
+    CHILD_SPAWN, /* start a process */
+    CHILD_SAY_LEAVE,
     CHILD_SAY_STOP, /* send it STOP */
     CHILD_SIGKILL,  /* kill it */
     CHILD_GIVE_UP,  /* it cannot work here: end the server */
@@ -42,7 +46,7 @@ enum child_action {
 struct child {
     enum child_state state;
     uint64_t started; /* when the latest process was */
-    uint64_t heard;   /* when it last said anything, or was started */
+    uint64_t heard;   /* when it last said anything, was started, or told LEAVE */
     uint64_t due;     /* WAITING: when to start it again */
     unsigned deaths;  /* since the server started */
 };

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/backups.h"
+#include "supervisor/inheritance.h"
 
 #define PATH_ROOM 4096
 #define FLUSH_AGAIN_MS 20u /* a message that did not fit is tried again after this */
@@ -55,11 +56,14 @@ static void form(struct fleet *fleet, unsigned count, bool once)
 
 void fleet_form(struct fleet *fleet, unsigned routers, unsigned shards)
 {
-    form(fleet, routers + shards, false);
-    for (unsigned i = 0; i < routers; i++)
+    form(fleet, 2 * routers + shards, false);
+    for (unsigned i = 0; i < routers; i++) {
         process_init(&fleet->list[i], ROLE_ROUTER, i, NULL);
+        process_init(&fleet->list[routers + i], ROLE_ROUTER, ROLE_ROUTERS_MAX + i, NULL);
+        fleet->list[routers + i].spare = true;
+    }
     for (unsigned i = 0; i < shards; i++)
-        process_init(&fleet->list[routers + i], ROLE_SHARD, i, NULL);
+        process_init(&fleet->list[2 * routers + i], ROLE_SHARD, i, NULL);
     for (unsigned i = 0; i < fleet->count; i++)
         fleet->list[i].fleet = fleet;
 }
@@ -75,7 +79,7 @@ void fleet_form_once(struct fleet *fleet, const char *argument, const char *more
 static void send_config(struct process *process)
 {
     channel_send(&process->control, &(struct control){.type = CONTROL_CONFIG,
-                                                      .index = process->index,
+                                                      .index = process->place,
                                                       .text = slice_str(process->fleet->config_text),
                                                       .fd = -1});
 }
@@ -93,13 +97,13 @@ void fleet_configure(struct fleet *fleet, const struct config *cfg)
     fleet->times.hang_timeout = cfg->server_hang_timeout;
     fleet->times.restart_delay = cfg->server_restart_delay;
     for (unsigned i = 0; i < fleet->count; i++)
-        if (fleet->list[i].pid)
+        if (fleet->list[i].pid && !fleet->list[i].old)
             send_config(&fleet->list[i]);
 }
 
 static void send_listener(struct process *process)
 {
-    int fd = fcntl(process->fleet->listeners->fd[process->index], F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(process->fleet->listeners->fd[process->number], F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         fatal("cannot pass the listening socket on");
     channel_send(&process->control, &(struct control){.type = CONTROL_LISTEN, .fd = fd});
@@ -108,7 +112,7 @@ static void send_listener(struct process *process)
 static void send_peer(struct process *to, const struct process *peer, int fd)
 {
     channel_send(&to->control,
-                 &(struct control){.type = CONTROL_PEER, .kind = peer->kind, .index = peer->index, .fd = fd});
+                 &(struct control){.type = CONTROL_PEER, .kind = peer->kind, .index = peer->place, .fd = fd});
 }
 
 static void wire(struct process *a, struct process *b)
@@ -128,7 +132,7 @@ static void wire_to_peers(struct process *process)
     for (unsigned i = 0; i < fleet->count; i++) {
         struct process *peer = &fleet->list[i];
         bool both_route = peer->kind == ROLE_ROUTER && process->kind == ROLE_ROUTER;
-        if (peer != process && child_works(&peer->life) && !both_route)
+        if (peer != process && child_works(&peer->life) && !both_route && peer->wire == process->wire)
             wire(process, peer);
     }
 }
@@ -143,12 +147,14 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
     enum control_result result;
     (void)what;
     while ((result = control_receive(fd, room, &message)) == CONTROL_DONE) {
-        if (message.type == CONTROL_READY)
+        if (message.type == CONTROL_READY && message.index == process->wire)
             deliver(process, CHILD_EVENT_READY, fleet_now());
+        else if (message.type == CONTROL_READY)
+            log_error("%s is of another version than streamd", process->name);
         else if (message.type == CONTROL_REPORT)
             deliver(process, CHILD_EVENT_REPORT, fleet_now());
         else if (message.type == CONTROL_BACKUP && process->kind == ROLE_SHARD && process->fleet->backups)
-            backups_heard(process->fleet->backups, process->index, (enum backup_step)message.index, message.text);
+            backups_heard(process->fleet->backups, process->place, (enum backup_step)message.index, message.text);
         else
             log_error("%s sent control message %d, which is not its to send", process->name, (int)message.type);
     }
@@ -156,16 +162,21 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
         event_del(process->readable); /* it is dying: waitpid() tells; or it will be missed by hang_timeout */
 }
 
+static void watch_control(struct process *process)
+{
+    process->readable = event_new(process->fleet->base, process->control.fd, EV_READ | EV_PERSIST, on_control, process);
+    if (!process->readable || event_add(process->readable, NULL) != 0)
+        fatalx("cannot watch the control channel of %s", process->name);
+}
+
 static void spawn(struct process *process)
 {
     struct fleet *fleet = process->fleet;
     process_spawn(process, fleet->folder, fleet->lock);
     log_debug("%s started, pid %d", process->name, (int)process->pid);
-    process->readable = event_new(fleet->base, process->control.fd, EV_READ | EV_PERSIST, on_control, process);
-    if (!process->readable || event_add(process->readable, NULL) != 0)
-        fatalx("cannot watch the control channel of %s", process->name);
+    watch_control(process);
     send_config(process);
-    if (process->kind == ROLE_ROUTER)
+    if (process->kind == ROLE_ROUTER && !process->spare)
         send_listener(process);
     wire_to_peers(process);
 }
@@ -182,6 +193,9 @@ static void deliver(struct process *process, enum child_event event, uint64_t no
         break;
     case CHILD_SPAWN:
         spawn(process);
+        break;
+    case CHILD_SAY_LEAVE:
+        channel_send(&process->control, &(struct control){.type = CONTROL_LEAVE, .fd = -1});
         break;
     case CHILD_SAY_STOP:
         channel_send(&process->control, &(struct control){.type = CONTROL_STOP, .fd = -1});
@@ -201,7 +215,7 @@ static void deliver(struct process *process, enum child_event event, uint64_t no
 void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event event, uint64_t now)
 {
     for (unsigned i = 0; i < fleet->count; i++)
-        if (fleet->list[i].kind == kind)
+        if (fleet->list[i].kind == kind && (event != CHILD_EVENT_START || !fleet->list[i].spare))
             deliver(&fleet->list[i], event, now);
 }
 
@@ -209,7 +223,7 @@ void fleet_backup(struct fleet *fleet, unsigned index, enum backup_step step, st
 {
     for (unsigned i = 0; i < fleet->count; i++) {
         struct process *process = &fleet->list[i];
-        if (process->kind == ROLE_SHARD && process->pid && (index == UINT_MAX || index == process->index))
+        if (process->kind == ROLE_SHARD && process->pid && (index == UINT_MAX || index == process->number))
             channel_send(&process->control,
                          &(struct control){.type = CONTROL_BACKUP, .index = step, .text = text, .fd = -1});
     }
@@ -220,7 +234,7 @@ static void log_death(const struct process *process, pid_t pid, int wait_status,
     char how[96];
     const struct child *life = &process->life;
     process_describe_death(wait_status, how, sizeof how);
-    if (wait_status == 0 && life->state == CHILD_DOWN)
+    if (wait_status == 0 && (life->state == CHILD_DOWN || life->state == CHILD_STARTING))
         log_debug("%s (pid %d) %s", process->name, (int)pid, how);
     else if (life->state == CHILD_WAITING)
         log_warn("%s (pid %d) %s after %llu ms, death %u; starting it again in %llu ms", process->name, (int)pid, how,
@@ -236,7 +250,9 @@ static void bury(struct process *process, int wait_status, uint64_t now)
     pid_t pid = process->pid;
     bool refused = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == EXIT_NEVER_RESTART;
     process_clear(process);
-    deliver(process, fleet->once || refused ? CHILD_EVENT_REFUSED : CHILD_EVENT_DIED, now);
+    deliver(process, fleet->once || (refused && !process->spare) ? CHILD_EVENT_REFUSED : CHILD_EVENT_DIED, now);
+    if (process->spare)
+        deliver(process, CHILD_EVENT_KILL, now); /* nobody takes its place */
     if (fleet->gave_up)
         fleet->give_up_status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 1;
     log_death(process, pid, wait_status, now);
@@ -247,11 +263,11 @@ static void bury(struct process *process, int wait_status, uint64_t now)
 void fleet_reap(struct fleet *fleet, uint64_t now)
 {
     int wait_status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0)
-        for (unsigned i = 0; i < fleet->count; i++)
-            if (fleet->list[i].pid == pid)
-                bury(&fleet->list[i], wait_status, now);
+    for (unsigned i = 0; i < fleet->count; i++) {
+        struct process *process = &fleet->list[i];
+        if (process->pid && waitpid(process->pid, &wait_status, WNOHANG) == process->pid)
+            bury(process, wait_status, now);
+    }
 }
 
 uint64_t fleet_expire(struct fleet *fleet, uint64_t now)
@@ -275,7 +291,76 @@ uint64_t fleet_expire(struct fleet *fleet, uint64_t now)
 bool fleet_all_in(const struct fleet *fleet, enum role_kind kind, enum child_state state)
 {
     for (unsigned i = 0; i < fleet->count; i++)
-        if (fleet->list[i].kind == kind && fleet->list[i].life.state != state)
+        if (fleet->list[i].kind == kind && fleet->list[i].life.state != state &&
+            !(fleet->list[i].spare && state == CHILD_UP))
             return false;
+    return true;
+}
+
+/* ---- upgrades ---- */
+
+struct process *fleet_process(struct fleet *fleet, enum role_kind kind, unsigned number, bool spare)
+{
+    for (unsigned i = 0; i < fleet->count; i++) {
+        struct process *process = &fleet->list[i];
+        if (process->kind == kind && process->number == number && process->spare == spare)
+            return process;
+    }
+    return NULL;
+}
+
+void fleet_deliver(struct process *process, enum child_event event, uint64_t now)
+{
+    deliver(process, event, now);
+}
+
+void fleet_replace(struct process *from, struct process *to, uint64_t now)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        fatal("cannot connect %s with its successor", from->name);
+    to->spare = false;
+    from->spare = true;
+    send_listener(to);
+    channel_send(&to->control, &(struct control){.type = CONTROL_PREDECESSOR, .fd = pair[1]});
+    channel_send(&from->control, &(struct control){.type = CONTROL_SUCCESSOR, .fd = pair[0]});
+    deliver(from, CHILD_EVENT_RETIRE, now);
+}
+
+bool fleet_quiet(const struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->count; i++)
+        if (fleet->list[i].control.first || (fleet->list[i].spare && fleet->list[i].pid))
+            return false;
+    return fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) && fleet_all_in(fleet, ROLE_SHARD, CHILD_UP);
+}
+
+/* Of a router's two places the one that is taken is no spare. */
+static struct process *place_of(struct fleet *fleet, enum role_kind kind, unsigned place)
+{
+    struct process *found = NULL;
+    unsigned number = role_number(kind, place);
+    for (unsigned i = 0; i < fleet->count; i++) {
+        struct process *process = &fleet->list[i];
+        if (process->kind != kind || process->number != number)
+            continue;
+        process->spare = process->place != place;
+        if (!process->spare)
+            found = process;
+    }
+    return found;
+}
+
+bool fleet_adopt(struct fleet *fleet, const struct inherited_child *child, uint64_t now)
+{
+    struct process *process = place_of(fleet, child->kind, child->place);
+    if (!process)
+        return false;
+    process->pid = child->pid;
+    process->old = true;
+    process->wire = child->wire;
+    process->life = (struct child){.state = CHILD_UP, .started = child->started, .heard = now, .deaths = child->deaths};
+    channel_init(&process->control, child->control);
+    watch_control(process);
     return true;
 }

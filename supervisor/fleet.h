@@ -49,6 +49,23 @@ uint64_t fleet_expire(struct fleet *fleet, uint64_t now);
 
 bool fleet_all_in(const struct fleet *fleet, enum role_kind kind, enum child_state state);
 
+/* ---- upgrades (supervisor/upgrade.h) ---- */
+
+/* The shard, or the router that works under this number; spare: the one at the router's other place. */
+struct process *fleet_process(struct fleet *fleet, enum role_kind kind, unsigned number, bool spare);
+
+void fleet_deliver(struct process *process, enum child_event event, uint64_t now);
+
+/* A router that is UP takes the clients and the listening socket of another, which leaves and is the spare now. */
+void fleet_replace(struct process *from, struct process *to, uint64_t now);
+
+/* All processes are UP and have been told all there was to tell. */
+bool fleet_quiet(const struct fleet *fleet) MUSTUSE;
+
+/* Goes on with a process that an earlier supervisor has started. False: there is no place for it. */
+struct inherited_child;
+bool fleet_adopt(struct fleet *fleet, const struct inherited_child *child, uint64_t now) MUSTUSE;
+
 /* Monotonic milliseconds. */
 uint64_t fleet_now(void);
 

@@ -83,6 +83,21 @@ void listeners_open(struct listeners *listeners, const char *listen_on, unsigned
     }
 }
 
+void listeners_adopt(struct listeners *listeners, const int *fds, unsigned count)
+{
+    struct address *address = &listeners->address;
+    union endpoint endpoint;
+    socklen_t len = sizeof endpoint;
+    *listeners = (struct listeners){0};
+    for (; listeners->count < count; listeners->count++)
+        listeners->fd[listeners->count] = fds[listeners->count];
+    if (getsockname(fds[0], &endpoint.any, &len) != 0 ||
+        getnameinfo(&endpoint.any, len, address->host, sizeof address->host, address->port, sizeof address->port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        fatal("cannot read the address of the listening socket");
+    address->v6 = endpoint.any.sa_family == AF_INET6;
+}
+
 void listeners_close(struct listeners *listeners)
 {
     while (listeners->count > 0)

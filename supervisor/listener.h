@@ -16,6 +16,10 @@ struct listeners {
 /* Binds `count` sockets to `listen` (host:port; port 0: one free port for all). Ends the process with
  * EXIT_NEVER_RESTART if the host is unknown, with status 1 if the address is in use or cannot be bound. */
 void listeners_open(struct listeners *listeners, const char *listen, unsigned count);
+
+/* The same with sockets that are there already. */
+void listeners_adopt(struct listeners *listeners, const int *fds, unsigned count);
+
 void listeners_close(struct listeners *listeners);
 
 #endif

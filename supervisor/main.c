@@ -142,7 +142,7 @@ static int run_command(const struct options *options, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.sets = xcalloc((size_t)argc, sizeof *options.sets)};
+    struct options options = {.argv = argv, .sets = xcalloc((size_t)argc, sizeof *options.sets)};
     int i = 1, status;
     for (; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--config") == 0)

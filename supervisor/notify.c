@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/mem.h"
 
 /* "@name" is a name that no file has. */
 static int connect_to(const char *path)
@@ -38,17 +39,28 @@ static uint64_t watchdog_us(void)
     return strtoull(us, NULL, 10);
 }
 
+static const char *const names[NOTIFY_NAMES] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+
 void notify_open(struct notify *notify)
 {
-    static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
     const char *path = getenv("NOTIFY_SOCKET");
     *notify = (struct notify){.fd = path ? connect_to(path) : -1};
     if (path && notify->fd < 0)
         log_warn_errno("cannot reach NOTIFY_SOCKET %s", path);
     if (notify->fd >= 0)
         notify->watchdog_ms = watchdog_us() / 2000; /* twice in its time */
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < NOTIFY_NAMES; i++) {
+        const char *value = getenv(names[i]);
+        notify->kept[i] = value ? xstrdup(value) : NULL;
         unsetenv(names[i]);
+    }
+}
+
+void notify_leave(const struct notify *notify)
+{
+    for (size_t i = 0; i < NOTIFY_NAMES; i++)
+        if (notify->kept[i])
+            setenv(names[i], notify->kept[i], 1);
 }
 
 void notify_close(struct notify *notify)
@@ -56,6 +68,8 @@ void notify_close(struct notify *notify)
     if (notify->fd >= 0)
         close(notify->fd);
     notify->fd = -1;
+    for (size_t i = 0; i < NOTIFY_NAMES; i++)
+        free(notify->kept[i]);
 }
 
 void notify_tell(const struct notify *notify, const char *text, ...)

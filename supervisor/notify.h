@@ -7,15 +7,21 @@
 
 #include "common/attr.h"
 
+#define NOTIFY_NAMES 3
+
 struct notify {
-    int fd;               /* -1: nobody listens */
-    uint64_t watchdog_ms; /* how often it wants to hear that all is well; 0: it does not care */
-    uint64_t next_ms;     /* when it is told again */
+    int fd;                   /* -1: nobody listens */
+    uint64_t watchdog_ms;     /* how often it wants to hear that all is well; 0: it does not care */
+    uint64_t next_ms;         /* when it is told again */
+    char *kept[NOTIFY_NAMES]; /* of the environment */
 };
 
 /* Takes what concerns it out of the environment, so that no child has it. */
 void notify_open(struct notify *notify);
 void notify_close(struct notify *notify);
+
+/* Puts it back, for the program that takes our place. */
+void notify_leave(const struct notify *notify);
 
 /* Lines "NAME=value". */
 void notify_tell(const struct notify *notify, const char *text, ...) PRINTF(2, 3);

@@ -5,6 +5,7 @@
 #include "common/config.h"
 
 struct options {
+    char **argv;      /* the whole command line */
     const char *file; /* --config; NULL: built-in defaults */
     char **sets;      /* --set, in order */
     unsigned set_count;

@@ -13,18 +13,20 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/wire.h"
 
 #define PATH_ROOM 4096
 
-void process_init(struct process *process, enum role_kind kind, unsigned index, const char *argument)
+void process_init(struct process *process, enum role_kind kind, unsigned place, const char *argument)
 {
-    *process = (struct process){.kind = kind, .index = index, .argument = argument};
+    unsigned number = role_number(kind, place);
+    *process = (struct process){.kind = kind, .place = place, .number = number, .argument = argument};
     channel_init(&process->control, -1);
     const char *role = kind == ROLE_ROUTER ? "router" : "shard";
     if (argument)
         snprintf(process->name, sizeof process->name, "%s %s", role, argument);
     else
-        snprintf(process->name, sizeof process->name, "%s/%u", role, index);
+        snprintf(process->name, sizeof process->name, "%s/%u", role, number);
 }
 
 char *process_folder(void)
@@ -108,6 +110,8 @@ void process_spawn(struct process *process, const char *folder, int lock)
     if (process->pid == 0)
         child_main(process, folder, pair[1], lock, &before);
     sigprocmask(SIG_SETMASK, &before, NULL);
+    process->old = false;
+    process->wire = WIRE_VERSION;
     close(pair[1]);
     if (process->pid < 0)
         fatal("cannot fork %s", process->name);

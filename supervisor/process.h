@@ -9,7 +9,11 @@
 
 struct process {
     enum role_kind kind;
-    unsigned index;
+    unsigned place; /* common/role.h */
+    unsigned number;
+    bool spare;                  /* a router's other place: nobody, or one that has been or is about to be replaced */
+    bool old;                    /* it runs an earlier version, which would not understand our configuration */
+    unsigned wire;               /* its WIRE_VERSION: peers of another do not understand it */
     const char *argument, *more; /* NULL: none */
     char name[24];               /* for the log: "shard/2" */
     struct child life;
@@ -19,7 +23,7 @@ struct process {
     struct fleet *fleet;
 };
 
-void process_init(struct process *process, enum role_kind kind, unsigned index, const char *argument);
+void process_init(struct process *process, enum role_kind kind, unsigned place, const char *argument);
 
 /* The folder of this program, and of the others. The caller frees it. */
 char *process_folder(void);

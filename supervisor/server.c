@@ -1,7 +1,7 @@
 /*     MOVING ──► SERVING ──► STOPPING_ROUTERS ──► STOPPING_SHARDS ──► OVER
  *
  * MOVING only if shard.count has changed; one signal stops in order, a second one at once. Routers go first: what they
- * have taken on, the shards still answer. */
+ * have taken on, the shards still answer. An upgrade (supervisor/upgrade.h) is part of SERVING. */
 #include "supervisor/server.h"
 
 #include <event2/event.h>
@@ -18,7 +18,10 @@
 #include "supervisor/console.h"
 #include "supervisor/fleet.h"
 #include "supervisor/folder.h"
+#include "supervisor/inheritance.h"
 #include "supervisor/notify.h"
+#include "supervisor/programs.h"
+#include "supervisor/upgrade.h"
 
 /* If this process itself did not run for this long, a child's silence means nothing. */
 #define PAUSE_MS 2000u
@@ -30,8 +33,8 @@
 
 enum phase { PHASE_MOVING, PHASE_SERVING, PHASE_STOPPING_ROUTERS, PHASE_STOPPING_SHARDS, PHASE_OVER };
 
-#define SIGNALS 4
-static const int signal_numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+#define SIGNALS 5
+static const int signal_numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD};
 
 struct server {
     const struct options *options;
@@ -44,9 +47,12 @@ struct server {
     struct backups backups;
     struct console console;
     struct notify notify;
+    struct programs programs;
+    struct upgrade upgrade;
     enum phase phase;
     bool stop_asked;
     bool reload_asked;
+    bool upgrade_asked;
     bool announced; /* the ready line is out */
     bool killed;    /* everything was sent SIGKILL */
     uint64_t stop_began;
@@ -64,6 +70,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         server->stop_asked = true;
     if (number == SIGHUP)
         server->reload_asked = true;
+    if (number == SIGUSR2)
+        server->upgrade_asked = true;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -202,6 +210,15 @@ static void log_lines(char *text, bool errors)
             log_info("configuration: %s", line);
 }
 
+/* What 0 leaves to us is what was decided at the start. */
+static void decide(struct config *cfg, const struct config *before)
+{
+    if (!cfg->shard_count)
+        cfg->shard_count = before->shard_count;
+    if (!cfg->router_workers)
+        cfg->router_workers = before->router_workers;
+}
+
 /* SIGHUP: all of the new configuration or none of it. */
 static void reload(struct server *server)
 {
@@ -213,10 +230,7 @@ static void reload(struct server *server)
     if (!report)
         fatal("cannot collect the report of a reload");
     unsigned errors = options_read(server->options, &fresh, report);
-    if (!fresh.shard_count)
-        fresh.shard_count = server->cfg->shard_count;
-    if (!fresh.router_workers)
-        fresh.router_workers = server->cfg->router_workers;
+    decide(&fresh, server->cfg);
     unsigned changed = errors ? 0 : config_reload(server->cfg, &fresh, report);
     fclose(report);
     log_lines(text, errors > 0);
@@ -233,12 +247,26 @@ static void reload(struct server *server)
     config_clear(&fresh);
 }
 
-static void take_signals(struct server *server, uint64_t now)
+/* A reload with other programs than those that run is an upgrade, which reads the configuration too. */
+static void take_wishes(struct server *server)
 {
-    if (server->reload_asked && server->phase == PHASE_SERVING) {
-        server->reload_asked = false;
+    if (!server->announced || server->phase != PHASE_SERVING || upgrade_under_way(&server->upgrade))
+        return;
+    if (server->reload_asked && programs_replaced(&server->programs))
+        server->upgrade_asked = true;
+    if (server->upgrade_asked) {
+        log_info("an upgrade is asked for: checking the programs in %s", server->programs.folder);
+        server->upgrade.step = UPGRADE_ASKED;
+        programs_check(&server->programs);
+    } else if (server->reload_asked) {
         reload(server);
     }
+    server->reload_asked = server->upgrade_asked = false;
+}
+
+static void take_signals(struct server *server, uint64_t now)
+{
+    take_wishes(server);
     if (!server->stop_asked)
         return;
     server->stop_asked = false;
@@ -278,6 +306,56 @@ static const char *on_command(void *ctx, const char *line)
     return why ? text : NULL;
 }
 
+/* ---- upgrades ---- */
+
+static void set_signals(int how)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(how, &all, NULL);
+}
+
+/* The new program goes on in this very process, with the children and sockets that this one has. */
+static void become_new(struct server *server)
+{
+    backups_give_up(&server->backups, "streamd is being upgraded");
+    notify_tell(&server->notify, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=upgrading",
+                (unsigned long long)fleet_now() * 1000);
+    console_close(&server->console);
+    set_signals(SIG_BLOCK); /* until the new one is there to take them */
+    notify_leave(&server->notify);
+    if (inheritance_leave(&server->fleet))
+        programs_become(&server->programs);
+    log_error("the upgrade has failed; everything goes on as it was");
+    inheritance_keep(&server->fleet);
+    set_signals(SIG_UNBLOCK);
+    console_open(&server->console, server->base, server->cfg->server_data_dir, on_command, server);
+    notify_tell(&server->notify, "READY=1");
+    server->upgrade.step = UPGRADE_NONE;
+}
+
+static uint64_t go_on_upgrading(struct server *server, uint64_t now)
+{
+    struct upgrade *upgrade = &server->upgrade;
+    if (!upgrade_under_way(upgrade) || server->phase != PHASE_SERVING)
+        return UINT64_MAX;
+    if (upgrade->step == UPGRADE_ASKED) {
+        enum programs_verdict verdict = programs_verdict(&server->programs);
+        if (verdict == PROGRAMS_BAD) {
+            log_error("the upgrade is refused; everything goes on as it is");
+            upgrade->step = UPGRADE_NONE;
+        } else if (verdict == PROGRAMS_GOOD && fleet_quiet(&server->fleet)) {
+            become_new(server);
+        }
+        return UINT64_MAX;
+    }
+    uint64_t due = upgrade_turn(upgrade, now);
+    if (!upgrade_under_way(upgrade))
+        notify_tell(&server->notify, "READY=1\nSTATUS=serving on %s:%s with %u shards", server->listeners.address.host,
+                    server->listeners.address.port, (unsigned)server->cfg->shard_count);
+    return due;
+}
+
 static void arm_timer(struct server *server, uint64_t next, uint64_t now)
 {
     if (stopping(server) && !server->killed && server->stop_until < next)
@@ -295,7 +373,8 @@ static uint64_t tell_alive(struct server *server, uint64_t now)
     struct fleet *fleet = &server->fleet;
     if (server->phase == PHASE_MOVING && !fleet_all_in(fleet, ROLE_SHARD, CHILD_KILLED))
         notify_tell(&server->notify, "EXTEND_TIMEOUT_USEC=%u\nSTATUS=moving streams", EXTEND_MS * 1000u);
-    bool all_up = fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) && fleet_all_in(fleet, ROLE_SHARD, CHILD_UP);
+    bool all_up = upgrade_under_way(&server->upgrade) || /* which has time limits of its own */
+                  (fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) && fleet_all_in(fleet, ROLE_SHARD, CHILD_UP));
     return all_up && server->phase == PHASE_SERVING ? notify_alive(&server->notify, now) : UINT64_MAX;
 }
 
@@ -308,6 +387,9 @@ static void turn(struct server *server)
     advance(server, now);
     uint64_t next = server->phase == PHASE_SERVING ? backups_expire(&server->backups, now) : UINT64_MAX;
     uint64_t due = fleet_expire(&server->fleet, now);
+    if (due < next)
+        next = due;
+    due = go_on_upgrading(server, now);
     if (due < next)
         next = due;
     due = tell_alive(server, now);
@@ -372,40 +454,100 @@ static int prepare(struct server *server, struct layout *layout)
     return lock;
 }
 
+/* The configuration goes on as it was, but for what can be reloaded. */
+static void inherit_config(struct config *cfg, const char *text)
+{
+    struct config fresh = *cfg;
+    char *report = NULL;
+    size_t len;
+    FILE *nowhere = fopen("/dev/null", "w"), *out = open_memstream(&report, &len);
+    if (!out || !nowhere)
+        fatal("cannot collect the report of a reload");
+    config_init(cfg);
+    if (config_read_text(cfg, "inheritance", slice_str(text), nowhere) > 0)
+        log_warn("some of the earlier configuration means nothing to this version");
+    decide(&fresh, cfg);
+    (void)config_reload(cfg, &fresh, out);
+    fclose(nowhere);
+    fclose(out);
+    log_lines(report, false);
+    free(report);
+    config_clear(&fresh);
+}
+
+static void begin_inherited(struct server *server, const struct inheritance *in)
+{
+    server->phase = PHASE_SERVING;
+    server->announced = true;
+    fleet_form(&server->fleet, (unsigned)server->cfg->router_workers, (unsigned)server->cfg->shard_count);
+    for (unsigned i = 0; i < in->child_count; i++)
+        if (!fleet_adopt(&server->fleet, &in->children[i], server->last_turn))
+            fatalx("there is no place for a process that was left to us");
+    upgrade_begin(&server->upgrade, server->last_turn);
+}
+
+static void begin(struct server *server, const struct layout *layout)
+{
+    if (folder_must_move(layout, (unsigned)server->cfg->shard_count))
+        begin_moving(server, layout->shards, server->last_turn);
+    else
+        begin_serving(server, server->last_turn);
+}
+
+static void server_open(struct server *server, int lock)
+{
+    loop_open(server);
+    set_signals(SIG_UNBLOCK); /* an earlier supervisor may have blocked them for us */
+    fleet_init(&server->fleet, server->base, lock, &server->listeners);
+    fleet_configure(&server->fleet, server->cfg);
+    server->last_turn = fleet_now();
+    backups_init(&server->backups, &server->fleet, server->cfg, server->last_turn);
+    server->backups.ended = on_backup_ended;
+    server->backups.ctx = server;
+    server->fleet.backups = &server->backups;
+    server->upgrade = (struct upgrade){.fleet = &server->fleet, .cfg = server->cfg};
+    console_open(&server->console, server->base, server->cfg->server_data_dir, on_command, server);
+}
+
+static void server_close(struct server *server)
+{
+    console_close(&server->console);
+    notify_close(&server->notify);
+    backups_clear(&server->backups);
+    fleet_clear(&server->fleet);
+    programs_clear(&server->programs);
+    loop_close(server);
+    config_clear(server->cfg);
+}
+
 int server_main(const struct options *options, struct config *cfg)
 {
     struct server server = {.options = options, .cfg = cfg};
+    struct inheritance inheritance;
     struct layout layout;
     signal(SIGPIPE, SIG_IGN);
     log_init("supervisor", -1, log_level_of(cfg->server_log_level));
     notify_open(&server.notify);
     log_info("streamd %s, libevent %s, pid %d, data in %s", STREAMD_VERSION, event_get_version(), (int)getpid(),
              cfg->server_data_dir);
-    int lock = prepare(&server, &layout);
-    loop_open(&server);
-    fleet_init(&server.fleet, server.base, lock, &server.listeners);
-    fleet_configure(&server.fleet, cfg);
-    server.last_turn = fleet_now();
-    backups_init(&server.backups, &server.fleet, cfg, server.last_turn);
-    server.backups.ended = on_backup_ended;
-    server.backups.ctx = &server;
-    server.fleet.backups = &server.backups;
-    console_open(&server.console, server.base, cfg->server_data_dir, on_command, &server);
-    if (folder_must_move(&layout, (unsigned)cfg->shard_count))
-        begin_moving(&server, layout.shards, server.last_turn);
-    else
-        begin_serving(&server, server.last_turn);
+    programs_init(&server.programs, options->argv);
+    bool inherited = inheritance_take(&inheritance);
+    if (inherited) {
+        inherit_config(cfg, inheritance.config_text);
+        listeners_adopt(&server.listeners, inheritance.listeners, inheritance.listener_count);
+        server_open(&server, inheritance.lock);
+        begin_inherited(&server, &inheritance);
+    } else {
+        server_open(&server, prepare(&server, &layout));
+        begin(&server, &layout);
+    }
+    inheritance_clear(&inheritance);
     turn(&server);
     while (server.phase != PHASE_OVER) {
         event_base_loop(server.base, EVLOOP_ONCE);
         turn(&server);
     }
     log_info("ended with status %d", server.exit_status);
-    console_close(&server.console);
-    notify_close(&server.notify);
-    backups_clear(&server.backups);
-    fleet_clear(&server.fleet);
-    loop_close(&server);
-    config_clear(cfg);
+    server_close(&server);
     return server.exit_status;
 }

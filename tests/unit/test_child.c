@@ -14,19 +14,20 @@
 
 static const struct child_times times = {.hang_timeout = 10000, .restart_delay = 1000};
 
-#define STATES_LETTERS "DSUKWTE" /* down starting up killed waiting stopping(T) ending */
-#define ACTION_LETTERS ".+s!x"   /* nothing spawn say-stop sigkill give-up */
+#define STATES_LETTERS "DSUKWLTE" /* down starting up killed waiting leaving stopping(T) ending */
+#define ACTION_LETTERS ".+ls!x"   /* nothing spawn say-leave say-stop sigkill give-up */
 
 /* The whole table once more, as letters: next state and action, in the order of enum child_event. */
 static const char *const expected[CHILD_STATES] = {
-    /*                 START READY REPORT TIMEOUT DIED REFUSED STOP KILL */
-    [CHILD_DOWN] = "     S+    D.    D.     D.     D.    D.    D.   D.",
-    [CHILD_STARTING] = " S.    U.    S.     K!     W.    Dx    Ts   E!",
-    [CHILD_UP] = "       U.    U.    U.     K!     W.    Dx    Ts   E!",
-    [CHILD_KILLED] = "   K.    K.    K.     K.     W.    Dx    E.   E!",
-    [CHILD_WAITING] = "  W.    W.    W.     S+     W.    W.    D.   D.",
-    [CHILD_STOPPING] = " T.    T.    T.     T.     D.    Dx    T.   E!",
-    [CHILD_ENDING] = "   E.    E.    E.     E.     D.    D.    E.   E!",
+    /*                 START READY REPORT TIMEOUT DIED REFUSED RENEW RETIRE STOP KILL */
+    [CHILD_DOWN] = "     S+    D.    D.     D.     D.    D.     D.    D.    D.   D.",
+    [CHILD_STARTING] = " S.    U.    S.     K!     W.    Dx     S.    E!    Ts   E!",
+    [CHILD_UP] = "       U.    U.    U.     K!     W.    Dx     Ll    T.    Ts   E!",
+    [CHILD_KILLED] = "   K.    K.    K.     K.     W.    Dx     K.    E.    E.   E!",
+    [CHILD_WAITING] = "  W.    W.    W.     S+     W.    W.     W.    D.    D.   D.",
+    [CHILD_LEAVING] = "  L.    L.    L.     K!     S+    S+     L.    T.    Ts   E!",
+    [CHILD_STOPPING] = " T.    T.    T.     T.     D.    Dx     T.    T.    Ts   E!",
+    [CHILD_ENDING] = "   E.    E.    E.     E.     D.    D.     E.    E.    E.   E!",
 };
 
 static void test_every_step(void **state)
@@ -90,6 +91,27 @@ static void test_spacing(void **state)
     assert_int_equal(child_deadline(&child, &times), now);
 }
 
+static void test_successors(void **state)
+{
+    struct child shard = {0}, router = {0};
+    (void)state;
+    step(&shard, CHILD_EVENT_START, 0, CHILD_SPAWN);
+    step(&shard, CHILD_EVENT_READY, 1, CHILD_NOTHING);
+    step(&shard, CHILD_EVENT_RENEW, 5000, CHILD_SAY_LEAVE);
+    assert_false(child_works(&shard)); /* nobody is wired to it any more */
+    step(&shard, CHILD_EVENT_REPORT, 9000, CHILD_NOTHING);
+    assert_int_equal(child_deadline(&shard, &times), 15000); /* it lives, but is to go */
+    step(&shard, CHILD_EVENT_DIED, 9100, CHILD_SPAWN);
+    assert_int_equal(shard.state, CHILD_STARTING);
+    assert_int_equal(shard.deaths, 0);
+    step(&router, CHILD_EVENT_START, 0, CHILD_SPAWN);
+    step(&router, CHILD_EVENT_READY, 1, CHILD_NOTHING);
+    step(&router, CHILD_EVENT_RETIRE, 2, CHILD_NOTHING);
+    assert_true(child_deadline(&router, &times) == UINT64_MAX);
+    step(&router, CHILD_EVENT_DIED, 3, CHILD_NOTHING);
+    assert_int_equal(router.state, CHILD_DOWN);
+}
+
 static void test_orderly_end(void **state)
 {
     struct child child = {0};
@@ -112,6 +134,7 @@ int main(void)
         cmocka_unit_test(test_every_step),
         cmocka_unit_test(test_hang),
         cmocka_unit_test(test_spacing),
+        cmocka_unit_test(test_successors),
         cmocka_unit_test(test_orderly_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,225 @@
+#include "router/handover.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/reader.h"
+#include "router/router.h"
+
+#define ON_THEIR_WAY ((size_t)64 << 10) /* bytes of frames: each has a descriptor that is open twice meanwhile */
+#define RECEIVE ((size_t)64 << 10)      /* the same, a turn */
+#define DRAIN_MS 5000u                  /* readers that are let go are spread over this */
+
+void handover_init(struct router *r)
+{
+    r->handover.successor.fd = r->handover.predecessor.fd = -1;
+}
+
+/* ---- going ---- */
+
+void handover_begin(struct router *r, int fd)
+{
+    struct handover *h = &r->handover;
+    listener_close(r);
+    link_open(&h->successor, r->base, fd, 0);
+    h->leaving = true;
+    h->draining = false;
+    h->until_ms = r->now_ms + r->cfg->router_handover_timeout;
+    log_info("handing over %zu clients", r->clients.count);
+}
+
+static void begin_drain(struct router *r, const char *why)
+{
+    struct handover *h = &r->handover;
+    if (r->clients.count)
+        log_warn("%s: letting %zu clients go", why, r->clients.count);
+    link_close(&h->successor);
+    h->draining = true;
+    h->until_ms = r->now_ms + DRAIN_MS;
+}
+
+static uint32_t cors_flags(enum client_cors cors)
+{
+    static const uint32_t flags[] = {[CORS_ANY] = WIRE_HANDED_CORS_ANY,
+                                     [CORS_ORIGIN] = WIRE_HANDED_CORS_ORIGIN,
+                                     [CORS_VARY] = WIRE_HANDED_CORS_VARY};
+    return flags[cors];
+}
+
+static uint32_t grant_flags(const struct grant *grant)
+{
+    return (grant->checked ? WIRE_HANDED_CHECKED : 0) | (grant->anonymous ? WIRE_HANDED_ANONYMOUS : 0) |
+           (grant->shared ? WIRE_HANDED_PROJECT_PUBLIC : 0);
+}
+
+static void describe_reader(const struct client *c, struct wire_handed *m)
+{
+    const struct reader *reader = c->reader;
+    m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) | (reader->chunked ? WIRE_HANDED_CHUNKED : 0) |
+                (c->http10 ? WIRE_HANDED_HTTP10 : 0) | (c->keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
+                (c->shared_answer ? WIRE_HANDED_SHARED : 0) | cors_flags(c->cors) | grant_flags(&c->grant);
+    m->began_us = c->account.began_us;
+    m->name = slice_of(reader->entry->name, reader->entry->name_len);
+    m->position = reader_position(reader);
+    m->limit = reader->limit;
+    m->cursor = reader->cursor;
+    m->uid = reader->uid;
+    m->ends_ms = reader->ends_ms;
+    m->origin = c->exchange.origin ? slice_str(c->exchange.origin) : SLICE("");
+    m->reader_key = slice_str(c->grant.reader_key);
+    m->expires_s = c->grant.expires_s;
+    m->key = c->grant.key;
+    m->project = c->grant.project;
+}
+
+/* Nothing is owed to it, and all there is to know of it can be said. */
+static bool may_go(const struct client *c)
+{
+    if (c->out.bytes || c->eof || c->refused)
+        return false;
+    return c->state == CLIENT_HEAD || (c->state == CLIENT_LIVE && reader_rests(c->reader));
+}
+
+static void hand_over(struct router *r, struct client *c)
+{
+    struct link *link = &r->handover.successor;
+    struct wire_handed m = {.input = buf_slice(&c->in)};
+    if (c->state == CLIENT_LIVE)
+        describe_reader(c, &m);
+    if (!link_enclose(link, event_get_fd(&c->event)))
+        return; /* no descriptor is free: later */
+    wire_put_handed(&link->out, &m);
+    r->handover.count++;
+    account_forget(c);
+    client_close(c);
+}
+
+void handover_send(struct router *r)
+{
+    struct handover *h = &r->handover;
+    if (!h->leaving)
+        return;
+    if (!h->draining) {
+        for (struct client *c = r->clients.first, *next; c && buf_len(&h->successor.out) < ON_THEIR_WAY; c = next) {
+            next = c->next;
+            if (may_go(c))
+                hand_over(r, c);
+        }
+        link_flush(&h->successor);
+        if (link_receive(&h->successor, RECEIVE) || h->successor.dead)
+            begin_drain(r, "the router that takes over is gone");
+    }
+    if (!r->clients.count && !buf_len(&h->successor.out) && !r->stopping) {
+        log_info("handed over %zu clients", h->count);
+        role_done(r->role);
+    }
+}
+
+/* ---- being left ---- */
+
+void handover_tick(struct router *r)
+{
+    struct handover *h = &r->handover;
+    if (!h->leaving)
+        return;
+    if (!h->draining && r->now_ms >= h->until_ms)
+        begin_drain(r, "they could not be handed over in router.handover_timeout");
+    if (!h->draining)
+        return;
+    uint64_t left = h->until_ms > r->now_ms ? h->until_ms - r->now_ms : 0;
+    size_t most = left ? (size_t)(r->clients.count * ROUTER_TICK_MS / left) + 1 : SIZE_MAX;
+    clients_let_go(r, most);
+}
+
+/* ---- coming ---- */
+
+void handover_accept(struct router *r, int fd)
+{
+    link_open(&r->handover.predecessor, r->base, fd, 0);
+}
+
+static enum client_cors cors_of(uint32_t flags)
+{
+    return flags & WIRE_HANDED_CORS_ANY      ? CORS_ANY
+           : flags & WIRE_HANDED_CORS_ORIGIN ? CORS_ORIGIN
+           : flags & WIRE_HANDED_CORS_VARY   ? CORS_VARY
+                                             : CORS_NONE;
+}
+
+static void restore_grant(struct grant *grant, const struct wire_handed *m)
+{
+    *grant = (struct grant){
+        .checked = m->flags & WIRE_HANDED_CHECKED,
+        .anonymous = m->flags & WIRE_HANDED_ANONYMOUS,
+        .shared = m->flags & WIRE_HANDED_PROJECT_PUBLIC,
+        .expires_s = m->expires_s,
+        .key = m->key,
+        .project = m->project,
+    };
+    if (m->reader_key.len < sizeof grant->reader_key)
+        memcpy(grant->reader_key, m->reader_key.data, m->reader_key.len);
+}
+
+static void take_reader(struct client *c, const struct wire_handed *m)
+{
+    const struct reader state = {
+        .sse = m->flags & WIRE_HANDED_SSE,
+        .started = m->flags & WIRE_HANDED_SSE,
+        .chunked = m->flags & WIRE_HANDED_CHUNKED,
+        .answered_once = true,
+        .uid = m->uid,
+        .position = m->position,
+        .limit = m->limit,
+        .cursor = m->cursor,
+        .ends_ms = m->ends_ms,
+    };
+    c->http10 = m->flags & WIRE_HANDED_HTTP10;
+    c->keep_alive = m->flags & WIRE_HANDED_KEEP_ALIVE;
+    c->shared_answer = m->flags & WIRE_HANDED_SHARED;
+    c->cors = cors_of(m->flags);
+    c->exchange.origin = c->cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
+    restore_grant(&c->grant, m);
+    account_resume(c, m->began_us);
+    reader_resume(c, m->name, &state);
+}
+
+static void take_client(struct router *r, const struct wire_handed *m)
+{
+    int fd = link_take_fd(&r->handover.predecessor);
+    if (fd < 0) {
+        log_warn("a client that was handed over is lost: no descriptor was free");
+        return;
+    }
+    struct client *c = client_new(r, fd);
+    r->handover.count++;
+    client_put_back(c, m->input);
+    if (m->flags & WIRE_HANDED_READER)
+        take_reader(c, m);
+}
+
+void handover_receive(struct router *r)
+{
+    struct link *link = &r->handover.predecessor;
+    enum wire_type type;
+    struct slice body;
+    size_t cursor = 0;
+    if (link->fd < 0)
+        return;
+    if (link_receive(link, RECEIVE)) {
+        while (link_next(link, &cursor, &type, &body)) {
+            struct wire_handed m;
+            if (type == WIRE_HANDED && wire_get_handed(body, &m))
+                take_client(r, &m);
+            else
+                log_error("a predecessor's %s does not belong here or is malformed", wire_name(type));
+        }
+        link_release(link, cursor);
+    }
+    if (!link->dead)
+        return;
+    log_info("took %zu clients over", r->handover.count);
+    r->handover.count = 0;
+    link_close(link);
+}

@@ -1,0 +1,38 @@
+/* An upgrade: other programs take over, one process after the other, while everything goes on.
+ *
+ *     ASKED      the programs are checked (supervisor/programs.h); then this one replaces itself, in its own process,
+ *                with the new one, which inherits the children (supervisor/inheritance.h) and goes on with
+ *     ROUTERS    for each: a new one is started beside it, takes its listening socket and its clients over, and it
+ * leaves SHARDS     each in turn answers what it has been asked, leaves, and is started again; requests wait meanwhile
+ *
+ * New and old may be of one version: then it is a restart that nobody notices. If their frames differ (WIRE_VERSION),
+ * new routers reach no shard until all shards are new, which then leave together. */
+#ifndef SUPERVISOR_UPGRADE_H
+#define SUPERVISOR_UPGRADE_H
+
+#include "supervisor/fleet.h"
+
+enum upgrade_step { UPGRADE_NONE, UPGRADE_ASKED, UPGRADE_ROUTERS, UPGRADE_SHARDS };
+
+struct upgrade {
+    struct fleet *fleet;
+    const struct config *cfg;
+    enum upgrade_step step;
+    unsigned number;  /* of the router, or of the shard, that is being replaced, */
+    bool begun;       /* and it has begun */
+    uint64_t due;     /* when that takes too long */
+    uint64_t started; /* the whole */
+};
+
+/* The step after ASKED: in the new supervisor, once it has its children. now: fleet_now(), here and below. */
+void upgrade_begin(struct upgrade *upgrade, uint64_t now);
+
+/* Goes on as far as it goes now. Returns when to call again (UINT64_MAX: no need). */
+uint64_t upgrade_turn(struct upgrade *upgrade, uint64_t now);
+
+static inline bool upgrade_under_way(const struct upgrade *upgrade)
+{
+    return upgrade->step != UPGRADE_NONE;
+}
+
+#endif
