@@ -145,6 +145,10 @@ crash: tests/node_modules/.package-lock.json ## kill processes under load for SE
 	$(MAKE) --no-print-directory BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
 	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
 
+.PHONY: upgrades
+upgrades: all tests/node_modules/.package-lock.json ## replace the programs ten times under load and judge what clients saw
+	STREAMD_BUILD=$(BUILD) node tests/crash/upgrades.mjs
+
 .PHONY: run
 run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"
 	tests/deps.sh

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/reader.h"
@@ -94,6 +95,7 @@ static void hand_over(struct router *r, struct client *c)
     r->handover.count++;
     account_forget(c);
     client_close(c);
+    fault_point("router.handed");
 }
 
 void handover_send(struct router *r)
@@ -197,6 +199,7 @@ static void take_client(struct router *r, const struct wire_handed *m)
     client_put_back(c, m->input);
     if (m->flags & WIRE_HANDED_READER)
         take_reader(c, m);
+    fault_point("router.taken");
 }
 
 void handover_receive(struct router *r)

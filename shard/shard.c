@@ -318,8 +318,10 @@ void shard_turn(void *ctx)
     shard->tick_due = false;
     if (shard->stopping)
         role_done(shard->role);
-    else if (shard->leave_until_ms && may_leave(shard))
+    if (!shard->stopping && shard->leave_until_ms && may_leave(shard)) {
+        fault_point("shard.left");
         shard_stop(shard);
+    }
 }
 
 /* ---- the role ---- */
@@ -414,6 +416,7 @@ void shard_leave(void *ctx)
     shard->leave_until_ms = clock_monotonic_ms() + LEAVE_MS;
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
         link_quiesce(&shard->routers[i].link);
+    fault_point("shard.leaving");
     shard_again(shard);
 }
 

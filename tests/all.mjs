@@ -24,6 +24,8 @@ const make = (title, words, more = {}) => ({ title, command: ["make", "--no-prin
 const vitest = (title, words, env) => ({ title, command: ["npx", "vitest", "run", ...words], cwd: "tests", env });
 const crash = (title, seconds, env) => ({ title, command: ["node", "tests/crash/crash.mjs", `${seconds}`], env });
 
+const upgrades = (title, words, env) => ({ title, command: ["node", "tests/crash/upgrades.mjs", ...words], env });
+
 const conformance = (shards, workers, env = {}) => {
   const segments = env.CONFORMANCE_SEGMENTS ? `, segments ${env.STREAMD_STORE ?? "in a directory"}` : "";
   const more = `${env.CONFORMANCE_AUTH ? ", tokens" : ""}${segments}${env.STREAMD_BUILD ? ", asan" : ""}`;
@@ -53,6 +55,7 @@ const STEPS = [
   vitest("end to end", []),
   crash("crash test", 60, { STREAMD_BUILD: "build/faults" }),
   crash("crash test, segments s3", 30, { STREAMD_BUILD: "build/faults", STREAMD_STORE: "s3" }),
+  upgrades("upgrades under load", []),
   make("build, asan", [JOBS, ...ASAN, "all"], { must: true }),
   make("unit tests, asan", [JOBS, ...ASAN, "unit"], { env: ASAN_ENV }),
   make("fuzz corpora, asan", [JOBS, ...ASAN, "fuzz-replay"], { env: ASAN_ENV }),
@@ -60,6 +63,7 @@ const STEPS = [
   conformance(4, 2, ASAN_ENV),
   vitest("end to end, asan", ["e2e"], ASAN_ENV),
   crash("crash test, asan", 30, ASAN_ENV),
+  upgrades("upgrades under load, asan", ["4", "100", "50", "16"], ASAN_ENV),
 ];
 
 const sum = (output, pattern) => [...output.matchAll(pattern)].reduce((total, [, count]) => total + Number(count), 0);

@@ -46,7 +46,7 @@ const SETTINGS = {
   "limits.read_page": "32K",
   "limits.sse_event": "8K",
 };
-const EXPECTED = [/has not reported/, /the move of streams failed/, /backup \d+ failed/];
+const EXPECTED = [/the upgrade ends here/, /has not reported/, /the move of streams failed/, /backup \d+ failed/];
 const BACKUPS = { "backup.interval": "1500ms", "backup.keep": 2 };
 const RESTORES_MAX = 20;
 
@@ -231,6 +231,7 @@ class CrashTest {
       `crash: ${rounds} rounds, ${streams} streams, ${appends} appends acknowledged, ${deliveries} deliveries, ${chunks} reads checked, ` +
         `${this.killer.total} kills (${kills.shard} shards, ${kills.router} routers, ${kills.supervisor} supervisors, ` +
         `${kills.hang} hung, ${this.faults.total} ordered), ${kills.stop} restarts, ${kills.moved} other shard counts, ` +
+        `${kills.upgrade} upgrades, ` +
         `${this.museum.length} streams kept, ${restored} servers restored, ${this.violations.length} violations`,
     );
   }

@@ -31,6 +31,8 @@ export const BACKUP_FAULTS = ["backup.copied", "backup.piece", "backup.manifest"
 
 export const RESTORE_FAULTS = ["restore.fetched", "restore.checked", "restore.moved"];
 
+export const UPGRADE_FAULTS = ["router.handed", "router.taken", "shard.leaving", "shard.left"];
+
 export const MOVE_FAULTS = ["move.copied", "move.switched", "move.cleaned"];
 
 export class Faults {

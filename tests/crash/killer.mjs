@@ -1,10 +1,10 @@
 // Kills what it finds: children at random, children at ordered points, the supervisor, sometimes with another
-// shard.count at the next start.
+// shard.count at the next start. And upgrades, among all that.
 
 import { sleep } from "../lib/wait.mjs";
-import { MOVE_FAULTS } from "./faults.mjs";
+import { MOVE_FAULTS, UPGRADE_FAULTS } from "./faults.mjs";
 
-const WEIGHTS = { fault: 50, shard: 20, router: 10, allShards: 3, hang: 2, restart: 3, crash: 6 };
+const WEIGHTS = { fault: 50, shard: 20, router: 10, allShards: 3, hang: 2, restart: 3, crash: 6, upgrade: 12 };
 
 // SIGKILL to a process that may be gone by now.
 function strike(pid, signal = "SIGKILL") {
@@ -17,7 +17,7 @@ function strike(pid, signal = "SIGKILL") {
 }
 
 export class Killer {
-  kills = { shard: 0, router: 0, supervisor: 0, hang: 0, stop: 0, moved: 0 };
+  kills = { shard: 0, router: 0, supervisor: 0, hang: 0, stop: 0, moved: 0, upgrade: 0 };
   #stopped = false;
   #running = null;
 
@@ -78,6 +78,12 @@ export class Killer {
   // The supervisor finds out and kills it.
   hang() {
     this.kills.hang += this.#strikeOne(this.random.pick(["shard", "router"]), "SIGSTOP");
+  }
+
+  upgrade() {
+    if (this.random.chance(0.3)) this.faults.arm(this.random.pick(UPGRADE_FAULTS));
+    this.server.signal("SIGUSR2");
+    this.kills.upgrade++;
   }
 
   async restart() {

@@ -1,11 +1,13 @@
-// Upgrades under load: writers, event streams and long-polls at work while streamd takes its own place again and again.
-// Nothing may be lost, refused, or disconnected.
+// Upgrades under load: writers, event streams and long-polls at work while the programs are replaced again and again: by
+// themselves, and by others whose processes speak frames of another version. Nothing may be lost, refused, or
+// disconnected.
 //
 //     node crash/upgrades.mjs [upgrades] [event streams] [long-polls] [writers]
 
 import { EventReader } from "../lib/sse.mjs";
 import { Connection } from "../lib/http.mjs";
-import { Server } from "../lib/server.mjs";
+import { Programs, buildAnother } from "../lib/programs.mjs";
+import { BUILD, Server } from "../lib/server.mjs";
 import { sleep, until } from "../lib/wait.mjs";
 import { disconnect, offsetOf, positionOf, send } from "./client.mjs";
 
@@ -127,14 +129,18 @@ async function upgrade(server, n) {
   const before = new Set(server.children().map(({ pid }) => pid));
   const took = (log) => [...log.matchAll(/has taken over, in (\d+) ms/g)];
   const known = took(server.log).length;
-  server.signal("SIGUSR2");
+  programs.install(n % 3 ? BUILD : another);
+  server.signal("SIGHUP");
   await until(`upgrade ${n}`, () => took(server.log).length > known, 60_000);
   const left = server.children().filter(({ pid }) => before.has(pid));
   if (left.length) blame(`upgrade ${n} has left ${left.map(({ role, index }) => `${role} ${index}`)}`);
   return Number(took(server.log).at(-1)[1]);
 }
 
+const another = buildAnother();
+const programs = new Programs();
 const server = await Server.start({
+  programs: programs.folder,
   settings: { "shard.count": 4, "router.workers": 2, "live.sse_lifetime": "1h", "live.long_poll_timeout": "2s" },
 });
 const streams = Array.from({ length: STREAMS }, (_, n) => new Stream(server, n));
@@ -167,6 +173,7 @@ for (const reader of readers) reader.events.close();
 for (const connection of idle) connection.destroy();
 disconnect();
 await server.close().catch((error) => blame(error.message));
+programs.remove();
 for (const text of violations.slice(0, SHOWN)) console.log(`VIOLATION ${text}`);
 console.log(
   `upgrades: ${times.length} (${times.join(", ")} ms), ${readers.length} event streams, ${polls.length} long-polls, ` +

@@ -43,8 +43,9 @@ export class Server {
   complaints = []; // lines in the log that a healthy server does not write
 
   // settings: { "section.key": value }. expected: regular expressions of error lines that may be logged.
-  // keep: the folder is the caller's, and stays.
-  constructor({ settings = {}, environment = {}, expected = [], folder, keep = false } = {}) {
+  // keep: the folder is the caller's, and stays. programs: the folder of the three programs.
+  constructor({ settings = {}, environment = {}, expected = [], folder, keep = false, programs = BUILD } = {}) {
+    this.programs = programs;
     this.folder = folder ?? mkdtempSync(join(tmpdir(), "streamd-test-"));
     this.dataDir = join(this.folder, "data");
     this.faultsDir = join(this.folder, "faults");
@@ -98,7 +99,7 @@ export class Server {
     };
     const sets = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
     const args = this.configFile ? ["--config", this.configFile, ...sets] : sets;
-    const child = spawn(join(BUILD, "streamd"), args, {
+    const child = spawn(join(this.programs, "streamd"), args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, STREAMD_FAULTS: this.faultsDir, ...this.#environment },
     });
@@ -117,7 +118,7 @@ export class Server {
   commandLater(...args) {
     return new Promise((resolve) => {
       const child = spawn(
-        join(BUILD, "streamd"),
+        join(this.programs, "streamd"),
         ["--set", `server.data_dir=${this.dataDir}`, ...this.#sets, ...args],
         {
           stdio: ["ignore", "pipe", "pipe"],
@@ -134,7 +135,7 @@ export class Server {
   // Runs a command on the server's data folder, with its settings: { status, out, err }.
   command(...args) {
     const { status, stdout, stderr } = spawnSync(
-      join(BUILD, "streamd"),
+      join(this.programs, "streamd"),
       ["--set", `server.data_dir=${this.dataDir}`, ...this.#sets, ...args],
       { encoding: "utf8", env: { ...process.env, STREAMD_FAULTS: this.faultsDir, ...this.#environment } },
     );

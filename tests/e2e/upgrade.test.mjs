@@ -1,0 +1,238 @@
+// Upgrades: other programs take over, and nobody notices. tests/crash/upgrades.mjs does it under load.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { Connection } from "../lib/http.mjs";
+import { Programs, buildAnother } from "../lib/programs.mjs";
+import { BUILD, OWNED, Server } from "../lib/server.mjs";
+import { EventReader } from "../lib/sse.mjs";
+import { Streams } from "../lib/streams.mjs";
+import { until } from "../lib/wait.mjs";
+
+describe.skipIf(!OWNED)("an upgrade", () => {
+  const TAKEN = /has taken over, in \d+ ms/g;
+  let another, programs, server, streams;
+  beforeAll(() => {
+    another = buildAnother();
+  }, 180_000);
+  beforeEach(() => {
+    programs = new Programs();
+  });
+  afterEach(async () => {
+    await server?.close();
+    server = null;
+    programs.remove();
+  }, 60_000);
+
+  async function start(settings = {}, more = {}) {
+    server = await Server.start({
+      programs: programs.folder,
+      settings: { "shard.count": 2, "router.workers": 2, ...settings },
+      ...more,
+    });
+    streams = new Streams(server);
+  }
+
+  const count = (pattern) => [...server.log.matchAll(pattern)].length;
+
+  async function upgrade(signal = "SIGUSR2") {
+    const before = count(TAKEN);
+    server.signal(signal);
+    await until("the upgrade", () => count(TAKEN) > before, 30_000);
+  }
+
+  test("keeps the supervisor's process, and replaces every other", async () => {
+    await start();
+    const before = server.children().map(({ pid }) => pid);
+    const { pid } = server;
+    const { starttime } = { starttime: readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[21] };
+    await upgrade();
+    expect(server.running).toBe(true);
+    expect(readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[21]).toBe(starttime);
+    const after = server.children();
+    expect(after.map(({ role, index }) => `${role} ${index}`)).toEqual(["router 0", "router 1", "shard 0", "shard 1"]);
+    expect(after.filter((child) => before.includes(child.pid))).toEqual([]);
+    // It hears its children, reaps them and stops them as the first one did.
+    await server.restartChild("shard", 1);
+    await server.restartChild("router", 0);
+    await upgrade();
+    expect(await server.stop()).toEqual({ code: 0, signal: null });
+  });
+
+  test("keeps live readers of every kind, idle connections and what was being sent", async () => {
+    await start();
+    const name = await streams.fresh("kept", { type: "application/json" });
+    const events = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await events.upToDate();
+    const poll = streams.longPoll(name, "now");
+    const idle = await Connection.open(server.url);
+    const half = await Connection.open(server.url);
+    const path = streams.path(name);
+    half.send(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Ty`);
+    const pipelined = await Connection.open(server.url);
+    const head = `HEAD ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    pipelined.send(head);
+    await pipelined.answer("HEAD");
+    await upgrade();
+    pipelined.send(head + head + head);
+    for (let n = 0; n < 3; n++) expect((await pipelined.answer("HEAD")).status).toBe(200);
+    half.send(`pe: application/json\r\nContent-Length: 9\r\n\r\n{"n": 17}`);
+    expect((await half.answer()).status).toBe(204);
+    expect((await poll).text).toBe('[{"n": 17}]');
+    await events.see("the message", ({ data }) => data.length === 1);
+    idle.send(`GET ${path}?offset=-1 HTTP/1.1\r\nHost: x\r\n\r\n`);
+    expect((await idle.answer()).text).toBe('[{"n": 17}]');
+    await upgrade();
+    await streams.append(name, '{"n": 18}', { type: "application/json" });
+    await events.see("the other", ({ data }) => data.length === 2);
+    expect(events.data).toEqual(['[{"n": 17}]', '[{"n": 18}]']);
+    await streams.close(name);
+    expect(await events.end()).toBe("clean");
+    for (const connection of [idle, half, pipelined]) connection.destroy();
+  });
+
+  test("waits for a body that is arriving, and for a reader that catches up", async () => {
+    await start({ "limits.reader_buffer": "64K", "limits.sse_event": "16K" });
+    const name = await streams.fresh("slow");
+    const slow = await Connection.open(server.url);
+    slow.send(
+      `POST ${streams.path(name)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n01234`,
+    );
+    const big = await streams.fresh("big");
+    for (let n = 0; n < 8; n++) await streams.append(big, `${n}`.repeat(1 << 20));
+    const reader = EventReader.open(streams.url(big), { query: { offset: "-1" } });
+    await until("the reader to begin", () => reader.status === 200);
+    reader.response.pause();
+    const before = count(TAKEN);
+    server.signal("SIGUSR2");
+    await until("a router to hand over", () => count(/handing over \d+ clients/g) > 0, 30_000);
+    reader.response.resume();
+    slow.send("56789");
+    expect((await slow.answer()).status).toBe(204);
+    await until("the upgrade", () => count(TAKEN) > before, 30_000);
+    expect((await streams.read(name, { offset: "-1" })).text).toBe("0123456789");
+    await reader.see("all of it", ({ controls }) => controls.at(-1)?.upToDate, 30_000);
+    expect(reader.data.join("").length).toBe(8 << 20);
+    expect(reader.ended).toBe(null);
+    reader.close();
+    slow.destroy();
+  });
+
+  test("lets go whoever cannot be handed over, with a last control event", async () => {
+    await start({ "router.handover_timeout": "300ms", "router.workers": 1, "limits.reader_buffer": "64M" });
+    const name = await streams.fresh("stuck");
+    const slow = await Connection.open(server.url);
+    slow.send(`POST ${streams.path(name)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n0`);
+    const big = await streams.fresh("big");
+    for (let n = 0; n < 16; n++) await streams.append(big, `${n % 10}`.repeat(1 << 20));
+    const reader = EventReader.open(streams.url(big), { query: { offset: "-1" } });
+    await until("the reader to begin", () => reader.status === 200);
+    reader.response.pause();
+    const before = count(TAKEN);
+    server.signal("SIGUSR2");
+    await until("the drain", () => count(/could not be handed over/g) > 0, 30_000);
+    reader.response.resume();
+    await reader.end(30_000);
+    const offset = Number(reader.offset.slice(17)); // it goes on from here
+    expect(reader.data.join("").length).toBe(offset);
+    slow.send("123456789");
+    expect((await slow.answer()).status).toBe(204);
+    await slow.end();
+    await until("the upgrade", () => count(TAKEN) > before, 30_000);
+  });
+
+  test("is part of a reload when the programs have been replaced, and speaks another version of frames then", async () => {
+    await start();
+    const name = await streams.fresh("other");
+    const events = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await events.upToDate();
+    server.signal("SIGHUP");
+    await until("a reload", () => /configuration reloaded/.test(server.log));
+    expect(count(TAKEN)).toBe(0);
+    programs.install(another);
+    await upgrade("SIGHUP");
+    await streams.append(name, "to the new one");
+    await events.see("the event", ({ data }) => data.length === 1);
+    programs.install(BUILD);
+    await upgrade("SIGHUP");
+    await streams.append(name, "and back");
+    await events.see("the other", ({ data }) => data.length === 2);
+    events.close();
+  });
+
+  test.each([
+    ["programs of two versions", (p) => p.install(another, ["streamd-router"]), /are not of one version/],
+    ["a program that does not run", (p) => p.script("streamd-shard", "exit 3"), /does not say its version/],
+    [
+      "a program that is older than the data",
+      (p) => {
+        const said = "0.1.0 wire 1 data 1";
+        p.script("streamd-shard", `echo streamd-shard ${said}`);
+        p.script("streamd-router", `echo streamd-router ${said}`);
+      },
+      /knows data of version 1, and what is there is of version \d+: an older streamd cannot take over/,
+    ],
+    [
+      "a configuration that it does not understand",
+      (p) => p.script("streamd", `[ "$1" = version ] && echo streamd 0.1.0 && exit; echo "no such key" >&2; exit 1`),
+      /no such key/,
+    ],
+  ])("is refused for %s", async (_, spoil, why) => {
+    await start({}, { expected: [/./] });
+    const before = server.children().map(({ pid }) => pid);
+    spoil(programs);
+    server.signal("SIGUSR2");
+    await until("the refusal", () => /the upgrade is refused; everything goes on as it is/.test(server.log), 30_000);
+    expect(server.log).toMatch(why);
+    expect(server.children().map(({ pid }) => pid)).toEqual(before);
+    expect((await streams.create("test/still-here")).status).toBe(201);
+    programs.install(BUILD);
+    await upgrade();
+  });
+
+  test("ends where a new process does not start; the old ones work on", async () => {
+    await start({ "server.hang_timeout": "2s", "server.restart_delay": "100ms" }, { expected: [/./] });
+    const name = await streams.fresh("still");
+    const events = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await events.upToDate();
+    const router = join(BUILD, "streamd-router");
+    programs.script("streamd-router", `[ "$1" = version ] && exec ${router} version; exit 78`);
+    server.signal("SIGUSR2");
+    await until("the end", () => /the upgrade ends here: router\/0 does not start/.test(server.log), 30_000);
+    await streams.append(name, "still there");
+    await events.see("the event", ({ data }) => data.length === 1);
+    programs.install(BUILD);
+    await upgrade();
+    await streams.append(name, "and now");
+    await events.see("the event", ({ data }) => data.length === 2);
+    expect(events.ended).toBe(null);
+    events.close();
+  });
+
+  test("takes over what of the configuration can be reloaded, and keeps the rest", async () => {
+    await start({ "limits.max_body": "1K", "shard.page_cache": "4M" });
+    const name = await streams.fresh("config");
+    expect((await streams.append(name, "x".repeat(2000))).status).toBe(413);
+    await upgrade();
+    expect((await streams.append(name, "x".repeat(2000))).status).toBe(413);
+    expect(server.log).not.toMatch(/needs a restart/);
+  });
+
+  test("does not keep it from stopping in order", async () => {
+    await start({ "router.handover_timeout": "10m" });
+    const name = await streams.fresh("stop");
+    const slow = await Connection.open(server.url);
+    slow.send(`POST ${streams.path(name)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n0`);
+    const events = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await events.upToDate();
+    server.signal("SIGUSR2");
+    await until("a router to hand over", () => count(/handing over \d+ clients/g) > 0, 30_000);
+    slow.send("123456789");
+    expect(await server.stop()).toEqual({ code: 0, signal: null });
+    slow.destroy();
+  });
+
+});
