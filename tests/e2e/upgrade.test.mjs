@@ -1,5 +1,6 @@
 // Upgrades: other programs take over, and nobody notices. tests/crash/upgrades.mjs does it under load.
 
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -219,6 +220,20 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     await upgrade();
     expect((await streams.append(name, "x".repeat(2000))).status).toBe(413);
     expect(server.log).not.toMatch(/needs a restart/);
+  });
+
+  test("is not undone by an older streamd: data of a newer one is refused with a clear line", async () => {
+    await start({ "shard.count": 1 }, { expected: [/./] });
+    await streams.fresh("newer");
+    await server.stop();
+    const database = join(server.dataDir, "shard-0.db");
+    const script = `import sqlite3; sqlite3.connect("${database}").execute("PRAGMA user_version = 999")`;
+    execFileSync("python3", ["-c", script]);
+    await expect(server.start()).rejects.toThrow(
+      /shard-0.db: schema version 999 was written by a newer streamd; this one knows \d+/,
+    );
+    await server.exited();
+    server = null; // there is nothing to stop
   });
 
   test("does not keep it from stopping in order", async () => {
