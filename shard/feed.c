@@ -312,18 +312,19 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct log
     }
 }
 
-/* One run of what the feed's shard does not have. */
+/* Some of what the feed's shard does not have. Whole appends: what comes next may be of another source. */
 static enum error send_next(struct shard *shard, struct feed *feed, size_t *sent)
 {
+    struct joined joined = {0};
     struct run run;
-    enum error error = page_run_at(&shard->streams, feed->stream, feed->sent, &run);
-    if (error == ERR_NONE && !page_cut_run(&run, feed->stream->json, feed->sent, feed->stream->tail))
-        error = ERR_INTERNAL;
-    if (error != ERR_NONE)
-        return error;
-    *sent += run.data.len;
-    put(shard, feed, &run);
-    return ERR_NONE;
+    enum error error = page_appends_at(&shard->streams, feed->stream, feed->sent, &joined, &run);
+    if (error == ERR_NONE) {
+        *sent += run.data.len;
+        put(shard, feed, &run);
+    }
+    buf_clear(&joined.data);
+    buf_clear(&joined.marks);
+    return error;
 }
 
 static void send_ready(struct shard *shard, unsigned index)

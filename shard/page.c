@@ -226,3 +226,54 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
     *run = cut;
     return true;
 }
+
+/* Where the last append that ends in the run, after `from`, ends; `from` if none does. False: the marks are damaged. */
+static bool last_end(const struct run *run, bool json, uint64_t from, uint64_t *end)
+{
+    struct walk w = walk_start(run, json);
+    *end = from;
+    while (walk_next(&w, run))
+        if (w.last_of_append && walk_end(&w) > from)
+            *end = walk_end(&w);
+    return !w.damaged;
+}
+
+/* [from, to) of a JSON stream, which lies in several runs. */
+static enum error join_runs(struct streams *streams, const struct stream *stream, uint64_t from, uint64_t to,
+                            struct joined *joined, struct run *run)
+{
+    buf_reset(&joined->data);
+    buf_reset(&joined->marks);
+    for (uint64_t at = from; at < to; at = run->start + run->count) {
+        enum error error = page_run_at(streams, stream, at, run);
+        if (error == ERR_NONE && !page_cut_run(run, true, at, to))
+            error = ERR_INTERNAL;
+        if (error != ERR_NONE)
+            return error;
+        buf_add_slice(&joined->data, run->data);
+        if (run->marks.len)
+            buf_add_slice(&joined->marks, run->marks);
+        else
+            marks_add(&joined->marks, run->data.len, true);
+    }
+    run->start = from;
+    run->count = to - from;
+    run->data = buf_slice(&joined->data);
+    run->marks = buf_slice(&joined->marks);
+    return ERR_NONE;
+}
+
+enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                           struct joined *joined, struct run *run)
+{
+    uint64_t end;
+    enum error error = page_run_at(streams, stream, position, run);
+    if (error != ERR_NONE)
+        return error;
+    if (!last_end(run, stream->json, position, &end))
+        return ERR_INTERNAL;
+    if (end > position)
+        return page_cut_run(run, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL;
+    error = page_append_end(streams, stream, position, &end);
+    return error == ERR_NONE ? join_runs(streams, stream, position, end, joined, run) : error;
+}

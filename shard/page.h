@@ -47,6 +47,16 @@ enum error page_run_at(struct streams *streams, const struct stream *stream, uin
 /* Leaves of a run what lies in [from, to), which are message boundaries in it. False: its marks are damaged. */
 bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUSE;
 
+/* An append that lies in several runs, as one. */
+struct joined {
+    struct buf data, marks;
+};
+
+/* Whole appends from a position on, the beginning of one: those that end in the run there, or the one that goes on in
+ * the runs behind it. Borrowed as above, or from *joined, which the caller clears. */
+enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                           struct joined *joined, struct run *run) MUSTUSE;
+
 /* Where the append that holds `position` ends, in the stream's own bytes. INVALID_FORK_SUB_OFFSET: they do not hold it.
  */
 enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position,

@@ -250,6 +250,49 @@ describe.skipIf(!OWNED)("segments and their server", () => {
   const cold = (server, count) =>
     until(`${count} segments`, () => segmentsOf(server).length >= count).then(() => sleep(200));
 
+  test("an append arrives in one piece, over however many segments it lies in its source", async () => {
+    const { server, streams } = await begin({
+      "fanout.inline_limit": 0,
+      "fanout.window": "64K",
+      "server.hang_timeout": "60s",
+    });
+    const sources = [0, 1].map((n) => nameOnShard(server, 0, `source${n}`).replace("test/", ""));
+    const estuary = nameOnShard(server, 1, "estuary").replace("test/", "");
+    for (const source of sources) await streams.create(`test/${source}`, { type: JSON_TYPE });
+    const subscribed = await call(`${server.url}/v1/estuary/subscribe/test`, "POST", {
+      headers: { "content-type": JSON_TYPE },
+      body: JSON.stringify({ estuaryId: estuary, streams: sources }),
+    });
+    expect(subscribed.status).toBe(200);
+    const appends = new Map(sources.map((source) => [source, []]));
+    const append = async (source, parts, size) => {
+      const n = appends.get(source).push(parts) - 1;
+      const batch = Array.from({ length: parts }, (_, part) => ({ source, n, part, pad: "x".repeat(size) }));
+      const answer = await streams.append(`test/${source}`, JSON.stringify(batch), { type: JSON_TYPE });
+      expect(answer.status).toBe(204);
+    };
+    const other = server.child("shard", 1);
+    process.kill(other.pid, "SIGSTOP");
+    for (const source of sources) await append(source, 1, 70_000); // more than may be on its way
+    for (const source of sources) await append(source, 4, 30_000); // of several blocks
+    for (let n = 0; n < 12; n++) for (const source of sources) await append(source, 3, 10);
+    for (const source of sources) await append(source, 25, 10);
+    await cold(server, 12);
+    process.kill(other.pid, "SIGCONT");
+    const sent = [...appends.values()].flat().reduce((sum, parts) => sum + parts, 0);
+    const read = async () => JSON.parse((await streams.readAll(`test/${estuary}`)).bytes.toString());
+    await until("all of it", async () => (await read()).length === sent, 20_000);
+    const got = await read();
+    for (const [source, sizes] of appends) {
+      const due = sizes.flatMap((parts, n) => Array.from({ length: parts }, (_, part) => `${n}.${part}`));
+      expect(got.filter((m) => m.source === source).map(({ n, part }) => `${n}.${part}`)).toEqual(due);
+    }
+    const name = ({ source, n, part }) => `${source} ${n}.${part}`;
+    const torn = got.filter((m, i) => m.part && name(got[i - 1]) !== name({ ...m, part: m.part - 1 }));
+    expect(torn.map(name)).toEqual([]);
+    await server.close();
+  });
+
   test("they are there after restarts, kills and another shard count", async () => {
     const { server, streams } = await begin();
     const names = [];

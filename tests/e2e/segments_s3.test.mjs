@@ -118,6 +118,31 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await server.close();
   });
 
+  test("an append arrives in one piece in an estuary, however many objects it has to be fetched from", async () => {
+    const { server, streams, objects } = await begin({ "fanout.inline_limit": 0, "server.hang_timeout": "60s" });
+    const sources = ["a", "b"].map((about) => nameOnShard(server, 0, about));
+    const estuary = nameOnShard(server, 1, "estuary");
+    for (const source of sources) await streams.create(source, { type: JSON_TYPE });
+    const [project, estuaryId] = estuary.split("/");
+    const subscribed = await call(`${server.url}/v1/estuary/subscribe/${project}`, "POST", {
+      headers: { "content-type": JSON_TYPE },
+      body: JSON.stringify({ estuaryId, streams: sources.map((source) => source.split("/")[1]), envelope: true }),
+    });
+    expect(subscribed.status).toBe(200);
+    process.kill(server.child("shard", 1).pid, "SIGSTOP");
+    for (const source of sources) await numbered(streams, source, 64, 16);
+    await until("twelve objects", async () => (await objects()).length === 12);
+    await server.kill();
+    rmSync(join(server.dataDir, "cache"), { recursive: true, force: true });
+    await server.start();
+    const read = async () => (await streams.read(estuary)).json();
+    await until("all of it", async () => (await read()).length === 128, 20_000);
+    const got = (await read()).map(({ stream, data }) => ({ stream, n: data.n }));
+    const torn = got.filter(({ stream, n }, i) => n % 16 && !(got[i - 1].stream === stream && got[i - 1].n === n - 1));
+    expect(torn).toEqual([]);
+    await server.close();
+  });
+
   test("many readers of one segment cause one fetch, and the cache keeps its size", async () => {
     const { server, streams, objects } = await begin({
       "segment.max_messages": 1000,
