@@ -25,6 +25,7 @@ class Stream {
   final = null;
   units = null; // what is known of its content, from its start on
   places = new Map(); // id → { start, end, parts }, once parsed
+  parsed = true; // false: something in it is so wrong that what follows is not in places
   subscriptions = []; // of an estuary: operations, one after the other
 
   constructor(name) {
@@ -159,7 +160,9 @@ function checkContent(judge, stream) {
       checkPlace(judge, stream, place);
   } catch (error) {
     // Of a deleted stream a reader may have seen the first part of a message only.
-    if (stream.complete || !error.cut) judge.blame(stream, "foreign", error.message);
+    if (!stream.complete && error.cut) return;
+    stream.parsed = false;
+    judge.blame(stream, "foreign", error.message);
   }
 }
 
@@ -198,11 +201,15 @@ function checkAppends(judge, stream) {
     const place = stream.places.get(op.id);
     const exact = op.producer === undefined || op.status === 200;
     if (!place) {
-      const covered = stream.complete || (exact && op.next <= stream.units.length);
+      const covered = stream.parsed && (stream.complete || (exact && op.next <= stream.units.length));
       if (covered) judge.blame(stream, "lost", `${op.id} was acknowledged up to ${op.next} and is not there`);
-    } else if (exact ? place.end !== op.next : place.end > op.next) {
-      judge.blame(stream, "offset", `${op.id} ends at ${place.end} and was acknowledged up to ${op.next}`);
+      continue;
     }
+    // Of a deleted stream the first messages of its last append may be all that is known.
+    const unseen = !stream.complete && place.end === stream.units.length ? op.parts - place.parts : 0;
+    const end = place.end + unseen;
+    if (exact ? end !== op.next : end > op.next)
+      judge.blame(stream, "offset", `${op.id} ends at ${end} and was acknowledged up to ${op.next}`);
   }
 }
 
@@ -354,7 +361,7 @@ function checkEstuary(judge, stream) {
         judge.blame(stream, "order", `${id} comes after ${before.id}, not so in ${source.name}`);
       before = there ?? before;
     }
-    if (!stream.complete) continue;
+    if (!stream.complete || !stream.parsed) continue;
     for (const op of source.appends.values()) {
       const due = op.result === "ok" && during.some(({ begins, ends }) => op.began > begins && op.ended < ends);
       if (due && !stream.places.has(op.id))

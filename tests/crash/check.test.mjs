@@ -58,9 +58,9 @@ class Story {
     this.history.end(op, "ok", { status: 204 });
   }
 
-  subscribe(s, source) {
-    const op = this.begin({ do: "subscribe", s, source });
-    if (!this.content.has(s)) this.content.set(s, "");
+  subscribe(s, source, kind = "text") {
+    const op = this.begin({ do: "subscribe", s, kind, source });
+    if (!this.content.has(s)) this.content.set(s, kind === "json" ? [] : "");
     this.history.end(op, "ok", { status: 200 });
   }
 
@@ -153,6 +153,23 @@ describe("what may happen", () => {
     story.final("s", { status: 404, next: undefined, units: undefined });
     expect(story.rules()).toEqual([]);
   });
+
+  test("or of an append, whose end is where it was said to be", () => {
+    const readerOfOne = (next) => {
+      const story = new Story();
+      story.create("s", "json");
+      const op = story.begin({ do: "append", s: "s", id: "a.0", parts: 3 });
+      story.take("s", "a.0", 3, "json");
+      story.history.end(op, "ok", { status: 204, next });
+      story.history.add({ e: "open", r: "r", s: "s" });
+      story.history.add({ e: "chunk", r: "r", s: "s", from: 0, next: 1, units: story.content.get("s").slice(0, 1) });
+      story.remove("s");
+      story.final("s", { status: 404, next: undefined, units: undefined });
+      return story.rules();
+    };
+    expect(readerOfOne(3)).toEqual([]);
+    expect(readerOfOne(4)).toEqual(["offset"]);
+  });
 });
 
 // Two sources and an estuary that has what it must have, except for what a change does to it.
@@ -189,6 +206,27 @@ test("an estuary has what was appended while it was subscribed, in any order of 
   expect(estuary(ids("a.0", "a.1", "b.0", "a.2"))).toEqual(["not subscribed"]);
   expect(estuary(ids("a.1", "b.0", "a.2", "a.3"))).toEqual(["not subscribed"]);
   expect(estuary(ids("a.1", "b.0", "a.2", "z.1"))).toEqual(["foreign"]);
+});
+
+test("an estuary has an append in one piece; where it has not, nobody says what follows is missing", () => {
+  const arrives = (...pieces) => {
+    const story = new Story();
+    for (const source of ["s", "t"]) {
+      story.create(source, "json");
+      story.subscribe("e", source, "json");
+    }
+    const sent = { "a.0": 3, "b.0": 1, "a.1": 1 };
+    for (const [id, parts] of Object.entries(sent))
+      story.append(id.startsWith("a") ? "s" : "t", id, { parts, kind: "json" });
+    const units = ([id, from, to]) => payload("json", id, 10, sent[id]).slice(from, to);
+    story.content.set("e", pieces.flatMap(units));
+    for (const s of ["s", "t", "e"]) story.final(s);
+    return story.rules();
+  };
+  expect(arrives(["b.0"], ["a.0"], ["a.1"])).toEqual([]);
+  expect(arrives(["a.0", 0, 2], ["b.0"], ["a.0", 2], ["a.1"])).toEqual(["torn", "foreign"]);
+  expect(arrives(["a.0", 0, 2], ["b.0"], ["a.1"])).toEqual(["torn"]);
+  expect(arrives(["b.0"], ["a.1"])).toEqual(["not delivered"]);
 });
 
 describe("what must be found", () => {
