@@ -205,13 +205,8 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
         return true;
     cut.start = from > run->start ? from : run->start;
     cut.count = (to < end ? to : end) - cut.start;
-    if (!json) { /* a byte stream has a boundary everywhere */
-        cut.data = slice_of(run->data.data + (cut.start - run->start), (size_t)cut.count);
-        *run = cut;
-        return true;
-    }
     while (walk_next(&w, run) && w.position < to) {
-        if (w.position >= from && !cut.data.data) {
+        if (w.position == cut.start) {
             cut.data.data = run->data.data + w.byte;
             cut.marks.data = marks;
         }
@@ -220,6 +215,10 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
             continue;
         cut.data.len += w.length;
         cut.marks.len = (size_t)(marks - cut.marks.data);
+    }
+    if (!json && cut.data.len != cut.count) { /* no boundary of a message, but a byte stream has one everywhere */
+        cut.data = slice_of(run->data.data + (cut.start - run->start), (size_t)cut.count);
+        cut.marks = (struct slice){0};
     }
     if (w.damaged || !cut.data.data)
         return false;

@@ -44,7 +44,8 @@ bool page_in_file(struct page *page, struct streams *streams, const struct strea
 enum error page_run_at(struct streams *streams, const struct stream *stream, uint64_t position,
                        struct run *run) MUSTUSE;
 
-/* Leaves of a run what lies in [from, to), which are message boundaries in it. False: its marks are damaged. */
+/* Leaves of a run what lies in [from, to), which are message boundaries in it; of a byte stream they may be others, and
+ * what is left is one message then. False: its marks are damaged. */
 bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUSE;
 
 /* An append that lies in several runs, as one. */

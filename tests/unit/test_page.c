@@ -68,31 +68,37 @@ static void byte_messages_stay_whole(void **state)
     expect(&(struct page){.next = 4, .max_bytes = 60}, &run, false, 6, "bb", 6, false);
 }
 
-static void expect_cut(struct run run, bool json, uint64_t from, uint64_t to, struct slice data, uint64_t start)
+/* count: of the marks that are left. */
+static void expect_cut(struct run run, bool json, uint64_t from, uint64_t to, struct slice data, uint64_t start,
+                       uint64_t count)
 {
     assert_true(page_cut_run(&run, json, from, to));
     assert_true(slice_equal(run.data, data));
     assert_int_equal(run.start, start);
-    if (!json)
-        return;
-    struct slice left = run.marks;
-    uint64_t length, count = 0;
+    assert_int_equal(run.count, json ? count : data.len);
+    uint64_t length, left = data.len;
     bool last;
-    while (marks_next(&left, &length, &last))
-        count++;
-    assert_int_equal(count, run.count);
+    for (uint64_t i = 0; i < count; i++, left -= length)
+        assert_true(marks_next(&run.marks, &length, &last));
+    assert_int_equal(run.marks.len, 0);
+    assert_int_equal(left, count ? 0 : data.len);
 }
 
 static void a_part_of_a_run_has_its_own_marks(void **state)
 {
     struct run run = json_run(), bytes = {.start = 100, .count = 9, .data = SLICE("abcdefghi")};
     (void)state;
-    expect_cut(run, true, 0, UINT64_MAX, SLICE("1,22,333,"), 10);
-    expect_cut(run, true, 10, 13, SLICE("1,22,333,"), 10);
-    expect_cut(run, true, 11, UINT64_MAX, SLICE("22,333,"), 11);
-    expect_cut(run, true, 0, 12, SLICE("1,22,"), 10);
-    expect_cut(run, true, 11, 12, SLICE("22,"), 11);
-    expect_cut(bytes, false, 103, 105, SLICE("de"), 103);
+    expect_cut(run, true, 0, UINT64_MAX, SLICE("1,22,333,"), 10, 3);
+    expect_cut(run, true, 10, 13, SLICE("1,22,333,"), 10, 3);
+    expect_cut(run, true, 11, UINT64_MAX, SLICE("22,333,"), 11, 2);
+    expect_cut(run, true, 0, 12, SLICE("1,22,"), 10, 2);
+    expect_cut(run, true, 11, 12, SLICE("22,"), 11, 1);
+    expect_cut(bytes, false, 103, 105, SLICE("de"), 103, 0);
+    bytes.marks = run.marks; /* ab cde fghi */
+    expect_cut(bytes, false, 102, UINT64_MAX, SLICE("cdefghi"), 102, 2);
+    expect_cut(bytes, false, 102, 105, SLICE("cde"), 102, 1);
+    expect_cut(bytes, false, 101, 105, SLICE("bcde"), 101, 0);
+    expect_cut(bytes, false, 103, 107, SLICE("defg"), 103, 0);
     run.marks.len--;
     assert_false(page_cut_run(&run, true, 12, 13));
 }
