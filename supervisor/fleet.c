@@ -103,7 +103,7 @@ void fleet_configure(struct fleet *fleet, const struct config *cfg)
 
 static void send_listener(struct process *process)
 {
-    int fd = fcntl(process->fleet->listeners->fd[process->number], F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(listeners_fd(process->fleet->listeners, process->number), F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         fatal("cannot pass the listening socket on");
     channel_send(&process->control, &(struct control){.type = CONTROL_LISTEN, .fd = fd});

@@ -22,7 +22,7 @@ struct fleet {
     int give_up_status;
 };
 
-/* The programs are looked for beside the one that runs. listeners: one for each router. */
+/* The programs are looked for beside the one that runs. listeners: what the routers get. */
 void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners);
 void fleet_clear(struct fleet *fleet);
 

@@ -2,16 +2,22 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "supervisor/notify.h"
+#include "supervisor/passed.h"
 
 #define BACKLOG 4096
+#define NAME_ROOM 64
+#define WHY_ROOM 128
 
 union endpoint {
     struct sockaddr any;
@@ -34,6 +40,35 @@ static socklen_t resolve(const struct address *address, union endpoint *endpoint
     return len;
 }
 
+static in_port_t port_of(const union endpoint *endpoint)
+{
+    return endpoint->any.sa_family == AF_INET6 ? endpoint->v6.sin6_port : endpoint->v4.sin_port;
+}
+
+static bool same_host(const union endpoint *a, const union endpoint *b)
+{
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    if (a->any.sa_family == AF_INET)
+        return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+    return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0 &&
+           a->v6.sin6_scope_id == b->v6.sin6_scope_id;
+}
+
+static void write_port(const union endpoint *endpoint, struct address *address)
+{
+    snprintf(address->port, sizeof address->port, "%u", (unsigned)ntohs(port_of(endpoint)));
+}
+
+static void endpoint_of(int fd, union endpoint *endpoint)
+{
+    socklen_t len = sizeof *endpoint;
+    if (getsockname(fd, &endpoint->any, &len) != 0)
+        fatal("cannot read the address of the listening socket");
+}
+
+/* ---- new ones ---- */
+
 static void set_option(int fd, int level, int option)
 {
     const int on = 1;
@@ -41,7 +76,8 @@ static void set_option(int fd, int level, int option)
         fatal("cannot set an option of the listening socket");
 }
 
-static int bind_one(const union endpoint *endpoint, socklen_t len, bool share, const struct address *address)
+/* -1: the address cannot be had, errno says why. */
+static int bind_one(const union endpoint *endpoint, socklen_t len, bool share)
 {
     int fd = socket(endpoint->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -51,51 +87,244 @@ static int bind_one(const union endpoint *endpoint, socklen_t len, bool share, c
         set_option(fd, SOL_SOCKET, SO_REUSEPORT);
     if (endpoint->any.sa_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
-    if (bind(fd, &endpoint->any, len) != 0)
-        fatal("cannot listen on %s:%s", address->host, address->port);
-    return fd;
+    if (bind(fd, &endpoint->any, len) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
 }
 
-static void learn_port(struct listeners *listeners, union endpoint *endpoint, socklen_t len)
+static bool add_one(struct listeners *listeners, const union endpoint *endpoint, socklen_t len)
 {
-    if (getsockname(listeners->fd[0], &endpoint->any, &len) != 0)
-        fatal("cannot read the port of the listening socket");
-    in_port_t port = endpoint->any.sa_family == AF_INET6 ? endpoint->v6.sin6_port : endpoint->v4.sin_port;
-    snprintf(listeners->address.port, sizeof listeners->address.port, "%u", (unsigned)ntohs(port));
+    int fd = bind_one(endpoint, len, true);
+    if (fd < 0)
+        return false;
+    if (listen(fd, BACKLOG) != 0)
+        fatal("cannot listen on %s:%s", listeners->address.host, listeners->address.port);
+    listeners->fd[listeners->count++] = fd;
+    return true;
 }
 
-void listeners_open(struct listeners *listeners, const char *listen_on, unsigned count)
+/* The endpoint gets the port that it really is. */
+static void bind_all(struct listeners *listeners, union endpoint *endpoint, socklen_t len, unsigned count)
 {
-    union endpoint endpoint;
-    *listeners = (struct listeners){0};
-    if (!address_parse(listen_on, &listeners->address))
-        fatal_never_restart("[router] listen: %s is not host:port", listen_on);
-    socklen_t len = resolve(&listeners->address, &endpoint);
+    const struct address *address = &listeners->address;
     /* SO_REUSEPORT would share the port with another streamd of the same user, silently; without it bind() tells. */
-    close(bind_one(&endpoint, len, false, &listeners->address));
-    for (; listeners->count < count; listeners->count++) {
-        int fd = bind_one(&endpoint, len, true, &listeners->address);
-        listeners->fd[listeners->count] = fd;
-        if (listeners->count == 0)
-            learn_port(listeners, &endpoint, len);
-        if (listen(fd, BACKLOG) != 0)
-            fatal("cannot listen on %s:%s", listeners->address.host, listeners->address.port);
+    int trial = bind_one(endpoint, len, false);
+    if (trial < 0)
+        fatal("cannot listen on %s:%s", address->host, address->port);
+    close(trial);
+    while (listeners->count < count) {
+        if (!add_one(listeners, endpoint, len))
+            fatal("cannot listen on %s:%s", address->host, address->port);
+        endpoint_of(listeners->fd[0], endpoint);
     }
 }
 
-void listeners_adopt(struct listeners *listeners, const int *fds, unsigned count)
+/* ---- those that others have bound ---- */
+
+static int option_of(int fd, int option)
 {
-    struct address *address = &listeners->address;
+    int value;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+/* NULL: it can be listened on. */
+static const char *wrong_with(int fd)
+{
+    int domain = option_of(fd, SO_DOMAIN);
+    if (domain < 0)
+        return "is not a socket";
+    if ((domain != AF_INET && domain != AF_INET6) || option_of(fd, SO_TYPE) != SOCK_STREAM)
+        return "is not a TCP socket";
+    return option_of(fd, SO_ACCEPTCONN) == 1 ? NULL : "does not listen (a socket unit needs Accept=no)";
+}
+
+static uint64_t cookie_of(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+    (void)getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+    return cookie;
+}
+
+/* Whether fd is the same socket as one of these, under another number. */
+static bool have(const struct listeners *listeners, int fd)
+{
+    for (unsigned i = 0; i < listeners->count; i++)
+        if (cookie_of(listeners->fd[i]) == cookie_of(fd))
+            return true;
+    return false;
+}
+
+static void describe(const union endpoint *endpoint, struct address *address)
+{
+    bool v6 = endpoint->any.sa_family == AF_INET6;
+    const void *host = v6 ? (const void *)&endpoint->v6.sin6_addr : (const void *)&endpoint->v4.sin_addr;
+    *address = (struct address){.v6 = v6};
+    inet_ntop(endpoint->any.sa_family, host, address->host, sizeof address->host);
+    write_port(endpoint, address);
+}
+
+/* Sockets that come from elsewhere may have been left in any mode. */
+static void take_over(struct listeners *listeners, int fd)
+{
+    if (have(listeners, fd)) {
+        close(fd);
+        return;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        fatal("cannot prepare a listening socket");
+    listeners->fd[listeners->count++] = fd;
+}
+
+bool listeners_adopt(struct listeners *listeners, const int *fds, unsigned count, char *why, size_t size)
+{
+    union endpoint first, endpoint;
+    snprintf(why, size, "there are more than %d of them", LISTENERS_MAX);
+    if (count == 0 || count > LISTENERS_MAX - listeners->count)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        const char *wrong = wrong_with(fds[i]);
+        snprintf(why, size, "descriptor %d %s", fds[i], wrong ? wrong : "has another address than those before it");
+        if (wrong)
+            return false;
+        endpoint_of(fds[i], &endpoint);
+        if (i == 0)
+            endpoint_of(listeners->count ? listeners->fd[0] : fds[0], &first);
+        if (!same_host(&first, &endpoint) || port_of(&first) != port_of(&endpoint))
+            return false;
+    }
+    for (unsigned i = 0; i < count; i++)
+        take_over(listeners, fds[i]);
+    describe(&first, &listeners->address);
+    return true;
+}
+
+/* What a socket unit passes is what its administrator wants: it counts, or streamd does not start. */
+static bool open_passed(struct listeners *listeners, unsigned count, struct passed *passed)
+{
+    int fds[PASSED_MAX];
+    char why[WHY_ROOM];
+    unsigned given = passed_claim(passed, NULL, fds, PASSED_MAX);
+    if (!given)
+        return false;
+    if (!listeners_adopt(listeners, fds, given, why, sizeof why))
+        fatal_never_restart("the sockets that were passed cannot be listened on: %s", why);
+    /* A router listens on one. Connections to a socket that no router has would wait for ever. */
+    if (listeners->count > count)
+        fatal_never_restart("%u sockets were passed, one for each router is the most, and router.workers is %u",
+                            listeners->count, count);
+    log_info("listening on %u socket%s that %s passed; [router] listen does not count", listeners->count,
+             listeners->count == 1 ? "" : "s", listeners->count == 1 ? "was" : "were");
+    listeners->of_socket_unit = true;
+    return true;
+}
+
+/* What the store has is our own, of an earlier life; the configuration may have changed since. */
+static bool of_use(const struct listeners *listeners, int fd, const union endpoint *wanted, unsigned count)
+{
     union endpoint endpoint;
-    socklen_t len = sizeof endpoint;
-    *listeners = (struct listeners){0};
-    for (; listeners->count < count; listeners->count++)
-        listeners->fd[listeners->count] = fds[listeners->count];
-    if (getsockname(fds[0], &endpoint.any, &len) != 0 ||
-        getnameinfo(&endpoint.any, len, address->host, sizeof address->host, address->port, sizeof address->port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        fatal("cannot read the address of the listening socket");
-    address->v6 = endpoint.any.sa_family == AF_INET6;
+    if (wrong_with(fd) || listeners->count == count || have(listeners, fd))
+        return false;
+    endpoint_of(fd, &endpoint);
+    return same_host(&endpoint, wanted) && (!port_of(wanted) || port_of(&endpoint) == port_of(wanted));
+}
+
+/* Closing alone would leave the port in use until systemd lets go of it too. */
+static void drop(struct listeners *listeners, int fd)
+{
+    listeners->store_has_others = true;
+    if (!have(listeners, fd))
+        shutdown(fd, SHUT_RDWR);
+    close(fd);
+}
+
+static void open_stored(struct listeners *listeners, union endpoint *wanted, unsigned count, const int *fds,
+                        unsigned stored)
+{
+    char why[WHY_ROOM];
+    for (unsigned i = 0; i < stored; i++) {
+        if (!of_use(listeners, fds[i], wanted, count) || !listeners_adopt(listeners, &fds[i], 1, why, sizeof why)) {
+            drop(listeners, fds[i]);
+            continue;
+        }
+        endpoint_of(fds[i], wanted); /* those after it must have the same port */
+    }
+    listeners->stored = listeners->count;
+    if (listeners->count)
+        log_info("listening on %u socket%s of an earlier process", listeners->count, listeners->count == 1 ? "" : "s");
+}
+
+/* Routers without a socket of their own share one, if need be. */
+static void open_more(struct listeners *listeners, const union endpoint *endpoint, socklen_t len, unsigned count)
+{
+    while (listeners->count < count)
+        if (!add_one(listeners, endpoint, len)) {
+            log_warn_errno("cannot listen on %s:%s once more, routers share a socket", listeners->address.host,
+                           listeners->address.port);
+            return;
+        }
+}
+
+static void open_own(struct listeners *listeners, const char *listen_on, unsigned count, const int *fds,
+                     unsigned stored)
+{
+    struct address address;
+    union endpoint endpoint;
+    if (!address_parse(listen_on, &address))
+        fatal_never_restart("[router] listen: %s is not host:port", listen_on);
+    socklen_t len = resolve(&address, &endpoint);
+    open_stored(listeners, &endpoint, count, fds, stored);
+    listeners->address = address; /* as it was written */
+    if (listeners->count == 0)
+        bind_all(listeners, &endpoint, len, count);
+    else
+        open_more(listeners, &endpoint, len, count);
+    write_port(&endpoint, &listeners->address);
+}
+
+static void name_in_store(const struct listeners *listeners, char *name)
+{
+    snprintf(name, NAME_ROOM, "streamd-%s", listeners->name);
+}
+
+void listeners_open(struct listeners *listeners, const char *name, const char *listen_on, unsigned count,
+                    struct passed *passed)
+{
+    int fds[PASSED_MAX];
+    char stored_name[NAME_ROOM];
+    *listeners = (struct listeners){.name = name};
+    name_in_store(listeners, stored_name);
+    unsigned stored = passed_claim(passed, stored_name, fds, PASSED_MAX);
+    if (!open_passed(listeners, count, passed)) {
+        open_own(listeners, listen_on, count, fds, stored);
+        return;
+    }
+    for (unsigned i = 0; i < stored; i++)
+        drop(listeners, fds[i]);
+}
+
+void listeners_store(const struct listeners *listeners, const struct notify *notify)
+{
+    char name[NAME_ROOM];
+    unsigned known = listeners->store_has_others ? 0 : listeners->stored;
+    name_in_store(listeners, name);
+    if (listeners->store_has_others) /* what has this name goes all at once */
+        notify_tell(notify, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    if (listeners->of_socket_unit || known == listeners->count)
+        return;
+    char text[NAME_ROOM + 32];
+    snprintf(text, sizeof text, "FDSTORE=1\nFDNAME=%s", name);
+    notify_store(notify, text, listeners->fd + known, listeners->count - known);
+}
+
+int listeners_fd(const struct listeners *listeners, unsigned index)
+{
+    return listeners->fd[index % listeners->count];
 }
 
 void listeners_close(struct listeners *listeners)

@@ -12,6 +12,9 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#define FDS_MAX 64        /* in one datagram */
+#define STORE_TIMEOUT_S 5 /* that systemd may be too busy to take one */
+
 /* "@name" is a name that no file has. */
 static int connect_to(const char *path)
 {
@@ -39,7 +42,7 @@ static uint64_t watchdog_us(void)
     return strtoull(us, NULL, 10);
 }
 
-static const char *const names[NOTIFY_NAMES] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+static const char *const names[NOTIFY_NAMES] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"};
 
 void notify_open(struct notify *notify)
 {
@@ -83,6 +86,27 @@ void notify_tell(const struct notify *notify, const char *text, ...)
     va_end(args);
     if (len > 0 && (size_t)len < sizeof lines)
         (void)!send(notify->fd, lines, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Unlike a word, which another will follow, this may wait: what is not stored is lost with us. */
+void notify_store(const struct notify *notify, const char *lines, const int *fds, unsigned count)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(FDS_MAX * sizeof(int))];
+    } control = {0};
+    struct iovec text = {.iov_base = (void *)(uintptr_t)lines, .iov_len = strlen(lines)};
+    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = &control};
+    const struct timeval limit = {.tv_sec = STORE_TIMEOUT_S};
+    if (notify->fd < 0 || count == 0 || count > FDS_MAX)
+        return;
+    message.msg_controllen = CMSG_SPACE(count * sizeof *fds);
+    control.head =
+        (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof *fds)};
+    memcpy(CMSG_DATA(&control.head), fds, count * sizeof *fds);
+    setsockopt(notify->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (sendmsg(notify->fd, &message, MSG_NOSIGNAL) < 0)
+        log_warn_errno("cannot leave descriptors with systemd");
 }
 
 uint64_t notify_alive(struct notify *notify, uint64_t now_ms)

@@ -7,7 +7,7 @@
 
 #include "common/attr.h"
 
-#define NOTIFY_NAMES 3
+#define NOTIFY_NAMES 4
 
 struct notify {
     int fd;                   /* -1: nobody listens */
@@ -25,6 +25,9 @@ void notify_leave(const struct notify *notify);
 
 /* Lines "NAME=value". */
 void notify_tell(const struct notify *notify, const char *text, ...) PRINTF(2, 3);
+
+/* Lines, and descriptors beside them, for the store (FDSTORE=1) that outlives us. They stay the caller's too. */
+void notify_store(const struct notify *notify, const char *lines, const int *fds, unsigned count);
 
 /* All is well; says so as often as is wanted. Returns when to call again (UINT64_MAX: no need). now_ms: monotonic. */
 uint64_t notify_alive(struct notify *notify, uint64_t now_ms);

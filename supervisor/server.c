@@ -20,6 +20,7 @@
 #include "supervisor/folder.h"
 #include "supervisor/inheritance.h"
 #include "supervisor/notify.h"
+#include "supervisor/passed.h"
 #include "supervisor/programs.h"
 #include "supervisor/upgrade.h"
 
@@ -110,7 +111,8 @@ static void begin_stop(struct server *server, uint64_t now)
     server->backups.another = false;
     backups_give_up(&server->backups, "streamd stops");
     server->stop_until = now + server->cfg->server_stop_timeout;
-    listeners_close(&server->listeners); /* once the routers close theirs, new connections are refused */
+    /* Once the routers close theirs, new connections are refused; or they wait, if systemd has the sockets too. */
+    listeners_close(&server->listeners);
     if (server->phase == PHASE_MOVING) { /* a move can be cut anywhere */
         server->phase = PHASE_STOPPING_SHARDS;
         event_all(server, CHILD_EVENT_KILL, now);
@@ -438,7 +440,7 @@ static unsigned half_the_cores(void)
 }
 
 /* Everything that may refuse to start. Returns the lock; the layout says whether streams must move first. */
-static int prepare(struct server *server, struct layout *layout)
+static int prepare(struct server *server, struct layout *layout, struct passed *passed)
 {
     struct config *cfg = server->cfg;
     raise_fd_limit();
@@ -450,7 +452,8 @@ static int prepare(struct server *server, struct layout *layout)
         cfg->shard_count = layout->shards;
     if (!cfg->router_workers)
         cfg->router_workers = half_the_cores();
-    listeners_open(&server->listeners, cfg->router_listen, (unsigned)cfg->router_workers);
+    listeners_open(&server->listeners, "listen", cfg->router_listen, (unsigned)cfg->router_workers, passed);
+    listeners_store(&server->listeners, &server->notify);
     return lock;
 }
 
@@ -473,6 +476,13 @@ static void inherit_config(struct config *cfg, const char *text)
     log_lines(report, false);
     free(report);
     config_clear(&fresh);
+}
+
+static void inherit_listeners(struct listeners *listeners, const struct inheritance *in)
+{
+    char why[128];
+    if (!listeners_adopt(listeners, in->listeners, in->listener_count, why, sizeof why))
+        fatalx("the sockets that were left to us cannot be listened on: %s", why);
 }
 
 static void begin_inherited(struct server *server, const struct inheritance *in)
@@ -524,9 +534,11 @@ int server_main(const struct options *options, struct config *cfg)
 {
     struct server server = {.options = options, .cfg = cfg};
     struct inheritance inheritance;
+    struct passed passed;
     struct layout layout;
     signal(SIGPIPE, SIG_IGN);
     log_init("supervisor", -1, log_level_of(cfg->server_log_level));
+    passed_open(&passed);
     notify_open(&server.notify);
     log_info("streamd %s, libevent %s, pid %d, data in %s", STREAMD_VERSION, event_get_version(), (int)getpid(),
              cfg->server_data_dir);
@@ -534,14 +546,15 @@ int server_main(const struct options *options, struct config *cfg)
     bool inherited = inheritance_take(&inheritance);
     if (inherited) {
         inherit_config(cfg, inheritance.config_text);
-        listeners_adopt(&server.listeners, inheritance.listeners, inheritance.listener_count);
+        inherit_listeners(&server.listeners, &inheritance);
         server_open(&server, inheritance.lock);
         begin_inherited(&server, &inheritance);
     } else {
-        server_open(&server, prepare(&server, &layout));
+        server_open(&server, prepare(&server, &layout, &passed));
         begin(&server, &layout);
     }
     inheritance_clear(&inheritance);
+    passed_close(&passed);
     turn(&server);
     while (server.phase != PHASE_OVER) {
         event_base_loop(server.base, EVLOOP_ONCE);
