@@ -61,12 +61,13 @@ install: all ## install programs, configuration, systemd unit: PREFIX (/usr/loca
 	test -e $(TO)/etc/streamd/streamd.ini || install -m 640 config.example.ini $(TO)/etc/streamd/streamd.ini
 	install -d $(TO)$(SYSTEMD)
 	sed 's|@PROGRAMS@|$(HOME_OF_PROGRAMS)|' scripts/systemd/streamd.service > $(TO)$(SYSTEMD)/streamd.service
+	install -m 644 scripts/systemd/streamd.socket $(TO)$(SYSTEMD)/streamd.socket
 	install -D -m 644 scripts/systemd/streamd.sysusers $(TO)/usr/lib/sysusers.d/streamd.conf
 	install -D -m 644 scripts/systemd/streamd.tmpfiles $(TO)/usr/lib/tmpfiles.d/streamd.conf
 
 .PHONY: uninstall
 uninstall: ## remove what install has put there, but configuration and data
-	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(PREFIX)/bin/streamd $(TO)$(SYSTEMD)/streamd.service
+	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(PREFIX)/bin/streamd $(TO)$(SYSTEMD)/streamd.service $(TO)$(SYSTEMD)/streamd.socket
 	rm -f $(TO)/usr/lib/sysusers.d/streamd.conf $(TO)/usr/lib/tmpfiles.d/streamd.conf
 
 .PHONY: clean

@@ -1,7 +1,7 @@
 // What systemd is told, and what it is given to read.
 
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -84,20 +84,25 @@ describe.skipIf(!OWNED)("systemd is told", () => {
 
 const has = (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 
-test.skipIf(!has("systemd-analyze"))("the installed unit is confined, and systemd understands it", () => {
+test.skipIf(!has("systemd-analyze"))("the installed units are confined, and systemd understands them", () => {
   const folder = mkdtempSync(join(tmpdir(), "streamd-install-"));
   execFileSync("make", ["-s", "install", `DESTDIR=${folder}`, "PREFIX=/usr"], { cwd: ROOT });
-  const unit = join(folder, "usr/lib/systemd/system/streamd.service");
+  const units = join(folder, "usr/lib/systemd/system");
+  const unit = join(units, "streamd.service");
   const { stdout } = spawnSync("systemd-analyze", ["security", "--offline=true", unit], { encoding: "utf8" });
   const [, score] = /Overall exposure level for streamd.service: ([\d.]+)/.exec(stdout) ?? [];
   expect(Number(score)).toBeLessThan(2);
   // As it would be here, with the programs that were built.
   const here = join(folder, "streamd.service");
   writeFileSync(here, readFileSync(unit, "utf8").replaceAll("/usr/lib/streamd", BUILD));
-  const verified = spawnSync("systemd-analyze", ["verify", "--man=no", here], { encoding: "utf8" });
-  expect(verified.stderr.split("\n").filter((line) => line.includes("streamd.service"))).toEqual([]);
+  copyFileSync(join(units, "streamd.socket"), join(folder, "streamd.socket"));
+  for (const name of ["streamd.service", "streamd.socket"]) {
+    const verified = spawnSync("systemd-analyze", ["verify", "--man=no", join(folder, name)], { encoding: "utf8" });
+    expect(verified.stderr.split("\n").filter((line) => /streamd\.(service|socket)/.test(line))).toEqual([]);
+  }
   expect(execFileSync(join(folder, "usr/lib/streamd/streamd"), ["version"], { encoding: "utf8" })).toMatch(/^streamd /);
   rmSync(here);
+  rmSync(join(folder, "streamd.socket"));
   execFileSync("make", ["-s", "uninstall", `DESTDIR=${folder}`, "PREFIX=/usr"], { cwd: ROOT });
   expect(execFileSync("find", [folder, "-type", "f"], { encoding: "utf8" }).trim()).toBe(
     join(folder, "etc/streamd/streamd.ini"),
