@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libinih-dev libjwt-dev libcjson-dev libssl-dev libcurl4-openssl-dev libnanomsg-dev libzstd-dev libxxhash-dev"
-[ "${1:-}" = test ] && packages="$packages clang libcmocka-dev valgrind chromium nginx-light swift-proxy swift-account swift-container swift-object memcached"
+[ "${1:-}" = test ] && packages="$packages clang libcmocka-dev valgrind chromium nginx-light swift-proxy swift-account swift-container swift-object memcached python3 systemd"
 
 root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

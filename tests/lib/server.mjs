@@ -44,8 +44,10 @@ export class Server {
 
   // settings: { "section.key": value }. expected: regular expressions of error lines that may be logged.
   // keep: the folder is the caller's, and stays. programs: the folder of the three programs.
-  constructor({ settings = {}, environment = {}, expected = [], folder, keep = false, programs = BUILD } = {}) {
+  // through: a command that becomes the one that follows it.
+  constructor({ settings = {}, environment = {}, expected = [], folder, keep = false, programs = BUILD, through } = {}) {
     this.programs = programs;
+    this.through = through ?? [];
     this.folder = folder ?? mkdtempSync(join(tmpdir(), "streamd-test-"));
     this.dataDir = join(this.folder, "data");
     this.faultsDir = join(this.folder, "faults");
@@ -99,7 +101,8 @@ export class Server {
     };
     const sets = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
     const args = this.configFile ? ["--config", this.configFile, ...sets] : sets;
-    const child = spawn(join(this.programs, "streamd"), args, {
+    const [program, ...words] = [...this.through, join(this.programs, "streamd"), ...args];
+    const child = spawn(program, words, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, STREAMD_FAULTS: this.faultsDir, ...this.#environment },
     });
