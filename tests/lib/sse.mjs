@@ -4,7 +4,7 @@ import { request } from "node:http";
 
 import { until } from "./wait.mjs";
 
-function parseEvent(block) {
+export function parseEvent(block) {
   const event = { type: "message", data: "", comment: null };
   const data = [];
   for (const line of block.split("\n")) {
