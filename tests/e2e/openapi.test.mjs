@@ -1,6 +1,9 @@
 // scripts/openapi.yaml is valid, has what the server's tables have, and describes what a running server answers: every
 // described status of every operation is provoked, but those that are listed here, and nothing else is answered.
 
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
 import { SignJWT } from "jose";
 import { describe, expect, test } from "vitest";
 
@@ -8,18 +11,13 @@ import { useServer } from "../lib/fixture.mjs";
 import { Connection } from "../lib/http.mjs";
 import { Description, ask, requestBytes, source, targetOf, validate } from "../lib/openapi.mjs";
 import { OWNED } from "../lib/server.mjs";
-import { until } from "../lib/wait.mjs";
+import { START } from "../lib/streams.mjs";
+import { sleep, until } from "../lib/wait.mjs";
 
 const api = new Description();
 
 // "operation status": why it is not provoked here.
 const UNPROVOKED = {
-  "createStream 410": "needs history that has gone (retention.test.mjs)",
-  "createDefaultStream 410": "the same",
-  "createStream 500": "needs a broken segment under the offset of a fork",
-  "createDefaultStream 500": "the same",
-  "read 500": "needs a broken segment (segments.test.mjs)",
-  "readDefault 500": "the same",
   "putConfig 500": "needs a registry that cannot be written",
 };
 
@@ -65,7 +63,10 @@ describe("the description", () => {
     for (const { pointer, route, scope } of api.operations) {
       const security = api.node(`${pointer}/security`) ?? api.document.security;
       const open = scope === "NONE" || (route === "STREAM" && scope === "READ");
-      expect([pointer, security.length === 0 || security.some((one) => !Object.keys(one).length)]).toEqual([pointer, open]);
+      expect([pointer, security.length === 0 || security.some((one) => !Object.keys(one).length)]).toEqual([
+        pointer,
+        open,
+      ]);
     }
   });
 
@@ -116,20 +117,18 @@ class Walk {
     const target = targetOf(operation, values, options.query);
     const headers = this.#headers(projectOf(operation), options);
     const answer = await ask(this.server.url, operation.method, target, { ...options, headers });
-    const said = { request: `${id} ${target}`, complaints: api.complaints(operation, answer) };
-    expect(said).toEqual({ ...said, complaints: [] });
-    if (expected)
-      expect({ ...said, status: answer.status, text: answer.text }).toEqual({ ...said, status: expected, text: answer.text });
-    provoked.add(`${id} ${answer.status}`);
+    const { status, text } = answer;
+    const seen = { request: `${id} ${target}`, status, complaints: api.complaints(operation, answer), text };
+    expect(seen).toEqual({ ...seen, status: expected ?? status, complaints: [] });
+    provoked.add(`${id} ${status}`);
     return answer;
   }
 
-  // The same with an operation that is the other one's for streams of the project _default.
+  // The same about a stream of a project; of _default without naming it, if that is "".
   stream(id, project, stream, options, expected) {
-    const standard = { createStream: "createDefaultStream", append: "appendDefault", read: "readDefault" };
-    const more = { describeStream: "describeDefaultStream", deleteStream: "deleteDefaultStream" };
-    const name = project ? id : { ...standard, ...more }[id];
-    return this.ask(name, project ? { project, stream } : { stream }, options, expected);
+    return project
+      ? this.ask(id, { project, stream }, options, expected)
+      : this.ask(`${id}OfDefault`, { stream }, options, expected);
   }
 
   // A subscription of an estuary.
@@ -286,8 +285,7 @@ function estuaries(walk) {
     const plain = walk().fresh("plain");
     const lone = walk().fresh("lone");
     const types = { [source]: JSON_TYPE, [gone]: JSON_TYPE, [plain]: TYPE, [lone]: TYPE };
-    for (const [name, headers] of Object.entries(types))
-      await walk().ask("createStream", demo(name), { headers }, 201);
+    for (const [name, headers] of Object.entries(types)) await walk().ask("createStream", demo(name), { headers }, 201);
     const forked = { headers: { "Stream-Forked-From": `/v1/stream/demo/${gone}` } };
     await walk().ask("createStream", demo(walk().fresh("fork")), forked, 201);
     await walk().ask("deleteStream", demo(gone), {}, 204);
@@ -333,7 +331,8 @@ describe.skipIf(!OWNED)("a server without tokens", () => {
   estuaries(walk);
 
   test("has no projects", async () => {
-    for (const id of ["getConfig", "putConfig", "getUsage"]) await walk().ask(id, { project: "demo" }, { body: {} }, 404);
+    for (const id of ["getConfig", "putConfig", "getUsage"])
+      await walk().ask(id, { project: "demo" }, { body: {} }, 404);
   });
 
   test("tells scripts of what is described", async () => {
@@ -378,7 +377,12 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
       tokens[project] = await sign(project);
     }
     walked = new Walk(fixture.server, tokens);
-    await configure("demo", { corsOrigins: [], isPublic: false, quotas: { streams: 1000 }, retention: { seconds: 60 } });
+    await configure("demo", {
+      corsOrigins: [],
+      isPublic: false,
+      quotas: { streams: 1000 },
+      retention: { seconds: 60 },
+    });
     for (const id of ["getConfig", "getUsage"]) await walk().ask(id, { project: "demo" }, {}, 200);
     await configure("demo");
     await walk().ask("putConfig", { project: "demo" }, { body: { signingSecrets: [] } }, 400);
@@ -399,35 +403,37 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
   });
 
   test("a reader's key", async () => {
-    const made = await walk().ask("createStream", { project: "demo", stream: "key" }, { headers: TYPE, body: "x" }, 201);
+    const made = await walk().ask(
+      "createStream",
+      { project: "demo", stream: "key" },
+      { headers: TYPE, body: "x" },
+      201,
+    );
     const query = { rk: made.headers["stream-reader-key"] };
     const answer = await walk().ask("read", { project: "demo", stream: "key" }, { query }, 200);
     expect(answer.headers["cache-control"]).toMatch(/^public/);
   });
 
   test("quotas", async () => {
-    const operations = (id) => [
-      [id, { project: "demo", stream: "key" }],
-      [{ append: "appendDefault", read: "readDefault", createStream: "createDefaultStream" }[id], { stream: "key" }],
-    ];
     await walk().stream("createStream", "", "key", { headers: TYPE }, 201);
     for (const project of ["demo", "_default"])
       await configure(project, { quotas: { streams: 1, bytes: 100_000, appendsPerSecond: 1, liveReaders: 1 } });
-    for (const [id, values] of operations("createStream")) await walk().ask(id, { ...values, stream: "more" }, {}, 507);
     await walk().subscribe("key", { estuaryId: "more" }, 507);
     await walk().ask("subscribeMany", { project: "demo" }, { body: { estuaryId: "more", streams: ["key"] } }, 507);
-    for (const [id, values] of operations("append")) {
-      const append = (body) => walk().ask(id, values, { headers: TYPE, body });
-      expect((await append("x".repeat(200_000))).status).toBe(507);
-      await until("too many appends", async () => (await append("x")).status === 429);
-    }
-    for (const [id, values] of operations("read")) {
+    for (const project of ["demo", ""]) {
+      const on = (id, stream, options, expected) => walk().stream(id, project, stream, options, expected);
+      await on("createStream", "more", {}, 507);
+      await on("append", "key", { headers: TYPE, body: "x".repeat(200_000) }, 507);
+      const append = { headers: TYPE, body: "x" };
+      await until("too many appends", async () => (await on("append", "key", append)).status === 429);
+
       const query = { offset: "now", live: "sse" };
-      const authorization = `Bearer ${walk().tokens[projectOf(api.operation(id))]}`;
+      const target = targetOf(api.operation("read"), { project: project || "_default", stream: "key" }, query);
+      const headers = { Authorization: `Bearer ${walk().tokens[project || "_default"]}` };
       const reader = await Connection.open(walk().server.url);
-      reader.send(requestBytes("GET", targetOf(api.operation(id), values, query), { headers: { authorization } }));
+      reader.send(requestBytes("GET", target, { headers }));
       await until("a live reader", () => reader.received.includes("event: control"));
-      await walk().ask(id, values, { query }, 429);
+      await on("read", "key", { query }, 429);
       reader.destroy();
     }
   });
@@ -439,6 +445,56 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
         expect([401, 429]).toContain(status);
         return status === 429 && (!text || JSON.parse(text).code === "RATE_LIMITED");
       });
+  });
+});
+
+describe.skipIf(!OWNED).each([["demo"], [""]])("history of a stream of project %j", (project) => {
+  const fixture = useServer({
+    settings: { "shard.count": 1, "segment.max_messages": 10, "segment.max_bytes": "64K", "shard.settle_idle": "20ms" },
+    expected: [/segment \S+: /, /has no bytes/],
+  });
+  let walked;
+  const on = (id, stream, options, expected) =>
+    (walked ??= new Walk(fixture.server)).stream(id, project, stream, options, expected);
+  const fork = (name, headers) => ({
+    headers: { "Stream-Forked-From": `/v1/stream/${project || "_default"}/${name}`, ...headers },
+  });
+
+  test("has gone", async () => {
+    await on("createStream", "gone", { headers: { ...JSON_TYPE, "Stream-Retention-Bytes": "1000" } }, 201);
+    for (let i = 0; i < 60; i++) await on("append", "gone", { headers: JSON_TYPE, body: ["x".repeat(500)] }, 204);
+    await until("something to go", async () => {
+      const { headers } = await on("describeStream", "gone", {}, 200);
+      return headers["stream-earliest-offset"] > START;
+    });
+    const gone = await on("read", "gone", { query: { offset: START } }, 410);
+    expect(gone.headers["stream-earliest-offset"] > START).toBe(true);
+    await on("createStream", "fork", fork("gone", { "Stream-Fork-Offset": START }), 410);
+    await on("deleteStream", "gone", {}, 204);
+  });
+
+  // A segment that was opened before its file was removed can still be read: then another stream is tried.
+  test("is broken", async () => {
+    const folder = join(fixture.server.dataDir, "segments");
+    const segments = () => readdirSync(folder, { recursive: true }).filter((file) => file.endsWith(".seg"));
+    await until("the other test's segments to go", () => !segments().length, 20_000);
+    let serial = 0;
+    await until("a broken stream", async () => {
+      const name = `broken-${++serial}`;
+      await on("createStream", name, { headers: { ...JSON_TYPE, "Stream-Closed": "true" }, body: [1, 2, 3] }, 201);
+      await until("its segment", () => segments().length);
+      await sleep(200); // until the database has forgotten what is in it
+      for (const file of segments()) rmSync(join(folder, file));
+      const { status } = await on("read", name);
+      if (status === 200) return false;
+      expect(status).toBe(500);
+      return on(
+        "createStream",
+        "fork",
+        fork(name, { "Stream-Fork-Offset": START, "Stream-Fork-Sub-Offset": "1" }),
+        500,
+      );
+    });
   });
 });
 

@@ -162,7 +162,11 @@ export class Description {
 }
 
 // The bytes of a request. lines: headers as they are; version and host may be wrong.
-export function requestBytes(method, target, { headers = {}, lines = [], body, version = "HTTP/1.1", host = "h" } = {}) {
+export function requestBytes(
+  method,
+  target,
+  { headers = {}, lines = [], body, version = "HTTP/1.1", host = "h" } = {},
+) {
   const data = body === undefined ? undefined : typeof body === "object" ? JSON.stringify(body) : body;
   const head = [
     `${method} ${target} ${version}`,
