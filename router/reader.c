@@ -370,7 +370,8 @@ static void sse_end(struct reader *reader)
 {
     if (reader_rests(reader)) {
         uint64_t position = reader_position(reader);
-        const struct wire_stream here = {.start = position, .next = position, .tail = position};
+        uint64_t tail = reader->state == READER_AT_TAIL ? position : UINT64_MAX; /* or it is not known */
+        const struct wire_stream here = {.start = position, .next = position, .tail = tail};
         size_t start, len;
         struct block *block = render(router_of(reader), &here, reader->cursor, &start, &len);
         send_event(reader, block, start, len);

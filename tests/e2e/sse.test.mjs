@@ -183,6 +183,22 @@ describe.skipIf(!OWNED)("time", () => {
     expect(comments).toBeLessThanOrEqual(8);
   });
 
+  test("a reader that is behind at the lifetime is told where it is, not that it has all", async () => {
+    const streams = new Streams(fixture.server);
+    const name = await streams.fresh("sse", { type: "application/octet-stream" });
+    const body = Buffer.alloc(4 << 20);
+    for (let i = 0; i < 6; i++) await streams.append(name, body, { type: "application/octet-stream" });
+    const reader = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await reader.see("an event", () => reader.response);
+    reader.response.pause();
+    await sleep(4000 * SLOW); // longer than it lasts
+    reader.response.resume();
+    expect(await reader.end()).toBe("clean");
+    expect(reader.controls.length).toBeGreaterThan(1);
+    expect(reader.offset < at(6 * body.length)).toBe(true);
+    expect(reader.controls.filter(({ upToDate }) => upToDate)).toEqual([]);
+  });
+
   test("a reader that gets data gets no comments", async () => {
     const streams = new Streams(fixture.server);
     const name = await streams.fresh("sse");
