@@ -64,11 +64,28 @@ install: all ## install programs, configuration, systemd unit: PREFIX (/usr/loca
 	install -m 644 scripts/systemd/streamd.socket $(TO)$(SYSTEMD)/streamd.socket
 	install -D -m 644 scripts/systemd/streamd.sysusers $(TO)/usr/lib/sysusers.d/streamd.conf
 	install -D -m 644 scripts/systemd/streamd.tmpfiles $(TO)/usr/lib/tmpfiles.d/streamd.conf
+	install -d $(TO)$(PREFIX)/share/man/man1
+	scripts/man-page.sh $(BUILD)/streamd > $(TO)$(PREFIX)/share/man/man1/streamd.1
 
 .PHONY: uninstall
 uninstall: ## remove what install has put there, but configuration and data
 	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(PREFIX)/bin/streamd $(TO)$(SYSTEMD)/streamd.service $(TO)$(SYSTEMD)/streamd.socket
-	rm -f $(TO)/usr/lib/sysusers.d/streamd.conf $(TO)/usr/lib/tmpfiles.d/streamd.conf
+	rm -f $(TO)/usr/lib/sysusers.d/streamd.conf $(TO)/usr/lib/tmpfiles.d/streamd.conf $(TO)$(PREFIX)/share/man/man1/streamd.1
+
+# Built from a copy of the tree, whose debian folder is scripts/deb, with Debian's own flags.
+DEB = build/deb
+DEB_TREE = $(DEB)/tree
+
+.PHONY: deb
+deb: ## build a Debian package into build/deb, and let lintian look at it
+	tests/deps.sh deb
+	rm -rf $(DEB) && mkdir -p $(DEB_TREE)
+	cp -a Makefile README.md LICENSE config.example.ini common router shard supervisor scripts $(DEB_TREE)
+	mv $(DEB_TREE)/scripts/deb $(DEB_TREE)/debian
+	cd $(DEB_TREE) && DEB_BUILD_OPTIONS=noautodbgsym MAKEFLAGS= dpkg-buildpackage --build=binary --no-sign
+	rm -rf $(DEB_TREE)
+	lintian --fail-on error,warning --info --allow-root $(DEB)/streamd_*.deb
+	@ls $(DEB)/streamd_*.deb
 
 .PHONY: clean
 clean: ## remove everything built
@@ -149,6 +166,12 @@ crash: tests/node_modules/.package-lock.json ## kill processes under load for SE
 .PHONY: upgrades
 upgrades: all tests/node_modules/.package-lock.json ## replace the programs ten times under load and judge what clients saw
 	STREAMD_BUILD=$(BUILD) node tests/crash/upgrades.mjs
+
+.PHONY: test-systemd
+test-systemd: deps ## the package in a Debian with a real systemd, as root; not in `make test`: it takes a minute, the first time two, and 300 MB
+	tests/deps.sh systemd
+	$(MAKE) --no-print-directory deb
+	node tests/systemd/run.mjs
 
 .PHONY: run
 run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"

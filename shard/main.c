@@ -1,6 +1,6 @@
 /* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs;
  * `streamd-shard restore latest|NUMBER`: makes them from a backup; `streamd-shard segment FILE`: looks at a file of
- * history. */
+ * history; `streamd-shard verify`: at everything. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +9,7 @@
 #include "shard/move.h"
 #include "shard/restore.h"
 #include "shard/shard_role.h"
+#include "shard/verify.h"
 
 int main(int argc, char **argv)
 {
@@ -18,6 +19,8 @@ int main(int argc, char **argv)
         return restore_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "segment") == 0)
         return inspect_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "verify") == 0)
+        return verify_main(argc, argv);
     struct shard *shard = xcalloc(1, sizeof *shard);
     struct role role = {
         .kind = ROLE_SHARD,

@@ -10,7 +10,6 @@
 #include "common/version.h"
 #include "shard/store_sql.h"
 
-#define APPLICATION_ID 0x5354524d /* "STRM" */
 #define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
@@ -176,7 +175,7 @@ int64_t store_number(struct store *store, const char *sql)
 static void create_schema(struct store *store)
 {
     char version[128];
-    snprintf(version, sizeof version, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
+    snprintf(version, sizeof version, "PRAGMA application_id = %d; PRAGMA user_version = %d", STORE_APPLICATION_ID,
              STREAMD_DATA_VERSION);
     store_exec(store, "BEGIN IMMEDIATE");
     store_exec(store, schema);
@@ -190,7 +189,7 @@ static void check_schema(struct store *store)
     int64_t version = store_number(store, "PRAGMA user_version");
     if (application == 0 && version == 0 && store_number(store, "SELECT count(*) FROM sqlite_schema") == 0)
         create_schema(store);
-    else if (application != APPLICATION_ID)
+    else if (application != STORE_APPLICATION_ID)
         fatal_never_restart("%s: not a streamd database", store->path);
     else if (version > STREAMD_DATA_VERSION)
         fatal_never_restart("%s: schema version %lld was written by a newer streamd; this one knows %d", store->path,
@@ -229,10 +228,11 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     if (rc != SQLITE_OK)
         fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
     sqlite3_busy_timeout(store->db, 5000); /* a killed predecessor may not be quite gone */
-    /* secure_delete, where a distribution has made it the default, writes every page that is freed once more. */
+    /* Its lock is no exclusive one: `streamd verify` and other readers may come beside us. secure_delete, where a
+     * distribution has made it the default, writes every page that is freed once more. */
     snprintf(
         pragmas, sizeof pragmas,
-        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%llu;"
         "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = 67108864;"
         "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF",

@@ -7,6 +7,8 @@
 #include "common/layout.h"
 #include "shard/store.h"
 
+#define STORE_APPLICATION_ID 0x5354524d /* "STRM" */
+
 enum store_sql {
 #define SQL(NAME, text) SQL_##NAME,
 #include "shard/store_sql.def"
@@ -62,5 +64,8 @@ void bind_u64(sqlite3_stmt *statement, int at, uint64_t value);
 void bind_slice(sqlite3_stmt *statement, int at, struct slice value);
 uint64_t column_u64(sqlite3_stmt *statement, int at);
 struct slice column_slice(sqlite3_stmt *statement, int at);
+
+/* From STREAM_COLUMNS. */
+void stream_row_read(sqlite3_stmt *statement, struct stream_row *row);
 
 #endif

@@ -10,7 +10,7 @@ uint64_t stream_row_deadline(const struct stream_row *row)
     return deadline;
 }
 
-static void read_row(sqlite3_stmt *statement, struct stream_row *row)
+void stream_row_read(sqlite3_stmt *statement, struct stream_row *row)
 {
     *row = (struct stream_row){
         .uid = column_u64(statement, 0),
@@ -59,7 +59,7 @@ bool store_stream_by_name(struct store *store, struct slice name, struct stream_
     bind_slice(statement, 1, name);
     if (!store_step(store, statement))
         return false;
-    read_row(statement, row);
+    stream_row_read(statement, row);
     return true;
 }
 
@@ -69,7 +69,7 @@ bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *r
     bind_u64(statement, 1, uid);
     if (!store_step(store, statement))
         return false;
-    read_row(statement, row);
+    stream_row_read(statement, row);
     return true;
 }
 

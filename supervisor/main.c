@@ -1,6 +1,8 @@
 /* streamd: reads the command line; `streamd` alone serves in the foreground. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/mem.h"
 #include "common/version.h"
@@ -63,8 +65,8 @@ static int run_project(const struct command *command, const struct options *opti
     return status;
 }
 
-/* What knows segments is the shard. */
-static int run_segment(const struct config *cfg, int argc, char **argv)
+/* What knows databases and segments is the shard. */
+static int run_shard(const struct config *cfg, int argc, char **argv)
 {
     char **arguments = xcalloc((size_t)argc + 2, sizeof *arguments);
     (void)cfg;
@@ -72,6 +74,20 @@ static int run_segment(const struct config *cfg, int argc, char **argv)
     process_become_shard(arguments);
     free(arguments);
     return 1;
+}
+
+/* It gets the configuration on its standard input. */
+static int run_verify(const struct config *cfg, int argc, char **argv)
+{
+    int fd = memfd_create("configuration", MFD_CLOEXEC);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file)
+        config_print(cfg, file);
+    if (!file || fflush(file) != 0 || lseek(fd, 0, SEEK_SET) != 0 || dup2(fd, STDIN_FILENO) < 0) {
+        fprintf(stderr, "streamd: verify: the configuration cannot be handed on\n");
+        return 1;
+    }
+    return run_shard(cfg, argc, argv);
 }
 
 static int run_backup(const struct config *cfg, int argc, char **argv)
@@ -96,7 +112,9 @@ static const struct command commands[] = {
     {"remove-origin", "", "NAME ORIGIN", NULL, projects_remove_origin},
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
      projects_token},
-    {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_segment},
+    {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_shard},
+    {"verify", "", "[--quick] [--objects]: check every database and segment, while the server runs or not", NULL,
+     run_verify},
     {"backup", "", "now: put the databases into the store of segments, and print the backup's number", NULL,
      run_backup},
     {"restore", "", "--from latest|NUMBER: make the data folder from a backup", NULL, restore_run},

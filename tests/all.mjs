@@ -48,6 +48,7 @@ const STEPS = [
   make("fuzz corpora", [JOBS, "fuzz-replay"]),
   { title: "configuration", command: ["tests/config/run.sh"] },
   { title: "source tour", command: ["scripts/check-tour.sh"] },
+  { title: "Debian package", command: ["tests/deb.sh"] },
   ...[1, 4].flatMap((shards) => [1, 2].map((workers) => conformance(shards, workers))),
   conformance(4, 2, { CONFORMANCE_AUTH: "jwt" }),
   conformance(4, 1, { CONFORMANCE_SEGMENTS: "tiny" }),

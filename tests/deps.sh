@@ -1,10 +1,16 @@
 #!/bin/sh
-# Installs the Debian packages that are missing: those to build and run streamd, and with `test` those to test it.
+# Installs the Debian packages that are missing: those to build and run streamd; with `deb` those to make a package of it,
+# with `systemd` those to try that in a container, with `test` those to test it.
 set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libinih-dev libjwt-dev libcjson-dev libssl-dev libcurl4-openssl-dev libnanomsg-dev libzstd-dev libxxhash-dev"
-[ "${1:-}" = test ] && packages="$packages clang libcmocka-dev valgrind chromium nginx-light swift-proxy swift-account swift-container swift-object memcached python3 systemd"
+package="debhelper dpkg-dev lintian"
+case "${1:-}" in
+deb) packages="$packages $package" ;;
+systemd) packages="$packages $package mmdebstrap systemd-container" ;;
+test) packages="$packages $package clang libcmocka-dev valgrind chromium nginx-light swift-proxy swift-account swift-container swift-object memcached python3 systemd" ;;
+esac
 
 root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

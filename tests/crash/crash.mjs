@@ -81,6 +81,7 @@ class CrashTest {
     if (!this.violations.length) await this.visitMuseum();
     if (!this.violations.length) await this.removeAll();
     await this.server.stop();
+    await this.verify();
     for (const line of this.server.complaints) this.violations.push({ rule: "complaint", stream: "log", text: line });
   }
 
@@ -97,6 +98,7 @@ class CrashTest {
     await this.finish(workload);
     await history.close();
     this.judge(history);
+    await this.verify();
     if (!this.violations.length && this.store.backups) await this.checkBackups(workload);
     if (this.violations.length) return;
     rmSync(join(this.folder, `history-${number}.jsonl`));
@@ -121,6 +123,12 @@ class CrashTest {
     const { violations, counts } = check(history.events);
     this.violations.push(...violations);
     for (const key of Object.keys(counts)) this.counts[key] += counts[key];
+  }
+
+  // Every database and segment is whole, and they fit each other; also while the server runs.
+  async verify() {
+    const { status, out, err } = await this.server.commandLater("verify", "--objects");
+    if (status !== 0) this.blame("verify", `${out}\n${err}`);
   }
 
   // What is made of the last backup of the round has of every stream a beginning; of one that is made now, everything.

@@ -242,23 +242,26 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const [first, second] = (await objects()).sort();
     const read = async (name) => Buffer.from(await (await swift.request("GET", `/${bucket}/${name}`)).arrayBuffer());
     const good = await read(second);
-    const check = async (code) => {
+    const check = async (code, told) => {
       await dropCache(server);
+      expect((await server.commandLater("verify")).out).toMatch(/^3 segments are in the store only[^]* 0 problems$/m);
+      const verified = await server.commandLater("verify", "--objects");
+      expect(verified.out).toMatch(new RegExp(`: the segment at 10, ${second}: ${told}\n[^]* 1 problems$`));
       const answer = await streams.read(name, { offset: offset(12) });
       expect([answer.status, answer.json().code]).toEqual([500, code]);
       expect((await streams.read(name, { offset: offset(0), limit: "10" })).json()).toEqual(numbers(0, 10));
       expect((await streams.readAll(name, offset(20))).bytes.toString()).toBe(JSON.stringify(numbers(20, 35)));
     };
     await swift.request("DELETE", `/${bucket}/${second}`);
-    await check("SEGMENT_MISSING");
+    await check("SEGMENT_MISSING", "its object is missing");
     await swift.request("PUT", `/${bucket}/${second}`, { body: good.subarray(1) });
-    await check("SEGMENT_TRUNCATED");
+    await check("SEGMENT_TRUNCATED", "its file has another size");
     await swift.request("PUT", `/${bucket}/${second}`, { body: await read(first) });
-    await check("SEGMENT_TRUNCATED");
+    await check("SEGMENT_TRUNCATED", "its file .*");
     await swift.request("PUT", `/${bucket}/${second}`, {
       body: Buffer.from(good.map((byte, i) => byte ^ (i === good.length - 2))),
     });
-    await check("SEGMENT_TRUNCATED");
+    await check("SEGMENT_TRUNCATED", "its file is damaged");
     await swift.request("PUT", `/${bucket}/${second}`, { body: good });
     await sleep(1100);
     expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 35)));

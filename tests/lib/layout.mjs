@@ -8,7 +8,7 @@ import { freshName } from "./streams.mjs";
 const U64 = (1n << 64n) - 1n;
 const SLOTS = 1024n;
 
-function slotOf(name) {
+export function slotOf(name) {
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(name)) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & U64;
   hash = ((hash ^ (hash >> 33n)) * 0xff51afd7ed558ccdn) & U64;
