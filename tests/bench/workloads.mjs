@@ -6,6 +6,7 @@ import fanout from "./workloads_fanout.mjs";
 import live from "./workloads_live.mjs";
 import read from "./workloads_read.mjs";
 import segments from "./workloads_segments.mjs";
+import size from "./workloads_size.mjs";
 import state from "./workloads_state.mjs";
 
-export const workloads = [...append, ...live, ...read, ...fanout, ...segments, ...state];
+export const workloads = [...append, ...live, ...read, ...fanout, ...segments, ...state, ...size];
