@@ -158,9 +158,9 @@ void read_answer_nothing(struct client *c, uint64_t next, uint64_t cursor, bool 
     struct buf *head = answer_begin(c, 204);
     response_add_offset(head, "Stream-Next-Offset", next);
     response_add(head, "Stream-Up-To-Date", SLICE("true"));
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    if (c->shared_answer && !c->exchange.now) /* nginx gives it to those who waited for this answer to theirs */
+    if (c->shared_answer && !c->exchange.now) /* nginx has it for those who wait for the same; it obeys the first */
         response_add(head, "X-Accel-Expires", SLICE("1"));
+    response_add(head, "Cache-Control", SLICE("no-store"));
     if (closed)
         response_add(head, "Stream-Closed", SLICE("true"));
     else
