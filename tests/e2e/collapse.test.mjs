@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { Connection } from "../lib/http.mjs";
 import { nameOnShard } from "../lib/layout.mjs";
+import { holdsConnection } from "../lib/processes.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { Streams, freshName } from "../lib/streams.mjs";
 import { SLOW, until, within } from "../lib/wait.mjs";
@@ -96,6 +97,50 @@ describe("many read the same", () => {
     const stay = together(100, `${streams().url(name)}?offset=-1`);
     for (const leaver of leavers) leaver.socket.resetAndDestroy();
     expect((await stay).every(({ text }) => text.length === 500_000)).toBe(true);
+  });
+});
+
+describe.skipIf(!OWNED)("with two routers", () => {
+  const fixture = useServer({ settings: { "shard.count": 1, "router.workers": 2 } });
+
+  // A connection to that router: the kernel picks one for each.
+  const connectionTo = async (index) => {
+    for (;;) {
+      const connection = await Connection.open(fixture.server.url);
+      connection.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n");
+      await connection.answer();
+      if (holdsConnection(fixture.server.child("router", index).pid, connection.socket.localPort)) return connection;
+      connection.destroy();
+    }
+  };
+  const ask = (connection, path) => connection.send(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
+
+  test("what another router has acknowledged is in the answer, though an older one is on its way", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    const name = await streams.fresh("older", { body: "old" });
+    const path = `${streams.path(name)}?offset=-1`;
+    const [early, late, flushed] = await Promise.all([0, 0, 0].map(connectionTo));
+    const writer = await connectionTo(1);
+    const [router, shard] = [server.child("router", 0).pid, server.child("shard", 0).pid];
+
+    // The READ of `early` is with the shard, and its answer waits at a router that stands still.
+    process.kill(shard, "SIGSTOP");
+    ask(early, path);
+    ask(flushed, "/health");
+    await flushed.answer();
+    process.kill(router, "SIGSTOP");
+    process.kill(shard, "SIGCONT");
+    const post = `POST ${streams.path(name)} HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\n-new`;
+    ask(writer, path);
+    expect((await writer.answer()).text).toBe("old");
+    writer.send(post);
+    expect((await writer.answer()).status).toBe(204);
+    ask(late, path);
+    process.kill(router, "SIGCONT");
+    expect((await early.answer()).text).toBe("old");
+    expect((await late.answer()).text).toBe("old-new");
+    for (const connection of [early, late, flushed, writer]) connection.destroy();
   });
 });
 
