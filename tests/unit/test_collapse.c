@@ -1,15 +1,16 @@
-/* A router in this process, whose clients and whose shard are in this process, too: how many READs leave it,
- * and for whom each answer is. */
+/* A router in this process, and its clients and its shard with it: how many READs leave it, and for whom each answer
+ * is.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #define AT_ONCE 4 /* as in router/collapse.c */
 
 struct bench {
+    struct bench *before; /* a router is not made to be taken down: all stay, for those who look for leaks */
     char dir[64];
     struct config cfg;
     struct event_base *base;
@@ -29,6 +31,8 @@ struct bench {
     struct wire_read reads[64]; /* those that came, their names not valid */
     size_t read_count;
 };
+
+static struct bench *benches;
 
 /* ---- the stand ---- */
 
@@ -46,6 +50,8 @@ static int setup(void **state)
     struct bench *b = xcalloc(1, sizeof *b);
     struct layout layout;
     char assignment[100];
+    b->before = benches;
+    benches = b;
     snprintf(b->dir, sizeof b->dir, "/tmp/streamd-unit-XXXXXX");
     assert_non_null(mkdtemp(b->dir));
     config_init(&b->cfg);
@@ -177,7 +183,7 @@ static int teardown(void **state)
     snprintf(path, sizeof path, "%s/layout", b->dir);
     unlink(path);
     rmdir(b->dir);
-    return 0; /* the router is not made to be taken down */
+    return 0;
 }
 
 /* ---- tests ---- */
