@@ -55,7 +55,11 @@ describe("many read the same", () => {
     const name = await streams().fresh("each", { body: "content" });
     const url = `${streams().url(name)}?offset=-1`;
     const { etag } = (await together(1, url))[0].headers;
-    const answers = await together(300, url, (i) => [{}, { "if-none-match": etag }, { origin: "https://a.example" }][i % 3]);
+    const answers = await together(
+      300,
+      url,
+      (i) => [{}, { "if-none-match": etag }, { origin: "https://a.example" }][i % 3],
+    );
     answers.forEach(({ status, text, headers }, i) => {
       expect([status, text]).toEqual(i % 3 === 1 ? [304, ""] : [200, "content"]);
       expect(headers["access-control-allow-origin"]).toBe(i % 3 === 2 ? "https://a.example" : undefined);
@@ -67,28 +71,32 @@ describe("many read the same", () => {
     old.destroy();
   });
 
-  test("an append that was acknowledged is in every answer to a later request", { timeout: 60_000 * SLOW }, async () => {
-    const name = await streams().fresh("own", { type: "application/json" });
-    const url = `${streams().url(name)}?offset=-1`;
-    let over = false;
-    const crowd = Array.from({ length: 8 }, async () => {
-      while (!over) await together(8, url);
-    });
-    const writer = async (who) => {
-      for (let n = 0; n < 40; n++) {
-        const at = await streams().append(name, JSON.stringify(`${who}.${n}`), { type: "application/json" });
-        expect(at.status).toBe(204);
-        const [{ text, headers }] = await together(1, url);
-        expect(JSON.parse(text)).toContain(`${who}.${n}`);
-        expect(headers["stream-next-offset"] >= at.next).toBe(true);
-        const [tail] = await together(1, `${streams().url(name)}?offset=now`);
-        expect(tail.headers["stream-next-offset"] >= at.next).toBe(true);
-      }
-    };
-    await Promise.all([1, 2, 3, 4].map(writer));
-    over = true;
-    await Promise.all(crowd);
-  });
+  test(
+    "an append that was acknowledged is in every answer to a later request",
+    { timeout: 60_000 * SLOW },
+    async () => {
+      const name = await streams().fresh("own", { type: "application/json" });
+      const url = `${streams().url(name)}?offset=-1`;
+      let over = false;
+      const crowd = Array.from({ length: 8 }, async () => {
+        while (!over) await together(8, url);
+      });
+      const writer = async (who) => {
+        for (let n = 0; n < 40; n++) {
+          const at = await streams().append(name, JSON.stringify(`${who}.${n}`), { type: "application/json" });
+          expect(at.status).toBe(204);
+          const [{ text, headers }] = await together(1, url);
+          expect(JSON.parse(text)).toContain(`${who}.${n}`);
+          expect(headers["stream-next-offset"] >= at.next).toBe(true);
+          const [tail] = await together(1, `${streams().url(name)}?offset=now`);
+          expect(tail.headers["stream-next-offset"] >= at.next).toBe(true);
+        }
+      };
+      await Promise.all([1, 2, 3, 4].map(writer));
+      over = true;
+      await Promise.all(crowd);
+    },
+  );
 
   test("those who leave are not missed", async () => {
     const name = await streams().fresh("leave", { body: "x".repeat(500_000) });
@@ -131,10 +139,10 @@ describe.skipIf(!OWNED)("with two routers", () => {
     await flushed.answer();
     process.kill(router, "SIGSTOP");
     process.kill(shard, "SIGCONT");
-    const post = `POST ${streams.path(name)} HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\n-new`;
+    const headers = "host: x\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n";
     ask(writer, path);
     expect((await writer.answer()).text).toBe("old");
-    writer.send(post);
+    writer.send(`POST ${streams.path(name)} HTTP/1.1\r\n${headers}\r\n-new`);
     expect((await writer.answer()).status).toBe(204);
     ask(late, path);
     process.kill(router, "SIGCONT");
@@ -182,7 +190,9 @@ describe.skipIf(!OWNED)("while the shard is away", () => {
       expect(told.length).toBeGreaterThan(0);
       expect(told.length + had.length).toBe(300);
       await until("it to be back", async () => (await streams.read(name, { offset: "-1" })).text === "content", 20_000);
-      expect((await together(50, `${streams.url(name)}?offset=${START}`)).every(({ text }) => text === "content")).toBe(true);
+      expect((await together(50, `${streams.url(name)}?offset=${START}`)).every(({ text }) => text === "content")).toBe(
+        true,
+      );
     });
   });
 });

@@ -1,5 +1,5 @@
-// nginx and HAProxy before streamd, with the configurations that are shipped: everything passes over TLS and HTTP/2, nothing
-// is held back, what may be shared is asked for once, and nothing reaches someone who may not have it.
+// nginx and HAProxy before streamd, with the configurations that are shipped: everything passes over TLS and HTTP/2,
+// nothing is held back, what may be shared is asked for once, and nothing reaches someone who may not have it.
 
 import { join } from "node:path";
 
@@ -87,14 +87,22 @@ owned.each(fronts)("%s", (kind) => {
       const reader = follow(fixture.front.http2, path);
       await until("the first control event", () => reader.text.includes("upToDate"));
       for (let n = 0; n < 10; n++) {
-        await fixture.fetch(fixture.url(name), { method: "POST", headers: { "content-type": "text/plain" }, body: `<${n}>` });
+        await fixture.fetch(fixture.url(name), {
+          method: "POST",
+          headers: { "content-type": "text/plain" },
+          body: `<${n}>`,
+        });
         await until(`event ${n}`, () => reader.text.includes(`<${n}>`));
       }
       const beats = () => reader.text.split(": heartbeat").length - 1;
       const before = beats();
       await until("five heartbeats", () => beats() >= before + 5);
       expect(reader.ended).toBe(false);
-      await fixture.fetch(fixture.url(name), { method: "POST", headers: { "content-type": "text/plain" }, body: "<end>" });
+      await fixture.fetch(fixture.url(name), {
+        method: "POST",
+        headers: { "content-type": "text/plain" },
+        body: "<end>",
+      });
       await until("the last event", () => reader.text.includes("<end>"));
       reader.stream.destroy();
     });
@@ -117,7 +125,11 @@ owned.each(fronts)("%s", (kind) => {
       const got = await fixture.fetch(`${fixture.url(name)}?offset=-1`);
       expect(Buffer.from(await got.arrayBuffer()).equals(body)).toBe(true);
       const refused = await fixture
-        .fetch(fixture.url(name), { method: "POST", headers: { "content-type": "application/octet-stream" }, body: Buffer.alloc((8 << 20) + 1) })
+        .fetch(fixture.url(name), {
+          method: "POST",
+          headers: { "content-type": "application/octet-stream" },
+          body: Buffer.alloc((8 << 20) + 1),
+        })
         .then(async (answer) => [answer.status, (await answer.json()).code]);
       expect(refused).toEqual([413, "PAYLOAD_TOO_LARGE"]);
     });
@@ -126,13 +138,18 @@ owned.each(fronts)("%s", (kind) => {
       const name = freshName("headers");
       const made = await fixture.make(name, { body: "text" });
       expect(made.headers.get("location")).toBe(fixture.url(name));
-      const page = await fixture.fetch(`${fixture.url(name)}?offset=-1`, { headers: { origin: "https://page.example" } });
+      const page = await fixture.fetch(`${fixture.url(name)}?offset=-1`, {
+        headers: { origin: "https://page.example" },
+      });
       expect(page.headers.get("access-control-allow-origin")).toBe("*");
       const etag = page.headers.get("etag");
       const again = await fixture.fetch(`${fixture.url(name)}?offset=-1`, { headers: { "if-none-match": etag } });
       expect([again.status, await again.text()]).toEqual([304, ""]);
       const head = await fixture.fetch(fixture.url(name), { method: "HEAD" });
-      expect([head.status, head.headers.get("stream-next-offset")]).toEqual([200, page.headers.get("stream-next-offset")]);
+      expect([head.status, head.headers.get("stream-next-offset")]).toEqual([
+        200,
+        page.headers.get("stream-next-offset"),
+      ]);
       expect(fixture.relay.count("HEAD", name)).toBe(1);
       const missing = await fixture.fetch(fixture.url(freshName("missing")));
       expect([missing.status, (await missing.json()).code]).toEqual([404, "STREAM_NOT_FOUND"]);
@@ -242,8 +259,7 @@ describe.skipIf(!OWNED || !PROGRAMS.nginx)("a crowd at one tail, behind nginx", 
   const connections = [];
 
   beforeAll(() => {
-    for (let i = 0; i < READERS / A_CONNECTION; i++)
-      connections.push(new Http2(fixture.front.url, fixture.front.ca));
+    for (let i = 0; i < READERS / A_CONNECTION; i++) connections.push(new Http2(fixture.front.url, fixture.front.ca));
   });
   afterAll(() => connections.forEach((connection) => connection.close()));
 
@@ -288,6 +304,8 @@ describe.skipIf(!OWNED || !PROGRAMS.nginx)("a crowd at one tail, behind nginx", 
     const took = Date.now() - appended;
     expect(answers.filter(([status, text]) => status !== 200 || text !== "news")).toEqual([]);
     expect(polls() - before).toBeLessThan(20);
-    console.log(`${READERS} long-polls: ${before} and ${polls() - before} requests to streamd; the last had it after ${took} ms`);
+    console.log(
+      `${READERS} long-polls: ${before} and ${polls() - before} requests to streamd; the last had it after ${took} ms`,
+    );
   });
 });

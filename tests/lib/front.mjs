@@ -93,7 +93,10 @@ export class Front {
     const tls = certify(folder);
     const [port, plain] = [await freePort(), await freePort()];
     const path = join(folder, file);
-    writeFileSync(path, replaceAll(readFileSync(join(SHIPPED, file), "utf8"), pieces(folder, tls, { port, plain, origin })));
+    writeFileSync(
+      path,
+      replaceAll(readFileSync(join(SHIPPED, file), "utf8"), pieces(folder, tls, { port, plain, origin })),
+    );
     front.folder = folder;
     front.kind = kind;
     front.ca = readFileSync(tls.cert);

@@ -22,7 +22,10 @@ export class Http2 {
 
   // A stream on which a request has been sent.
   request(path, { method = "GET", headers = {}, body } = {}) {
-    const stream = this.session.request({ ":path": path, ":method": method, ...headers }, { endStream: body === undefined });
+    const stream = this.session.request(
+      { ":path": path, ":method": method, ...headers },
+      { endStream: body === undefined },
+    );
     if (body !== undefined) stream.end(body);
     return stream;
   }
