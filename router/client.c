@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/answer.h"
+#include "router/collapse.h"
 #include "router/intake.h"
 #include "router/reader.h"
 #include "router/router.h"
@@ -135,6 +136,7 @@ static void bury(struct client *c)
         reader_free(c->reader);
     if (c->request)
         request_abandon(&r->shards, c->request);
+    collapse_drop(c);
     hold_drop(c);
     intake_drop(c);
     deadline_clear(&c->stall);

@@ -26,6 +26,7 @@ struct router;
 struct request;
 struct reader;
 struct upload;
+struct waiter;
 
 enum client_state {
     CLIENT_HEAD,      /* between requests, or a head is arriving */
@@ -73,6 +74,7 @@ struct client {
     struct upload *upload;    /* CLIENT_BODY */
     struct request *request;  /* what a shard works on */
     struct hold *hold;        /* or what it waits for instead */
+    struct waiter *waiter;    /* or with others (collapse.h) */
     struct decision decision; /* what the callback has said */
     struct reader *reader;    /* CLIENT_LIVE */
     struct exchange exchange;

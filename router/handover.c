@@ -60,7 +60,8 @@ static void describe_reader(const struct client *c, struct wire_handed *m)
     const struct reader *reader = c->reader;
     m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) | (reader->chunked ? WIRE_HANDED_CHUNKED : 0) |
                 (c->http10 ? WIRE_HANDED_HTTP10 : 0) | (c->keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
-                (c->shared_answer ? WIRE_HANDED_SHARED : 0) | cors_flags(c->cors) | grant_flags(&c->grant);
+                (c->shared_answer && !c->exchange.now ? WIRE_HANDED_SHARED : 0) | cors_flags(c->cors) |
+                grant_flags(&c->grant);
     m->began_us = c->account.began_us;
     m->name = slice_of(reader->entry->name, reader->entry->name_len);
     m->position = reader_position(reader);

@@ -110,7 +110,7 @@ static bool not_modified(const struct client *c, const struct wire_stream *strea
     return etag_listed(slice_str(c->exchange.text), slice_of(etag, len));
 }
 
-void read_answer_page(struct client *c, const struct wire_stream *stream, struct block *page)
+void read_answer_page(struct client *c, const struct wire_stream *stream, struct block *page, struct block *body)
 {
     struct slice parts[3];
     bool unchanged = not_modified(c, stream);
@@ -132,6 +132,8 @@ void read_answer_page(struct client *c, const struct wire_stream *stream, struct
         answer_end_file(c, SLICE("["), page, page->len - 1, SLICE("]"));
     else if (page)
         answer_end_file(c, SLICE(""), page, page->len, SLICE(""));
+    else if (body)
+        answer_end_block(c, body);
     else
         answer_end(c, parts, body_parts(stream, parts));
 }
@@ -140,8 +142,12 @@ void read_answer_poll(struct client *c, const struct wire_stream *stream, uint64
 {
     struct buf *head = answer_begin(c, 200);
     add_place(head, stream);
-    add_caching(c, head, stream, POLL_AGE, "");
-    add_etag(head, stream);
+    if (is_fleeting(c, stream)) {
+        response_add(head, "Cache-Control", SLICE("no-store"));
+    } else {
+        add_caching(c, head, stream, POLL_AGE, "");
+        add_etag(head, stream);
+    }
     add_facts(head, stream);
     response_add_number(head, "Stream-Cursor", cursor);
     answer_end_block(c, body);
@@ -152,6 +158,8 @@ void read_answer_nothing(struct client *c, uint64_t next, uint64_t cursor, bool 
     struct buf *head = answer_begin(c, 204);
     response_add_offset(head, "Stream-Next-Offset", next);
     response_add(head, "Stream-Up-To-Date", SLICE("true"));
+    if (c->shared_answer && !c->exchange.now) /* nginx has it for those who wait for the same; it obeys the first */
+        response_add(head, "X-Accel-Expires", SLICE("1"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (closed)
         response_add(head, "Stream-Closed", SLICE("true"));

@@ -6,8 +6,8 @@
 #include "router/client.h"
 
 /* A catch-up read: 200 with what the stream says, or 304 if exchange.text (If-None-Match) names it. page: its bytes,
- * when they came as a file; or NULL. */
-void read_answer_page(struct client *client, const struct wire_stream *stream, struct block *page);
+ * when they came as a file; or NULL. body: the answer's, when it is shared; or NULL. */
+void read_answer_page(struct client *client, const struct wire_stream *stream, struct block *page, struct block *body);
 
 /* A long-poll's 200. */
 void read_answer_poll(struct client *client, const struct wire_stream *stream, uint64_t cursor, struct block *body);

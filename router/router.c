@@ -94,6 +94,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     handover_init(r);
     shards_init(&r->shards, r);
     live_init(&r->live, r);
+    collapse_init(&r->collapse, r);
     r->web =
         (struct web){.base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
     auth_init(&r->auth, r);

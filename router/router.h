@@ -8,6 +8,7 @@
 #include "common/web.h"
 #include "router/auth.h"
 #include "router/client.h"
+#include "router/collapse.h"
 #include "router/deadline.h"
 #include "router/handover.h"
 #include "router/listener.h"
@@ -34,6 +35,7 @@ struct router {
     struct clients clients;
     struct shards shards;
     struct live live;
+    struct collapse collapse;
     struct web web;
     struct auth auth;
     struct callbacks callbacks;

@@ -203,7 +203,7 @@ static void finish(struct shards *shards, struct request *q, const struct answer
     peer->held -= buf_len(&q->frame);
     if (q->client)
         q->client->request = NULL;
-    if (q->client || q->entry)
+    if (q->client || q->entry || q->shared)
         q->answered(q, answer);
     q->client = NULL; /* it may have a new request by now */
     forget(shards, q);
@@ -216,11 +216,19 @@ static void fail(struct shards *shards, struct request *q, enum error error, con
     finish(shards, q, &answer);
 }
 
+bool request_has_left(const struct shards *shards, const struct request *q)
+{
+    const struct shard_peer *peer = &shards->peers[q->shard];
+    return q->list == &peer->sent && q->end <= peer->put - buf_len(&peer->link.out);
+}
+
 void request_abandon(struct shards *shards, struct request *q)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
-    q->client->request = NULL;
+    if (q->client)
+        q->client->request = NULL;
     q->client = NULL;
+    q->shared = NULL;
     if (q->list == &peer->queue || q->list == &peer->reads)
         fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
 }

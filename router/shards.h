@@ -14,6 +14,7 @@ struct client;
 struct entry;
 struct request;
 struct router;
+struct shared_read;
 
 /* stream, appended or estuary is what the shard said, whether it is an error or not; all are NULL if no shard could be
  * asked. They and their slices are borrowed for the call. */
@@ -37,7 +38,8 @@ struct request {
     struct buf frame;           /* the caller puts one frame here */
     struct client *client;      /* whose request it is; NULL if it is gone or there was none */
     struct entry *entry;        /* of a live read: its entry */
-    request_answered *answered; /* not called if neither client nor entry is set */
+    struct shared_read *shared; /* of a catch-up read: whom it is for (collapse.h) */
+    request_answered *answered; /* not called if none of these three is set */
     bool repeatable;            /* doing it twice is like doing it once */
     bool repeated;              /* its shard died with it, and it was sent again */
     bool is_read;               /* its answer may be large: few at a time */
@@ -84,7 +86,10 @@ struct request *request_new(struct shards *shards, unsigned shard, struct client
 /* False: too much is waiting for that shard, and the request is forgotten. */
 bool request_send(struct shards *shards, struct request *request) MUSTUSE;
 
-/* Its client is gone. What has not left yet is forgotten. */
+/* The shard may have seen some of it. */
+bool request_has_left(const struct shards *shards, const struct request *request) MUSTUSE;
+
+/* Whoever it was for is gone. What has not left yet is forgotten. */
 void request_abandon(struct shards *shards, struct request *request);
 
 /* A frame without an answer; nothing happens if the shard is away, which has then forgotten all watches. */

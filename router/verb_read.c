@@ -3,26 +3,13 @@
 #include "common/offset.h"
 #include "router/answer.h"
 #include "router/query.h"
-#include "router/read_answer.h"
 #include "router/reader.h"
 #include "router/router.h"
 #include "router/verbs.h"
 
-static void answered(struct request *request, const struct answer *answer)
-{
-    struct client *c = request->client;
-    if (answer->error != ERR_NONE)
-        answer_refusal(c, answer);
-    else
-        read_answer_page(c, answer->stream, answer->page);
-}
-
 static void catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
 {
-    struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
     const struct wire_read read = {
-        .id = request->id,
         .name = name,
         .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) |
                            (query->earliest ? WIRE_READ_EARLIEST : 0) | (c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
@@ -30,16 +17,10 @@ static void catch_up(struct client *c, const struct http_head *head, struct slic
         .max_bytes = c->router->cfg->limits_read_page,
         .max_messages = query->limit,
     };
-    wire_put_read(&request->frame, &read);
-    request->repeatable = true;
-    request->is_read = true;
-    c->exchange.now = query->now;
-    c->exchange.earliest = query->earliest;
     if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
         c->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
     client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    collapse_read(&c->router->collapse, c, read);
 }
 
 /* An EventSource that reconnects asks with its old URL and says here how far it has come. */
@@ -62,6 +43,8 @@ void verb_read(struct client *c, const struct http_head *head, struct slice name
         answer_error(c, error);
         return;
     }
+    c->exchange.now = query.now;
+    c->exchange.earliest = query.earliest;
     if (query.live == QUERY_CATCH_UP) {
         catch_up(c, head, name, &query);
         return;

@@ -1,6 +1,6 @@
 // The processes of a running streamd, as /proc shows them.
 
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 
 const read = (path) => {
   try {
@@ -37,4 +37,19 @@ export function childrenOf(supervisor) {
 export function memoryOf(pid) {
   const match = /VmRSS:\s+(\d+) kB/.exec(read(`/proc/${pid}/status`));
   return match ? Number(match[1]) * 1024 : 0;
+}
+
+// Has the process got the other end of our TCP connection from that local port?
+export function holdsConnection(pid, port) {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const rows = read(`/proc/net/tcp`).split("\n").map((line) => line.trim().split(/\s+/));
+  const inode = rows.find(([, , remote]) => remote?.endsWith(`:${hex}`))?.[9];
+  const links = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  return links.includes(`socket:[${inode}]`);
 }
