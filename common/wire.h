@@ -28,6 +28,8 @@
 #define WIRE_HANDED_CHECKED 512u /* its grant: as in router/auth.h */
 #define WIRE_HANDED_ANONYMOUS 1024u
 #define WIRE_HANDED_PROJECT_PUBLIC 2048u
+#define WIRE_HANDED_NOW 4096u      /* it was asked with offset=now, */
+#define WIRE_HANDED_EARLIEST 8192u /* or with -1 */
 
 #define WIRE_CREATE_CLOSED 1u
 #define WIRE_CREATE_TTL 2u
