@@ -60,8 +60,8 @@ static void describe_reader(const struct client *c, struct wire_handed *m)
     const struct reader *reader = c->reader;
     m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) | (reader->chunked ? WIRE_HANDED_CHUNKED : 0) |
                 (c->http10 ? WIRE_HANDED_HTTP10 : 0) | (c->keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
-                (c->shared_answer && !c->exchange.now ? WIRE_HANDED_SHARED : 0) | cors_flags(c->cors) |
-                grant_flags(&c->grant);
+                (c->shared_answer ? WIRE_HANDED_SHARED : 0) | (c->exchange.now ? WIRE_HANDED_NOW : 0) |
+                (c->exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | cors_flags(c->cors) | grant_flags(&c->grant);
     m->began_us = c->account.began_us;
     m->name = slice_of(reader->entry->name, reader->entry->name_len);
     m->position = reader_position(reader);
@@ -181,6 +181,8 @@ static void take_reader(struct client *c, const struct wire_handed *m)
     c->http10 = m->flags & WIRE_HANDED_HTTP10;
     c->keep_alive = m->flags & WIRE_HANDED_KEEP_ALIVE;
     c->shared_answer = m->flags & WIRE_HANDED_SHARED;
+    c->exchange.now = m->flags & WIRE_HANDED_NOW;
+    c->exchange.earliest = m->flags & WIRE_HANDED_EARLIEST;
     c->cors = cors_of(m->flags);
     c->exchange.origin = c->cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
     restore_grant(&c->grant, m);
