@@ -262,7 +262,9 @@ static size_t flush(struct client *c, size_t most)
 {
     struct router *r = c->router;
     size_t written;
-    switch (output_write(&c->out, &r->outputs, event_get_fd(&c->event), most, &written)) {
+    enum output_result result = output_write(&c->out, &r->outputs, event_get_fd(&c->event), most, &written);
+    metrics_add(r->metrics, METRIC_SENT, written);
+    switch (result) {
     case OUTPUT_BROKEN:
         client_close(c);
         return written;

@@ -15,7 +15,10 @@
 static void admit(struct router *r, int fd)
 {
     static const int on = 1;
+    metrics_add(r->metrics, METRIC_ACCEPTED, 1);
     bool full = r->clients.count - r->clients.refused >= r->cfg->limits_max_connections;
+    if (full)
+        metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
     if (full && r->clients.refused >= REFUSED_AT_ONCE) {
         close(fd);
         return;

@@ -24,9 +24,10 @@ uint64_t fleet_now(void)
     return clock_monotonic_ms();
 }
 
-void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners)
+void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners, int metrics)
 {
     *fleet = (struct fleet){.base = base, .folder = process_folder(), .lock = lock, .listeners = listeners};
+    meter_open(&fleet->meter, metrics);
 }
 
 static void disband(struct fleet *fleet)
@@ -41,6 +42,7 @@ static void disband(struct fleet *fleet)
 void fleet_clear(struct fleet *fleet)
 {
     disband(fleet);
+    meter_close(&fleet->meter);
     free(fleet->folder);
     free(fleet->config_text);
 }
@@ -172,7 +174,7 @@ static void watch_control(struct process *process)
 static void spawn(struct process *process)
 {
     struct fleet *fleet = process->fleet;
-    process_spawn(process, fleet->folder, fleet->lock);
+    process_spawn(process, fleet->folder, &(struct inherited){fleet->lock, fleet->meter.fd});
     log_debug("%s started, pid %d", process->name, (int)process->pid);
     watch_control(process);
     send_config(process);
@@ -210,6 +212,7 @@ static void deliver(struct process *process, enum child_event event, uint64_t no
         process->fleet->gave_up = true;
         break;
     }
+    meter_process(&process->fleet->meter, process);
 }
 
 void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event event, uint64_t now)
@@ -272,7 +275,7 @@ void fleet_reap(struct fleet *fleet, uint64_t now)
 
 uint64_t fleet_expire(struct fleet *fleet, uint64_t now)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = meter_expire(&fleet->meter, now);
     for (unsigned i = 0; i < fleet->count; i++) {
         struct process *process = &fleet->list[i];
         if (child_deadline(&process->life, &fleet->times) <= now)
@@ -362,5 +365,6 @@ bool fleet_adopt(struct fleet *fleet, const struct inherited_child *child, uint6
     process->life = (struct child){.state = CHILD_UP, .started = child->started, .heard = now, .deaths = child->deaths};
     channel_init(&process->control, child->control);
     watch_control(process);
+    meter_process(&fleet->meter, process);
     return true;
 }

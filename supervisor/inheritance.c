@@ -22,6 +22,7 @@ static void set_survives(int fd, bool survives)
 static void set_all(const struct fleet *fleet, bool survive)
 {
     set_survives(fleet->lock, survive);
+    set_survives(fleet->meter.fd, survive);
     for (unsigned i = 0; i < fleet->listeners->count; i++)
         set_survives(fleet->listeners->fd[i], survive);
     for (unsigned i = 0; i < fleet->count; i++)
@@ -33,7 +34,7 @@ static void set_all(const struct fleet *fleet, bool survive)
 
 static void write_text(FILE *out, const struct fleet *fleet)
 {
-    fprintf(out, FIRST_LINE "\nlock %d\n", fleet->lock);
+    fprintf(out, FIRST_LINE "\nlock %d\nmetrics %d\n", fleet->lock, fleet->meter.fd);
     for (unsigned i = 0; i < fleet->listeners->count; i++)
         fprintf(out, "listener %d\n", fleet->listeners->fd[i]);
     for (unsigned i = 0; i < fleet->count; i++) {
@@ -96,6 +97,9 @@ static void take_line(struct inheritance *in, const char *line)
     if (sscanf(line, "lock %d", &fd) == 1) {
         in->lock = fd;
         set_survives(fd, false);
+    } else if (sscanf(line, "metrics %d", &fd) == 1) {
+        in->metrics = fd;
+        set_survives(fd, false);
     } else if (sscanf(line, "listener %d", &fd) == 1 && in->listener_count < LISTENERS_MAX) {
         in->listeners[in->listener_count++] = fd;
         set_survives(fd, false);
@@ -122,7 +126,7 @@ bool inheritance_take(struct inheritance *in)
 {
     char line[256];
     const char *number = getenv(VARIABLE);
-    *in = (struct inheritance){.lock = -1};
+    *in = (struct inheritance){.lock = -1, .metrics = -1};
     if (!number)
         return false;
     FILE *text = fdopen(atoi(number), "r");

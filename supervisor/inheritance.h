@@ -3,6 +3,7 @@
  *
  *     streamd inheritance 1
  *     lock 3
+ *     metrics 4
  *     listener 7
  *     child router 0 pid 1234 control 9 wire 9 deaths 0 started 5678
  *     configuration
@@ -24,6 +25,7 @@ struct inherited_child {
 
 struct inheritance {
     int lock;
+    int metrics; /* -1: none */
     int listeners[LISTENERS_MAX];
     unsigned listener_count;
     struct inherited_child *children;

@@ -504,11 +504,11 @@ static void begin(struct server *server, const struct layout *layout)
         begin_serving(server, server->last_turn);
 }
 
-static void server_open(struct server *server, int lock)
+static void server_open(struct server *server, int lock, int metrics)
 {
     loop_open(server);
     set_signals(SIG_UNBLOCK); /* an earlier supervisor may have blocked them for us */
-    fleet_init(&server->fleet, server->base, lock, &server->listeners);
+    fleet_init(&server->fleet, server->base, lock, &server->listeners, metrics);
     fleet_configure(&server->fleet, server->cfg);
     server->last_turn = fleet_now();
     backups_init(&server->backups, &server->fleet, server->cfg, server->last_turn);
@@ -547,10 +547,10 @@ int server_main(const struct options *options, struct config *cfg)
     if (inherited) {
         inherit_config(cfg, inheritance.config_text);
         inherit_listeners(&server.listeners, &inheritance);
-        server_open(&server, inheritance.lock);
+        server_open(&server, inheritance.lock, inheritance.metrics);
         begin_inherited(&server, &inheritance);
     } else {
-        server_open(&server, prepare(&server, &layout, &passed));
+        server_open(&server, prepare(&server, &layout, &passed), -1);
         begin(&server, &layout);
     }
     inheritance_clear(&inheritance);
