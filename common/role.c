@@ -112,6 +112,11 @@ static void on_message(struct role *role, const struct control *message)
             break;
         role->listener(role->ctx, message->fd);
         return;
+    case CONTROL_LISTEN_METRICS:
+        if (!role->metrics_listener)
+            break;
+        role->metrics_listener(role->ctx, message->fd);
+        return;
     case CONTROL_STOP:
         role->stop(role->ctx);
         return;

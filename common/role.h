@@ -45,6 +45,7 @@ struct role {
 
     /* Routers (NULL elsewhere): the listening socket. The fd is the role's now. */
     void (*listener)(void *ctx, int fd);
+    void (*metrics_listener)(void *ctx, int fd); /* one of them may get that, too */
 
     /* The reloadable keys of the configuration have changed in place. NULL: nothing to do. */
     void (*reload)(void *ctx);

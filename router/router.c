@@ -131,6 +131,11 @@ void router_listener(void *ctx, int fd)
     listener_open(ctx, fd);
 }
 
+void router_metrics_listener(void *ctx, int fd)
+{
+    listener_open_metrics(ctx, fd);
+}
+
 /* Every setting is read where it is used. */
 void router_reload(void *ctx)
 {

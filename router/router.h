@@ -33,7 +33,7 @@ struct router {
     uint64_t oldest_event_ms; /* of those that this turn writes, when its append came; 0: there are none */
     bool stopping;
 
-    struct listener listener;
+    struct listener listener, metrics_listener;
     struct handover handover;
     struct clients clients;
     struct shards shards;
@@ -61,6 +61,7 @@ struct router {
 void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index);
 void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd);
 void router_listener(void *ctx, int fd);
+void router_metrics_listener(void *ctx, int fd);
 void router_reload(void *ctx);
 void router_successor(void *ctx, int fd);
 void router_predecessor(void *ctx, int fd);

@@ -23,7 +23,7 @@ static bool is_local(const struct client *c)
 static bool may_see(const struct client *c)
 {
     const char *serve = c->router->cfg->metrics_serve;
-    return strcmp(serve, "all") == 0 || (strcmp(serve, "local") == 0 && is_local(c));
+    return c->only_metrics || strcmp(serve, "all") == 0 || (strcmp(serve, "local") == 0 && is_local(c));
 }
 
 static void add_build(struct buf *out)

@@ -103,12 +103,20 @@ void fleet_configure(struct fleet *fleet, const struct config *cfg)
             send_config(&fleet->list[i]);
 }
 
-static void send_listener(struct process *process)
+static void pass_on(struct process *process, enum control_type type, int listener)
 {
-    int fd = fcntl(listeners_fd(process->fleet->listeners, process->number), F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         fatal("cannot pass the listening socket on");
-    channel_send(&process->control, &(struct control){.type = CONTROL_LISTEN, .fd = fd});
+    channel_send(&process->control, &(struct control){.type = type, .fd = fd});
+}
+
+static void send_listener(struct process *process)
+{
+    const struct listeners *listeners = process->fleet->listeners;
+    pass_on(process, CONTROL_LISTEN, listeners_fd(listeners, process->number));
+    if (process->number == 0 && listeners->has_metrics)
+        pass_on(process, CONTROL_LISTEN_METRICS, listeners->metrics);
 }
 
 static void send_peer(struct process *to, const struct process *peer, int fd)

@@ -454,6 +454,7 @@ static int prepare(struct server *server, struct layout *layout, struct passed *
         cfg->router_workers = half_the_cores();
     listeners_open(&server->listeners, "listen", cfg->router_listen, (unsigned)cfg->router_workers, passed);
     listeners_store(&server->listeners, &server->notify);
+    listeners_open_metrics(&server->listeners, cfg->metrics_listen);
     return lock;
 }
 
@@ -483,6 +484,8 @@ static void inherit_listeners(struct listeners *listeners, const struct inherita
     char why[128];
     if (!listeners_adopt(listeners, in->listeners, in->listener_count, why, sizeof why))
         fatalx("the sockets that were left to us cannot be listened on: %s", why);
+    listeners->has_metrics = in->metrics_listener >= 0;
+    listeners->metrics = in->metrics_listener;
 }
 
 static void begin_inherited(struct server *server, const struct inheritance *in)
