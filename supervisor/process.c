@@ -61,7 +61,8 @@ static void child_signals(const sigset_t *before)
     sigprocmask(SIG_SETMASK, before, NULL);
 }
 
-/* Standard input is empty, standard output is the supervisor's alone, and above the three fixed ones nothing is open. */
+/* Standard input is empty, standard output is the supervisor's alone, and above the three fixed ones nothing is open.
+ */
 static bool child_fds(int control, const struct inherited *inherited)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

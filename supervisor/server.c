@@ -22,6 +22,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/passed.h"
 #include "supervisor/programs.h"
+#include "supervisor/status.h"
 #include "supervisor/upgrade.h"
 
 /* If this process itself did not run for this long, a child's silence means nothing. */
@@ -47,6 +48,7 @@ struct server {
     struct fleet fleet;
     struct backups backups;
     struct console console;
+    struct status status;
     struct notify notify;
     struct programs programs;
     struct upgrade upgrade;
@@ -301,6 +303,8 @@ static const char *on_command(void *ctx, const char *line)
 {
     static char text[160];
     struct server *server = ctx;
+    if (strcmp(line, "status") == 0)
+        return status_say(&server->status, fleet_now());
     if (strcmp(line, "backup") != 0)
         return "error: there is no such command";
     const char *why = server->phase == PHASE_SERVING ? backups_begin(&server->backups) : "it does not serve now";
@@ -391,6 +395,7 @@ static void turn(struct server *server)
     uint64_t due = fleet_expire(&server->fleet, now);
     if (due < next)
         next = due;
+    status_turn(&server->status, now);
     due = go_on_upgrading(server, now);
     if (due < next)
         next = due;
@@ -519,12 +524,14 @@ static void server_open(struct server *server, int lock, int metrics)
     server->backups.ctx = server;
     server->fleet.backups = &server->backups;
     server->upgrade = (struct upgrade){.fleet = &server->fleet, .cfg = server->cfg};
+    status_open(&server->status, server->fleet.meter.region, server->cfg, server->last_turn);
     console_open(&server->console, server->base, server->cfg->server_data_dir, on_command, server);
 }
 
 static void server_close(struct server *server)
 {
     console_close(&server->console);
+    status_close(&server->status);
     notify_close(&server->notify);
     backups_clear(&server->backups);
     fleet_clear(&server->fleet);
