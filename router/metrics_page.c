@@ -6,7 +6,7 @@
 #include "common/mem.h"
 
 #define LINE_MAX_BYTES 512
-#define SPARSE 32 /* a metric with more cells than this shows those that are not 0 */
+#define SPARSE 100 /* a metric with more cells than this shows those that are not 0 */
 
 /* Whose numbers are shown: of a router, those of both its places as one's. */
 struct shown {

@@ -11,6 +11,8 @@ void measure_commit(struct shard *shard, uint64_t began_us)
 {
     struct metrics *m = shard->metrics;
     uint64_t synced_us = store_synced_us(shard->store);
+    if (!synced_us && !shard->turn_appends)
+        return; /* there was nothing to write */
     metrics_observe_us(m, METRIC_COMMIT_US, clock_monotonic_us() - began_us);
     if (synced_us)
         metrics_observe_us(m, METRIC_FSYNC_US, synced_us);

@@ -41,26 +41,6 @@ void meter_close(struct meter *meter)
     close(meter->fd); /* the mapping goes with the process */
 }
 
-void meter_process(struct meter *meter, const struct process *process)
-{
-    enum metrics_of of = process->kind == ROLE_ROUTER ? METRICS_ROUTER : METRICS_SHARD;
-    unsigned slot = metrics_slot(of, process->place);
-    if (process->argument || (!process->pid && !metrics_at(meter->region, slot)))
-        return; /* it counts nothing, or there has never been one */
-    struct metrics *m = metrics_open(meter->region, slot);
-    if (process->pid && metrics_get(m, METRIC_PID) != (uint64_t)process->pid)
-        started(m, process->pid);
-    if (process->life.state == CHILD_WAITING && metrics_get(m, METRIC_STATE) != CHILD_WAITING)
-        metrics_add(m, METRIC_RESTARTS, 1); /* it died, and nobody wanted that */
-    metrics_set(m, METRIC_UP, process->life.state == CHILD_UP);
-    metrics_set(m, METRIC_STATE, process->life.state);
-    if (process->pid)
-        return;
-    metrics_set(m, METRIC_PID, 0);
-    metrics_set(m, METRIC_MEMORY, 0);
-    metrics_bury(m, of);
-}
-
 /* proc(5): what follows the name in parentheses, from the third field on. */
 static bool read_stat(uint64_t pid, uint64_t *ticks, uint64_t *pages)
 {
@@ -91,6 +71,28 @@ static void look_at(struct metrics *m)
     metrics_set(m, METRIC_MEMORY, pages * (uint64_t)sysconf(_SC_PAGESIZE));
     metrics_add(m, METRIC_CPU, cpu_ms - seen_ms);
     metrics_set(m, METRIC_CPU_SEEN, cpu_ms);
+}
+
+void meter_process(struct meter *meter, const struct process *process)
+{
+    enum metrics_of of = process->kind == ROLE_ROUTER ? METRICS_ROUTER : METRICS_SHARD;
+    unsigned slot = metrics_slot(of, process->place);
+    if (process->argument || (!process->pid && !metrics_at(meter->region, slot)))
+        return; /* it counts nothing, or there has never been one */
+    struct metrics *m = metrics_open(meter->region, slot);
+    if (process->pid && metrics_get(m, METRIC_PID) != (uint64_t)process->pid)
+        started(m, process->pid);
+    if (process->life.state == CHILD_WAITING && metrics_get(m, METRIC_STATE) != CHILD_WAITING)
+        metrics_add(m, METRIC_RESTARTS, 1); /* it died, and nobody wanted that */
+    if (process->life.state == CHILD_UP && metrics_get(m, METRIC_STATE) != CHILD_UP)
+        look_at(m);
+    metrics_set(m, METRIC_UP, process->life.state == CHILD_UP);
+    metrics_set(m, METRIC_STATE, process->life.state);
+    if (process->pid)
+        return;
+    metrics_set(m, METRIC_PID, 0);
+    metrics_set(m, METRIC_MEMORY, 0);
+    metrics_bury(m, of);
 }
 
 uint64_t meter_expire(struct meter *meter, uint64_t now_ms)

@@ -84,8 +84,10 @@ static struct text latency(const uint64_t *cells, unsigned thousandths)
         snprintf(t.text, sizeof t.text, ">%u s", (METRICS_STEP_US << (METRICS_BOUNDS - 1)) / 1000000);
     else if (us >= 10000)
         snprintf(t.text, sizeof t.text, "%" PRIu64 " ms", us / 1000);
-    else if (us)
+    else if (us >= 100)
         snprintf(t.text, sizeof t.text, "%" PRIu64 ".%" PRIu64 " ms", us / 1000, us / 100 % 10);
+    else if (us)
+        snprintf(t.text, sizeof t.text, "<0.1 ms");
     return t;
 }
 
