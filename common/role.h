@@ -86,7 +86,7 @@ struct role_version {
 
 bool role_version_parse(const char *line, struct role_version *version) MUSTUSE;
 
-/* What is counted: all of it, and this process's own slot. NULL outside of role_run(). */
+/* What is counted: all of it, and this process's own slot. NULL where nothing is counted. */
 const struct metrics_region *role_region(const struct role *role);
 struct metrics *role_metrics(const struct role *role);
 

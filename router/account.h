@@ -21,7 +21,7 @@ struct account {
     unsigned live; /* METRIC_OPERATION_LONG_POLL or _SSE; 0: it is no live read */
 };
 
-/* A request begins: its head is whole, or as much of it as shows that it is not one. */
+/* A request begins: its head is whole, or as much of it as shows that it is not one, or will never be. */
 void account_begin(struct client *client);
 
 /* What it is. */

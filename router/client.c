@@ -345,6 +345,9 @@ void client_timer_expired(struct client *c, enum deadline_class class)
 {
     switch (class) {
     case DEADLINE_HEAD:
+        account_begin(c);
+        client_refuse(c, ERR_REQUEST_TIMEOUT, NULL);
+        return;
     case DEADLINE_BODY:
         client_refuse(c, ERR_REQUEST_TIMEOUT, NULL);
         return;

@@ -111,7 +111,8 @@ void verb_metrics(struct client *c, const struct http_head *request, struct slic
         return;
     }
     add_build(&page);
-    metrics_page_add(&page, c->router->region);
+    if (c->router->region)
+        metrics_page_add(&page, c->router->region);
     add_projects(&page, c->router);
     struct buf *head = answer_begin(c, 200);
     const struct slice body = buf_slice(&page);

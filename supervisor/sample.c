@@ -49,8 +49,8 @@ void sample_take(struct sample *sample, const struct metrics_region *region, uin
 /* Both are nothing but numbers. */
 void sample_subtract(struct sample *now, const struct sample *before)
 {
-    uint64_t *to = &now->time_ms;
-    const uint64_t *from = &before->time_ms;
+    uint64_t *to = (uint64_t *)(void *)now;
+    const uint64_t *from = (const uint64_t *)(const void *)before;
     for (size_t i = 0; i < sizeof *now / sizeof *to; i++)
         to[i] -= from[i];
 }
