@@ -141,8 +141,7 @@ void dispatch_request(struct client *c, const struct http_head *head, struct sli
     struct route route;
     const struct access *access = NULL;
     auth_turn(&c->router->auth);
-    if ((c->router->callbacks.on || c->router->auth.registry) &&
-        parse(c, head, room, &route) == ERR_NONE)
+    if ((c->router->callbacks.on || c->router->auth.registry) && parse(c, head, room, &route) == ERR_NONE)
         access = find(route.kind, head->method);
     struct hold_list *list = wait_for(c, head, &route, access);
     if (list)

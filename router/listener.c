@@ -11,7 +11,7 @@
 
 #define ACCEPTS_A_TURN 64
 #define METRICS_CONNECTIONS 16 /* beyond all others */
-#define REFUSED_AT_ONCE 64 /* connections over the limit that are told so; more are just closed */
+#define REFUSED_AT_ONCE 64     /* connections over the limit that are told so; more are just closed */
 
 static void admit(struct router *r, int fd)
 {

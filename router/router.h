@@ -28,8 +28,8 @@ struct router {
     struct event_base *base;
     const struct config *cfg;
     struct event *tick, *wake;
-    uint64_t now_ms; /* monotonic; taken at the start of every callback */
-    uint64_t random; /* state of the jitter of cursors */
+    uint64_t now_ms;          /* monotonic; taken at the start of every callback */
+    uint64_t random;          /* state of the jitter of cursors */
     uint64_t oldest_event_ms; /* of those that this turn writes, when its append came; 0: there are none */
     bool stopping;
 

@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { networkInterfaces } from "node:os";
 
+import { SignJWT } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
@@ -175,7 +176,7 @@ describe.skipIf(!OWNED)("tokens and projects", () => {
 
   test("refusals are counted by their reason, projects are shown if they are wanted, and not more than that", async () => {
     const { server } = fixture;
-    for (const name of ["a", "b", "c"]) server.command("create-project", name);
+    const [secret] = ["a", "b", "c"].map((name) => server.command("create-project", name).out);
     const bearer = (...more) => ({
       authorization: `Bearer ${server.command("token", "--project", "a", "--ttl", "1h", ...more).out}`,
     });
@@ -185,8 +186,13 @@ describe.skipIf(!OWNED)("tokens and projects", () => {
     expect((await call(url, "PUT")).status).toBe(401);
     expect((await call(url, "PUT", { headers: { authorization: "Bearer a.b.c" } })).status).toBe(401);
     expect((await call(url, "POST", { headers: bearer("--scope", "read") })).status).toBe(403);
+    const past = Math.floor(Date.now() / 1000) - 60;
+    const expired = await new SignJWT({ sub: "a", scope: "write", exp: past })
+      .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+      .sign(new TextEncoder().encode(secret));
+    expect((await call(url, "PUT", { headers: { authorization: `Bearer ${expired}` } })).status).toBe(401);
     const page = await scrape(server.url);
-    for (const reason of ["missing", "invalid", "forbidden"])
+    for (const reason of ["missing", "invalid", "expired", "forbidden"])
       expect([reason, valueOf(page, "tokens_refused_total", { reason })]).toEqual([reason, 1]);
     await shows(server, "the project", "project_bytes", { project: "a" }, (value) => value === 5);
     const projects = new Set((await scrape(server.url)).map(({ labels }) => labels.project).filter(Boolean));
