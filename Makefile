@@ -64,12 +64,14 @@ install: all ## install programs, configuration, systemd unit: PREFIX (/usr/loca
 	install -m 644 scripts/systemd/streamd.socket $(TO)$(SYSTEMD)/streamd.socket
 	install -D -m 644 scripts/systemd/streamd.sysusers $(TO)/usr/lib/sysusers.d/streamd.conf
 	install -D -m 644 scripts/systemd/streamd.tmpfiles $(TO)/usr/lib/tmpfiles.d/streamd.conf
+	install -D -m 644 -t $(TO)$(PREFIX)/share/streamd scripts/prometheus/streamd.rules.yml scripts/grafana/streamd.json
 	install -d $(TO)$(PREFIX)/share/man/man1
 	scripts/man-page.sh $(BUILD)/streamd > $(TO)$(PREFIX)/share/man/man1/streamd.1
 
 .PHONY: uninstall
 uninstall: ## remove what install has put there, but configuration and data
-	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(PREFIX)/bin/streamd $(TO)$(SYSTEMD)/streamd.service $(TO)$(SYSTEMD)/streamd.socket
+	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(PREFIX)/share/streamd $(TO)$(PREFIX)/bin/streamd
+	rm -f $(TO)$(SYSTEMD)/streamd.service $(TO)$(SYSTEMD)/streamd.socket
 	rm -f $(TO)/usr/lib/sysusers.d/streamd.conf $(TO)/usr/lib/tmpfiles.d/streamd.conf $(TO)$(PREFIX)/share/man/man1/streamd.1
 
 # Built from a copy of the tree, whose debian folder is scripts/deb, with Debian's own flags.

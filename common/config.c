@@ -137,7 +137,7 @@ static bool text_fits(const struct row *row, const char *text)
     if (row->kind == KIND_CHOICE)
         return choice_has(row->min, text);
     if (row->kind == KIND_ADDRESS)
-        return address_parse(text, &ignored);
+        return (!*text && !*row->def) || address_parse(text, &ignored);
     return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && text_is_plain(text);
 }
 

@@ -21,6 +21,7 @@ static const struct shape shapes[] = {
     [CONTROL_LEAVE] = {0},
     [CONTROL_SUCCESSOR] = {.fd = true},
     [CONTROL_PREDECESSOR] = {.fd = true},
+    [CONTROL_LISTEN_METRICS] = {.fd = true},
 };
 
 #define SHAPE_COUNT (sizeof shapes / sizeof shapes[0])

@@ -9,16 +9,17 @@
 #include "common/role.h"
 
 enum control_type {
-    CONTROL_CONFIG = 1, /* supervisor -> child: your index, the configuration as an ini text; again after a reload */
-    CONTROL_LISTEN,     /* supervisor -> router: the listening socket */
-    CONTROL_PEER,       /* supervisor -> child: a data socket to the process `kind`/`index` */
-    CONTROL_STOP,       /* supervisor -> child: finish and leave */
-    CONTROL_READY,      /* child -> supervisor: started */
-    CONTROL_REPORT,     /* child -> supervisor: alive */
-    CONTROL_BACKUP,     /* both ways: a step of a backup (common/backup.h) and its text */
-    CONTROL_LEAVE,      /* supervisor -> shard: answer what has been asked and leave; a successor follows */
-    CONTROL_SUCCESSOR,  /* supervisor -> router: a socket to the process that takes its clients over */
-    CONTROL_PREDECESSOR /* supervisor -> router: a socket to the process whose clients it takes over */
+    CONTROL_CONFIG = 1,    /* supervisor -> child: your index, the configuration as an ini text; again after a reload */
+    CONTROL_LISTEN,        /* supervisor -> router: the listening socket */
+    CONTROL_PEER,          /* supervisor -> child: a data socket to the process `kind`/`index` */
+    CONTROL_STOP,          /* supervisor -> child: finish and leave */
+    CONTROL_READY,         /* child -> supervisor: started */
+    CONTROL_REPORT,        /* child -> supervisor: alive */
+    CONTROL_BACKUP,        /* both ways: a step of a backup (common/backup.h) and its text */
+    CONTROL_LEAVE,         /* supervisor -> shard: answer what has been asked and leave; a successor follows */
+    CONTROL_SUCCESSOR,     /* supervisor -> router: a socket to the process that takes its clients over */
+    CONTROL_PREDECESSOR,   /* supervisor -> router: a socket to the process whose clients it takes over */
+    CONTROL_LISTEN_METRICS /* supervisor -> router: the listening socket for metrics */
 };
 
 #define CONTROL_MAX ((size_t)64 << 10) /* a longer packet is a broken peer */
@@ -28,7 +29,7 @@ struct control {
     enum role_kind kind; /* PEER */
     unsigned index;      /* CONFIG, PEER: a place; READY: WIRE_VERSION; of BACKUP the step */
     struct slice text;   /* CONFIG, BACKUP; borrowed */
-    int fd;              /* LISTEN, PEER, SUCCESSOR, PREDECESSOR; otherwise -1 */
+    int fd;              /* LISTEN, LISTEN_METRICS, PEER, SUCCESSOR, PREDECESSOR; otherwise -1 */
 };
 
 /* The packet's bytes without its fd. */

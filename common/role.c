@@ -14,6 +14,7 @@
 #include "common/control.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/metrics.h"
 #include "common/version.h"
 #include "common/wire.h"
 
@@ -27,6 +28,8 @@ struct running {
     struct event *heartbeat; /* armed anew after each report */
     struct config cfg;
     unsigned place;
+    struct metrics_region *region;
+    struct metrics *metrics;
     bool done;
     char room[CONTROL_MAX];
 };
@@ -109,6 +112,11 @@ static void on_message(struct role *role, const struct control *message)
             break;
         role->listener(role->ctx, message->fd);
         return;
+    case CONTROL_LISTEN_METRICS:
+        if (!role->metrics_listener)
+            break;
+        role->metrics_listener(role->ctx, message->fd);
+        return;
     case CONTROL_STOP:
         role->stop(role->ctx);
         return;
@@ -176,6 +184,31 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
     heartbeat_arm(role->state);
 }
 
+static void metrics_begin(struct role *role)
+{
+    struct running *run = role->state;
+    enum metrics_of of = role->kind == ROLE_ROUTER ? METRICS_ROUTER : METRICS_SHARD;
+    run->region = metrics_map(ROLE_METRICS_FD);
+    if (!run->region) {
+        log_warn("this program and its supervisor count different things: nothing is counted here");
+        return;
+    }
+    run->metrics = metrics_open(run->region, metrics_slot(of, run->place));
+    metrics_bury(run->metrics, of); /* what a predecessor had */
+}
+
+const struct metrics_region *role_region(const struct role *role)
+{
+    const struct running *run = role->state;
+    return run ? run->region : NULL;
+}
+
+struct metrics *role_metrics(const struct role *role)
+{
+    const struct running *run = role->state;
+    return run ? run->metrics : NULL;
+}
+
 /* Blocks until the supervisor says who this process is. */
 static void await_config(struct role *role)
 {
@@ -233,6 +266,7 @@ int role_run(struct role *role, int argc, char **argv)
     struct running *run = xcalloc(1, sizeof *run);
     role->state = run;
     await_config(role);
+    metrics_begin(role);
     loop_open(role);
     role->start(role->ctx, run->base, &run->cfg, run->place);
     send_or_leave(&(struct control){.type = CONTROL_READY, .index = WIRE_VERSION, .fd = -1});

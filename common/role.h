@@ -8,12 +8,17 @@
 #include "common/slice.h"
 
 struct event_base;
+struct metrics;
+struct metrics_region;
 
 #define ROLE_CONTROL_FD 3
 
 /* Never touched: it keeps the lock on the data folder until the last child is gone, so that a new streamd cannot start
  * work beside children that a killed one left behind. */
 #define ROLE_LOCK_FD 4
+
+/* The region of metrics (common/metrics.h). */
+#define ROLE_METRICS_FD 5
 
 enum role_kind { ROLE_ROUTER, ROLE_SHARD };
 
@@ -40,6 +45,7 @@ struct role {
 
     /* Routers (NULL elsewhere): the listening socket. The fd is the role's now. */
     void (*listener)(void *ctx, int fd);
+    void (*metrics_listener)(void *ctx, int fd); /* one of them may get that, too */
 
     /* The reloadable keys of the configuration have changed in place. NULL: nothing to do. */
     void (*reload)(void *ctx);
@@ -79,6 +85,10 @@ struct role_version {
 };
 
 bool role_version_parse(const char *line, struct role_version *version) MUSTUSE;
+
+/* What is counted: all of it, and this process's own slot. NULL where nothing is counted. */
+const struct metrics_region *role_region(const struct role *role);
+struct metrics *role_metrics(const struct role *role);
 
 /* Tells the supervisor of a step of a backup. */
 void role_backup(struct role *role, enum backup_step step, struct slice text);

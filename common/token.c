@@ -156,11 +156,14 @@ bool token_verify(const char *token, const struct texts *secrets, const struct j
 {
     *claims = (struct claims){0};
     jwt_t *jwt = decode_with_any(token, secrets, keys, key);
-    bool good = jwt && read_claims(jwt, claims) && claims->expires_s > now_s;
+    bool whole = jwt && read_claims(jwt, claims);
+    uint64_t expires_s = whole ? claims->expires_s : 0;
     jwt_free(jwt);
-    if (!good)
-        claims_clear(claims);
-    return good;
+    if (whole && expires_s > now_s)
+        return true;
+    claims_clear(claims);
+    claims->expires_s = expires_s;
+    return false;
 }
 
 void claims_clear(struct claims *claims)

@@ -26,7 +26,8 @@ struct claims {
 };
 
 /* False: it is not a token that one of these keys verifies, it is malformed, or it has expired at now_s. *key is the one
- * of them that verified it. The caller clears the claims. */
+ * of them that verified it. The caller clears the claims. If all that is wrong is that it has expired, claims->expires_s
+ * is when. */
 bool token_verify(const char *token, const struct texts *secrets, const struct jwks *keys, uint64_t now_s,
                   struct claims *claims, const char **key) MUSTUSE;
 

@@ -16,16 +16,20 @@ struct account {
     uint64_t answered_us;
     enum http_method method;
     enum route_kind route;
-    bool routed; /* route counts: its path is one of ours */
-    int status;  /* 0: not answered yet */
+    bool routed;   /* route counts: its path is one of ours */
+    int status;    /* 0: not answered yet */
+    unsigned live; /* METRIC_OPERATION_LONG_POLL or _SSE; 0: it is no live read */
 };
 
-/* A request begins: its head is whole, or as much of it as shows that it is not one. */
+/* A request begins: its head is whole, or as much of it as shows that it is not one, or will never be. */
 void account_begin(struct client *client);
 
 /* What it is. */
 void account_method(struct client *client, enum http_method method);
 void account_route(struct client *client, enum route_kind route);
+
+/* It is a live read. */
+void account_live(struct client *client, bool sse);
 
 /* Its answer begins. */
 void account_answered(struct client *client, int status);

@@ -80,9 +80,19 @@ void answer_open(struct client *c)
     (void)queue_head(c, 0);
 }
 
+static void count_error(const struct client *c, enum error error)
+{
+    struct metrics *metrics = c->router->metrics;
+    metrics_add(metrics, METRIC_ERRORS + error, 1);
+    if (error == ERR_UNAUTHORIZED || error == ERR_FORBIDDEN || error == ERR_RATE_LIMITED ||
+        error == ERR_AUTH_UNAVAILABLE)
+        metrics_add(metrics, METRIC_REFUSED + auth_refusal(&c->grant, error), 1);
+}
+
 struct buf *answer_error_begin(struct client *c, enum error error)
 {
     int status = error_status(error);
+    count_error(c, error);
     struct buf *head = answer_begin(c, status);
     response_add(head, "Content-Type", SLICE("application/json"));
     response_add(head, "Cache-Control", SLICE("no-store"));

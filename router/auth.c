@@ -253,11 +253,13 @@ static enum error claims_of(struct client *c, const char *token, struct slice pr
             return ERR_RATE_LIMITED;
         if (!project || !verify(auth, token, project, project_mark, place)) {
             failures->count++;
+            c->grant.expired = project && place->claims.expires_s != 0;
             return project && unknown(auth, token, project) ? ERR_AUTH_UNAVAILABLE : ERR_UNAUTHORIZED;
         }
     }
     *known = place;
-    return place->claims.expires_s > lenient_now_s(auth) ? ERR_NONE : ERR_UNAUTHORIZED;
+    c->grant.expired = place->claims.expires_s <= lenient_now_s(auth);
+    return c->grant.expired ? ERR_UNAUTHORIZED : ERR_NONE;
 }
 
 /* ---- the decision ---- */
@@ -321,6 +323,7 @@ static enum error check(struct client *c, const struct http_head *head, struct s
     grant->shared = project && project->is_public;
     take_reader_key(head, grant);
     if (found == BEARER_ABSENT) {
+        grant->absent = true;
         grant->anonymous = !grant->shared;
         return scope == SCOPE_READ ? ERR_NONE : ERR_UNAUTHORIZED;
     }
@@ -333,6 +336,22 @@ static enum error check(struct client *c, const struct http_head *head, struct s
     grant->key = known->key;
     grant->project = known->project;
     return judge(&known->claims, resource, scope);
+}
+
+unsigned auth_refusal(const struct grant *grant, enum error error)
+{
+    switch (error) {
+    case ERR_FORBIDDEN:
+        return METRIC_REFUSED_FORBIDDEN;
+    case ERR_RATE_LIMITED:
+        return METRIC_REFUSED_RATE_LIMITED;
+    case ERR_AUTH_UNAVAILABLE:
+        return METRIC_REFUSED_UNAVAILABLE;
+    default:
+        return grant->absent    ? METRIC_REFUSED_MISSING
+               : grant->expired ? METRIC_REFUSED_EXPIRED
+                                : METRIC_REFUSED_INVALID;
+    }
 }
 
 enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope)

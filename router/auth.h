@@ -22,6 +22,8 @@ struct router;
 /* What the current request was allowed with. All zero: auth.mode = none, everything. */
 struct grant {
     bool checked;        /* there is a mode; the rest counts */
+    bool absent;         /* no token came */
+    bool expired;        /* one came that was good once */
     bool anonymous;      /* no token: only public streams */
     bool shared;         /* the project is public: its answers are for everyone */
     char reader_key[33]; /* ?rk=, 32 hex digits; "" if none came */
@@ -66,6 +68,9 @@ struct hold_list *auth_wait(struct client *client, const struct http_head *head,
 
 /* Keys that were fetched have changed: what they have verified does not count any more, for readers under way too. */
 void auth_keys_changed(struct auth *auth);
+
+/* What a refusal of the current request is counted as: METRIC_REFUSED_*. error: one of those. */
+unsigned auth_refusal(const struct grant *grant, enum error error);
 
 /* The same token may read `source`, too: a fork shows it. */
 enum error auth_check_source(struct client *client, const struct http_head *head, struct slice resource,

@@ -264,7 +264,9 @@ static size_t flush(struct client *c, size_t most)
 {
     struct router *r = c->router;
     size_t written;
-    switch (output_write(&c->out, &r->outputs, event_get_fd(&c->event), most, &written)) {
+    enum output_result result = output_write(&c->out, &r->outputs, event_get_fd(&c->event), most, &written);
+    metrics_add(r->metrics, METRIC_SENT, written);
+    switch (result) {
     case OUTPUT_BROKEN:
         client_close(c);
         return written;
@@ -345,6 +347,9 @@ void client_timer_expired(struct client *c, enum deadline_class class)
 {
     switch (class) {
     case DEADLINE_HEAD:
+        account_begin(c);
+        client_refuse(c, ERR_REQUEST_TIMEOUT, NULL);
+        return;
     case DEADLINE_BODY:
         client_refuse(c, ERR_REQUEST_TIMEOUT, NULL);
         return;

@@ -87,6 +87,7 @@ struct client {
     bool eof;                           /* nothing more will come */
     bool linger;                        /* it may still be sending what will not be read */
     bool shared_answer;                 /* caches that many share may keep it */
+    bool only_metrics;                  /* it came where nothing else is answered */
     bool refused;                       /* counted in clients.refused */
     bool http10, keep_alive, head_only; /* of the current request */
     enum client_cors cors;              /* of the answer */

@@ -64,6 +64,15 @@ static bool needs_token(const struct client *c, const struct access *access)
     return access->scope != SCOPE_NONE && access->route != ROUTE_STREAM && c->router->auth.registry && !c->grant.key;
 }
 
+/* Where metrics have a place of their own, there is nothing else. */
+static enum error parse(const struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX],
+                        struct route *route)
+{
+    enum error error = route_parse(head->path, c->router->cfg->limits_max_path, room, route);
+    bool here = !c->only_metrics || route->kind == ROUTE_METRICS || route->kind == ROUTE_HEALTH;
+    return error == ERR_NONE && !here ? ERR_NOT_FOUND : error;
+}
+
 /* What the request is about, and whether it may. *access NULL: the route has no such method. */
 static enum error check(struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX], struct route *route,
                         const struct access **access)
@@ -72,7 +81,7 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     *route = (struct route){0};
     *access = NULL;
     auth_turn(&r->auth);
-    enum error error = route_parse(head->path, r->cfg->limits_max_path, room, route);
+    enum error error = parse(c, head, room, route);
     cors_decide(c, head, error == ERR_NONE ? route->name : (struct slice){0});
     if (error != ERR_NONE || head->method == HTTP_OPTIONS)
         return head->method == HTTP_OPTIONS ? ERR_NONE : error;
@@ -132,8 +141,7 @@ void dispatch_request(struct client *c, const struct http_head *head, struct sli
     struct route route;
     const struct access *access = NULL;
     auth_turn(&c->router->auth);
-    if ((c->router->callbacks.on || c->router->auth.registry) &&
-        route_parse(head->path, c->router->cfg->limits_max_path, room, &route) == ERR_NONE)
+    if ((c->router->callbacks.on || c->router->auth.registry) && parse(c, head, room, &route) == ERR_NONE)
         access = find(route.kind, head->method);
     struct hold_list *list = wait_for(c, head, &route, access);
     if (list)

@@ -88,6 +88,10 @@ static void hand_over(struct router *r, struct client *c)
 {
     struct link *link = &r->handover.successor;
     struct wire_handed m = {.input = buf_slice(&c->in)};
+    if (c->only_metrics) { /* whoever scrapes comes again */
+        client_close(c);
+        return;
+    }
     if (c->state == CLIENT_LIVE)
         describe_reader(c, &m);
     if (!link_enclose(link, event_get_fd(&c->event)))

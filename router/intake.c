@@ -254,8 +254,10 @@ static void ended(struct client *c)
 static size_t receive(struct client *c, char *at, size_t len)
 {
     ssize_t n = recv(event_get_fd(&c->event), at, len, MSG_DONTWAIT);
-    if (n > 0)
+    if (n > 0) {
+        metrics_add(c->router->metrics, METRIC_RECEIVED, (uint64_t)n);
         return (size_t)n;
+    }
     if (n == 0)
         ended(c);
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)

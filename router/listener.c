@@ -10,12 +10,16 @@
 #include "router/router.h"
 
 #define ACCEPTS_A_TURN 64
-#define REFUSED_AT_ONCE 64 /* connections over the limit that are told so; more are just closed */
+#define METRICS_CONNECTIONS 16 /* beyond all others */
+#define REFUSED_AT_ONCE 64     /* connections over the limit that are told so; more are just closed */
 
 static void admit(struct router *r, int fd)
 {
     static const int on = 1;
+    metrics_add(r->metrics, METRIC_ACCEPTED, 1);
     bool full = r->clients.count - r->clients.refused >= r->cfg->limits_max_connections;
+    if (full)
+        metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
     if (full && r->clients.refused >= REFUSED_AT_ONCE) {
         close(fd);
         return;
@@ -52,23 +56,53 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* Those who scrape are few; they come in though everybody else has filled limits.max_connections. */
+static void on_metrics_connection(evutil_socket_t fd, short what, void *arg)
+{
+    struct router *r = arg;
+    (void)what;
+    router_clock(r);
+    int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    size_t most = (size_t)r->cfg->limits_max_connections + REFUSED_AT_ONCE + METRICS_CONNECTIONS;
+    if (client >= 0 && r->clients.count < most)
+        client_new(r, client)->only_metrics = true;
+    else if (client >= 0)
+        close(client);
+}
+
+static void close_one(struct listener *listener)
+{
+    if (!listener->event)
+        return;
+    event_free(listener->event);
+    close(listener->fd);
+    *listener = (struct listener){0};
+}
+
 void listener_close(struct router *r)
 {
-    if (!r->listener.event)
-        return;
-    event_free(r->listener.event);
-    close(r->listener.fd);
-    r->listener = (struct listener){0};
+    close_one(&r->listener);
+    close_one(&r->metrics_listener);
+}
+
+static void open_one(struct router *r, struct listener *listener, int fd, event_callback_fn callback)
+{
+    close_one(listener);
+    evutil_make_socket_nonblocking(fd);
+    listener->fd = fd;
+    listener->event = event_new(r->base, fd, EV_READ | EV_PERSIST, callback, r);
+    if (!listener->event || event_add(listener->event, NULL) != 0)
+        fatalx("cannot watch the listening socket");
 }
 
 void listener_open(struct router *r, int fd)
 {
-    listener_close(r);
-    evutil_make_socket_nonblocking(fd);
-    r->listener.fd = fd;
-    r->listener.event = event_new(r->base, fd, EV_READ | EV_PERSIST, on_connection, r);
-    if (!r->listener.event || event_add(r->listener.event, NULL) != 0)
-        fatalx("cannot watch the listening socket");
+    open_one(r, &r->listener, fd, on_connection);
+}
+
+void listener_open_metrics(struct router *r, int fd)
+{
+    open_one(r, &r->metrics_listener, fd, on_metrics_connection);
 }
 
 void listener_tick(struct router *r)

@@ -15,7 +15,8 @@ struct listener {
 
 /* Takes fd over; an earlier one is closed. */
 void listener_open(struct router *router, int fd);
-void listener_close(struct router *router);
+void listener_open_metrics(struct router *router, int fd); /* the same for the one where only metrics are */
+void listener_close(struct router *router);                /* both */
 
 /* Every tick: a listener that rested tries again. */
 void listener_tick(struct router *router);

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "router/gauges.h"
 #include "router/reader.h"
 #include "router/router.h"
 
@@ -308,6 +309,7 @@ void live_event(struct live *live, const struct wire_event *event)
         stream.next = stream.tail = event->next;
         stream.time_ms = event->time_ms;
         stream.data = event->data;
+        gauges_event(live->router, event->time_ms);
         deliver(e, &stream);
     }
     e->held--;

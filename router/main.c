@@ -11,6 +11,7 @@ int main(int argc, char **argv)
         .start = router_start,
         .peer = router_peer,
         .listener = router_listener,
+        .metrics_listener = router_metrics_listener,
         .reload = router_reload,
         .successor = router_successor,
         .predecessor = router_predecessor,

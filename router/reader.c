@@ -23,6 +23,11 @@ static bool ends_stream(const struct wire_stream *stream)
     return (stream->flags & WIRE_STREAM_CLOSED) && stream->next == stream->tail;
 }
 
+static unsigned reader_kind(const struct reader *reader)
+{
+    return reader->sse ? METRIC_READER_SSE : METRIC_READER_LONG_POLL;
+}
+
 /* ---- life ---- */
 
 void reader_free(struct reader *reader)
@@ -35,6 +40,7 @@ void reader_free(struct reader *reader)
     live_release(reader->entry);
     deadline_clear(&reader->beat);
     tally_reader_gone(&c->router->tallies, reader->tally);
+    metrics_add(c->router->metrics, METRIC_READERS + reader_kind(reader), UINT64_MAX); /* one less */
     c->reader = NULL;
     free(reader);
 }
@@ -82,6 +88,14 @@ static void read_on(struct reader *reader)
         reader_gone(reader, ERR_OVERLOADED);
 }
 
+static void begin(struct reader *reader)
+{
+    struct client *c = reader->client;
+    c->reader = reader;
+    account_live(c, reader->sse);
+    metrics_add(c->router->metrics, METRIC_READERS + reader_kind(reader), 1);
+}
+
 void reader_start(struct client *c, struct slice name, const struct query *query)
 {
     struct router *r = c->router;
@@ -98,7 +112,7 @@ void reader_start(struct client *c, struct slice name, const struct query *query
     uint64_t lasts = reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout;
     uint64_t left = auth_left_ms(&c->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
-    c->reader = reader;
+    begin(reader);
     client_set_state(c, CLIENT_LIVE);
     read_on(reader);
 }
@@ -124,7 +138,9 @@ void reader_resume(struct client *c, struct slice name, const struct reader *sta
     reader->client = c;
     reader->entry = live_entry(&r->live, name);
     reader->tally = tally_reader(&r->tallies, name);
-    c->reader = reader;
+    begin(reader);
+    if (reader->started)
+        c->account.status = 200; /* it was answered where it came from */
     client_set_state(c, CLIENT_LIVE);
     if (reader->sse) {
         arm_end(reader);
@@ -203,6 +219,7 @@ static void poll_deliver(struct reader *reader, struct delivery *delivery)
     } else {
         if (!delivery->body)
             delivery->body = read_answer_body(router_of(reader), stream);
+        metrics_add(router_of(reader)->metrics, METRIC_DELIVERIES + METRIC_READER_LONG_POLL, 1);
         poll_data(reader, stream, delivery->body);
     }
 }
@@ -315,10 +332,12 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
         return;
     if (overflows(c, delivery->event_len)) {
         log_debug("a reader of %s does not read and is let go", e->name);
+        metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_BUFFER, 1);
         client_close(c);
         return;
     }
     reader->cursor = e->cursor;
+    metrics_add(c->router->metrics, METRIC_DELIVERIES + METRIC_READER_SSE, 1);
     send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
     if (ends_stream(delivery->stream))
         sse_close(reader);

@@ -126,6 +126,10 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
         *route = (struct route){.kind = ROUTE_HEALTH};
         return ERR_NONE;
     }
+    if (slice_equal(path, SLICE("/metrics"))) {
+        *route = (struct route){.kind = ROUTE_METRICS};
+        return ERR_NONE;
+    }
     if (begins(path, config))
         return parse_of_project(path, config, ROUTE_CONFIG, room, route);
     if (begins(path, usage))

@@ -11,6 +11,7 @@
 
 enum route_kind {
     ROUTE_HEALTH,
+    ROUTE_METRICS,
     ROUTE_STREAM,
     ROUTE_CONFIG,
     ROUTE_USAGE,
@@ -26,7 +27,7 @@ struct route {
         name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, SUBSCRIPTIONS; decoded, in the caller's room */
 };
 
-/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project},
+/* Takes a percent-encoded path apart: /health, /metrics, /v1/config/{project}, /v1/usage/{project},
  * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
  * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
  * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */

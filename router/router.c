@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "router/gauges.h"
 #include "router/reader.h"
 
 void router_clock(struct router *r)
@@ -32,11 +33,19 @@ static void expire_timers(struct router *r, enum deadline_class class)
         client_timer_expired((struct client *)((char *)due - offsetof(struct client, timer)), class);
 }
 
+/* It has not taken anything for limits.write_timeout. */
+static void let_go(struct client *c)
+{
+    if (c->state == CLIENT_LIVE)
+        metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_STALLED, 1);
+    client_close(c);
+}
+
 static void expire_stalls(struct router *r)
 {
     struct deadline *due;
     while ((due = deadline_expired(&r->deadlines, DEADLINE_WRITE, r->now_ms)))
-        client_close((struct client *)((char *)due - offsetof(struct client, stall)));
+        let_go((struct client *)((char *)due - offsetof(struct client, stall)));
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -56,6 +65,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         request_expired(&r->shards, due);
     listener_tick(r);
     handover_tick(r);
+    gauges_tick(r);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
@@ -87,6 +97,8 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     (void)place;
     r->base = base;
     r->cfg = cfg;
+    r->region = role_region(r->role);
+    r->metrics = role_metrics(r->role);
     router_clock(r);
     if (getrandom(&r->random, sizeof r->random, 0) != (ssize_t)sizeof r->random || !r->random)
         r->random = r->now_ms | 1;
@@ -118,6 +130,11 @@ void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
 void router_listener(void *ctx, int fd)
 {
     listener_open(ctx, fd);
+}
+
+void router_metrics_listener(void *ctx, int fd)
+{
+    listener_open_metrics(ctx, fd);
 }
 
 /* Every setting is read where it is used. */
@@ -156,7 +173,8 @@ void router_turn(void *ctx)
     clients_resume(r);          /* what waited behind an answer becomes requests */
     shards_flush(&r->shards);   /* the turn's requests, one send a shard */
     clients_flush(r);           /* the turn's output, one write a client */
-    clients_resume(r);          /* whoever was held up by unwritten answers */
+    gauges_written(r);
+    clients_resume(r); /* whoever was held up by unwritten answers */
     clients_flush(r);
     shards_flush(&r->shards);
     clients_flush_bulk(r); /* those who take much stand behind all others */

@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 #include "common/config.h"
+#include "common/metrics.h"
 #include "common/role.h"
 #include "common/web.h"
 #include "router/auth.h"
@@ -23,14 +24,17 @@
 
 struct router {
     struct role *role;
+    const struct metrics_region *region; /* of all processes, */
+    struct metrics *metrics;             /* and what this one counts */
     struct event_base *base;
     const struct config *cfg;
     struct event *tick, *wake;
-    uint64_t now_ms; /* monotonic; taken at the start of every callback */
-    uint64_t random; /* state of the jitter of cursors */
+    uint64_t now_ms;          /* monotonic; taken at the start of every callback */
+    uint64_t random;          /* state of the jitter of cursors */
+    uint64_t oldest_event_ms; /* of those that this turn writes, when its append came; 0: there are none */
     bool stopping;
 
-    struct listener listener;
+    struct listener listener, metrics_listener;
     struct handover handover;
     struct clients clients;
     struct shards shards;
@@ -59,6 +63,7 @@ struct router {
 void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index);
 void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd);
 void router_listener(void *ctx, int fd);
+void router_metrics_listener(void *ctx, int fd);
 void router_reload(void *ctx);
 void router_successor(void *ctx, int fd);
 void router_predecessor(void *ctx, int fd);

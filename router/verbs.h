@@ -9,6 +9,7 @@
 typedef void verb(struct client *client, const struct http_head *head, struct slice name, struct slice body);
 
 verb verb_health;
+verb verb_metrics;
 verb verb_config_get; /* of a project: name is its own */
 verb verb_config_put;
 verb verb_usage;

@@ -301,6 +301,7 @@ static void deliver_to(struct shard *shard, struct delivery *d, const struct sub
         .data = run.data,
     };
     append_entry(shard, stream, &entry);
+    metrics_add(shard->metrics, METRIC_FANOUT_COPIES, 1);
     d->last = run.data.data;
     d->last_len = run.data.len;
 }

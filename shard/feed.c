@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -305,6 +306,10 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct log
     if (!entry->count)
         return;
     for (struct feed *feed = stream->feeds; feed; feed = feed->next) {
+        if (!feed->followed) {
+            feed->followed = entry->start + entry->count;
+            feed->followed_us = clock_monotonic_us();
+        }
         if (!feed->ready && feed->sent == entry->start && may_send(shard, feed->row.shard))
             put(shard, feed, &run);
         else
@@ -653,6 +658,15 @@ static void unwanted(struct shard *shard, unsigned from, const struct wire_taken
     store_feed_delete(shard->store, m->uid, from);
 }
 
+/* One position of a feed at a time is followed until it is taken. */
+static void note_lag(struct shard *shard, struct feed *feed)
+{
+    if (!feed->followed || feed->row.acked < feed->followed)
+        return;
+    metrics_observe_us(shard->metrics, METRIC_FANOUT_US, clock_monotonic_us() - feed->followed_us);
+    feed->followed = 0;
+}
+
 void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
 {
     struct feeds *feeds = &shard->streams.feeds;
@@ -678,6 +692,7 @@ void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m
     if (m->position > feed->row.acked) {
         uint64_t before = feed->row.acked;
         feed->row.acked = m->position;
+        note_lag(shard, feed);
         if (feed->sent < m->position)
             feed->sent = m->position;
         if (feed->row.state == FEED_BEHIND)

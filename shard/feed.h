@@ -27,7 +27,8 @@ struct feed {
     uint64_t doubt;   /* not 0: its shard was asked under this number whether anybody is subscribed, and nobody has been
                        * since */
     uint64_t sent_ms; /* when something was last put on its way */
-    bool starved;     /* what is to be sent next is in a segment that has to be fetched first */
+    uint64_t followed, followed_us; /* a position that is to be taken, and since when (monotonic); 0: none */
+    bool starved;                   /* what is to be sent next is in a segment that has to be fetched first */
 };
 
 /* One shard that is fed. */
@@ -40,6 +41,7 @@ struct feed_peer {
     bool stalled;              /* it was sent something again and has not said a word since */
     bool down;                 /* it is away: what waits for it need not stay in memory */
     uint64_t first_run;        /* of the runs that it may still answer */
+    uint64_t behind_since_ms;  /* 0: it was not, when that was last measured */
     uint64_t progress_ms;      /* when it last took something, or had nothing to take */
     uint64_t sent_ms;          /* when something was last put on its way */
     /* The circuit: answers that were not waited out in a row, and until when none waits. */

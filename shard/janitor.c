@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "shard/delete.h"
 #include "shard/fork.h"
+#include "shard/measure.h"
 #include "shard/read.h"
 #include "shard/retain.h"
 #include "shard/subscribe.h"
@@ -63,7 +64,9 @@ static void look_at_disk(struct shard *shard)
     bool full;
     if (statvfs(shard->cfg->server_data_dir, &disk) != 0)
         return;
-    full = (uint64_t)disk.f_bavail * disk.f_frsize < shard->cfg->shard_disk_reserve;
+    uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize;
+    metrics_set(shard->metrics, METRIC_DISK_FREE, left);
+    full = left < shard->cfg->shard_disk_reserve;
     if (full && !shard->disk_full)
         log_error("less than shard.disk_reserve is free: creates and appends are refused");
     if (!full && shard->disk_full)
@@ -95,6 +98,7 @@ void janitor_turn(struct shard *shard)
     feeds_tick(shard);
     subscribe_tick(shard);
     inflows_tick(shard);
+    measure_tick(shard);
     shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
     if (!upkeep)
         return;
@@ -103,6 +107,7 @@ void janitor_turn(struct shard *shard)
     feeds_upkeep(shard);
     rotate_upkeep(shard);
     backup_upkeep(shard);
+    measure_upkeep(shard);
     give_back(shard);
     if (shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
         store_vacuum_slice(shard->store, VACUUM_PAGES);

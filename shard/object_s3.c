@@ -36,6 +36,7 @@ struct s3_request {
     char cache[OBJECT_ROOT_MAX];
     unsigned attempt;
     uint64_t began_ms; /* monotonic */
+    uint64_t asked_us; /* the last time */
     struct event *again;
 
     objects_done *done;
@@ -238,6 +239,7 @@ static void ask(struct s3_request *r)
         add_range(r, &question.headers);
     if (*credentials.token)
         add_header(&question.headers, "x-amz-security-token", credentials.token);
+    r->asked_us = clock_monotonic_us();
     web_ask(&r->objects->web, &question);
     explicit_bzero(&credentials, sizeof credentials);
 }
@@ -359,9 +361,27 @@ static void fail(struct s3_request *r, const struct web_answer *answer)
     conclude(r, why, answer->status == 404 && !answer->failure ? ERR_SEGMENT_MISSING : ERR_SEGMENT_UNAVAILABLE);
 }
 
+static void count_answer(const struct s3_request *r, const struct web_answer *answer)
+{
+    static const uint8_t calls[] = {
+        [S3_PUT] = METRIC_S3_CALL_PUT, [S3_READ_BACK] = METRIC_S3_CALL_READ_BACK, [S3_REMOVE] = METRIC_S3_CALL_REMOVE,
+        [S3_GET] = METRIC_S3_CALL_GET, [S3_FETCH] = METRIC_S3_CALL_FETCH,
+    };
+    struct metrics *metrics = r->objects->metrics;
+    unsigned result = answer->failure         ? METRIC_S3_RESULT_NO_ANSWER
+                      : answer->status == 404 ? METRIC_S3_RESULT_MISSING
+                      : answer->status >= 500 ? METRIC_S3_RESULT_FAILED
+                      : answer->status >= 300 ? METRIC_S3_RESULT_REFUSED
+                                              : METRIC_S3_RESULT_OK;
+    metrics_add(metrics, METRIC_S3_CALLS + (unsigned)calls[r->step] * METRIC_S3_RESULT_COUNT + result, 1);
+    metrics_observe_us(metrics, METRIC_S3_US + (unsigned)calls[r->step] * METRICS_HISTOGRAM,
+                       clock_monotonic_us() - r->asked_us);
+}
+
 static void answered(void *ctx, const struct web_answer *answer)
 {
     struct s3_request *r = ctx;
+    count_answer(r, answer);
     bool good = !answer->failure && answer->status >= 200 && answer->status < 300;
     good |= !answer->failure && r->step == S3_REMOVE && answer->status == 404;
     bool whole = answer->body.len == r->size && !buf_len(&r->whole); /* whatever was asked for */

@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "common/errors.h"
+#include "common/metrics.h"
 #include "common/slice.h"
 #include "common/web.h"
 #include "shard/object_files.h"
@@ -13,6 +14,7 @@ struct objects {
     struct event_base *base;
     struct worker *worker;
     struct web web;
+    struct metrics *metrics;
     struct s3_request *requests;
     bool stopping;
     bool puts_away;   /* new ones go to the store */

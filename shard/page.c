@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/marks.h"
+#include "common/metrics.h"
 
 /* Walks the messages of a run; position and byte are where the current one begins. */
 struct walk {
@@ -157,10 +158,19 @@ enum error page_run_at(struct streams *streams, const struct stream *stream, uin
     return ERR_INTERNAL;
 }
 
+static unsigned tier_at(const struct stream *stream, uint64_t position)
+{
+    return position < stream->row.cold      ? METRIC_TIER_SEGMENT
+           : position < stream->row.settled ? METRIC_TIER_CHUNK
+                                            : METRIC_TIER_LOG;
+}
+
 enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
 {
     struct run run;
     while (!page->full && page->next < upto) {
+        unsigned tier = tier_at(stream, page->next);
+        page->tier = tier > page->tier ? tier : page->tier;
         enum error error = page_run_at(streams, stream, page->next, &run);
         if (error == ERR_NONE && !page_add_run(page, &run, stream->json, upto))
             error = ERR_INTERNAL;

@@ -15,6 +15,7 @@ struct page {
     uint64_t in_file; /* bytes on the page that are not in data, but in a file: page_in_file() */
     uint64_t count;   /* messages added */
     uint64_t time_ms; /* when the newest of them was written, 0 for none */
+    unsigned tier;    /* METRIC_TIER_*: the coldest it was read from */
     bool full;
     bool broken; /* it ended where it did because what follows could not be had */
 };

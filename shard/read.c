@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/answer.h"
@@ -23,7 +24,8 @@ struct reading {
     uint64_t start;
     uint64_t watch; /* 0: not live */
     bool wait;
-    bool as_file; /* if it is large */
+    bool as_file;      /* if it is large */
+    uint64_t began_us; /* monotonic */
     struct page page;
 };
 
@@ -46,6 +48,15 @@ struct remote_read {
     uint64_t from_uid, to; /* what is fetched: bytes of from_uid up to `to` */
     uint64_t deadline_ms;
 };
+
+static void count(const struct shard *shard, const struct reading *reading, unsigned tier, uint64_t bytes)
+{
+    if (!bytes)
+        return;
+    metrics_observe_us(shard->metrics, METRIC_READ_US + tier * METRICS_HISTOGRAM,
+                       clock_monotonic_us() - reading->began_us);
+    metrics_add(shard->metrics, METRIC_READ_BYTES + tier, bytes);
+}
 
 /* Reads on until the page is full, the tail is reached, or *extent lies in another shard. */
 static enum error advance(struct shard *shard, struct reading *reading, const struct stream *stream,
@@ -114,6 +125,7 @@ static bool answer_in_file(struct shard *shard, const struct reading *reading, c
     page.broken = !page.full; /* it ends with the segment */
     done.page = page;
     struct wire_stream answer = describe(shard, &done, stream, page.next, page.time_ms);
+    count(shard, reading, METRIC_TIER_SEGMENT, bytes.bytes);
     return answer_send_file(shard, reading->asker, &answer, &bytes);
 }
 
@@ -124,7 +136,10 @@ static bool answer_kept(struct shard *shard, const struct reading *reading, cons
     if (!reading->as_file || reading->start == stream->tail)
         return false;
     const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->now_ms);
-    return file && send_file(shard, reading, stream, file);
+    if (!file || !send_file(shard, reading, stream, file))
+        return false;
+    count(shard, reading, METRIC_TIER_CACHE, file->bytes);
+    return true;
 }
 
 /* Answers with a file that is made now. */
@@ -141,6 +156,7 @@ static bool answer_as_file(struct shard *shard, const struct reading *reading, c
 static void finish(struct shard *shard, struct reading *reading, struct stream *stream)
 {
     shard->turn_read += buf_len(&reading->page.data);
+    count(shard, reading, reading->page.tier, buf_len(&reading->page.data));
     if (answer_as_file(shard, reading, stream)) {
         buf_clear(&reading->page.data);
         return;
@@ -269,6 +285,7 @@ void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetche
         return;
     }
     buf_add_slice(&page->data, m->data);
+    page->tier = METRIC_TIER_REMOTE;
     page->next = m->next;
     page->count += m->count;
     page->time_ms = m->time_ms;
@@ -395,6 +412,7 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
         .watch = m->watch,
         .wait = (m->flags & WIRE_READ_WAIT) != 0,
         .as_file = (m->flags & WIRE_READ_FILE) != 0,
+        .began_us = clock_monotonic_us(),
         .page = {.next = position,
                  .max_bytes = m->max_bytes,
                  .max_messages = m->max_messages,

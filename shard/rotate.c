@@ -84,6 +84,7 @@ static void give_up(struct rotation *r, const char *failure)
     struct rotations *rotations = &shard->rotations;
     char name[OBJECT_NAME_MAX];
     object_name(name, &r->object);
+    metrics_add(shard->metrics, METRIC_PUTS_FAILED, 1);
     rotations->pause_ms = rotations->pause_ms ? rotations->pause_ms * 2 : PAUSE_MS;
     if (rotations->pause_ms > PAUSE_MAX_MS)
         rotations->pause_ms = PAUSE_MAX_MS;
@@ -218,6 +219,7 @@ static void on_put(void *ctx, const char *failure)
         give_up(r, failure);
         return;
     }
+    metrics_add(shard->metrics, METRIC_SEGMENTS_PUT, 1);
     shard->rotations.pause_ms = 0;
     if (!stream || (r->merge_end ? stream->row.earliest > s->start : stream->row.cold != s->start)) {
         /* it was deleted, or some of it is not kept any more: the file is an orphan */

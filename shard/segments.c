@@ -57,6 +57,11 @@ static enum error damaged(struct segments *segments, const struct object *object
 {
     char name[OBJECT_NAME_MAX];
     uint64_t now = clock_monotonic_ms();
+    if (error != ERR_SEGMENT_UNAVAILABLE)
+        metrics_add(segments->objects->metrics,
+                    METRIC_SEGMENT_ERRORS +
+                        (error == ERR_SEGMENT_MISSING ? METRIC_SEGMENT_ERROR_MISSING : METRIC_SEGMENT_ERROR_DAMAGED),
+                    1);
     if (now >= segments->logged_ms + 1000 || !same(&segments->logged, object)) {
         object_name(name, object);
         log_error("segment %s: %s", name, why);

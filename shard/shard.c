@@ -13,6 +13,7 @@
 #include "shard/delete.h"
 #include "shard/fork.h"
 #include "shard/janitor.h"
+#include "shard/measure.h"
 #include "shard/read.h"
 #include "shard/rotate.h"
 #include "shard/settle.h"
@@ -242,6 +243,13 @@ static void take_bus(struct shard *shard)
 
 /* ---- the turn ---- */
 
+static void commit(struct shard *shard)
+{
+    uint64_t began_us = clock_monotonic_us();
+    if (store_commit(shard->store))
+        measure_commit(shard, began_us);
+}
+
 static void reap_router(struct shard *shard, unsigned router)
 {
     struct peer *peer = &shard->routers[router];
@@ -300,14 +308,14 @@ void shard_turn(void *ctx)
         take_frames(shard, &shard->shards[i], i, from_shard);
     take_bus(shard);
     take_own_frames(shard);
-    feeds_turn(shard);          /* shards that are behind */
-    usage_tell_all(shard);      /* what this turn has added to projects */
-    watch_tell_all(shard);      /* events follow the answers of this turn */
-    janitor_turn(shard);        /* expiry, deletion, forks' duties: by the tick */
-    rotate_turn(shard);         /* what is settled leaves the database */
-    settle_turn(shard);         /* in the same transaction: no fsync of its own */
-    store_commit(shard->store); /* from here on it is true */
-    feeds_flush(shard);         /* and only now somebody hears of it */
+    feeds_turn(shard);     /* shards that are behind */
+    usage_tell_all(shard); /* what this turn has added to projects */
+    watch_tell_all(shard); /* events follow the answers of this turn */
+    janitor_turn(shard);   /* expiry, deletion, forks' duties: by the tick */
+    rotate_turn(shard);    /* what is settled leaves the database */
+    settle_turn(shard);    /* in the same transaction: no fsync of its own */
+    commit(shard);         /* from here on it is true */
+    feeds_flush(shard);    /* and only now somebody hears of it */
     flush_links(shard);
     backup_turn(shard); /* a copy of what is true now */
     fault_point("shard.after-reply");
@@ -353,6 +361,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     struct timeval tick = {0, TICK_MS * 1000};
     shard->base = base;
     shard->cfg = cfg;
+    shard->metrics = role_metrics(shard->role);
     shard->index = index;
     shard->now_ms = shard->written_ms = clock_unix_ms();
     if (getrandom(&shard->last_id, sizeof shard->last_id, 0) != sizeof shard->last_id)
@@ -366,6 +375,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     read_init(shard);
     worker_init(&shard->worker, base);
     objects_init(&shard->objects, cfg, base, &shard->worker);
+    shard->objects.metrics = shard->metrics;
     streams_init(&shard->streams, shard->store, cfg);
     feeds_init(&shard->streams.feeds, shard->now_ms);
     segments_init(&shard->streams.segments, shard->store, &shard->objects, cold_arrived, shard);

@@ -12,6 +12,7 @@
 #include "common/errors.h"
 #include "common/layout.h"
 #include "common/link.h"
+#include "common/metrics.h"
 #include "common/role.h"
 #include "shard/backup.h"
 #include "shard/bus.h"
@@ -43,6 +44,7 @@ struct waiting_read;
 
 struct shard {
     struct role *role;
+    struct metrics *metrics; /* NULL in tests */
     struct event_base *base;
     const struct config *cfg;
     unsigned index;
@@ -62,6 +64,7 @@ struct shard {
     struct objects objects;
     struct rotations rotations;
     struct backup backup;
+    struct segment_sums segment_sums; /* of the round under way */
     struct cold_wait *cold_waits;
     unsigned cold_wait_count;
     struct bus bus;

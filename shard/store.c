@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -217,6 +218,36 @@ void store_path(char *out, size_t size, const char *data_dir, unsigned index)
     snprintf(out, size, "%s/shard-%u.db", data_dir, index);
 }
 
+/* The methods of a file are what SQLite finds its own by, so they lead back to us. */
+static int timed_sync(sqlite3_file *file, int flags)
+{
+    struct store_log_file *log = (struct store_log_file *)(uintptr_t)file->pMethods;
+    uint64_t began_us = clock_monotonic_us();
+    int rc = log->sync(file, flags);
+    log->synced_us += clock_monotonic_us() - began_us;
+    return rc;
+}
+
+static void time_syncs(struct store *store)
+{
+    struct store_log_file *log = &store->log_file;
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file) != SQLITE_OK || !file ||
+        !file->pMethods)
+        return; /* nobody knows how long they take, then */
+    log->methods = *file->pMethods;
+    log->sync = log->methods.xSync;
+    log->methods.xSync = timed_sync;
+    file->pMethods = &log->methods;
+}
+
+uint64_t store_synced_us(struct store *store)
+{
+    uint64_t us = store->log_file.synced_us;
+    store->log_file.synced_us = 0;
+    return us;
+}
+
 struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cache)
 {
     struct store *store = xcalloc(1, sizeof *store);
@@ -240,6 +271,7 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     store_exec(store, pragmas);
     check_schema(store);
     load_counters(store);
+    time_syncs(store);
     return store;
 }
 
@@ -284,11 +316,11 @@ static void end_queries(struct store *store)
             sqlite3_reset(store->statements[i]);
 }
 
-void store_commit(struct store *store)
+bool store_commit(struct store *store)
 {
     end_queries(store);
     if (!store->open)
-        return;
+        return false;
     store_log_write(store);
     if (store->serials_due)
         save_serials(store);
@@ -296,6 +328,7 @@ void store_commit(struct store *store)
     store_run(store, store_prepare(store, SQL_COMMIT));
     fault_point("shard.after-commit");
     store->open = false;
+    return true;
 }
 
 static void mark_slot(struct store *store, unsigned slot)

@@ -73,8 +73,11 @@ void store_path(char *out, size_t size, const char *data_dir, unsigned index);
 
 /* Opens a transaction unless one is open. */
 void store_begin(struct store *store);
-/* Makes everything since store_begin() durable (fsync), if anything was begun, and ends all borrowing of rows. */
-void store_commit(struct store *store);
+/* Makes everything since store_begin() durable (fsync), if anything was begun, and ends all borrowing of rows. True:
+ * something was. */
+bool store_commit(struct store *store);
+/* Microseconds that fsyncs of the write-ahead log took since the last call. */
+uint64_t store_synced_us(struct store *store);
 
 /* ---- streams ---- */
 
@@ -98,6 +101,9 @@ void store_stream_condemn(struct store *store, uint64_t uid);
 
 /* What is settled of a project: streams that are not deleted, and bytes of all that have a name. */
 void store_usage(struct store *store, struct slice project, uint64_t *streams, uint64_t *bytes);
+
+/* The same of all projects. */
+void store_usage_all(struct store *store, uint64_t *streams, uint64_t *bytes);
 
 /* When the stream expires: Unix ms, or STORE_NONE. */
 uint64_t stream_row_deadline(const struct stream_row *row);
@@ -216,6 +222,13 @@ size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row
 void store_segment_insert(struct store *store, const struct segment_row *row);
 /* The stream's segments in [from, to) are none any more; their files are orphans. to: STORE_NONE for all. */
 void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to);
+/* The segments up to one of them. Zeroed at the start. */
+struct segment_sums {
+    uint64_t uid, start; /* of that one */
+    uint64_t count, bytes, size;
+};
+/* Adds up to max of those behind it. False: there are no more. */
+bool store_segments_sum(struct store *store, struct segment_sums *sums, unsigned max) MUSTUSE;
 /* What becoming a segment changes: cold, hot_bytes, hot_messages, due. */
 void store_stream_set_cold(struct store *store, const struct stream_row *row);
 /* The next stream that is due, after `uid`; STORE_NONE: there is none. */
@@ -226,6 +239,8 @@ uint64_t store_backlog(struct store *store);
 /* Orphans: files that are there, or may be, and that no segment is. They are to be removed. */
 void store_orphan_put(struct store *store, const struct object *object);
 void store_orphan_delete(struct store *store, const struct object *object);
+/* How many there are, counted up to max. */
+uint64_t store_orphan_count(struct store *store, unsigned max);
 /* Where in all orphans one is: those of older backups come first. */
 struct orphan_place {
     uint64_t backup;

@@ -140,6 +140,32 @@ void store_orphan_delete(struct store *store, const struct object *object)
     run_with_object(store, SQL_ORPHAN_DELETE, object);
 }
 
+uint64_t store_orphan_count(struct store *store, unsigned max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_ORPHAN_COUNT);
+    bind_u64(statement, 1, max);
+    uint64_t count = store_step(store, statement) ? column_u64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return count;
+}
+
+bool store_segments_sum(struct store *store, struct segment_sums *sums, unsigned max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_AFTER);
+    unsigned count = 0;
+    bind_u64(statement, 1, sums->uid);
+    bind_u64(statement, 2, sums->start);
+    bind_u64(statement, 3, max);
+    for (; store_step(store, statement); count++) {
+        sums->uid = column_u64(statement, 0);
+        sums->start = column_u64(statement, 1);
+        sums->bytes += column_u64(statement, 2);
+        sums->size += column_u64(statement, 3);
+    }
+    sums->count += count;
+    return count == max;
+}
+
 unsigned store_orphans(struct store *store, const struct orphan_place *place, unsigned max, store_orphan_visit *visit,
                        void *ctx)
 {

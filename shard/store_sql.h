@@ -16,11 +16,19 @@ enum store_sql {
     SQL_COUNT
 };
 
+/* SQLite's write-ahead log, whose fsyncs are timed: its methods, but for that one. */
+struct store_log_file {
+    sqlite3_io_methods methods;
+    int (*sync)(sqlite3_file *file, int flags);
+    uint64_t synced_us;
+};
+
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     char path[4096];
     bool open; /* a transaction is */
+    struct store_log_file log_file;
     int64_t last_seq;
     struct batch *batch; /* what this transaction has appended; NULL for nothing */
     uint64_t next_serial[LAYOUT_SLOTS];

@@ -201,6 +201,17 @@ void store_usage(struct store *store, struct slice project, uint64_t *streams, u
     sqlite3_reset(statement);
 }
 
+void store_usage_all(struct store *store, uint64_t *streams, uint64_t *bytes)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_USAGE_ALL);
+    *streams = *bytes = 0;
+    if (store_step(store, statement)) {
+        *streams = column_u64(statement, 0);
+        *bytes = column_u64(statement, 1);
+    }
+    sqlite3_reset(statement);
+}
+
 static size_t uids_until(struct store *store, enum store_sql sql, uint64_t now_ms, uint64_t *uids, size_t max)
 {
     sqlite3_stmt *statement = store_prepare(store, sql);

@@ -29,6 +29,7 @@ static struct slice name_of(const struct usage *usage)
 void usages_init(struct usages *usages, struct store *store)
 {
     *usages = (struct usages){.store = store, .buckets = 64};
+    store_usage_all(store, &usages->streams, &usages->bytes);
     usages->table = xcalloc(usages->buckets, sizeof *usages->table);
 }
 
@@ -118,6 +119,8 @@ void usage_add(struct usages *usages, struct usage *usage, int64_t streams, int6
 {
     usage->streams += (uint64_t)streams;
     usage->bytes += (uint64_t)bytes;
+    usages->streams += (uint64_t)streams;
+    usages->bytes += (uint64_t)bytes;
     mark_changed(usages, usage);
 }
 

@@ -29,7 +29,8 @@ struct usages {
     struct store *store;
     struct usage **table; /* `buckets` chains; a power of two */
     size_t buckets, count;
-    struct usage *changed; /* watched ones, since routers were last told */
+    uint64_t streams, bytes; /* of all projects */
+    struct usage *changed;   /* watched ones, since routers were last told */
 };
 
 void usages_init(struct usages *usages, struct store *store);

@@ -39,6 +39,10 @@ static void await(struct backups *backups, enum backup_step step)
 
 static void end(struct backups *backups, bool good, const char *text)
 {
+    struct metrics *metrics = backups->fleet->meter.own;
+    metrics_add(metrics, METRIC_BACKUPS + (good ? METRIC_BACKUP_COMPLETE : METRIC_BACKUP_FAILED), 1);
+    if (good)
+        metrics_set(metrics, METRIC_BACKUP_LAST, clock_unix_ms());
     backups->running = false;
     if (backups->another) {
         backups->another = false;
@@ -135,10 +139,12 @@ void backups_give_up(struct backups *backups, const char *why)
 
 uint64_t backups_expire(struct backups *backups, uint64_t now)
 {
-    uint64_t interval = backups->cfg->backup_interval;
+    bool away = strcmp(backups->cfg->segment_store, "s3") == 0;
+    uint64_t interval = away ? backups->cfg->backup_interval : 0;
+    metrics_set(backups->fleet->meter.own, METRIC_BACKUP_INTERVAL, interval);
     if (now >= backups->hold_until)
         fail(backups, "the shards did not hold still in time");
-    if (!interval || strcmp(backups->cfg->segment_store, "s3") != 0)
+    if (!interval)
         return backups->hold_until;
     if (backups->next > now + interval) /* it was made shorter */
         backups->next = now + interval;

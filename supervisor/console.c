@@ -8,14 +8,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/log.h"
 #include "common/mem.h"
 
 #define CLIENTS_MAX 16
 #define LINE_MAX_BYTES 256
+#define ANSWER_PIECE 4096
 
 struct console_client {
     struct console_client *next;
@@ -50,13 +53,12 @@ static void forget(struct console_client *client)
     free(client);
 }
 
-/* It is short, and a socket takes it or is gone. */
-static void answer(struct console_client *client, const char *line)
+/* It is short enough for a socket, which takes it or is gone. */
+static void answer(struct console_client *client, const char *lines)
 {
-    char text[512];
-    int len = snprintf(text, sizeof text, "%s\n", line);
-    (void)!send(client->fd, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1,
-                MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct iovec parts[] = {{(char *)(uintptr_t)lines, strlen(lines)}, {"\n", 1}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    (void)!sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     forget(client);
 }
 
@@ -167,16 +169,17 @@ static int fail(const char *data_dir, const char *why)
 
 static int print_answer(int fd, const char *data_dir)
 {
-    char text[1024];
-    size_t len = 0;
+    struct buf text = {0};
     ssize_t n;
-    while (len < sizeof text - 1 && (n = read(fd, text + len, sizeof text - 1 - len)) > 0)
-        len += (size_t)n;
-    text[len] = '\0';
-    if (!len)
+    while ((n = read(fd, buf_reserve(&text, ANSWER_PIECE), ANSWER_PIECE)) > 0)
+        buf_grow(&text, (size_t)n);
+    if (!buf_len(&text))
         return fail(data_dir, "the streamd that works on the folder gave no answer");
-    bool good = strncmp(text, "ok", 2) == 0;
-    fprintf(good ? stdout : stderr, "%s", good ? text + strspn(text + 2, " ") + 2 : text);
+    buf_add_byte(&text, 0);
+    const char *said = buf_slice(&text).data;
+    bool good = strncmp(said, "ok", 2) == 0;
+    fprintf(good ? stdout : stderr, "%s", good ? said + strspn(said + 2, " ") + 2 : said);
+    buf_clear(&text);
     return good ? 0 : 1;
 }
 

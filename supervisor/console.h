@@ -1,5 +1,5 @@
 /* The operator's door: a socket in the data folder (DATA_DIR/console), for whoever may write there. A line goes in, a
- * command; a line comes out, beginning with "ok" or "error:", and the connection ends. */
+ * command; a line comes out, or several, beginning with "ok" or "error:", and the connection ends. */
 #ifndef SUPERVISOR_CONSOLE_H
 #define SUPERVISOR_CONSOLE_H
 

@@ -24,9 +24,10 @@ uint64_t fleet_now(void)
     return clock_monotonic_ms();
 }
 
-void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners)
+void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners, int metrics)
 {
     *fleet = (struct fleet){.base = base, .folder = process_folder(), .lock = lock, .listeners = listeners};
+    meter_open(&fleet->meter, metrics);
 }
 
 static void disband(struct fleet *fleet)
@@ -41,6 +42,7 @@ static void disband(struct fleet *fleet)
 void fleet_clear(struct fleet *fleet)
 {
     disband(fleet);
+    meter_close(&fleet->meter);
     free(fleet->folder);
     free(fleet->config_text);
 }
@@ -101,12 +103,20 @@ void fleet_configure(struct fleet *fleet, const struct config *cfg)
             send_config(&fleet->list[i]);
 }
 
-static void send_listener(struct process *process)
+static void pass_on(struct process *process, enum control_type type, int listener)
 {
-    int fd = fcntl(listeners_fd(process->fleet->listeners, process->number), F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         fatal("cannot pass the listening socket on");
-    channel_send(&process->control, &(struct control){.type = CONTROL_LISTEN, .fd = fd});
+    channel_send(&process->control, &(struct control){.type = type, .fd = fd});
+}
+
+static void send_listener(struct process *process)
+{
+    const struct listeners *listeners = process->fleet->listeners;
+    pass_on(process, CONTROL_LISTEN, listeners_fd(listeners, process->number));
+    if (process->number == 0 && listeners->has_metrics)
+        pass_on(process, CONTROL_LISTEN_METRICS, listeners->metrics);
 }
 
 static void send_peer(struct process *to, const struct process *peer, int fd)
@@ -172,7 +182,7 @@ static void watch_control(struct process *process)
 static void spawn(struct process *process)
 {
     struct fleet *fleet = process->fleet;
-    process_spawn(process, fleet->folder, fleet->lock);
+    process_spawn(process, fleet->folder, &(struct inherited){fleet->lock, fleet->meter.fd});
     log_debug("%s started, pid %d", process->name, (int)process->pid);
     watch_control(process);
     send_config(process);
@@ -210,6 +220,7 @@ static void deliver(struct process *process, enum child_event event, uint64_t no
         process->fleet->gave_up = true;
         break;
     }
+    meter_process(&process->fleet->meter, process);
 }
 
 void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event event, uint64_t now)
@@ -272,7 +283,7 @@ void fleet_reap(struct fleet *fleet, uint64_t now)
 
 uint64_t fleet_expire(struct fleet *fleet, uint64_t now)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = meter_expire(&fleet->meter, now);
     for (unsigned i = 0; i < fleet->count; i++) {
         struct process *process = &fleet->list[i];
         if (child_deadline(&process->life, &fleet->times) <= now)
@@ -362,5 +373,6 @@ bool fleet_adopt(struct fleet *fleet, const struct inherited_child *child, uint6
     process->life = (struct child){.state = CHILD_UP, .started = child->started, .heard = now, .deaths = child->deaths};
     channel_init(&process->control, child->control);
     watch_control(process);
+    meter_process(&fleet->meter, process);
     return true;
 }

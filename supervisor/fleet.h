@@ -5,6 +5,7 @@
 #include "common/backup.h"
 #include "common/config.h"
 #include "supervisor/listener.h"
+#include "supervisor/meter.h"
 #include "supervisor/process.h"
 
 struct fleet {
@@ -12,6 +13,7 @@ struct fleet {
     char *folder; /* of the programs */
     int lock;     /* of the data folder, kept open by every child */
     const struct listeners *listeners;
+    struct meter meter;
     struct process *list;
     unsigned count;
     struct child_times times;
@@ -22,8 +24,9 @@ struct fleet {
     int give_up_status;
 };
 
-/* The programs are looked for beside the one that runs. listeners: what the routers get. */
-void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners);
+/* The programs are looked for beside the one that runs. listeners: what the routers get. metrics: as for meter_open().
+ */
+void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const struct listeners *listeners, int metrics);
 void fleet_clear(struct fleet *fleet);
 
 /* Replaces the processes (none may be alive) by `routers` and `shards` new ones that are DOWN. */

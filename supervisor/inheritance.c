@@ -22,8 +22,11 @@ static void set_survives(int fd, bool survives)
 static void set_all(const struct fleet *fleet, bool survive)
 {
     set_survives(fleet->lock, survive);
+    set_survives(fleet->meter.fd, survive);
     for (unsigned i = 0; i < fleet->listeners->count; i++)
         set_survives(fleet->listeners->fd[i], survive);
+    if (fleet->listeners->has_metrics)
+        set_survives(fleet->listeners->metrics, survive);
     for (unsigned i = 0; i < fleet->count; i++)
         if (fleet->list[i].pid)
             set_survives(fleet->list[i].control.fd, survive);
@@ -33,9 +36,11 @@ static void set_all(const struct fleet *fleet, bool survive)
 
 static void write_text(FILE *out, const struct fleet *fleet)
 {
-    fprintf(out, FIRST_LINE "\nlock %d\n", fleet->lock);
+    fprintf(out, FIRST_LINE "\nlock %d\nmetrics %d\n", fleet->lock, fleet->meter.fd);
     for (unsigned i = 0; i < fleet->listeners->count; i++)
         fprintf(out, "listener %d\n", fleet->listeners->fd[i]);
+    if (fleet->listeners->has_metrics)
+        fprintf(out, "metrics-listener %d\n", fleet->listeners->metrics);
     for (unsigned i = 0; i < fleet->count; i++) {
         const struct process *process = &fleet->list[i];
         if (process->pid)
@@ -96,6 +101,12 @@ static void take_line(struct inheritance *in, const char *line)
     if (sscanf(line, "lock %d", &fd) == 1) {
         in->lock = fd;
         set_survives(fd, false);
+    } else if (sscanf(line, "metrics %d", &fd) == 1) {
+        in->metrics = fd;
+        set_survives(fd, false);
+    } else if (sscanf(line, "metrics-listener %d", &fd) == 1) {
+        in->metrics_listener = fd;
+        set_survives(fd, false);
     } else if (sscanf(line, "listener %d", &fd) == 1 && in->listener_count < LISTENERS_MAX) {
         in->listeners[in->listener_count++] = fd;
         set_survives(fd, false);
@@ -122,7 +133,7 @@ bool inheritance_take(struct inheritance *in)
 {
     char line[256];
     const char *number = getenv(VARIABLE);
-    *in = (struct inheritance){.lock = -1};
+    *in = (struct inheritance){.lock = -1, .metrics = -1, .metrics_listener = -1};
     if (!number)
         return false;
     FILE *text = fdopen(atoi(number), "r");

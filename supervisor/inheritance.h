@@ -3,7 +3,9 @@
  *
  *     streamd inheritance 1
  *     lock 3
+ *     metrics 4
  *     listener 7
+ *     metrics-listener 8
  *     child router 0 pid 1234 control 9 wire 9 deaths 0 started 5678
  *     configuration
  *     (an ini text)
@@ -24,8 +26,10 @@ struct inherited_child {
 
 struct inheritance {
     int lock;
+    int metrics; /* -1: none */
     int listeners[LISTENERS_MAX];
     unsigned listener_count;
+    int metrics_listener; /* -1: none */
     struct inherited_child *children;
     unsigned child_count;
     char *config_text;

@@ -25,7 +25,7 @@ union endpoint {
     struct sockaddr_in6 v6;
 };
 
-static socklen_t resolve(const struct address *address, union endpoint *endpoint)
+static socklen_t resolve(const char *key, const struct address *address, union endpoint *endpoint)
 {
     const struct addrinfo hints = {.ai_family = address->v6 ? AF_INET6 : AF_UNSPEC,
                                    .ai_socktype = SOCK_STREAM,
@@ -33,7 +33,7 @@ static socklen_t resolve(const struct address *address, union endpoint *endpoint
     struct addrinfo *found;
     int error = getaddrinfo(address->host, address->port, &hints, &found);
     if (error || found->ai_addrlen > sizeof *endpoint)
-        fatal_never_restart("[router] listen: cannot resolve %s: %s", address->host, gai_strerror(error));
+        fatal_never_restart("%s: cannot resolve %s: %s", key, address->host, gai_strerror(error));
     socklen_t len = found->ai_addrlen;
     memcpy(endpoint, found->ai_addr, len);
     freeaddrinfo(found);
@@ -277,7 +277,7 @@ static void open_own(struct listeners *listeners, const char *listen_on, unsigne
     union endpoint endpoint;
     if (!address_parse(listen_on, &address))
         fatal_never_restart("[router] listen: %s is not host:port", listen_on);
-    socklen_t len = resolve(&address, &endpoint);
+    socklen_t len = resolve("[router] listen", &address, &endpoint);
     open_stored(listeners, &endpoint, count, fds, stored);
     listeners->address = address; /* as it was written */
     if (listeners->count == 0)
@@ -308,6 +308,25 @@ void listeners_open(struct listeners *listeners, const char *name, const char *l
         drop(listeners, fds[i]);
 }
 
+void listeners_open_metrics(struct listeners *listeners, const char *listen_on)
+{
+    union endpoint endpoint;
+    struct address address;
+    if (!*listen_on)
+        return;
+    if (!address_parse(listen_on, &address))
+        fatal_never_restart("[metrics] listen: %s is not host:port", listen_on);
+    socklen_t len = resolve("[metrics] listen", &address, &endpoint);
+    listeners->metrics = bind_one(&endpoint, len, false);
+    if (listeners->metrics < 0 || listen(listeners->metrics, BACKLOG) != 0)
+        fatal("cannot listen on %s:%s", address.host, address.port);
+    listeners->has_metrics = true;
+    endpoint_of(listeners->metrics, &endpoint);
+    write_port(&endpoint, &address);
+    log_info(address.v6 ? "metrics: http://[%s]:%s/metrics" : "metrics: http://%s:%s/metrics", address.host,
+             address.port);
+}
+
 void listeners_store(const struct listeners *listeners, const struct notify *notify)
 {
     char name[NAME_ROOM];
@@ -331,4 +350,7 @@ void listeners_close(struct listeners *listeners)
 {
     while (listeners->count > 0)
         close(listeners->fd[--listeners->count]);
+    if (listeners->has_metrics)
+        close(listeners->metrics);
+    listeners->has_metrics = false;
 }

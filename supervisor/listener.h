@@ -22,6 +22,8 @@ struct listeners {
     bool store_has_others;  /* there are sockets in the store that are not of use any more */
     bool of_socket_unit;    /* which keeps them itself */
     struct address address; /* with the real port */
+    bool has_metrics;       /* one more, where nothing but metrics is: */
+    int metrics;
 };
 
 /* Makes up to `count` sockets; in this order they are
@@ -33,6 +35,9 @@ struct listeners {
  * address is in use or cannot be bound. */
 void listeners_open(struct listeners *listeners, const char *name, const char *listen, unsigned count,
                     struct passed *passed);
+
+/* And the one for metrics. "": none. */
+void listeners_open_metrics(struct listeners *listeners, const char *listen);
 
 /* Adds sockets that others have bound, and takes them over; the address is theirs from now on. False, and why, if they
  * are not all listening TCP sockets of one address: then nothing has changed. */

@@ -20,6 +20,12 @@ struct command {
     project_command *project; /* or a command about projects, with arguments */
 };
 
+static int fail(const char *what, const char *word)
+{
+    fprintf(stderr, "streamd: %s: %s (see streamd help)\n", what, word);
+    return 1;
+}
+
 static int run_server(const struct options *options)
 {
     struct config cfg;
@@ -99,6 +105,13 @@ static int run_backup(const struct config *cfg, int argc, char **argv)
     return console_ask(cfg->server_data_dir, "backup");
 }
 
+static int run_status(const struct config *cfg, int argc, char **argv)
+{
+    if (argc != 1)
+        return fail("unexpected argument", argv[1]);
+    return console_ask(cfg->server_data_dir, "status");
+}
+
 static const struct command commands[] = {
     {"check", "", "print the configuration in effect, or every error in it", run_check, NULL},
     {"create-project", "", "NAME: make a project and print its secret", NULL, projects_create},
@@ -112,6 +125,7 @@ static const struct command commands[] = {
     {"remove-origin", "", "NAME ORIGIN", NULL, projects_remove_origin},
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
      projects_token},
+    {"status", "", "print how the server is, and what is slow and why", NULL, run_status},
     {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_shard},
     {"verify", "", "[--quick] [--objects]: check every database and segment, while the server runs or not", NULL,
      run_verify},
@@ -136,12 +150,6 @@ static int run_help(const struct options *options)
     puts("\nKeys with their defaults:\n");
     config_print_help(stdout);
     return 0;
-}
-
-static int fail(const char *what, const char *word)
-{
-    fprintf(stderr, "streamd: %s: %s (see streamd help)\n", what, word);
-    return 1;
 }
 
 static int run_command(const struct options *options, int argc, char **argv)

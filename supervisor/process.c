@@ -61,16 +61,18 @@ static void child_signals(const sigset_t *before)
     sigprocmask(SIG_SETMASK, before, NULL);
 }
 
-/* Standard input is empty, standard output is the supervisor's alone, and above the two fixed ones nothing is open. */
-static bool child_fds(int control, int lock)
+/* Standard input is empty, standard output is the supervisor's alone, and above the three fixed ones nothing is open.
+ */
+static bool child_fds(int control, const struct inherited *inherited)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     /* First out of the way of the fixed numbers. */
-    int high_control = fcntl(control, F_DUPFD_CLOEXEC, ROLE_LOCK_FD + 1);
-    int high_lock = fcntl(lock, F_DUPFD_CLOEXEC, ROLE_LOCK_FD + 1);
+    int high_control = fcntl(control, F_DUPFD_CLOEXEC, ROLE_METRICS_FD + 1);
+    int high_lock = fcntl(inherited->lock, F_DUPFD_CLOEXEC, ROLE_METRICS_FD + 1);
+    int high_metrics = fcntl(inherited->metrics, F_DUPFD_CLOEXEC, ROLE_METRICS_FD + 1);
     return dup2(null, STDIN_FILENO) >= 0 && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 &&
            dup2(high_control, ROLE_CONTROL_FD) >= 0 && dup2(high_lock, ROLE_LOCK_FD) >= 0 &&
-           close_range(ROLE_LOCK_FD + 1, ~0u, 0) == 0;
+           dup2(high_metrics, ROLE_METRICS_FD) >= 0 && close_range(ROLE_METRICS_FD + 1, ~0u, 0) == 0;
 }
 
 NORETURN static void child_exec(const struct process *process, const char *folder)
@@ -85,20 +87,20 @@ NORETURN static void child_exec(const struct process *process, const char *folde
     _exit(EXIT_NEVER_RESTART);
 }
 
-NORETURN static void child_main(const struct process *process, const char *folder, int control, int lock,
-                                const sigset_t *before)
+NORETURN static void child_main(const struct process *process, const char *folder, int control,
+                                const struct inherited *inherited, const sigset_t *before)
 {
     /* EOF on the control channel tells a child that the supervisor is gone; this also reaches one that hangs. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     child_signals(before);
-    if (!child_fds(control, lock)) {
+    if (!child_fds(control, inherited)) {
         log_warn_errno("%s: cannot arrange its files", process->name);
         _exit(1);
     }
     child_exec(process, folder);
 }
 
-void process_spawn(struct process *process, const char *folder, int lock)
+void process_spawn(struct process *process, const char *folder, const struct inherited *inherited)
 {
     int pair[2];
     sigset_t all, before;
@@ -108,7 +110,7 @@ void process_spawn(struct process *process, const char *folder, int lock)
     sigprocmask(SIG_SETMASK, &all, &before);
     process->pid = fork();
     if (process->pid == 0)
-        child_main(process, folder, pair[1], lock, &before);
+        child_main(process, folder, pair[1], inherited, &before);
     sigprocmask(SIG_SETMASK, &before, NULL);
     process->old = false;
     process->wire = WIRE_VERSION;

@@ -31,9 +31,14 @@ char *process_folder(void);
 /* Becomes streamd-shard with these arguments; argv[0] is replaced. Returns if it cannot. */
 void process_become_shard(char **argv);
 
+/* What every child has open beside its control channel. */
+struct inherited {
+    int lock, metrics;
+};
+
 /* Forks and executes FOLDER/streamd-router or FOLDER/streamd-shard with the control channel on ROLE_CONTROL_FD and
- * lock on ROLE_LOCK_FD. */
-void process_spawn(struct process *process, const char *folder, int lock);
+ * what is inherited on ROLE_LOCK_FD and ROLE_METRICS_FD. */
+void process_spawn(struct process *process, const char *folder, const struct inherited *inherited);
 
 /* Closes the channel; the process itself is not touched. */
 void process_clear(struct process *process);

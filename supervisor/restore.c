@@ -26,7 +26,7 @@ static int run(const struct config *cfg, int lock, const char *from)
     struct event *tick = base ? event_new(base, -1, EV_PERSIST, on_wake, NULL) : NULL;
     if (!died || !tick || event_add(died, NULL) != 0 || event_add(tick, &often) != 0)
         fatalx("cannot make an event loop");
-    fleet_init(&fleet, base, lock, NULL);
+    fleet_init(&fleet, base, lock, NULL, -1);
     fleet_configure(&fleet, cfg);
     fleet_form_once(&fleet, "restore", from);
     fleet_event(&fleet, ROLE_SHARD, CHILD_EVENT_START, fleet_now());

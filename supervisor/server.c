@@ -22,6 +22,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/passed.h"
 #include "supervisor/programs.h"
+#include "supervisor/status.h"
 #include "supervisor/upgrade.h"
 
 /* If this process itself did not run for this long, a child's silence means nothing. */
@@ -47,6 +48,7 @@ struct server {
     struct fleet fleet;
     struct backups backups;
     struct console console;
+    struct status status;
     struct notify notify;
     struct programs programs;
     struct upgrade upgrade;
@@ -301,6 +303,8 @@ static const char *on_command(void *ctx, const char *line)
 {
     static char text[160];
     struct server *server = ctx;
+    if (strcmp(line, "status") == 0)
+        return status_say(&server->status, fleet_now());
     if (strcmp(line, "backup") != 0)
         return "error: there is no such command";
     const char *why = server->phase == PHASE_SERVING ? backups_begin(&server->backups) : "it does not serve now";
@@ -391,6 +395,7 @@ static void turn(struct server *server)
     uint64_t due = fleet_expire(&server->fleet, now);
     if (due < next)
         next = due;
+    status_turn(&server->status, now);
     due = go_on_upgrading(server, now);
     if (due < next)
         next = due;
@@ -454,6 +459,7 @@ static int prepare(struct server *server, struct layout *layout, struct passed *
         cfg->router_workers = half_the_cores();
     listeners_open(&server->listeners, "listen", cfg->router_listen, (unsigned)cfg->router_workers, passed);
     listeners_store(&server->listeners, &server->notify);
+    listeners_open_metrics(&server->listeners, cfg->metrics_listen);
     return lock;
 }
 
@@ -483,6 +489,8 @@ static void inherit_listeners(struct listeners *listeners, const struct inherita
     char why[128];
     if (!listeners_adopt(listeners, in->listeners, in->listener_count, why, sizeof why))
         fatalx("the sockets that were left to us cannot be listened on: %s", why);
+    listeners->has_metrics = in->metrics_listener >= 0;
+    listeners->metrics = in->metrics_listener;
 }
 
 static void begin_inherited(struct server *server, const struct inheritance *in)
@@ -504,11 +512,11 @@ static void begin(struct server *server, const struct layout *layout)
         begin_serving(server, server->last_turn);
 }
 
-static void server_open(struct server *server, int lock)
+static void server_open(struct server *server, int lock, int metrics)
 {
     loop_open(server);
     set_signals(SIG_UNBLOCK); /* an earlier supervisor may have blocked them for us */
-    fleet_init(&server->fleet, server->base, lock, &server->listeners);
+    fleet_init(&server->fleet, server->base, lock, &server->listeners, metrics);
     fleet_configure(&server->fleet, server->cfg);
     server->last_turn = fleet_now();
     backups_init(&server->backups, &server->fleet, server->cfg, server->last_turn);
@@ -516,12 +524,14 @@ static void server_open(struct server *server, int lock)
     server->backups.ctx = server;
     server->fleet.backups = &server->backups;
     server->upgrade = (struct upgrade){.fleet = &server->fleet, .cfg = server->cfg};
+    status_open(&server->status, server->fleet.meter.region, server->cfg, server->last_turn);
     console_open(&server->console, server->base, server->cfg->server_data_dir, on_command, server);
 }
 
 static void server_close(struct server *server)
 {
     console_close(&server->console);
+    status_close(&server->status);
     notify_close(&server->notify);
     backups_clear(&server->backups);
     fleet_clear(&server->fleet);
@@ -547,10 +557,10 @@ int server_main(const struct options *options, struct config *cfg)
     if (inherited) {
         inherit_config(cfg, inheritance.config_text);
         inherit_listeners(&server.listeners, &inheritance);
-        server_open(&server, inheritance.lock);
+        server_open(&server, inheritance.lock, inheritance.metrics);
         begin_inherited(&server, &inheritance);
     } else {
-        server_open(&server, prepare(&server, &layout, &passed));
+        server_open(&server, prepare(&server, &layout, &passed), -1);
         begin(&server, &layout);
     }
     inheritance_clear(&inheritance);

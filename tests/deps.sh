@@ -9,7 +9,7 @@ package="debhelper dpkg-dev lintian"
 case "${1:-}" in
 deb) packages="$packages $package" ;;
 systemd) packages="$packages $package mmdebstrap systemd-container" ;;
-test) packages="$packages $package clang libcmocka-dev valgrind chromium nginx-light haproxy openssl swift-proxy swift-account swift-container swift-object memcached python3 systemd" ;;
+test) packages="$packages $package clang libcmocka-dev valgrind chromium nginx-light haproxy openssl prometheus swift-proxy swift-account swift-container swift-object memcached python3 systemd" ;;
 esac
 
 root() {

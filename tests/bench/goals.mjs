@@ -12,6 +12,7 @@ const GOALS = [
   ["batches of JSON, SQLite's limit", "append-batch", "streamd", "limit", 0.5],
   ["append with 100 SSE readers, without", "append-followed", "streamd", "streamd, no readers", 0.8],
   ["append during catch-up, without", "append-catchup", "streamd", "streamd, no readers", 0.7],
+  ["append while metrics are scraped, without", "append-scraped", "streamd", "streamd, no scrapes", 0.97],
   ["1,000 SSE readers, Nchan", "sse-1000", "streamd", "Nchan", 2],
   ["10,000 SSE readers, Nchan", "sse-10000", "streamd", "Nchan", 2],
   ["catch-up of 1 MiB, nginx static", "read-1m", "streamd", "nginx", 0.8],

@@ -22,6 +22,7 @@ import {
 const STREAMS = 64;
 const FOLLOWERS = 100;
 const CATCHING_UP = 32;
+const SCRAPE_MS = 1000;
 const BATCH = 100;
 const SQLITE_BATCH = 6400; // what 64 connections with BATCH messages have under way
 const PAGE = 1 << 20;
@@ -61,6 +62,17 @@ const caughtUp = (row, context) =>
     const readers = start(join(context.build, "load"), args);
     const figures = await append();
     await stop(readers);
+    return figures;
+  });
+
+const scraped = (row, context) =>
+  withServer(row, context, async (server) => {
+    const append = () => withCost(server, () => load(context, ["append", ...target(server, context)]));
+    if (row.alone) return append();
+    const url = new URL("/metrics", server.url);
+    const scrapes = setInterval(() => fetch(url).then((answer) => answer.text()), SCRAPE_MS);
+    const figures = await append();
+    clearInterval(scrapes);
     return figures;
   });
 
@@ -135,5 +147,13 @@ export default [
     columns: [["requests_per_s", "appends/s", 0], ...LATENCY, ["errors", "errors", 0]],
     rows: [streamd, { ...streamd, name: "streamd, no readers", alone: true }, rust],
     measure: caughtUp,
+  },
+  {
+    key: "append-scraped",
+    title: "Durable append 64 x 64 while /metrics is read every second; higher is better",
+    main: "requests_per_s",
+    columns: [["requests_per_s", "appends/s", 0], ...LATENCY, ...COST],
+    rows: [streamd, { ...streamd, name: "streamd, no scrapes", alone: true }],
+    measure: scraped,
   },
 ];

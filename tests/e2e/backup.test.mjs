@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { nameOnShard } from "../lib/layout.mjs";
+import { scrape, valueOf } from "../lib/metrics.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { call, freshName, Streams } from "../lib/streams.mjs";
 import { Swift } from "../lib/swift.mjs";
@@ -310,6 +311,10 @@ describe.skipIf(!OWNED)("backup and restore", () => {
       const { status, out } = server.command("backup", "now");
       return status === 0 && out;
     });
+    const page = await scrape(server.url);
+    expect(valueOf(page, "backups_total", { result: "complete" })).toBe(2);
+    expect(valueOf(page, "backups_total", { result: "failed" })).toBeGreaterThanOrEqual(1);
+    expect(Math.abs(Date.now() / 1000 - valueOf(page, "backup_last_success_timestamp_seconds"))).toBeLessThan(60);
     const again = restore(settings);
     expect(again.restored.err).toContain(`backup ${second} is restored`);
     expect(second > first).toBe(true);

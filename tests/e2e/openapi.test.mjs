@@ -189,9 +189,11 @@ function streams(walk, project) {
   const path = (name) => `/v1/stream/${project ? `${project}/` : ""}${name}`;
   const fork = (name, headers) => ({ headers: { "Stream-Forked-From": path(name), ...headers } });
 
-  test("health", async () => {
+  test("health and metrics", async () => {
     await walk().ask("health", {}, {}, 200);
     await walk().ask("healthHead", {}, {}, 200);
+    await walk().ask("metrics", {}, {}, 200);
+    await walk().ask("metricsHead", {}, {}, 200);
   });
 
   test("create", async () => {
@@ -496,6 +498,15 @@ describe.skipIf(!OWNED).each([["demo"], [""]])("history of a stream of project %
         500,
       );
     });
+  });
+});
+
+describe.skipIf(!OWNED)("metrics", () => {
+  const fixture = useServer({ settings: { "metrics.serve": "off" } });
+
+  test("may be for nobody", async () => {
+    const walk = new Walk(fixture.server);
+    for (const id of ["metrics", "metricsHead"]) await walk.ask(id, {}, {}, 404);
   });
 });
 

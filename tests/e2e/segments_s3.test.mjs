@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { nameOnShard } from "../lib/layout.mjs";
+import { scrape, valueOf } from "../lib/metrics.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call, freshName, Streams } from "../lib/streams.mjs";
@@ -183,6 +184,10 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const away = await streams.read(name, { offset: offset(0) });
     expect([away.status, away.json().code, away.headers.get("retry-after")]).toEqual([503, "SEGMENT_UNAVAILABLE", "1"]);
     await numbered(streams, name, 10);
+    await until("the status to say so", async () =>
+      /shard\/0: the store of segments does not answer/.test((await server.commandLater("status")).out),
+    );
+    expect(valueOf(await scrape(server.url), "s3_unreachable")).toBe(1);
     await swift.resume();
     await until("all objects", async () => (await objects()).length === 5, 40_000);
     const expected = [...numbers(0, 20), ...numbers(0, 20), ...numbers(0, 10)];
@@ -251,6 +256,13 @@ describe.skipIf(!OWNED)("segments on S3", () => {
       expect([answer.status, answer.json().code]).toEqual([500, code]);
       expect((await streams.read(name, { offset: offset(0), limit: "10" })).json()).toEqual(numbers(0, 10));
       expect((await streams.readAll(name, offset(20))).bytes.toString()).toBe(JSON.stringify(numbers(20, 35)));
+      const page = await scrape(server.url);
+      const missing = code === "SEGMENT_MISSING";
+      const counted = { error: missing ? "missing" : "damaged" };
+      expect(valueOf(page, "segment_errors_total", counted)).toBeGreaterThanOrEqual(1);
+      const answers = { call: "fetch", result: missing ? "missing" : "ok" };
+      expect(valueOf(page, "s3_requests_total", answers)).toBeGreaterThanOrEqual(1);
+      expect(valueOf(page, "s3_request_duration_seconds_count", { call: "fetch" })).toBeGreaterThanOrEqual(3);
     };
     await swift.request("DELETE", `/${bucket}/${second}`);
     await check("SEGMENT_MISSING", "its object is missing");

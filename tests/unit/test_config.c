@@ -119,7 +119,7 @@ static void test_errors(void **state)
                    "f:2: [router] listen: expected host:port or [v6]:port, got \"[::1:80\"\n");
     assert_refused("[shard]\ncount = 1\ncount = 1\n", "f:3: [shard] count: given twice; expected once in a file\n");
     assert_refused("count = 1\n",
-                   "f:1: [] count: unknown section; expected one of: server router shard segment s3 backup auth estuary fanout cors live limits\n");
+                   "f:1: [] count: unknown section; expected one of: server router shard segment s3 backup auth estuary fanout cors live limits metrics\n");
     assert_refused("[server]\nlog_level\n", "f:2: expected [section] or key = value\n");
     assert_refused("[server\n", "f:1: expected [section] or key = value\n");
 }

@@ -468,6 +468,41 @@ static void a_new_stream_of_an_old_name_is_empty(void **state)
     expect_text(b, "p/a", "y");
 }
 
+static void expect_usage(struct bench *b, uint64_t streams, uint64_t bytes)
+{
+    assert_int_equal(b->shard->streams.usages.streams, streams);
+    assert_int_equal(b->shard->streams.usages.bytes, bytes);
+}
+
+static void streams_and_bytes_are_counted_across_settling_and_restarts(void **state)
+{
+    struct bench *b = *state;
+    create(b, "p/a", "text/plain", "12");
+    create(b, "q/b", "text/plain", "");
+    create(b, "q/c", "text/plain", "");
+    append(b, text("q/b", "345"));
+    append(b, text("q/c", "6789"));
+    expect_usage(b, 3, 9);
+    assert_int_equal(delete_it(b, "q/c"), ERR_NONE);
+    expect_usage(b, 2, 5);
+    reboot(b); /* from the log */
+    expect_usage(b, 2, 5);
+    rest(b);
+    expect_usage(b, 2, 5);
+    reboot(b); /* from what is settled */
+    expect_usage(b, 2, 5);
+    append(b, text("q/b", "0"));
+    expect_usage(b, 2, 6);
+    reboot(b); /* from both */
+    expect_usage(b, 2, 6);
+    assert_int_equal(delete_it(b, "p/a"), ERR_NONE);
+    assert_int_equal(delete_it(b, "q/b"), ERR_NONE);
+    expect_usage(b, 0, 0);
+    rest(b);
+    reboot(b);
+    expect_usage(b, 0, 0);
+}
+
 static void json_batches_are_messages(void **state)
 {
     struct bench *b = *state;
@@ -504,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_orphaned_pin_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_stream_of_an_old_name_is_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(json_batches_are_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(streams_and_bytes_are_counted_across_settling_and_restarts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
