@@ -2,6 +2,8 @@
 
 #include "common/clock.h"
 #include "router/client.h"
+#include "router/request_log.h"
+#include "router/timing.h"
 
 void account_begin(struct client *c)
 {
@@ -21,22 +23,47 @@ void account_route(struct client *c, enum route_kind route)
 
 void account_answered(struct client *c, int status)
 {
+    if (!c->account.began_us)
+        account_begin(c);
     c->account.status = status;
     c->account.answered_us = clock_monotonic_us();
 }
 
+void account_refused(struct client *c, enum error error)
+{
+    c->account.error = error;
+}
+
+void account_waits(struct client *c)
+{
+    if (!c->account.waits_us)
+        c->account.waits_us = clock_monotonic_us();
+}
+
 void account_end(struct client *c)
 {
-    c->account.began_us = 0;
+    if (!c->account.began_us)
+        return;
+    request_log_end(c);
+    account_forget(c);
 }
 
 void account_forget(struct client *c)
 {
+    request_log_drop(c);
+    timing_drop(c);
     c->account.began_us = 0;
 }
 
-void account_resume(struct client *c, uint64_t began_us)
+void account_resume(struct client *c, uint64_t began_us, int status)
 {
     c->account = (struct account){
-        .began_us = began_us, .answered_us = began_us, .method = HTTP_GET, .route = ROUTE_STREAM, .routed = true};
+        .began_us = began_us,
+        .answered_us = status ? began_us : 0,
+        .waits_us = began_us,
+        .method = HTTP_GET,
+        .route = ROUTE_STREAM,
+        .routed = true,
+        .status = status,
+    };
 }

@@ -6,6 +6,7 @@
 #include "router/cors.h"
 #include "router/route.h"
 #include "router/router.h"
+#include "router/timing.h"
 #include "router/verbs.h"
 
 struct access {
@@ -116,6 +117,7 @@ void dispatch_decided(struct client *c, const struct http_head *head, struct sli
     const struct access *access;
     enum error error = check(c, head, room, &route, &access);
     (void)bytes;
+    timing_mark(c, TIMING_ALLOWED);
     if (head->method == HTTP_OPTIONS)
         cors_preflight(c);
     else if (error != ERR_NONE)
@@ -131,6 +133,7 @@ void dispatch_request(struct client *c, const struct http_head *head, struct sli
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access = NULL;
+    timing_mark(c, TIMING_WHOLE);
     auth_turn(&c->router->auth);
     if ((c->router->callbacks.on || c->router->auth.registry) &&
         route_parse(head->path, c->router->cfg->limits_max_path, room, &route) == ERR_NONE)

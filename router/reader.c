@@ -11,6 +11,7 @@
 #include "router/answer.h"
 #include "router/cursor.h"
 #include "router/read_answer.h"
+#include "router/request_log.h"
 #include "router/router.h"
 
 static struct router *router_of(const struct reader *reader)
@@ -184,6 +185,7 @@ static void poll_answered(struct reader *reader, const struct wire_stream *strea
         poll_nothing(reader, stream->next, false);
     } else if (live_join(reader->entry, reader, stream->next)) {
         reader->state = READER_AT_TAIL;
+        account_waits(reader->client);
         arm_end(reader);
     } else {
         reader->position = stream->next;
@@ -289,10 +291,12 @@ static void sse_answered(struct reader *reader, const struct wire_stream *answer
     reader->position = stream.next;
     if (ends_stream(&stream) || router_of(reader)->stopping)
         sse_close(reader);
-    else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next))
+    else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next)) {
         reader->state = READER_AT_TAIL;
-    else
+        account_waits(reader->client);
+    } else {
         sse_go_on(reader);
+    }
 }
 
 /* One event may be larger than the buffer. */
@@ -314,7 +318,9 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
     if (c->state == CLIENT_DEAD)
         return;
     if (overflows(c, delivery->event_len)) {
-        log_debug("a reader of %s does not read and is let go", e->name);
+        struct slice id = request_log_id(c);
+        log_debug("a reader of %s does not read and is let go%s%.*s", e->name, id.len ? ", request " : "", (int)id.len,
+                  id.data);
         client_close(c);
         return;
     }

@@ -15,6 +15,7 @@
 #include "router/live.h"
 #include "router/output.h"
 #include "router/quota.h"
+#include "router/request_log.h"
 #include "router/response.h"
 #include "router/shards.h"
 
@@ -29,6 +30,8 @@ struct router {
     uint64_t now_ms; /* monotonic; taken at the start of every callback */
     uint64_t random; /* state of the jitter of cursors */
     bool stopping;
+    enum request_log request_log; /* log.access */
+    bool timing;                  /* log.timing */
 
     struct listener listener;
     struct handover handover;
