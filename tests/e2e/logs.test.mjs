@@ -210,6 +210,30 @@ describe.skipIf(!OWNED)("lines about requests", () => {
   });
 });
 
+describe.skipIf(!OWNED)("an upgrade", () => {
+  test("keeps the ids of live readers, and their lines come from the router that they are with", async () => {
+    const [server, streams] = await start({ "log.access": "all", "log.format": "json", "live.sse_lifetime": "10m" });
+    const name = await streams.fresh();
+    const before = server.child("router").pid;
+    const events = EventReader.open(streams.url(name), { query: { offset: "-1" }, headers: { "x-request-id": "events" } });
+    await events.upToDate();
+    expect(events.headers["x-request-id"]).toBe("events");
+    const poll = call(`${streams.url(name)}?offset=now&live=long-poll`, "GET", { headers: { "x-request-id": "poll" } });
+    server.signal("SIGUSR2");
+    await until("the upgrade", () => server.log.includes("has taken over, in"), 30_000);
+    await streams.append(name, "hello");
+    const { status, headers } = await poll;
+    expect([status, headers.get("x-request-id")]).toEqual([200, "poll"]);
+    events.close();
+    for (const wanted of ["poll", "events"]) {
+      const line = await logged(server, wanted, ({ id }) => id === wanted);
+      expect(line).toMatchObject({ method: "GET", route: "stream", path: streams.path(name), status: 200, project: "test" });
+      expect(line.pid).not.toBe(before);
+      expect(requests(server).filter(({ id }) => id === wanted)).toHaveLength(1);
+    }
+  });
+});
+
 describe.skipIf(!OWNED)("ids", () => {
   test("a sane one comes back, in every mode and with every answer; others are replaced", async () => {
     for (const access of ["off", "errors", "all"]) {
