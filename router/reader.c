@@ -289,9 +289,9 @@ static void sse_answered(struct reader *reader, const struct wire_stream *answer
         block_unref(block);
     }
     reader->position = stream.next;
-    if (ends_stream(&stream) || router_of(reader)->stopping)
+    if (ends_stream(&stream) || router_of(reader)->stopping) {
         sse_close(reader);
-    else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next)) {
+    } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next)) {
         reader->state = READER_AT_TAIL;
         account_waits(reader->client);
     } else {

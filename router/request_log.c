@@ -238,7 +238,7 @@ static void add_fields(struct log_line *line, const struct client *c, uint64_t n
         log_line_text(line, "reason", SLICE("CLIENT_GONE"));
     log_line_number(line, "bytes", a->bytes);
     log_line_ms(line, "ms", now_us - a->began_us);
-    if (a->waits_us)
+    if (a->waits_us > a->began_us) /* what came from another router was ready there */
         log_line_ms(line, "ready_ms", served_us(a, now_us) - a->began_us);
     if (*note->address)
         log_line_text(line, "client", slice_str(note->address));
@@ -261,19 +261,23 @@ static void write_line(struct client *c, const char *kind, const char *what, uin
     log_end(&line);
 }
 
-void request_log_end(struct client *c)
+static void log_request(struct client *c)
 {
     static const char usual[] = "request", slow[] = "slow request", failed[] = "request failed";
     const struct account *a = &c->account;
     enum request_log mode = c->router->request_log;
-    uint64_t now_us = mode != REQUEST_LOG_OFF ? clock_monotonic_us() : 0;
-    bool is_failed = a->status >= 500 || is_cut_off(a->error);
-    bool is_slow = mode >= REQUEST_LOG_SLOW && served_us(a, now_us) - a->began_us >= c->router->cfg->log_slow * 1000;
-    if (mode != REQUEST_LOG_OFF && is_failed)
+    uint64_t now_us = clock_monotonic_us();
+    if (a->status >= 500 || is_cut_off(a->error))
         write_line(c, error_code(a->error), failed, now_us);
-    else if (is_slow)
+    else if (mode >= REQUEST_LOG_SLOW && served_us(a, now_us) - a->began_us >= c->router->cfg->log_slow * 1000)
         write_line(c, NULL, slow, now_us);
     else if (mode == REQUEST_LOG_ALL)
         write_line(c, NULL, usual, now_us);
+}
+
+void request_log_end(struct client *c)
+{
+    if (c->router->request_log != REQUEST_LOG_OFF)
+        log_request(c);
     request_log_drop(c);
 }
