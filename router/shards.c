@@ -123,6 +123,7 @@ struct request *request_new(struct shards *shards, unsigned shard, struct client
     q->shard = shard;
     q->client = client;
     q->answered = answered;
+    q->timed = shards->router->timing;
     if (client)
         client->request = q;
     return q;
@@ -132,7 +133,7 @@ static void transmit(struct shard_peer *peer, struct request *q)
 {
     size_t before = buf_len(&peer->link.out);
     list_remove(q);
-    if (q->client && q->client->account.timing)
+    if (q->timed)
         wire_put_time(&peer->link.out, &(struct wire_time){.id = q->id});
     buf_add_slice(&peer->link.out, buf_slice(&q->frame));
     peer->put += buf_len(&peer->link.out) - before;
@@ -209,7 +210,7 @@ static void finish(struct shards *shards, struct request *q, const struct answer
     peer->held -= buf_len(&q->frame);
     if (q->client) {
         q->client->request = NULL;
-        timing_mark(q->client, TIMING_ANSWERED);
+        timing_of_shard(q->client, q);
     }
     if (q->client || q->entry || q->shared)
         q->answered(q, answer);
@@ -344,8 +345,10 @@ static bool on_timed(struct shards *shards, unsigned shard, struct slice body)
     if (!wire_get_timed(body, &m))
         return false;
     struct request *q = find(shards, shard, m.id);
-    if (q && q->client)
-        timing_of_shard(q->client, m.taken_us, m.done_us);
+    if (q) {
+        q->taken_us = m.taken_us;
+        q->done_us = m.done_us;
+    }
     return true;
 }
 

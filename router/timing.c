@@ -6,6 +6,7 @@
 
 #include "common/mem.h"
 #include "router/response.h"
+#include "router/shards.h"
 
 void timing_begin(struct client *c, uint64_t started_us)
 {
@@ -17,13 +18,14 @@ void timing_begin(struct client *c, uint64_t started_us)
     timing_mark(c, TIMING_PARSED);
 }
 
-void timing_of_shard(struct client *c, uint64_t taken_us, uint64_t done_us)
+void timing_of_shard(struct client *c, const struct request *request)
 {
     struct timing *timing = c->account.timing;
     if (!timing)
         return;
-    timing->at[TIMING_TAKEN] = taken_us;
-    timing->at[TIMING_DONE] = done_us;
+    timing->at[TIMING_TAKEN] = request->taken_us;
+    timing->at[TIMING_DONE] = request->done_us;
+    timing_mark(c, TIMING_ANSWERED);
 }
 
 void timing_fanned(struct client *c)

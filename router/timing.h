@@ -47,8 +47,8 @@ static inline void timing_mark(struct client *client, enum timing_point point)
         client->account.timing->at[point] = clock_monotonic_us();
 }
 
-/* What the shard said. */
-void timing_of_shard(struct client *client, uint64_t taken_us, uint64_t done_us);
+/* The shard's answer to this, which it may share with others, has come. */
+void timing_of_shard(struct client *client, const struct request *request);
 void timing_fanned(struct client *client);
 
 /* Its answer begins. */

@@ -339,6 +339,8 @@ describe.skipIf(!OWNED)("Server-Timing", () => {
     expect(commit).toBeGreaterThan(0);
     expect(commit).toBeLessThan(total);
     expectStages(await streams.read(name), "parse", "auth", "queue", "read", "commit");
+    const together = await Promise.all(Array.from({ length: 20 }, () => streams.read(name)));
+    for (const answer of together) expectStages(answer, "parse", "auth", "queue", "read", "commit");
     expectStages(await streams.head(name), "parse", "auth", "queue", "read", "commit");
     expectStages(await streams.longPoll(name, "-1"), "parse", "auth", "queue", "read", "commit");
     const { wait } = expectStages(await streams.longPoll(name, "now"), "parse", "auth", "queue", "read", "commit", "wait");
