@@ -97,7 +97,7 @@ clean: ## remove everything built
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c)
+LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c common/log_line.c common/log_limit.c common/escape.c)
 
 $(BUILD)/load: $(LOAD_OBJECTS)
 	$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3

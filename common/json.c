@@ -4,6 +4,7 @@
 
 #include "common/marks.h"
 #include "common/swar.h"
+#include "common/utf8.h"
 
 struct scan {
     const uint8_t *end;
@@ -22,29 +23,6 @@ static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
 }
 
 /* ---- strings ---- */
-
-static inline bool is_tail(uint8_t byte)
-{
-    return (byte & 0xc0) == 0x80;
-}
-
-/* The length of the UTF-8 sequence at `at`, 0 if it is none (RFC 3629 section 4: no overlong forms, no surrogates,
- * nothing above U+10FFFF). */
-static size_t utf8_length(const uint8_t *at, size_t left)
-{
-    uint8_t lead = at[0];
-    if (lead >= 0xc2 && lead <= 0xdf)
-        return left >= 2 && is_tail(at[1]) ? 2 : 0;
-    if (lead >= 0xe0 && lead <= 0xef) {
-        uint8_t low = lead == 0xe0 ? 0xa0 : 0x80, high = lead == 0xed ? 0x9f : 0xbf;
-        return left >= 3 && at[1] >= low && at[1] <= high && is_tail(at[2]) ? 3 : 0;
-    }
-    if (lead >= 0xf0 && lead <= 0xf4) {
-        uint8_t low = lead == 0xf0 ? 0x90 : 0x80, high = lead == 0xf4 ? 0x8f : 0xbf;
-        return left >= 4 && at[1] >= low && at[1] <= high && is_tail(at[2]) && is_tail(at[3]) ? 4 : 0;
-    }
-    return 0;
-}
 
 static const uint8_t *scan_utf8(const uint8_t *at, const uint8_t *end)
 {

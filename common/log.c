@@ -1,78 +1,141 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+#include "common/log_limit.h"
+
 /* The only file-wide state of the program. */
-static char prefix[32] = "streamd";
+static char role_name[32] = "streamd";
+static int role_index = -1;
+static bool journal;
 static enum log_level threshold = LOG_LEVEL_INFO;
+static enum log_format form = LOG_FORMAT_TEXT;
+static struct log_limit limit;
+static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static const char *const names[] = {"error", "warn", "info", "debug"};
-
-void log_init(const char *role, int index, enum log_level level)
+/* sd_journal_stream_fd(3): what standard error was made to be, if it still is that. */
+static bool is_journal(void)
 {
-    if (index < 0)
-        snprintf(prefix, sizeof prefix, "%s", role);
-    else
-        snprintf(prefix, sizeof prefix, "%s/%d", role, index);
-    threshold = level;
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat st;
+    char own[64];
+    if (!stream || fstat(STDERR_FILENO, &st) != 0)
+        return false;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(own, stream) == 0;
 }
 
-void log_set_level(enum log_level level)
+void log_init(const char *role, int index)
 {
-    threshold = level;
+    snprintf(role_name, sizeof role_name, "%s", role);
+    role_index = index;
+    journal = is_journal();
 }
 
-enum log_level log_level_of(const char *word)
+void log_configure(const char *level, const char *format)
 {
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], word) == 0)
-            return (enum log_level)i;
-    return LOG_LEVEL_INFO;
+    for (enum log_level i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++)
+        if (strcmp(log_level_name(i), level) == 0)
+            threshold = i;
+    form = strcmp(format, "json") == 0     ? LOG_FORMAT_JSON
+           : strcmp(format, "logfmt") == 0 ? LOG_FORMAT_LOGFMT
+                                           : LOG_FORMAT_TEXT;
 }
 
-/* One write a line, so that lines of several processes do not mix. */
-static void emit(enum log_level level, const char *format, va_list ap, int error)
+static void begin(struct log_line *line, enum log_level level, struct slice message)
 {
-    char line[2048];
-    struct timespec now;
-    struct tm tm;
-    if (level > threshold)
-        return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
-    n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ %s[%d] %s: ", now.tv_nsec / 1000000, prefix,
-                          (int)getpid(), names[level]);
-    int body = vsnprintf(line + n, sizeof line - n - 1, format, ap);
-    n += body < 0 ? 0 : (size_t)body;
-    if (n > sizeof line - 2)
-        n = sizeof line - 2;
-    if (error) {
-        int tail = snprintf(line + n, sizeof line - n - 1, ": %s", strerror(error));
-        n += tail < 0 ? 0 : (size_t)tail;
-        if (n > sizeof line - 2)
-            n = sizeof line - 2;
-    }
-    line[n++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, n);
+    struct log_event event = {
+        .level = level, .role = role_name, .index = role_index, .pid = (int)getpid(), .journal = journal};
+    clock_gettime(CLOCK_REALTIME, &event.time);
+    log_line_begin(line, form, &event, message);
+}
+
+void log_end(struct log_line *line)
+{
+    struct slice text = log_line_end(line);
+    ssize_t written = write(STDERR_FILENO, text.data, text.len);
     (void)written; /* a log that cannot be written has nobody to tell */
 }
 
-#define LOG_FUNCTION(name, level, error)   \
-    void name(const char *format, ...)     \
-    {                                      \
-        int saved = errno;                 \
-        va_list ap;                        \
-        va_start(ap, format);              \
-        emit(level, format, ap, (error));  \
-        va_end(ap);                        \
-        errno = saved;                     \
+/* ---- what repeats itself ---- */
+
+static void tell_held(uint64_t now_ms, bool all)
+{
+    const struct log_kind *kind;
+    unsigned held;
+    while ((kind = log_limit_due(&limit, now_ms, all, &held))) {
+        struct log_line line;
+        begin(&line, kind->level, slice_str(kind->last));
+        log_line_number(&line, "repeated", held);
+        log_end(&line);
+    }
+}
+
+void log_tick(bool last)
+{
+    pthread_mutex_lock(&limit_lock);
+    tell_held(clock_monotonic_ms(), last);
+    pthread_mutex_unlock(&limit_lock);
+}
+
+static bool is_held(const void *kind, enum log_level level, struct slice message)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&limit_lock);
+    tell_held(now_ms, false);
+    struct log_kind *held = log_limit_hold(&limit, kind, now_ms);
+    if (held) {
+        size_t len = message.len < sizeof held->last ? message.len : sizeof held->last - 1;
+        memcpy(held->last, message.data, len);
+        held->last[len] = 0;
+        held->level = level;
+    }
+    pthread_mutex_unlock(&limit_lock);
+    return held;
+}
+
+/* ---- lines ---- */
+
+bool log_begin(struct log_line *line, enum log_level level, const void *kind, struct slice message)
+{
+    if (level > threshold || (kind && is_held(kind, level, message)))
+        return false;
+    begin(line, level, message);
+    return true;
+}
+
+/* kind NULL: it is written whatever there was before. */
+static void emit(enum log_level level, const void *kind, const char *format, va_list ap, int error)
+{
+    char message[2048];
+    struct log_line line;
+    if (level > threshold)
+        return;
+    int len = vsnprintf(message, sizeof message, format, ap);
+    size_t n = len < 0 ? 0 : (size_t)len < sizeof message ? (size_t)len : sizeof message - 1;
+    if (error)
+        n += (size_t)snprintf(message + n, sizeof message - n, ": %s", strerror(error));
+    if (!log_begin(&line, level, kind, slice_of(message, n < sizeof message ? n : sizeof message - 1)))
+        return;
+    log_end(&line);
+}
+
+#define LOG_FUNCTION(name, level, error)                                                                               \
+    void name(const char *format, ...)                                                                                 \
+    {                                                                                                                  \
+        int saved = errno;                                                                                             \
+        va_list ap;                                                                                                    \
+        va_start(ap, format);                                                                                          \
+        emit(level, format, format, ap, (error));                                                                      \
+        va_end(ap);                                                                                                    \
+        errno = saved;                                                                                                 \
     }
 
 LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG, 0)
@@ -81,16 +144,17 @@ LOG_FUNCTION(log_warn, LOG_LEVEL_WARN, 0)
 LOG_FUNCTION(log_warn_errno, LOG_LEVEL_WARN, saved)
 LOG_FUNCTION(log_error, LOG_LEVEL_ERROR, 0)
 
-#define FATAL_FUNCTION(name, error, status)            \
-    void name(const char *format, ...)                 \
-    {                                                  \
-        int saved = errno;                             \
-        va_list ap;                                    \
-        va_start(ap, format);                          \
-        emit(LOG_LEVEL_ERROR, format, ap, (error));    \
-        va_end(ap);                                    \
-        (void)saved;                                   \
-        exit(status);                                  \
+#define FATAL_FUNCTION(name, error, status)                                                                            \
+    void name(const char *format, ...)                                                                                 \
+    {                                                                                                                  \
+        int saved = errno;                                                                                             \
+        va_list ap;                                                                                                    \
+        log_tick(true);                                                                                                \
+        va_start(ap, format);                                                                                          \
+        emit(LOG_LEVEL_ERROR, NULL, format, ap, (error));                                                              \
+        va_end(ap);                                                                                                    \
+        (void)saved;                                                                                                   \
+        exit(status);                                                                                                  \
     }
 
 FATAL_FUNCTION(fatal, saved, 1)

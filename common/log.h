@@ -1,20 +1,19 @@
-/* One line an event on standard error, prefixed with the role and its index. */
+/* One line an event on standard error, in the format of log.format. Of lines that repeat themselves the first are
+ * written and the others counted (log_limit.h). Threads may log. */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
 #include "common/attr.h"
-
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+#include "common/log_line.h"
 
 /* Exit status of a process that must not be restarted: its configuration or its data is wrong (EX_CONFIG). */
 #define EXIT_NEVER_RESTART 78
 
-/* Names this process in every line: "shard/2". index < 0: the role alone. */
-void log_init(const char *role, int index, enum log_level level);
-void log_set_level(enum log_level level);
+/* Names this process in every line: "shard/2". index < 0: the role alone. Sees whether journald listens. */
+void log_init(const char *role, int index);
 
-/* One of the words that server.log_level allows. */
-enum log_level log_level_of(const char *word);
+/* Words that log.level and log.format allow. Until then: info, text. */
+void log_configure(const char *level, const char *format);
 
 /* The _errno form ends the line with strerror(errno); errno is kept by all of them. */
 void log_debug(const char *format, ...) PRINTF(1, 2);
@@ -22,6 +21,14 @@ void log_info(const char *format, ...) PRINTF(1, 2);
 void log_warn(const char *format, ...) PRINTF(1, 2);
 void log_warn_errno(const char *format, ...) PRINTF(1, 2);
 void log_error(const char *format, ...) PRINTF(1, 2);
+
+/* A line with fields. False: it is not wanted, or (kind not NULL: see log_limit.h) too many like it came. Else the
+ * caller adds its fields (log_line.h) and ends it. */
+bool log_begin(struct log_line *line, enum log_level level, const void *kind, struct slice message) MUSTUSE;
+void log_end(struct log_line *line);
+
+/* To be called about once a second: says what was held back. last: and in the second that is not over. */
+void log_tick(bool last);
 
 /* Ends the process with status 1; the supervisor starts it again. fatal() adds strerror(errno), fatalx() does not. */
 NORETURN void fatal(const char *format, ...) PRINTF(1, 2);

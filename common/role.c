@@ -91,7 +91,7 @@ static void on_config(struct role *role, const struct control *message)
     struct config fresh;
     config_parse(&fresh, message->text);
     if (config_reload(&run->cfg, &fresh, NULL) > 0) {
-        log_set_level(log_level_of(run->cfg.server_log_level));
+        log_configure(run->cfg.log_level, run->cfg.log_format);
         if (role->reload)
             role->reload(role->ctx);
     }
@@ -180,6 +180,7 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
     struct role *role = arg;
     (void)fd;
     (void)what;
+    log_tick(false);
     role_report(role);
     heartbeat_arm(role->state);
 }
@@ -220,7 +221,8 @@ static void await_config(struct role *role)
         fatalx("the first control message is %d instead of the configuration", (int)message.type);
     run->place = message.index;
     config_parse(&run->cfg, message.text);
-    log_init(role_name(role), (int)role_number(role->kind, run->place), log_level_of(run->cfg.server_log_level));
+    log_init(role_name(role), (int)role_number(role->kind, run->place));
+    log_configure(run->cfg.log_level, run->cfg.log_format);
     log_info("streamd %s, libevent %s, pid %d", STREAMD_VERSION, event_get_version(), (int)getpid());
 }
 
@@ -260,7 +262,7 @@ int role_run(struct role *role, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "version") == 0)
         print_version(role);
     ignore_signals();
-    log_init(role_name(role), -1, LOG_LEVEL_INFO);
+    log_init(role_name(role), -1);
     require_control_channel(argc > 0 ? argv[0] : role_name(role));
     raise_fd_limit();
     struct running *run = xcalloc(1, sizeof *run);
@@ -276,6 +278,7 @@ int role_run(struct role *role, int argc, char **argv)
         role->turn(role->ctx);
     }
     loop_close(run);
+    log_tick(true);
     return 0;
 }
 

@@ -3,8 +3,9 @@
 #include <stdio.h>
 
 #include "router/cors.h"
-
+#include "router/request_log.h"
 #include "router/router.h"
+#include "router/timing.h"
 
 struct buf *answer_begin(struct client *c, int status)
 {
@@ -14,6 +15,8 @@ struct buf *answer_begin(struct client *c, int status)
         c->keep_alive = false;
     account_answered(c, status);
     response_begin(head, status, &c->router->date);
+    request_log_answer(c, head, status);
+    timing_answer(c, head);
     cors_add(c, head);
     return head;
 }
@@ -94,6 +97,7 @@ struct buf *answer_error_begin(struct client *c, enum error error)
     int status = error_status(error);
     count_error(c, error);
     struct buf *head = answer_begin(c, status);
+    account_refused(c, error);
     response_add(head, "Content-Type", SLICE("application/json"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (status == 401)

@@ -91,6 +91,7 @@ void client_watch(struct client *c)
 void client_send(struct client *c, struct block *block, size_t start, size_t len)
 {
     output_add(&c->out, &c->router->outputs, block, start, len);
+    c->account.bytes += len;
     if (!c->blocked)
         mark_dirty(c);
 }

@@ -7,6 +7,7 @@
 #include "router/answer.h"
 #include "router/read_answer.h"
 #include "router/router.h"
+#include "router/timing.h"
 
 #define AT_ONCE 4                     /* of one key with the shard: a few readers never wait for each other */
 #define BODY_SHARED ((size_t)1 << 10) /* a shorter one is copied behind each head */
@@ -185,6 +186,8 @@ static void answered(struct request *request, const struct answer *answer)
 {
     struct shared_read *s = request->shared;
     struct shared_read *behind = take_out(s);
+    for (const struct waiter *w = s->first; w; w = w->next)
+        timing_of_shard(w->client, request);
     answer_all(s, answer);
     if (behind && answer->stream) {
         start(behind);

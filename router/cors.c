@@ -11,7 +11,9 @@
     "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, "                                       \
     "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Date, Retry-After, "         \
     "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \
-    "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, Stream-Fanout-Failures"
+    "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, "                        \
+    "Stream-Fanout-Failures, "                                                                                         \
+    "X-Request-Id, Server-Timing"
 
 static bool word_in(const char *words, struct slice word)
 {
@@ -85,7 +87,7 @@ void cors_preflight(struct client *c)
                  SLICE("Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "
                        "Stream-Retention-Seconds, Stream-Retention-Bytes, "
                        "Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-None-Match, Producer-Id, Producer-Epoch, "
-                       "Producer-Seq, Last-Event-ID, Authorization"));
+                       "Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"));
     response_add(head, "Access-Control-Max-Age", SLICE("86400"));
     answer_end_bare(c);
 }

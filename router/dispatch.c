@@ -6,6 +6,7 @@
 #include "router/cors.h"
 #include "router/route.h"
 #include "router/router.h"
+#include "router/timing.h"
 #include "router/verbs.h"
 
 struct access {
@@ -125,6 +126,7 @@ void dispatch_decided(struct client *c, const struct http_head *head, struct sli
     const struct access *access;
     enum error error = check(c, head, room, &route, &access);
     (void)bytes;
+    timing_mark(c, TIMING_ALLOWED);
     if (head->method == HTTP_OPTIONS)
         cors_preflight(c);
     else if (error != ERR_NONE)
@@ -140,6 +142,7 @@ void dispatch_request(struct client *c, const struct http_head *head, struct sli
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access = NULL;
+    timing_mark(c, TIMING_WHOLE);
     auth_turn(&c->router->auth);
     if ((c->router->callbacks.on || c->router->auth.registry) && parse(c, head, room, &route) == ERR_NONE)
         access = find(route.kind, head->method);

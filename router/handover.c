@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/reader.h"
+#include "router/request_log.h"
 #include "router/router.h"
 
 #define ON_THEIR_WAY ((size_t)64 << 10) /* bytes of frames: each has a descriptor that is open twice meanwhile */
@@ -63,6 +64,7 @@ static void describe_reader(const struct client *c, struct wire_handed *m)
                 (c->shared_answer ? WIRE_HANDED_SHARED : 0) | (c->exchange.now ? WIRE_HANDED_NOW : 0) |
                 (c->exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | cors_flags(c->cors) | grant_flags(&c->grant);
     m->began_us = c->account.began_us;
+    m->request_id = request_log_id(c);
     m->name = slice_of(reader->entry->name, reader->entry->name_len);
     m->position = reader_position(reader);
     m->limit = reader->limit;
@@ -190,7 +192,8 @@ static void take_reader(struct client *c, const struct wire_handed *m)
     c->cors = cors_of(m->flags);
     c->exchange.origin = c->cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
     restore_grant(&c->grant, m);
-    account_resume(c, m->began_us);
+    account_resume(c, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
+    request_log_resume(c, m->name, m->request_id);
     reader_resume(c, m->name, &state);
 }
 

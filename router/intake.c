@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "router/cors.h"
 #include "router/dispatch.h"
 #include "router/http.h"
 #include "router/router.h"
+#include "router/timing.h"
 
 #define BODY_READ ((size_t)256 << 10)
 
@@ -121,6 +123,7 @@ static void body_begin(struct client *c, const struct http_head *head, struct sl
     if (!head->chunked)
         (void)buf_reserve(&upload->body, head->content_length < BODY_READ ? (size_t)head->content_length : BODY_READ);
     c->upload = upload;
+    timing_mark(c, TIMING_BODY);
     if (head->expect_continue)
         send_continue(c);
     client_set_state(c, CLIENT_BODY);
@@ -169,6 +172,7 @@ static size_t take_head(struct client *c, struct slice in)
     enum error error = ERR_BAD_REQUEST;
     const char *why = NULL;
     size_t used = 0;
+    uint64_t started = c->router->timing ? clock_monotonic_us() : 0;
     c->http10 = c->head_only = false;
     cors_unknown(c);
     switch (http_head_parse(in, &c->scanned, &head, &used, &error, &why)) {
@@ -185,6 +189,8 @@ static size_t take_head(struct client *c, struct slice in)
     c->scanned = 0;
     account_begin(c);
     account_method(c, head.method);
+    request_log_begin(c, &head);
+    timing_begin(c, started);
     if (used > c->router->cfg->limits_max_header) {
         client_refuse(c, ERR_HEADERS_TOO_LARGE, NULL);
         return in.len;

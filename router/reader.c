@@ -11,6 +11,7 @@
 #include "router/answer.h"
 #include "router/cursor.h"
 #include "router/read_answer.h"
+#include "router/request_log.h"
 #include "router/router.h"
 
 static struct router *router_of(const struct reader *reader)
@@ -200,6 +201,7 @@ static void poll_answered(struct reader *reader, const struct wire_stream *strea
         poll_nothing(reader, stream->next, false);
     } else if (live_join(reader->entry, reader, stream->next)) {
         reader->state = READER_AT_TAIL;
+        account_waits(reader->client);
         arm_end(reader);
     } else {
         reader->position = stream->next;
@@ -304,12 +306,14 @@ static void sse_answered(struct reader *reader, const struct wire_stream *answer
         block_unref(block);
     }
     reader->position = stream.next;
-    if (ends_stream(&stream) || router_of(reader)->stopping)
+    if (ends_stream(&stream) || router_of(reader)->stopping) {
         sse_close(reader);
-    else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next))
+    } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next)) {
         reader->state = READER_AT_TAIL;
-    else
+        account_waits(reader->client);
+    } else {
         sse_go_on(reader);
+    }
 }
 
 /* One event may be larger than the buffer. */
@@ -331,7 +335,9 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
     if (c->state == CLIENT_DEAD)
         return;
     if (overflows(c, delivery->event_len)) {
-        log_debug("a reader of %s does not read and is let go", e->name);
+        struct slice id = request_log_id(c);
+        log_debug("a reader of %s does not read and is let go%s%.*s", e->name, id.len ? ", request " : "", (int)id.len,
+                  id.data);
         metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_BUFFER, 1);
         client_close(c);
         return;

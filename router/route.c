@@ -154,3 +154,19 @@ enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_
     *name = route.name;
     return ERR_NONE;
 }
+
+const char *route_name(enum route_kind kind)
+{
+    static const char *const names[] = {
+        [ROUTE_HEALTH] = "health",
+        [ROUTE_METRICS] = "metrics",
+        [ROUTE_STREAM] = "stream",
+        [ROUTE_CONFIG] = "config",
+        [ROUTE_USAGE] = "usage",
+        [ROUTE_SUBSCRIPTION] = "subscription",
+        [ROUTE_SUBSCRIPTIONS] = "subscriptions",
+        [ROUTE_ESTUARY] = "estuary",
+        [ROUTE_ESTUARY_TOUCH] = "estuary_touch",
+    };
+    return names[kind];
+}

@@ -27,6 +27,9 @@ struct route {
         name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, SUBSCRIPTIONS; decoded, in the caller's room */
 };
 
+/* "stream" */
+const char *route_name(enum route_kind kind);
+
 /* Takes a percent-encoded path apart: /health, /metrics, /v1/config/{project}, /v1/usage/{project},
  * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
  * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is

@@ -99,6 +99,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->cfg = cfg;
     r->region = role_region(r->role);
     r->metrics = role_metrics(r->role);
+    router_reload(r);
     router_clock(r);
     if (getrandom(&r->random, sizeof r->random, 0) != (ssize_t)sizeof r->random || !r->random)
         r->random = r->now_ms | 1;
@@ -137,10 +138,12 @@ void router_metrics_listener(void *ctx, int fd)
     listener_open_metrics(ctx, fd);
 }
 
-/* Every setting is read where it is used. */
+/* Every other setting is read where it is used. */
 void router_reload(void *ctx)
 {
-    (void)ctx;
+    struct router *r = ctx;
+    r->request_log = request_log_mode(r->cfg);
+    r->timing = strcmp(r->cfg->log_timing, "on") == 0;
 }
 
 void router_successor(void *ctx, int fd)

@@ -16,6 +16,7 @@
 #include "router/live.h"
 #include "router/output.h"
 #include "router/quota.h"
+#include "router/request_log.h"
 #include "router/response.h"
 #include "router/shards.h"
 
@@ -33,6 +34,8 @@ struct router {
     uint64_t random;          /* state of the jitter of cursors */
     uint64_t oldest_event_ms; /* of those that this turn writes, when its append came; 0: there are none */
     bool stopping;
+    enum request_log request_log; /* log.access */
+    bool timing;                  /* log.timing */
 
     struct listener listener, metrics_listener;
     struct handover handover;

@@ -8,6 +8,7 @@
 #include "router/client.h"
 #include "router/live.h"
 #include "router/router.h"
+#include "router/timing.h"
 
 #define READS_AT_ONCE 64                /* to one shard: bounds what their answers hold */
 #define RECEIVE_LIMIT ((size_t)4 << 20) /* from one shard in one turn */
@@ -122,6 +123,7 @@ struct request *request_new(struct shards *shards, unsigned shard, struct client
     q->shard = shard;
     q->client = client;
     q->answered = answered;
+    q->timed = shards->router->timing;
     if (client)
         client->request = q;
     return q;
@@ -129,9 +131,12 @@ struct request *request_new(struct shards *shards, unsigned shard, struct client
 
 static void transmit(struct shard_peer *peer, struct request *q)
 {
+    size_t before = buf_len(&peer->link.out);
     list_remove(q);
+    if (q->timed)
+        wire_put_time(&peer->link.out, &(struct wire_time){.id = q->id});
     buf_add_slice(&peer->link.out, buf_slice(&q->frame));
-    peer->put += buf_len(&q->frame);
+    peer->put += buf_len(&peer->link.out) - before;
     q->end = peer->put;
     list_append(&peer->sent, q);
     q->parked = false;
@@ -178,6 +183,8 @@ static bool too_much(const struct shards *shards, const struct shard_peer *peer,
 bool request_send(struct shards *shards, struct request *q)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
+    if (q->client)
+        timing_mark(q->client, TIMING_SENT);
     if (too_much(shards, peer, q)) {
         forget(shards, q);
         return false;
@@ -201,8 +208,10 @@ static void finish(struct shards *shards, struct request *q, const struct answer
         peer->reads_out -= q->is_read && !q->parked;
     list_remove(q);
     peer->held -= buf_len(&q->frame);
-    if (q->client)
+    if (q->client) {
         q->client->request = NULL;
+        timing_of_shard(q->client, q);
+    }
     if (q->client || q->entry || q->shared)
         q->answered(q, answer);
     q->client = NULL; /* it may have a new request by now */
@@ -296,6 +305,8 @@ static bool on_appended(struct shards *shards, unsigned shard, struct slice body
     struct request *q = find(shards, shard, m.id);
     enum error error = error_of(m.error);
     const struct answer answer = {.error = error, .text = error_text(error), .appended = &m};
+    if (q && q->client && m.fanout == WIRE_FANOUT_INLINE)
+        timing_fanned(q->client);
     if (q)
         finish(shards, q, &answer);
     return true;
@@ -324,6 +335,19 @@ static bool on_parked(struct shards *shards, unsigned shard, struct slice body)
         q->parked = true;
         shards->peers[shard].reads_out--;
         pump(&shards->peers[shard]);
+    }
+    return true;
+}
+
+static bool on_timed(struct shards *shards, unsigned shard, struct slice body)
+{
+    struct wire_timed m;
+    if (!wire_get_timed(body, &m))
+        return false;
+    struct request *q = find(shards, shard, m.id);
+    if (q) {
+        q->taken_us = m.taken_us;
+        q->done_us = m.done_us;
     }
     return true;
 }
@@ -358,6 +382,8 @@ static bool on_frame(struct shards *shards, unsigned shard, enum wire_type type,
         return on_estuary_state(shards, shard, body);
     case WIRE_PARKED:
         return on_parked(shards, shard, body);
+    case WIRE_TIMED:
+        return on_timed(shards, shard, body);
     case WIRE_EVENT:
         return on_event(shards, shard, body);
     case WIRE_USAGE:

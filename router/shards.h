@@ -44,6 +44,8 @@ struct request {
     bool repeated;              /* its shard died with it, and it was sent again */
     bool is_read;               /* its answer may be large: few at a time */
     bool parked;                /* its shard waits for a segment, and others may go before it */
+    bool timed;                 /* the shard is to say when it took it, and when it made the answer */
+    uint64_t taken_us, done_us; /* monotonic; 0: it has not said so */
     bool patient;               /* goes first and waits for its shard for ever */
 
     /* shards.c's own */

@@ -5,6 +5,7 @@
 #include "router/query.h"
 #include "router/reader.h"
 #include "router/router.h"
+#include "router/timing.h"
 #include "router/verbs.h"
 
 static void catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
@@ -20,6 +21,7 @@ static void catch_up(struct client *c, const struct http_head *head, struct slic
     if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
         c->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
     client_set_state(c, CLIENT_WAITING);
+    timing_mark(c, TIMING_SENT);
     collapse_read(&c->router->collapse, c, read);
 }
 

@@ -29,8 +29,10 @@ struct wire_stream answer_stream(const struct shard *shard, const struct stream 
 void answer_send(struct shard *shard, struct asker asker, const struct wire_stream *answer)
 {
     struct buf *out = asker_out(shard, asker);
-    if (out)
-        wire_put_stream(out, answer);
+    if (!out)
+        return;
+    asker_time(out, asker);
+    wire_put_stream(out, answer);
 }
 
 bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer,
@@ -42,6 +44,7 @@ bool answer_send_file(struct shard *shard, struct asker asker, struct wire_strea
     answer->flags |= WIRE_STREAM_FILE;
     answer->file_at = bytes->at;
     answer->file_bytes = bytes->bytes;
+    asker_time(out, asker);
     wire_put_stream(out, answer);
     return true;
 }

@@ -147,8 +147,10 @@ void handle_append(struct shard *shard, struct asker asker, const struct wire_ap
         answer.seq = verdict.seq;
     }
     answer.error = (uint8_t)error;
-    if (fans_out)
+    if (fans_out) {
         feeds_answer(shard, asker, stream, &answer);
-    else if (out)
+    } else if (out) {
+        asker_time(out, asker);
         wire_put_appended(out, &answer);
+    }
 }

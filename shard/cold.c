@@ -11,11 +11,12 @@ struct cold_wait {
     struct cold_wait *next;
     struct object object;
     bool router;
-    unsigned index, generation; /* of who sent it */
+    unsigned index, generation;  /* of who sent it */
+    uint64_t timed_id, taken_us; /* as in struct peer */
     struct buf frame;
 };
 
-static struct buf *add(struct shard *shard, bool router, unsigned index, unsigned generation)
+static struct cold_wait *add(struct shard *shard, bool router, unsigned index, unsigned generation)
 {
     const struct object *awaited = &shard->streams.segments.awaited;
     struct cold_wait **at = &shard->cold_waits;
@@ -27,17 +28,23 @@ static struct buf *add(struct shard *shard, bool router, unsigned index, unsigne
         at = &(*at)->next;
     *at = wait;
     shard->cold_wait_count++;
-    return &wait->frame;
+    return wait;
 }
 
 struct buf *cold_wait_router(struct shard *shard, struct asker asker)
 {
-    return add(shard, true, asker.router, asker.generation);
+    struct cold_wait *wait = add(shard, true, asker.router, asker.generation);
+    if (!wait)
+        return NULL;
+    wait->timed_id = asker.id;
+    wait->taken_us = asker.taken_us;
+    return &wait->frame;
 }
 
 struct buf *cold_wait_shard(struct shard *shard, unsigned from)
 {
-    return add(shard, false, from, shard->shards[from].generation);
+    struct cold_wait *wait = add(shard, false, from, shard->shards[from].generation);
+    return wait ? &wait->frame : NULL;
 }
 
 static void forget(struct shard *shard, struct cold_wait *wait)
@@ -65,6 +72,8 @@ void cold_arrived(void *ctx, const struct object *object)
             continue;
         }
         const struct peer *peers = wait->router ? shard->routers : shard->shards;
+        if (wait->router)
+            shard_time(shard, wait->index, wait->timed_id, wait->taken_us);
         if (peers[wait->index].generation == wait->generation)
             shard_retake(shard, wait->router, wait->index, buf_slice(&wait->frame));
         forget(shard, wait);

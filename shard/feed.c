@@ -182,8 +182,10 @@ static void wait_answer(struct shard *shard, struct fanout_wait *wait)
 {
     struct buf *out = asker_out(shard, wait->asker);
     wait->answer.failures = wait->answer.subscribers - wait->answer.successes;
-    if (out)
+    if (out) {
+        asker_time(out, wait->asker);
         wire_put_appended(out, &wait->answer);
+    }
     wait_forget(shard, wait);
 }
 
@@ -249,8 +251,10 @@ void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream
         wait_add(shard, asker, stream, &answer);
         return;
     }
-    if (out)
+    if (out) {
+        asker_time(out, asker);
         wire_put_appended(out, &answer);
+    }
 }
 
 static void blame(struct shard *shard, const struct fanout_wait *wait)

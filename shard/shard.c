@@ -56,6 +56,27 @@ struct buf *asker_out(struct shard *shard, struct asker asker)
     return peer->generation == asker.generation && link_up(&peer->link) ? &peer->link.out : NULL;
 }
 
+void asker_time(struct buf *out, struct asker asker)
+{
+    if (asker.taken_us)
+        wire_put_timed(out, &(struct wire_timed){asker.id, asker.taken_us, clock_monotonic_us()});
+}
+
+void shard_time(struct shard *shard, unsigned router, uint64_t id, uint64_t taken_us)
+{
+    shard->routers[router].timed_id = id;
+    shard->routers[router].taken_us = taken_us;
+}
+
+/* 0: nobody wants to know. */
+static uint64_t taken_us(struct shard *shard, struct asker asker)
+{
+    struct peer *peer = &shard->routers[asker.router];
+    uint64_t taken = peer->timed_id == asker.id ? peer->taken_us : 0;
+    peer->taken_us = 0;
+    return taken;
+}
+
 bool shard_is_full(const struct shard *shard)
 {
     return shard->disk_full || (strcmp(shard->cfg->segment_store, "none") != 0 &&
@@ -85,6 +106,15 @@ struct stream *shard_stream(struct shard *shard, struct slice name, enum error *
 
 /* ---- frames in ---- */
 
+static bool on_time(struct shard *shard, unsigned router, struct slice body)
+{
+    struct wire_time m;
+    if (!wire_get_time(body, &m))
+        return false;
+    shard_time(shard, router, m.id, clock_monotonic_us());
+    return true;
+}
+
 static bool from_router(struct shard *shard, unsigned router, enum wire_type type, struct slice body)
 {
     struct asker asker = {.router = router, .generation = shard->routers[router].generation};
@@ -103,6 +133,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         if (!wire_get_##name(body, &m))                                                                                \
             return false;                                                                                              \
         asker.id = m.id;                                                                                               \
+        asker.taken_us = taken_us(shard, asker);                                                                       \
         handle_##name(shard, asker, &m);                                                                               \
         return true;                                                                                                   \
     }
@@ -117,6 +148,8 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         ROUTER_CASE(WATCH_USAGE, watch_usage)
 #undef ROUTER_CASE
 #undef ROUTER_CASE_ID
+    case WIRE_TIME:
+        return on_time(shard, router, body);
     default:
         return false;
     }

@@ -27,6 +27,7 @@
 struct peer {
     struct link link;
     unsigned generation;
+    uint64_t timed_id, taken_us; /* the request that comes next is to be timed: its id, and since when it is here */
 };
 
 /* Who asked, for answers that come in a later turn: the router may have died in between. */
@@ -34,6 +35,7 @@ struct asker {
     unsigned router;
     unsigned generation;
     uint64_t id;
+    uint64_t taken_us; /* its time is measured: when it was taken; 0: it is not */
 };
 
 struct cold_wait;   /* shard/cold.c */
@@ -100,6 +102,12 @@ unsigned shard_owner_of_uid(const struct shard *shard, uint64_t uid);
 
 /* The out buffer of the router that asked, or NULL if that process is gone. */
 struct buf *asker_out(struct shard *shard, struct asker asker);
+
+/* To be put there in front of the answer: how long that took, for those who want to know. */
+void asker_time(struct buf *out, struct asker asker);
+
+/* This request, which comes next, was taken at that time. */
+void shard_time(struct shard *shard, unsigned router, uint64_t id, uint64_t taken_us);
 
 /* Runs another turn at once, for work left over. */
 void shard_again(struct shard *shard);

@@ -144,8 +144,10 @@ static struct stream *estuary_stream(struct shard *shard, struct subscribing *s,
 static void put_state(struct shard *shard, struct asker asker, const struct wire_estuary_state *m)
 {
     struct buf *out = asker_out(shard, asker);
-    if (out)
-        wire_put_estuary_state(out, m);
+    if (!out)
+        return;
+    asker_time(out, asker);
+    wire_put_estuary_state(out, m);
 }
 
 static void answer_state(struct shard *shard, struct asker asker, enum error error)

@@ -489,7 +489,8 @@ static int run(struct verify *v, int argc, char **argv)
 int verify_main(int argc, char **argv)
 {
     struct verify *v = xcalloc(1, sizeof *v);
-    log_init("verify", -1, LOG_LEVEL_ERROR);
+    log_init("verify", -1);
+    log_configure("error", "text");
     int status = run(v, argc, argv);
     config_clear(&v->cfg);
     free(v);

@@ -52,7 +52,8 @@ int restore_run(const struct config *cfg, int argc, char **argv)
         return 1;
     }
     signal(SIGPIPE, SIG_IGN);
-    log_init("supervisor", -1, log_level_of(cfg->server_log_level));
+    log_init("supervisor", -1);
+    log_configure(cfg->log_level, cfg->log_format);
     int lock = folder_lock(cfg->server_data_dir);
     if (folder_in_use(cfg->server_data_dir) && !folder_half_restored(cfg->server_data_dir))
         fatal_never_restart("%s holds data already; a backup is restored into an empty folder", cfg->server_data_dir);

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -204,14 +205,16 @@ static void advance(struct server *server, uint64_t now)
         kill_all(server, "server.stop_timeout is over", now);
 }
 
+/* All of them, however many they are. */
 static void log_lines(char *text, bool errors)
 {
-    char *rest = NULL;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        if (errors)
-            log_error("configuration: %s", line);
-        else
-            log_info("configuration: %s", line);
+    char *rest = NULL, message[1024];
+    struct log_line out;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        snprintf(message, sizeof message, "configuration: %s", line);
+        if (log_begin(&out, errors ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, NULL, slice_str(message)))
+            log_end(&out);
+    }
 }
 
 /* What 0 leaves to us is what was decided at the start. */
@@ -243,7 +246,7 @@ static void reload(struct server *server)
     else
         log_info("configuration reloaded, keys changed: %u", changed);
     if (changed) {
-        log_set_level(log_level_of(server->cfg->server_log_level));
+        log_configure(server->cfg->log_level, server->cfg->log_format);
         fleet_configure(&server->fleet, server->cfg);
     }
     notify_tell(&server->notify, "READY=1");
@@ -389,6 +392,7 @@ static void turn(struct server *server)
     uint64_t now = fleet_now();
     forgive_pause(server, now);
     fleet_reap(&server->fleet, now);
+    log_tick(false); /* the children's reports make a turn every second */
     take_signals(server, now);
     advance(server, now);
     uint64_t next = server->phase == PHASE_SERVING ? backups_expire(&server->backups, now) : UINT64_MAX;
@@ -547,7 +551,8 @@ int server_main(const struct options *options, struct config *cfg)
     struct passed passed;
     struct layout layout;
     signal(SIGPIPE, SIG_IGN);
-    log_init("supervisor", -1, log_level_of(cfg->server_log_level));
+    log_init("supervisor", -1);
+    log_configure(cfg->log_level, cfg->log_format);
     passed_open(&passed);
     notify_open(&server.notify);
     log_info("streamd %s, libevent %s, pid %d, data in %s", STREAMD_VERSION, event_get_version(), (int)getpid(),
@@ -571,6 +576,7 @@ int server_main(const struct options *options, struct config *cfg)
         turn(&server);
     }
     log_info("ended with status %d", server.exit_status);
+    log_tick(true);
     server_close(&server);
     return server.exit_status;
 }

@@ -36,7 +36,7 @@ static int usage(FILE *to, int status)
 int main(int argc, char **argv)
 {
     struct options options;
-    log_init("load", -1, LOG_LEVEL_INFO);
+    log_init("load", -1);
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2 || strcmp(argv[1], "--help") == 0)
         return usage(argc < 2 ? stderr : stdout, argc < 2 ? 2 : 0);

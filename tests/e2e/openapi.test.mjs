@@ -349,7 +349,7 @@ describe.skipIf(!OWNED)("a server without tokens", () => {
 
     const preflight = await ask(walk().server.url, "OPTIONS", "/v1/stream/demo/chat");
     const parameters = api.operations.flatMap((one) => one.parameters).filter((one) => one.in === "header");
-    const asked = [...parameters.map(({ name }) => name), "Content-Type", "Authorization"];
+    const asked = [...parameters.map(({ name }) => name), "Content-Type", "Authorization", "X-Request-Id"];
     expect(preflight.status).toBe(204);
     expect(list(preflight.headers["access-control-allow-headers"]).sort()).toEqual(
       [...new Set(asked.map((name) => name.toLowerCase()))].sort(),

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { parseLine } from "./logs.mjs";
 import { alive, childrenOf, memoryOf } from "./processes.mjs";
 import { until } from "./wait.mjs";
 
@@ -20,11 +21,18 @@ export const OWNED = !process.env.STREAMD_URL;
 const READY = /^ready: (http:\/\/\S+:(\d+)) shards=(\d+)$/m;
 const SANITIZER = /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:|== *ERROR SUMMARY: [1-9]/;
 const ERROR_LINE = /\berror: /;
-
-// The first line of a child, which tells its number: "… shard/2[1234] info: streamd 0.1, …".
-const FIRST_LINE = /^\S+ (router|shard)\/(\d+)\[(\d+)\] info: streamd /;
+const FIRST_MESSAGE = /^streamd /; // of a child, which tells its number
 
 export const TOKEN = /eyJ[\w-]{10,}/; // how a JWT begins
+
+// Sanitizers do not write our log's lines.
+function parseOrNot(line) {
+  try {
+    return parseLine(line) ?? {};
+  } catch {
+    return {};
+  }
+}
 
 const LOG_KEPT = 1 << 20;
 
@@ -223,9 +231,9 @@ export class Server {
     const lines = (this.#line + text).split("\n");
     this.#line = lines.pop();
     for (const line of lines) {
-      const [first, role, index, pid] = FIRST_LINE.exec(line) ?? [];
-      if (first) this.#indices.set(`${role} ${pid}`, Number(index));
-      const wrong = SANITIZER.test(line) || ERROR_LINE.test(line);
+      const { level, role, index, pid, msg } = parseOrNot(line);
+      if (index !== undefined && FIRST_MESSAGE.test(msg)) this.#indices.set(`${role} ${pid}`, index);
+      const wrong = SANITIZER.test(line) || ERROR_LINE.test(line) || level === "error";
       if (TOKEN.test(line) || [...this.#secrets].some((secret) => secret && line.includes(secret)))
         this.complaints.push(`a secret is in the log: ${line}`);
       if (wrong && !this.#expected.some((pattern) => pattern.test(line))) this.complaints.push(line);

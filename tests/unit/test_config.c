@@ -62,7 +62,7 @@ static void test_defaults(void **state)
     (void)state;
     config_init(&cfg);
     assert_string_equal(cfg.server_data_dir, "./data");
-    assert_string_equal(cfg.server_log_level, "info");
+    assert_string_equal(cfg.log_level, "info");
     assert_int_equal(cfg.live_sse_lifetime, 60000);
     assert_int_equal(cfg.limits_max_body, 8 << 20);
     config_clear(&cfg);
@@ -113,14 +113,14 @@ static void test_errors(void **state)
                    "f:2: [shard] count: expected a whole number from 0 to 256, got \"257\"\n");
     assert_refused("[live]\n\nheartbeat = 5\n",
                    "f:3: [live] heartbeat: expected a duration from 100ms to 10m (with ms, s, m or h), got \"5\"\n");
-    assert_refused("[server]\nlog_level = info warn\n",
-                   "f:2: [server] log_level: expected one of: error warn info debug, got \"info warn\"\n");
+    assert_refused("[log]\nlevel = info warn\n",
+                   "f:2: [log] level: expected one of: error warn info debug, got \"info warn\"\n");
     assert_refused("[router]\nlisten = [::1:80\n",
                    "f:2: [router] listen: expected host:port or [v6]:port, got \"[::1:80\"\n");
     assert_refused("[shard]\ncount = 1\ncount = 1\n", "f:3: [shard] count: given twice; expected once in a file\n");
     assert_refused("count = 1\n",
-                   "f:1: [] count: unknown section; expected one of: server router shard segment s3 backup auth estuary fanout cors live limits metrics\n");
-    assert_refused("[server]\nlog_level\n", "f:2: expected [section] or key = value\n");
+                   "f:1: [] count: unknown section; expected one of: server log router shard segment s3 backup auth estuary fanout cors live limits metrics\n");
+    assert_refused("[log]\nlevel\n", "f:2: expected [section] or key = value\n");
     assert_refused("[server\n", "f:1: expected [section] or key = value\n");
 }
 
@@ -218,12 +218,12 @@ static void test_reload(void **state)
     config_init(&cfg);
     config_init(&fresh);
     capture(&report);
-    assert_reads(&fresh, "[server]\nlog_level=debug\n[shard]\ncount=9\n[live]\nheartbeat=1s\n");
+    assert_reads(&fresh, "[log]\nlevel=debug\n[shard]\ncount=9\n[live]\nheartbeat=1s\n");
     assert_int_equal(config_reload(&cfg, &fresh, report.out), 2);
-    assert_string_equal(captured_text(&report), "[server] log_level: info -> debug\n"
+    assert_string_equal(captured_text(&report), "[log] level: info -> debug\n"
                                                 "[shard] count: 0 -> 9 needs a restart\n"
                                                 "[live] heartbeat: 15s -> 1s\n");
-    assert_string_equal(cfg.server_log_level, "debug");
+    assert_string_equal(cfg.log_level, "debug");
     assert_int_equal(cfg.shard_count, 0);
     assert_int_equal(cfg.live_heartbeat, 1000);
     captured_free(&report);
