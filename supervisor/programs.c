@@ -159,6 +159,7 @@ void programs_check(struct programs *programs)
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
+    programs->verdict = PROGRAMS_UNDECIDED;
     programs->checker = fork();
     if (programs->checker == 0)
         check(programs, &before);
@@ -171,10 +172,20 @@ enum programs_verdict programs_verdict(struct programs *programs)
 {
     int status;
     pid_t pid = programs->checker;
-    if (!pid || waitpid(pid, &status, WNOHANG) != pid)
-        return PROGRAMS_UNDECIDED;
+    if (pid && waitpid(pid, &status, WNOHANG) == pid) {
+        programs->checker = 0;
+        programs->verdict = status == 0 ? PROGRAMS_GOOD : PROGRAMS_BAD;
+    }
+    return programs->verdict;
+}
+
+void programs_give_up(struct programs *programs)
+{
+    if (!programs->checker)
+        return;
+    kill(programs->checker, SIGKILL);
+    waitpid(programs->checker, NULL, 0);
     programs->checker = 0;
-    return status == 0 ? PROGRAMS_GOOD : PROGRAMS_BAD;
 }
 
 void programs_become(const struct programs *programs)
