@@ -159,7 +159,6 @@ void programs_check(struct programs *programs)
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    programs->verdict = PROGRAMS_UNDECIDED;
     programs->checker = fork();
     if (programs->checker == 0)
         check(programs, &before);
@@ -172,11 +171,10 @@ enum programs_verdict programs_verdict(struct programs *programs)
 {
     int status;
     pid_t pid = programs->checker;
-    if (pid && waitpid(pid, &status, WNOHANG) == pid) {
-        programs->checker = 0;
-        programs->verdict = status == 0 ? PROGRAMS_GOOD : PROGRAMS_BAD;
-    }
-    return programs->verdict;
+    if (!pid || waitpid(pid, &status, WNOHANG) != pid)
+        return PROGRAMS_UNDECIDED;
+    programs->checker = 0;
+    return status == 0 ? PROGRAMS_GOOD : PROGRAMS_BAD;
 }
 
 void programs_give_up(struct programs *programs)

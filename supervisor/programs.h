@@ -17,8 +17,7 @@ struct programs {
     char *folder;
     char **argv; /* how this one was called; borrowed */
     struct stat seen[PROGRAMS];
-    pid_t checker;                 /* 0: no check is under way */
-    enum programs_verdict verdict; /* of the last one */
+    pid_t checker; /* 0: no check is under way */
 };
 
 void programs_init(struct programs *programs, char **argv);
@@ -31,7 +30,7 @@ bool programs_replaced(const struct programs *programs) MUSTUSE;
  * accept the configuration. It says on standard error why not. */
 void programs_check(struct programs *programs);
 
-/* What that process has found out, however often that is asked. */
+/* What that process has found out; said once. */
 enum programs_verdict programs_verdict(struct programs *programs) MUSTUSE;
 
 /* Nobody waits for it any more. */

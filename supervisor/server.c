@@ -267,7 +267,6 @@ static void take_wishes(struct server *server)
         log_info("an upgrade is asked for: checking the programs in %s", server->programs.folder);
         server->upgrade.step = UPGRADE_ASKED;
         server->upgrade.due = server->last_turn + CHECK_MS;
-        programs_check(&server->programs);
     } else if (server->reload_asked) {
         reload(server);
     }
@@ -350,20 +349,28 @@ static void become_new(struct server *server)
     server->upgrade.step = UPGRADE_NONE;
 }
 
-/* A process that has just died comes up again first. */
+static void refuse(struct server *server)
+{
+    programs_give_up(&server->programs);
+    log_error("the upgrade is refused; everything goes on as it is");
+    server->upgrade.step = UPGRADE_NONE;
+}
+
+/* A process that has died comes up again first; then the programs are checked, or checked again. */
 static uint64_t go_on_asking(struct server *server, uint64_t now)
 {
     struct upgrade *upgrade = &server->upgrade;
     enum programs_verdict verdict = programs_verdict(&server->programs);
-    if (verdict == PROGRAMS_GOOD && fleet_quiet(&server->fleet)) {
+    bool quiet = fleet_quiet(&server->fleet);
+    if (verdict == PROGRAMS_GOOD && quiet) {
         become_new(server);
-    } else if (verdict == PROGRAMS_BAD || now >= upgrade->due) {
-        if (verdict != PROGRAMS_BAD)
-            log_error("%s in %u s", verdict == PROGRAMS_GOOD ? "not all processes were up" : "the check did not end",
-                      CHECK_MS / 1000);
-        log_error("the upgrade is refused; everything goes on as it is");
-        programs_give_up(&server->programs);
-        upgrade->step = UPGRADE_NONE;
+    } else if (verdict == PROGRAMS_BAD) {
+        refuse(server);
+    } else if (now >= upgrade->due) {
+        log_error("%s in %u s", quiet ? "the check did not end" : "not all processes were up", CHECK_MS / 1000);
+        refuse(server);
+    } else if (quiet && !server->programs.checker) {
+        programs_check(&server->programs);
     }
     if (server->stop_asked)
         return now;
@@ -400,7 +407,7 @@ static uint64_t tell_alive(struct server *server, uint64_t now)
     struct fleet *fleet = &server->fleet;
     if (server->phase == PHASE_MOVING && !fleet_all_in(fleet, ROLE_SHARD, CHILD_KILLED))
         notify_tell(&server->notify, "EXTEND_TIMEOUT_USEC=%u\nSTATUS=moving streams", EXTEND_MS * 1000u);
-    bool all_up = upgrade_under_way(&server->upgrade) || /* which has time limits of its own */
+    bool all_up = server->upgrade.step > UPGRADE_ASKED || /* which has time limits of its own */
                   (fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) && fleet_all_in(fleet, ROLE_SHARD, CHILD_UP));
     return all_up && server->phase == PHASE_SERVING ? notify_alive(&server->notify, now) : UINT64_MAX;
 }
