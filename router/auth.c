@@ -131,20 +131,31 @@ static bool still_good(struct auth *auth, const struct grant *grant)
     for (size_t i = 0; i < project->secrets.count; i++)
         if (mark(slice_str(project->secrets.items[i])) == grant->key)
             return true;
-    return holds(&project->keys, grant->key) ||
-           (project->jwks_url && holds(key_source_keys(&auth->sources, project->jwks_url), grant->key));
+    if (holds(&project->keys, grant->key))
+        return true;
+    if (!project->jwks_url)
+        return false;
+    if (!key_source_unknown(&auth->sources, project->jwks_url))
+        return holds(key_source_keys(&auth->sources, project->jwks_url), grant->key);
+    /* Another process had them, which has handed the reader over: it is looked at again when they are here. */
+    key_source_want(&auth->sources, project->jwks_url);
+    return true;
 }
 
-/* A reader whose token no key of its project verifies any more ends. */
+void auth_check_reader(struct auth *auth, struct client *c)
+{
+    if (c->state != CLIENT_LIVE || !c->grant.key || !auth->registry)
+        return;
+    (void)auth_project(auth, reader_project(c->reader));
+    if (!still_good(auth, &c->grant))
+        reader_expire(c->reader);
+}
+
 static void check_readers(struct auth *auth)
 {
     for (struct client *c = auth->router->clients.first, *next; c; c = next) {
         next = c->next;
-        if (c->state != CLIENT_LIVE || !c->grant.key)
-            continue;
-        (void)auth_project(auth, reader_project(c->reader));
-        if (!still_good(auth, &c->grant))
-            reader_expire(c->reader);
+        auth_check_reader(auth, c);
     }
 }
 

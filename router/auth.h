@@ -51,6 +51,9 @@ void auth_init(struct auth *auth, struct router *router);
  * so that it may be called before every request. */
 void auth_turn(struct auth *auth);
 
+/* If the client has a live reader whose token no key of its project verifies any more, it ends. */
+void auth_check_reader(struct auth *auth, struct client *client);
+
 /* The registry was changed by this process. */
 void auth_changed(struct auth *auth);
 

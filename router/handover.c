@@ -105,6 +105,11 @@ static void hand_over(struct router *r, struct client *c)
     fault_point("router.handed");
 }
 
+bool handover_under_way(const struct router *r)
+{
+    return r->handover.predecessor.fd >= 0 || buf_len(&r->handover.successor.out);
+}
+
 void handover_send(struct router *r)
 {
     struct handover *h = &r->handover;
@@ -195,6 +200,7 @@ static void take_reader(struct client *c, const struct wire_handed *m)
     account_resume(c, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
     request_log_resume(c, m->name, m->request_id);
     reader_resume(c, m->name, &state);
+    auth_check_reader(&c->router->auth, c); /* keys may have gone while it was on its way */
 }
 
 static void take_client(struct router *r, const struct wire_handed *m)
@@ -229,6 +235,8 @@ void handover_receive(struct router *r)
                 log_error("a predecessor's %s does not belong here or is malformed", wire_name(type));
         }
         link_release(link, cursor);
+        if (r->stopping) /* it has let go of those that were there */
+            clients_stop(r);
     }
     if (!link->dead)
         return;

@@ -25,6 +25,9 @@ void handover_init(struct router *router);
 void handover_begin(struct router *router, int fd);
 void handover_accept(struct router *router, int fd);
 
+/* Clients are on their way, from here or to here. */
+bool handover_under_way(const struct router *router) MUSTUSE;
+
 /* The steps of a turn: clients come; and, after everything that could be written was, they go. */
 void handover_receive(struct router *router);
 void handover_send(struct router *router);

@@ -162,6 +162,13 @@ struct hold_list *key_source_wait(struct key_sources *sources, const char *url)
     return source && fetch(source) ? &source->waiting : NULL;
 }
 
+void key_source_want(struct key_sources *sources, const char *url)
+{
+    struct key_source *source = find(sources, url);
+    if (source)
+        (void)fetch(source);
+}
+
 bool key_source_unknown(struct key_sources *sources, const char *url)
 {
     const struct key_source *source = find(sources, url);

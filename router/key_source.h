@@ -31,6 +31,9 @@ const struct jwks *key_source_keys(struct key_sources *sources, const char *url)
  * for; otherwise NULL. */
 struct hold_list *key_source_wait(struct key_sources *sources, const char *url) MUSTUSE;
 
+/* Somebody will need its keys. Once they have been fetched, auth_keys_changed() is called. */
+void key_source_want(struct key_sources *sources, const char *url);
+
 /* Its keys were never had, so nobody can say what they would verify. */
 bool key_source_unknown(struct key_sources *sources, const char *url) MUSTUSE;
 

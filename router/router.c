@@ -186,6 +186,6 @@ void router_turn(void *ctx)
     clients_sweep(r);
     if (r->clients.ready || r->clients.dirty || r->clients.bulk)
         event_active(r->wake, EV_TIMEOUT, 0); /* a tick that is made active comes later by as much */
-    if (r->stopping && !r->clients.count)
+    if (r->stopping && !r->clients.count && !handover_under_way(r))
         role_done(r->role);
 }

@@ -44,6 +44,12 @@ static uint64_t watchdog_us(void)
 
 static const char *const names[NOTIFY_NAMES] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"};
 
+void notify_keep(void)
+{
+    for (size_t i = 0; i < NOTIFY_NAMES; i++)
+        unsetenv(names[i]);
+}
+
 void notify_open(struct notify *notify)
 {
     const char *path = getenv("NOTIFY_SOCKET");
@@ -55,8 +61,8 @@ void notify_open(struct notify *notify)
     for (size_t i = 0; i < NOTIFY_NAMES; i++) {
         const char *value = getenv(names[i]);
         notify->kept[i] = value ? xstrdup(value) : NULL;
-        unsetenv(names[i]);
     }
+    notify_keep();
 }
 
 void notify_leave(const struct notify *notify)

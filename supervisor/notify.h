@@ -20,8 +20,9 @@ struct notify {
 void notify_open(struct notify *notify);
 void notify_close(struct notify *notify);
 
-/* Puts it back, for the program that takes our place. */
+/* Puts it back, for the program that takes our place; or, as that did not happen, takes it out again. */
 void notify_leave(const struct notify *notify);
+void notify_keep(void);
 
 /* Lines "NAME=value". */
 void notify_tell(const struct notify *notify, const char *text, ...) PRINTF(2, 3);

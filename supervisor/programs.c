@@ -177,6 +177,15 @@ enum programs_verdict programs_verdict(struct programs *programs)
     return status == 0 ? PROGRAMS_GOOD : PROGRAMS_BAD;
 }
 
+void programs_give_up(struct programs *programs)
+{
+    if (!programs->checker)
+        return;
+    kill(programs->checker, SIGKILL);
+    waitpid(programs->checker, NULL, 0);
+    programs->checker = 0;
+}
+
 void programs_become(const struct programs *programs)
 {
     char path[PATH_ROOM];

@@ -11,6 +11,8 @@
 
 #define PROGRAMS 3
 
+enum programs_verdict { PROGRAMS_UNDECIDED, PROGRAMS_GOOD, PROGRAMS_BAD };
+
 struct programs {
     char *folder;
     char **argv; /* how this one was called; borrowed */
@@ -28,10 +30,11 @@ bool programs_replaced(const struct programs *programs) MUSTUSE;
  * accept the configuration. It says on standard error why not. */
 void programs_check(struct programs *programs);
 
-enum programs_verdict { PROGRAMS_UNDECIDED, PROGRAMS_GOOD, PROGRAMS_BAD };
-
-/* What that process has found out. */
+/* What that process has found out; said once. */
 enum programs_verdict programs_verdict(struct programs *programs) MUSTUSE;
+
+/* Nobody waits for it any more. */
+void programs_give_up(struct programs *programs);
 
 /* Becomes FOLDER/streamd, called as this one was. Returns if it cannot. */
 void programs_become(const struct programs *programs);

@@ -33,6 +33,7 @@
 #define SECOND_SIGNAL_MS 250u
 
 #define EXTEND_MS 30000u /* of the time that systemd gives a start, while streams are moved */
+#define CHECK_MS 60000u  /* new programs are checked, and every process is up, in this; or there is no upgrade */
 
 enum phase { PHASE_MOVING, PHASE_SERVING, PHASE_STOPPING_ROUTERS, PHASE_STOPPING_SHARDS, PHASE_OVER };
 
@@ -139,6 +140,13 @@ static bool stopping(const struct server *server)
     return server->phase == PHASE_STOPPING_ROUTERS || server->phase == PHASE_STOPPING_SHARDS;
 }
 
+static void tell_serving(const struct server *server)
+{
+    const struct address *address = &server->listeners.address;
+    notify_tell(&server->notify, "READY=1\nSTATUS=serving on %s:%s with %u shards", address->host, address->port,
+                (unsigned)server->cfg->shard_count);
+}
+
 static void announce(struct server *server)
 {
     const struct address *address = &server->listeners.address;
@@ -150,8 +158,7 @@ static void announce(struct server *server)
     printf(address->v6 ? "ready: http://[%s]:%s shards=%u\n" : "ready: http://%s:%s shards=%u\n", address->host,
            address->port, (unsigned)server->cfg->shard_count);
     fflush(stdout);
-    notify_tell(&server->notify, "READY=1\nSTATUS=serving on %s:%s with %u shards", address->host, address->port,
-                (unsigned)server->cfg->shard_count);
+    tell_serving(server);
 }
 
 /* The move has ended: well, or with a status that becomes ours. */
@@ -264,7 +271,7 @@ static void take_wishes(struct server *server)
     if (server->upgrade_asked) {
         log_info("an upgrade is asked for: checking the programs in %s", server->programs.folder);
         server->upgrade.step = UPGRADE_ASKED;
-        programs_check(&server->programs);
+        server->upgrade.due = server->last_turn + CHECK_MS;
     } else if (server->reload_asked) {
         reload(server);
     }
@@ -327,20 +334,54 @@ static void set_signals(int how)
 /* The new program goes on in this very process, with the children and sockets that this one has. */
 static void become_new(struct server *server)
 {
+    set_signals(SIG_BLOCK); /* until the new one is there to take them */
+    event_base_loop(server->base, EVLOOP_NONBLOCK);
+    if (server->stop_asked) { /* by a signal that had come before */
+        set_signals(SIG_UNBLOCK);
+        return;
+    }
     backups_give_up(&server->backups, "streamd is being upgraded");
     notify_tell(&server->notify, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=upgrading",
                 (unsigned long long)fleet_now() * 1000);
     console_close(&server->console);
-    set_signals(SIG_BLOCK); /* until the new one is there to take them */
     notify_leave(&server->notify);
     if (inheritance_leave(&server->fleet))
         programs_become(&server->programs);
     log_error("the upgrade has failed; everything goes on as it was");
     inheritance_keep(&server->fleet);
+    notify_keep();
     set_signals(SIG_UNBLOCK);
     console_open(&server->console, server->base, server->cfg->server_data_dir, on_command, server);
-    notify_tell(&server->notify, "READY=1");
+    tell_serving(server);
     server->upgrade.step = UPGRADE_NONE;
+}
+
+static void refuse(struct server *server)
+{
+    programs_give_up(&server->programs);
+    log_error("the upgrade is refused; everything goes on as it is");
+    server->upgrade.step = UPGRADE_NONE;
+}
+
+/* A process that has died comes up again first; then the programs are checked, or checked again. */
+static uint64_t go_on_asking(struct server *server, uint64_t now)
+{
+    struct upgrade *upgrade = &server->upgrade;
+    enum programs_verdict verdict = programs_verdict(&server->programs);
+    bool quiet = fleet_quiet(&server->fleet);
+    if (verdict == PROGRAMS_GOOD && quiet) {
+        become_new(server);
+    } else if (verdict == PROGRAMS_BAD) {
+        refuse(server);
+    } else if (now >= upgrade->due) {
+        log_error("%s in %u s", quiet ? "the check did not end" : "not all processes were up", CHECK_MS / 1000);
+        refuse(server);
+    } else if (quiet && !server->programs.checker) {
+        programs_check(&server->programs);
+    }
+    if (server->stop_asked)
+        return now;
+    return upgrade_under_way(upgrade) ? upgrade->due : UINT64_MAX;
 }
 
 static uint64_t go_on_upgrading(struct server *server, uint64_t now)
@@ -348,20 +389,11 @@ static uint64_t go_on_upgrading(struct server *server, uint64_t now)
     struct upgrade *upgrade = &server->upgrade;
     if (!upgrade_under_way(upgrade) || server->phase != PHASE_SERVING)
         return UINT64_MAX;
-    if (upgrade->step == UPGRADE_ASKED) {
-        enum programs_verdict verdict = programs_verdict(&server->programs);
-        if (verdict == PROGRAMS_BAD) {
-            log_error("the upgrade is refused; everything goes on as it is");
-            upgrade->step = UPGRADE_NONE;
-        } else if (verdict == PROGRAMS_GOOD && fleet_quiet(&server->fleet)) {
-            become_new(server);
-        }
-        return UINT64_MAX;
-    }
+    if (upgrade->step == UPGRADE_ASKED)
+        return go_on_asking(server, now);
     uint64_t due = upgrade_turn(upgrade, now);
     if (!upgrade_under_way(upgrade))
-        notify_tell(&server->notify, "READY=1\nSTATUS=serving on %s:%s with %u shards", server->listeners.address.host,
-                    server->listeners.address.port, (unsigned)server->cfg->shard_count);
+        tell_serving(server);
     return due;
 }
 
@@ -382,7 +414,7 @@ static uint64_t tell_alive(struct server *server, uint64_t now)
     struct fleet *fleet = &server->fleet;
     if (server->phase == PHASE_MOVING && !fleet_all_in(fleet, ROLE_SHARD, CHILD_KILLED))
         notify_tell(&server->notify, "EXTEND_TIMEOUT_USEC=%u\nSTATUS=moving streams", EXTEND_MS * 1000u);
-    bool all_up = upgrade_under_way(&server->upgrade) || /* which has time limits of its own */
+    bool all_up = server->upgrade.step > UPGRADE_ASKED || /* which has time limits of its own */
                   (fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) && fleet_all_in(fleet, ROLE_SHARD, CHILD_UP));
     return all_up && server->phase == PHASE_SERVING ? notify_alive(&server->notify, now) : UINT64_MAX;
 }

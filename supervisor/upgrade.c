@@ -6,22 +6,18 @@
 
 #define KILL_AFTER_MS 10000u /* a router that does not leave */
 
-static void end(struct upgrade *upgrade)
-{
-    upgrade->step = UPGRADE_NONE;
-}
-
-static void fail(struct upgrade *upgrade, const struct process *process, const char *why)
-{
-    log_error("the upgrade ends here: %s %s; what has not been replaced works on as it is", process->name, why);
-    end(upgrade);
-}
-
 static void step_to(struct upgrade *upgrade, enum upgrade_step step)
 {
     upgrade->step = step;
     upgrade->number = 0;
     upgrade->begun = false;
+}
+
+static void fail(struct upgrade *upgrade, const struct process *process, const char *why)
+{
+    log_error("the upgrade ends here: %s %s; what has not been replaced works on as it is", process->name, why);
+    upgrade->failed = true;
+    step_to(upgrade, UPGRADE_LAST);
 }
 
 static void next(struct upgrade *upgrade)
@@ -30,7 +26,31 @@ static void next(struct upgrade *upgrade)
     upgrade->begun = false;
 }
 
+/* It speaks frames of another version than we. */
+static bool is_stranger(const struct process *process)
+{
+    return process->old && process->wire != WIRE_VERSION;
+}
+
 /* ---- routers ---- */
+
+/* Whether all that have been replaced have left. */
+static bool old_ones_left(struct upgrade *upgrade)
+{
+    struct process *spare;
+    for (unsigned i = 0; (spare = fleet_process(upgrade->fleet, ROLE_ROUTER, i, true)); i++)
+        if (child_alive(&spare->life))
+            return false;
+    return true;
+}
+
+static void kill_old_ones(struct upgrade *upgrade, uint64_t now)
+{
+    struct process *spare;
+    for (unsigned i = 0; (spare = fleet_process(upgrade->fleet, ROLE_ROUTER, i, true)); i++)
+        fleet_deliver(spare, CHILD_EVENT_KILL, now);
+    upgrade->left = UINT64_MAX;
+}
 
 static void router_try(struct upgrade *upgrade, struct process *fresh, uint64_t now)
 {
@@ -43,7 +63,9 @@ static void router_try(struct upgrade *upgrade, struct process *fresh, uint64_t 
 static bool router_started(struct upgrade *upgrade, struct process *works, struct process *fresh, uint64_t now)
 {
     if (fresh->life.state == CHILD_UP) {
-        upgrade->due = now + upgrade->cfg->router_handover_timeout + KILL_AFTER_MS;
+        upgrade->due = upgrade->left = now + upgrade->cfg->router_handover_timeout + KILL_AFTER_MS;
+        if (is_stranger(works) && !upgrade->apart)
+            upgrade->apart = now;
         fleet_replace(works, fresh, now);
     } else if (!child_alive(&fresh->life)) {
         fail(upgrade, fresh, "does not start");
@@ -56,22 +78,30 @@ static bool router_started(struct upgrade *upgrade, struct process *works, struc
     return true;
 }
 
+/* All are new. Old ones, which no new shard is told of, get half of the time that requests of new ones can wait. */
+static bool routers_replaced(struct upgrade *upgrade, uint64_t now)
+{
+    upgrade->due = upgrade->apart + upgrade->cfg->router_shard_wait / 2;
+    if (!old_ones_left(upgrade) && now < upgrade->due)
+        return false;
+    step_to(upgrade, UPGRADE_SHARDS);
+    return true;
+}
+
 /* True: there is more to do now. */
 static bool router_turn(struct upgrade *upgrade, uint64_t now)
 {
     struct process *works = fleet_process(upgrade->fleet, ROLE_ROUTER, upgrade->number, false);
     struct process *other = fleet_process(upgrade->fleet, ROLE_ROUTER, upgrade->number, true);
-    if (!works) {
-        step_to(upgrade, UPGRADE_SHARDS);
-        return true;
-    }
+    if (!works)
+        return routers_replaced(upgrade, now);
     if (works->old && !upgrade->begun) {
         router_try(upgrade, other, now);
         return false;
     }
     if (works->old)
         return router_started(upgrade, works, other, now);
-    if (!child_alive(&other->life)) {
+    if (!child_alive(&other->life) || is_stranger(other)) {
         next(upgrade);
         return true;
     }
@@ -85,7 +115,8 @@ static bool router_turn(struct upgrade *upgrade, uint64_t now)
 
 static void shard_renew(struct upgrade *upgrade, struct process *shard, uint64_t now)
 {
-    fleet_deliver(shard, CHILD_EVENT_RENEW, now);
+    if (shard->old)
+        fleet_deliver(shard, CHILD_EVENT_RENEW, now);
     upgrade->begun = true;
     upgrade->due = now + 2 * upgrade->cfg->server_hang_timeout;
 }
@@ -95,7 +126,7 @@ static void shards_renew_strangers(struct upgrade *upgrade, uint64_t now)
 {
     struct process *shard;
     for (unsigned i = 0; (shard = fleet_process(upgrade->fleet, ROLE_SHARD, i, false)); i++)
-        if (shard->old && shard->wire != WIRE_VERSION)
+        if (is_stranger(shard))
             shard_renew(upgrade, shard, now);
 }
 
@@ -103,10 +134,8 @@ static bool shard_turn(struct upgrade *upgrade, uint64_t now)
 {
     struct process *shard = fleet_process(upgrade->fleet, ROLE_SHARD, upgrade->number, false);
     if (!shard) {
-        log_info("streamd %s has taken over, in %llu ms", STREAMD_VERSION,
-                 (unsigned long long)(now - upgrade->started));
-        end(upgrade);
-        return false;
+        step_to(upgrade, UPGRADE_LAST);
+        return true;
     }
     if (!upgrade->begun) {
         shards_renew_strangers(upgrade, now);
@@ -124,6 +153,20 @@ static bool shard_turn(struct upgrade *upgrade, uint64_t now)
 
 /* ---- the whole ---- */
 
+static bool last_turn(struct upgrade *upgrade, uint64_t now)
+{
+    if (now >= upgrade->left)
+        kill_old_ones(upgrade, now);
+    upgrade->due = upgrade->left;
+    if (!old_ones_left(upgrade))
+        return false;
+    if (!upgrade->failed)
+        log_info("streamd %s has taken over, in %llu ms", STREAMD_VERSION,
+                 (unsigned long long)(now - upgrade->started));
+    upgrade->step = UPGRADE_NONE;
+    return false;
+}
+
 void upgrade_begin(struct upgrade *upgrade, uint64_t now)
 {
     upgrade->started = now;
@@ -138,8 +181,10 @@ uint64_t upgrade_turn(struct upgrade *upgrade, uint64_t now)
             more = router_turn(upgrade, now);
         else if (upgrade->step == UPGRADE_SHARDS)
             more = shard_turn(upgrade, now);
+        else if (upgrade->step == UPGRADE_LAST)
+            more = last_turn(upgrade, now);
         else
             more = false;
     }
-    return upgrade->step == UPGRADE_ROUTERS || upgrade->step == UPGRADE_SHARDS ? upgrade->due : UINT64_MAX;
+    return upgrade_under_way(upgrade) ? upgrade->due : UINT64_MAX;
 }

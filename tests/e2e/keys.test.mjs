@@ -213,3 +213,48 @@ describe.skipIf(!OWNED)("keys that are old", () => {
     await publisher.stop();
   });
 });
+
+describe.skipIf(!OWNED)("keys that a router has never fetched, because it took over from another", () => {
+  test("end no reader before they are here, and then those that they do not verify", async () => {
+    const publisher = await new Publisher().start();
+    const pair = await keyPair("EdDSA");
+    publisher.keys = [pair.jwk];
+    const server = await Server.start({
+      settings: {
+        "auth.mode": "jwt",
+        "auth.jwks_hosts": "127.0.0.1",
+        "auth.jwks_retry": "10ms",
+        "router.workers": 1,
+      },
+    });
+    const secret = server.command("create-project", "acme").out;
+    const manage = await new SignJWT({ sub: "acme", scope: "manage", exp: now() + 60 })
+      .setProtectedHeader({ alg: "HS256" })
+      .sign(new TextEncoder().encode(secret));
+    const body = JSON.stringify({ signingSecrets: [secret], jwksUrl: `http://127.0.0.1:${publisher.port}/` });
+    expect((await call(`${server.url}/v1/config/acme`, "PUT", { headers: bearer(manage), body })).status).toBe(200);
+    const url = `${server.url}/v1/stream/acme/s`;
+    const token = await pair.sign();
+    const append = (body) => call(url, "POST", { headers: { ...text, ...bearer(token) }, body });
+    expect((await call(url, "PUT", { headers: { ...text, ...bearer(token) } })).status).toBe(201);
+    const reader = new EventReader(`${url}?live=sse&offset=now&token=${token}`);
+    await until("the reader to be up to date", () => reader.events.length);
+    const upgrade = async () => {
+      const before = [...server.log.matchAll(/has taken over/g)].length;
+      server.signal("SIGUSR2");
+      await until("the upgrade", () => [...server.log.matchAll(/has taken over/g)].length > before, 30_000);
+    };
+    await upgrade();
+    server.command("create-project", "other"); // all readers are looked at
+    await sleep(300);
+    expect((await append("still there")).status).toBe(204);
+    await until("its event", () => reader.data.length === 1);
+    expect(reader.ended).toBe(null);
+    publisher.keys = [];
+    await upgrade();
+    await until("the reader to be ended", () => reader.ended);
+    expect(reader.ended).toBe("clean");
+    await server.close();
+    await publisher.stop();
+  });
+});

@@ -10,7 +10,7 @@ import { Connection } from "../lib/http.mjs";
 import { Programs, buildAnother } from "../lib/programs.mjs";
 import { BUILD, OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { Streams } from "../lib/streams.mjs";
+import { Streams, call } from "../lib/streams.mjs";
 import { until } from "../lib/wait.mjs";
 
 describe.skipIf(!OWNED)("an upgrade", () => {
@@ -250,4 +250,118 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     slow.destroy();
   });
 
+  test("waits until a process that has just died is up again", async () => {
+    await start({ "server.restart_delay": "2s" }, { expected: [/./] });
+    process.kill(server.child("shard", 0).pid, "SIGKILL");
+    await until("its death", () => /starting it again in/.test(server.log));
+    await upgrade();
+  });
+
+  test("that ends because the new program is gone again leaves everything as it was", async () => {
+    await start({}, { environment: { NOTIFY_SOCKET: "@nobody-listens-here" }, expected: [/./] });
+    programs.script("streamd", `[ "$1" = version ] && exec ${join(BUILD, "streamd")} version; rm "$0"`);
+    server.signal("SIGUSR2");
+    await until("the end", () => /the upgrade has failed; everything goes on as it was/.test(server.log), 30_000);
+    await server.restartChild("shard", 1);
+    for (const { pid } of server.children())
+      expect(readFileSync(`/proc/${pid}/environ`, "latin1")).not.toMatch(/NOTIFY_SOCKET|STREAMD_INHERITANCE/);
+    programs.install(BUILD);
+    await upgrade();
+  });
+
+  test("to other frames leaves nobody waiting for those who take long", async () => {
+    await start({ "router.shard_wait": "4s", "router.handover_timeout": "20s" });
+    const name = await streams.fresh("apart");
+    const slow = [];
+    for (let n = 0; n < 8; n++) slow.push(await Connection.open(server.url)); // a router has one, at least
+    for (const one of slow)
+      one.send(
+        `POST ${streams.path(name)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n0`,
+      );
+    const events = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await events.upToDate();
+    const shards = () => count(/shard\/\d+\[\d+\] info: streamd /g);
+    const before = shards();
+    programs.install(another);
+    server.signal("SIGUSR2");
+    const statuses = [];
+    await until(
+      "the shards to be new",
+      async () => {
+        statuses.push((await streams.append(name, "x")).status);
+        return shards() === before + server.shards;
+      },
+      30_000,
+    );
+    statuses.push((await streams.append(name, "last")).status);
+    expect(new Set(statuses)).toEqual(new Set([204]));
+    expect(count(TAKEN)).toBe(0); // the old routers are still there
+    for (const one of slow) one.destroy();
+    await until("the upgrade", () => count(TAKEN) > 0, 30_000);
+    expect(shards()).toBe(before + server.shards);
+    await events.see("the last", ({ data }) => data.at(-1)?.endsWith("last"));
+    expect(events.ended).toBe(null);
+    events.close();
+  });
+
+  describe("whose clients are on their way", () => {
+    let others;
+    afterEach(() => {
+      for (const one of others ?? []) one.destroy();
+      others = null;
+    });
+
+    // The old router hands clients over while the new one does not run: some stay between the two.
+    async function stopBetween() {
+      const old = server.child("router").pid;
+      process.kill(old, "SIGSTOP");
+      server.signal("SIGUSR2");
+      await until("the replacement", () => /router\/0: up -> stopping/.test(server.log), 30_000);
+      const { pid } = server.children("router").find((child) => child.pid !== old);
+      process.kill(pid, "SIGSTOP");
+      process.kill(old, "SIGCONT");
+      await until("the handover to begin", () => /handing over \d+ clients/.test(server.log), 30_000);
+      return pid;
+    }
+
+    async function crowd(settings, each) {
+      await start({ "router.workers": 1, "server.log_level": "debug", "server.hang_timeout": "1m", ...settings });
+      others = [];
+      for (let n = 0; n < 200; n++) {
+        others.push(await Connection.open(server.url));
+        others.at(-1).send(`GET / HTTP/1.1\r\nX: ${"x".repeat(6000)}`);
+        await each?.(n);
+      }
+    }
+
+    test("stops in order", async () => {
+      await crowd({ "server.stop_timeout": "1m", "limits.head_timeout": "5m" });
+      const stopped = await stopBetween();
+      const end = server.stop();
+      await until("the stop", () => /supervisor\[\d+\] info: stopping/.test(server.log));
+      process.kill(stopped, "SIGCONT");
+      expect(await end).toEqual({ code: 0, signal: null });
+    });
+
+    test("ends readers whose keys are removed meanwhile", async () => {
+      const readers = [];
+      let url, token;
+      await crowd({ "auth.mode": "jwt" }, async (n) => {
+        if (n === 0) {
+          const made = server.command("create-project", "acme").out;
+          server.command("add-key", "acme");
+          token = server.command("token", "--project", "acme", "--scope", "manage", "--ttl", "1h").out;
+          url = `${server.url}/v1/stream/acme/s`;
+          const headers = { authorization: `Bearer ${token}`, "content-type": "text/plain" };
+          expect([made.length > 6, (await call(url, "PUT", { headers })).status]).toEqual([true, 201]);
+        }
+        if (n % 4 === 0) readers.push(EventReader.open(url, { query: { offset: "-1", token } }));
+      });
+      for (const reader of readers) await reader.upToDate();
+      const stopped = await stopBetween();
+      expect(server.command("delete-project", "acme").status).toBe(0);
+      process.kill(stopped, "SIGCONT");
+      await until("all to end", () => readers.every(({ ended }) => ended));
+    });
+  });
 });
