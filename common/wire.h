@@ -10,7 +10,7 @@
 #include "common/slice.h"
 
 #ifndef WIRE_VERSION /* tests build another version */
-#define WIRE_VERSION 9
+#define WIRE_VERSION 10
 #endif
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
@@ -63,6 +63,10 @@
 #define WIRE_STREAM_FILE                                                                                               \
     32u /* the frame brings a descriptor: file_bytes there from file_at on are data, which is empty */
 #define WIRE_STREAM_COLD 128u /* these very bytes are what will be read there as long as there is the stream */
+
+#define WIRE_LISTED_ESTUARY 256u /* of what is listed, besides those of STREAM: it is, or was, subscribed to others */
+#define WIRE_LISTED_FORK 512u
+#define WIRE_LISTED_MORE 1u /* of LISTED */
 
 #define WIRE_FANOUT_NONE 0u   /* nobody is subscribed */
 #define WIRE_FANOUT_INLINE 1u /* the answer waited for the subscribers */

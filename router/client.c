@@ -9,6 +9,7 @@
 #include "router/answer.h"
 #include "router/collapse.h"
 #include "router/intake.h"
+#include "router/listing.h"
 #include "router/reader.h"
 #include "router/router.h"
 
@@ -122,6 +123,7 @@ static void end_exchange(struct client *c)
 {
     free(c->exchange.origin);
     free(c->exchange.text);
+    listing_free(c->exchange.listing);
     c->exchange = (struct exchange){0};
     c->cors = CORS_NONE;
 }

@@ -31,3 +31,23 @@ bool percent_decode(struct slice in, char *out, size_t *len)
     *len = n;
     return true;
 }
+
+static bool is_plain(unsigned char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-._~/:", c));
+}
+
+void percent_encode(struct slice in, struct buf *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < in.len; i++) {
+        unsigned char byte = (unsigned char)in.data[i];
+        if (is_plain(byte)) {
+            buf_add_byte(out, byte);
+            continue;
+        }
+        buf_add_byte(out, '%');
+        buf_add_byte(out, (uint8_t)digits[byte >> 4]);
+        buf_add_byte(out, (uint8_t)digits[byte & 15]);
+    }
+}

@@ -7,6 +7,7 @@
 #define CONFIG_PREFIX "/v1/config/"
 #define ESTUARY_PREFIX "/v1/estuary/"
 #define USAGE_PREFIX "/v1/usage/"
+#define STREAMS_PREFIX "/v1/streams/"
 #define DEFAULT_PROJECT "_default/"
 
 /* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
@@ -130,6 +131,8 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
         return parse_of_project(path, config, ROUTE_CONFIG, room, route);
     if (begins(path, usage))
         return parse_of_project(path, usage, ROUTE_USAGE, room, route);
+    if (begins(path, SLICE(STREAMS_PREFIX)))
+        return parse_of_project(path, SLICE(STREAMS_PREFIX), ROUTE_STREAMS, room, route);
     if (begins(path, SLICE(ESTUARY_PREFIX)))
         return parse_estuary(path, room, route);
     if (!begins(path, prefix))

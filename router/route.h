@@ -14,6 +14,7 @@ enum route_kind {
     ROUTE_STREAM,
     ROUTE_CONFIG,
     ROUTE_USAGE,
+    ROUTE_STREAMS,
     ROUTE_SUBSCRIPTION,
     ROUTE_SUBSCRIPTIONS,
     ROUTE_ESTUARY,
@@ -22,11 +23,11 @@ enum route_kind {
 
 struct route {
     enum route_kind kind;
-    struct slice
-        name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, SUBSCRIPTIONS; decoded, in the caller's room */
+    struct slice name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, STREAMS, SUBSCRIPTIONS; decoded, in the
+                          caller's room */
 };
 
-/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project},
+/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project}, /v1/streams/{project},
  * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
  * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
  * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */

@@ -86,6 +86,10 @@ void store_uid_given(struct store *store, uint64_t uid);
 
 bool store_stream_by_name(struct store *store, struct slice name, struct stream_row *row) MUSTUSE;
 bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *row) MUSTUSE;
+/* Streams in the order of their names from this one on, soft-deleted ones too, until visit says false; it must not use
+ * the store. */
+typedef bool store_stream_visit(void *ctx, const struct stream_row *row);
+void store_streams_from(struct store *store, struct slice name, store_stream_visit *visit, void *ctx);
 void store_stream_insert(struct store *store, const struct stream_row *row);
 
 /* What settling and closing have changed: settled, bytes, closed, closer, stream_seq, accessed, retain_ms. */

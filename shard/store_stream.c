@@ -73,6 +73,19 @@ bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *r
     return true;
 }
 
+void store_streams_from(struct store *store, struct slice name, store_stream_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAMS_FROM);
+    struct stream_row row;
+    bool more = true;
+    bind_slice(statement, 1, name);
+    while (more && store_step(store, statement)) {
+        stream_row_read(statement, &row);
+        more = visit(ctx, &row);
+    }
+    sqlite3_reset(statement);
+}
+
 void store_stream_insert(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_INSERT);
