@@ -51,3 +51,16 @@ void percent_encode(struct slice in, struct buf *out)
         buf_add_byte(out, (uint8_t)digits[byte & 15]);
     }
 }
+
+void percent_encode_rest(struct slice in, struct buf *out)
+{
+    while (in.len) {
+        const char *percent = memchr(in.data, '%', in.len);
+        size_t len = percent ? (size_t)(percent - in.data) : in.len;
+        percent_encode(slice_of(in.data, len), out);
+        if (percent)
+            buf_add_byte(out, '%');
+        len += percent != NULL;
+        in = slice_of(in.data + len, in.len - len);
+    }
+}

@@ -13,4 +13,7 @@ bool percent_decode(struct slice in, char *out, size_t *len) MUSTUSE;
 /* Adds `in` as it may stand in a path and in a query: all but A-Z a-z 0-9 - . _ ~ / : is encoded. */
 void percent_encode(struct slice in, struct buf *out);
 
+/* The same, but what is encoded already stays: a "%" itself has to be. */
+void percent_encode_rest(struct slice in, struct buf *out);
+
 #endif

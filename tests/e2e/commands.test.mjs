@@ -1,0 +1,197 @@
+// The operator's commands that ask a server: streams, show, tail, doctor.
+
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+
+import { afterEach, describe, expect, test } from "vitest";
+
+import { useServer } from "../lib/fixture.mjs";
+import { BUILD, OWNED, TOKEN } from "../lib/server.mjs";
+import { call, freshName, Streams } from "../lib/streams.mjs";
+import { SLOW, sleep, until } from "../lib/wait.mjs";
+
+const json = { type: "application/json" };
+const started = [];
+afterEach(() => started.splice(0).forEach((command) => command.child.kill("SIGKILL")));
+
+// A command that goes on: what it has printed, and how it ended.
+function begin(server, ...args) {
+  const child = spawn(join(BUILD, "streamd"), ["--set", `server.data_dir=${server.dataDir}`, ...server.sets, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const command = { child, out: Buffer.alloc(0), err: "", status: null };
+  child.stdout.on("data", (data) => (command.out = Buffer.concat([command.out, data])));
+  child.stderr.on("data", (data) => (command.err += data));
+  child.on("close", (code, signal) => (command.status = code ?? signal));
+  command.lines = () => command.out.toString().split("\n").slice(0, -1);
+  command.ended = () => until("the command to end", () => command.status !== null, 20_000).then(() => command.status);
+  started.push(command);
+  return command;
+}
+
+describe.skipIf(!OWNED)("streams", () => {
+  const fixture = useServer({ settings: { "router.listen": "0.0.0.0:0" } });
+
+  test("prints a line a stream, over as many pages as it takes", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    const names = Array.from({ length: 1003 }, (_, i) => `many/${String(i).padStart(4, "0")}`);
+    for (let at = 0; at < names.length; at += 100)
+      await Promise.all(names.slice(at, at + 100).map((name) => streams.create(name)));
+    await streams.create("few/a b", json);
+    await streams.append("few/a b", "[1,2]", json);
+    await streams.create("few/closed", { headers: { "stream-closed": "true" }, body: "x" });
+    await streams.fork("few/fork", "few/closed");
+    await call(`${server.url}/v1/stream/alone`, "PUT", { query: { public: "true" } });
+    const all = server.command("streams", "--project", "many");
+    expect([all.status, all.err]).toEqual([0, ""]);
+    expect(all.out.split("\n").map((line) => line.split("\t")[0])).toEqual(names);
+    expect(server.command("streams", "--project", "many", "--limit", "1002").out.split("\n").length).toBe(1002);
+    expect(server.command("streams", "--project", "many", "--prefix", "100", "--limit", "2").out.split("\n").length).toBe(2);
+    expect(server.command("streams", "--project", "few").out.split("\n")).toEqual([
+      "few/a%20b\tapplication/json\t0000000000000000_0000000000000002\t4",
+      "few/closed\ttext/plain\t0000000000000000_0000000000000001\t1\tclosed",
+      "few/fork\ttext/plain\t0000000000000000_0000000000000001\t0\tfork",
+    ]);
+    expect(server.command("streams", "--project", "few", "--prefix", "a b").out).toMatch(/^few\/a%20b\t/);
+    expect(server.command("streams", "--project", "few", "--prefix", "a%20b").out).toMatch(/^few\/a%20b\t/);
+    expect(server.command("streams").out).toMatch(/^_default\/alone\tapplication\/octet-stream\t\S+\t0\tpublic$/);
+    expect(server.command("streams", "--project", "nobody")).toEqual({ status: 0, out: "", err: "" });
+    expect(server.command("streams", "--url", `${server.url}`, "--project", "few").out.split("\n").length).toBe(3);
+  }, 30_000 * SLOW);
+
+  test("says what is wrong with what was given", () => {
+    const wrong = (...args) => {
+      const { status, out, err } = fixture.server.command(...args);
+      expect([status, out]).toEqual([1, ""]);
+      return err;
+    };
+    expect(wrong("streams", "--nonsense")).toMatch(/^streamd: streams: unexpected argument: --nonsense/);
+    expect(wrong("streams", "--project")).toMatch(/a value is missing/);
+    expect(wrong("streams", "--url")).toMatch(/a value is missing after --url/);
+    expect(wrong("streams", "--project", "a.b")).toMatch(/a project's name is/);
+    expect(wrong("streams", "--limit", "0")).toMatch(/--limit is a number from 1/);
+    expect(wrong("streams", "--url", "http://127.0.0.1:1")).toMatch(/http:\/\/127.0.0.1:1: .*connect/);
+    expect(wrong("tail")).toMatch(/a stream is wanted/);
+    expect(wrong("tail", "a.b/c")).toMatch(/a stream is named PROJECT\/STREAM/);
+    expect(wrong("tail", "p/s", "--from", "0")).toMatch(/--from is start, now, or an offset/);
+    expect(wrong("tail", "p/s", "--last", "x")).toMatch(/--last is a number/);
+    expect(wrong("tail", "p/s", "and", "more")).toMatch(/unexpected argument: and/);
+    expect(wrong("tail", "p/none")).toMatch(/404 STREAM_NOT_FOUND/);
+    const { status, err } = fixture.server.command("--set", "server.data_dir=/nonexistent", "streams");
+    expect([status, err]).toEqual([1, "streamd: streams: no streamd works on the data folder; --url says where the server is"]);
+  });
+});
+
+describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
+  const fixture = useServer({
+    settings: { "shard.count": 2, "live.long_poll_timeout": "300ms", "live.sse_lifetime": "1s", "shard.settle_idle": "50ms" },
+  });
+  const fresh = (options) => new Streams(fixture.server).fresh("tail", options);
+
+  test("prints what comes, once each, over deaths of routers and shards and a restart, and ends with the stream", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    const name = await fresh(json);
+    await streams.append(name, '["before 1","before 2","before 3"]', json);
+    const now = begin(server, "tail", name, ...mode);
+    const last = begin(server, "tail", name, "--last", "2", ...mode);
+    const start = begin(server, "tail", name, "--from", "start", ...mode);
+    const middle = begin(server, "tail", name, "--from", "0000000000000000_0000000000000001", ...mode);
+    await until("what was there", () => last.lines().length === 2 && start.lines().length === 3 && middle.lines().length === 2);
+    await sleep(500 * SLOW); // "now" is when it began
+    let seq = 0;
+    const wanted = [];
+    const append = async () => {
+      const message = { seq, text: "ü \n " };
+      await until("the append", async () => {
+        const { status } = await streams.produce(name, JSON.stringify([message]), { seq, ...json }).catch(() => ({}));
+        return status === 200 || status === 204;
+      }, 20_000);
+      wanted.push(message);
+      seq++;
+    };
+    for (let round = 0; round < 8; round++) {
+      for (let i = 0; i < 5; i++) await append();
+      if (round === 1) await server.restartChild("router");
+      if (round === 3) await server.restartChild("shard", 0);
+      if (round === 4) await server.restartChild("shard", 1);
+      if (round === 6) {
+        await server.stop();
+        await server.start();
+      }
+    }
+    await streams.close(name);
+    const before = ["before 1", "before 2", "before 3"];
+    for (const [command, count] of [[now, 0], [last, 2], [start, 3], [middle, 2]]) {
+      expect(await command.ended()).toBe(0);
+      expect(command.lines().map((line) => JSON.parse(line))).toEqual([...before.slice(3 - count), ...wanted]);
+    }
+  }, 60_000 * SLOW);
+
+  test("prints one JSON message a line, text and bytes as they are", async () => {
+    const streams = new Streams(fixture.server);
+    const messages = await fresh(json);
+    await streams.append(messages, '[{"a":\n  1},\r\n[2, "x\\n"]]', json);
+    await streams.close(messages);
+    const text = await fresh({ body: "no end of line" });
+    await streams.append(text, "\nand ü\n");
+    await streams.close(text);
+    const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * i + (i >> 8)) & 255));
+    const binary = await fresh({ type: "application/x-thing", body: bytes });
+    await streams.close(binary);
+    const printed = async (name) => {
+      const command = begin(fixture.server, "tail", name, "--from", "start", ...mode);
+      expect([await command.ended(), command.err]).toEqual([0, ""]);
+      return command.out;
+    };
+    expect((await printed(messages)).toString()).toBe('{"a":   1}\n[2, "x\\n"]\n');
+    expect((await printed(text)).toString()).toBe("no end of line\nand ü\n");
+    expect((await printed(binary)).equals(bytes)).toBe(true);
+  }, 30_000 * SLOW);
+
+  test("ends with ^C, and when the stream is deleted", async () => {
+    const streams = new Streams(fixture.server);
+    const name = await fresh({ body: "here" });
+    const first = begin(fixture.server, "tail", name, "--from", "start", ...mode);
+    const second = begin(fixture.server, "tail", name, "--from", "start", ...mode);
+    await until("both", () => first.out.length === 4 && second.out.length === 4);
+    first.child.kill("SIGINT");
+    expect([await first.ended(), first.err]).toEqual([0, ""]);
+    await streams.remove(name);
+    expect(await second.ended()).toBe(1);
+    expect(second.err).toMatch(/404 STREAM_NOT_FOUND/);
+    expect(fixture.server.command("tail", "test/bytes", "--last", "1", ...mode).status).toBe(1);
+  }, 30_000 * SLOW);
+});
+
+describe.skipIf(!OWNED)("with tokens", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt", "live.long_poll_timeout": "300ms" } });
+
+  test("commands sign their own, or take the one that is given, and none shows up anywhere", async () => {
+    const { server } = fixture;
+    const secret = server.command("create-project", "acme").out;
+    const token = (scope) => server.command("token", "--project", "acme", "--scope", scope, "--ttl", "1h").out;
+    const name = freshName("token").replace("test/", "acme/");
+    const headers = { authorization: `Bearer ${token("write")}`, "content-type": "text/plain" };
+    await call(`${server.url}/v1/stream/${name}`, "PUT", { headers, body: "secret" });
+    expect(server.command("streams", "--project", "acme").out).toContain(name);
+    const missing = server.command("streams", "--project", "other");
+    expect([missing.status, missing.err]).toEqual([
+      1,
+      "streamd: streams: other: there is no such project, or it has no secret to sign with",
+    ]);
+    const refused = server.command("streams", "--project", "acme", "--token", token("read"));
+    expect([refused.status, refused.err]).toEqual([1, "streamd: streams: 403 FORBIDDEN: the token does not allow this"]);
+    expect(server.command("streams", "--project", "acme", "--url", server.url).err).toMatch(/401 UNAUTHORIZED/);
+    const tail = begin(server, "tail", name, "--from", "start", "--token", token("read"));
+    await until("the text", () => tail.out.toString() === "secret");
+    const { readFileSync } = await import("node:fs");
+    expect(readFileSync(`/proc/${tail.child.pid}/cmdline`, "utf8")).not.toMatch(TOKEN);
+    expect(readFileSync(`/proc/${tail.child.pid}/cmdline`, "utf8")).not.toContain(secret);
+    tail.child.kill("SIGTERM");
+    expect([await tail.ended(), tail.err]).toEqual([0, ""]);
+    const wrong = server.command("tail", name, "--token", "nonsense");
+    expect([wrong.status, wrong.err]).toEqual([1, "streamd: tail: 401 UNAUTHORIZED: a valid token of this project is required"]);
+  }, 30_000 * SLOW);
+});
