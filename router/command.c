@@ -21,6 +21,7 @@ static const struct {
     int (*run)(struct command *command);
 } commands[] = {
     {"streams", command_streams},
+    {"show", command_show},
     {"tail", command_tail},
 };
 

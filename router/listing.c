@@ -161,12 +161,6 @@ static void add_offset(struct buf *out, const char *key, uint64_t position)
     add_text(out, "\"");
 }
 
-static struct slice without_project(struct slice name)
-{
-    size_t project = project_of(name).len + 1;
-    return project < name.len ? slice_of(name.data + project, name.len - project) : (struct slice){0};
-}
-
 static void add_retention(struct buf *out, const struct wire_listed_stream *m)
 {
     char text[96];
@@ -181,7 +175,7 @@ static void add_retention(struct buf *out, const struct wire_listed_stream *m)
 void listing_print_stream(struct buf *out, const struct wire_listed_stream *m)
 {
     add_text(out, "{\"name\":\"");
-    percent_encode(without_project(m->name), out);
+    percent_encode(project_stream(m->name), out);
     add_text(out, "\",\"contentType\":\"");
     buf_add_slice(out, m->content_type);
     add_text(out, "\"");
@@ -217,7 +211,7 @@ void listing_print(const struct listing *listing, struct buf *out)
     add_text(out, "],\"next\":");
     if (listing->more) {
         add_text(out, "\"");
-        percent_encode(without_project(buf_slice(&listing->until)), out);
+        percent_encode(project_stream(buf_slice(&listing->until)), out);
         add_text(out, "\"}");
     } else {
         add_text(out, "null}");

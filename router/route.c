@@ -118,6 +118,17 @@ static enum error parse_estuary(struct slice path, char *room, struct route *rou
     return parse_pair(rest, ROUTE_SUBSCRIPTION, room, route);
 }
 
+static enum error parse_streams(struct slice path, char *room, struct route *route)
+{
+    const struct slice prefix = SLICE(STREAMS_PREFIX);
+    struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
+    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
+    if (!slash)
+        return parse_of_project(path, prefix, ROUTE_STREAMS, room, route);
+    *route = (struct route){.kind = ROUTE_SHOW};
+    return parse_project(rest, slash, room, &route->name);
+}
+
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route)
 {
     const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX), usage = SLICE(USAGE_PREFIX);
@@ -132,7 +143,7 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
     if (begins(path, usage))
         return parse_of_project(path, usage, ROUTE_USAGE, room, route);
     if (begins(path, SLICE(STREAMS_PREFIX)))
-        return parse_of_project(path, SLICE(STREAMS_PREFIX), ROUTE_STREAMS, room, route);
+        return parse_streams(path, room, route);
     if (begins(path, SLICE(ESTUARY_PREFIX)))
         return parse_estuary(path, room, route);
     if (!begins(path, prefix))

@@ -15,6 +15,7 @@ enum route_kind {
     ROUTE_CONFIG,
     ROUTE_USAGE,
     ROUTE_STREAMS,
+    ROUTE_SHOW,
     ROUTE_SUBSCRIPTION,
     ROUTE_SUBSCRIPTIONS,
     ROUTE_ESTUARY,
@@ -27,7 +28,8 @@ struct route {
                           caller's room */
 };
 
-/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project}, /v1/streams/{project},
+/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project}, /v1/streams/{project} (STREAMS),
+ * /v1/streams/{project}/{stream} (SHOW),
  * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
  * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
  * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */

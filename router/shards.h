@@ -16,7 +16,7 @@ struct request;
 struct router;
 struct shared_read;
 
-/* stream, appended, estuary or listed is what the shard said, whether it is an error or not; all are NULL if no shard
+/* stream, appended, estuary, listed or shown is what the shard said, whether it is an error or not; all are NULL if no shard
  * could be asked. They and their slices are borrowed for the call. */
 struct answer {
     enum error error;
@@ -26,6 +26,7 @@ struct answer {
     const struct wire_appended *appended;
     const struct wire_estuary_state *estuary;
     const struct wire_listed *listed;
+    const struct wire_shown *shown;
 };
 
 typedef void request_answered(struct request *request, const struct answer *answer);

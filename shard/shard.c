@@ -111,6 +111,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         ROUTER_CASE_ID(HEAD, head)
         ROUTER_CASE_ID(DELETE, delete)
         ROUTER_CASE_ID(LIST, list)
+        ROUTER_CASE_ID(SHOW, show)
         ROUTER_CASE_ID(SUBSCRIBE, subscribe)
         ROUTER_CASE_ID(ESTUARY, estuary)
         ROUTER_CASE(UNWATCH, unwatch)

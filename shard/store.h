@@ -217,6 +217,8 @@ bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct 
 bool store_segment_oldest(struct store *store, uint64_t uid, struct segment_row *row) MUSTUSE;
 /* Up to max of the stream's newest segments, the newest first; returns how many. */
 size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max) MUSTUSE;
+/* How many segments it has, looking at `most` of them, and how large their files are. */
+uint64_t store_segments_count(struct store *store, uint64_t uid, uint64_t most, uint64_t *size);
 void store_segment_insert(struct store *store, const struct segment_row *row);
 /* The stream's segments in [from, to) are none any more; their files are orphans. to: STORE_NONE for all. */
 void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to);
@@ -279,6 +281,10 @@ void store_backup_delete(struct store *store, const struct backup_file_row *row)
 
 bool store_producer(struct store *store, uint64_t uid, struct slice id, uint64_t *epoch, uint64_t *seq) MUSTUSE;
 void store_producer_put(struct store *store, uint64_t uid, struct slice id, uint64_t epoch, uint64_t seq);
+/* How many there are, counted up to `most`; and each of them by id, until visit says false. */
+uint64_t store_producers_count(struct store *store, uint64_t uid, uint64_t most);
+typedef bool store_producer_visit(void *ctx, struct slice id, uint64_t epoch, uint64_t seq);
+void store_producers(struct store *store, uint64_t uid, store_producer_visit *visit, void *ctx);
 
 /* ---- forks: pins hold a source for its forks, duties are pins still to be let go elsewhere ---- */
 
@@ -286,6 +292,7 @@ void store_pin_insert(struct store *store, uint64_t source_uid, uint64_t pin, st
 void store_pin_delete(struct store *store, uint64_t source_uid, uint64_t pin);
 void store_pin_confirm(struct store *store, uint64_t source_uid, uint64_t pin);
 bool store_pinned(struct store *store, uint64_t source_uid) MUSTUSE;
+uint64_t store_pins_count(struct store *store, uint64_t source_uid, uint64_t most);
 
 typedef void store_pin_visit(void *ctx, uint64_t source_uid, uint64_t pin, struct slice fork);
 /* Up to max pins made before before_ms that nobody has confirmed. */

@@ -10,6 +10,7 @@ void handle_append(struct shard *shard, struct asker asker, const struct wire_ap
 void handle_read(struct shard *shard, struct asker asker, const struct wire_read *m);               /* read.c */
 void handle_head(struct shard *shard, struct asker asker, const struct wire_head *m);               /* read.c */
 void handle_list(struct shard *shard, struct asker asker, const struct wire_list *m);               /* list.c */
+void handle_show(struct shard *shard, struct asker asker, const struct wire_show *m);               /* show.c */
 void handle_delete(struct shard *shard, struct asker asker, const struct wire_delete *m);           /* delete.c */
 void handle_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m);         /* watch.c */
 void handle_watch_usage(struct shard *shard, struct asker asker, const struct wire_watch_usage *m); /* usage.c */

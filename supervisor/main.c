@@ -114,6 +114,7 @@ static const struct command commands[] = {
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
      projects_token},
     {"streams", "", "[--project NAME] [--prefix X] [--limit N]: print a line a stream", NULL, remote_run},
+    {"show", "", "PROJECT/STREAM [--json]: print what there is to say of a stream", NULL, remote_run},
     {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]: print its messages as they come", NULL,
      remote_run},
     {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_shard},
@@ -137,7 +138,7 @@ static int run_help(const struct options *options)
          "SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the configuration again.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-16s%s\n", commands[i].name, commands[i].help);
-    puts("\nstreams and tail ask the server that works on the data folder, or take --url URL, --token TOKEN (or "
+    puts("\nstreams, show and tail ask the server that works on the data folder, or take --url URL, --token TOKEN (or "
          "STREAMD_TOKEN\n"
          "in the environment) and --ca-file FILE.");
     puts("\nKeys with their defaults:\n");

@@ -83,6 +83,26 @@ describe.skipIf(!OWNED)("streams", () => {
   });
 });
 
+describe.skipIf(!OWNED)("show", () => {
+  const fixture = useServer({ settings: { "shard.settle_idle": "1h" } });
+
+  test("prints a line for each thing there is to say", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    await streams.create("look/a b", { headers: { "stream-ttl": "3600" } });
+    await streams.produce("look/a b", "12345", { id: "writer", epoch: 3, seq: 0 });
+    const { status, out, err } = server.command("show", "look/a b");
+    expect([status, err]).toEqual([0, ""]);
+    for (const line of ["name: a%20b", "contentType: text/plain", "nextOffset: 0000000000000000_0000000000000005", "ttl: 3600",
+      "log: entries=2 bytes=5", "producers: count=1", "producers: id=writer epoch=3 seq=0", "readers: here=0 routers=0"])
+      expect(out.split("\n")).toContain(line);
+    expect(JSON.parse(server.command("show", "look/a%20b", "--json").out)).toMatchObject({ name: "a%20b", log: { bytes: 5 } });
+    const missing = server.command("show", "look/none");
+    expect([missing.status, missing.out, missing.err]).toEqual([1, "", "streamd: show: 404 STREAM_NOT_FOUND: stream not found"]);
+    expect(server.command("show").err).toMatch(/a stream is wanted/);
+  });
+});
+
 describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
   const fixture = useServer({
     settings: { "shard.count": 2, "live.long_poll_timeout": "300ms", "live.sse_lifetime": "1s", "shard.settle_idle": "50ms" },

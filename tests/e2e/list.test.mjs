@@ -162,6 +162,79 @@ describe.skipIf(!OWNED).each([1, 4])("a listing over %i shards", (shards) => {
   });
 });
 
+describe.skipIf(!OWNED)("one stream of a listing", () => {
+  const fixture = useServer({ settings: { "shard.count": 4, "shard.settle_idle": "1h", "segment.max_messages": 1000 } });
+  const show = async (name) => (await call(`${fixture.server.url}/v1/streams/${name}`)).json();
+  const json = { "content-type": "application/json" };
+
+  test("has what it is subscribed to, who is subscribed, its forks and its live readers", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    await streams.create("look/source", { type: "application/json" });
+    for (const estuaryId of ["user-1", "user-2"])
+      await call(`${server.url}/v1/estuary/subscribe/look/source`, "POST", { headers: json, body: JSON.stringify({ estuaryId }) });
+    await streams.append("look/source", "[1,2,3]", { type: "application/json" });
+    await streams.fork("look/fork", "look/source");
+    const reader = EventReader.open(streams.url("look/source"), { query: { offset: "-1" } });
+    await until("the reader", () => reader.events.length);
+    expect(await show("look/source")).toMatchObject({
+      name: "source",
+      nextOffset: offset(3),
+      subscribers: 2,
+      subscribedTo: { count: 0, first: [] },
+      forks: 1,
+      readers: { here: 1, routers: 1 },
+    });
+    reader.close();
+    await until("the reader to be gone", async () => (await show("look/source")).readers.here === 0);
+    expect(await show("look/user-1")).toMatchObject({ estuary: true, subscribedTo: { count: 1, first: ["source"] } });
+    expect(await show("look/fork")).toMatchObject({ fork: true, forkedFrom: "look/source", forkedAt: offset(3), nextOffset: offset(3) });
+  });
+
+  test("has its producers, in memory and in the store, and what it weighs in each tier", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    await streams.create("look/weighed");
+    for (let i = 0; i < 120; i++) await streams.produce("look/weighed", "12345", { id: `p${i}`, epoch: 1, seq: 0 });
+    await streams.produce("look/weighed", "12345", { id: "p7", epoch: 1, seq: 1 });
+    const check = async (tiers) => {
+      const shown = await show("look/weighed");
+      expect(shown).toMatchObject({ bytes: 605, nextOffset: offset(605), closed: false });
+      expect(shown.log.bytes + shown.chunks.bytes + shown.segments.bytes).toBe(605);
+      expect(shown).toMatchObject(tiers);
+      expect(shown.producers.count).toBe(120);
+      expect(shown.producers.first).toHaveLength(100);
+      expect(new Set(shown.producers.first.map(({ id }) => id)).size).toBe(100);
+      const seventh = shown.producers.first.find(({ id }) => id === "p7");
+      if (seventh) expect(seventh).toEqual({ id: "p7", epoch: 1, seq: 1 });
+    };
+    await check({ log: { bytes: 605 }, chunks: { messages: 0, bytes: 0 }, segments: { count: 0 } });
+    await server.restartChild("shard", (await show("look/weighed")).shard);
+    await check({ log: { bytes: 605 } });
+    await server.stop();
+    await server.start({ "shard.settle_idle": "10ms" });
+    await until("it to be settled", async () => (await show("look/weighed")).log.bytes === 0);
+    await check({ log: { entries: 0 }, chunks: { messages: 121, bytes: 605 } });
+    await streams.close("look/weighed");
+    await until("it to be a segment", async () => (await show("look/weighed")).segments.count === 1);
+    const { segments, chunks } = await show("look/weighed");
+    expect([segments.bytes, chunks.bytes, segments.stored > 0]).toEqual([605, 0, true]);
+  }, 30_000 * SLOW);
+
+  test("is 404 where there is none, and 410 where only forks hold it", async () => {
+    const streams = new Streams(fixture.server);
+    const status = async (name) => (await call(`${fixture.server.url}/v1/streams/${name}`)).status;
+    await streams.create("look/held", { body: "x" });
+    await streams.fork("look/holds", "look/held");
+    await streams.remove("look/held");
+    expect([await status("look/none"), await status("look/held"), await status("look/holds"), await status("look/")]).toEqual([
+      404, 410, 200, 400,
+    ]);
+    await streams.create("look/%2Fodd%20%C3%BC");
+    expect((await show("look/%2Fodd%20%C3%BC")).name).toBe("/odd%20%C3%BC");
+  });
+});
+
 describe.skipIf(!OWNED)("a listing while streams come and go", () => {
   const fixture = useServer({
     settings: { "shard.count": 4, "shard.settle_idle": "20ms", "shard.memory_streams": 16, "router.workers": 2 },
@@ -268,6 +341,11 @@ describe.skipIf(!OWNED)("whoever may list", () => {
     expect(await status(bearer(token("acme", "write")))).toBe(403);
     expect(await status(bearer(token("acme", "manage", "--stream", "s")))).toBe(403);
     expect(await status(bearer(token("other", "manage")))).toBe(401);
+    const shown = async (headers) => (await call(`${server.url}/v1/streams/acme/s`, "GET", { headers })).status;
+    expect(await shown({})).toBe(401);
+    expect(await shown(bearer(token("acme", "write")))).toBe(403);
+    expect(await shown(bearer(token("acme", "manage", "--stream", "other")))).toBe(403);
+    expect(await shown(bearer(token("acme", "manage", "--stream", "s")))).toBe(200);
     const answer = await page(server, "acme", "", manage);
     expect([answer.status, answer.json().streams.map(({ name }) => name)]).toEqual([200, ["s"]]);
   });
