@@ -23,6 +23,7 @@ static const struct {
     {"streams", command_streams},
     {"show", command_show},
     {"tail", command_tail},
+    {"doctor", command_doctor},
 };
 
 /* ---- arguments ---- */

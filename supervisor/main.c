@@ -117,6 +117,7 @@ static const struct command commands[] = {
     {"show", "", "PROJECT/STREAM [--json]: print what there is to say of a stream", NULL, remote_run},
     {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]: print its messages as they come", NULL,
      remote_run},
+    {"doctor", "", "URL [--project NAME] [--idle SECONDS]: test what is between here and a server", NULL, remote_run},
     {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_shard},
     {"verify", "", "[--quick] [--objects]: check every database and segment, while the server runs or not", NULL,
      run_verify},

@@ -1,9 +1,11 @@
 // The operator's commands that ask a server: streams, show, tail, doctor.
 
 import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { BUILD, OWNED, TOKEN } from "../lib/server.mjs";
@@ -206,12 +208,175 @@ describe.skipIf(!OWNED)("with tokens", () => {
     expect(server.command("streams", "--project", "acme", "--url", server.url).err).toMatch(/401 UNAUTHORIZED/);
     const tail = begin(server, "tail", name, "--from", "start", "--token", token("read"));
     await until("the text", () => tail.out.toString() === "secret");
-    const { readFileSync } = await import("node:fs");
     expect(readFileSync(`/proc/${tail.child.pid}/cmdline`, "utf8")).not.toMatch(TOKEN);
     expect(readFileSync(`/proc/${tail.child.pid}/cmdline`, "utf8")).not.toContain(secret);
     tail.child.kill("SIGTERM");
     expect([await tail.ended(), tail.err]).toEqual([0, ""]);
     const wrong = server.command("tail", name, "--token", "nonsense");
     expect([wrong.status, wrong.err]).toEqual([1, "streamd: tail: 401 UNAUTHORIZED: a valid token of this project is required"]);
+  }, 30_000 * SLOW);
+});
+
+const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx"].find(existsSync);
+
+const freePort = () =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+// What a proxy is told, by what is wrong with it. ORIGIN is streamd.
+const right = `proxy_pass ORIGIN; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+  proxy_buffering off; client_max_body_size 16m; proxy_read_timeout 120s;`;
+const PROXIES = {
+  right,
+  cached: `${right.replace("buffering off", "buffering on")} proxy_cache streams; proxy_cache_convert_head off;
+    proxy_cache_key $request_method$request_uri; add_header X-Cache $upstream_cache_status always;`,
+  untold: "proxy_pass ORIGIN;",
+  nameless: "proxy_pass ORIGIN; proxy_redirect off; client_max_body_size 16m;",
+  buffered: `${right.replace("http_version 1.1", "http_version 1.0").replace("buffering off", "buffering on")} proxy_ignore_headers X-Accel-Buffering;`,
+  zipped: `${right} gzip on; gzip_types text/event-stream; gzip_proxied any; gzip_min_length 0;`,
+  impatient: right.replace("120s", "1s"),
+  decoding: right.replace("ORIGIN", "ORIGIN/"),
+  converting: `${right.replace("buffering off", "buffering on")} proxy_cache streams;`,
+  stale: `${right.replace("buffering off", "buffering on")} proxy_cache streams; proxy_cache_valid any 1m;
+    proxy_ignore_headers Cache-Control Expires;`,
+  silent: `${right} proxy_set_header Producer-Id "";`,
+  deaf: `${right} proxy_hide_header Stream-Next-Offset;`,
+  strict: `if ($request_method = PUT) { return 405; } ${right}`,
+};
+
+describe.skipIf(!OWNED || !NGINX)("doctor", () => {
+  const fixture = useServer({ settings: { "live.heartbeat": "500ms", "live.long_poll_timeout": "20s" } });
+  const ports = {};
+  let nginx;
+
+  beforeAll(async () => {
+    const folder = join(fixture.server.folder, "nginx");
+    for (const name of Object.keys(PROXIES)) ports[name] = await freePort();
+    const servers = Object.entries(PROXIES).map(
+      ([name, told]) =>
+        `server { listen 127.0.0.1:${ports[name]}; location / { ${told.replace("ORIGIN", fixture.server.url)} } }`,
+    );
+    mkdirSync(folder);
+    writeFileSync(
+      join(folder, "nginx.conf"),
+      `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; worker_processes 1;
+      ${process.getuid() === 0 ? "user root;" : ""}
+      events { worker_connections 1000; }
+      http {
+        access_log off; proxy_cache_path ${folder}/cache keys_zone=streams:1m;
+        client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p; fastcgi_temp_path ${folder}/f;
+        uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
+        ${servers.join("\n")}
+      }`,
+    );
+    nginx = spawn(NGINX, ["-e", "stderr", "-c", join(folder, "nginx.conf")], { stdio: "inherit" });
+    await until("nginx", () => call(`http://127.0.0.1:${ports.right}/health`).then(({ status }) => status === 200, () => false));
+  }, 60_000 * SLOW);
+
+  afterAll(() => nginx?.kill());
+
+  // { status, bad: what it says is bad, warned, lines }
+  async function examine(url, ...args) {
+    const command = begin(fixture.server, "doctor", url, "--idle", "3", ...args);
+    const status = await command.ended();
+    expect(command.err).toBe("");
+    const lines = command.lines();
+    const of = (mark) => [...new Set(lines.filter((line) => line.startsWith(mark)).map((line) => line.split(/ +/)[1]))];
+    return { status, bad: of("bad "), warned: of("warn "), good: of("ok "), lines };
+  }
+
+  const ALL = ["health", "PUT", "path", "headers", "HEAD", "body", "bytes", "ETag", "no-store", "cache", "keep-alive", "events",
+    "long-poll", "silence", "DELETE"];
+
+  test("finds nothing wrong straight, and behind a proxy that was told what it needs", async () => {
+    const { server } = fixture;
+    const [straight, proxied, cached, nameless] = await Promise.all(
+      [server.url, `http://127.0.0.1:${ports.right}/`, `http://127.0.0.1:${ports.cached}`, `http://127.0.0.1:${ports.nameless}`].map((url) => examine(url)),
+    );
+    expect(nameless).toMatchObject({ status: 0, bad: [], warned: ["path"] });
+    for (const result of [straight, proxied, cached]) {
+      expect(result).toMatchObject({ status: 0, bad: [], warned: [], good: ALL });
+      expect(result.lines.at(-1)).toBe("16 checked, 0 bad");
+      expect(result.lines.join("\n")).toMatch(/an event stream lives for [23].. s, with [2-6] heartbeats/);
+    }
+    expect(cached.lines.join("\n")).toMatch(/the same read twice: x-cache: HIT/);
+    expect(straight.lines.join("\n")).toMatch(/nothing says that there is one/);
+    expect(server.command("streams").out).toBe(""); // it has cleaned up
+  }, 60_000 * SLOW);
+
+  test("says what is wrong with each that was not", async () => {
+    const results = Object.fromEntries(
+      await Promise.all(
+        ["untold", "buffered", "zipped", "impatient", "decoding", "converting", "stale", "silent", "deaf", "strict"].map(async (name) => [
+          name,
+          await examine(`http://127.0.0.1:${ports[name]}`),
+        ]),
+      ),
+    );
+    for (const result of Object.values(results)) expect(result.status).toBe(1);
+    const text = (name) => results[name].lines.join("\n");
+    expect(results.untold).toMatchObject({ bad: ["body"], warned: [] });
+    expect(text("untold")).toMatch(/status 413\n +nginx: client_max_body_size/);
+    expect(results.buffered.bad).toEqual(["events"]);
+    expect(text("buffered")).toMatch(/first event has not come after 5 s\n.*proxy_buffering off/);
+    expect(results.zipped.bad).toEqual(["events"]);
+    expect(text("zipped")).toMatch(/event streams are compressed on the way\n.*no gzip/);
+    expect(results.impatient.bad).toEqual(["silence"]);
+    expect(text("impatient")).toMatch(/a long-poll was cut after [01]\.. s: status 504\n.*proxy_read_timeout/);
+    expect(results.decoding.bad).toEqual(["path"]);
+    expect(results.converting.bad).toEqual(["no-store", "DELETE"]);
+    expect(text("converting")).toMatch(/proxy_cache_convert_head off/);
+    expect(results.stale.bad).toContain("no-store");
+    expect(results.silent.bad).toEqual(["headers"]);
+    expect(results.deaf.bad).toContain("HEAD");
+    expect(results.strict.bad).toEqual(["PUT"]);
+    expect(text("strict")).toMatch(/status 405\n +let the methods/);
+    expect(fixture.server.command("streams").out).toBe("");
+  }, 60_000 * SLOW);
+
+  test("finds a proxy that cuts event streams between two heartbeats", async () => {
+    const { server } = fixture;
+    server.configure({ "live.heartbeat": "10s" });
+    await server.stop();
+    await server.start();
+    const { bad, lines } = await examine(`http://127.0.0.1:${ports.impatient}`);
+    expect(bad).toEqual(["silence"]);
+    expect(lines.join("\n")).toMatch(/an event stream was cut after [01]\.. s, not ended/);
+  }, 60_000 * SLOW);
+
+  test("says what is wrong with what was given", () => {
+    const wrong = (...args) => {
+      const { status, out, err } = fixture.server.command("doctor", ...args);
+      return [status, out, err.replace(/ \(see.*/, "")];
+    };
+    expect(wrong()).toEqual([1, "", "streamd: doctor: a URL is wanted: http://HOST[:PORT] or https://HOST[:PORT]"]);
+    expect(wrong("localhost")[2]).toMatch(/a URL is wanted/);
+    expect(wrong("http://x", "--idle", "x")[2]).toMatch(/--idle is a number of seconds/);
+    expect(wrong("http://x", "--project", "a.b")[2]).toMatch(/a project's name is/);
+    expect(wrong("--url", "http://x")[2]).toMatch(/the URL is wanted without --url/);
+    const nobody = fixture.server.command("doctor", "http://127.0.0.1:1");
+    expect([nobody.status, nobody.out]).toEqual([1, expect.stringMatching(/^bad +health .*connect/)]);
+  });
+});
+
+describe.skipIf(!OWNED)("doctor with tokens", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt" } });
+
+  test("needs one that may write, and better manage", async () => {
+    const { server } = fixture;
+    server.command("create-project", "acme");
+    const token = (scope) => server.command("token", "--project", "acme", "--scope", scope, "--ttl", "1h").out;
+    const examine = (...args) => server.command("doctor", server.url, "--project", "acme", "--idle", "0", ...args);
+    expect(examine().out).toMatch(/^bad +PUT +status 401 UNAUTHORIZED\n +give --token/m);
+    expect(examine("--token", token("read")).out).toMatch(/^bad +PUT +status 403 FORBIDDEN/m);
+    const writer = examine("--token", token("write"));
+    expect([writer.status, writer.out]).toEqual([0, expect.stringMatching(/^warn +DELETE +status 403 FORBIDDEN; the stream goes/m)]);
+    const manager = examine("--token", token("manage"));
+    expect([manager.status, manager.out]).toEqual([0, expect.stringMatching(/^ok +DELETE/m)]);
+    expect(`${writer.out}${manager.out}`).not.toMatch(TOKEN);
   }, 30_000 * SLOW);
 });
