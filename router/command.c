@@ -221,15 +221,24 @@ static void start(struct command *c)
     c->base = event_base_new();
     if (!c->base)
         fatalx("cannot make an event loop");
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        struct event *event = evsignal_new(c->base, numbers[i], on_signal, c);
-        if (!event || event_add(event, NULL) != 0)
+    for (size_t i = 0; i < 2; i++) {
+        c->signals[i] = evsignal_new(c->base, numbers[i], on_signal, c);
+        if (!c->signals[i] || event_add(c->signals[i], NULL) != 0)
             fatalx("cannot watch signal %d", numbers[i]);
     }
     c->timer = evtimer_new(c->base, on_timer, c);
     if (!c->timer)
         fatalx("cannot make a timer");
     c->web = (struct web){.base = c->base, .connections = 16};
+}
+
+static void stop(struct command *c)
+{
+    web_clear(&c->web);
+    event_free(c->timer);
+    for (size_t i = 0; i < 2; i++)
+        event_free(c->signals[i]);
+    event_base_free(c->base);
 }
 
 int command_main(int argc, char **argv)
@@ -244,7 +253,7 @@ int command_main(int argc, char **argv)
         start(&c);
         c.ca_file = command_option(&c, "--ca-file", NULL);
         int status = commands[i].run(&c);
-        web_clear(&c.web);
+        stop(&c);
         return fflush(stdout) == 0 ? status : 1;
     }
     return -1;

@@ -20,7 +20,7 @@ struct command {
     int argc;
     const char *wrong; /* with the arguments */
     struct event_base *base;
-    struct event *timer;
+    struct event *timer, *signals[2];
     struct web web;
     bool interrupted; /* ^C, or what prints is gone */
 };
