@@ -1,8 +1,13 @@
 #include "shard/list.h"
 
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
 #include "shard/verbs.h"
 
-#define LOOKED_MAX 2000                /* streams looked at in one turn: also those that are not shown */
+#define SORTED_MIN 2000 /* new streams that a turn brings into order */
+#define LOOKED_MAX 2000 /* streams looked at for one page, or in one turn: also those that are not shown */
 #define ROWS_BYTES ((size_t)256 << 10) /* no new one is added to more than this */
 
 struct list {
@@ -95,7 +100,8 @@ static bool on_row(void *ctx, const struct stream_row *row)
     return look(list, stream ? &stream->row : row, stream);
 }
 
-void handle_list(struct shard *shard, struct asker asker, const struct wire_list *m)
+/* Returns how many streams it has looked at. */
+static unsigned answer(struct shard *shard, struct asker asker, const struct wire_list *m)
 {
     struct list list = {.shard = shard, .m = m, .unwritten = unwritten_from(&shard->streams.unwritten, m->from)};
     struct buf *out = asker_out(shard, asker);
@@ -112,4 +118,70 @@ void handle_list(struct shard *shard, struct asker asker, const struct wire_list
                              });
     buf_clear(&list.rows);
     buf_clear(&list.upto);
+    return list.looked;
+}
+
+/* ---- waiting for new streams to be in order, and for listings before it ---- */
+
+struct waiting_list {
+    struct waiting_list *next;
+    struct asker asker;
+    struct buf request; /* the LIST frame */
+};
+
+static struct wire_list request_of(const struct waiting_list *waiting)
+{
+    struct wire_list m;
+    enum wire_type type;
+    struct slice body;
+    size_t size;
+    if (wire_peek(buf_slice(&waiting->request), &type, &body, &size) != WIRE_PEEK_FRAME || !wire_get_list(body, &m))
+        fatalx("a request kept for a listing does not read back");
+    return m;
+}
+
+static void waiting_free(struct shard *shard, struct waiting_list *waiting)
+{
+    shard->waiting_lists = waiting->next;
+    if (!shard->waiting_lists)
+        shard->waiting_lists_end = &shard->waiting_lists;
+    buf_clear(&waiting->request);
+    free(waiting);
+}
+
+void list_init(struct shard *shard)
+{
+    shard->waiting_lists_end = &shard->waiting_lists;
+}
+
+void handle_list(struct shard *shard, struct asker asker, const struct wire_list *m)
+{
+    struct waiting_list *waiting = xcalloc(1, sizeof *waiting);
+    waiting->asker = asker;
+    wire_put_list(&waiting->request, m);
+    *shard->waiting_lists_end = waiting;
+    shard->waiting_lists_end = &waiting->next;
+}
+
+/* More streams get into order than are made meanwhile. */
+void list_turn(struct shard *shard)
+{
+    unsigned looked = 0;
+    if (!shard->waiting_lists)
+        return;
+    bool sorted = unwritten_sort(&shard->streams.unwritten, SORTED_MIN + 2 * shard->turn_appends);
+    while (sorted && shard->waiting_lists && looked < LOOKED_MAX) {
+        struct waiting_list *waiting = shard->waiting_lists;
+        const struct wire_list m = request_of(waiting);
+        looked += answer(shard, waiting->asker, &m);
+        waiting_free(shard, waiting);
+    }
+    if (shard->waiting_lists)
+        shard_again(shard);
+}
+
+void list_clear(struct shard *shard)
+{
+    while (shard->waiting_lists)
+        waiting_free(shard, shard->waiting_lists);
 }

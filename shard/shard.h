@@ -39,6 +39,7 @@ struct cold_wait;   /* shard/cold.c */
 struct fork_making; /* shard/fork.c */
 struct remote_read; /* shard/read.c */
 struct subscribing; /* shard/subscribe.c */
+struct waiting_list; /* shard/list.c */
 struct waiting_read;
 
 struct shard {
@@ -57,6 +58,7 @@ struct shard {
     struct fork_making *forks_making;
     struct remote_read *remote_reads;
     struct waiting_read *waiting_reads, **waiting_reads_end;
+    struct waiting_list *waiting_lists, **waiting_lists_end;
     struct page_files page_files;
     struct worker worker;
     struct objects objects;

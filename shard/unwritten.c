@@ -58,7 +58,30 @@ static struct stream *join(struct stream *before, struct stream *rest)
     return root;
 }
 
+/* ---- loose ones: their rank is 0 ---- */
+
 void unwritten_add(struct unwritten *all, struct stream *stream)
+{
+    stream->unwritten_rank = 0;
+    stream->unwritten_left = NULL;
+    stream->unwritten_right = all->loose;
+    if (all->loose)
+        all->loose->unwritten_left = stream;
+    all->loose = stream;
+}
+
+static void unlist(struct unwritten *all, struct stream *stream)
+{
+    struct stream *before = stream->unwritten_left, *behind = stream->unwritten_right;
+    *(before ? &before->unwritten_right : &all->loose) = behind;
+    if (behind)
+        behind->unwritten_left = before;
+    stream->unwritten_left = stream->unwritten_right = NULL;
+}
+
+/* ---- and those in order ---- */
+
+static void insert(struct unwritten *all, struct stream *stream)
 {
     struct stream **at = &all->root;
     stream->unwritten_rank = next_rank(all);
@@ -68,13 +91,30 @@ void unwritten_add(struct unwritten *all, struct stream *stream)
     *at = stream;
 }
 
-void unwritten_remove(struct unwritten *all, struct stream *stream)
+static void take_out(struct unwritten *all, struct stream *stream)
 {
     struct stream **at = &all->root;
     while (*at != stream)
         at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unwritten_left : &(*at)->unwritten_right;
     *at = join(stream->unwritten_left, stream->unwritten_right);
     stream->unwritten_left = stream->unwritten_right = NULL;
+}
+
+void unwritten_remove(struct unwritten *all, struct stream *stream)
+{
+    if (stream->unwritten_rank)
+        take_out(all, stream);
+    else
+        unlist(all, stream);
+}
+
+bool unwritten_sort(struct unwritten *all, size_t most)
+{
+    for (struct stream *stream; (stream = all->loose) && most; most--) {
+        unlist(all, stream);
+        insert(all, stream);
+    }
+    return !all->loose;
 }
 
 struct stream *unwritten_from(const struct unwritten *all, struct slice name)
