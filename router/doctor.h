@@ -6,7 +6,7 @@
 #include "router/command.h"
 #include "router/event_stream.h"
 
-#define DOCTOR_PROMPT_MS 2000u /* what takes longer, somebody holds back */
+#define DOCTOR_PROMPT_MS 3000u /* what takes longer, somebody holds back */
 
 struct doctor {
     struct command *command;

@@ -28,11 +28,11 @@ struct route {
                           caller's room */
 };
 
-/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project}, /v1/streams/{project} (STREAMS),
- * /v1/streams/{project}/{stream} (SHOW),
- * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
- * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
- * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */
+/* Takes a percent-encoded path apart: /health, /v1/config/{project}, /v1/usage/{project}, /v1/streams/{project}
+ * (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same with /{stream},
+ * /v1/estuary/{project}/{estuary}, the same with /touch, /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose
+ * project is _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path
+ * with. */
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route) MUSTUSE;
 
 /* An id that may be part of a subscription: one or more of A-Z a-z 0-9 _ - : . */

@@ -16,8 +16,8 @@ struct request;
 struct router;
 struct shared_read;
 
-/* stream, appended, estuary, listed or shown is what the shard said, whether it is an error or not; all are NULL if no shard
- * could be asked. They and their slices are borrowed for the call. */
+/* stream, appended, estuary, listed or shown is what the shard said, whether it is an error or not; all are NULL if no
+ * shard could be asked. They and their slices are borrowed for the call. */
 struct answer {
     enum error error;
     const char *text; /* of an error */

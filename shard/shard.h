@@ -35,10 +35,10 @@ struct asker {
     uint64_t id;
 };
 
-struct cold_wait;   /* shard/cold.c */
-struct fork_making; /* shard/fork.c */
-struct remote_read; /* shard/read.c */
-struct subscribing; /* shard/subscribe.c */
+struct cold_wait;    /* shard/cold.c */
+struct fork_making;  /* shard/fork.c */
+struct remote_read;  /* shard/read.c */
+struct subscribing;  /* shard/subscribe.c */
 struct waiting_list; /* shard/list.c */
 struct waiting_read;
 

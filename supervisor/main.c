@@ -139,9 +139,9 @@ static int run_help(const struct options *options)
          "SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the configuration again.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-16s%s\n", commands[i].name, commands[i].help);
-    puts("\nstreams, show and tail ask the server that works on the data folder, or take --url URL, --token TOKEN (or "
-         "STREAMD_TOKEN\n"
-         "in the environment) and --ca-file FILE.");
+    puts("\nstreams, show and tail ask the server that works on the data folder, or the one of --url URL. They and "
+         "doctor take\n"
+         "--token TOKEN (or STREAMD_TOKEN in the environment) and --ca-file FILE.");
     puts("\nKeys with their defaults:\n");
     config_print_help(stdout);
     return 0;
