@@ -1,13 +1,13 @@
 // The operator's commands that ask a server: streams, show, tail, doctor.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
+import { Front, PROGRAMS, freePort } from "../lib/front.mjs";
 import { BUILD, OWNED, TOKEN } from "../lib/server.mjs";
 import { call, freshName, Streams } from "../lib/streams.mjs";
 import { SLOW, sleep, until } from "../lib/wait.mjs";
@@ -222,15 +222,7 @@ describe.skipIf(!OWNED)("with tokens", () => {
   }, 30_000 * SLOW);
 });
 
-const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx"].find(existsSync);
-
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
+const NGINX = PROGRAMS.nginx;
 
 // What a proxy is told, by what is wrong with it. ORIGIN is streamd.
 const right = `proxy_pass ORIGIN; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
@@ -366,6 +358,34 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     const nobody = fixture.server.command("doctor", "http://127.0.0.1:1");
     expect([nobody.status, nobody.out]).toEqual([1, expect.stringMatching(/^bad +health .*connect/)]);
   });
+});
+
+const fronts = Object.keys(PROGRAMS).filter((kind) => PROGRAMS[kind]);
+
+describe.skipIf(!OWNED || !fronts.length).each(fronts)("behind %s as it is shipped", (kind) => {
+  const fixture = useServer({ settings: { "live.heartbeat": "500ms" } });
+  let front;
+  beforeAll(async () => {
+    front = await Front.start(kind, join(fixture.server.folder, kind), `127.0.0.1:${fixture.server.port}`);
+  }, 60_000 * SLOW);
+  afterAll(() => front?.stop());
+
+  test("doctor finds nothing wrong, and the other commands work", async () => {
+    const { server } = fixture;
+    const tls = ["--ca-file", join(front.folder, "cert.pem")];
+    const doctor = begin(server, "doctor", front.url, "--idle", "2", ...tls);
+    expect([await doctor.ended(), doctor.lines().filter((line) => !line.startsWith("ok "))]).toEqual([
+      0,
+      ["", "16 checked, 0 bad"],
+    ]);
+    await new Streams(server).create("front/a b/c%2Fd", { body: "here\n" });
+    const there = ["--url", front.url, ...tls];
+    expect(server.command("streams", "--project", "front", ...there).out).toMatch(/^front\/a%20b\/c\/d\t/);
+    expect(server.command("show", "front/a b/c/d", ...there).out).toMatch(/^name: a%20b\/c\/d$/m);
+    const tail = begin(server, "tail", "front/a b/c/d", "--from", "start", "--sse", ...there);
+    await until("the text", () => tail.out.toString() === "here\n");
+    expect(server.command("streams", "--url", front.url).err).toMatch(/certificate/);
+  }, 60_000 * SLOW);
 });
 
 describe.skipIf(!OWNED)("doctor with tokens", () => {
