@@ -76,6 +76,13 @@ static inline struct slice project_of(struct slice name)
     return slice_of(name.data, slash ? (size_t)(slash - name.data) : name.len);
 }
 
+/* What follows the project in a stream's name. */
+static inline struct slice project_stream(struct slice name)
+{
+    size_t project = project_of(name).len + 1;
+    return project < name.len ? slice_of(name.data + project, name.len - project) : (struct slice){0};
+}
+
 bool project_name_valid(struct slice name) MUSTUSE;
 
 /* Reads and checks all of it. False: *error says what is wrong and project is empty. The caller clears it. */

@@ -28,4 +28,17 @@ static inline bool slice_equal(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+/* By bytes, as SQLite orders BLOBs: below, at or above 0. */
+static inline int slice_compare(struct slice a, struct slice b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.data, b.data, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static inline bool slice_begins(struct slice s, struct slice with)
+{
+    return s.len >= with.len && (with.len == 0 || memcmp(s.data, with.data, with.len) == 0);
+}
+
 #endif

@@ -19,22 +19,41 @@ struct web_call {
 
 /* ---- answers ---- */
 
-static void finish(struct web_call *call, const char *failure)
+static void take_out(struct web_call *call)
 {
     struct web *web = call->web;
-    struct web_answer answer = {.failure = failure};
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_multi_remove_handle(web->multi, call->easy);
     curl_easy_cleanup(call->easy);
     *(call->prev ? &call->prev->next : &web->calls) = call->next;
     if (call->next)
         call->next->prev = call->prev;
-    answer.body = buf_slice(&call->body);
-    call->question.done(call->question.ctx, &answer);
+}
+
+static void call_free(struct web_call *call)
+{
     curl_slist_free_all(call->headers);
     free(call->question.payload);
     buf_clear(&call->body);
     free(call);
+}
+
+static void finish(struct web_call *call, const char *failure)
+{
+    struct web_answer answer = {.failure = failure};
+    long connects = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    take_out(call);
+    answer.reused = connects == 0;
+    answer.body = buf_slice(&call->body);
+    call->question.done(call->question.ctx, &answer);
+    call_free(call);
+}
+
+void web_cancel(struct web_call *call)
+{
+    take_out(call);
+    call_free(call);
 }
 
 static void take_answers(struct web *web)
@@ -71,6 +90,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 {
     struct web_call *call = user;
     size_t len = size * count;
+    if (call->question.piece)
+        return call->question.piece(call->question.ctx, slice_of(data, len)) ? len : 0;
     if (!call->question.most)
         return len;
     if (buf_len(&call->body) + len > call->question.most)
@@ -188,7 +209,7 @@ void web_clear(struct web *web)
     web->multi = NULL;
 }
 
-void web_ask(struct web *web, struct web_question *question)
+struct web_call *web_ask(struct web *web, struct web_question *question)
 {
     struct web_call *call = xcalloc(1, sizeof *call);
     if (!web->multi)
@@ -209,6 +230,8 @@ void web_ask(struct web *web, struct web_question *question)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->payload);
     if (question->method)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, question->method);
+    if (question->method && strcmp(question->method, "HEAD") == 0)
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     if (question->body.data) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)question->body.len);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->body.data);
@@ -216,6 +239,7 @@ void web_ask(struct web *web, struct web_question *question)
     sign(easy, question);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)question->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -224,4 +248,5 @@ void web_ask(struct web *web, struct web_question *question)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_multi_add_handle(web->multi, easy);
+    return call;
 }

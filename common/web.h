@@ -28,29 +28,36 @@ struct web_answer {
     const char *failure; /* why there is none, or NULL */
     long status;
     struct slice body; /* as much of it as was asked for */
+    bool reused;       /* it came over a connection that was there already */
 };
 
 typedef void web_header(void *ctx, struct slice name, struct slice value);
+typedef bool web_piece(void *ctx, struct slice piece);
 typedef void web_done(void *ctx, const struct web_answer *answer);
 
 /* What is asked. Texts are copied. */
 struct web_question {
     const char *url;
-    uint64_t timeout_ms;
-    size_t most;        /* bytes of the answer's body that are wanted; more is a failure. 0: none, however many come */
-    struct buf headers; /* of the request: "Name: value\0"...; taken */
-    char *payload;      /* NULL: GET; otherwise POST; taken */
-    const char *method; /* NULL: as the payload says */
-    struct slice body;  /* of another method; stays the caller's until it is done */
+    uint64_t timeout_ms; /* 0: none, but for connecting */
+    size_t most;         /* bytes of the answer's body that are wanted; more is a failure. 0: none, however many come */
+    struct buf headers;  /* of the request: "Name: value\0"...; taken */
+    char *payload;       /* NULL: GET; otherwise POST; taken */
+    const char *method;  /* NULL: as the payload says */
+    struct slice body;   /* of another method; stays the caller's until it is done */
     const char *aws_sigv4, *user, *password; /* it is signed (CURLOPT_AWS_SIGV4), or NULL */
     const char *ca_file;                     /* NULL or "": the system's */
     web_header *header;                      /* called for each of the answer's, or NULL */
+    web_piece *piece;                        /* called for each piece of the body instead of gathering them; false: it
+                                                fails; or NULL */
     web_done *done;                          /* called once, from the event loop, after which the call is gone */
     void *ctx;
 };
 
-/* Ends the process if libcurl cannot be used. */
-void web_ask(struct web *web, struct web_question *question);
+/* Ends the process if libcurl cannot be used. What it returns is there until it is done. */
+struct web_call *web_ask(struct web *web, struct web_question *question);
+
+/* Ends what is under way; nobody is told. Not from a callback of the call's own. */
+void web_cancel(struct web_call *call);
 
 /* Ends all that is under way; each is told. */
 void web_clear(struct web *web);

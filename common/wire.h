@@ -64,6 +64,11 @@
     32u /* the frame brings a descriptor: file_bytes there from file_at on are data, which is empty */
 #define WIRE_STREAM_COLD 128u /* these very bytes are what will be read there as long as there is the stream */
 
+#define WIRE_LISTED_ESTUARY 256u /* of what is listed, besides those of STREAM: it is, or was, subscribed to others */
+#define WIRE_LISTED_FORK 512u
+#define WIRE_LISTED_MORE 1u /* of LISTED */
+#define WIRE_SHOWN_MAX 10000u
+
 #define WIRE_FANOUT_NONE 0u   /* nobody is subscribed */
 #define WIRE_FANOUT_INLINE 1u /* the answer waited for the subscribers */
 #define WIRE_FANOUT_QUEUED 2u

@@ -9,6 +9,7 @@
 #include "router/answer.h"
 #include "router/collapse.h"
 #include "router/intake.h"
+#include "router/listing.h"
 #include "router/reader.h"
 #include "router/router.h"
 
@@ -123,6 +124,7 @@ static void end_exchange(struct client *c)
 {
     free(c->exchange.origin);
     free(c->exchange.text);
+    listing_free(c->exchange.listing);
     c->exchange = (struct exchange){0};
     c->cors = CORS_NONE;
 }

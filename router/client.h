@@ -27,6 +27,7 @@ struct request;
 struct reader;
 struct upload;
 struct waiter;
+struct listing;
 
 enum client_state {
     CLIENT_HEAD,      /* between requests, or a head is arriving */
@@ -58,6 +59,8 @@ struct exchange {
     unsigned estuary;    /* WIRE_ESTUARY_* */
     bool now;            /* read: offset=now */
     bool earliest;       /* read: offset=-1, or none */
+
+    struct listing *listing; /* list; freed with the request */
 };
 
 struct client {

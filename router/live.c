@@ -61,16 +61,30 @@ static struct entry *entry_by_watch(const struct live *live, uint64_t watch)
     return e && e->watch == watch ? e : NULL;
 }
 
+static struct entry *find(const struct live *live, uint32_t hash, struct slice name)
+{
+    struct entry *e = live->buckets[hash & (live->bucket_count - 1)];
+    while (e && !(e->hash == hash && slice_equal(slice_of(e->name, e->name_len), name)))
+        e = e->bucket_next;
+    return e;
+}
+
+size_t live_readers(const struct live *live, struct slice name)
+{
+    const struct entry *e = find(live, hash_name(name), name);
+    return e ? e->users : 0;
+}
+
 struct entry *live_entry(struct live *live, struct slice name)
 {
     uint32_t hash = hash_name(name);
     struct entry **bucket = &live->buckets[hash & (live->bucket_count - 1)];
-    for (struct entry *e = *bucket; e; e = e->bucket_next)
-        if (e->hash == hash && slice_equal(slice_of(e->name, e->name_len), name)) {
-            e->users++;
-            return e;
-        }
-    struct entry *e = xcalloc(1, sizeof *e);
+    struct entry *e = find(live, hash, name);
+    if (e) {
+        e->users++;
+        return e;
+    }
+    e = xcalloc(1, sizeof *e);
     e->users = 1;
     e->live = live;
     e->name = xslicedup(name);

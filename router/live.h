@@ -68,6 +68,9 @@ struct entry *live_entry(struct live *live, struct slice name);
 
 void live_release(struct entry *entry);
 
+/* How many readers a stream has here. */
+size_t live_readers(const struct live *live, struct slice name);
+
 /* Sends a READ for the client's reader; the answer goes to reader_answered(). name and watch are filled in. False: too
  * much is waiting for that shard. */
 bool live_read(struct entry *entry, struct client *client, struct wire_read read) MUSTUSE;

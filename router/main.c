@@ -1,5 +1,7 @@
-/* streamd-router: started by streamd, speaks HTTP to clients and frames to shards. */
+/* streamd-router: started by streamd, speaks HTTP to clients and frames to shards; or `streamd-router COMMAND URL ...`:
+ * is a client itself, of an operator's. */
 #include "common/role.h"
+#include "router/command.h"
 #include "router/router.h"
 
 int main(int argc, char **argv)
@@ -18,6 +20,9 @@ int main(int argc, char **argv)
         .stop = router_stop,
         .turn = router_turn,
     };
+    int status = command_main(argc, argv);
+    if (status >= 0)
+        return status;
     router.role = &role;
     return role_run(&role, argc, argv);
 }

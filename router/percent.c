@@ -31,3 +31,36 @@ bool percent_decode(struct slice in, char *out, size_t *len)
     *len = n;
     return true;
 }
+
+static bool is_plain(unsigned char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-._~/:", c));
+}
+
+void percent_encode(struct slice in, struct buf *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < in.len; i++) {
+        unsigned char byte = (unsigned char)in.data[i];
+        if (is_plain(byte)) {
+            buf_add_byte(out, byte);
+            continue;
+        }
+        buf_add_byte(out, '%');
+        buf_add_byte(out, (uint8_t)digits[byte >> 4]);
+        buf_add_byte(out, (uint8_t)digits[byte & 15]);
+    }
+}
+
+void percent_encode_rest(struct slice in, struct buf *out)
+{
+    while (in.len) {
+        const char *percent = memchr(in.data, '%', in.len);
+        size_t len = percent ? (size_t)(percent - in.data) : in.len;
+        percent_encode(slice_of(in.data, len), out);
+        if (percent)
+            buf_add_byte(out, '%');
+        len += percent != NULL;
+        in = slice_of(in.data + len, in.len - len);
+    }
+}

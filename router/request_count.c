@@ -18,6 +18,10 @@ static unsigned route_of(const struct account *account)
         return METRIC_ROUTE_CONFIG;
     case ROUTE_USAGE:
         return METRIC_ROUTE_USAGE;
+    case ROUTE_STREAMS:
+        return METRIC_ROUTE_STREAMS;
+    case ROUTE_SHOW:
+        return METRIC_ROUTE_SHOW;
     case ROUTE_SUBSCRIPTION:
         return METRIC_ROUTE_SUBSCRIPTION;
     case ROUTE_SUBSCRIPTIONS:

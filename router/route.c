@@ -7,6 +7,7 @@
 #define CONFIG_PREFIX "/v1/config/"
 #define ESTUARY_PREFIX "/v1/estuary/"
 #define USAGE_PREFIX "/v1/usage/"
+#define STREAMS_PREFIX "/v1/streams/"
 #define DEFAULT_PROJECT "_default/"
 
 /* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
@@ -117,6 +118,17 @@ static enum error parse_estuary(struct slice path, char *room, struct route *rou
     return parse_pair(rest, ROUTE_SUBSCRIPTION, room, route);
 }
 
+static enum error parse_streams(struct slice path, char *room, struct route *route)
+{
+    const struct slice prefix = SLICE(STREAMS_PREFIX);
+    struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
+    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
+    if (!slash)
+        return parse_of_project(path, prefix, ROUTE_STREAMS, room, route);
+    *route = (struct route){.kind = ROUTE_SHOW};
+    return parse_project(rest, slash, room, &route->name);
+}
+
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route)
 {
     const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX), usage = SLICE(USAGE_PREFIX);
@@ -134,6 +146,8 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
         return parse_of_project(path, config, ROUTE_CONFIG, room, route);
     if (begins(path, usage))
         return parse_of_project(path, usage, ROUTE_USAGE, room, route);
+    if (begins(path, SLICE(STREAMS_PREFIX)))
+        return parse_streams(path, room, route);
     if (begins(path, SLICE(ESTUARY_PREFIX)))
         return parse_estuary(path, room, route);
     if (!begins(path, prefix))
@@ -163,6 +177,8 @@ const char *route_name(enum route_kind kind)
         [ROUTE_STREAM] = "stream",
         [ROUTE_CONFIG] = "config",
         [ROUTE_USAGE] = "usage",
+        [ROUTE_STREAMS] = "streams",
+        [ROUTE_SHOW] = "show",
         [ROUTE_SUBSCRIPTION] = "subscription",
         [ROUTE_SUBSCRIPTIONS] = "subscriptions",
         [ROUTE_ESTUARY] = "estuary",

@@ -15,6 +15,8 @@ enum route_kind {
     ROUTE_STREAM,
     ROUTE_CONFIG,
     ROUTE_USAGE,
+    ROUTE_STREAMS,
+    ROUTE_SHOW,
     ROUTE_SUBSCRIPTION,
     ROUTE_SUBSCRIPTIONS,
     ROUTE_ESTUARY,
@@ -23,17 +25,18 @@ enum route_kind {
 
 struct route {
     enum route_kind kind;
-    struct slice
-        name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, SUBSCRIPTIONS; decoded, in the caller's room */
+    struct slice name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, STREAMS, SUBSCRIPTIONS; decoded, in the
+                          caller's room */
 };
 
 /* "stream" */
 const char *route_name(enum route_kind kind);
 
 /* Takes a percent-encoded path apart: /health, /metrics, /v1/config/{project}, /v1/usage/{project},
- * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
- * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is
- * _default. Slashes after the project belong to the stream. Returns ERR_NONE, or what to refuse the path with. */
+ * /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same
+ * with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch, /v1/stream/{project}/{stream} and
+ * /v1/stream/{stream}, whose project is _default. Slashes after the project belong to the stream. Returns ERR_NONE, or
+ * what to refuse the path with. */
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route) MUSTUSE;
 
 /* An id that may be part of a subscription: one or more of A-Z a-z 0-9 _ - : . */

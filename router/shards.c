@@ -325,6 +325,32 @@ static bool on_estuary_state(struct shards *shards, unsigned shard, struct slice
     return true;
 }
 
+static bool on_listed(struct shards *shards, unsigned shard, struct slice body)
+{
+    struct wire_listed m;
+    if (!wire_get_listed(body, &m))
+        return false;
+    struct request *q = find(shards, shard, m.id);
+    enum error error = error_of(m.error);
+    const struct answer answer = {.error = error, .text = error_text(error), .listed = &m};
+    if (q)
+        finish(shards, q, &answer);
+    return true;
+}
+
+static bool on_shown(struct shards *shards, unsigned shard, struct slice body)
+{
+    struct wire_shown m;
+    if (!wire_get_shown(body, &m))
+        return false;
+    struct request *q = find(shards, shard, m.id);
+    enum error error = error_of(m.error);
+    const struct answer answer = {.error = error, .text = error_text(error), .shown = &m};
+    if (q)
+        finish(shards, q, &answer);
+    return true;
+}
+
 static bool on_parked(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_parked m;
@@ -380,6 +406,10 @@ static bool on_frame(struct shards *shards, unsigned shard, enum wire_type type,
         return on_appended(shards, shard, body);
     case WIRE_ESTUARY_STATE:
         return on_estuary_state(shards, shard, body);
+    case WIRE_LISTED:
+        return on_listed(shards, shard, body);
+    case WIRE_SHOWN:
+        return on_shown(shards, shard, body);
     case WIRE_PARKED:
         return on_parked(shards, shard, body);
     case WIRE_TIMED:

@@ -16,8 +16,8 @@ struct request;
 struct router;
 struct shared_read;
 
-/* stream, appended or estuary is what the shard said, whether it is an error or not; all are NULL if no shard could be
- * asked. They and their slices are borrowed for the call. */
+/* stream, appended, estuary, listed or shown is what the shard said, whether it is an error or not; all are NULL if no
+ * shard could be asked. They and their slices are borrowed for the call. */
 struct answer {
     enum error error;
     const char *text; /* of an error */
@@ -25,6 +25,8 @@ struct answer {
     struct block *page; /* the bytes that the stream answer brought as a file, or NULL */
     const struct wire_appended *appended;
     const struct wire_estuary_state *estuary;
+    const struct wire_listed *listed;
+    const struct wire_shown *shown;
 };
 
 typedef void request_answered(struct request *request, const struct answer *answer);

@@ -13,6 +13,8 @@ verb verb_metrics;
 verb verb_config_get; /* of a project: name is its own */
 verb verb_config_put;
 verb verb_usage;
+verb verb_list;
+verb verb_show; /* a stream of these */
 
 verb verb_subscribe; /* of an estuary to the stream that is named */
 verb verb_subscribe_many;

@@ -159,7 +159,7 @@ static struct stream *log_creation(struct shard *shard, const struct stream_row 
 {
     struct stream *stream = streams_add_new(&shard->streams, row);
     struct log_entry first = first_entry(body);
-    stream->unwritten = true;
+    stream_set_unwritten(&shard->streams, stream);
     first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0) | (row->is_public ? LOG_PUBLIC : 0);
     first.reader_key = slice_of(row->reader_key, READER_KEY_DIGITS);
     first.name = row->name;

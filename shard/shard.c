@@ -13,6 +13,7 @@
 #include "shard/delete.h"
 #include "shard/fork.h"
 #include "shard/janitor.h"
+#include "shard/list.h"
 #include "shard/measure.h"
 #include "shard/read.h"
 #include "shard/rotate.h"
@@ -142,6 +143,8 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         ROUTER_CASE_ID(READ, read)
         ROUTER_CASE_ID(HEAD, head)
         ROUTER_CASE_ID(DELETE, delete)
+        ROUTER_CASE_ID(LIST, list)
+        ROUTER_CASE_ID(SHOW, show)
         ROUTER_CASE_ID(SUBSCRIBE, subscribe)
         ROUTER_CASE_ID(ESTUARY, estuary)
         ROUTER_CASE(UNWATCH, unwatch)
@@ -341,6 +344,7 @@ void shard_turn(void *ctx)
         take_frames(shard, &shard->shards[i], i, from_shard);
     take_bus(shard);
     take_own_frames(shard);
+    list_turn(shard);      /* listings that were asked for */
     feeds_turn(shard);     /* shards that are behind */
     usage_tell_all(shard); /* what this turn has added to projects */
     watch_tell_all(shard); /* events follow the answers of this turn */
@@ -406,6 +410,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     load_layout(shard);
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
     read_init(shard);
+    list_init(shard);
     worker_init(&shard->worker, base);
     objects_init(&shard->objects, cfg, base, &shard->worker);
     shard->objects.metrics = shard->metrics;
@@ -494,6 +499,7 @@ void shard_close(struct shard *shard)
     inflows_clear(&shard->inflows);
     bus_close(&shard->bus);
     read_clear(shard);
+    list_clear(shard);
     buf_clear(&shard->self);
     streams_clear(&shard->streams);
     store_close(shard->store);

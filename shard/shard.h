@@ -38,10 +38,11 @@ struct asker {
     uint64_t taken_us; /* its time is measured: when it was taken; 0: it is not */
 };
 
-struct cold_wait;   /* shard/cold.c */
-struct fork_making; /* shard/fork.c */
-struct remote_read; /* shard/read.c */
-struct subscribing; /* shard/subscribe.c */
+struct cold_wait;    /* shard/cold.c */
+struct fork_making;  /* shard/fork.c */
+struct remote_read;  /* shard/read.c */
+struct subscribing;  /* shard/subscribe.c */
+struct waiting_list; /* shard/list.c */
 struct waiting_read;
 
 struct shard {
@@ -61,6 +62,7 @@ struct shard {
     struct fork_making *forks_making;
     struct remote_read *remote_reads;
     struct waiting_read *waiting_reads, **waiting_reads_end;
+    struct waiting_list *waiting_lists, **waiting_lists_end;
     struct page_files page_files;
     struct worker worker;
     struct objects objects;

@@ -89,6 +89,10 @@ void store_uid_given(struct store *store, uint64_t uid);
 
 bool store_stream_by_name(struct store *store, struct slice name, struct stream_row *row) MUSTUSE;
 bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *row) MUSTUSE;
+/* Streams in the order of their names from this one on, soft-deleted ones too, until visit says false; it must not use
+ * the store. */
+typedef bool store_stream_visit(void *ctx, const struct stream_row *row);
+void store_streams_from(struct store *store, struct slice name, store_stream_visit *visit, void *ctx);
 void store_stream_insert(struct store *store, const struct stream_row *row);
 
 /* What settling and closing have changed: settled, bytes, closed, closer, stream_seq, accessed, retain_ms. */
@@ -219,6 +223,8 @@ bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct 
 bool store_segment_oldest(struct store *store, uint64_t uid, struct segment_row *row) MUSTUSE;
 /* Up to max of the stream's newest segments, the newest first; returns how many. */
 size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max) MUSTUSE;
+/* How many segments it has, looking at `most` of them, and how large their files are. */
+uint64_t store_segments_count(struct store *store, uint64_t uid, uint64_t most, uint64_t *size);
 void store_segment_insert(struct store *store, const struct segment_row *row);
 /* The stream's segments in [from, to) are none any more; their files are orphans. to: STORE_NONE for all. */
 void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to);
@@ -290,6 +296,10 @@ void store_backup_delete(struct store *store, const struct backup_file_row *row)
 
 bool store_producer(struct store *store, uint64_t uid, struct slice id, uint64_t *epoch, uint64_t *seq) MUSTUSE;
 void store_producer_put(struct store *store, uint64_t uid, struct slice id, uint64_t epoch, uint64_t seq);
+/* How many there are, counted up to `most`; and each of them by id, until visit says false. */
+uint64_t store_producers_count(struct store *store, uint64_t uid, uint64_t most);
+typedef bool store_producer_visit(void *ctx, struct slice id, uint64_t epoch, uint64_t seq);
+void store_producers(struct store *store, uint64_t uid, store_producer_visit *visit, void *ctx);
 
 /* ---- forks: pins hold a source for its forks, duties are pins still to be let go elsewhere ---- */
 
@@ -297,6 +307,7 @@ void store_pin_insert(struct store *store, uint64_t source_uid, uint64_t pin, st
 void store_pin_delete(struct store *store, uint64_t source_uid, uint64_t pin);
 void store_pin_confirm(struct store *store, uint64_t source_uid, uint64_t pin);
 bool store_pinned(struct store *store, uint64_t source_uid) MUSTUSE;
+uint64_t store_pins_count(struct store *store, uint64_t source_uid, uint64_t most);
 
 typedef void store_pin_visit(void *ctx, uint64_t source_uid, uint64_t pin, struct slice fork);
 /* Up to max pins made before before_ms that nobody has confirmed. */

@@ -66,6 +66,21 @@ size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row
     return count;
 }
 
+uint64_t store_segments_count(struct store *store, uint64_t uid, uint64_t most, uint64_t *size)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_COUNT);
+    uint64_t count = 0;
+    *size = 0;
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, most);
+    if (store_step(store, statement)) {
+        count = column_u64(statement, 0);
+        *size = (uint64_t)sqlite3_column_int64(statement, 1);
+    }
+    sqlite3_reset(statement);
+    return count;
+}
+
 void store_segment_insert(struct store *store, const struct segment_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_INSERT);

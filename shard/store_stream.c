@@ -73,6 +73,19 @@ bool store_stream_by_uid(struct store *store, uint64_t uid, struct stream_row *r
     return true;
 }
 
+void store_streams_from(struct store *store, struct slice name, store_stream_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAMS_FROM);
+    struct stream_row row;
+    bool more = true;
+    bind_slice(statement, 1, name);
+    while (more && store_step(store, statement)) {
+        stream_row_read(statement, &row);
+        more = visit(ctx, &row);
+    }
+    sqlite3_reset(statement);
+}
+
 void store_stream_insert(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_INSERT);
@@ -279,6 +292,31 @@ bool store_producer(struct store *store, uint64_t uid, struct slice id, uint64_t
     return true;
 }
 
+static uint64_t count_up_to(struct store *store, enum store_sql sql, uint64_t uid, uint64_t most)
+{
+    sqlite3_stmt *statement = store_prepare(store, sql);
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, most);
+    uint64_t count = store_step(store, statement) ? column_u64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return count;
+}
+
+uint64_t store_producers_count(struct store *store, uint64_t uid, uint64_t most)
+{
+    return count_up_to(store, SQL_PRODUCERS_COUNT, uid, most);
+}
+
+void store_producers(struct store *store, uint64_t uid, store_producer_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_PRODUCERS);
+    bool more = true;
+    bind_u64(statement, 1, uid);
+    while (more && store_step(store, statement))
+        more = visit(ctx, column_slice(statement, 0), column_u64(statement, 1), column_u64(statement, 2));
+    sqlite3_reset(statement);
+}
+
 void store_producer_put(struct store *store, uint64_t uid, struct slice id, uint64_t epoch, uint64_t seq)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_PRODUCER_PUT);
@@ -324,6 +362,11 @@ bool store_pinned(struct store *store, uint64_t source_uid)
     bool found = store_step(store, statement);
     sqlite3_reset(statement);
     return found;
+}
+
+uint64_t store_pins_count(struct store *store, uint64_t source_uid, uint64_t most)
+{
+    return count_up_to(store, SQL_PINS_COUNT, source_uid, most);
 }
 
 void store_pins_unconfirmed(struct store *store, uint64_t before_ms, unsigned max, store_pin_visit *visit, void *ctx)

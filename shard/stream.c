@@ -34,6 +34,7 @@ void streams_init(struct streams *streams, struct store *store, const struct con
     streams->by_name = xcalloc(streams->buckets, sizeof *streams->by_name);
     streams->by_uid = xcalloc(streams->buckets, sizeof *streams->by_uid);
     usages_init(&streams->usages, store);
+    unwritten_init(&streams->unwritten);
 }
 
 /* ---- the tables ---- */
@@ -218,6 +219,8 @@ static void forget(struct streams *streams, struct stream *stream)
     forget_pending(streams, stream, stream->pending_count);
     unlist_unsettled(stream);
     unlist_touched(streams, stream);
+    if (stream->unwritten)
+        unwritten_remove(&streams->unwritten, stream);
     unlink_tables(streams, stream);
     unlink_used(streams, stream);
     feeds_forget(streams, stream);
@@ -275,13 +278,20 @@ void streams_clear(struct streams *streams)
 
 /* ---- finding ---- */
 
+struct stream *streams_peek(const struct streams *streams, struct slice name)
+{
+    struct stream *s = streams->by_name[hash_name(name) & (streams->buckets - 1)];
+    while (s && !slice_equal(s->row.name, name))
+        s = s->by_name;
+    return s;
+}
+
 struct stream *streams_by_name(struct streams *streams, struct slice name)
 {
     struct stream_row row;
-    struct stream *s = streams->by_name[hash_name(name) & (streams->buckets - 1)];
-    for (; s; s = s->by_name)
-        if (slice_equal(s->row.name, name))
-            return use(streams, s);
+    struct stream *s = streams_peek(streams, name);
+    if (s)
+        return use(streams, s);
     if (!store_stream_by_name(streams->store, name, &row))
         return NULL;
     return streams_add(streams, &row);
@@ -448,7 +458,7 @@ static struct stream *recover_creation(struct streams *streams, const struct log
     if (store_stream_by_uid(streams->store, entry->uid, &there))
         return NULL;
     struct stream *stream = streams_add_new(streams, &row);
-    stream->unwritten = true;
+    stream_set_unwritten(streams, stream);
     return stream;
 }
 
@@ -476,11 +486,18 @@ void streams_recover(struct streams *streams)
     streams->recovering = false;
 }
 
+void stream_set_unwritten(struct streams *streams, struct stream *stream)
+{
+    stream->unwritten = true;
+    unwritten_add(&streams->unwritten, stream);
+}
+
 bool stream_write(struct streams *streams, struct stream *stream)
 {
     if (!stream->unwritten)
         return false;
     stream->unwritten = false;
+    unwritten_remove(&streams->unwritten, stream);
     store_stream_insert(streams->store, &stream->row);
     return true;
 }

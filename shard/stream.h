@@ -7,6 +7,7 @@
 #include "shard/lineage.h"
 #include "shard/segments.h"
 #include "shard/store.h"
+#include "shard/unwritten.h"
 #include "shard/usage.h"
 
 #define RETENTION_PARTS 4 /* at least: segments that what a stream is to keep is in */
@@ -62,6 +63,10 @@ struct stream {
     bool unwritten; /* its row is only in the log yet */
     bool touched;   /* row.accessed_ms is newer than the store's */
 
+    /* Of struct unwritten. */
+    struct stream *unwritten_left, *unwritten_right;
+    uint64_t unwritten_rank;
+
     struct stream *by_name, *by_uid;      /* hash chains */
     struct stream *used_prev, *used_next; /* by last use, newest first */
     struct stream_list *unsettled;        /* the list it is on while it has something pending, or NULL */
@@ -87,6 +92,7 @@ struct streams {
      * theirs is of its batches; the other has the rest. They change roles when a generation begins. */
     struct stream_list unsettled[2];
     struct stream_list *settling, *waiting;
+    struct unwritten unwritten;
     struct stream *fresh_first;
     struct stream *touched_first;
     uint64_t log_entries, log_bytes; /* what waits to be settled */
@@ -107,11 +113,17 @@ void streams_recover(struct streams *streams);
 struct stream *streams_by_name(struct streams *streams, struct slice name);
 struct stream *streams_by_uid(struct streams *streams, uint64_t uid);
 
+/* The same, but only if it is in memory, and without counting as a use: the store may be in the middle of a query. */
+struct stream *streams_peek(const struct streams *streams, struct slice name);
+
 /* Makes a stream from its row, which is in the store. */
 struct stream *streams_add(struct streams *streams, const struct stream_row *row);
 
 /* The same for a new one, whose row is inserted or logged after this and in the same transaction. */
 struct stream *streams_add_new(struct streams *streams, const struct stream_row *row);
+
+/* Its row is only in the log yet. */
+void stream_set_unwritten(struct streams *streams, struct stream *stream);
 
 /* Inserts the row of a stream that only the log has, in the transaction that is open. False: it was there. */
 bool stream_write(struct streams *streams, struct stream *stream);

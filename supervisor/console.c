@@ -183,23 +183,51 @@ static int print_answer(int fd, const char *data_dir)
     return good ? 0 : 1;
 }
 
-int console_ask(const char *data_dir, const char *line)
+/* A connection on which the line was said; -1: *why says why not. */
+static int say(const char *data_dir, const char *line, const char **why)
 {
     struct sockaddr_un address;
     int dir = make_address(data_dir, &address);
+    *why = strerror(errno);
     if (dir < 0)
-        return fail(data_dir, strerror(errno));
+        return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool connected = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
     close(dir);
-    int status = 1;
-    if (!connected)
-        fail(data_dir, "no streamd works on the folder");
-    else if (dprintf(fd, "%s\n", line) < 0)
-        fail(data_dir, strerror(errno));
-    else
-        status = print_answer(fd, data_dir);
+    *why = "no streamd works on the folder";
+    if (connected && dprintf(fd, "%s\n", line) >= 0)
+        return fd;
+    if (connected)
+        *why = strerror(errno);
     if (fd >= 0)
         close(fd);
+    return -1;
+}
+
+int console_ask(const char *data_dir, const char *line)
+{
+    const char *why;
+    int fd = say(data_dir, line, &why);
+    if (fd < 0)
+        return fail(data_dir, why);
+    int status = print_answer(fd, data_dir);
+    close(fd);
     return status;
+}
+
+bool console_get(const char *data_dir, const char *line, char *answer, size_t size)
+{
+    const char *why;
+    char text[512];
+    size_t len = 0;
+    ssize_t n;
+    int fd = say(data_dir, line, &why);
+    if (fd < 0)
+        return false;
+    while (len < sizeof text - 1 && (n = read(fd, text + len, sizeof text - 1 - len)) > 0)
+        len += (size_t)n;
+    close(fd);
+    text[len] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return strncmp(text, "ok ", 3) == 0 && (size_t)snprintf(answer, size, "%s", text + 3) < size;
 }

@@ -5,6 +5,7 @@
 
 #include <event2/util.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct event;
 struct event_base;
@@ -34,5 +35,8 @@ void console_answer_waiting(struct console *console, const char *line);
 /* The other side: sends a command to the streamd that works on the folder and prints its answer. Returns the exit
  * status: 0 if that is "ok...". */
 int console_ask(const char *data_dir, const char *line);
+
+/* The same, but the answer goes to `answer`, without "ok " and the line's end. False: there is none, or an error. */
+bool console_get(const char *data_dir, const char *line, char *answer, size_t size);
 
 #endif

@@ -10,6 +10,7 @@
 #include "supervisor/options.h"
 #include "supervisor/process.h"
 #include "supervisor/projects.h"
+#include "supervisor/remote.h"
 #include "supervisor/restore.h"
 #include "supervisor/server.h"
 
@@ -77,7 +78,7 @@ static int run_shard(const struct config *cfg, int argc, char **argv)
     char **arguments = xcalloc((size_t)argc + 2, sizeof *arguments);
     (void)cfg;
     memcpy(arguments + 1, argv, (size_t)argc * sizeof *argv);
-    process_become_shard(arguments);
+    process_become("streamd-shard", arguments);
     free(arguments);
     return 1;
 }
@@ -126,6 +127,11 @@ static const struct command commands[] = {
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
      projects_token},
     {"status", "", "print how the server is, and what is slow and why", NULL, run_status},
+    {"streams", "", "[--project NAME] [--prefix X] [--limit N]: print a line a stream", NULL, remote_run},
+    {"show", "", "PROJECT/STREAM [--json]: print what there is to say of a stream", NULL, remote_run},
+    {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]: print its messages as they come", NULL,
+     remote_run},
+    {"doctor", "", "URL [--project NAME] [--idle SECONDS]: test what is between here and a server", NULL, remote_run},
     {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_shard},
     {"verify", "", "[--quick] [--objects]: check every database and segment, while the server runs or not", NULL,
      run_verify},
@@ -147,6 +153,9 @@ static int run_help(const struct options *options)
          "SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the configuration again.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-16s%s\n", commands[i].name, commands[i].help);
+    puts("\nstreams, show and tail ask the server that works on the data folder, or the one of --url URL. They and "
+         "doctor take\n"
+         "--token TOKEN (or STREAMD_TOKEN in the environment) and --ca-file FILE.");
     puts("\nKeys with their defaults:\n");
     config_print_help(stdout);
     return 0;

@@ -40,10 +40,10 @@ char *process_folder(void)
     return xslicedup(slice_of(path, (size_t)len - 1));
 }
 
-void process_become_shard(char **argv)
+void process_become(const char *program, char **argv)
 {
     char path[PATH_ROOM], *folder = process_folder();
-    snprintf(path, sizeof path, "%s/streamd-shard", folder);
+    snprintf(path, sizeof path, "%s/%s", folder, program);
     argv[0] = path;
     execv(path, argv);
     log_warn_errno("cannot run %s", path);

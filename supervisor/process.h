@@ -28,8 +28,8 @@ void process_init(struct process *process, enum role_kind kind, unsigned place, 
 /* The folder of this program, and of the others. The caller frees it. */
 char *process_folder(void);
 
-/* Becomes streamd-shard with these arguments; argv[0] is replaced. Returns if it cannot. */
-void process_become_shard(char **argv);
+/* Becomes another program of the folder with these arguments; argv[0] is replaced. Returns if it cannot. */
+void process_become(const char *program, char **argv);
 
 /* What every child has open beside its control channel. */
 struct inherited {

@@ -309,12 +309,21 @@ static void on_backup_ended(void *ctx, bool good, const char *text)
     console_answer_waiting(&server->console, line);
 }
 
+static const char *say_address(const struct address *address)
+{
+    static char text[ADDRESS_MAX + 16];
+    snprintf(text, sizeof text, address->v6 ? "ok [%s]:%s" : "ok %s:%s", address->host, address->port);
+    return text;
+}
+
 static const char *on_command(void *ctx, const char *line)
 {
     static char text[160];
     struct server *server = ctx;
     if (strcmp(line, "status") == 0)
         return status_say(&server->status, fleet_now());
+    if (strcmp(line, "address") == 0)
+        return say_address(&server->listeners.address);
     if (strcmp(line, "backup") != 0)
         return "error: there is no such command";
     const char *why = server->phase == PHASE_SERVING ? backups_begin(&server->backups) : "it does not serve now";

@@ -322,6 +322,35 @@ function estuaries(walk) {
   });
 }
 
+function listings(walk) {
+  test("listings", async () => {
+    const demo = (stream) => ({ project: "demo", stream });
+    const list = (query, expected = 200) => walk().ask("listStreams", { project: "demo" }, { query }, expected);
+    const show = (stream, expected) => walk().ask("showStream", demo(stream), {}, expected);
+    const limits = { "Stream-TTL": "60", "Stream-Retention-Seconds": "60" };
+    const name = walk().fresh("listed");
+    const forked = { "Stream-Forked-From": `/v1/stream/demo/${name}` };
+    const producer = { "Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0" };
+    const expires = { ...TYPE, "Stream-Expires-At": "2099-01-01T00:00:00Z", "Stream-Closed": "true" };
+    await walk().ask("createStream", demo(name), { headers: { ...JSON_TYPE, ...limits } }, 201);
+    await walk().ask("append", demo(name), { headers: { ...JSON_TYPE, ...producer }, body: [1, 2] }, 200);
+    await walk().ask("createStream", demo(`${name}-fork`), { headers: forked }, 201);
+    await walk().ask("createStream", demo(`${name} expires`), { headers: expires }, 201);
+    await walk().subscribe(name, { estuaryId: `${name}-estuary` }, 200);
+    await list();
+    const { streams, next } = (await list({ prefix: name, limit: "3" })).json();
+    expect([streams.length, next]).toEqual([3, `${name}-estuary`]);
+    await list({ after: next });
+    for (const query of [{ limit: "0" }, { after: "\u0000" }]) await list(query, 400);
+    await walk().ask("listStreams", { project: "a b" }, {}, 400);
+    for (const stream of [name, `${name}-fork`, `${name} expires`, `${name}-estuary`]) await show(stream, 200);
+    await show("nobody", 404);
+    await walk().ask("showStream", { project: "a b", stream: name }, {}, 400);
+    await walk().ask("deleteStream", demo(name), {}, 204);
+    await show(name, 410);
+  });
+}
+
 describe.skipIf(!OWNED)("a server without tokens", () => {
   const fixture = useServer({ settings: SETTINGS });
   let walked;
@@ -331,6 +360,7 @@ describe.skipIf(!OWNED)("a server without tokens", () => {
   describe("streams", () => streams(walk, "demo"));
   describe("streams of _default", () => streams(walk, ""));
   estuaries(walk);
+  listings(walk);
 
   test("has no projects", async () => {
     for (const id of ["getConfig", "putConfig", "getUsage"])
@@ -396,6 +426,7 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
   describe("streams", () => streams(walk, "demo"));
   describe("streams of _default", () => streams(walk, ""));
   estuaries(walk);
+  listings(walk);
 
   test("no token, and one that does not allow it", async () => {
     for (const operation of scoped) {

@@ -121,7 +121,8 @@ export class Server {
     this.#child = child;
   }
 
-  get #sets() {
+  // Its settings, as arguments of a command.
+  get sets() {
     return Object.entries(this.#settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   }
 
@@ -130,7 +131,7 @@ export class Server {
     return new Promise((resolve) => {
       const child = spawn(
         join(this.programs, "streamd"),
-        ["--set", `server.data_dir=${this.dataDir}`, ...this.#sets, ...args],
+        ["--set", `server.data_dir=${this.dataDir}`, ...this.sets, ...args],
         {
           stdio: ["ignore", "pipe", "pipe"],
           env: { ...process.env, ...this.#environment },
@@ -147,7 +148,7 @@ export class Server {
   command(...args) {
     const { status, stdout, stderr } = spawnSync(
       join(this.programs, "streamd"),
-      ["--set", `server.data_dir=${this.dataDir}`, ...this.#sets, ...args],
+      ["--set", `server.data_dir=${this.dataDir}`, ...this.sets, ...args],
       { encoding: "utf8", env: { ...process.env, STREAMD_FAULTS: this.faultsDir, ...this.#environment } },
     );
     if (args[0] === "create-project" || args[0] === "add-key") this.#secrets.add(stdout.trim());

@@ -54,7 +54,11 @@ static void refusals(void **state)
     (void)state;
     expect_error("/", ERR_NOT_FOUND);
     expect_error("/v1/stream", ERR_NOT_FOUND);
-    expect_error("/v1/streams/p/s", ERR_NOT_FOUND);
+    expect_error("/v1/streamz/p/s", ERR_NOT_FOUND);
+    expect_error("/v1/streams/", ERR_INVALID_PATH);
+    expect_error("/v1/streams/p.q", ERR_INVALID_PATH);
+    expect_error("/v1/streams/p.q/s", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/streams/p/", ERR_MISSING_PROJECT_OR_STREAM_ID);
     expect_error("/v1/stream/", ERR_MISSING_PROJECT_OR_STREAM_ID);
     expect_error("/v1/stream/p/", ERR_MISSING_PROJECT_OR_STREAM_ID);
     expect_error("/v1/stream//s", ERR_MISSING_PROJECT_OR_STREAM_ID);

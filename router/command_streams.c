@@ -1,0 +1,124 @@
+/* `streamd streams`: the streams of a project, a line each. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/document.h"
+#include "common/mem.h"
+#include "common/project.h"
+#include "router/call.h"
+#include "router/command.h"
+#include "router/listing.h"
+#include "router/percent.h"
+#include "router/rules.h"
+
+struct asking {
+    const char *project;
+    struct buf prefix, after; /* as they go into a query */
+    uint64_t left;            /* streams to be printed still */
+};
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return text ? text : "";
+}
+
+static void print_flags(const cJSON *stream)
+{
+    static const char *const flags[] = {"closed", "public", "estuary", "fork"};
+    const char *before = "\t";
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(stream, flags[i]))) {
+            printf("%s%s", before, flags[i]);
+            before = ",";
+        }
+    puts("");
+}
+
+static void print_stream(const char *project, const cJSON *stream)
+{
+    printf("%s/%s\t%s\t%s\t%.0f", project, text_of(stream, "name"), text_of(stream, "contentType"),
+           text_of(stream, "nextOffset"), cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(stream, "bytes")));
+    print_flags(stream);
+}
+
+/* Prints a page. False: it was the last one. */
+static bool print_page(struct asking *asking, const cJSON *page)
+{
+    const cJSON *stream, *next = cJSON_GetObjectItemCaseSensitive(page, "next");
+    cJSON_ArrayForEach(stream, cJSON_GetObjectItemCaseSensitive(page, "streams"))
+    {
+        print_stream(asking->project, stream);
+        asking->left -= asking->left > 0;
+    }
+    buf_reset(&asking->after);
+    if (!cJSON_IsString(next))
+        return false;
+    buf_add_slice(&asking->after, slice_str(next->valuestring));
+    return asking->left > 0;
+}
+
+static void add_path(struct buf *path, const struct asking *asking)
+{
+    char limit[32];
+    unsigned most = asking->left < LISTING_LIMIT_MAX ? (unsigned)asking->left : LISTING_LIMIT_MAX;
+    snprintf(limit, sizeof limit, "?limit=%u", most);
+    buf_add_slice(path, SLICE("/v1/streams/"));
+    buf_add_slice(path, slice_str(asking->project));
+    buf_add_slice(path, slice_str(limit));
+    if (buf_len(&asking->prefix)) {
+        buf_add_slice(path, SLICE("&prefix="));
+        buf_add_slice(path, buf_slice(&asking->prefix));
+    }
+    if (buf_len(&asking->after)) {
+        buf_add_slice(path, SLICE("&after="));
+        buf_add_slice(path, buf_slice(&asking->after));
+    }
+    buf_add_byte(path, 0);
+}
+
+/* The exit status, and in *more whether there is another page. */
+static int ask(struct command *c, struct asking *asking, bool *more)
+{
+    struct call call = {0};
+    struct buf path = {0};
+    char *token;
+    int status = 0;
+    *more = false;
+    if (!command_token(c, asking->project, &token))
+        return 1;
+    call.token = token;
+    add_path(&path, asking);
+    call_make(c, &call, path.data);
+    cJSON *page = call.status == 200 ? document_parse(buf_slice(&call.text)) : NULL;
+    if (page)
+        *more = print_page(asking, page);
+    else if (!c->interrupted)
+        status = call_fail(c, &call);
+    command_flush(c);
+    cJSON_Delete(page);
+    command_token_free(token);
+    buf_clear(&path);
+    call_clear(&call);
+    return c->interrupted ? 1 : status;
+}
+
+int command_streams(struct command *c)
+{
+    struct asking asking = {.project = command_option(c, "--project", "_default"), .left = UINT64_MAX};
+    const char *prefix = command_option(c, "--prefix", ""), *limit = command_option(c, "--limit", NULL);
+    bool more = true;
+    int status = 0;
+    if (command_misused(c))
+        return 1;
+    if (!project_name_valid(slice_str(asking.project)))
+        return command_fail(c, "%s: a project's name is 1 to 128 of A-Z a-z 0-9 _ -", asking.project);
+    if (limit && (!rules_integer(slice_str(limit), RULES_INTEGER_MAX, &asking.left) || !asking.left))
+        return command_fail(c, "%s: --limit is a number from 1", limit);
+    percent_encode_rest(slice_str(prefix), &asking.prefix);
+    while (more && status == 0)
+        status = ask(c, &asking, &more);
+    buf_clear(&asking.prefix);
+    buf_clear(&asking.after);
+    return status;
+}

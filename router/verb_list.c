@@ -1,0 +1,56 @@
+/* A project's streams: every shard is asked, one after the other, each only for what can still be on the page. */
+#include "router/answer.h"
+#include "router/listing.h"
+#include "router/router.h"
+#include "router/verbs.h"
+
+static void ask_next(struct client *c);
+
+static void answer_page(struct client *c)
+{
+    struct buf body = {0};
+    listing_print(c->exchange.listing, &body);
+    const struct slice part = buf_slice(&body);
+    struct buf *head = answer_begin(c, 200);
+    response_add(head, "Content-Type", SLICE("application/json"));
+    response_add(head, "Cache-Control", SLICE("no-store"));
+    answer_end(c, &part, 1);
+    buf_clear(&body);
+}
+
+static void answered(struct request *request, const struct answer *answer)
+{
+    struct client *c = request->client;
+    enum error error = answer->error;
+    if (error == ERR_NONE && !listing_take(c->exchange.listing, answer->listed))
+        error = ERR_INTERNAL;
+    if (error != ERR_NONE)
+        answer_error(c, error);
+    else if (++c->exchange.listing->shard < c->router->shards.layout.shards)
+        ask_next(c);
+    else
+        answer_page(c);
+}
+
+static void ask_next(struct client *c)
+{
+    struct shards *shards = &c->router->shards;
+    struct request *request = request_new(shards, c->exchange.listing->shard, c, answered);
+    const struct wire_list m = listing_ask(c->exchange.listing, request->id);
+    wire_put_list(&request->frame, &m);
+    request->repeatable = true;
+    if (!request_send(shards, request))
+        answer_error(c, ERR_OVERLOADED);
+}
+
+void verb_list(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    (void)body;
+    c->exchange.listing = listing_new(name, head->query);
+    if (!c->exchange.listing) {
+        answer_error(c, ERR_INVALID_QUERY_PARAM);
+        return;
+    }
+    client_set_state(c, CLIENT_WAITING);
+    ask_next(c);
+}

@@ -1,0 +1,407 @@
+// The operator's commands that ask a server: streams, show, tail, doctor.
+
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+
+import { useServer } from "../lib/fixture.mjs";
+import { Front, PROGRAMS, freePort } from "../lib/front.mjs";
+import { BUILD, OWNED, TOKEN } from "../lib/server.mjs";
+import { call, freshName, Streams } from "../lib/streams.mjs";
+import { SLOW, sleep, until } from "../lib/wait.mjs";
+
+const json = { type: "application/json" };
+const started = [];
+afterEach(() => started.splice(0).forEach((command) => command.child.kill("SIGKILL")));
+
+// A command that goes on: what it has printed, and how it ended.
+function begin(server, ...args) {
+  const child = spawn(join(BUILD, "streamd"), ["--set", `server.data_dir=${server.dataDir}`, ...server.sets, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const command = { child, out: Buffer.alloc(0), err: "", status: null };
+  child.stdout.on("data", (data) => (command.out = Buffer.concat([command.out, data])));
+  child.stderr.on("data", (data) => (command.err += data));
+  child.on("close", (code, signal) => (command.status = code ?? signal));
+  command.lines = () => command.out.toString().split("\n").slice(0, -1);
+  command.ended = () => until("the command to end", () => command.status !== null, 20_000).then(() => command.status);
+  started.push(command);
+  return command;
+}
+
+describe.skipIf(!OWNED)("streams", () => {
+  const fixture = useServer({ settings: { "router.listen": "0.0.0.0:0" } });
+
+  test("prints a line a stream, over as many pages as it takes", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    const names = Array.from({ length: 1003 }, (_, i) => `many/${String(i).padStart(4, "0")}`);
+    for (let at = 0; at < names.length; at += 100)
+      await Promise.all(names.slice(at, at + 100).map((name) => streams.create(name)));
+    await streams.create("few/a b", json);
+    await streams.append("few/a b", "[1,2]", json);
+    await streams.create("few/closed", { headers: { "stream-closed": "true" }, body: "x" });
+    await streams.fork("few/fork", "few/closed");
+    await call(`${server.url}/v1/stream/alone`, "PUT", { query: { public: "true" } });
+    const all = server.command("streams", "--project", "many");
+    expect([all.status, all.err]).toEqual([0, ""]);
+    expect(all.out.split("\n").map((line) => line.split("\t")[0])).toEqual(names);
+    expect(server.command("streams", "--project", "many", "--limit", "1002").out.split("\n").length).toBe(1002);
+    expect(server.command("streams", "--project", "many", "--prefix", "100", "--limit", "2").out.split("\n").length).toBe(2);
+    expect(server.command("streams", "--project", "few").out.split("\n")).toEqual([
+      "few/a%20b\tapplication/json\t0000000000000000_0000000000000002\t4",
+      "few/closed\ttext/plain\t0000000000000000_0000000000000001\t1\tclosed",
+      "few/fork\ttext/plain\t0000000000000000_0000000000000001\t0\tfork",
+    ]);
+    expect(server.command("streams", "--project", "few", "--prefix", "a b").out).toMatch(/^few\/a%20b\t/);
+    expect(server.command("streams", "--project", "few", "--prefix", "a%20b").out).toMatch(/^few\/a%20b\t/);
+    expect(server.command("streams").out).toMatch(/^_default\/alone\tapplication\/octet-stream\t\S+\t0\tpublic$/);
+    expect(server.command("streams", "--project", "nobody")).toEqual({ status: 0, out: "", err: "" });
+    expect(server.command("streams", "--url", `${server.url}`, "--project", "few").out.split("\n").length).toBe(3);
+  }, 30_000 * SLOW);
+
+  test("says what is wrong with what was given", () => {
+    const wrong = (...args) => {
+      const { status, out, err } = fixture.server.command(...args);
+      expect([status, out]).toEqual([1, ""]);
+      return err;
+    };
+    expect(wrong("streams", "--nonsense")).toMatch(/^streamd: streams: unexpected argument: --nonsense/);
+    expect(wrong("streams", "--project")).toMatch(/a value is missing/);
+    expect(wrong("streams", "--url")).toMatch(/a value is missing after --url/);
+    expect(wrong("streams", "--project", "a.b")).toMatch(/a project's name is/);
+    expect(wrong("streams", "--limit", "0")).toMatch(/--limit is a number from 1/);
+    expect(wrong("streams", "--url", "http://127.0.0.1:1")).toMatch(/http:\/\/127.0.0.1:1: .*connect/);
+    expect(wrong("tail")).toMatch(/a stream is wanted/);
+    expect(wrong("tail", "a.b/c")).toMatch(/a stream is named PROJECT\/STREAM/);
+    expect(wrong("tail", "p/s", "--from", "0")).toMatch(/--from is start, now, or an offset/);
+    expect(wrong("tail", "p/s", "--last", "x")).toMatch(/--last is a number/);
+    expect(wrong("tail", "p/s", "and", "more")).toMatch(/unexpected argument: and/);
+    expect(wrong("tail", "p/none")).toMatch(/404 STREAM_NOT_FOUND/);
+    const { status, err } = fixture.server.command("--set", "server.data_dir=/nonexistent", "streams");
+    expect([status, err]).toEqual([1, "streamd: streams: no streamd works on the data folder; --url says where the server is"]);
+  });
+});
+
+describe.skipIf(!OWNED)("show", () => {
+  const fixture = useServer({ settings: { "shard.settle_idle": "1h" } });
+
+  test("prints a line for each thing there is to say", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    await streams.create("look/a b", { headers: { "stream-ttl": "3600" } });
+    await streams.produce("look/a b", "12345", { id: "writer", epoch: 3, seq: 0 });
+    const { status, out, err } = server.command("show", "look/a b");
+    expect([status, err]).toEqual([0, ""]);
+    for (const line of ["name: a%20b", "contentType: text/plain", "nextOffset: 0000000000000000_0000000000000005", "ttl: 3600",
+      "log: entries=2 bytes=5", "producers: count=1", "producers: id=writer epoch=3 seq=0", "readers: here=0 routers=0"])
+      expect(out.split("\n")).toContain(line);
+    expect(JSON.parse(server.command("show", "look/a%20b", "--json").out)).toMatchObject({ name: "a%20b", log: { bytes: 5 } });
+    const missing = server.command("show", "look/none");
+    expect([missing.status, missing.out, missing.err]).toEqual([1, "", "streamd: show: 404 STREAM_NOT_FOUND: stream not found"]);
+    expect(server.command("show").err).toMatch(/a stream is wanted/);
+  });
+});
+
+describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
+  const fixture = useServer({
+    settings: { "shard.count": 2, "live.long_poll_timeout": "300ms", "live.sse_lifetime": "1s", "shard.settle_idle": "50ms" },
+  });
+  const fresh = (options) => new Streams(fixture.server).fresh("tail", options);
+
+  test("prints what comes, once each, over deaths of routers and shards, an upgrade and a restart, and ends with the stream", async () => {
+    const { server } = fixture;
+    const streams = new Streams(server);
+    const name = await fresh(json);
+    await streams.append(name, '["before 1","before 2","before 3"]', json);
+    const now = begin(server, "tail", name, ...mode);
+    const last = begin(server, "tail", name, "--last", "2", ...mode);
+    const start = begin(server, "tail", name, "--from", "start", ...mode);
+    const middle = begin(server, "tail", name, "--from", "0000000000000000_0000000000000001", ...mode);
+    await until("what was there", () => last.lines().length === 2 && start.lines().length === 3 && middle.lines().length === 2);
+    await sleep(500 * SLOW); // "now" is when it began
+    let seq = 0;
+    const wanted = [];
+    const append = async () => {
+      const message = { seq, text: "ü \n " };
+      await until("the append", async () => {
+        const { status } = await streams.produce(name, JSON.stringify([message]), { seq, ...json }).catch(() => ({}));
+        return status === 200 || status === 204;
+      }, 20_000);
+      wanted.push(message);
+      seq++;
+    };
+    for (let round = 0; round < 8; round++) {
+      for (let i = 0; i < 5; i++) await append();
+      if (round === 1) await server.restartChild("router");
+      if (round === 3) await server.restartChild("shard", 0);
+      if (round === 4) await server.restartChild("shard", 1);
+      if (round === 5) {
+        server.signal("SIGUSR2");
+        await until("an upgrade", () => server.log.includes("has taken over, in "), 30_000);
+        expect(server.command("streams", "--project", "test", "--limit", "1").out).toMatch(/^test\//);
+      }
+      if (round === 6) {
+        await server.stop();
+        await server.start();
+      }
+    }
+    await streams.close(name);
+    const before = ["before 1", "before 2", "before 3"];
+    for (const [command, count] of [[now, 0], [last, 2], [start, 3], [middle, 2]]) {
+      expect(await command.ended()).toBe(0);
+      expect(command.lines().map((line) => JSON.parse(line))).toEqual([...before.slice(3 - count), ...wanted]);
+    }
+  }, 60_000 * SLOW);
+
+  test("prints one JSON message a line, text and bytes as they are", async () => {
+    const streams = new Streams(fixture.server);
+    const messages = await fresh(json);
+    await streams.append(messages, '[{"a":\n  1},\r\n[2, "x\\n"]]', json);
+    await streams.close(messages);
+    const text = await fresh({ body: "no end of line" });
+    await streams.append(text, "\nand ü\n");
+    await streams.close(text);
+    const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * i + (i >> 8)) & 255));
+    const binary = await fresh({ type: "application/x-thing", body: bytes });
+    await streams.close(binary);
+    const printed = async (name) => {
+      const command = begin(fixture.server, "tail", name, "--from", "start", ...mode);
+      expect([await command.ended(), command.err]).toEqual([0, ""]);
+      return command.out;
+    };
+    expect((await printed(messages)).toString()).toBe('{"a":   1}\n[2, "x\\n"]\n');
+    expect((await printed(text)).toString()).toBe("no end of line\nand ü\n");
+    expect((await printed(binary)).equals(bytes)).toBe(true);
+  }, 30_000 * SLOW);
+
+  test("ends with ^C, and when the stream is deleted", async () => {
+    const streams = new Streams(fixture.server);
+    const name = await fresh({ body: "here" });
+    const first = begin(fixture.server, "tail", name, "--from", "start", ...mode);
+    const second = begin(fixture.server, "tail", name, "--from", "start", ...mode);
+    await until("both", () => first.out.length === 4 && second.out.length === 4);
+    first.child.kill("SIGINT");
+    expect([await first.ended(), first.err]).toEqual([0, ""]);
+    await streams.remove(name);
+    expect(await second.ended()).toBe(1);
+    expect(second.err).toMatch(/404 STREAM_NOT_FOUND/);
+    expect(fixture.server.command("tail", "test/bytes", "--last", "1", ...mode).status).toBe(1);
+  }, 30_000 * SLOW);
+});
+
+describe.skipIf(!OWNED)("with tokens", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt", "live.long_poll_timeout": "300ms" } });
+
+  test("commands sign their own, or take the one that is given, and none shows up anywhere", async () => {
+    const { server } = fixture;
+    const secret = server.command("create-project", "acme").out;
+    const token = (scope) => server.command("token", "--project", "acme", "--scope", scope, "--ttl", "1h").out;
+    const name = freshName("token").replace("test/", "acme/");
+    const headers = { authorization: `Bearer ${token("write")}`, "content-type": "text/plain" };
+    await call(`${server.url}/v1/stream/${name}`, "PUT", { headers, body: "secret" });
+    expect(server.command("streams", "--project", "acme").out).toContain(name);
+    const missing = server.command("streams", "--project", "other");
+    expect([missing.status, missing.err]).toEqual([
+      1,
+      "streamd: streams: other: there is no such project, or it has no secret to sign with",
+    ]);
+    const refused = server.command("streams", "--project", "acme", "--token", token("read"));
+    expect([refused.status, refused.err]).toEqual([1, "streamd: streams: 403 FORBIDDEN: the token does not allow this"]);
+    expect(server.command("streams", "--project", "acme", "--url", server.url).err).toMatch(/401 UNAUTHORIZED/);
+    const tail = begin(server, "tail", name, "--from", "start", "--token", token("read"));
+    await until("the text", () => tail.out.toString() === "secret");
+    expect(readFileSync(`/proc/${tail.child.pid}/cmdline`, "utf8")).not.toMatch(TOKEN);
+    expect(readFileSync(`/proc/${tail.child.pid}/cmdline`, "utf8")).not.toContain(secret);
+    tail.child.kill("SIGTERM");
+    expect([await tail.ended(), tail.err]).toEqual([0, ""]);
+    const wrong = server.command("tail", name, "--token", "nonsense");
+    expect([wrong.status, wrong.err]).toEqual([1, "streamd: tail: 401 UNAUTHORIZED: a valid token of this project is required"]);
+  }, 30_000 * SLOW);
+});
+
+const NGINX = PROGRAMS.nginx;
+
+// What a proxy is told, by what is wrong with it. ORIGIN is streamd.
+const right = `proxy_pass ORIGIN; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+  proxy_buffering off; client_max_body_size 16m; proxy_read_timeout 120s;`;
+const PROXIES = {
+  right,
+  cached: `${right.replace("buffering off", "buffering on")} proxy_cache streams; proxy_cache_convert_head off;
+    proxy_cache_key $request_method$request_uri; add_header X-Cache $upstream_cache_status always;`,
+  untold: "proxy_pass ORIGIN;",
+  nameless: "proxy_pass ORIGIN; proxy_redirect off; client_max_body_size 16m;",
+  buffered: `${right.replace("http_version 1.1", "http_version 1.0").replace("buffering off", "buffering on")} proxy_ignore_headers X-Accel-Buffering;`,
+  zipped: `${right} gzip on; gzip_types text/event-stream; gzip_proxied any; gzip_min_length 0;`,
+  impatient: right.replace("120s", "1s"),
+  decoding: right.replace("ORIGIN", "ORIGIN/"),
+  converting: `${right.replace("buffering off", "buffering on")} proxy_cache streams;`,
+  stale: `${right.replace("buffering off", "buffering on")} proxy_cache streams; proxy_cache_valid any 1m;
+    proxy_ignore_headers Cache-Control Expires;`,
+  silent: `${right} proxy_set_header Producer-Id "";`,
+  deaf: `${right} proxy_hide_header Stream-Next-Offset;`,
+  strict: `if ($request_method = PUT) { return 405; } ${right}`,
+};
+
+describe.skipIf(!OWNED || !NGINX)("doctor", () => {
+  const fixture = useServer({ settings: { "live.heartbeat": "500ms", "live.long_poll_timeout": "20s" } });
+  const ports = {};
+  let nginx;
+
+  beforeAll(async () => {
+    const folder = join(fixture.server.folder, "nginx");
+    for (const name of Object.keys(PROXIES)) ports[name] = await freePort();
+    const servers = Object.entries(PROXIES).map(
+      ([name, told]) =>
+        `server { listen 127.0.0.1:${ports[name]}; location / { ${told.replace("ORIGIN", fixture.server.url)} } }`,
+    );
+    mkdirSync(folder);
+    writeFileSync(
+      join(folder, "nginx.conf"),
+      `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; worker_processes 1;
+      ${process.getuid() === 0 ? "user root;" : ""}
+      events { worker_connections 1000; }
+      http {
+        access_log off; proxy_cache_path ${folder}/cache keys_zone=streams:1m;
+        client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p; fastcgi_temp_path ${folder}/f;
+        uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
+        ${servers.join("\n")}
+      }`,
+    );
+    nginx = spawn(NGINX, ["-e", "stderr", "-c", join(folder, "nginx.conf")], { stdio: "inherit" });
+    await until("nginx", () => call(`http://127.0.0.1:${ports.right}/health`).then(({ status }) => status === 200, () => false));
+  }, 60_000 * SLOW);
+
+  afterAll(() => nginx?.kill());
+
+  // { status, bad: what it says is bad, warned, lines }
+  async function examine(url, ...args) {
+    const command = begin(fixture.server, "doctor", url, "--idle", "3", ...args);
+    const status = await command.ended();
+    expect(command.err).toBe("");
+    const lines = command.lines();
+    const of = (mark) => [...new Set(lines.filter((line) => line.startsWith(mark)).map((line) => line.split(/ +/)[1]))];
+    return { status, bad: of("bad "), warned: of("warn "), good: of("ok "), lines };
+  }
+
+  const ALL = ["health", "PUT", "path", "headers", "HEAD", "body", "bytes", "ETag", "no-store", "cache", "keep-alive", "events",
+    "long-poll", "silence", "DELETE"];
+
+  test("finds nothing wrong straight, and behind a proxy that was told what it needs", async () => {
+    const { server } = fixture;
+    const [straight, proxied, cached, nameless] = await Promise.all(
+      [server.url, `http://127.0.0.1:${ports.right}/`, `http://127.0.0.1:${ports.cached}`, `http://127.0.0.1:${ports.nameless}`].map((url) => examine(url)),
+    );
+    expect(nameless).toMatchObject({ status: 0, bad: [], warned: ["path"] });
+    for (const result of [straight, proxied, cached]) {
+      expect(result).toMatchObject({ status: 0, bad: [], warned: [], good: ALL });
+      expect(result.lines.at(-1)).toBe("16 checked, 0 bad");
+      expect(result.lines.join("\n")).toMatch(/an event stream lives for [2-9].. s, with [1-9] heartbeats/);
+    }
+    expect(cached.lines.join("\n")).toMatch(/the same read twice: x-cache: HIT/);
+    expect(straight.lines.join("\n")).toMatch(/nothing says that there is one/);
+    expect(server.command("streams").out).toBe(""); // it has cleaned up
+  }, 60_000 * SLOW);
+
+  test("says what is wrong with each that was not", async () => {
+    const results = Object.fromEntries(
+      await Promise.all(
+        ["untold", "buffered", "zipped", "impatient", "decoding", "converting", "stale", "silent", "deaf", "strict"].map(async (name) => [
+          name,
+          await examine(`http://127.0.0.1:${ports[name]}`),
+        ]),
+      ),
+    );
+    for (const result of Object.values(results)) expect(result.status).toBe(1);
+    const text = (name) => results[name].lines.join("\n");
+    expect(results.untold).toMatchObject({ bad: ["body"], warned: [] });
+    expect(text("untold")).toMatch(/status 413\n +nginx: client_max_body_size/);
+    expect(results.buffered.bad).toEqual(["events"]);
+    expect(text("buffered")).toMatch(/first event has not come after 5 s\n.*proxy_buffering off/);
+    expect(results.zipped.bad).toEqual(["events"]);
+    expect(text("zipped")).toMatch(/event streams are compressed on the way\n.*no gzip/);
+    expect(results.impatient.bad).toEqual(["silence"]);
+    expect(text("impatient")).toMatch(/a long-poll was cut after [01]\.. s: status 504\n.*proxy_read_timeout/);
+    expect(results.decoding.bad).toEqual(["path"]);
+    expect(results.converting.bad).toEqual(["no-store", "DELETE"]);
+    expect(text("converting")).toMatch(/proxy_cache_convert_head off/);
+    expect(results.stale.bad).toContain("no-store");
+    expect(results.silent.bad).toEqual(["headers"]);
+    expect(results.deaf.bad).toContain("HEAD");
+    expect(results.strict.bad).toEqual(["PUT"]);
+    expect(text("strict")).toMatch(/status 405\n +let the methods/);
+    expect(fixture.server.command("streams").out).toBe("");
+  }, 60_000 * SLOW);
+
+  test("finds a proxy that cuts event streams between two heartbeats", async () => {
+    const { server } = fixture;
+    server.configure({ "live.heartbeat": "10s" });
+    await server.stop();
+    await server.start();
+    const { bad, lines } = await examine(`http://127.0.0.1:${ports.impatient}`);
+    expect(bad).toEqual(["silence"]);
+    expect(lines.join("\n")).toMatch(/an event stream was cut after [01]\.. s, not ended/);
+  }, 60_000 * SLOW);
+
+  test("says what is wrong with what was given", () => {
+    const wrong = (...args) => {
+      const { status, out, err } = fixture.server.command("doctor", ...args);
+      return [status, out, err.replace(/ \(see.*/, "")];
+    };
+    expect(wrong()).toEqual([1, "", "streamd: doctor: a URL is wanted: http://HOST[:PORT] or https://HOST[:PORT]"]);
+    expect(wrong("localhost")[2]).toMatch(/a URL is wanted/);
+    expect(wrong("http://x", "--idle", "x")[2]).toMatch(/--idle is a number of seconds/);
+    expect(wrong("http://x", "--project", "a.b")[2]).toMatch(/a project's name is/);
+    expect(wrong("--url", "http://x")[2]).toMatch(/the URL is wanted without --url/);
+    const nobody = fixture.server.command("doctor", "http://127.0.0.1:1");
+    expect([nobody.status, nobody.out]).toEqual([1, expect.stringMatching(/^bad +health .*connect/)]);
+  });
+});
+
+const fronts = Object.keys(PROGRAMS).filter((kind) => PROGRAMS[kind]);
+
+describe.skipIf(!OWNED || !fronts.length).each(fronts)("behind %s as it is shipped", (kind) => {
+  const fixture = useServer({ settings: { "live.heartbeat": "500ms" } });
+  let front;
+  beforeAll(async () => {
+    front = await Front.start(kind, join(fixture.server.folder, kind), `127.0.0.1:${fixture.server.port}`);
+  }, 60_000 * SLOW);
+  afterAll(() => front?.stop());
+
+  test("doctor finds nothing wrong, and the other commands work", async () => {
+    const { server } = fixture;
+    const tls = ["--ca-file", join(front.folder, "cert.pem")];
+    const doctor = begin(server, "doctor", front.url, "--idle", "2", ...tls);
+    expect([await doctor.ended(), doctor.lines().filter((line) => !line.startsWith("ok "))]).toEqual([
+      0,
+      ["", "16 checked, 0 bad"],
+    ]);
+    await new Streams(server).create("front/a b/c%2Fd", { body: "here\n" });
+    const there = ["--url", front.url, ...tls];
+    expect(server.command("streams", "--project", "front", ...there).out).toMatch(/^front\/a%20b\/c\/d\t/);
+    expect(server.command("show", "front/a b/c/d", ...there).out).toMatch(/^name: a%20b\/c\/d$/m);
+    const tail = begin(server, "tail", "front/a b/c/d", "--from", "start", "--sse", ...there);
+    await until("the text", () => tail.out.toString() === "here\n");
+    expect(server.command("streams", "--url", front.url).err).toMatch(/certificate/);
+  }, 60_000 * SLOW);
+});
+
+describe.skipIf(!OWNED)("doctor with tokens", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt" } });
+
+  test("needs one that may write, and better manage", async () => {
+    const { server } = fixture;
+    server.command("create-project", "acme");
+    const token = (scope) => server.command("token", "--project", "acme", "--scope", scope, "--ttl", "1h").out;
+    const examine = (...args) => server.command("doctor", server.url, "--project", "acme", "--idle", "0", ...args);
+    expect(examine().out).toMatch(/^bad +PUT +status 401 UNAUTHORIZED\n +give --token/m);
+    expect(examine("--token", token("read")).out).toMatch(/^bad +PUT +status 403 FORBIDDEN/m);
+    const writer = examine("--token", token("write"));
+    expect([writer.status, writer.out]).toEqual([0, expect.stringMatching(/^warn +DELETE +status 403 FORBIDDEN; the stream goes/m)]);
+    const manager = examine("--token", token("manage"));
+    expect([manager.status, manager.out]).toEqual([0, expect.stringMatching(/^ok +DELETE/m)]);
+    expect(`${writer.out}${manager.out}`).not.toMatch(TOKEN);
+  }, 30_000 * SLOW);
+});
