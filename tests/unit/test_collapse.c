@@ -25,6 +25,7 @@ struct bench {
     char dir[64];
     struct config cfg;
     struct event_base *base;
+    struct role role;
     struct router *router;
     struct link shard;
     int clients[CLIENTS];
@@ -62,6 +63,7 @@ static int setup(void **state)
     assert_true(layout_save(b->dir, &layout));
     b->base = event_base_new();
     b->router = xcalloc(1, sizeof *b->router);
+    b->router->role = &b->role;
     router_start(b->router, b->base, &b->cfg, 0);
     for (int i = 0; i < CLIENTS; i++)
         b->clients[i] = -1;
