@@ -74,7 +74,7 @@ describe.skipIf(!OWNED)("/metrics", () => {
     const poll = streams.longPoll(name, "now");
     await shows(fixture.server, "a long-poll", "live_readers", { kind: "long_poll" }, (value) => value === 1);
     await shows(fixture.server, "an event stream", "live_readers", { kind: "sse" }, (value) => value === 1);
-    expect(valueOf(await scrape(fixture.server.url), "watched_streams")).toBeGreaterThanOrEqual(1);
+    await shows(fixture.server, "a watched stream", "watched_streams", {}, (value) => value >= 1);
     await streams.append(name, "hello");
     expect((await poll).text).toBe("hello");
     await shows(fixture.server, "a delivery", "deliveries_total", { kind: "sse" }, (value) => value >= 1);

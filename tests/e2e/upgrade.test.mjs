@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { Connection } from "../lib/http.mjs";
+import { scrape, valueOf } from "../lib/metrics.mjs";
 import { Programs, buildAnother } from "../lib/programs.mjs";
 import { BUILD, OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
@@ -104,9 +105,8 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     );
     const big = await streams.fresh("big");
     for (let n = 0; n < 8; n++) await streams.append(big, `${n}`.repeat(1 << 20));
-    const reader = EventReader.open(streams.url(big), { query: { offset: "-1" } });
+    const reader = EventReader.open(streams.url(big), { query: { offset: "-1" }, held: true });
     await until("the reader to begin", () => reader.status === 200);
-    reader.response.pause();
     const before = count(TAKEN);
     server.signal("SIGUSR2");
     await until("a router to hand over", () => count(/handing over \d+ clients/g) > 0, 30_000);
@@ -128,10 +128,10 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     const slow = await Connection.open(server.url);
     slow.send(`POST ${streams.path(name)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n0`);
     const big = await streams.fresh("big");
-    for (let n = 0; n < 16; n++) await streams.append(big, `${n % 10}`.repeat(1 << 20));
-    const reader = EventReader.open(streams.url(big), { query: { offset: "-1" } });
-    await until("the reader to begin", () => reader.status === 200);
-    reader.response.pause();
+    for (let n = 0; n < 32; n++) await streams.append(big, `${n % 10}`.repeat(1 << 20));
+    const reader = EventReader.open(streams.url(big), { query: { offset: "-1" }, held: true });
+    const queued = async () => valueOf(await scrape(server.url), "queue_bytes", { queue: "answers" });
+    await until("much to wait for the reader", async () => (await queued()) > 12 << 20, 30_000);
     const before = count(TAKEN);
     server.signal("SIGUSR2");
     await until("the drain", () => count(/could not be handed over/g) > 0, 30_000);
@@ -143,7 +143,7 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     expect((await slow.answer()).status).toBe(204);
     await slow.end();
     await until("the upgrade", () => count(TAKEN) > before, 30_000);
-  });
+  }, 90_000);
 
   test("is part of a reload when the programs have been replaced, and speaks another version of frames then", async () => {
     await start();
@@ -325,7 +325,7 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     }
 
     async function crowd(settings, each) {
-      await start({ "router.workers": 1, "server.log_level": "debug", "server.hang_timeout": "1m", ...settings });
+      await start({ "router.workers": 1, "log.level": "debug", "server.hang_timeout": "1m", ...settings });
       others = [];
       for (let n = 0; n < 200; n++) {
         others.push(await Connection.open(server.url));

@@ -25,13 +25,15 @@ export class EventReader {
   ended = null; // "clean" after the end of the body, else the error's code
   #rest = "";
 
-  // onEvent: called with every event; without it they are gathered in `events`.
-  static open(address, { query = {}, headers = {}, onEvent } = {}) {
-    return new EventReader(`${address}?${new URLSearchParams({ live: "sse", ...query })}`, headers, onEvent);
+  // onEvent: called with every event; without it they are gathered in `events`. held: nothing of the body is read before
+  // response.resume().
+  static open(address, { query = {}, headers = {}, onEvent, held } = {}) {
+    return new EventReader(`${address}?${new URLSearchParams({ live: "sse", ...query })}`, headers, onEvent, held);
   }
 
-  constructor(url, headers, onEvent = (event) => this.events.push(event)) {
+  constructor(url, headers, onEvent = (event) => this.events.push(event), held = false) {
     this.onEvent = onEvent;
+    this.held = held;
     this.request = request(url, { agent: false, headers: { accept: "text/event-stream", ...headers } });
     this.request.on("error", (error) => (this.ended ??= error.code ?? error.message));
     this.request.on("response", (response) => this.#listen(response));
@@ -44,6 +46,7 @@ export class EventReader {
     this.headers = response.headers;
     response.setEncoding("utf8");
     response.on("data", (text) => this.#take(text));
+    if (this.held) response.pause();
     response.on("end", () => (this.ended ??= "clean"));
     response.on("close", () => (this.ended ??= "closed"));
     response.on("error", (error) => (this.ended ??= error.code ?? error.message));
