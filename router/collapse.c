@@ -224,6 +224,7 @@ void collapse_read(struct collapse *collapse, struct client *c, struct wire_read
     struct found found = find(collapse, &read, hash);
     if (found.newest && may_join(collapse, found.newest)) {
         join(found.newest, c);
+        metrics_add(collapse->router->metrics, METRIC_COLLAPSED, 1);
         return;
     }
     struct shared_read *s = shared_new(collapse, &read, hash);
