@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,12 +14,34 @@
 #define ACCEPTS_A_TURN 64
 #define METRICS_CONNECTIONS 16 /* beyond all others */
 #define REFUSED_AT_ONCE 64     /* connections over the limit that are told so; more are just closed */
+/* Descriptors that clients do not get, but half of all at the most: for those who are refused or scrape, sockets to
+ * shards, which come and go, and files of pages. Without one for a socket that the supervisor sends, the process could
+ * not go on. */
+#define KEPT 256u
+
+void listener_init(struct router *r)
+{
+    struct rlimit limit;
+    r->listener.room = SIZE_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    r->listener.room = limit.rlim_cur - (limit.rlim_cur / 2 < KEPT ? limit.rlim_cur / 2 : KEPT);
+    if (r->listener.room < r->cfg->limits_max_connections)
+        log_warn("limits.max_connections is %llu, but %llu files may be open: %zu connections at the most",
+                 (unsigned long long)r->cfg->limits_max_connections, (unsigned long long)limit.rlim_cur,
+                 r->listener.room);
+}
+
+static size_t room(const struct router *r)
+{
+    return r->listener.room < r->cfg->limits_max_connections ? r->listener.room : r->cfg->limits_max_connections;
+}
 
 static void admit(struct router *r, int fd)
 {
     static const int on = 1;
     metrics_add(r->metrics, METRIC_ACCEPTED, 1);
-    bool full = r->clients.count - r->clients.refused >= r->cfg->limits_max_connections;
+    bool full = r->clients.count - r->clients.refused >= room(r);
     if (full)
         metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
     if (full && r->clients.refused >= REFUSED_AT_ONCE) {
@@ -63,7 +87,7 @@ static void on_metrics_connection(evutil_socket_t fd, short what, void *arg)
     (void)what;
     router_clock(r);
     int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    size_t most = (size_t)r->cfg->limits_max_connections + REFUSED_AT_ONCE + METRICS_CONNECTIONS;
+    size_t most = room(r) + REFUSED_AT_ONCE + METRICS_CONNECTIONS;
     if (client >= 0 && r->clients.count < most)
         client_new(r, client)->only_metrics = true;
     else if (client >= 0)
@@ -76,7 +100,7 @@ static void close_one(struct listener *listener)
         return;
     event_free(listener->event);
     close(listener->fd);
-    *listener = (struct listener){0};
+    *listener = (struct listener){.room = listener->room};
 }
 
 void listener_close(struct router *r)

@@ -105,6 +105,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
         r->random = r->now_ms | 1;
     deadlines_init(&r->deadlines);
     handover_init(r);
+    listener_init(r);
     shards_init(&r->shards, r);
     live_init(&r->live, r);
     collapse_init(&r->collapse, r);

@@ -236,6 +236,21 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     server = null; // there is nothing to stop
   });
 
+  test("finds descriptors left, however many clients there are", async () => {
+    await start({ "router.workers": 1, "shard.count": 1 }, { through: ["prlimit", "--nofile=300:300"] });
+    expect(server.log).toMatch(/limits.max_connections is 20000, but 300 files may be open: 150 connections at the most/);
+    const clients = [];
+    for (let n = 0; n < 320; n++) clients.push(await Connection.open(server.url));
+    await until("all to be met", () => clients.filter(({ closed }) => closed).length === 170);
+    await upgrade();
+    const name = `${server.url}/v1/stream/test/few`;
+    const kept = clients.filter(({ closed }) => !closed);
+    expect(kept.length).toBe(150);
+    kept[149].send(`HEAD ${new URL(name).pathname} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    expect((await kept[149].answer("HEAD")).status).toBe(404);
+    for (const client of clients) client.destroy();
+  });
+
   test("does not keep it from stopping in order", async () => {
     await start({ "router.handover_timeout": "10m" });
     const name = await streams.fresh("stop");
