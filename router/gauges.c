@@ -20,7 +20,7 @@ void gauges_tick(struct router *r)
     struct metrics *m = r->metrics;
     const struct config *cfg = r->cfg;
     metrics_set(m, METRIC_CONNECTIONS, r->clients.count);
-    metrics_set(m, METRIC_CONNECTIONS_LIMIT, cfg->limits_max_connections);
+    metrics_set(m, METRIC_CONNECTIONS_LIMIT, listener_room(r));
     metrics_set(m, METRIC_WATCHED, r->live.entry_count);
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_SHARD, most_held(&r->shards));
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_ANSWERS, r->outputs.block_bytes);

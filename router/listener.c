@@ -27,12 +27,12 @@ void listener_init(struct router *r)
         return;
     r->listener.room = limit.rlim_cur - (limit.rlim_cur / 2 < KEPT ? limit.rlim_cur / 2 : KEPT);
     if (r->listener.room < r->cfg->limits_max_connections)
-        log_warn("limits.max_connections is %llu, but %llu files may be open: %zu connections at the most",
+        log_info("limits.max_connections is %llu, but %llu files may be open: %zu connections at the most",
                  (unsigned long long)r->cfg->limits_max_connections, (unsigned long long)limit.rlim_cur,
                  r->listener.room);
 }
 
-static size_t room(const struct router *r)
+size_t listener_room(const struct router *r)
 {
     return r->listener.room < r->cfg->limits_max_connections ? r->listener.room : r->cfg->limits_max_connections;
 }
@@ -41,7 +41,7 @@ static void admit(struct router *r, int fd)
 {
     static const int on = 1;
     metrics_add(r->metrics, METRIC_ACCEPTED, 1);
-    bool full = r->clients.count - r->clients.refused >= room(r);
+    bool full = r->clients.count - r->clients.refused >= listener_room(r);
     if (full)
         metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
     if (full && r->clients.refused >= REFUSED_AT_ONCE) {
@@ -87,7 +87,7 @@ static void on_metrics_connection(evutil_socket_t fd, short what, void *arg)
     (void)what;
     router_clock(r);
     int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    size_t most = room(r) + REFUSED_AT_ONCE + METRICS_CONNECTIONS;
+    size_t most = listener_room(r) + REFUSED_AT_ONCE + METRICS_CONNECTIONS;
     if (client >= 0 && r->clients.count < most)
         client_new(r, client)->only_metrics = true;
     else if (client >= 0)
