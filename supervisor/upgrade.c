@@ -63,7 +63,7 @@ static void router_try(struct upgrade *upgrade, struct process *fresh, uint64_t 
 static bool router_started(struct upgrade *upgrade, struct process *works, struct process *fresh, uint64_t now)
 {
     if (fresh->life.state == CHILD_UP) {
-        upgrade->due = upgrade->left = now + upgrade->cfg->router_handover_timeout + KILL_AFTER_MS;
+        upgrade->left = now + upgrade->cfg->router_handover_timeout + KILL_AFTER_MS;
         if (is_stranger(works) && !upgrade->apart)
             upgrade->apart = now;
         fleet_replace(works, fresh, now);
@@ -78,12 +78,15 @@ static bool router_started(struct upgrade *upgrade, struct process *works, struc
     return true;
 }
 
-/* All are new. Old ones, which no new shard is told of, get half of the time that requests of new ones can wait. */
+/* All are new, and old ones leave: no new shard is told of them, so they come first. But where new ones reach no shard,
+ * they wait no longer than half of what their requests can. */
 static bool routers_replaced(struct upgrade *upgrade, uint64_t now)
 {
-    upgrade->due = upgrade->apart + upgrade->cfg->router_shard_wait / 2;
+    upgrade->due = upgrade->apart ? upgrade->apart + upgrade->cfg->router_shard_wait / 2 : upgrade->left;
     if (!old_ones_left(upgrade) && now < upgrade->due)
         return false;
+    if (now >= upgrade->left)
+        kill_old_ones(upgrade, now);
     step_to(upgrade, UPGRADE_SHARDS);
     return true;
 }
@@ -101,14 +104,10 @@ static bool router_turn(struct upgrade *upgrade, uint64_t now)
     }
     if (works->old)
         return router_started(upgrade, works, other, now);
-    if (!child_alive(&other->life) || is_stranger(other)) {
-        next(upgrade);
-        return true;
-    }
-    /* It is the old one that leaves; or the new one, if the old one has died and come back as a new one meanwhile. */
-    if (now >= upgrade->due || !other->old)
+    if (child_alive(&other->life) && !other->old) /* the old one has died and come back as a new one meanwhile */
         fleet_deliver(other, CHILD_EVENT_KILL, now);
-    return false;
+    next(upgrade);
+    return true;
 }
 
 /* ---- shards ---- */

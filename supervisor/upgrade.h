@@ -2,15 +2,14 @@
  *
  *     ASKED      the programs are checked (supervisor/programs.h); then this one replaces itself, in its own process,
  *                with the new one, which inherits the children (supervisor/inheritance.h) and goes on with
- *     ROUTERS    for each: a new one is started beside it, takes its listening socket and its clients over, and the old
- *                one leaves
- *     SHARDS     each in turn answers what it has been asked, leaves, and is started again; requests wait meanwhile
- *     LAST       old routers that are still there are waited for
+ *     ROUTERS    for each: a new one is started beside it, takes its listening socket and its clients over; once all
+ * have been replaced, the old ones are waited for SHARDS     each in turn answers what it has been asked, leaves, and
+ * is started again; requests wait meanwhile LAST       old routers that are still there are waited for
  *
  * New and old may be of one version: then it is a restart that nobody notices. If their frames differ (WIRE_VERSION),
  * new routers reach no shard until all shards are new. Then nobody waits for a client that takes long over a request:
- * the routers are replaced at once, and the shards leave together while requests may still wait for them; those that
- * are with old routers by then are answered 503. */
+ * the shards leave, together, while requests may still wait for them; those that are with old routers by then are
+ * answered 503. */
 #ifndef SUPERVISOR_UPGRADE_H
 #define SUPERVISOR_UPGRADE_H
 

@@ -236,6 +236,22 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     server = null; // there is nothing to stop
   });
 
+  test("waits for slow clients of all routers at the same time", async () => {
+    await start({ "router.workers": 4 });
+    const path = streams.path(await streams.fresh("slow"));
+    const slow = [];
+    for (let n = 0; n < 40; n++) slow.push(await Connection.open(server.url)); // every router has some
+    for (const one of slow)
+      one.send(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n0`);
+    server.signal("SIGUSR2");
+    await until("all routers to hand over", () => count(/handing over \d+ clients/g) === 4, 15_000);
+    expect(count(/shard\/\d+\[\d+\] info: streamd /g)).toBe(server.shards);
+    for (const one of slow) one.send("1");
+    for (const one of slow) expect((await one.answer()).status).toBe(204);
+    await until("the upgrade", () => count(TAKEN) > 0, 30_000);
+    for (const one of slow) one.destroy();
+  });
+
   test("finds descriptors left, however many clients there are", async () => {
     await start({ "router.workers": 1, "shard.count": 1 }, { through: ["prlimit", "--nofile=300:300"] });
     expect(server.log).toMatch(/limits.max_connections is 20000, but 300 files may be open: 150 connections at the most/);
