@@ -23,6 +23,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/passed.h"
 #include "supervisor/programs.h"
+#include "supervisor/reload.h"
 #include "supervisor/status.h"
 #include "supervisor/upgrade.h"
 
@@ -212,53 +213,12 @@ static void advance(struct server *server, uint64_t now)
         kill_all(server, "server.stop_timeout is over", now);
 }
 
-/* All of them, however many they are. */
-static void log_lines(char *text, bool errors)
-{
-    char *rest = NULL, message[1024];
-    struct log_line out;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        snprintf(message, sizeof message, "configuration: %s", line);
-        if (log_begin(&out, errors ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, NULL, slice_str(message)))
-            log_end(&out);
-    }
-}
-
-/* What 0 leaves to us is what was decided at the start. */
-static void decide(struct config *cfg, const struct config *before)
-{
-    if (!cfg->shard_count)
-        cfg->shard_count = before->shard_count;
-    if (!cfg->router_workers)
-        cfg->router_workers = before->router_workers;
-}
-
-/* SIGHUP: all of the new configuration or none of it. */
 static void reload(struct server *server)
 {
-    struct config fresh;
-    char *text = NULL;
-    size_t len;
-    FILE *report = open_memstream(&text, &len);
     notify_tell(&server->notify, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)fleet_now() * 1000);
-    if (!report)
-        fatal("cannot collect the report of a reload");
-    unsigned errors = options_read(server->options, &fresh, report);
-    decide(&fresh, server->cfg);
-    unsigned changed = errors ? 0 : config_reload(server->cfg, &fresh, report);
-    fclose(report);
-    log_lines(text, errors > 0);
-    if (errors)
-        log_error("configuration not reloaded, errors: %u; the old one stays", errors);
-    else
-        log_info("configuration reloaded, keys changed: %u", changed);
-    if (changed) {
-        log_configure(server->cfg->log_level, server->cfg->log_format);
+    if (reload_config(server->options, server->cfg))
         fleet_configure(&server->fleet, server->cfg);
-    }
     notify_tell(&server->notify, "READY=1");
-    free(text);
-    config_clear(&fresh);
 }
 
 /* A reload with other programs than those that run is an upgrade, which reads the configuration too. */
@@ -508,27 +468,6 @@ static int prepare(struct server *server, struct layout *layout, struct passed *
     return lock;
 }
 
-/* The configuration goes on as it was, but for what can be reloaded. */
-static void inherit_config(struct config *cfg, const char *text)
-{
-    struct config fresh = *cfg;
-    char *report = NULL;
-    size_t len;
-    FILE *nowhere = fopen("/dev/null", "w"), *out = open_memstream(&report, &len);
-    if (!out || !nowhere)
-        fatal("cannot collect the report of a reload");
-    config_init(cfg);
-    if (config_read_text(cfg, "inheritance", slice_str(text), nowhere) > 0)
-        log_warn("some of the earlier configuration means nothing to this version");
-    decide(&fresh, cfg);
-    (void)config_reload(cfg, &fresh, out);
-    fclose(nowhere);
-    fclose(out);
-    log_lines(report, false);
-    free(report);
-    config_clear(&fresh);
-}
-
 static void inherit_listeners(struct listeners *listeners, const struct inheritance *in)
 {
     char why[128];
@@ -601,7 +540,7 @@ int server_main(const struct options *options, struct config *cfg)
     programs_init(&server.programs, options->argv);
     bool inherited = inheritance_take(&inheritance);
     if (inherited) {
-        inherit_config(cfg, inheritance.config_text);
+        reload_inherited(cfg, inheritance.config_text);
         inherit_listeners(&server.listeners, &inheritance);
         server_open(&server, inheritance.lock, inheritance.metrics);
         begin_inherited(&server, &inheritance);
