@@ -75,6 +75,14 @@ void answer_end_bare(struct client *c)
     client_done(c);
 }
 
+void answer_json(struct client *c, struct slice body)
+{
+    struct buf *head = answer_begin(c, 200);
+    response_add(head, "Content-Type", SLICE("application/json"));
+    response_add(head, "Cache-Control", SLICE("no-store"));
+    answer_end(c, &body, 1);
+}
+
 void answer_open(struct client *c)
 {
     if (c->http10)

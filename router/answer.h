@@ -18,6 +18,9 @@ void answer_end_block(struct client *client, struct block *body); /* shared; the
 void answer_end_file(struct client *client, struct slice before, struct block *file, size_t len, struct slice after);
 void answer_end_bare(struct client *client); /* 204 and 304 */
 
+/* All of it: 200 with this document, which no cache keeps. */
+void answer_json(struct client *client, struct slice body);
+
 /* An error: begin, perhaps more headers, end. The text needs no escaping in JSON. */
 struct buf *answer_error_begin(struct client *client, enum error error);
 void answer_error_end(struct client *client, enum error error, const char *text);

@@ -5,14 +5,6 @@
 #include "router/router.h"
 #include "router/verbs.h"
 
-static void answer_json(struct client *c, struct slice body)
-{
-    struct buf *head = answer_begin(c, 200);
-    response_add(head, "Content-Type", SLICE("application/json"));
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    answer_end(c, &body, 1);
-}
-
 void verb_config_get(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     const struct project *project = auth_project(&c->router->auth, name);

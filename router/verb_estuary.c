@@ -63,11 +63,7 @@ static void add_expiry(cJSON *object, uint64_t expires_ms)
 static void answer_object(struct client *c, cJSON *object)
 {
     char *text = cJSON_PrintUnformatted(object);
-    const struct slice body = slice_str(text);
-    struct buf *head = answer_begin(c, 200);
-    response_add(head, "Content-Type", SLICE("application/json"));
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    answer_end(c, &body, 1);
+    answer_json(c, slice_str(text));
     cJSON_free(text);
     cJSON_Delete(object);
 }

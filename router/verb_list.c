@@ -10,11 +10,7 @@ static void answer_page(struct client *c)
 {
     struct buf body = {0};
     listing_print(c->exchange.listing, &body);
-    const struct slice part = buf_slice(&body);
-    struct buf *head = answer_begin(c, 200);
-    response_add(head, "Content-Type", SLICE("application/json"));
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    answer_end(c, &part, 1);
+    answer_json(c, buf_slice(&body));
     buf_clear(&body);
 }
 

@@ -125,15 +125,10 @@ static void answered(struct request *request, const struct answer *answer)
         answer_error_text(c, answer->error, answer->text);
         return;
     }
-    if (print(c, request, answer->shown, &body)) {
-        const struct slice part = buf_slice(&body);
-        struct buf *head = answer_begin(c, 200);
-        response_add(head, "Content-Type", SLICE("application/json"));
-        response_add(head, "Cache-Control", SLICE("no-store"));
-        answer_end(c, &part, 1);
-    } else {
+    if (print(c, request, answer->shown, &body))
+        answer_json(c, buf_slice(&body));
+    else
         answer_error(c, ERR_INTERNAL);
-    }
     buf_clear(&body);
 }
 
