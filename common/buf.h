@@ -38,6 +38,11 @@ static inline void buf_add_slice(struct buf *b, struct slice s)
     buf_add(b, s.data, s.len);
 }
 
+static inline void buf_add_text(struct buf *b, const char *text)
+{
+    buf_add_slice(b, slice_str(text));
+}
+
 static inline void buf_add_byte(struct buf *b, uint8_t byte)
 {
     *buf_reserve(b, 1) = (char)byte;

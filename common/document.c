@@ -28,3 +28,8 @@ cJSON *document_parse(struct slice json)
     cJSON_Delete(root);
     return NULL;
 }
+
+const char *document_text(const cJSON *object, const char *name)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+}

@@ -7,7 +7,11 @@
 #include "common/attr.h"
 #include "common/slice.h"
 
-/* The document, or NULL: it is no JSON, something is behind it, or one of its texts has a NUL. The caller deletes it. */
+/* The document, or NULL: it is no JSON, something is behind it, or one of its texts has a NUL. The caller deletes it.
+ */
 cJSON *document_parse(struct slice json) MUSTUSE;
+
+/* An object's member that is a text; NULL: it has none such. Borrowed from the document. */
+const char *document_text(const cJSON *object, const char *name);
 
 #endif

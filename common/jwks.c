@@ -1,22 +1,16 @@
 #include "common/jwks.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 
 #include "common/document.h"
 #include "common/mem.h"
 
-static const char *text_of(const cJSON *key, const char *name)
-{
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(key, name));
-}
-
 static bool read_key(const cJSON *item, struct public_key *key)
 {
-    const struct jwk jwk = {text_of(item, "kty"), text_of(item, "crv"), text_of(item, "n"),
-                            text_of(item, "e"),   text_of(item, "x"),   text_of(item, "y")};
-    const char *use = text_of(item, "use");
-    if (!cJSON_IsObject(item) || text_of(item, "d")) /* a private key has no business here */
+    const struct jwk jwk = {document_text(item, "kty"), document_text(item, "crv"), document_text(item, "n"),
+                            document_text(item, "e"),   document_text(item, "x"),   document_text(item, "y")};
+    const char *use = document_text(item, "use");
+    if (!cJSON_IsObject(item) || document_text(item, "d")) /* a private key has no business here */
         return false;
     if (use && strcmp(use, "sig") != 0)
         return false;

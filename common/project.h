@@ -12,6 +12,8 @@
 #include "common/slice.h"
 
 #define PROJECT_NAME_MAX 128u
+#define PROJECT_NAME_RULE "a project's name is 1 to 128 of A-Z a-z 0-9 _ -"
+#define PROJECT_DEFAULT "_default" /* of paths that name none */
 #define PROJECT_SECRETS_MAX 16u
 #define PROJECT_SECRET_MIN 32u /* bytes; RFC 7518 3.2 asks HS256 for a key of 256 bits */
 #define PROJECT_SECRET_MAX 512u

@@ -1,10 +1,10 @@
 #include "common/token.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <jwt.h>
 #include <stdlib.h>
 
+#include "common/document.h"
 #include "common/mem.h"
 
 static const char *const names[] = {
@@ -85,7 +85,7 @@ static enum key_kind kind_of(const char *token)
     if (!split(slice_str(token), &head, &payload, &signature) || !key_decode(head, (uint8_t *)text, sizeof text, &len))
         return KEY_NONE;
     cJSON *json = cJSON_ParseWithLength(text, len);
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "alg"));
+    const char *name = document_text(json, "alg");
     if (cJSON_GetObjectItemCaseSensitive(json, "crit")) /* RFC 7515 4.1.11: nothing that must be understood is */
         name = NULL;
     for (size_t i = 0; name && i < sizeof algorithms / sizeof algorithms[0]; i++)

@@ -1,6 +1,5 @@
 #include "router/call.h"
 
-#include "common/document.h"
 #include "router/command.h"
 
 #define ANSWER_MAX ((size_t)256 << 20)
@@ -35,9 +34,9 @@ static bool on_piece(void *ctx, struct slice piece)
 
 static void add_line(struct buf *headers, const char *name, const char *value)
 {
-    buf_add_slice(headers, slice_str(name));
+    buf_add_text(headers, name);
     buf_add_slice(headers, SLICE(": "));
-    buf_add_slice(headers, slice_str(value));
+    buf_add_text(headers, value);
     buf_add_byte(headers, 0);
 }
 
@@ -50,7 +49,7 @@ static void authorize(struct call *call)
 {
     struct buf value = {0};
     buf_add_slice(&value, SLICE("Bearer "));
-    buf_add_slice(&value, slice_str(call->token));
+    buf_add_text(&value, call->token);
     buf_add_byte(&value, 0);
     add_line(&call->headers, "Authorization", value.data);
     explicit_bzero(value.data, value.cap);
@@ -60,8 +59,8 @@ static void authorize(struct call *call)
 void call_start(struct command *c, struct call *call, const char *path)
 {
     struct buf url = {0};
-    buf_add_slice(&url, slice_str(c->url));
-    buf_add_slice(&url, slice_str(path));
+    buf_add_text(&url, c->url);
+    buf_add_text(&url, path);
     buf_add_byte(&url, 0);
     if (call->token)
         authorize(call);
@@ -96,6 +95,21 @@ void call_make(struct command *c, struct call *call, const char *path)
     call_wait(c, call);
 }
 
+cJSON *call_document(struct command *c, struct call *call, const char *project, const char *path)
+{
+    char *token;
+    if (!command_token(c, project, &token))
+        return NULL;
+    call->token = token;
+    call_make(c, call, path);
+    call->token = NULL;
+    command_token_free(token);
+    cJSON *document = call->status == 200 ? document_parse(buf_slice(&call->text)) : NULL;
+    if (!document && !c->interrupted)
+        call_fail(c, call);
+    return document;
+}
+
 void call_clear(struct call *call)
 {
     if (call->under_way)
@@ -128,8 +142,8 @@ int call_fail(const struct command *c, const struct call *call)
     if (call->failure)
         return command_fail(c, "%s: %s", c->url, call->failure);
     cJSON *answer = document_parse(buf_slice(&call->text));
-    const char *code = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "code"));
-    const char *error = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "error"));
+    const char *code = document_text(answer, "code");
+    const char *error = document_text(answer, "error");
     if (code && error)
         command_fail(c, "%ld %s: %s", call->status, code, error);
     else

@@ -2,6 +2,7 @@
 #ifndef ROUTER_CALL_H
 #define ROUTER_CALL_H
 
+#include "common/document.h"
 #include "common/web.h"
 
 struct command;
@@ -32,6 +33,9 @@ void call_start(struct command *command, struct call *call, const char *path);
 void call_wait(struct command *command, struct call *call);
 /* Both. */
 void call_make(struct command *command, struct call *call, const char *path);
+/* Both, with a token of the project, for a document, which the caller deletes. NULL: there is none, and it was said
+ * why, unless it is an interruption. */
+cJSON *call_document(struct command *command, struct call *call, const char *project, const char *path) MUSTUSE;
 /* Gives it up, if it is under way, and frees what it has; it may be used again. */
 void call_clear(struct call *call);
 

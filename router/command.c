@@ -77,14 +77,19 @@ bool command_misused(struct command *c)
     return c->wrong != NULL;
 }
 
-void command_say(const struct command *c, const char *format, ...)
+PRINTF(2, 0) static void say(const struct command *c, const char *format, va_list list)
 {
-    va_list list;
-    va_start(list, format);
     fflush(stdout);
     fprintf(stderr, "streamd: %s: ", c->name);
     vfprintf(stderr, format, list);
     fputc('\n', stderr);
+}
+
+void command_say(const struct command *c, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    say(c, format, list);
     va_end(list);
 }
 
@@ -92,10 +97,7 @@ int command_fail(const struct command *c, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    fflush(stdout);
-    fprintf(stderr, "streamd: %s: ", c->name);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    say(c, format, list);
     va_end(list);
     return 1;
 }
@@ -108,13 +110,13 @@ bool target_parse(struct command *c, const char *text, struct target *target)
         command_fail(c, "a stream is wanted: PROJECT/STREAM (see streamd help)");
         return false;
     }
-    struct slice project = strchr(text, '/') ? project_of(slice_str(text)) : SLICE("_default");
+    struct slice project = strchr(text, '/') ? project_of(slice_str(text)) : SLICE(PROJECT_DEFAULT);
     if (!project_name_valid(project) || strcmp(text + project.len, "/") == 0) {
         command_fail(c, "%s: a stream is named PROJECT/STREAM, a project of A-Z a-z 0-9 _ -", text);
         return false;
     }
     if (!strchr(text, '/'))
-        buf_add_slice(&path, SLICE("_default/"));
+        buf_add_slice(&path, SLICE(PROJECT_DEFAULT "/"));
     percent_encode_rest(slice_str(text), &path);
     target->project = xslicedup(project);
     target->path = xslicedup(buf_slice(&path));

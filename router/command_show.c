@@ -1,8 +1,6 @@
 /* `streamd show`: all there is to say of one stream. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
-#include "common/document.h"
 #include "router/call.h"
 #include "router/command.h"
 
@@ -64,23 +62,15 @@ static int ask(struct command *c, const struct target *target, bool json)
 {
     struct call call = {0};
     struct buf path = {0};
-    char *token;
-    int status = 0;
-    if (!command_token(c, target->project, &token))
-        return 1;
-    call.token = token;
     buf_add_slice(&path, SLICE("/v1/streams/"));
     buf_add(&path, target->path, strlen(target->path) + 1);
-    call_make(c, &call, path.data);
-    cJSON *stream = call.status == 200 ? document_parse(buf_slice(&call.text)) : NULL;
-    if (!stream)
-        status = c->interrupted ? 1 : call_fail(c, &call);
-    else if (json)
+    cJSON *stream = call_document(c, &call, target->project, path.data);
+    int status = stream ? 0 : 1;
+    if (stream && json)
         printf("%.*s\n", (int)buf_len(&call.text), buf_slice(&call.text).data);
-    else
+    else if (stream)
         print_all(stream);
     cJSON_Delete(stream);
-    command_token_free(token);
     buf_clear(&path);
     call_clear(&call);
     return status;

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/document.h"
 #include "common/mem.h"
 #include "common/project.h"
 #include "router/call.h"
@@ -19,7 +18,7 @@ struct asking {
 
 static const char *text_of(const cJSON *object, const char *name)
 {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    const char *text = document_text(object, name);
     return text ? text : "";
 }
 
@@ -54,7 +53,7 @@ static bool print_page(struct asking *asking, const cJSON *page)
     buf_reset(&asking->after);
     if (!cJSON_IsString(next))
         return false;
-    buf_add_slice(&asking->after, slice_str(next->valuestring));
+    buf_add_text(&asking->after, next->valuestring);
     return asking->left > 0;
 }
 
@@ -64,8 +63,8 @@ static void add_path(struct buf *path, const struct asking *asking)
     unsigned most = asking->left < LISTING_LIMIT_MAX ? (unsigned)asking->left : LISTING_LIMIT_MAX;
     snprintf(limit, sizeof limit, "?limit=%u", most);
     buf_add_slice(path, SLICE("/v1/streams/"));
-    buf_add_slice(path, slice_str(asking->project));
-    buf_add_slice(path, slice_str(limit));
+    buf_add_text(path, asking->project);
+    buf_add_text(path, limit);
     if (buf_len(&asking->prefix)) {
         buf_add_slice(path, SLICE("&prefix="));
         buf_add_slice(path, buf_slice(&asking->prefix));
@@ -82,22 +81,12 @@ static int ask(struct command *c, struct asking *asking, bool *more)
 {
     struct call call = {0};
     struct buf path = {0};
-    char *token;
-    int status = 0;
-    *more = false;
-    if (!command_token(c, asking->project, &token))
-        return 1;
-    call.token = token;
     add_path(&path, asking);
-    call_make(c, &call, path.data);
-    cJSON *page = call.status == 200 ? document_parse(buf_slice(&call.text)) : NULL;
-    if (page)
-        *more = print_page(asking, page);
-    else if (!c->interrupted)
-        status = call_fail(c, &call);
+    cJSON *page = call_document(c, &call, asking->project, path.data);
+    int status = page ? 0 : 1;
+    *more = page && print_page(asking, page);
     command_flush(c);
     cJSON_Delete(page);
-    command_token_free(token);
     buf_clear(&path);
     call_clear(&call);
     return c->interrupted ? 1 : status;
@@ -105,14 +94,14 @@ static int ask(struct command *c, struct asking *asking, bool *more)
 
 int command_streams(struct command *c)
 {
-    struct asking asking = {.project = command_option(c, "--project", "_default"), .left = UINT64_MAX};
+    struct asking asking = {.project = command_option(c, "--project", PROJECT_DEFAULT), .left = UINT64_MAX};
     const char *prefix = command_option(c, "--prefix", ""), *limit = command_option(c, "--limit", NULL);
     bool more = true;
     int status = 0;
     if (command_misused(c))
         return 1;
     if (!project_name_valid(slice_str(asking.project)))
-        return command_fail(c, "%s: a project's name is 1 to 128 of A-Z a-z 0-9 _ -", asking.project);
+        return command_fail(c, "%s: " PROJECT_NAME_RULE, asking.project);
     if (limit && (!rules_integer(slice_str(limit), RULES_INTEGER_MAX, &asking.left) || !asking.left))
         return command_fail(c, "%s: --limit is a number from 1", limit);
     percent_encode_rest(slice_str(prefix), &asking.prefix);

@@ -2,11 +2,11 @@
  *
  * What is printed is always a whole answer, or a data event whose control event has come; and the offset to go on from
  * changes with it, so there is neither a gap nor a double. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/document.h"
 #include "common/json.h"
 #include "common/marks.h"
 #include "common/mem.h"
@@ -218,9 +218,9 @@ static char *path_of(const struct tail *t)
 {
     struct buf path = {0};
     buf_add_slice(&path, SLICE("/v1/stream/"));
-    buf_add_slice(&path, slice_str(t->target.path));
+    buf_add_text(&path, t->target.path);
     buf_add_slice(&path, SLICE("?offset="));
-    buf_add_slice(&path, slice_str(t->offset));
+    buf_add_text(&path, t->offset);
     if (t->sse)
         buf_add_slice(&path, SLICE("&live=sse"));
     else if (t->live)
@@ -250,9 +250,9 @@ static void poll_once(struct tail *t)
 
 static void take_control(struct tail *t, struct slice json)
 {
-    cJSON *control = cJSON_ParseWithLength(json.data, json.len);
-    const char *next = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(control, "streamNextOffset"));
-    const char *cursor = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(control, "streamCursor"));
+    cJSON *control = document_parse(json);
+    const char *next = document_text(control, "streamNextOffset");
+    const char *cursor = document_text(control, "streamCursor");
     struct slice data = buf_slice(&t->data);
     bool good = next && copy_offset(t, slice_str(next));
     if (good && data.len && t->kind == SSE_JSON)
@@ -264,7 +264,7 @@ static void take_control(struct tail *t, struct slice json)
     buf_reset(&t->data);
     buf_reset(&t->cursor);
     if (cursor)
-        buf_add_slice(&t->cursor, slice_str(cursor));
+        buf_add_text(&t->cursor, cursor);
     t->failures = 0;
     t->heard = true;
     if (!good)
@@ -343,7 +343,7 @@ static void look(struct tail *t, const char *last)
     struct buf path = {0};
     uint64_t messages = 0;
     buf_add_slice(&path, SLICE("/v1/stream/"));
-    buf_add_slice(&path, slice_str(t->target.path));
+    buf_add_text(&path, t->target.path);
     buf_add(&path, "?offset=now", sizeof "?offset=now");
     call_make(t->command, &call, path.data);
     t->kind = sse_kind_of(call_header(&call, "content-type"));

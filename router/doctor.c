@@ -73,7 +73,7 @@ bool doctor_ask(struct doctor *d, const char *method, const char *query, struct 
     struct buf path = {0};
     bool ours = query[0] != '/';
     if (ours)
-        buf_add_slice(&path, slice_str(d->path));
+        buf_add_text(&path, d->path);
     buf_add(&path, query, strlen(query) + 1);
     d->call.method = method;
     d->call.token = d->token;
@@ -102,7 +102,7 @@ void doctor_tail(const struct doctor *d, char offset[OFFSET_LEN + 1])
 const char *doctor_said(struct doctor *d)
 {
     cJSON *answer = document_parse(buf_slice(&d->call.text));
-    const char *code = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "code"));
+    const char *code = document_text(answer, "code");
     if (d->call.failure)
         snprintf(d->said, sizeof d->said, "no answer: %s", d->call.failure);
     else
@@ -159,13 +159,13 @@ int command_doctor(struct command *c)
 {
     struct doctor d = {.command = c};
     char url[1024];
-    const char *project = command_option(c, "--project", "_default"), *idle = command_option(c, "--idle", IDLE_S);
+    const char *project = command_option(c, "--project", PROJECT_DEFAULT), *idle = command_option(c, "--idle", IDLE_S);
     bool named = take_url(c, url, sizeof url);
     uint64_t idle_s;
     if (command_misused(c) || !named)
         return 1;
     if (!project_name_valid(slice_str(project)))
-        return command_fail(c, "%s: a project's name is 1 to 128 of A-Z a-z 0-9 _ -", project);
+        return command_fail(c, "%s: " PROJECT_NAME_RULE, project);
     if (!rules_integer(slice_str(idle), IDLE_MAX_S, &idle_s))
         return command_fail(c, "%s: --idle is a number of seconds, up to %u", idle, IDLE_MAX_S);
     if (!command_token(c, project, &d.token))

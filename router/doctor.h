@@ -2,6 +2,7 @@
 #ifndef ROUTER_DOCTOR_H
 #define ROUTER_DOCTOR_H
 
+#include "common/offset.h"
 #include "router/call.h"
 #include "router/command.h"
 #include "router/event_stream.h"
@@ -48,7 +49,7 @@ bool doctor_ask(struct doctor *doctor, const char *method, const char *query, st
 /* An append of a few bytes. */
 bool doctor_append(struct doctor *doctor) MUSTUSE;
 /* The stream's tail, by all that was appended, as an offset. */
-void doctor_tail(const struct doctor *doctor, char offset[34]);
+void doctor_tail(const struct doctor *doctor, char offset[OFFSET_LEN + 1]);
 /* "504", "403 FORBIDDEN", "no answer: ...": what the last request was answered with. */
 const char *doctor_said(struct doctor *doctor);
 

@@ -22,7 +22,7 @@ static void on_event(void *ctx, struct slice type, struct slice data)
     if (!slice_equal(type, SLICE("control")))
         return;
     cJSON *control = document_parse(data);
-    const char *next = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(control, "streamNextOffset"));
+    const char *next = document_text(control, "streamNextOffset");
     l->heard = next && offset_parse(slice_str(next), &l->position);
     cJSON_Delete(control);
 }

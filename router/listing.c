@@ -138,27 +138,22 @@ bool listing_take(struct listing *listing, const struct wire_listed *m)
 
 /* ---- and how it is told ---- */
 
-static void add_text(struct buf *out, const char *text)
-{
-    buf_add_slice(out, slice_str(text));
-}
-
 static void add_number(struct buf *out, const char *key, uint64_t value)
 {
     char text[64];
     snprintf(text, sizeof text, ",\"%s\":%llu", key, (unsigned long long)value);
-    add_text(out, text);
+    buf_add_text(out, text);
 }
 
 static void add_offset(struct buf *out, const char *key, uint64_t position)
 {
     char text[OFFSET_LEN + 1] = "";
-    add_text(out, ",\"");
-    add_text(out, key);
-    add_text(out, "\":\"");
+    buf_add_text(out, ",\"");
+    buf_add_text(out, key);
+    buf_add_text(out, "\":\"");
     offset_print(text, position);
-    add_text(out, text);
-    add_text(out, "\"");
+    buf_add_text(out, text);
+    buf_add_text(out, "\"");
 }
 
 static void add_retention(struct buf *out, const struct wire_listed_stream *m)
@@ -168,31 +163,31 @@ static void add_retention(struct buf *out, const struct wire_listed_stream *m)
         return;
     snprintf(text, sizeof text, ",\"retention\":{\"seconds\":%llu,\"bytes\":%llu}", (unsigned long long)m->retention_s,
              (unsigned long long)m->retention_bytes);
-    add_text(out, text);
+    buf_add_text(out, text);
 }
 
 /* Types are tokens and expiries are timestamps, so nothing here needs escaping. */
 void listing_print_stream(struct buf *out, const struct wire_listed_stream *m)
 {
-    add_text(out, "{\"name\":\"");
+    buf_add_text(out, "{\"name\":\"");
     percent_encode(project_stream(m->name), out);
-    add_text(out, "\",\"contentType\":\"");
+    buf_add_text(out, "\",\"contentType\":\"");
     buf_add_slice(out, m->content_type);
-    add_text(out, "\"");
+    buf_add_text(out, "\"");
     add_offset(out, "nextOffset", m->tail);
     if (m->earliest || m->retention_s || m->retention_bytes)
         add_offset(out, "earliestOffset", m->earliest);
     add_number(out, "bytes", m->bytes);
-    add_text(out, m->flags & WIRE_STREAM_CLOSED ? ",\"closed\":true" : ",\"closed\":false");
-    add_text(out, m->flags & WIRE_STREAM_PUBLIC ? ",\"public\":true" : ",\"public\":false");
-    add_text(out, m->flags & WIRE_LISTED_ESTUARY ? ",\"estuary\":true" : ",\"estuary\":false");
-    add_text(out, m->flags & WIRE_LISTED_FORK ? ",\"fork\":true" : ",\"fork\":false");
+    buf_add_text(out, m->flags & WIRE_STREAM_CLOSED ? ",\"closed\":true" : ",\"closed\":false");
+    buf_add_text(out, m->flags & WIRE_STREAM_PUBLIC ? ",\"public\":true" : ",\"public\":false");
+    buf_add_text(out, m->flags & WIRE_LISTED_ESTUARY ? ",\"estuary\":true" : ",\"estuary\":false");
+    buf_add_text(out, m->flags & WIRE_LISTED_FORK ? ",\"fork\":true" : ",\"fork\":false");
     if (m->flags & WIRE_STREAM_TTL)
         add_number(out, "ttl", m->ttl_s);
     if ((m->flags & WIRE_STREAM_EXPIRES) && m->expires_text.len) {
-        add_text(out, ",\"expiresAt\":\"");
+        buf_add_text(out, ",\"expiresAt\":\"");
         buf_add_slice(out, m->expires_text);
-        add_text(out, "\"");
+        buf_add_text(out, "\"");
     }
     add_retention(out, m);
 }
@@ -201,19 +196,19 @@ void listing_print(const struct listing *listing, struct buf *out)
 {
     struct slice rows = buf_slice(&listing->rows);
     struct row row;
-    add_text(out, "{\"streams\":[");
+    buf_add_text(out, "{\"streams\":[");
     for (bool first = true; take_row(&rows, &row) && row.frame.len; first = false) {
         if (!first)
-            add_text(out, ",");
+            buf_add_text(out, ",");
         listing_print_stream(out, &row.m);
-        add_text(out, "}");
+        buf_add_text(out, "}");
     }
-    add_text(out, "],\"next\":");
+    buf_add_text(out, "],\"next\":");
     if (listing->more) {
-        add_text(out, "\"");
+        buf_add_text(out, "\"");
         percent_encode(project_stream(buf_slice(&listing->until)), out);
-        add_text(out, "\"}");
+        buf_add_text(out, "\"}");
     } else {
-        add_text(out, "null}");
+        buf_add_text(out, "null}");
     }
 }

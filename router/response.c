@@ -5,9 +5,8 @@
 
 #include "common/offset.h"
 
-static const char always[] =
-    "X-Content-Type-Options: nosniff\r\n"
-    "Cross-Origin-Resource-Policy: cross-origin\r\n";
+static const char always[] = "X-Content-Type-Options: nosniff\r\n"
+                             "Cross-Origin-Resource-Policy: cross-origin\r\n";
 
 static const char *reason(int status)
 {
@@ -122,8 +121,8 @@ void response_end(struct buf *out, enum response_body body, uint64_t length, boo
 void response_error_body(struct buf *out, enum error error, const char *text)
 {
     buf_add_slice(out, SLICE("{\"code\":\""));
-    buf_add_slice(out, slice_str(error_code(error)));
+    buf_add_text(out, error_code(error));
     buf_add_slice(out, SLICE("\",\"error\":\""));
-    buf_add_slice(out, slice_str(text));
+    buf_add_text(out, text);
     buf_add_slice(out, SLICE("\"}"));
 }

@@ -8,7 +8,7 @@
 #define ESTUARY_PREFIX "/v1/estuary/"
 #define USAGE_PREFIX "/v1/usage/"
 #define STREAMS_PREFIX "/v1/streams/"
-#define DEFAULT_PROJECT "_default/"
+#define DEFAULT_PROJECT PROJECT_DEFAULT "/"
 
 /* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
 static bool is_reserved(struct slice first)

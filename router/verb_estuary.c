@@ -153,7 +153,7 @@ struct subscription {
 
 static struct slice text_of(const cJSON *object, const char *name)
 {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    const char *text = document_text(object, name);
     return text ? slice_str(text) : (struct slice){0};
 }
 

@@ -9,17 +9,12 @@
 #include "router/router.h"
 #include "router/verbs.h"
 
-static void add_text(struct buf *out, const char *text)
-{
-    buf_add_slice(out, slice_str(text));
-}
-
 static void add_number(struct buf *out, const char *before, uint64_t value)
 {
     char text[24];
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    add_text(out, before);
-    add_text(out, text);
+    buf_add_text(out, before);
+    buf_add_text(out, text);
 }
 
 static void add_tiers(struct buf *out, const struct wire_shown *m)
@@ -31,7 +26,7 @@ static void add_tiers(struct buf *out, const struct wire_shown *m)
     add_number(out, "},\"segments\":{\"count\":", m->segments);
     add_number(out, ",\"bytes\":", m->segment_bytes);
     add_number(out, ",\"stored\":", m->stored);
-    add_text(out, "}");
+    buf_add_text(out, "}");
 }
 
 /* A producer's id needs no escaping. */
@@ -43,19 +38,19 @@ static void add_producers(struct buf *out, const struct wire_shown *m)
     size_t size;
     const char *before = "";
     add_number(out, ",\"producers\":{\"count\":", m->producers);
-    add_text(out, ",\"first\":[");
+    buf_add_text(out, ",\"first\":[");
     while (wire_peek(rest, &type, &body, &size) == WIRE_PEEK_FRAME && type == WIRE_SHOWN_PRODUCER &&
            wire_get_shown_producer(body, &producer)) {
         rest = slice_of(rest.data + size, rest.len - size);
-        add_text(out, before);
-        add_text(out, "{\"id\":\"");
+        buf_add_text(out, before);
+        buf_add_text(out, "{\"id\":\"");
         buf_add_slice(out, producer.name);
         add_number(out, "\",\"epoch\":", producer.epoch);
         add_number(out, ",\"seq\":", producer.seq);
-        add_text(out, "}");
+        buf_add_text(out, "}");
         before = ",";
     }
-    add_text(out, "]}");
+    buf_add_text(out, "]}");
 }
 
 static void add_sources(struct buf *out, const struct wire_shown *m)
@@ -63,16 +58,16 @@ static void add_sources(struct buf *out, const struct wire_shown *m)
     struct slice rest = m->first_sources;
     const char *before = "\"";
     add_number(out, ",\"subscribedTo\":{\"count\":", m->sources);
-    add_text(out, ",\"first\":[");
+    buf_add_text(out, ",\"first\":[");
     while (rest.len) {
         size_t len = strnlen(rest.data, rest.len);
-        add_text(out, before);
+        buf_add_text(out, before);
         percent_encode(project_stream(slice_of(rest.data, len)), out);
-        add_text(out, "\"");
+        buf_add_text(out, "\"");
         rest = slice_of(rest.data + len + 1, rest.len - len - 1);
         before = ",\"";
     }
-    add_text(out, "]}");
+    buf_add_text(out, "]}");
 }
 
 static void add_fork(struct buf *out, const struct wire_shown *m)
@@ -80,12 +75,12 @@ static void add_fork(struct buf *out, const struct wire_shown *m)
     char offset[OFFSET_LEN + 1] = "";
     if (!m->fork_source.len)
         return;
-    add_text(out, ",\"forkedFrom\":\"");
+    buf_add_text(out, ",\"forkedFrom\":\"");
     percent_encode(m->fork_source, out);
-    add_text(out, "\",\"forkedAt\":\"");
+    buf_add_text(out, "\",\"forkedAt\":\"");
     offset_print(offset, m->base);
-    add_text(out, offset);
-    add_text(out, "\"");
+    buf_add_text(out, offset);
+    buf_add_text(out, "\"");
 }
 
 /* False: the shard's answer is malformed. */
@@ -101,7 +96,7 @@ static bool print(struct client *c, const struct request *request, const struct 
         return false;
     listing_print_stream(out, &stream);
     snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);
-    add_text(out, uid);
+    buf_add_text(out, uid);
     add_number(out, ",\"shard\":", request->shard);
     if (m->remaining_ms != UINT64_MAX)
         add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
@@ -113,7 +108,7 @@ static bool print(struct client *c, const struct request *request, const struct 
     add_sources(out, m);
     add_number(out, ",\"readers\":{\"here\":", live_readers(&c->router->live, stream.name));
     add_number(out, ",\"routers\":", m->watchers);
-    add_text(out, "}}");
+    buf_add_text(out, "}}");
     return true;
 }
 

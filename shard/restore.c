@@ -229,8 +229,8 @@ static bool take_number(const cJSON *object, const char *name, uint64_t *value)
 
 static bool take_file(const cJSON *item, struct backup_file *file)
 {
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "name"));
-    const char *checksum = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "checksum"));
+    const char *name = document_text(item, "name");
+    const char *checksum = document_text(item, "checksum");
     if (!name || !checksum || !is_ours(name) || strlen(checksum) != 16 || strspn(checksum, "0123456789abcdef") != 16 ||
         !take_number(item, "bytes", &file->bytes) || !take_number(item, "pieces", &file->pieces))
         return false;

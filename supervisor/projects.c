@@ -88,7 +88,7 @@ int projects_create(const struct config *cfg, int argc, char **argv)
     if (argc != 2)
         return fail(argv[0], "the project's name is wanted");
     if (!project_name_valid(slice_str(argv[1])))
-        return fail(argv[1], "a project's name is 1 to 128 of A-Z a-z 0-9 _ -");
+        return fail(argv[1], PROJECT_NAME_RULE);
     struct registry *registry = open_registry(cfg);
     if (!registry)
         return 1;
