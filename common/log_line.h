@@ -3,8 +3,7 @@
  *
  *     text    2026-11-25T09:30:00.123Z shard/2[4711] warn: no backup now: the bucket is away attempts=3
  *     logfmt  time=2026-11-25T09:30:00.123Z level=warn role=shard index=2 pid=4711 msg="no backup now: …" attempts=3
- *     json
- * {"time":"2026-11-25T09:30:00.123Z","level":"warn","role":"shard","index":2,"pid":4711,"msg":"…","attempts":3}
+ *     json    {"time":"2026-11-25T09:30:00.123Z","level":"warn","role":"shard","index":2,"pid":4711,"msg":"…",…}
  *
  * For journald each begins with its priority, "<4>", and all but JSON go without the time, which the journal has. */
 #ifndef COMMON_LOG_LINE_H

@@ -60,8 +60,7 @@
 #define WIRE_STREAM_EXPIRES 8u
 #define WIRE_STREAM_WATCHING 16u
 #define WIRE_STREAM_PUBLIC 64u
-#define WIRE_STREAM_FILE                                                                                               \
-    32u /* the frame brings a descriptor: file_bytes there from file_at on are data, which is empty */
+#define WIRE_STREAM_FILE 32u  /* it brings a descriptor: file_bytes there from file_at on are data, which is empty */
 #define WIRE_STREAM_COLD 128u /* these very bytes are what will be read there as long as there is the stream */
 
 #define WIRE_LISTED_ESTUARY 256u /* of what is listed, besides those of STREAM: it is, or was, subscribed to others */

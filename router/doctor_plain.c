@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/offset.h"
+#include "common/random.h"
 #include "router/doctor.h"
 
 #define BODY_BYTES ((1u << 20) + (64u << 10)) /* more than proxies take unless they are told */
@@ -114,10 +115,8 @@ static void fill(struct buf *body)
 {
     uint64_t random = 88172645463325252u;
     while (buf_len(body) < BODY_BYTES) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        buf_add_byte(body, (uint8_t)(random % 64 ? ' ' + random % 95 : '\n'));
+        uint64_t number = random_next(&random);
+        buf_add_byte(body, (uint8_t)(number % 64 ? ' ' + number % 95 : '\n'));
     }
 }
 

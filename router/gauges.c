@@ -1,7 +1,6 @@
 #include "router/gauges.h"
 
-#include <time.h>
-
+#include "common/clock.h"
 #include "common/metrics.h"
 #include "router/router.h"
 
@@ -38,12 +37,9 @@ void gauges_event(struct router *r, uint64_t time_ms)
 
 void gauges_written(struct router *r)
 {
-    struct timespec now;
     if (!r->oldest_event_ms)
         return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000,
-             then_us = r->oldest_event_ms * 1000;
+    uint64_t now_us = clock_unix_us(), then_us = r->oldest_event_ms * 1000;
     metrics_observe_us(r->metrics, METRIC_DELIVERY_US, now_us > then_us ? now_us - then_us : 0);
     r->oldest_event_ms = 0;
 }

@@ -5,33 +5,20 @@
 
 static unsigned route_of(const struct account *account)
 {
-    if (!account->routed)
-        return METRIC_ROUTE_OTHER;
-    switch (account->route) {
-    case ROUTE_HEALTH:
-        return METRIC_ROUTE_HEALTH;
-    case ROUTE_METRICS:
-        return METRIC_ROUTE_METRICS;
-    case ROUTE_STREAM:
-        return METRIC_ROUTE_STREAM;
-    case ROUTE_CONFIG:
-        return METRIC_ROUTE_CONFIG;
-    case ROUTE_USAGE:
-        return METRIC_ROUTE_USAGE;
-    case ROUTE_STREAMS:
-        return METRIC_ROUTE_STREAMS;
-    case ROUTE_SHOW:
-        return METRIC_ROUTE_SHOW;
-    case ROUTE_SUBSCRIPTION:
-        return METRIC_ROUTE_SUBSCRIPTION;
-    case ROUTE_SUBSCRIPTIONS:
-        return METRIC_ROUTE_SUBSCRIPTIONS;
-    case ROUTE_ESTUARY:
-        return METRIC_ROUTE_ESTUARY;
-    case ROUTE_ESTUARY_TOUCH:
-        return METRIC_ROUTE_ESTUARY_TOUCH;
-    }
-    return METRIC_ROUTE_OTHER;
+    static const uint8_t labels[] = {
+        [ROUTE_HEALTH] = METRIC_ROUTE_HEALTH,
+        [ROUTE_METRICS] = METRIC_ROUTE_METRICS,
+        [ROUTE_STREAM] = METRIC_ROUTE_STREAM,
+        [ROUTE_CONFIG] = METRIC_ROUTE_CONFIG,
+        [ROUTE_USAGE] = METRIC_ROUTE_USAGE,
+        [ROUTE_STREAMS] = METRIC_ROUTE_STREAMS,
+        [ROUTE_SHOW] = METRIC_ROUTE_SHOW,
+        [ROUTE_SUBSCRIPTION] = METRIC_ROUTE_SUBSCRIPTION,
+        [ROUTE_SUBSCRIPTIONS] = METRIC_ROUTE_SUBSCRIPTIONS,
+        [ROUTE_ESTUARY] = METRIC_ROUTE_ESTUARY,
+        [ROUTE_ESTUARY_TOUCH] = METRIC_ROUTE_ESTUARY_TOUCH,
+    };
+    return account->routed ? labels[account->route] : METRIC_ROUTE_OTHER;
 }
 
 static unsigned method_of(const struct account *account)

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "router/gauges.h"
 #include "router/reader.h"
 
@@ -15,13 +16,9 @@ void router_clock(struct router *r)
     r->now_ms = clock_monotonic_ms();
 }
 
-/* xorshift64 */
 uint64_t router_random(struct router *r)
 {
-    r->random ^= r->random << 13;
-    r->random ^= r->random >> 7;
-    r->random ^= r->random << 17;
-    return r->random;
+    return random_next(&r->random);
 }
 
 /* ---- time ---- */
@@ -120,13 +117,13 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     tick_start(r);
 }
 
-void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
+void router_peer(void *ctx, enum role_kind kind, unsigned place, int fd)
 {
     struct router *r = ctx;
     if (kind != ROLE_SHARD)
         fatalx("a router talks to shards only");
     router_clock(r);
-    shards_peer(&r->shards, index, fd);
+    shards_peer(&r->shards, place, fd);
 }
 
 void router_listener(void *ctx, int fd)

@@ -63,8 +63,8 @@ struct router {
 };
 
 /* The callbacks of struct role; ctx is the router. */
-void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index);
-void router_peer(void *ctx, enum role_kind kind, unsigned index, int fd);
+void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned place);
+void router_peer(void *ctx, enum role_kind kind, unsigned place, int fd);
 void router_listener(void *ctx, int fd);
 void router_metrics_listener(void *ctx, int fd);
 void router_reload(void *ctx);

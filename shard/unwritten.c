@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include "common/log.h"
+#include "common/random.h"
 #include "shard/stream.h"
 
 /* Ranks are random, so that nobody can choose names that make the tree a list. */
@@ -12,14 +13,6 @@ void unwritten_init(struct unwritten *all)
     if (getrandom(&all->random, sizeof all->random, 0) != sizeof all->random)
         fatal("getrandom");
     all->random |= 1;
-}
-
-static uint64_t next_rank(struct unwritten *all)
-{
-    all->random ^= all->random << 13;
-    all->random ^= all->random >> 7;
-    all->random ^= all->random << 17;
-    return all->random;
 }
 
 /* Takes a tree apart: the names before this one, and the rest. */
@@ -84,7 +77,7 @@ static void unlist(struct unwritten *all, struct stream *stream)
 static void insert(struct unwritten *all, struct stream *stream)
 {
     struct stream **at = &all->root;
-    stream->unwritten_rank = next_rank(all);
+    stream->unwritten_rank = random_next(&all->random);
     while (*at && (*at)->unwritten_rank >= stream->unwritten_rank)
         at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unwritten_left : &(*at)->unwritten_right;
     split(*at, stream->row.name, &stream->unwritten_left, &stream->unwritten_right);
