@@ -7,6 +7,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "router/answer.h"
 #include "router/dispatch.h"
 #include "router/router.h"
@@ -107,7 +108,7 @@ void callback_init(struct callbacks *all, struct router *router)
     if (!*router->cfg->auth_callback_url)
         fatal_never_restart("[auth] callback_url: auth.mode = callback wants one");
     all->on = true;
-    all->seed = hash_add(HASH_SEED ^ router_random(router), SLICE("callback"));
+    all->seed = random_secret();
     all->answers = xcalloc(CALLBACK_ANSWERS, sizeof *all->answers);
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/hash.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "router/answer.h"
 #include "router/read_answer.h"
 #include "router/router.h"
@@ -36,7 +37,7 @@ void collapse_init(struct collapse *collapse, struct router *router)
     collapse->router = router;
     collapse->bucket_count = 256;
     collapse->buckets = xcalloc(collapse->bucket_count, sizeof *collapse->buckets);
-    collapse->seed = router_random(router);
+    collapse->seed = random_secret();
 }
 
 /* ---- the table ---- */

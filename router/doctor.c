@@ -3,12 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/document.h"
-#include "common/log.h"
 #include "common/offset.h"
 #include "common/project.h"
+#include "common/random.h"
 #include "router/rules.h"
 
 #define IDLE_S "20"
@@ -116,11 +115,8 @@ const char *doctor_said(struct doctor *d)
 /* Slashes, spaces and percent signs have to come through as they are. */
 static void choose_path(struct doctor *d, const char *project)
 {
-    uint64_t random;
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        fatal("getrandom");
     snprintf(d->path, sizeof d->path, "/v1/stream/%s/streamd-doctor-%016llx%%2Fa%%20b%%25", project,
-             (unsigned long long)random);
+             (unsigned long long)random_secret());
 }
 
 static bool take_url(struct command *c, char *room, size_t size)

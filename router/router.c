@@ -1,7 +1,6 @@
 #include "router/router.h"
 
 #include <stddef.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -98,8 +97,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->metrics = role_metrics(r->role);
     router_reload(r);
     router_clock(r);
-    if (getrandom(&r->random, sizeof r->random, 0) != (ssize_t)sizeof r->random || !r->random)
-        r->random = r->now_ms | 1;
+    r->random = random_secret() | 1;
     deadlines_init(&r->deadlines);
     handover_init(r);
     listener_init(r);

@@ -76,7 +76,8 @@ void router_turn(void *ctx);
 /* Takes the time for what follows. */
 void router_clock(struct router *router);
 
-/* The next of a sequence of numbers that nobody need be able to guess. */
+/* The next of a sequence of numbers for jitter and ids. Clients see some and can compute all others: never for what
+ * must be secret, which is random_secret() (common/random.h). */
 uint64_t router_random(struct router *router);
 
 #endif

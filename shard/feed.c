@@ -1,12 +1,12 @@
 #include "shard/feed.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "shard/delete.h"
 #include "shard/page.h"
 #include "shard/verbs.h"
@@ -28,14 +28,6 @@ struct fanout_wait {
     unsigned left; /* shards */
     uint64_t deadline_ms;
 };
-
-static uint64_t random_id(void)
-{
-    uint64_t id;
-    if (getrandom(&id, sizeof id, 0) != sizeof id)
-        fatal("getrandom");
-    return id;
-}
 
 /* ---- feeds of a stream ---- */
 
@@ -572,7 +564,7 @@ void handle_attach(struct shard *shard, unsigned from, const struct wire_attach 
                 feed->row.subscribers -=
                     m->subscribers < feed->row.subscribers ? m->subscribers : feed->row.subscribers;
         } else {
-            const struct feed_row row = {stream->row.uid, from, random_id(), 0, stream->tail, FEED_LEVEL};
+            const struct feed_row row = {stream->row.uid, from, random_secret(), 0, stream->tail, FEED_LEVEL};
             store_begin(shard->store);
             (void)stream_write(&shard->streams, stream);
             if (!feed)

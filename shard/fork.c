@@ -2,11 +2,11 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "shard/answer.h"
 #include "shard/cold.h"
 #include "shard/create.h"
@@ -37,14 +37,6 @@ static struct wire_create request_of(const struct fork_making *making)
     if (wire_peek(buf_slice(&making->request), &type, &body, &size) != WIRE_PEEK_FRAME || !wire_get_create(body, &m))
         fatalx("a request kept for a fork does not read back");
     return m;
-}
-
-static uint64_t random_pin(void)
-{
-    uint64_t pin;
-    if (getrandom(&pin, sizeof pin, 0) != sizeof pin)
-        fatal("getrandom");
-    return pin;
 }
 
 /* ---- the fork's side: making ---- */
@@ -79,7 +71,7 @@ void fork_begin(struct shard *shard, struct asker asker, const struct wire_creat
     struct fork_making *making = xcalloc(1, sizeof *making);
     making->asker = asker;
     making->id = ++shard->last_id;
-    making->pin = random_pin();
+    making->pin = random_secret();
     making->source_shard = shard_owner_of_name(shard, m->fork_source);
     making->deadline_ms = shard->now_ms + shard->cfg->router_shard_wait;
     wire_put_create(&making->request, m);

@@ -1,11 +1,11 @@
 #include "shard/rotate.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "shard/retain.h"
 #include "shard/segment.h"
 #include "shard/shard.h"
@@ -44,14 +44,6 @@ struct rotation {
     uint64_t merge_end; /* where the segments end that it takes the place of; 0: it is made of chunks */
 };
 
-static uint64_t random_id(void)
-{
-    uint64_t id;
-    if (getrandom(&id, sizeof id, 0) != sizeof id)
-        fatal("getrandom");
-    return id;
-}
-
 /* ---- life ---- */
 
 static void forget_draft(struct rotation *r)
@@ -88,7 +80,7 @@ static void give_up(struct rotation *r, const char *failure)
     rotations->pause_ms = rotations->pause_ms ? rotations->pause_ms * 2 : PAUSE_MS;
     if (rotations->pause_ms > PAUSE_MAX_MS)
         rotations->pause_ms = PAUSE_MAX_MS;
-    rotations->paused_until_ms = shard->now_ms + rotations->pause_ms / 2 + random_id() % (rotations->pause_ms / 2);
+    rotations->paused_until_ms = shard->now_ms + rotations->pause_ms / 2 + random_secret() % (rotations->pause_ms / 2);
     if (!shard->stopping)
         log_error("segment %s cannot be put: %s; %llu bytes wait", name, failure,
                   (unsigned long long)shard->streams.backlog);
@@ -155,7 +147,7 @@ static void drop(struct rotation *r, struct stream *stream)
 
 static void name(struct rotation *r)
 {
-    r->object = (struct object){r->uid, r->draft.segment.start, random_id()};
+    r->object = (struct object){r->uid, r->draft.segment.start, random_secret()};
     store_begin(r->shard->store);
     store_orphan_put(r->shard->store, &r->object);
     r->state = ROTATION_NAMED;

@@ -1,7 +1,6 @@
 #include "shard/shard.h"
 
 #include <sched.h>
-#include <sys/random.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -9,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "shard/cold.h"
 #include "shard/delete.h"
 #include "shard/fork.h"
@@ -401,8 +401,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->metrics = role_metrics(shard->role);
     shard->index = index;
     shard->now_ms = shard->written_ms = clock_unix_ms();
-    if (getrandom(&shard->last_id, sizeof shard->last_id, 0) != sizeof shard->last_id)
-        fatal("getrandom");
+    shard->last_id = random_secret();
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
         link_close(&shard->routers[i].link);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)

@@ -1,8 +1,5 @@
 #include "shard/unwritten.h"
 
-#include <sys/random.h>
-
-#include "common/log.h"
 #include "common/random.h"
 #include "shard/stream.h"
 
@@ -10,9 +7,7 @@
 void unwritten_init(struct unwritten *all)
 {
     *all = (struct unwritten){0};
-    if (getrandom(&all->random, sizeof all->random, 0) != sizeof all->random)
-        fatal("getrandom");
-    all->random |= 1;
+    all->random = random_secret() | 1;
 }
 
 /* Takes a tree apart: the names before this one, and the rest. */
