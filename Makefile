@@ -41,11 +41,95 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/unit/%: tests/unit/%.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libsupervisor.a $(BUILD)/librouter.a $(BUILD)/libshard.a \
-		$(BUILD)/libcommon.a -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl -lnanomsg -lzstd -lxxhash -lcmocka
+		$(BUILD)/libcommon.a $(LIBS_router) $(LIBS_shard) -lcmocka
+
+.PHONY: run
+run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"
+	tests/deps.sh
+	$(MAKE) --no-print-directory all
+	exec $(BUILD)/streamd $(ARGS)
+
+# Whatever runs under Node finds the one that tests/deps.sh may have brought.
+export PATH := $(CURDIR)/build/node/node_modules/.bin:$(PATH)
+
+.PHONY: deps
+deps: ## install what building and testing need
+	tests/deps.sh test
+	$(MAKE) --no-print-directory tests/node_modules/.package-lock.json
+
+tests/node_modules/.package-lock.json: tests/package-lock.json
+	cd tests && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json
+
+.PHONY: test
+test: deps ## everything: unit tests, corpora, conformance, end to end, crashes; again with sanitizers
+	@node tests/all.mjs
 
 .PHONY: unit
 unit: $(UNIT_TESTS) ## build and run the unit tests
 	@for t in $(UNIT_TESTS); do echo "== $$t" && $$t || exit 1; done
+
+# Each tests/fuzz/fuzz_X.c checks properties of one parser and has its corpus in tests/fuzz/corpus/X. An input that broke
+# one goes there, and `fuzz-replay` runs it ever after.
+FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+FUZZ_CODE = $(BUILD)/librouter.a $(BUILD)/libshard.a $(BUILD)/libcommon.a
+FUZZ_MAIN = tests/fuzz/replay.c
+FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/replay.c $(FUZZ_CODE)
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson -ljwt -lcrypto -lzstd -lxxhash
+
+.PHONY: fuzz-replay
+fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%) ## run the fuzz targets over their corpora, without a fuzzer
+	@for t in $(FUZZ_TARGETS); do $(BUILD)/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; done
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60) under libFuzzer, ASan and UBSan
+	$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE="$(FUZZ_SANITIZE)" FUZZ_MAIN=-fsanitize=fuzzer fuzz-run
+
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+	@for t in $(FUZZ_TARGETS); do mkdir -p $(BUILD)/corpus/$$t && $(BUILD)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) \
+		-max_len=4096 -print_final_stats=1 -artifact_prefix=$(BUILD)/$$t- $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
+
+SECONDS ?= 60
+SEED ?=
+SHARDS ?= 1 4
+WORKERS ?= 1 2
+
+.PHONY: test-e2e
+test-e2e: all tests/node_modules/.package-lock.json ## end-to-end tests against the programs in BUILD
+	cd tests && STREAMD_BUILD=$(BUILD) npx vitest run
+
+.PHONY: conformance
+conformance: all tests/node_modules/.package-lock.json ## the official suite, for each of SHARDS (1 4) and WORKERS (1 2)
+	@cd tests && for s in $(SHARDS); do for w in $(WORKERS); do STREAMD_BUILD=$(BUILD) CONFORMANCE_SHARDS=$$s \
+		CONFORMANCE_WORKERS=$$w npx vitest run --config conformance/vitest.config.mjs || exit 1; done; done
+
+.PHONY: crash
+crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n
+	$(MAKE) --no-print-directory BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
+	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
+
+.PHONY: upgrades
+upgrades: all tests/node_modules/.package-lock.json ## replace the programs ten times under load and judge what clients saw
+	STREAMD_BUILD=$(BUILD) node tests/crash/upgrades.mjs
+
+.PHONY: test-systemd
+test-systemd: deps ## the package in a Debian with a systemd of its own, as root: not in `make test`
+	tests/deps.sh systemd
+	$(MAKE) --no-print-directory deb
+	node tests/systemd/run.mjs
+
+LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c common/log_line.c common/log_limit.c common/escape.c)
+
+$(BUILD)/load: $(LOAD_OBJECTS)
+	$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3
+
+.PHONY: bench
+bench: all $(BUILD)/load ## measure against the peers on this machine (tests/bench/bench.mjs --help)
+	node tests/bench/bench.mjs
 
 PREFIX ?= /usr/local
 SYSTEMD ?= $(PREFIX)/lib/systemd/system
@@ -95,90 +179,6 @@ clean: ## remove everything built
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c common/log_line.c common/log_limit.c common/escape.c)
-
-$(BUILD)/load: $(LOAD_OBJECTS)
-	$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3
-
-.PHONY: bench
-bench: all $(BUILD)/load ## measure against the peers on this machine (tests/bench/bench.mjs --help)
-	node tests/bench/bench.mjs
-
-# Each tests/fuzz/fuzz_X.c checks properties of one parser and has its corpus in tests/fuzz/corpus/X. An input that broke
-# one goes there, and `fuzz-replay` runs it ever after.
-FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_SECONDS ?= 60
-FUZZ_CODE = $(BUILD)/librouter.a $(BUILD)/libshard.a $(BUILD)/libcommon.a
-FUZZ_MAIN = tests/fuzz/replay.c
-FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-
-$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/replay.c $(FUZZ_CODE)
-	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson -ljwt -lcrypto -lzstd -lxxhash
-
-.PHONY: fuzz-replay
-fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%) ## run the fuzz targets over their corpora, without a fuzzer
-	@for t in $(FUZZ_TARGETS); do $(BUILD)/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; done
-
-.PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZ_SECONDS (60) under libFuzzer, ASan and UBSan
-	$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE="$(FUZZ_SANITIZE)" FUZZ_MAIN=-fsanitize=fuzzer fuzz-run
-
-.PHONY: fuzz-run
-fuzz-run: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
-	@for t in $(FUZZ_TARGETS); do mkdir -p $(BUILD)/corpus/$$t && $(BUILD)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) \
-		-max_len=4096 -print_final_stats=1 -artifact_prefix=$(BUILD)/$$t- $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
-
-# Whatever runs under Node finds the one that tests/deps.sh may have brought.
-export PATH := $(CURDIR)/build/node/node_modules/.bin:$(PATH)
-
-SECONDS ?= 60
-SEED ?=
-SHARDS ?= 1 4
-WORKERS ?= 1 2
-
-.PHONY: deps
-deps: ## install what building and testing need
-	tests/deps.sh test
-	$(MAKE) --no-print-directory tests/node_modules/.package-lock.json
-
-tests/node_modules/.package-lock.json: tests/package-lock.json
-	cd tests && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json
-
-.PHONY: test
-test: deps ## everything: unit tests, corpora, conformance, end to end, crashes; again with sanitizers
-	@node tests/all.mjs
-
-.PHONY: test-e2e
-test-e2e: all tests/node_modules/.package-lock.json ## end-to-end tests against the programs in BUILD
-	cd tests && STREAMD_BUILD=$(BUILD) npx vitest run
-
-.PHONY: conformance
-conformance: all tests/node_modules/.package-lock.json ## the official suite, for each of SHARDS (1 4) and WORKERS (1 2)
-	@cd tests && for s in $(SHARDS); do for w in $(WORKERS); do STREAMD_BUILD=$(BUILD) CONFORMANCE_SHARDS=$$s \
-		CONFORMANCE_WORKERS=$$w npx vitest run --config conformance/vitest.config.mjs || exit 1; done; done
-
-.PHONY: crash
-crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n
-	$(MAKE) --no-print-directory BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
-	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
-
-.PHONY: upgrades
-upgrades: all tests/node_modules/.package-lock.json ## replace the programs ten times under load and judge what clients saw
-	STREAMD_BUILD=$(BUILD) node tests/crash/upgrades.mjs
-
-.PHONY: test-systemd
-test-systemd: deps ## the package in a Debian with a real systemd, as root; not in `make test`: it takes a minute, the first time two, and 300 MB
-	tests/deps.sh systemd
-	$(MAKE) --no-print-directory deb
-	node tests/systemd/run.mjs
-
-.PHONY: run
-run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"
-	tests/deps.sh
-	$(MAKE) --no-print-directory all
-	exec $(BUILD)/streamd $(ARGS)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -23,7 +23,6 @@ const JOBS = `-j${availableParallelism()}`;
 const make = (title, words, more = {}) => ({ title, command: ["make", "--no-print-directory", ...words], ...more });
 const vitest = (title, words, env) => ({ title, command: ["npx", "vitest", "run", ...words], cwd: "tests", env });
 const crash = (title, seconds, env) => ({ title, command: ["node", "tests/crash/crash.mjs", `${seconds}`], env });
-
 const upgrades = (title, words, env) => ({ title, command: ["node", "tests/crash/upgrades.mjs", ...words], env });
 
 const conformance = (shards, workers, env = {}) => {
@@ -115,9 +114,10 @@ for (const step of chosen) {
 
 for (const { title, ok, end } of results) if (!ok) console.log(`\n=== the end of what failed: ${title}\n${end}`);
 console.log();
+const width = Math.max(...results.map(({ title }) => title.length));
 for (const { title, ok, passed, failed, seconds } of results)
   console.log(
-    `${ok ? "ok  " : "FAIL"} ${title.padEnd(40)} ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s`,
+    `${ok ? "ok  " : "FAIL"} ${title.padEnd(width)} ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s`,
   );
 const total = (key) => results.reduce((all, result) => all + result[key], 0);
 const closing = `${total("passed")} passed, ${total("failed")} failed`;
