@@ -161,3 +161,13 @@ enum wire_peek wire_peek(struct slice in, enum wire_type *type, struct slice *bo
     *body = slice_of(rest.data, len - 1);
     return WIRE_PEEK_FRAME;
 }
+
+bool wire_take(struct slice *in, enum wire_type type, struct slice *body)
+{
+    enum wire_type found;
+    size_t size;
+    if (wire_peek(*in, &found, body, &size) != WIRE_PEEK_FRAME || found != type)
+        return false;
+    *in = slice_of(in->data + size, in->len - size);
+    return true;
+}

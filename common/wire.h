@@ -133,4 +133,7 @@ enum wire_peek { WIRE_PEEK_MORE, WIRE_PEEK_FRAME, WIRE_PEEK_BAD };
  * header. MORE: *size is the length needed, or 0 if not yet known. */
 enum wire_peek wire_peek(struct slice in, enum wire_type *type, struct slice *body, size_t *size) MUSTUSE;
 
+/* Takes a frame of this type off the front. False: there is none, and nothing is taken. */
+bool wire_take(struct slice *in, enum wire_type type, struct slice *body) MUSTUSE;
+
 #endif

@@ -86,17 +86,14 @@ struct row {
 /* Takes the first row off. False: what is there is none. */
 static bool take_row(struct slice *rows, struct row *row)
 {
-    enum wire_type type;
+    const struct slice before = *rows;
     struct slice body;
-    size_t size;
     *row = (struct row){0};
     if (!rows->len)
         return true;
-    if (wire_peek(*rows, &type, &body, &size) != WIRE_PEEK_FRAME || type != WIRE_LISTED_STREAM ||
-        !wire_get_listed_stream(body, &row->m))
+    if (!wire_take(rows, WIRE_LISTED_STREAM, &body) || !wire_get_listed_stream(body, &row->m))
         return false;
-    row->frame = slice_of(rows->data, size);
-    *rows = slice_of(rows->data + size, rows->len - size);
+    row->frame = slice_of(before.data, before.len - rows->len);
     return true;
 }
 

@@ -34,14 +34,10 @@ static void add_producers(struct buf *out, const struct wire_shown *m)
 {
     struct slice rest = m->first_producers, body;
     struct wire_shown_producer producer;
-    enum wire_type type;
-    size_t size;
     const char *before = "";
     add_number(out, ",\"producers\":{\"count\":", m->producers);
     buf_add_text(out, ",\"first\":[");
-    while (wire_peek(rest, &type, &body, &size) == WIRE_PEEK_FRAME && type == WIRE_SHOWN_PRODUCER &&
-           wire_get_shown_producer(body, &producer)) {
-        rest = slice_of(rest.data + size, rest.len - size);
+    while (wire_take(&rest, WIRE_SHOWN_PRODUCER, &body) && wire_get_shown_producer(body, &producer)) {
         buf_add_text(out, before);
         buf_add_text(out, "{\"id\":\"");
         buf_add_slice(out, producer.name);
@@ -87,12 +83,9 @@ static void add_fork(struct buf *out, const struct wire_shown *m)
 static bool print(struct client *c, const struct request *request, const struct wire_shown *m, struct buf *out)
 {
     struct wire_listed_stream stream;
-    enum wire_type type;
-    struct slice body;
-    size_t size;
+    struct slice row = m->stream, body;
     char uid[32];
-    if (wire_peek(m->stream, &type, &body, &size) != WIRE_PEEK_FRAME || type != WIRE_LISTED_STREAM ||
-        !wire_get_listed_stream(body, &stream))
+    if (!wire_take(&row, WIRE_LISTED_STREAM, &body) || !wire_get_listed_stream(body, &stream))
         return false;
     listing_print_stream(out, &stream);
     snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);

@@ -31,10 +31,8 @@ struct fork_making {
 static struct wire_create request_of(const struct fork_making *making)
 {
     struct wire_create m;
-    enum wire_type type;
-    struct slice body;
-    size_t size;
-    if (wire_peek(buf_slice(&making->request), &type, &body, &size) != WIRE_PEEK_FRAME || !wire_get_create(body, &m))
+    struct slice frame = buf_slice(&making->request), body;
+    if (!wire_take(&frame, WIRE_CREATE, &body) || !wire_get_create(body, &m))
         fatalx("a request kept for a fork does not read back");
     return m;
 }

@@ -132,10 +132,8 @@ struct waiting_list {
 static struct wire_list request_of(const struct waiting_list *waiting)
 {
     struct wire_list m;
-    enum wire_type type;
-    struct slice body;
-    size_t size;
-    if (wire_peek(buf_slice(&waiting->request), &type, &body, &size) != WIRE_PEEK_FRAME || !wire_get_list(body, &m))
+    struct slice frame = buf_slice(&waiting->request), body;
+    if (!wire_take(&frame, WIRE_LIST, &body) || !wire_get_list(body, &m))
         fatalx("a request kept for a listing does not read back");
     return m;
 }
