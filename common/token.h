@@ -1,6 +1,6 @@
-/* Tokens: JWTs signed with HS256 by one of a project's secrets, or with RS256, ES256 or EdDSA by the owner of one of its
- * public keys. Claims: sub (the project), scope, exp, and stream_id when it is good for one stream, or with a '*' at
- * its end for all whose ids begin so. */
+/* Tokens: JWTs signed with HS256 by one of a project's secrets, or with RS256, ES256 or EdDSA by the owner of one of
+ * its public keys. Claims: sub (the project), scope, exp, and stream_id when it is good for one stream, or with a '*'
+ * at its end for all whose ids begin so. */
 #ifndef COMMON_TOKEN_H
 #define COMMON_TOKEN_H
 
@@ -25,9 +25,9 @@ struct claims {
     char *stream_id; /* NULL: all streams */
 };
 
-/* False: it is not a token that one of these keys verifies, it is malformed, or it has expired at now_s. *key is the one
- * of them that verified it. The caller clears the claims. If all that is wrong is that it has expired, claims->expires_s
- * is when. */
+/* False: it is not a token that one of these keys verifies, it is malformed, or it has expired at now_s. *key is the
+ * one of them that verified it. The caller clears the claims. If all that is wrong is that it has expired,
+ * claims->expires_s is when. */
 bool token_verify(const char *token, const struct texts *secrets, const struct jwks *keys, uint64_t now_s,
                   struct claims *claims, const char **key) MUSTUSE;
 
