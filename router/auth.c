@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "common/hash.h"
@@ -186,9 +185,8 @@ void auth_turn(struct auth *auth)
 /* What one host may be taken to hold: an IPv4 address, or a /64 of IPv6. */
 static uint64_t address_of(const struct client *c)
 {
-    struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
-    if (getpeername(event_get_fd(&c->event), (struct sockaddr *)&peer, &len) != 0)
+    struct sockaddr_storage peer;
+    if (!client_address(c, &peer))
         return 1;
     if (peer.ss_family == AF_INET6)
         return mark(slice_of((const char *)&((struct sockaddr_in6 *)&peer)->sin6_addr, 8));

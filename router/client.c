@@ -1,7 +1,6 @@
 #include "router/client.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -111,6 +110,13 @@ struct client *client_new(struct router *router, int fd)
     event_assign(&c->event, router->base, fd, EV_READ | EV_PERSIST, on_event, c);
     client_set_state(c, CLIENT_HEAD);
     return c;
+}
+
+bool client_address(const struct client *c, struct sockaddr_storage *address)
+{
+    socklen_t len = sizeof *address;
+    *address = (struct sockaddr_storage){0};
+    return getpeername(event_get_fd(&c->event), (struct sockaddr *)address, &len) == 0;
 }
 
 void client_put_back(struct client *c, struct slice input)

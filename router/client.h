@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <sys/socket.h>
 
 #include "common/buf.h"
 #include "common/errors.h"
@@ -123,6 +124,9 @@ void client_send(struct client *client, struct block *block, size_t start, size_
 
 /* Writes what the socket takes now, without waiting for the client's turn. It may be dead afterwards. */
 void client_push(struct client *client);
+
+/* Its address; zeroes and false: it is gone. */
+bool client_address(const struct client *client, struct sockaddr_storage *address) MUSTUSE;
 
 /* Bytes that it has sent and that nobody has looked at, at the beginning of its life. */
 void client_put_back(struct client *client, struct slice input);

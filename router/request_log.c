@@ -107,10 +107,9 @@ size_t request_path_redact(char *path, size_t len)
 
 static void note_address(const struct client *c, struct request_note *note)
 {
-    struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
+    struct sockaddr_storage peer;
     char host[INET6_ADDRSTRLEN] = "";
-    if (getpeername(event_get_fd(&c->event), (struct sockaddr *)&peer, &len) != 0)
+    if (!client_address(c, &peer))
         return;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;

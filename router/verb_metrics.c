@@ -2,7 +2,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -14,9 +13,8 @@
 
 static bool is_local(const struct client *c)
 {
-    struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
-    if (getpeername(event_get_fd(&c->event), (struct sockaddr *)&peer, &len) != 0)
+    struct sockaddr_storage peer;
+    if (!client_address(c, &peer))
         return false;
     if (peer.ss_family == AF_INET6)
         return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&peer)->sin6_addr);

@@ -194,6 +194,27 @@ static void test_frames_in_a_row(void **state)
     buf_clear(&out);
 }
 
+static void test_only_the_wanted_type_is_taken(void **state)
+{
+    (void)state;
+    struct buf out = {0};
+    struct slice body;
+    struct wire_parked parked;
+    wire_put_parked(&out, &(struct wire_parked){.id = 7});
+    wire_put_parked(&out, &(struct wire_parked){.id = 8});
+    struct slice in = buf_slice(&out), cut = slice_of(in.data, in.len / 2 - 1);
+    assert_false(wire_take(&in, WIRE_EVENT, &body));
+    assert_int_equal(in.len, buf_len(&out));
+    for (uint64_t id = 7; id <= 8; id++) {
+        assert_true(wire_take(&in, WIRE_PARKED, &body) && wire_get_parked(body, &parked));
+        assert_int_equal(parked.id, id);
+    }
+    assert_int_equal(in.len, 0);
+    assert_false(wire_take(&in, WIRE_PARKED, &body));
+    assert_false(wire_take(&cut, WIRE_PARKED, &body));
+    buf_clear(&out);
+}
+
 static enum wire_peek peek(struct slice in)
 {
     enum wire_type type;
@@ -219,9 +240,13 @@ int main(void)
 {
     srand(1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields_come_back), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_whole_or_refused), cmocka_unit_test(test_peek_over_splits),
-        cmocka_unit_test(test_frames_in_a_row),  cmocka_unit_test(test_broken_frames),
+        cmocka_unit_test(test_fields_come_back),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_whole_or_refused),
+        cmocka_unit_test(test_peek_over_splits),
+        cmocka_unit_test(test_frames_in_a_row),
+        cmocka_unit_test(test_broken_frames),
+        cmocka_unit_test(test_only_the_wanted_type_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
