@@ -33,7 +33,7 @@ void account_answered(struct client *c, int status)
     struct account *account = &c->account;
     if (!account->began_us)
         account_begin(c);
-    account->status = status;
+    account->status = (uint16_t)status;
     account->answered_us = clock_monotonic_us();
     request_count(c->router->metrics, account);
 }
@@ -75,6 +75,6 @@ void account_resume(struct client *c, uint64_t began_us, int status)
         .method = HTTP_GET,
         .route = ROUTE_STREAM,
         .routed = true,
-        .status = status,
+        .status = (uint16_t)status,
     };
 }

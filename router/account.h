@@ -14,12 +14,13 @@ struct client;
 struct account {
     uint64_t began_us; /* monotonic: when its head was whole; 0: there is no request */
     uint64_t answered_us;
-    enum http_method method;
-    enum route_kind route;
-    bool routed;               /* route counts: its path is one of ours */
-    int status;                /* 0: not answered yet */
-    unsigned live;             /* METRIC_OPERATION_LONG_POLL or _SSE; 0: it is no live read */
-    enum error error;          /* of an answer that is one */
+    /* Small, for there is one for every idle reader. */
+    enum http_method method : 8;
+    enum route_kind route : 8;
+    unsigned live : 8;         /* METRIC_OPERATION_LONG_POLL or _SSE; 0: it is no live read */
+    bool routed : 1;           /* route counts: its path is one of ours */
+    unsigned status : 16;      /* 0: not answered yet */
+    enum error error : 16;     /* of an answer that is one */
     uint64_t waits_us;         /* a live read that has had everything: since when; 0: it has not */
     uint64_t bytes;            /* that were queued for the client, heads included */
     struct request_note *note; /* what may be said of it (request_log.h), or NULL */

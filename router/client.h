@@ -50,18 +50,17 @@ enum client_cors {
 
 /* What the verb of the current request keeps until its answer comes. */
 struct exchange {
-    char *origin;        /* CORS_ORIGIN: which; freed with the request */
-    char *text;          /* create: the Location; read: If-None-Match; freed with the request */
-    uint64_t received;   /* append: the sequence number that came */
-    struct tally *tally; /* of its project, if that has quotas */
-    bool producer;       /* append: with producer headers */
-    bool close_only;     /* append: without a body */
-    bool many;           /* subscribe: to several sources */
-    unsigned estuary;    /* WIRE_ESTUARY_* */
-    bool now;            /* read: offset=now */
-    bool earliest;       /* read: offset=-1, or none */
-
+    char *origin;            /* CORS_ORIGIN: which; freed with the request */
+    char *text;              /* create: the Location; read: If-None-Match; freed with the request */
+    uint64_t received;       /* append: the sequence number that came */
+    struct tally *tally;     /* of its project, if that has quotas */
     struct listing *listing; /* list; freed with the request */
+    bool producer;           /* append: with producer headers */
+    bool close_only;         /* append: without a body */
+    bool many;               /* subscribe: to several sources */
+    bool now;                /* read: offset=now */
+    bool earliest;           /* read: offset=-1, or none */
+    uint8_t estuary;         /* WIRE_ESTUARY_* */
 };
 
 struct client {
@@ -83,8 +82,9 @@ struct client {
     struct reader *reader;    /* CLIENT_LIVE */
     struct exchange exchange;
     struct account account; /* of the current request */
-    enum client_state state;
-    enum deadline_class timer_class;
+    enum client_state state : 8;
+    enum deadline_class timer_class : 8;
+    enum client_cors cors : 8;          /* of the answer */
     short watched;                      /* EV_READ, EV_WRITE */
     bool dirty, ready;                  /* on the lists above */
     bool blocked;                       /* the socket is full */
@@ -94,7 +94,6 @@ struct client {
     bool only_metrics;                  /* it came where nothing else is answered */
     bool refused;                       /* counted in clients.refused */
     bool http10, keep_alive, head_only; /* of the current request */
-    enum client_cors cors;              /* of the answer */
     struct grant grant;                 /* what the current request was allowed with */
 };
 

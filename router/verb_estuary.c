@@ -310,7 +310,7 @@ static void ask(struct client *c, struct slice name, unsigned what)
     wire_put_estuary(&request->frame, &(struct wire_estuary){.id = request->id, .name = name, .what = (uint8_t)what});
     request->repeatable = true;
     c->exchange.text = xslicedup(name);
-    c->exchange.estuary = what;
+    c->exchange.estuary = (uint8_t)what;
     client_set_state(c, CLIENT_WAITING);
     if (!request_send(shards, request))
         answer_error(c, ERR_OVERLOADED);
