@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/escape.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/registry.h"
@@ -81,7 +82,7 @@ PRINTF(2, 0) static void say(const struct command *c, const char *format, va_lis
 {
     fflush(stdout);
     fprintf(stderr, "streamd: %s: ", c->name);
-    vfprintf(stderr, format, list);
+    command_vprint(stderr, format, list);
     fputc('\n', stderr);
 }
 
@@ -101,6 +102,57 @@ int command_fail(const struct command *c, const char *format, ...)
     va_end(list);
     return 1;
 }
+
+/* ---- what servers say ---- */
+
+static void print_safely(struct slice text)
+{
+    struct buf safe = {0};
+    size_t most = text.len * ESCAPE_GROWTH;
+    if (text.len)
+        buf_grow(&safe, escape_plain(buf_reserve(&safe, most), most, text));
+    if (text.len)
+        fwrite(buf_slice(&safe).data, 1, buf_len(&safe), stdout);
+    buf_clear(&safe);
+}
+
+void command_print(const char *text)
+{
+    print_safely(slice_str(text));
+}
+
+/* How much of a line end or a tab begins here. */
+static size_t space_at(const char *at, const char *end)
+{
+    if (*at == '\r' && end - at > 1 && at[1] == '\n')
+        return 2;
+    return *at == '\n' || *at == '\t';
+}
+
+void command_print_text(struct slice text)
+{
+    const char *from = text.data, *end = text.data + text.len, *at = from;
+    while (at < end) {
+        size_t space = space_at(at, end);
+        at += space ? space : 1;
+        if (!space)
+            continue;
+        print_safely(slice_of(from, (size_t)(at - from) - space));
+        fwrite(at - space, 1, space, stdout);
+        from = at;
+    }
+    print_safely(slice_of(from, (size_t)(end - from)));
+}
+
+void command_vprint(FILE *out, const char *format, va_list list)
+{
+    char text[2048], safe[sizeof text * ESCAPE_GROWTH];
+    int len = vsnprintf(text, sizeof text, format, list);
+    size_t n = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
+    fwrite(safe, 1, escape_plain(safe, sizeof safe, slice_of(text, n)), out);
+}
+
+/* ---- what is asked about ---- */
 
 bool target_parse(struct command *c, const char *text, struct target *target)
 {

@@ -4,6 +4,8 @@
 #define ROUTER_COMMAND_H
 
 #include <event2/event.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #include "common/attr.h"
 #include "common/buf.h"
@@ -47,6 +49,14 @@ bool command_misused(struct command *command) MUSTUSE;
 PRINTF(2, 3) int command_fail(const struct command *command, const char *format, ...);
 /* Says something beside the output. */
 PRINTF(2, 3) void command_say(const struct command *command, const char *format, ...);
+
+/* ---- what servers say, on a terminal perhaps ---- */
+
+/* Prints it, with what is no letter to a terminal escaped. */
+void command_print(const char *text);
+/* The same, but line ends and tabs stay what they are. */
+void command_print_text(struct slice text);
+PRINTF(2, 0) void command_vprint(FILE *out, const char *format, va_list list);
 
 /* A stream as it was named, "PROJECT/STREAM" or "STREAM" of _default, percent-encoded or not. */
 struct target {

@@ -7,7 +7,7 @@
 static void print_scalar(const cJSON *item)
 {
     if (cJSON_IsString(item))
-        fputs(item->valuestring, stdout);
+        command_print(item->valuestring);
     else if (cJSON_IsNumber(item))
         printf("%.0f", item->valuedouble);
     else if (cJSON_IsBool(item))
@@ -25,7 +25,9 @@ static void print_members(const cJSON *object)
     {
         if (cJSON_IsArray(member))
             continue;
-        printf("%s%s=", before, member->string);
+        fputs(before, stdout);
+        command_print(member->string);
+        fputs("=", stdout);
         print_scalar(member);
         before = " ";
     }
@@ -33,7 +35,8 @@ static void print_members(const cJSON *object)
 
 static void print_line(const char *key, const cJSON *item)
 {
-    printf("%s: ", key);
+    command_print(key);
+    fputs(": ", stdout);
     if (cJSON_IsObject(item))
         print_members(item);
     else
@@ -66,10 +69,12 @@ static int ask(struct command *c, const struct target *target, bool json)
     buf_add(&path, target->path, strlen(target->path) + 1);
     cJSON *stream = call_document(c, &call, target->project, path.data);
     int status = stream ? 0 : 1;
-    if (stream && json)
-        printf("%.*s\n", (int)buf_len(&call.text), buf_slice(&call.text).data);
-    else if (stream)
+    if (stream && json) {
+        command_print_text(buf_slice(&call.text)); /* which in JSON means the same */
+        puts("");
+    } else if (stream) {
         print_all(stream);
+    }
     cJSON_Delete(stream);
     buf_clear(&path);
     call_clear(&call);

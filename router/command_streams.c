@@ -36,8 +36,13 @@ static void print_flags(const cJSON *stream)
 
 static void print_stream(const char *project, const cJSON *stream)
 {
-    printf("%s/%s\t%s\t%s\t%.0f", project, text_of(stream, "name"), text_of(stream, "contentType"),
-           text_of(stream, "nextOffset"), cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(stream, "bytes")));
+    static const char *const columns[] = {"name", "contentType", "nextOffset"};
+    printf("%s/", project);
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        command_print(text_of(stream, columns[i]));
+        fputs("\t", stdout);
+    }
+    printf("%.0f", cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(stream, "bytes")));
     print_flags(stream);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/document.h"
 #include "common/json.h"
@@ -50,9 +51,12 @@ static void end(struct tail *t, int status)
 
 /* ---- printing ---- */
 
+/* As it is; but what moves the cursor of a terminal is none of a stream's business. */
 static void put(struct slice text)
 {
-    if (text.len)
+    if (text.len && isatty(STDOUT_FILENO))
+        command_print_text(text);
+    else if (text.len)
         fwrite(text.data, 1, text.len, stdout);
 }
 
@@ -88,7 +92,7 @@ static int digit_of(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-static bool put_base64(struct slice text)
+static bool decode_base64(struct slice text, struct buf *out)
 {
     uint32_t bits = 0;
     unsigned have = 0;
@@ -100,10 +104,19 @@ static bool put_base64(struct slice text)
         have += 6;
         if (have >= 8) {
             have -= 8;
-            putchar((int)(bits >> have & 255));
+            buf_add_byte(out, (uint8_t)(bits >> have & 255));
         }
     }
     return true;
+}
+
+static bool put_base64(struct slice text)
+{
+    struct buf bytes = {0};
+    bool good = decode_base64(text, &bytes);
+    put(buf_slice(&bytes));
+    buf_clear(&bytes);
+    return good;
 }
 
 /* What has become of the stream's bytes on the way here. */

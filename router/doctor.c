@@ -23,7 +23,7 @@ static doctor_check *const checks[] = {
 PRINTF(3, 0) static void print(const char *mark, const char *what, const char *format, va_list list)
 {
     printf("%-5s%-13s", mark, what);
-    vprintf(format, list);
+    command_vprint(stdout, format, list);
     puts("");
     fflush(stdout);
 }

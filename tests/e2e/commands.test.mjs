@@ -1,7 +1,8 @@
 // The operator's commands that ask a server: streams, show, tail, doctor.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -404,4 +405,63 @@ describe.skipIf(!OWNED)("doctor with tokens", () => {
     expect([manager.status, manager.out]).toEqual([0, expect.stringMatching(/^ok +DELETE/m)]);
     expect(`${writer.out}${manager.out}`).not.toMatch(TOKEN);
   }, 30_000 * SLOW);
+});
+
+// Whoever writes to a stream, or answers instead of streamd, would have the operator's terminal otherwise.
+describe.skipIf(!OWNED)("a terminal", () => {
+  const fixture = useServer();
+  const EVIL = "\x1b[2J\x9b31m\x07\x7f\u202e";
+  const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/; // but tab and line feed
+  let liar, url, answer;
+
+  beforeAll(async () => {
+    liar = createServer((request, response) => {
+      const { status = 200, body = "", headers = {} } = answer(request.url);
+      response.writeHead(status, headers);
+      response.end(body);
+    });
+    await new Promise((resolve) => liar.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${liar.address().port}`;
+  });
+  afterAll(() => liar?.close());
+
+  async function printed(...args) {
+    const command = begin(fixture.server, ...args);
+    await command.ended();
+    const all = command.out.toString() + command.err;
+    expect(all).not.toMatch(CONTROL);
+    return all;
+  }
+
+  test("gets nothing but text from a server's answers", async () => {
+    const stream = { name: EVIL, contentType: EVIL, nextOffset: `a\n${EVIL}`, bytes: 1, [EVIL]: { [EVIL]: EVIL }, list: { of: [{ [EVIL]: EVIL }] } };
+    answer = () => ({ body: JSON.stringify({ streams: [stream], next: null }) });
+    expect(await printed("streams", "--url", url)).toMatch(/^_default\/\\u001b\[2J\\u009b31m.*\t.*\ta\\n\\u001b.*\n$/);
+    answer = () => ({ body: JSON.stringify(stream) });
+    expect(await printed("show", "p/s", "--url", url)).toMatch(/^name: \\u001b\[2J/);
+    expect(JSON.parse(await printed("show", "p/s", "--json", "--url", url))).toEqual(stream);
+    answer = () => ({ status: 418, body: JSON.stringify({ code: EVIL, error: EVIL }) });
+    expect(await printed("show", "p/s", "--url", url)).toMatch(/418 \\u001b/);
+    expect(await printed("tail", "p/s", "--url", url)).toMatch(/418 \\u001b/);
+    answer = (path) => (path === "/health" ? { body: "ok" } : { status: 201, headers: { location: "/\x9b31m" } });
+    expect(await printed("doctor", url)).toMatch(/what was encoded is not any more/);
+  }, 30_000 * SLOW);
+
+  test.each([[], ["--sse"]])("gets nothing but text from a stream's messages: tail %s", async (...mode) => {
+    const streams = new Streams(fixture.server);
+    const onTerminal = ["-c", "import pty, sys; pty.spawn(sys.argv[1:])", join(BUILD, "streamd")];
+    for (const [options, body, wanted] of [
+      [{}, `one\ttwo\r\n${EVIL}end\n`, "one\ttwo\n\\u001b[2J\\u009b31m\\u0007\\u007f\u202eend\n"],
+      [json, JSON.stringify([`${EVIL}\n`]), '"\\u001b[2J\\u009b31m\\u0007\\u007f\u202e\\n"\n'],
+      [{ type: "application/x-thing" }, Buffer.from([0x1b, 0x5b, 0xff, 0x0a]), "\\u001b[\ufffd\n"],
+    ]) {
+      const name = await streams.fresh("terminal", { ...options, headers: { "stream-closed": "true" }, body });
+      const { stdout } = spawnSync(
+        "python3",
+        [...onTerminal, "--set", `server.data_dir=${fixture.server.dataDir}`, "tail", name, "--from", "start", ...mode],
+        { stdio: ["ignore", "pipe", "inherit"], timeout: 20_000 * SLOW },
+      );
+      expect(stdout.toString().replace(/\r+\n/g, "\n")).toBe(wanted);
+    }
+  }, 60_000 * SLOW);
 });
