@@ -160,6 +160,7 @@ static void bury(struct client *c)
         c->next->prev = c->prev;
     r->clients.count--;
     r->clients.refused -= c->refused;
+    r->clients.scraping -= c->only_metrics;
     if (!c->ready) {
         c->ready_next = r->clients.grave;
         r->clients.grave = c;

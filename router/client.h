@@ -105,6 +105,7 @@ struct clients {
     struct client *bulk, *bulk_last; /* with much to write, in turns; they are `dirty` */
     size_t count;
     size_t refused;      /* of them, those that are only told TOO_MANY_CONNECTIONS */
+    size_t scraping;     /* and those that came where nothing but metrics is answered */
     uint64_t body_bytes; /* of bodies that are arriving */
 };
 

@@ -74,6 +74,12 @@ static enum error parse(const struct client *c, const struct http_head *head, ch
     return error == ERR_NONE && !here ? ERR_NOT_FOUND : error;
 }
 
+/* Answered whatever it is about; but there is nothing to ask for where metrics have a place of their own. */
+static bool is_preflight(const struct client *c, const struct http_head *head)
+{
+    return head->method == HTTP_OPTIONS && !c->only_metrics;
+}
+
 /* What the request is about, and whether it may. *access NULL: the route has no such method. */
 static enum error check(struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX], struct route *route,
                         const struct access **access)
@@ -84,8 +90,8 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     auth_turn(&r->auth);
     enum error error = parse(c, head, room, route);
     cors_decide(c, head, error == ERR_NONE ? route->name : (struct slice){0});
-    if (error != ERR_NONE || head->method == HTTP_OPTIONS)
-        return head->method == HTTP_OPTIONS ? ERR_NONE : error;
+    if (error != ERR_NONE || is_preflight(c, head))
+        return is_preflight(c, head) ? ERR_NONE : error;
     account_route(c, route->kind);
     *access = find(route->kind, head->method);
     if (*access)
@@ -127,7 +133,7 @@ void dispatch_decided(struct client *c, const struct http_head *head, struct sli
     enum error error = check(c, head, room, &route, &access);
     (void)bytes;
     timing_mark(c, TIMING_ALLOWED);
-    if (head->method == HTTP_OPTIONS)
+    if (is_preflight(c, head))
         cors_preflight(c);
     else if (error != ERR_NONE)
         answer_error(c, error);

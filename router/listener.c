@@ -12,7 +12,7 @@
 #include "router/router.h"
 
 #define ACCEPTS_A_TURN 64
-#define METRICS_CONNECTIONS 16 /* beyond all others */
+#define METRICS_CONNECTIONS 64 /* of their own */
 #define REFUSED_AT_ONCE 64     /* connections over the limit that are told so; more are just closed */
 /* Descriptors that clients do not get, but half of all at the most: for those who are refused or scrape, sockets to
  * shards, which come and go, and files of pages. Without one for a socket that the supervisor sends, the process could
@@ -37,11 +37,16 @@ size_t listener_room(const struct router *r)
     return r->listener.room < r->cfg->limits_max_connections ? r->listener.room : r->cfg->limits_max_connections;
 }
 
+static size_t others(const struct clients *clients)
+{
+    return clients->count - clients->refused - clients->scraping;
+}
+
 static void admit(struct router *r, int fd)
 {
     static const int on = 1;
     metrics_add(r->metrics, METRIC_ACCEPTED, 1);
-    bool full = r->clients.count - r->clients.refused >= listener_room(r);
+    bool full = others(&r->clients) >= listener_room(r);
     if (full)
         metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
     if (full && r->clients.refused >= REFUSED_AT_ONCE) {
@@ -57,6 +62,17 @@ static void admit(struct router *r, int fd)
     client_refuse(c, ERR_TOO_MANY_CONNECTIONS, NULL);
 }
 
+/* True: the process is out of descriptors, and the listener does not try again at once. */
+static bool rests(struct listener *listener)
+{
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+        return false;
+    log_warn_errno("cannot accept connections for now");
+    event_del(listener->event);
+    listener->resting = true;
+    return true;
+}
+
 static void on_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
@@ -68,30 +84,28 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
             admit(r, client);
             continue;
         }
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
+        if (errno == EAGAIN || errno == EWOULDBLOCK || rests(&r->listener))
             return;
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            log_warn_errno("cannot accept connections for now");
-            event_del(r->listener.event);
-            r->listener.resting = true;
-            return;
-        }
         /* Otherwise that one connection was gone before we came to it. */
     }
 }
 
-/* Those who scrape are few; they come in though everybody else has filled limits.max_connections. */
+/* Those who scrape are few; they come in though everybody else has filled limits.max_connections, and take nothing from
+ * that. */
 static void on_metrics_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
     (void)what;
     router_clock(r);
     int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    size_t most = listener_room(r) + REFUSED_AT_ONCE + METRICS_CONNECTIONS;
-    if (client >= 0 && r->clients.count < most)
+    if (client < 0) {
+        (void)rests(&r->metrics_listener);
+    } else if (r->clients.scraping < METRICS_CONNECTIONS) {
         client_new(r, client)->only_metrics = true;
-    else if (client >= 0)
+        r->clients.scraping++;
+    } else {
         close(client);
+    }
 }
 
 static void close_one(struct listener *listener)
@@ -129,11 +143,17 @@ void listener_open_metrics(struct router *r, int fd)
     open_one(r, &r->metrics_listener, fd, on_metrics_connection);
 }
 
+static void try_again(struct listener *listener)
+{
+    if (!listener->resting)
+        return;
+    listener->resting = false;
+    if (event_add(listener->event, NULL) != 0)
+        fatalx("cannot watch the listening socket");
+}
+
 void listener_tick(struct router *r)
 {
-    if (!r->listener.resting)
-        return;
-    r->listener.resting = false;
-    if (event_add(r->listener.event, NULL) != 0)
-        fatalx("cannot watch the listening socket");
+    try_again(&r->listener);
+    try_again(&r->metrics_listener);
 }

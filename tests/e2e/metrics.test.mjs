@@ -1,6 +1,7 @@
 // /metrics and `streamd status`: who gets them, what they say, and that nothing they say is lost with a process.
 
 import { spawnSync } from "node:child_process";
+import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 
 import { SignJWT } from "jose";
@@ -14,7 +15,7 @@ import { alive } from "../lib/processes.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { Streams, call } from "../lib/streams.mjs";
-import { until, within } from "../lib/wait.mjs";
+import { SLOW, until, within } from "../lib/wait.mjs";
 
 const HAS_PROMTOOL = spawnSync("promtool", ["--version"]).status === 0;
 
@@ -167,9 +168,30 @@ describe.skipIf(!OWNED)("who gets /metrics", () => {
     expect(await status(own, "/metrics", "POST")).toBe(405);
     expect(await status(own, "/health")).toBe(200);
     expect(await status(own, "/v1/stream/p/s", "PUT")).toBe(404);
+    expect(await status(own, "/v1/stream/p/s", "OPTIONS")).toBe(404);
+    expect(await status(own, "/metrics", "OPTIONS")).toBe(405);
     await server.restartChild("router", 0);
     expect(await status(own, "/metrics")).toBe(200);
   });
+
+  test("has connections of its own, and takes none of the others", async () => {
+    const settings = { "metrics.serve": "off", "metrics.listen": "127.0.0.1:0", "shard.count": 1, "limits.max_connections": 20 };
+    const server = await Server.start({ settings });
+    const open = (url) => Array.from({ length: 100 }, () => connect(new URL(url).port, "127.0.0.1").on("error", () => {}).resume());
+    const closed = (sockets) => sockets.filter(({ destroyed }) => destroyed).length;
+    try {
+      const scrapers = open(metricsUrl(server));
+      await until("most of them to be let in", () => closed(scrapers) === 36);
+      expect(await status(server.url, "/health")).toBe(200);
+      scrapers.forEach((socket) => socket.destroy());
+      const others = open(server.url);
+      await until("most of them to be refused", () => closed(others) >= 79);
+      expect(await status(metricsUrl(server), "/metrics")).toBe(200);
+      others.forEach((socket) => socket.destroy());
+    } finally {
+      await server.stop();
+    }
+  }, 30_000 * SLOW);
 
   test("may change while the server runs", async () => {
     const { server } = fixture;
