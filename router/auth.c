@@ -344,6 +344,7 @@ static enum error check(struct client *c, const struct http_head *head, struct s
     grant->expires_s = known->claims.expires_s + auth->router->cfg->auth_leeway / 1000;
     grant->key = known->key;
     grant->project = known->project;
+    grant->narrow = known->claims.stream_id != NULL;
     return judge(&known->claims, resource, scope);
 }
 

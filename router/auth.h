@@ -25,6 +25,7 @@ struct grant {
     bool absent;         /* no token came */
     bool expired;        /* one came that was good once */
     bool anonymous;      /* no token: only public streams */
+    bool narrow;         /* the token is not for all of the project's streams */
     bool shared;         /* the project is public: its answers are for everyone */
     char reader_key[33]; /* ?rk=, 32 hex digits; "" if none came */
     uint64_t expires_s;  /* of the token, with the leeway; 0: none */

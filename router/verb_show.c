@@ -49,9 +49,9 @@ static void add_producers(struct buf *out, const struct wire_shown *m)
     buf_add_text(out, "]}");
 }
 
-static void add_sources(struct buf *out, const struct wire_shown *m)
+static void add_sources(struct buf *out, const struct wire_shown *m, bool named)
 {
-    struct slice rest = m->first_sources;
+    struct slice rest = named ? m->first_sources : (struct slice){0};
     const char *before = "\"";
     add_number(out, ",\"subscribedTo\":{\"count\":", m->sources);
     buf_add_text(out, ",\"first\":[");
@@ -66,20 +66,23 @@ static void add_sources(struct buf *out, const struct wire_shown *m)
     buf_add_text(out, "]}");
 }
 
-static void add_fork(struct buf *out, const struct wire_shown *m)
+static void add_fork(struct buf *out, const struct wire_shown *m, bool named)
 {
     char offset[OFFSET_LEN + 1] = "";
     if (!m->fork_source.len)
         return;
-    buf_add_text(out, ",\"forkedFrom\":\"");
-    percent_encode(m->fork_source, out);
-    buf_add_text(out, "\",\"forkedAt\":\"");
+    if (named) {
+        buf_add_text(out, ",\"forkedFrom\":\"");
+        percent_encode(m->fork_source, out);
+        buf_add_text(out, "\"");
+    }
+    buf_add_text(out, ",\"forkedAt\":\"");
     offset_print(offset, m->base);
     buf_add_text(out, offset);
     buf_add_text(out, "\"");
 }
 
-/* False: the shard's answer is malformed. */
+/* Names of other streams are not for whoever may not see these. False: the shard's answer is malformed. */
 static bool print(struct client *c, const struct request *request, const struct wire_shown *m, struct buf *out)
 {
     struct wire_listed_stream stream;
@@ -93,12 +96,12 @@ static bool print(struct client *c, const struct request *request, const struct 
     add_number(out, ",\"shard\":", request->shard);
     if (m->remaining_ms != UINT64_MAX)
         add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
-    add_fork(out, m);
+    add_fork(out, m, !c->grant.narrow);
     add_number(out, ",\"forks\":", m->forks);
     add_tiers(out, m);
     add_producers(out, m);
     add_number(out, ",\"subscribers\":", m->subscribers);
-    add_sources(out, m);
+    add_sources(out, m, !c->grant.narrow);
     add_number(out, ",\"readers\":{\"here\":", live_readers(&c->router->live, stream.name));
     add_number(out, ",\"routers\":", m->watchers);
     buf_add_text(out, "}}");

@@ -349,4 +349,26 @@ describe.skipIf(!OWNED)("whoever may list", () => {
     const answer = await page(server, "acme", "", manage);
     expect([answer.status, answer.json().streams.map(({ name }) => name)]).toEqual([200, ["s"]]);
   });
+
+  test("but a token for some of the streams does not learn of others by what they have to do with these", async () => {
+    const { server } = fixture;
+    server.command("create-project", "narrow");
+    const token = (...more) =>
+      bearer(server.command("token", "--project", "narrow", "--scope", "manage", "--ttl", "1h", ...more).out);
+    const all = token();
+    const put = (name, headers) => call(`${server.url}/v1/stream/narrow/${name}`, "PUT", { headers: { ...all, ...headers } });
+    await put("hidden", text);
+    await put("mine-fork", { "stream-forked-from": "/v1/stream/narrow/hidden" });
+    await call(`${server.url}/v1/estuary/subscribe/narrow/hidden`, "POST", {
+      headers: { ...all, "content-type": "application/json" },
+      body: JSON.stringify({ estuaryId: "mine-estuary" }),
+    });
+    const show = async (name, headers) => (await call(`${server.url}/v1/streams/narrow/${name}`, "GET", { headers })).json();
+    expect(await show("mine-fork", all)).toMatchObject({ fork: true, forkedFrom: "narrow/hidden" });
+    expect(await show("mine-estuary", all)).toMatchObject({ subscribedTo: { count: 1, first: ["hidden"] } });
+    const narrow = token("--stream", "mine*");
+    const fork = await show("mine-fork", narrow), estuary = await show("mine-estuary", narrow);
+    expect([fork, estuary]).toMatchObject([{ fork: true, forkedAt: offset(0) }, { subscribedTo: { count: 1, first: [] } }]);
+    expect(JSON.stringify([fork, estuary])).not.toContain("hidden");
+  });
 });
