@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/document.h"
 #include "common/json.h"
 #include "common/marks.h"
@@ -20,6 +21,7 @@
 
 #define RETRY_MS 100u
 #define RETRY_MAX_MS 5000u
+#define EVENT_MAX ((size_t)256 << 20) /* no event of ours is longer */
 
 struct tail {
     struct command *command;
@@ -310,6 +312,8 @@ static bool on_piece(void *ctx, struct slice piece)
     }
     t->began = true;
     event_stream_feed(&t->events, piece);
+    if (buf_len(&t->data) + buf_len(&t->events.data) + buf_len(&t->events.line) > EVENT_MAX)
+        broken(t, "an event");
     return !t->over;
 }
 
@@ -382,6 +386,21 @@ static bool begin_at(struct tail *t, const char *from)
     return true;
 }
 
+/* One request. Who is answered at once, and with nothing, does not ask again at once. */
+static void go_on(struct tail *t)
+{
+    char before[sizeof t->offset];
+    uint64_t began = clock_monotonic_ms();
+    strcpy(before, t->offset);
+    if (t->sse)
+        listen_once(t);
+    else
+        poll_once(t);
+    command_flush(t->command);
+    if (!t->over && strcmp(before, t->offset) == 0 && clock_monotonic_ms() - began < RETRY_MS)
+        command_pause(t->command, RETRY_MS);
+}
+
 static int follow(struct tail *t, const char *last)
 {
     if (!command_token(t->command, t->target.project, &t->token))
@@ -392,11 +411,7 @@ static int follow(struct tail *t, const char *last)
         command_token_free(t->token);
         if (!command_token(t->command, t->target.project, &t->token))
             return 1;
-        if (t->sse)
-            listen_once(t);
-        else
-            poll_once(t);
-        command_flush(t->command);
+        go_on(t);
     }
     return t->status;
 }

@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { Front, PROGRAMS, freePort } from "../lib/front.mjs";
 import { BUILD, OWNED, TOKEN } from "../lib/server.mjs";
-import { call, freshName, Streams } from "../lib/streams.mjs";
+import { call, freshName, START, Streams } from "../lib/streams.mjs";
 import { SLOW, sleep, until } from "../lib/wait.mjs";
 
 const json = { type: "application/json" };
@@ -446,6 +446,25 @@ describe.skipIf(!OWNED)("a terminal", () => {
     answer = (path) => (path === "/health" ? { body: "ok" } : { status: 201, headers: { location: "/\x9b31m" } });
     expect(await printed("doctor", url)).toMatch(/what was encoded is not any more/);
   }, 30_000 * SLOW);
+
+  test.each([
+    ["200 without end", 200, {}],
+    ["204 at once", 204, {}],
+    ["410 for ever", 410, { "stream-earliest-offset": START }],
+    ["events that end at once", 200, { "content-type": "text/event-stream" }, "--sse"],
+  ])("and the server is not asked again and again: %s", async (_, status, headers, ...mode) => {
+    const asked = [];
+    const body = mode.length ? `event: control\ndata: {"streamNextOffset":"${START}"}\n\n` : "";
+    answer = (path) => {
+      if (path.endsWith("?offset=now")) return { headers: { "content-type": "text/plain", "stream-next-offset": START } };
+      asked.push(performance.now());
+      return { status, headers: { "stream-next-offset": START, ...headers }, body };
+    };
+    const tail = begin(fixture.server, "tail", "p/s", "--url", url, ...mode);
+    await until("six requests", () => asked.length >= 6, 30_000);
+    tail.child.kill("SIGKILL");
+    expect(asked[5] - asked[0]).toBeGreaterThan(300);
+  }, 40_000 * SLOW);
 
   test.each([[], ["--sse"]])("gets nothing but text from a stream's messages: tail %s", async (...mode) => {
     const streams = new Streams(fixture.server);
