@@ -1,5 +1,6 @@
 #include "router/client.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -112,11 +113,26 @@ struct client *client_new(struct router *router, int fd)
     return c;
 }
 
+/* What came by IPv4 to a socket of IPv6, as systemd makes them, is an address of IPv4. */
+static void unmap(struct sockaddr_storage *address)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    if (address->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        return;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6->sin6_port};
+    memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, sizeof v4.sin_addr);
+    *address = (struct sockaddr_storage){0};
+    memcpy(address, &v4, sizeof v4);
+}
+
 bool client_address(const struct client *c, struct sockaddr_storage *address)
 {
     socklen_t len = sizeof *address;
     *address = (struct sockaddr_storage){0};
-    return getpeername(event_get_fd(&c->event), (struct sockaddr *)address, &len) == 0;
+    if (getpeername(event_get_fd(&c->event), (struct sockaddr *)address, &len) != 0)
+        return false;
+    unmap(address);
+    return true;
 }
 
 void client_put_back(struct client *c, struct slice input)

@@ -2,6 +2,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,6 +92,24 @@ describe.skipIf(!OWNED)("sockets that are passed", () => {
     expect(server.url).toBe(`http://${where}`);
     expect([...listening(server).values()].sort()).toEqual([1, 2]);
     await answers(server);
+  });
+
+  test("of IPv6 that take IPv4 too tell clients of IPv4 apart, and know those on this machine", async () => {
+    const port = await freePort();
+    server = await Server.start({
+      through: ["python3", MANAGER, "run", "--tcp", `[::]:${port}`],
+      settings: { "router.listen": ELSEWHERE, "auth.mode": "jwt", "auth.failures": "3", "log.access": "all" },
+    });
+    server.command("create-project", "p");
+    const status = (localAddress, path) =>
+      new Promise((resolve, reject) => {
+        const headers = { authorization: "Bearer nonsense" };
+        get({ host: "127.0.0.1", port, path, localAddress, headers, agent: false }, (answer) => resolve(answer.resume().statusCode)).on("error", reject);
+      });
+    await until("one address to have sent too much", async () => (await status("127.0.0.2", "/v1/stream/p/s")) === 429);
+    expect(await status("127.0.0.3", "/v1/stream/p/s")).toBe(401);
+    expect(await status("127.0.0.3", "/metrics")).toBe(200);
+    await until("the log", () => / path=\/metrics .* client=127\.0\.0\.3:\d+/.test(server.log));
   });
 
   test.each([

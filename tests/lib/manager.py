@@ -67,8 +67,9 @@ def fetch(folder):
 
 def make(kind, where):
     host, port = where.rsplit(":", 1)
-    address = (host, int(port))
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+    six = host.startswith("[")  # and four: as systemd makes it
+    address = (host.strip("[]"), int(port))
+    s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
     if kind == "connected":
         s.connect(address)
         return s.detach()
