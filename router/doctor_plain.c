@@ -136,7 +136,7 @@ bool doctor_body(struct doctor *d)
     return true;
 }
 
-/* Reads it all. False: an answer was none, and it was said. */
+/* Reads it all, or until it is something else. False: an answer was none, and it was said. */
 static bool read_all(struct doctor *d, struct buf *got)
 {
     char query[64], offset[OFFSET_LEN + 1] = "-1";
@@ -153,7 +153,8 @@ static bool read_all(struct doctor *d, struct buf *got)
             break;
         memcpy(offset, next.data, OFFSET_LEN);
         buf_add_slice(got, buf_slice(&d->call.text));
-    } while (!call_says(&d->call, "stream-up-to-date", "true"));
+    } while (buf_len(&d->call.text) && slice_begins(buf_slice(&d->sent), buf_slice(got)) &&
+             !call_says(&d->call, "stream-up-to-date", "true"));
     return true;
 }
 

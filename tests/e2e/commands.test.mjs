@@ -447,6 +447,16 @@ describe.skipIf(!OWNED)("a terminal", () => {
     expect(await printed("doctor", url)).toMatch(/what was encoded is not any more/);
   }, 30_000 * SLOW);
 
+  test.each(["", "more"])("and doctor comes to an end with a stream that has none: %j", async (body) => {
+    let next = 0;
+    answer = (path) => {
+      if (path.includes("?")) next++;
+      const headers = { "stream-next-offset": `0000000000000000_${String(next).padStart(16, "0")}` };
+      return path === "/health" ? { body: "ok" } : { status: path.includes("?") ? 200 : 201, headers, body: path.includes("?") ? body : "" };
+    };
+    expect(await printed("doctor", url, "--idle", "0")).toMatch(/^bad +bytes/m);
+  }, 60_000 * SLOW);
+
   test.each([
     ["200 without end", 200, {}],
     ["204 at once", 204, {}],
