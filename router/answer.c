@@ -7,6 +7,11 @@
 #include "router/router.h"
 #include "router/timing.h"
 
+bool answer_memory_full(const struct router *r)
+{
+    return r->outputs.block_bytes + r->clients.rows_bytes > r->cfg->router_answer_memory;
+}
+
 struct buf *answer_begin(struct client *c, int status)
 {
     struct buf *head = &c->router->head;

@@ -3,13 +3,18 @@
 #ifndef ROUTER_ANSWER_H
 #define ROUTER_ANSWER_H
 
+#include "common/attr.h"
 #include "common/wire.h"
 #include "router/client.h"
 #include "router/response.h"
 
 struct answer; /* router/shards.h */
+struct router;
 
 struct buf *answer_begin(struct client *client, int status);
+
+/* True: answers that clients do not take, and listings that are put together, fill the memory that is for them. */
+bool answer_memory_full(const struct router *router) MUSTUSE;
 
 /* The body is the parts one after the other; it is left out for a HEAD, but not its length. */
 void answer_end(struct client *client, const struct slice *parts, size_t count);

@@ -146,6 +146,8 @@ static void end_exchange(struct client *c)
 {
     free(c->exchange.origin);
     free(c->exchange.text);
+    if (c->exchange.listing)
+        c->router->clients.rows_bytes -= buf_len(&c->exchange.listing->rows);
     listing_free(c->exchange.listing);
     c->exchange = (struct exchange){0};
     c->cors = CORS_NONE;

@@ -107,6 +107,7 @@ struct clients {
     size_t refused;      /* of them, those that are only told TOO_MANY_CONNECTIONS */
     size_t scraping;     /* and those that came where nothing but metrics is answered */
     uint64_t body_bytes; /* of bodies that are arriving */
+    uint64_t rows_bytes; /* of listings that are put together */
 };
 
 /* A connection that was accepted. The fd is the client's now. */

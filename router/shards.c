@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "router/answer.h"
 #include "router/client.h"
 #include "router/live.h"
 #include "router/router.h"
@@ -175,7 +176,7 @@ static bool too_much(const struct shards *shards, const struct shard_peer *peer,
     const struct router *r = shards->router;
     if (q->patient)
         return false;
-    if (q->is_read && r->outputs.block_bytes > r->cfg->router_answer_memory)
+    if (q->is_read && answer_memory_full(r))
         return true;
     return peer->held && peer->held + buf_len(&q->frame) > r->cfg->router_queue_memory;
 }

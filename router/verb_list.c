@@ -14,11 +14,20 @@ static void answer_page(struct client *c)
     buf_clear(&body);
 }
 
+static bool take(struct client *c, const struct wire_listed *m)
+{
+    const struct buf *rows = &c->exchange.listing->rows;
+    c->router->clients.rows_bytes -= buf_len(rows);
+    bool good = listing_take(c->exchange.listing, m);
+    c->router->clients.rows_bytes += buf_len(rows);
+    return good;
+}
+
 static void answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     enum error error = answer->error;
-    if (error == ERR_NONE && !listing_take(c->exchange.listing, answer->listed))
+    if (error == ERR_NONE && !take(c, answer->listed))
         error = ERR_INTERNAL;
     if (error != ERR_NONE)
         answer_error(c, error);
@@ -31,6 +40,10 @@ static void answered(struct request *request, const struct answer *answer)
 static void ask_next(struct client *c)
 {
     struct shards *shards = &c->router->shards;
+    if (answer_memory_full(c->router)) {
+        answer_error(c, ERR_OVERLOADED);
+        return;
+    }
     struct request *request = request_new(shards, c->exchange.listing->shard, c, answered);
     const struct wire_list m = listing_ask(c->exchange.listing, request->id);
     wire_put_list(&request->frame, &m);

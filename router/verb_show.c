@@ -126,6 +126,10 @@ static void answered(struct request *request, const struct answer *answer)
 void verb_show(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
+    if (answer_memory_full(c->router)) {
+        answer_error(c, ERR_OVERLOADED);
+        return;
+    }
     struct request *request = request_new(shards, shards_of(shards, name), c, answered);
     (void)head;
     (void)body;

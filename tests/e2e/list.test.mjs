@@ -1,6 +1,8 @@
 // GET /v1/streams/{project}: exactly the streams that there are, whether the log or the tables have them, over any number of
 // shards.
 
+import { connect } from "node:net";
+
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
@@ -321,6 +323,28 @@ describe.skipIf(!OWNED)("a shard that stays away", () => {
     expect([answer.status, answer.json().code]).toEqual([503, "SHARD_UNAVAILABLE"]);
     expect(answer.headers.get("retry-after")).toBe("1");
   });
+});
+
+describe.skipIf(!OWNED)("listings that nobody takes", () => {
+  const fixture = useServer({ settings: { "router.answer_memory": "1M", "shard.count": 2 } });
+
+  test("do not fill more memory than answers may", async () => {
+    const { server } = fixture;
+    const names = Array.from({ length: 1000 }, (_, i) => `${"n".repeat(200)}${i}`);
+    await together(names, (name) => call(`${server.url}/v1/stream/full/${name}`, "PUT", { headers: text }));
+    const request = `GET /v1/streams/full?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n`;
+    const greedy = Array.from({ length: 20 }, () => {
+      const socket = connect(server.port, "127.0.0.1").on("error", () => {}).pause();
+      socket.write(request.repeat(100));
+      return socket;
+    });
+    const status = async (query) => (await page(server, "full", query)).status;
+    await until("too much", async () => (await status("limit=1")) === 503, 30_000);
+    expect((await call(`${server.url}/v1/streams/full/${names[0]}`)).status).toBe(503);
+    greedy.forEach((socket) => socket.destroy());
+    await until("the memory to be free", async () => (await status("limit=1000")) === 200, 30_000);
+    expect(await status("limit=1000")).toBe(200);
+  }, 60_000 * SLOW);
 });
 
 describe.skipIf(!OWNED)("whoever may list", () => {
