@@ -340,11 +340,12 @@ describe.skipIf(!OWNED)("listings that nobody takes", () => {
     });
     const status = async (query) => (await page(server, "full", query)).status;
     await until("too much", async () => (await status("limit=1")) === 503, 30_000);
-    expect((await call(`${server.url}/v1/streams/full/${names[0]}`)).status).toBe(503);
+    // What the sockets still take makes room for a moment.
+    const shown = async () => (await call(`${server.url}/v1/streams/full/${names[0]}`)).status;
+    await until("too much for a single stream too", async () => (await shown()) === 503, 30_000);
     greedy.forEach((socket) => socket.destroy());
     await until("the memory to be free", async () => (await status("limit=1000")) === 200, 30_000);
-    expect(await status("limit=1000")).toBe(200);
-  }, 60_000 * SLOW);
+  }, 90_000 * SLOW);
 });
 
 describe.skipIf(!OWNED)("whoever may list", () => {
