@@ -46,12 +46,14 @@ static struct verdict check_producer(const struct wire_append *m, bool known, ui
     struct verdict accept = {.epoch = m->epoch, .seq = m->seq};
     if (known && m->epoch < epoch)
         return (struct verdict){.error = ERR_STALE_PRODUCER_EPOCH, .epoch = epoch};
-    if (!known || m->epoch > epoch)
+    if (known && m->epoch > epoch)
         return m->seq == 0 ? accept : refuse(ERR_PRODUCER_SEQ_MUST_START_AT_ZERO);
-    if (m->seq <= seq)
+    if (known && m->seq <= seq)
         return (struct verdict){.duplicate = true, .epoch = epoch, .seq = seq};
-    if (m->seq > seq + 1)
-        return (struct verdict){.error = ERR_PRODUCER_SEQUENCE_GAP, .epoch = epoch, .seq = seq + 1};
+    /* Clients send several batches at once: the second of a new producer may come before its first. */
+    uint64_t expected = known ? seq + 1 : 0;
+    if (m->seq > expected)
+        return (struct verdict){.error = ERR_PRODUCER_SEQUENCE_GAP, .epoch = m->epoch, .seq = expected};
     return accept;
 }
 

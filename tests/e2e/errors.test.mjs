@@ -194,9 +194,21 @@ describe("producers", () => {
     expectError(stale, 403, "STALE_PRODUCER_EPOCH");
     expect(stale.headers.get("producer-epoch")).toBe("1");
     expectError(await streams().produce(name, "z", { epoch: 2, seq: 1 }), 400, "PRODUCER_SEQ_MUST_START_AT_ZERO");
-    expectError(await streams().produce(name, "z", { id: "other", seq: 1 }), 400, "PRODUCER_SEQ_MUST_START_AT_ZERO");
     expect((await streams().produce(name, "b", { epoch: 2, seq: 0 })).status).toBe(200);
     expect((await streams().readAll(name)).bytes.toString()).toBe("ab");
+  });
+
+  test.each([0, 3])("a new producer's later batch may come first: epoch %i", async (epoch) => {
+    const name = await streams().fresh();
+    for (const seq of [2, 1]) {
+      const early = await streams().produce(name, `${seq}`, { epoch, seq });
+      expectError(early, 409, "PRODUCER_SEQUENCE_GAP");
+      const [expected, received] = ["expected", "received"].map((which) => early.headers.get(`producer-${which}-seq`));
+      expect([expected, received]).toEqual(["0", `${seq}`]);
+    }
+    for (const seq of [0, 1, 2])
+      expect((await streams().produce(name, `${seq}`, { epoch, seq })).status).toBe(200);
+    expect((await streams().readAll(name)).bytes.toString()).toBe("012");
   });
 
   test.each([
