@@ -3,6 +3,7 @@
 #define COMMON_ESCAPE_H
 
 #include "common/attr.h"
+#include "common/buf.h"
 #include "common/slice.h"
 
 /* What one byte of text becomes at most. */
@@ -13,6 +14,9 @@
  * terminals) and the line separators U+2028 and U+2029 become \n, \r, \t or \u00xx, and what is not UTF-8 becomes
  * U+FFFD. All else stays as it is. */
 size_t escape_json(char *out, size_t room, struct slice text) MUSTUSE;
+
+/* The same, all of it, added to out. */
+void escape_json_add(struct buf *out, struct slice text);
 
 /* The same for people: quotes and backslashes stay. */
 size_t escape_plain(char *out, size_t room, struct slice text) MUSTUSE;

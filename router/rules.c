@@ -7,8 +7,6 @@
 #include "router/query.h"
 #include "router/timestamp.h"
 
-#define PRODUCER_ID_MAX 256
-
 static bool given(const struct http_head *head, enum http_header header)
 {
     return head->headers[header].data != NULL;
@@ -151,18 +149,6 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
 
 /* ---- append ---- */
 
-static bool is_producer_id(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-                    c == '-' || c == ':' || c == '.';
-        if (!good)
-            return false;
-    }
-    return text.len > 0 && text.len <= PRODUCER_ID_MAX;
-}
-
 static enum error append_producer(const struct http_head *head, struct wire_append *append)
 {
     struct slice id = head->headers[HTTP_PRODUCER_ID_HEADER];
@@ -172,7 +158,7 @@ static enum error append_producer(const struct http_head *head, struct wire_appe
         return ERR_NONE;
     if (!id.data || !epoch.data || !seq.data)
         return ERR_PRODUCER_HEADERS_INCOMPLETE;
-    if (!is_producer_id(id))
+    if (!id.len || id.len > RULES_PRODUCER_ID_MAX)
         return ERR_PRODUCER_ID_INVALID;
     enum integer first = parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
     enum integer second = parse_integer(seq, RULES_INTEGER_MAX, &append->seq);

@@ -11,6 +11,7 @@
 #define RULES_INTEGER_MAX ((uint64_t)9007199254740991u) /* 2^53-1 */
 #define RULES_TYPE_MAX 256                              /* bytes of a content type */
 #define RULES_STREAM_SEQ_MAX 256
+#define RULES_PRODUCER_ID_MAX 1024 /* bytes; otherwise any text that a header can carry */
 #define RULES_TTL_MAX ((uint64_t)1 << 40)
 
 /* Digits only, without leading zeros, at most max. */

@@ -1,6 +1,7 @@
 /* One stream of a listing, with all there is to say of it. */
 #include <stdio.h>
 
+#include "common/escape.h"
 #include "common/offset.h"
 #include "common/project.h"
 #include "router/answer.h"
@@ -29,7 +30,6 @@ static void add_tiers(struct buf *out, const struct wire_shown *m)
     buf_add_text(out, "}");
 }
 
-/* A producer's id needs no escaping. */
 static void add_producers(struct buf *out, const struct wire_shown *m)
 {
     struct slice rest = m->first_producers, body;
@@ -40,7 +40,7 @@ static void add_producers(struct buf *out, const struct wire_shown *m)
     while (wire_take(&rest, WIRE_SHOWN_PRODUCER, &body) && wire_get_shown_producer(body, &producer)) {
         buf_add_text(out, before);
         buf_add_text(out, "{\"id\":\"");
-        buf_add_slice(out, producer.name);
+        escape_json_add(out, producer.name);
         add_number(out, "\",\"epoch\":", producer.epoch);
         add_number(out, ",\"seq\":", producer.seq);
         buf_add_text(out, "}");

@@ -194,6 +194,17 @@ describe.skipIf(!OWNED)("one stream of a listing", () => {
     expect(await show("look/fork")).toMatchObject({ fork: true, forkedFrom: "look/source", forkedAt: offset(3), nextOffset: offset(3) });
   });
 
+  test("has producers of any name", async () => {
+    const ids = ["project/chapter 1, \"a+b=\"\\@", "caf\u00c3\u00a9", "\u00ff", "x".repeat(1024)]; // as bytes
+    const streams = new Streams(fixture.server);
+    await streams.create("look/produced");
+    for (const id of ids)
+      for (const status of [200, 204])
+        expect((await streams.produce("look/produced", "x", { id, seq: 0 })).status).toBe(status);
+    const { producers } = await show("look/produced");
+    expect(producers.first.map(({ id }) => id).sort()).toEqual([ids[0], "café", "\ufffd", ids[3]].sort());
+  });
+
   test("has its producers, in memory and in the store, and what it weighs in each tier", async () => {
     const { server } = fixture;
     const streams = new Streams(server);
