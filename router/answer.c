@@ -149,7 +149,7 @@ void answer_refusal(struct client *c, const struct answer *answer)
 
 void answer_error(struct client *c, enum error error)
 {
-    answer_error_text(c, error, error_text(error));
+    answer_error_text(c, error, NULL);
 }
 
 void answer_add_metadata(struct buf *head, const struct wire_stream *stream)

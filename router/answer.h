@@ -26,7 +26,7 @@ void answer_end_bare(struct client *client); /* 204 and 304 */
 /* All of it: 200 with this document, which no cache keeps. */
 void answer_json(struct client *client, struct slice body);
 
-/* An error: begin, perhaps more headers, end. The text needs no escaping in JSON. */
+/* An error: begin, perhaps more headers, end. The text may hold anything; NULL or empty: error_text(). */
 struct buf *answer_error_begin(struct client *client, enum error error);
 void answer_error_end(struct client *client, enum error error, const char *text);
 

@@ -321,13 +321,14 @@ struct hold_list *auth_wait(struct client *c, const struct http_head *head, stru
 }
 
 static enum error check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
-                        struct grant *grant)
+                        struct grant *grant, struct detail *detail)
 {
     struct auth *auth = &c->router->auth;
     char token[TOKEN_MAX + 1];
     struct slice name = project_of(resource);
     const struct project *project = auth_project(auth, name);
     enum bearer found = find_token(auth, head, token);
+    (void)detail;
     grant->checked = true;
     grant->shared = project && project->is_public;
     take_reader_key(head, grant);
@@ -364,7 +365,8 @@ unsigned auth_refusal(const struct grant *grant, enum error error)
     }
 }
 
-enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope)
+enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
+                      struct detail *detail)
 {
     c->grant = (struct grant){0};
     if (c->router->callbacks.on && scope != SCOPE_NONE) {
@@ -374,10 +376,11 @@ enum error auth_check(struct client *c, const struct http_head *head, struct sli
     }
     if (!c->router->auth.registry || scope == SCOPE_NONE)
         return ERR_NONE;
-    return check(c, head, resource, scope, &c->grant);
+    return check(c, head, resource, scope, &c->grant, detail);
 }
 
-enum error auth_check_source(struct client *c, const struct http_head *head, struct slice resource, struct slice source)
+enum error auth_check_source(struct client *c, const struct http_head *head, struct slice resource, struct slice source,
+                             struct detail *detail)
 {
     struct grant grant = {0};
     if (!c->router->auth.registry && !c->router->callbacks.on)
@@ -386,7 +389,7 @@ enum error auth_check_source(struct client *c, const struct http_head *head, str
         return ERR_FORBIDDEN;
     if (c->router->callbacks.on)
         return ERR_NONE; /* who may write to a project may read it */
-    return check(c, head, source, SCOPE_WRITE, &grant);
+    return check(c, head, source, SCOPE_WRITE, &grant, detail);
 }
 
 bool auth_shared(const struct grant *grant, const struct wire_stream *stream)

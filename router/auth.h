@@ -62,9 +62,10 @@ void auth_changed(struct auth *auth);
 const struct project *auth_project(struct auth *auth, struct slice project);
 
 /* May this request do what needs `scope` on `resource`, "{project}/{stream}" or "{project}"? ERR_NONE, and
- * client->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE_LIMITED or ERR_AUTH_UNAVAILABLE. */
-enum error auth_check(struct client *client, const struct http_head *head, struct slice resource,
-                      enum scope scope) MUSTUSE;
+ * client->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE_LIMITED or ERR_AUTH_UNAVAILABLE, of which *detail
+ * may say more (NULL: nobody wants to know). */
+enum error auth_check(struct client *client, const struct http_head *head, struct slice resource, enum scope scope,
+                      struct detail *detail) MUSTUSE;
 
 /* What the request has to wait for before auth_check() can answer for good: keys that are being fetched. NULL: nothing.
  */
@@ -78,7 +79,7 @@ unsigned auth_refusal(const struct grant *grant, enum error error);
 
 /* The same token may read `source`, too: a fork shows it. */
 enum error auth_check_source(struct client *client, const struct http_head *head, struct slice resource,
-                             struct slice source) MUSTUSE;
+                             struct slice source, struct detail *detail) MUSTUSE;
 
 /* The answer about this stream may be kept by caches that many share. */
 bool auth_shared(const struct grant *grant, const struct wire_stream *stream) MUSTUSE;

@@ -250,7 +250,7 @@ void client_refuse(struct client *c, enum error error, const char *text)
     intake_drop(c);
     c->keep_alive = false;
     c->linger = true;
-    answer_error_text(c, error, text ? text : error_text(error));
+    answer_error_text(c, error, text);
 }
 
 /* ---- the steps of a turn ---- */

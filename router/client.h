@@ -135,7 +135,8 @@ void client_put_back(struct client *client, struct slice input);
 /* The answer to the current request is queued: on to the next one, or to the end. */
 void client_done(struct client *client);
 
-/* Answers with an error and ends the connection, for a request that cannot be read to its end. text NULL: the usual. */
+/* Answers with an error and ends the connection, for a request that cannot be read to its end. text NULL or
+ * empty: error_text(). */
 void client_refuse(struct client *client, enum error error, const char *text);
 
 /* Arms or clears the socket's events after something they depend on has changed. */

@@ -56,7 +56,7 @@ static void answer_not_allowed(struct client *c, enum route_kind route)
     strcat(methods, "OPTIONS");
     struct buf *head = answer_error_begin(c, ERR_METHOD_NOT_ALLOWED);
     response_add(head, "Allow", slice_str(methods));
-    answer_error_end(c, ERR_METHOD_NOT_ALLOWED, error_text(ERR_METHOD_NOT_ALLOWED));
+    answer_error_end(c, ERR_METHOD_NOT_ALLOWED, NULL);
 }
 
 /* Streams may be public, nothing else is. */
@@ -67,9 +67,9 @@ static bool needs_token(const struct client *c, const struct access *access)
 
 /* Where metrics have a place of their own, there is nothing else. */
 static enum error parse(const struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX],
-                        struct route *route)
+                        struct route *route, struct detail *detail)
 {
-    enum error error = route_parse(head->path, c->router->cfg->limits_max_path, room, route);
+    enum error error = route_parse(head->path, c->router->cfg->limits_max_path, room, route, detail);
     bool here = !c->only_metrics || route->kind == ROUTE_METRICS || route->kind == ROUTE_HEALTH;
     return error == ERR_NONE && !here ? ERR_NOT_FOUND : error;
 }
@@ -82,20 +82,20 @@ static bool is_preflight(const struct client *c, const struct http_head *head)
 
 /* What the request is about, and whether it may. *access NULL: the route has no such method. */
 static enum error check(struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX], struct route *route,
-                        const struct access **access)
+                        const struct access **access, struct detail *detail)
 {
     struct router *r = c->router;
     *route = (struct route){0};
     *access = NULL;
     auth_turn(&r->auth);
-    enum error error = parse(c, head, room, route);
+    enum error error = parse(c, head, room, route, detail);
     cors_decide(c, head, error == ERR_NONE ? route->name : (struct slice){0});
     if (error != ERR_NONE || is_preflight(c, head))
         return is_preflight(c, head) ? ERR_NONE : error;
     account_route(c, route->kind);
     *access = find(route->kind, head->method);
     if (*access)
-        error = auth_check(c, head, route->name, (*access)->scope);
+        error = auth_check(c, head, route->name, (*access)->scope, detail);
     return error == ERR_NONE && *access && needs_token(c, *access) ? ERR_UNAUTHORIZED : error;
 }
 
@@ -114,13 +114,13 @@ static struct hold_list *wait_for(struct client *c, const struct http_head *head
 }
 
 /* A callback is asked, and keys are fetched, when all of the request is there. */
-enum error dispatch_check(struct client *c, const struct http_head *head)
+enum error dispatch_check(struct client *c, const struct http_head *head, struct detail *detail)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access;
     c->decision = (struct decision){.scope = SCOPE_MANAGE};
-    enum error error = check(c, head, room, &route, &access);
+    enum error error = check(c, head, room, &route, &access, detail);
     bool unsure = error == ERR_UNAUTHORIZED || error == ERR_AUTH_UNAVAILABLE;
     return unsure && wait_for(c, head, &route, access) ? ERR_NONE : error;
 }
@@ -130,13 +130,14 @@ void dispatch_decided(struct client *c, const struct http_head *head, struct sli
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access;
-    enum error error = check(c, head, room, &route, &access);
+    struct detail detail = {0};
+    enum error error = check(c, head, room, &route, &access, &detail);
     (void)bytes;
     timing_mark(c, TIMING_ALLOWED);
     if (is_preflight(c, head))
         cors_preflight(c);
     else if (error != ERR_NONE)
-        answer_error(c, error);
+        answer_error_text(c, error, detail.text);
     else if (!access)
         answer_not_allowed(c, route.kind);
     else
@@ -150,7 +151,7 @@ void dispatch_request(struct client *c, const struct http_head *head, struct sli
     const struct access *access = NULL;
     timing_mark(c, TIMING_WHOLE);
     auth_turn(&c->router->auth);
-    if ((c->router->callbacks.on || c->router->auth.registry) && parse(c, head, room, &route) == ERR_NONE)
+    if ((c->router->callbacks.on || c->router->auth.registry) && parse(c, head, room, &route, NULL) == ERR_NONE)
         access = find(route.kind, head->method);
     struct hold_list *list = wait_for(c, head, &route, access);
     if (list)

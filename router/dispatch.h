@@ -15,7 +15,8 @@ void dispatch_decided(struct client *client, const struct http_head *head, struc
 /* "GET"; "other" for HTTP_OTHER. */
 const char *dispatch_method_name(enum http_method method);
 
-/* Why the request will be refused whatever its body is, or ERR_NONE: a body need not arrive for that. */
-enum error dispatch_check(struct client *client, const struct http_head *head) MUSTUSE;
+/* Why the request will be refused whatever its body is, or ERR_NONE: a body need not arrive for that.
+ * *detail is zeroed, and may say more of it. */
+enum error dispatch_check(struct client *client, const struct http_head *head, struct detail *detail) MUSTUSE;
 
 #endif

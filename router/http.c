@@ -132,13 +132,12 @@ struct parser {
     struct slice content_length, transfer_encoding;
     bool keep_alive, close; /* seen in Connection */
     enum error error;
-    const char *why;
+    struct detail *detail;
 };
 
-static bool refuse(struct parser *p, enum error error, const char *why)
+static bool refuse(struct parser *p, enum error error, const char *text)
 {
-    p->error = error;
-    p->why = why;
+    p->error = detail_say(p->detail, error, "%s", text);
     return false;
 }
 
@@ -450,11 +449,11 @@ static bool parse_head(struct parser *p)
 }
 
 enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head *head, size_t *used, enum error *error,
-                                const char **why)
+                                struct detail *detail)
 {
     if (!in.len)
         return HTTP_PARSE_MORE;
-    struct parser p = {.at = in.data, .end = in.data + in.len, .head = head};
+    struct parser p = {.at = in.data, .end = in.data + in.len, .head = head, .detail = detail};
     enum http_parse state = skip_empty_lines(&p);
     if (state == HTTP_PARSE_DONE)
         state = find_end(&p, in.data + *from);
@@ -468,7 +467,6 @@ enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head 
         return HTTP_PARSE_DONE;
     }
     *error = p.error;
-    *why = p.why;
     return HTTP_PARSE_BAD;
 }
 
@@ -476,8 +474,7 @@ struct http_head http_head_again(struct slice bytes)
 {
     struct http_head head;
     enum error error;
-    const char *why;
     size_t from = 0, used;
-    (void)!http_head_parse(bytes, &from, &head, &used, &error, &why);
+    (void)!http_head_parse(bytes, &from, &head, &used, &error, NULL);
     return head;
 }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "common/attr.h"
-#include "common/errors.h"
+#include "common/detail.h"
 #include "common/slice.h"
 
 enum http_method {
@@ -71,19 +71,19 @@ enum http_parse { HTTP_PARSE_MORE, HTTP_PARSE_DONE, HTTP_PARSE_BAD };
 
 /* Parses one head at the start of in. DONE: *head is filled, *used is its length. BAD: *error says which error to
  * answer with before closing the connection (BAD_REQUEST, DUPLICATE_HEADER, NOT_IMPLEMENTED, EXPECTATION_FAILED,
- * HTTP_VERSION_NOT_SUPPORTED) and *why is a static text. MORE: the head is not whole (the caller limits its size).
- * `from` is where an earlier MORE left off looking (0 at first) and is updated, so that a slow head costs its length
- * once. Up to 8 empty lines before a request line are skipped (RFC 9112 2.2). An answer does not depend on how the
- * bytes were split; what is wrong shows when the head is whole, but for a first byte that begins no method and a bare
- * LF. Refused: both Content-Length and Transfer-Encoding, either of them twice, a Content-Length that is not all digits
- * or above 2^64-1, a Transfer-Encoding other than exactly "chunked" (501 if another coding), Transfer-Encoding in
- * HTTP/1.0, bare LF or CR, obs-fold, whitespace before the colon, control characters in values, a header name that is
- * not a token, HTTP/1.1 without exactly one Host, a Host with bytes no authority has, more than 100 header lines, a
- * target with '#' or bytes outside %x21-7E, an absolute-form target without a path or with userinfo, Expect other than
- * 100-continue. The authority of an absolute-form target takes the place of Host (RFC 9112 3.2.2). In HTTP/1.0 Expect
- * is ignored. */
+ * HTTP_VERSION_NOT_SUPPORTED) and *detail (NULL: nobody wants to know) what is wrong. MORE: the head is not whole (the
+ * caller limits its size). `from` is where an earlier MORE left off looking (0 at first) and is updated, so that a slow
+ * head costs its length once. Up to 8 empty lines before a request line are skipped (RFC 9112 2.2). An answer does not
+ * depend on how the bytes were split; what is wrong shows when the head is whole, but for a first byte that begins no
+ * method and a bare LF. Refused: both Content-Length and Transfer-Encoding, either of them twice, a Content-Length that
+ * is not all digits or above 2^64-1, a Transfer-Encoding other than exactly "chunked" (501 if another coding),
+ * Transfer-Encoding in HTTP/1.0, bare LF or CR, obs-fold, whitespace before the colon, control characters in values, a
+ * header name that is not a token, HTTP/1.1 without exactly one Host, a Host with bytes no authority has, more than 100
+ * header lines, a target with '#' or bytes outside %x21-7E, an absolute-form target without a path or with userinfo,
+ * Expect other than 100-continue. The authority of an absolute-form target takes the place of Host (RFC 9112 3.2.2). In
+ * HTTP/1.0 Expect is ignored. */
 enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head *head, size_t *used, enum error *error,
-                                const char **why) MUSTUSE;
+                                struct detail *detail) MUSTUSE;
 
 /* A head that was parsed before, once more: its bytes have moved. */
 struct http_head http_head_again(struct slice bytes);

@@ -146,9 +146,10 @@ static size_t take_request(struct client *c, const struct http_head *head, struc
         dispatch_request(c, head, bytes, slice_of(rest.data, len));
         return len;
     }
-    enum error error = dispatch_check(c, head);
+    struct detail detail = {0};
+    enum error error = dispatch_check(c, head, &detail);
     if (error != ERR_NONE) {
-        client_refuse(c, error, NULL);
+        client_refuse(c, error, detail.text);
         return rest.len;
     }
     body_begin(c, head, bytes);
@@ -170,18 +171,18 @@ static size_t take_head(struct client *c, struct slice in)
 {
     struct http_head head;
     enum error error = ERR_BAD_REQUEST;
-    const char *why = NULL;
+    struct detail detail = {0};
     size_t used = 0;
     uint64_t started = c->router->timing ? clock_monotonic_us() : 0;
     c->http10 = c->head_only = false;
     cors_unknown(c);
-    switch (http_head_parse(in, &c->scanned, &head, &used, &error, &why)) {
+    switch (http_head_parse(in, &c->scanned, &head, &used, &error, &detail)) {
     case HTTP_PARSE_MORE:
         head_partial(c, in);
         return 0;
     case HTTP_PARSE_BAD:
         account_begin(c);
-        client_refuse(c, error, why);
+        client_refuse(c, error, detail.text);
         return in.len;
     case HTTP_PARSE_DONE:
         break;

@@ -12,42 +12,54 @@
 
 /* ---- what is asked ---- */
 
-/* A query's value, decoded, to the end of a name. False: it is malformed. */
-static bool add_value(struct buf *name, struct slice value)
+/* A query's value, decoded, to the end of a name. */
+static enum error add_value(struct buf *name, const char *parameter, struct slice value, struct detail *detail)
 {
     size_t len = 0;
     if (!value.len)
-        return true;
+        return ERR_NONE;
     if (!percent_decode(value, buf_reserve(name, value.len), &len))
-        return false;
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM,
+                          "query parameter %s has a broken percent-encoding or a control character: %s", parameter,
+                          detail_quote(value).text);
     buf_grow(name, len);
-    return true;
+    return ERR_NONE;
 }
 
-static bool understand(struct listing *listing, struct slice project, struct slice query)
+static enum error understand_limit(struct listing *listing, struct slice value, struct detail *detail)
 {
-    struct slice limit = query_value(query, '&', SLICE("limit")), after = query_value(query, '&', SLICE("after"));
     uint64_t number = LISTING_LIMIT;
-    if (limit.data && (!rules_integer(limit, LISTING_LIMIT_MAX, &number) || !number))
-        return false;
+    if (value.data && (!rules_integer(value, LISTING_LIMIT_MAX, &number) || !number))
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM,
+                          "limit must be a whole number of streams from 1 to %u, not %s", LISTING_LIMIT_MAX,
+                          detail_quote(value).text);
     listing->limit = (uint32_t)number;
+    return ERR_NONE;
+}
+
+static enum error understand(struct listing *listing, struct slice project, struct slice query, struct detail *detail)
+{
+    struct slice after = query_value(query, '&', SLICE("after"));
+    enum error error = understand_limit(listing, query_value(query, '&', SLICE("limit")), detail);
     buf_add_slice(&listing->prefix, project);
     buf_add_byte(&listing->prefix, '/');
     buf_add_slice(&listing->from, buf_slice(&listing->prefix));
-    if (!add_value(&listing->prefix, query_value(query, '&', SLICE("prefix"))) || !add_value(&listing->from, after))
-        return false;
+    if (error == ERR_NONE)
+        error = add_value(&listing->prefix, "prefix", query_value(query, '&', SLICE("prefix")), detail);
+    if (error == ERR_NONE)
+        error = add_value(&listing->from, "after", after, detail);
     buf_add_byte(&listing->from, 0); /* no name has a NUL, so this is the least that is behind it */
     if (!after.len || slice_compare(buf_slice(&listing->from), buf_slice(&listing->prefix)) < 0) {
         buf_reset(&listing->from);
         buf_add_slice(&listing->from, buf_slice(&listing->prefix));
     }
-    return true;
+    return error;
 }
 
-struct listing *listing_new(struct slice project, struct slice query)
+struct listing *listing_new(struct slice project, struct slice query, struct detail *detail)
 {
     struct listing *listing = xcalloc(1, sizeof *listing);
-    if (understand(listing, project, query))
+    if (understand(listing, project, query, detail) == ERR_NONE)
         return listing;
     listing_free(listing);
     return NULL;

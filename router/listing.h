@@ -4,6 +4,7 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/detail.h"
 #include "common/wire.h"
 
 #define LISTING_LIMIT 100u /* of a request that does not say */
@@ -18,8 +19,9 @@ struct listing {
     unsigned shard; /* the next to be asked */
 };
 
-/* What the request's query asks for: prefix, after, limit. The caller frees it. NULL: the query is malformed. */
-struct listing *listing_new(struct slice project, struct slice query) MUSTUSE;
+/* What the request's query asks for: prefix, after, limit. The caller frees it. NULL: the query is
+ * malformed, and *detail says where. */
+struct listing *listing_new(struct slice project, struct slice query, struct detail *detail) MUSTUSE;
 void listing_free(struct listing *listing);
 
 /* What to ask the next shard. Borrows from the listing. */

@@ -35,7 +35,7 @@ static enum param param_of(struct slice key)
 }
 
 /* One key=value. A parameter of ours may come once. */
-static enum error take(struct params *params, struct slice pair)
+static enum error take(struct params *params, struct slice pair, struct detail *detail)
 {
     const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
     struct slice key = slice_of(pair.data, equals ? (size_t)(equals - pair.data) : pair.len);
@@ -44,20 +44,27 @@ static enum error take(struct params *params, struct slice pair)
     size_t len = 0;
     if (p == PARAM_COUNT)
         return ERR_NONE;
-    if (params->given[p] || value.len > VALUE_MAX || !percent_decode(value, params->room[p], &len))
-        return ERR_INVALID_QUERY_PARAM;
+    if (params->given[p])
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is given twice", names[p].data);
+    if (value.len > VALUE_MAX)
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is longer than %d bytes", names[p].data,
+                          VALUE_MAX);
+    if (!percent_decode(value, params->room[p], &len))
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM,
+                          "query parameter %s has a broken percent-encoding or a control character: %s", names[p].data,
+                          detail_quote(value).text);
     params->given[p] = true;
     params->value[p] = slice_of(params->room[p], len);
     return ERR_NONE;
 }
 
-static enum error take_all(struct params *params, struct slice text)
+static enum error take_all(struct params *params, struct slice text, struct detail *detail)
 {
     enum error error = ERR_NONE;
     while (text.len && error == ERR_NONE) {
         const char *end = memchr(text.data, '&', text.len);
         size_t len = end ? (size_t)(end - text.data) : text.len;
-        error = take(params, slice_of(text.data, len));
+        error = take(params, slice_of(text.data, len), detail);
         if (end)
             len++;
         text = slice_of(text.data + len, text.len - len);
@@ -65,60 +72,83 @@ static enum error take_all(struct params *params, struct slice text)
     return error;
 }
 
-static enum error understand_offset(struct slice value, struct query *query)
+static enum error empty(enum param p, struct detail *detail)
+{
+    return detail_say(detail, ERR_EMPTY_QUERY_PARAM, "query parameter %s must not be empty", names[p].data);
+}
+
+static enum error understand_offset(struct slice value, struct query *query, struct detail *detail)
 {
     if (!value.len)
-        return ERR_EMPTY_QUERY_PARAM;
+        return empty(PARAM_OFFSET, detail);
     if (slice_equal(value, SLICE("-1")))
         return ERR_NONE;
     query->earliest = false;
-    if (slice_equal(value, SLICE("now"))) {
-        query->now = true;
+    query->now = slice_equal(value, SLICE("now"));
+    if (query->now || offset_parse(value, &query->position))
         return ERR_NONE;
-    }
-    return offset_parse(value, &query->position) ? ERR_NONE : ERR_INVALID_OFFSET;
+    return detail_say(
+        detail, ERR_INVALID_OFFSET,
+        "offset must be -1 (the start), now (the end), or an offset as Stream-Next-Offset gave it; not %s",
+        detail_quote(value).text);
 }
 
-static enum error understand_live(struct slice value, struct query *query)
+static enum error understand_live(struct slice value, struct query *query, struct detail *detail)
 {
     if (slice_equal(value, SLICE("long-poll")))
         query->live = QUERY_LONG_POLL;
     else if (slice_equal(value, SLICE("sse")))
         query->live = QUERY_SSE;
     else
-        return ERR_INVALID_LIVE_MODE;
+        return detail_say(detail, ERR_INVALID_LIVE_MODE, "live must be long-poll or sse, not %s",
+                          detail_quote(value).text);
     return ERR_NONE;
 }
 
-static enum error understand(const struct params *params, struct query *query)
+static enum error understand_limit(struct slice value, struct query *query, struct detail *detail)
+{
+    if (rules_integer(value, RULES_INTEGER_MAX, &query->limit) && query->limit)
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_QUERY_PARAM, "limit must be a whole number of messages from 1, not %s",
+                      detail_quote(value).text);
+}
+
+/* A cursor is a cache key: whatever it is, it does no harm. */
+static enum error understand_cursor(struct slice value, struct query *query, struct detail *detail)
+{
+    if (!value.len)
+        return empty(PARAM_CURSOR, detail);
+    if (!rules_integer(value, RULES_INTEGER_MAX, &query->cursor))
+        query->cursor = 0;
+    return ERR_NONE;
+}
+
+static enum error understand(const struct params *params, struct query *query, struct detail *detail)
 {
     enum error error = ERR_NONE;
     if (params->given[PARAM_OFFSET])
-        error = understand_offset(params->value[PARAM_OFFSET], query);
+        error = understand_offset(params->value[PARAM_OFFSET], query, detail);
     if (error == ERR_NONE && params->given[PARAM_LIVE])
-        error = understand_live(params->value[PARAM_LIVE], query);
+        error = understand_live(params->value[PARAM_LIVE], query, detail);
     if (error == ERR_NONE && query->live != QUERY_CATCH_UP && !params->given[PARAM_OFFSET])
-        error = ERR_OFFSET_REQUIRED;
-    if (error == ERR_NONE && params->given[PARAM_CURSOR] && !params->value[PARAM_CURSOR].len)
-        error = ERR_EMPTY_QUERY_PARAM;
-    if (error != ERR_NONE)
-        return error;
-    if (!rules_integer(params->value[PARAM_CURSOR], RULES_INTEGER_MAX, &query->cursor))
-        query->cursor = 0; /* a cursor is a cache key: whatever it is, it does no harm */
-    if (params->given[PARAM_LIMIT] &&
-        (!rules_integer(params->value[PARAM_LIMIT], RULES_INTEGER_MAX, &query->limit) || !query->limit))
-        return ERR_INVALID_QUERY_PARAM;
-    return ERR_NONE;
+        error = detail_say(detail, ERR_OFFSET_REQUIRED,
+                           "live reads need an offset: -1 (the start), now (the end), or one that came in "
+                           "Stream-Next-Offset");
+    if (error == ERR_NONE && params->given[PARAM_CURSOR])
+        error = understand_cursor(params->value[PARAM_CURSOR], query, detail);
+    if (error == ERR_NONE && params->given[PARAM_LIMIT])
+        error = understand_limit(params->value[PARAM_LIMIT], query, detail);
+    return error;
 }
 
-enum error query_parse(struct slice text, struct query *query)
+enum error query_parse(struct slice text, struct query *query, struct detail *detail)
 {
     struct params params;
     *query = (struct query){.earliest = true};
     memset(params.given, 0, sizeof params.given);
     memset(params.value, 0, sizeof params.value);
-    enum error error = take_all(&params, text);
-    return error != ERR_NONE ? error : understand(&params, query);
+    enum error error = take_all(&params, text, detail);
+    return error != ERR_NONE ? error : understand(&params, query, detail);
 }
 
 struct slice query_value(struct slice list, char separator, struct slice name)

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "common/attr.h"
-#include "common/errors.h"
+#include "common/detail.h"
 #include "common/slice.h"
 
 enum query_live { QUERY_CATCH_UP, QUERY_LONG_POLL, QUERY_SSE };
@@ -19,8 +19,8 @@ struct query {
     uint64_t limit;    /* messages; 0: no such limit */
 };
 
-/* Returns ERR_NONE, or what to refuse the query with. */
-enum error query_parse(struct slice text, struct query *query) MUSTUSE;
+/* Returns ERR_NONE, or what to refuse the query with, of which *detail says more. */
+enum error query_parse(struct slice text, struct query *query, struct detail *detail) MUSTUSE;
 
 /* The value of name=value in a list whose items are parted by `separator`, as it was sent: of a query ('&') or of
  * cookies

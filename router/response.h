@@ -32,7 +32,7 @@ enum response_body {
 /* Ends the head. With RESPONSE_LENGTH, `length` is that of the body that follows (or would, to a HEAD). */
 void response_end(struct buf *out, enum response_body body, uint64_t length, bool keep_alive, bool http10);
 
-/* The JSON body of an error answer. */
+/* The JSON body of an error answer. The text is escaped; NULL or empty: error_text(). */
 void response_error_body(struct buf *out, enum error error, const char *text);
 
 #endif

@@ -129,11 +129,13 @@ static enum error parse_streams(struct slice path, char *room, struct route *rou
     return parse_project(rest, slash, room, &route->name);
 }
 
-enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route)
+enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route,
+                       struct detail *detail)
 {
     const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX), usage = SLICE(USAGE_PREFIX);
     if (path.len > max_path || path.len > ROUTE_PATH_MAX)
-        return ERR_PATH_TOO_LONG;
+        return detail_say(detail, ERR_PATH_TOO_LONG, "the path has %zu bytes; limits.max_path allows %zu", path.len,
+                          max_path);
     if (slice_equal(path, SLICE("/health"))) {
         *route = (struct route){.kind = ROUTE_HEALTH};
         return ERR_NONE;
@@ -163,7 +165,7 @@ enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_
     struct route route;
     if (!path.len || memchr(path.data, '?', path.len) || memchr(path.data, '#', path.len))
         return ERR_INVALID_FORK_SOURCE;
-    if (route_parse(path, max_path, room, &route) != ERR_NONE || route.kind != ROUTE_STREAM)
+    if (route_parse(path, max_path, room, &route, NULL) != ERR_NONE || route.kind != ROUTE_STREAM)
         return ERR_INVALID_FORK_SOURCE;
     *name = route.name;
     return ERR_NONE;

@@ -3,7 +3,7 @@
 #define ROUTER_ROUTE_H
 
 #include "common/attr.h"
-#include "common/errors.h"
+#include "common/detail.h"
 #include "common/slice.h"
 
 #define ROUTE_PATH_MAX 8192 /* the largest limits.max_path */
@@ -36,8 +36,9 @@ const char *route_name(enum route_kind kind);
  * /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same
  * with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch, /v1/stream/{project}/{stream} and
  * /v1/stream/{stream}, whose project is _default. Slashes after the project belong to the stream. Returns ERR_NONE, or
- * what to refuse the path with. */
-enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route) MUSTUSE;
+ * what to refuse the path with, of which *detail says more (NULL: nobody wants to know). */
+enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route,
+                       struct detail *detail) MUSTUSE;
 
 /* An id that may be part of a subscription: one or more of A-Z a-z 0-9 _ - : . */
 bool route_id_valid(struct slice id) MUSTUSE;

@@ -71,7 +71,7 @@ static bool says_closed(const struct http_head *head)
 
 /* ---- create ---- */
 
-static enum error create_expiry(const struct http_head *head, struct wire_create *create)
+static enum error create_expiry(const struct http_head *head, struct wire_create *create, struct detail *detail)
 {
     struct slice ttl = head->headers[HTTP_STREAM_TTL_HEADER];
     struct slice expires = head->headers[HTTP_STREAM_EXPIRES_AT_HEADER];
@@ -79,12 +79,18 @@ static enum error create_expiry(const struct http_head *head, struct wire_create
         return ERR_TTL_EXPIRES_MUTUALLY_EXCLUSIVE;
     if (ttl.data) {
         if (!rules_integer(ttl, RULES_TTL_MAX, &create->ttl_s))
-            return ERR_INVALID_TTL;
+            return detail_say(detail, ERR_INVALID_TTL,
+                              "Stream-TTL must be a whole number of seconds up to %llu without "
+                              "sign or leading zeros, not %s",
+                              (unsigned long long)RULES_TTL_MAX, detail_quote(ttl).text);
         create->flags |= WIRE_CREATE_TTL;
     }
     if (expires.data) {
         if (expires.len > 64 || !timestamp_parse(expires, &create->expires_ms))
-            return ERR_INVALID_EXPIRES_AT;
+            return detail_say(detail, ERR_INVALID_EXPIRES_AT,
+                              "Stream-Expires-At must be an RFC 3339 timestamp such as "
+                              "2030-01-31T12:00:00Z, not %s",
+                              detail_quote(expires).text);
         create->flags |= WIRE_CREATE_EXPIRES;
         create->expires_text = expires;
     }
@@ -92,47 +98,70 @@ static enum error create_expiry(const struct http_head *head, struct wire_create
 }
 
 /* A number from 1; absent: 0. */
-static bool limit_of(struct slice text, uint64_t *value)
+static enum error retention_of(struct slice text, const char *name, uint64_t max, uint64_t *value,
+                               struct detail *detail)
 {
-    return !text.data || (rules_integer(text, RULES_INTEGER_MAX, value) && *value > 0);
+    if (!text.data || (rules_integer(text, max, value) && *value > 0))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_RETENTION,
+                      "%s must be a whole number from 1 to %llu without leading zeros, not %s", name,
+                      (unsigned long long)max, detail_quote(text).text);
 }
 
-static enum error create_retention(const struct http_head *head, struct wire_create *create)
+static enum error create_retention(const struct http_head *head, struct wire_create *create, struct detail *detail)
 {
     struct slice seconds = head->headers[HTTP_STREAM_RETENTION_SECONDS_HEADER];
     struct slice bytes = head->headers[HTTP_STREAM_RETENTION_BYTES_HEADER];
     if (seconds.data || bytes.data)
         create->flags |= WIRE_CREATE_RETENTION;
-    if (!limit_of(seconds, &create->retention_s) || create->retention_s > PROJECT_RETENTION_MAX_S ||
-        !limit_of(bytes, &create->retention_bytes))
-        return ERR_INVALID_RETENTION;
-    return ERR_NONE;
+    enum error error =
+        retention_of(seconds, "Stream-Retention-Seconds", PROJECT_RETENTION_MAX_S, &create->retention_s, detail);
+    if (error == ERR_NONE)
+        error = retention_of(bytes, "Stream-Retention-Bytes", RULES_INTEGER_MAX, &create->retention_bytes, detail);
+    return error;
+}
+
+static enum error fork_source(struct slice path, size_t max_path, struct rules_create_room *room,
+                              struct wire_create *create, struct detail *detail)
+{
+    if (route_parse_fork(path, max_path, room->source, &create->fork_source) == ERR_NONE)
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_FORK_SOURCE,
+                      "Stream-Forked-From must be the path of a stream on this server "
+                      "(/v1/stream/{project}/{stream}), not %s",
+                      detail_quote(path).text);
 }
 
 static enum error create_fork(const struct http_head *head, size_t max_path, struct rules_create_room *room,
-                              struct wire_create *create)
+                              struct wire_create *create, struct detail *detail)
 {
     struct slice offset = head->headers[HTTP_STREAM_FORK_OFFSET_HEADER];
     struct slice sub = head->headers[HTTP_STREAM_FORK_SUB_OFFSET_HEADER];
     if (!given(head, HTTP_STREAM_FORKED_FROM_HEADER)) {
         if (offset.data)
-            return ERR_INVALID_FORK_OFFSET;
-        return sub.data ? ERR_INVALID_FORK_SUB_OFFSET : ERR_NONE;
+            return detail_say(detail, ERR_INVALID_FORK_OFFSET, "Stream-Fork-Offset needs Stream-Forked-From");
+        return sub.data
+                   ? detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET, "Stream-Fork-Sub-Offset needs Stream-Forked-From")
+                   : ERR_NONE;
     }
     create->flags |= WIRE_CREATE_FORK;
     if (offset.data) {
         create->flags |= WIRE_CREATE_FORK_POSITION;
         if (!slice_equal(offset, SLICE("-1")) && !offset_parse(offset, &create->fork_position))
-            return ERR_INVALID_FORK_OFFSET;
+            return detail_say(detail, ERR_INVALID_FORK_OFFSET,
+                              "Stream-Fork-Offset must be -1 (the start) or an offset "
+                              "as Stream-Next-Offset gave it, not %s",
+                              detail_quote(offset).text);
     }
     if (sub.data && !rules_integer(sub, RULES_INTEGER_MAX, &create->fork_sub))
-        return ERR_INVALID_FORK_SUB_OFFSET;
-    return route_parse_fork(head->headers[HTTP_STREAM_FORKED_FROM_HEADER], max_path, room->source,
-                            &create->fork_source);
+        return detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET,
+                          "Stream-Fork-Sub-Offset must be a whole number without sign or leading zeros, not %s",
+                          detail_quote(sub).text);
+    return fork_source(head->headers[HTTP_STREAM_FORKED_FROM_HEADER], max_path, room, create, detail);
 }
 
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
-                        struct wire_create *create)
+                        struct wire_create *create, struct detail *detail)
 {
     /* A malformed type counts as none, as in the reference server. */
     if (!rules_content_type(head->headers[HTTP_CONTENT_TYPE_HEADER], room->type, &create->content_type))
@@ -141,15 +170,29 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
         create->flags |= WIRE_CREATE_CLOSED;
     if (slice_equal(query_value(head->query, '&', SLICE("public")), SLICE("true")))
         create->flags |= WIRE_CREATE_PUBLIC;
-    enum error error = create_expiry(head, create);
+    enum error error = create_expiry(head, create, detail);
     if (error == ERR_NONE)
-        error = create_retention(head, create);
-    return error != ERR_NONE ? error : create_fork(head, max_path, room, create);
+        error = create_retention(head, create, detail);
+    return error != ERR_NONE ? error : create_fork(head, max_path, room, create, detail);
 }
 
 /* ---- append ---- */
 
-static enum error append_producer(const struct http_head *head, struct wire_append *append)
+static enum error producer_numbers(struct slice epoch, struct slice seq, struct wire_append *append,
+                                   struct detail *detail)
+{
+    enum integer first = parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
+    enum integer second = parse_integer(seq, RULES_INTEGER_MAX, &append->seq);
+    if (first == INTEGER_GOOD && second == INTEGER_GOOD)
+        return ERR_NONE;
+    bool none = first == INTEGER_NONE || second == INTEGER_NONE;
+    bool by_epoch = first == (none ? INTEGER_NONE : INTEGER_OVERFLOW);
+    return detail_say(detail, none ? ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS : ERR_PRODUCER_EPOCH_SEQ_OVERFLOW,
+                      "%s must be a whole number from 0 to 2^53-1 without sign or leading zeros, not %s",
+                      by_epoch ? "Producer-Epoch" : "Producer-Seq", detail_quote(by_epoch ? epoch : seq).text);
+}
+
+static enum error append_producer(const struct http_head *head, struct wire_append *append, struct detail *detail)
 {
     struct slice id = head->headers[HTTP_PRODUCER_ID_HEADER];
     struct slice epoch = head->headers[HTTP_PRODUCER_EPOCH_HEADER];
@@ -157,34 +200,38 @@ static enum error append_producer(const struct http_head *head, struct wire_appe
     if (!id.data && !epoch.data && !seq.data)
         return ERR_NONE;
     if (!id.data || !epoch.data || !seq.data)
-        return ERR_PRODUCER_HEADERS_INCOMPLETE;
+        return detail_say(detail, ERR_PRODUCER_HEADERS_INCOMPLETE,
+                          "Producer-Id, Producer-Epoch and Producer-Seq go together: %s is missing",
+                          !id.data      ? "Producer-Id"
+                          : !epoch.data ? "Producer-Epoch"
+                                        : "Producer-Seq");
     if (!id.len || id.len > RULES_PRODUCER_ID_MAX)
-        return ERR_PRODUCER_ID_INVALID;
-    enum integer first = parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
-    enum integer second = parse_integer(seq, RULES_INTEGER_MAX, &append->seq);
-    if (first == INTEGER_NONE || second == INTEGER_NONE)
-        return ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS;
-    if (first == INTEGER_OVERFLOW || second == INTEGER_OVERFLOW)
-        return ERR_PRODUCER_EPOCH_SEQ_OVERFLOW;
+        return detail_say(detail, ERR_PRODUCER_ID_INVALID, "Producer-Id must be 1 to %d bytes, not %zu",
+                          RULES_PRODUCER_ID_MAX, id.len);
+    enum error error = producer_numbers(epoch, seq, append, detail);
+    if (error != ERR_NONE)
+        return error;
     append->flags |= WIRE_APPEND_PRODUCER;
     append->producer = id;
     return ERR_NONE;
 }
 
-static enum error append_stream_seq(const struct http_head *head, struct wire_append *append)
+static enum error append_stream_seq(const struct http_head *head, struct wire_append *append, struct detail *detail)
 {
     struct slice seq = head->headers[HTTP_STREAM_SEQ_HEADER];
     if (!seq.data)
         return ERR_NONE;
     if (!seq.len || seq.len > RULES_STREAM_SEQ_MAX)
-        return ERR_INVALID_STREAM_SEQ;
+        return detail_say(detail, ERR_INVALID_STREAM_SEQ, "Stream-Seq must be 1 to %d bytes, not %zu",
+                          RULES_STREAM_SEQ_MAX, seq.len);
     append->flags |= WIRE_APPEND_STREAM_SEQ;
     append->stream_seq = seq;
     return ERR_NONE;
 }
 
 /* Without a body the type does not matter: some clients always send one (PROTOCOL.md 5.2). */
-static enum error append_type(const struct http_head *head, bool has_body, char *room, struct wire_append *append)
+static enum error append_type(const struct http_head *head, bool has_body, char *room, struct wire_append *append,
+                              struct detail *detail)
 {
     struct slice value = head->headers[HTTP_CONTENT_TYPE_HEADER];
     append->content_type = SLICE("");
@@ -192,16 +239,20 @@ static enum error append_type(const struct http_head *head, bool has_body, char 
         return append->flags & WIRE_APPEND_CLOSE ? ERR_NONE : ERR_EMPTY_BODY;
     if (!value.len)
         return ERR_CONTENT_TYPE_REQUIRED;
-    return rules_content_type(value, room, &append->content_type) ? ERR_NONE : ERR_INVALID_CONTENT_TYPE;
+    if (rules_content_type(value, room, &append->content_type))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_CONTENT_TYPE,
+                      "Content-Type must be a type/subtype of at most %d bytes, not %s", RULES_TYPE_MAX,
+                      detail_quote(value).text);
 }
 
 enum error rules_append(const struct http_head *head, bool has_body, char room[RULES_TYPE_MAX],
-                        struct wire_append *append)
+                        struct wire_append *append, struct detail *detail)
 {
     if (says_closed(head))
         append->flags |= WIRE_APPEND_CLOSE;
-    enum error error = append_producer(head, append);
+    enum error error = append_producer(head, append, detail);
     if (error == ERR_NONE)
-        error = append_stream_seq(head, append);
-    return error != ERR_NONE ? error : append_type(head, has_body, room, append);
+        error = append_stream_seq(head, append, detail);
+    return error != ERR_NONE ? error : append_type(head, has_body, room, append, detail);
 }

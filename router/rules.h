@@ -1,9 +1,9 @@
 /* What the request headers of a create and an append must be (PROTOCOL.md 5.1, 5.2, 4.2). Pure: from a parsed head to
- * the fields of a frame, or to what to refuse the request with. */
+ * the fields of a frame, or to what to refuse the request with, of which *detail may say more. */
 #ifndef ROUTER_RULES_H
 #define ROUTER_RULES_H
 
-#include "common/errors.h"
+#include "common/detail.h"
 #include "common/wire.h"
 #include "router/http.h"
 #include "router/route.h"
@@ -27,11 +27,11 @@ struct rules_create_room {
     char source[ROUTE_NAME_MAX];
 };
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
-                        struct wire_create *create) MUSTUSE;
+                        struct wire_create *create, struct detail *detail) MUSTUSE;
 
 /* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq.
  */
 enum error rules_append(const struct http_head *head, bool has_body, char room[RULES_TYPE_MAX],
-                        struct wire_append *append) MUSTUSE;
+                        struct wire_append *append, struct detail *detail) MUSTUSE;
 
 #endif

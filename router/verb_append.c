@@ -126,17 +126,18 @@ void verb_append(struct client *c, const struct http_head *head, struct slice na
 {
     char room[RULES_TYPE_MAX];
     struct wire_append append = {.name = name};
+    struct detail detail = {0};
     enum error error = quota_append(c, name, body.len);
     if (error != ERR_NONE) {
         quota_refuse(c, error);
         return;
     }
-    error = rules_append(head, body.len > 0, room, &append);
+    error = rules_append(head, body.len > 0, room, &append, &detail);
     if (error == ERR_NONE)
         error = take_body(c->router, body, &append);
     if (error == ERR_NONE)
         submit(c, &append);
     else
-        answer_error(c, error);
+        answer_error_text(c, error, detail.text);
     give_back(c->router);
 }

@@ -55,11 +55,12 @@ void verb_create(struct client *c, const struct http_head *head, struct slice na
     struct shards *shards = &c->router->shards;
     struct rules_create_room room;
     struct wire_create create = {.name = name, .data = body};
-    enum error error = rules_create(head, c->router->cfg->limits_max_path, &room, &create);
+    struct detail detail = {0};
+    enum error error = rules_create(head, c->router->cfg->limits_max_path, &room, &create, &detail);
     if (error == ERR_NONE && (create.flags & WIRE_CREATE_FORK))
-        error = auth_check_source(c, head, name, create.fork_source);
+        error = auth_check_source(c, head, name, create.fork_source, &detail);
     if (error != ERR_NONE) {
-        answer_error(c, error);
+        answer_error_text(c, error, detail.text);
         return;
     }
     struct request *request = request_new(shards, shards_of(shards, name), c, answered);

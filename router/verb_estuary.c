@@ -212,12 +212,12 @@ static const char *read_body(const cJSON *root, struct slice name, struct subscr
 
 /* The token must be good for all of these streams. */
 static enum error check_all(struct client *c, const struct http_head *head, struct slice name,
-                            const struct subscription *s)
+                            const struct subscription *s, struct detail *detail)
 {
-    enum error error = auth_check_source(c, head, name, buf_slice(&s->estuary));
+    enum error error = auth_check_source(c, head, name, buf_slice(&s->estuary), detail);
     struct slice names = buf_slice(&s->sources);
     while (error == ERR_NONE && names.len)
-        error = auth_check_source(c, head, name, next_name(&names));
+        error = auth_check_source(c, head, name, next_name(&names), detail);
     return error;
 }
 
@@ -243,15 +243,17 @@ static void submit(struct client *c, const struct http_head *head, struct slice 
     size_t before = PATH_BEFORE + project_of(name).len, most = c->router->cfg->limits_max_path;
     struct subscription s = {.flags = flags, .id_max = most > before ? most - before : 0};
     cJSON *root = document_parse(body);
+    struct detail detail = {0};
     const char *wrong = read_body(root, name, &s);
-    enum error error = wrong ? ERR_INVALID_SUBSCRIPTION : check_all(c, head, name, &s);
+    enum error error =
+        wrong ? detail_say(&detail, ERR_INVALID_SUBSCRIPTION, "%s", wrong) : check_all(c, head, name, &s, &detail);
     cJSON_Delete(root);
     if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && quota_create(c, buf_slice(&s.estuary), 0) != ERR_NONE)
         s.flags |= WIRE_SUBSCRIBE_FULL;
     if (error == ERR_NONE)
         request_subscription(c, &s);
     else
-        answer_error_text(c, error, wrong ? wrong : error_text(error));
+        answer_error_text(c, error, detail.text);
     buf_clear(&s.estuary);
     buf_clear(&s.sources);
 }
@@ -333,6 +335,6 @@ void verb_estuary_touch(struct client *c, const struct http_head *head, struct s
 void verb_estuary_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)body;
-    bool manages = auth_check(c, head, name, SCOPE_MANAGE) == ERR_NONE;
+    bool manages = auth_check(c, head, name, SCOPE_MANAGE, NULL) == ERR_NONE;
     ask(c, name, manages ? WIRE_ESTUARY_DELETE : WIRE_ESTUARY_DELETE_OWNED);
 }

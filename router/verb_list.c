@@ -54,10 +54,11 @@ static void ask_next(struct client *c)
 
 void verb_list(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
+    struct detail detail = {0};
     (void)body;
-    c->exchange.listing = listing_new(name, head->query);
+    c->exchange.listing = listing_new(name, head->query, &detail);
     if (!c->exchange.listing) {
-        answer_error(c, ERR_INVALID_QUERY_PARAM);
+        answer_error_text(c, ERR_INVALID_QUERY_PARAM, detail.text);
         return;
     }
     client_set_state(c, CLIENT_WAITING);

@@ -39,10 +39,11 @@ static void follow_last_event(const struct http_head *head, struct query *query)
 void verb_read(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct query query;
+    struct detail detail = {0};
     (void)body;
-    enum error error = query_parse(head->query, &query);
+    enum error error = query_parse(head->query, &query, &detail);
     if (error != ERR_NONE) {
-        answer_error(c, error);
+        answer_error_text(c, error, detail.text);
         return;
     }
     c->exchange.now = query.now;

@@ -10,9 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct slice in = slice_of((const char *)bytes, size);
     struct http_head head;
     enum error error;
-    const char *why;
     size_t scanned = 0, used;
-    if (http_head_parse(in, &scanned, &head, &used, &error, &why) != HTTP_PARSE_DONE)
+    if (http_head_parse(in, &scanned, &head, &used, &error, NULL) != HTTP_PARSE_DONE)
         return 0;
     memset(room, 'x', sizeof room);
     if (bearer_token(&head, SLICE("session"), room) == BEARER_FOUND) {

@@ -7,7 +7,7 @@ struct result {
     struct http_head head;
     size_t used;
     enum error error;
-    const char *why;
+    struct detail why;
 };
 
 static void check_inside(struct slice part, struct slice whole)
@@ -43,7 +43,7 @@ static void check_same(const struct result *a, const struct result *b)
     if (a->state == HTTP_PARSE_DONE)
         must(a->used == b->used && memcmp(&a->head, &b->head, sizeof a->head) == 0);
     if (a->state == HTTP_PARSE_BAD)
-        must(a->error == b->error && a->why == b->why && a->error != ERR_NONE && a->why);
+        must(a->error == b->error && strcmp(a->why.text, b->why.text) == 0 && a->error != ERR_NONE && *a->why.text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -14,7 +14,7 @@ struct result {
     struct http_head head;
     size_t used;
     enum error error;
-    const char *why;
+    struct detail why;
 };
 
 static struct result parse(struct slice in)
@@ -39,7 +39,7 @@ static bool same_result(const struct result *a, const char *a_start, const struc
     if (a->state != b->state)
         return false;
     if (a->state == HTTP_PARSE_BAD)
-        return a->error == b->error && a->why == b->why;
+        return a->error == b->error && strcmp(a->why.text, b->why.text) == 0;
     for (unsigned i = 0; i < HTTP_HEADER_COUNT; i++)
         if (!same_place(x->headers[i], a_start, y->headers[i], b_start))
             return false;
@@ -73,7 +73,7 @@ static void check_refused(struct slice in, enum error error)
 {
     struct slice copy = exact_copy(in);
     struct result r = parse(copy);
-    if (r.state != HTTP_PARSE_BAD || r.error != error || !r.why)
+    if (r.state != HTTP_PARSE_BAD || r.error != error || !*r.why.text)
         fail_msg("state %d, error %s, expected %s, for:\n%.*s", r.state, error_code(r.error), error_code(error),
                  (int)in.len, in.data);
     exact_free(copy);
@@ -236,7 +236,7 @@ static struct result accepted(struct slice in)
 {
     struct result r = parse(in);
     if (r.state != HTTP_PARSE_DONE)
-        fail_msg("state %d, %s, for:\n%.*s", r.state, r.why ? r.why : "", (int)in.len, in.data);
+        fail_msg("state %d, %s, for:\n%.*s", r.state, r.why.text, (int)in.len, in.data);
     assert_int_equal(r.used, in.len);
     check_splits(in);
     return r;

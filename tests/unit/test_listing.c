@@ -38,7 +38,7 @@ static bool take(struct listing *listing, const char *const *names)
 /* The names of the page, and what `next` is, parted by spaces. */
 static void expect(const char *query, const char *const shards[][MAX], size_t count, const char *page)
 {
-    struct listing *listing = listing_new(SLICE("p"), slice_str(query));
+    struct listing *listing = listing_new(SLICE("p"), slice_str(query), NULL);
     struct buf out = {0}, said = {0};
     assert_non_null(listing);
     for (size_t i = 0; i < count; i++)
@@ -83,7 +83,7 @@ static void merges(void **state)
 static void ends_where_a_shard_does(void **state)
 {
     static const char *const rest[MAX] = {"p/a", "p/c", "p/e", ""};
-    struct listing *listing = listing_new(SLICE("p"), SLICE(""));
+    struct listing *listing = listing_new(SLICE("p"), SLICE(""), NULL);
     struct buf out = {0};
     (void)state;
     assert_true(listing_take(listing, &(struct wire_listed){.flags = WIRE_LISTED_MORE, .upto = SLICE("p/d")}));
@@ -102,10 +102,10 @@ static void ends_where_a_shard_does(void **state)
 static void refuses(void **state)
 {
     static const char *const bad[] = {"limit=0", "limit=1001", "limit=", "limit=01", "prefix=%", "after=%0a"};
-    struct listing *listing = listing_new(SLICE("p"), SLICE("limit=1000"));
+    struct listing *listing = listing_new(SLICE("p"), SLICE("limit=1000"), NULL);
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_null(listing_new(SLICE("p"), slice_str(bad[i])));
+        assert_null(listing_new(SLICE("p"), slice_str(bad[i]), NULL));
     assert_false(listing_take(listing, &(struct wire_listed){.rows = SLICE("nonsense")}));
     listing_free(listing);
 }

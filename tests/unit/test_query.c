@@ -12,14 +12,14 @@
 static struct query expect(const char *text)
 {
     struct query query;
-    assert_string_equal(error_code(query_parse(slice_str(text), &query)), "NONE");
+    assert_string_equal(error_code(query_parse(slice_str(text), &query, NULL)), "NONE");
     return query;
 }
 
 static void expect_error(const char *text, enum error error)
 {
     struct query query;
-    assert_string_equal(error_code(query_parse(slice_str(text), &query)), error_code(error));
+    assert_string_equal(error_code(query_parse(slice_str(text), &query, NULL)), error_code(error));
 }
 
 static void offsets(void **state)
@@ -71,8 +71,31 @@ static void others(void **state)
     assert_int_equal(expect("x&&y=%zz&x=1&a_key_that_is_far_too_long_to_be_one_of_ours=1&&").position, 0);
 }
 
+static void expect_detail(const char *text, const char *expected)
+{
+    struct query query;
+    struct detail detail = {0};
+    assert_int_not_equal(query_parse(slice_str(text), &query, &detail), ERR_NONE);
+    assert_string_equal(detail.text, expected);
+}
+
+static void a_refusal_names_the_parameter(void **state)
+{
+    (void)state;
+    expect_detail("cursor=", "query parameter cursor must not be empty");
+    expect_detail("x=1&offset", "query parameter offset must not be empty");
+    expect_detail("limit=1&limit=1", "query parameter limit is given twice");
+    expect_detail("live=%zz", "query parameter live has a broken percent-encoding or a control character: '%zz'");
+    expect_detail("limit=0", "limit must be a whole number of messages from 1, not '0'");
+    expect_detail(
+        "offset=4%22",
+        "offset must be -1 (the start), now (the end), or an offset as Stream-Next-Offset gave it; not '4\"'");
+    expect_detail("offset=-1&live=true", "live must be long-poll or sse, not 'true'");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(offsets), cmocka_unit_test(modes), cmocka_unit_test(others)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(offsets), cmocka_unit_test(modes), cmocka_unit_test(others),
+                                       cmocka_unit_test(a_refusal_names_the_parameter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

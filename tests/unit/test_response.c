@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "common/detail.h"
 #include "router/response.h"
 
 static const char *finish(struct buf *out)
@@ -56,7 +57,7 @@ static void every_error_fits_json(void **state)
     (void)state;
     for (int e = 0; e < ERR_COUNT; e++) {
         struct buf out = {0};
-        response_error_body(&out, (enum error)e, error_text((enum error)e));
+        response_error_body(&out, (enum error)e, NULL);
         const char *text = finish(&out);
         int quotes = 0;
         for (const char *at = text; *at; at++) {
@@ -68,9 +69,57 @@ static void every_error_fits_json(void **state)
     }
 }
 
+static void expect_body(const char *text, const char *expected)
+{
+    struct buf out = {0};
+    response_error_body(&out, ERR_INVALID_TTL, text);
+    assert_string_equal(finish(&out), expected);
+    buf_clear(&out);
+}
+
+static void a_text_is_escaped(void **state)
+{
+    (void)state;
+    expect_body("not \"1\"\\\n", "{\"code\":\"INVALID_TTL\",\"error\":\"not \\\"1\\\"\\\\\\n\"}");
+    expect_body("caf\xc3\xa9 \xff", "{\"code\":\"INVALID_TTL\",\"error\":\"caf\xc3\xa9 \xef\xbf\xbd\"}");
+    struct buf usual = {0};
+    response_error_body(&usual, ERR_INVALID_TTL, NULL);
+    expect_body("", finish(&usual));
+    buf_clear(&usual);
+}
+
+static void expect_quote(struct slice bytes, const char *expected)
+{
+    struct detail detail = {0};
+    assert_int_equal(detail_say(&detail, ERR_INVALID_TTL, "not %s", detail_quote(bytes).text), ERR_INVALID_TTL);
+    assert_string_equal(detail.text, expected);
+}
+
+static void a_detail_quotes_what_came(void **state)
+{
+    (void)state;
+    expect_quote(SLICE(""), "not ''");
+    expect_quote(SLICE("a\"b"), "not 'a\"b'");
+    expect_quote(SLICE("a\0\r\n\x7f\xff"), "not 'a\\u0000\\r\\n\\u007f\xef\xbf\xbd'");
+    char bytes[5000], *many = memset(bytes, 'x', sizeof bytes);
+    expect_quote(slice_of(many, 66), "not 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'");
+    expect_quote(slice_of(many, 67), "not 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'...");
+    memset(bytes, 1, sizeof bytes);
+    expect_quote(slice_of(many, 12),
+                 "not '\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001'...");
+    expect_quote(slice_of(many, sizeof bytes),
+                 "not '\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001\\u0001'...");
+    struct detail detail;
+    memset(bytes, 'x', sizeof bytes);
+    (void)detail_say(&detail, ERR_INVALID_TTL, "%.*s", (int)sizeof bytes, many);
+    assert_int_equal(strlen(detail.text), sizeof detail.text - 1);
+    assert_int_equal(detail_say(NULL, ERR_INVALID_TTL, "nobody asks"), ERR_INVALID_TTL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(heads), cmocka_unit_test(ends),
-                                       cmocka_unit_test(every_error_fits_json)};
+                                       cmocka_unit_test(every_error_fits_json), cmocka_unit_test(a_text_is_escaped),
+                                       cmocka_unit_test(a_detail_quotes_what_came)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

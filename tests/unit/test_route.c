@@ -13,7 +13,7 @@ static void expect_name(const char *path, const char *name)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
-    assert_int_equal(route_parse(slice_str(path), MAX, room, &route), ERR_NONE);
+    assert_int_equal(route_parse(slice_str(path), MAX, room, &route, NULL), ERR_NONE);
     assert_int_equal(route.kind, ROUTE_STREAM);
     assert_int_equal(route.name.len, strlen(name));
     assert_memory_equal(route.name.data, name, route.name.len);
@@ -23,7 +23,7 @@ static void expect_error(const char *path, enum error error)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
-    assert_string_equal(error_code(route_parse(slice_str(path), MAX, room, &route)), error_code(error));
+    assert_string_equal(error_code(route_parse(slice_str(path), MAX, room, &route, NULL)), error_code(error));
 }
 
 static void names(void **state)
@@ -44,7 +44,7 @@ static void health(void **state)
     char room[ROUTE_NAME_MAX];
     struct route route;
     (void)state;
-    assert_int_equal(route_parse(SLICE("/health"), MAX, room, &route), ERR_NONE);
+    assert_int_equal(route_parse(SLICE("/health"), MAX, room, &route, NULL), ERR_NONE);
     assert_int_equal(route.kind, ROUTE_HEALTH);
 }
 

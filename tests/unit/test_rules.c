@@ -48,7 +48,7 @@ static enum error create(struct http_head head, struct wire_create *out)
 {
     static struct rules_create_room room;
     *out = (struct wire_create){0};
-    return rules_create(&head, MAX_PATH, &room, out);
+    return rules_create(&head, MAX_PATH, &room, out, NULL);
 }
 
 static void creates(void **state)
@@ -118,7 +118,7 @@ static enum error append(struct http_head head, bool has_body, struct wire_appen
 {
     static char room[RULES_TYPE_MAX];
     *out = (struct wire_append){0};
-    return rules_append(&head, has_body, room, out);
+    return rules_append(&head, has_body, room, out, NULL);
 }
 
 static void appends(void **state)
@@ -175,12 +175,42 @@ static void producers(void **state)
     expect_producer("p", "9007199254740992", "x", ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS);
 }
 
+static void expect_detail(enum http_header header, const char *value, const char *expected)
+{
+    struct http_head head = head_with(header, value);
+    static struct rules_create_room room;
+    struct wire_create create = {0};
+    struct wire_append append = {0};
+    struct detail detail = {0};
+    if (rules_create(&head, MAX_PATH, &room, &create, &detail) == ERR_NONE)
+        (void)!rules_append(&head, true, room.type, &append, &detail);
+    assert_string_equal(detail.text, expected);
+}
+
+static void a_refusal_names_the_header(void **state)
+{
+    (void)state;
+    expect_detail(HTTP_STREAM_TTL_HEADER, "1h",
+                  "Stream-TTL must be a whole number of seconds up to 1099511627776 without sign or leading zeros, not "
+                  "'1h'");
+    expect_detail(HTTP_STREAM_RETENTION_BYTES_HEADER, "0",
+                  "Stream-Retention-Bytes must be a whole number from 1 to 9007199254740991 without leading zeros, not "
+                  "'0'");
+    expect_detail(HTTP_STREAM_FORKED_FROM_HEADER, "p/s",
+                  "Stream-Forked-From must be the path of a stream on this server (/v1/stream/{project}/{stream}), not "
+                  "'p/s'");
+    expect_detail(HTTP_PRODUCER_EPOCH_HEADER, "1",
+                  "Producer-Id, Producer-Epoch and Producer-Seq go together: Producer-Id is missing");
+    expect_detail(HTTP_STREAM_SEQ_HEADER, "", "Stream-Seq must be 1 to 256 bytes, not 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers),  cmocka_unit_test(content_types), cmocka_unit_test(creates),
-        cmocka_unit_test(retention), cmocka_unit_test(forks),         cmocka_unit_test(appends),
-        cmocka_unit_test(producers),
+        cmocka_unit_test(integers),  cmocka_unit_test(content_types),
+        cmocka_unit_test(creates),   cmocka_unit_test(retention),
+        cmocka_unit_test(forks),     cmocka_unit_test(appends),
+        cmocka_unit_test(producers), cmocka_unit_test(a_refusal_names_the_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
