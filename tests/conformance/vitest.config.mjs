@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-import { SLOW } from "../lib/wait.mjs";
+import { PATIENCE } from "../lib/wait.mjs";
 
 export default defineConfig({
   root: import.meta.dirname,
@@ -8,7 +8,7 @@ export default defineConfig({
   test: {
     include: ["*.test.mjs"],
     fileParallelism: false,
-    testTimeout: 30_000 * SLOW,
-    hookTimeout: 60_000 * SLOW,
+    testTimeout: 30_000 * PATIENCE,
+    hookTimeout: 60_000 * PATIENCE,
   },
 });

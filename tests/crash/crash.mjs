@@ -198,7 +198,7 @@ class CrashTest {
   }
 
   async expectGone(workload, target) {
-    const deadline = Date.now() + 20_000 * SLOW;
+    const deadline = Date.now() + 60_000 * SLOW;
     for (;;) {
       const answer = await send(workload.url(target), "HEAD");
       if (answer.status === 404) return;
@@ -219,7 +219,7 @@ class CrashTest {
   // When every stream is deleted, no file is left that has some of one.
   async removeAll() {
     for (const { workload, target } of this.museum) await workload.remove(target);
-    const deadline = Date.now() + 60_000 * SLOW;
+    const deadline = Date.now() + 180_000 * SLOW;
     for (;;) {
       const left = await this.store.list(this.server);
       if (!left.length) return;

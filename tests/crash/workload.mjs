@@ -8,7 +8,7 @@ import { startReader } from "./readers.mjs";
 
 const ESTUARIES = 6;
 const RETRY = 30; // ms between attempts
-const PATIENCE = 40_000 * SLOW; // ms after which a server without an answer counts as broken
+const PATIENCE = 120_000 * SLOW; // ms after which a server without an answer counts as broken
 const FULL = { text: 200_000, binary: 200_000, json: 4000 }; // units after which writers rest
 
 // A stream as its clients know it.

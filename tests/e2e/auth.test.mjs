@@ -162,7 +162,7 @@ describe.skipIf(!OWNED)("tokens", () => {
     expect(answer.status).toBe(200);
     const body = await answer.text();
     expect(Date.now() - began).toBeGreaterThan(1500);
-    expect(Date.now() - began).toBeLessThan(5000);
+    expect(Date.now() - began).toBeLessThan(30_000); // live.sse_lifetime is a day
     expect(body.split("event: control").length).toBe(3);
   });
 

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { OWNED } from "../lib/server.mjs";
 import { Streams, freshName } from "../lib/streams.mjs";
-import { SLOW } from "../lib/wait.mjs";
+import { PATIENCE } from "../lib/wait.mjs";
 
 const FLAGS = [
   "--disable-gpu",
@@ -33,7 +33,7 @@ beforeAll(async () => {
     chromiumSandbox: false,
     args: FLAGS,
   });
-}, 60_000 * SLOW);
+}, 60_000 * PATIENCE);
 
 afterAll(async () => {
   await browser?.close();

@@ -11,7 +11,7 @@ import { nameOnShard } from "../lib/layout.mjs";
 import { holdsConnection } from "../lib/processes.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { Streams, freshName } from "../lib/streams.mjs";
-import { SLOW, until, within } from "../lib/wait.mjs";
+import { PATIENCE, until, within } from "../lib/wait.mjs";
 
 const START = "0000000000000000_0000000000000000";
 
@@ -73,7 +73,7 @@ describe("many read the same", () => {
 
   test(
     "an append that was acknowledged is in every answer to a later request",
-    { timeout: 60_000 * SLOW },
+    { timeout: 60_000 * PATIENCE },
     async () => {
       const name = await streams().fresh("own", { type: "application/json" });
       const url = `${streams().url(name)}?offset=-1`;
@@ -155,7 +155,7 @@ describe.skipIf(!OWNED)("with two routers", () => {
 describe.skipIf(!OWNED)("while the shard is away", () => {
   const settings = { "shard.count": 2, "server.restart_delay": "50ms" };
 
-  test("its successor answers all who wait", { timeout: 60_000 * SLOW }, async () => {
+  test("its successor answers all who wait", { timeout: 60_000 * PATIENCE }, async () => {
     await using(settings, async (server) => {
       const streams = new Streams(server);
       const name = nameOnShard(server, 1, "killed");
@@ -173,7 +173,7 @@ describe.skipIf(!OWNED)("while the shard is away", () => {
     });
   });
 
-  test("all who wait too long are told so, and it is over then", { timeout: 60_000 * SLOW }, async () => {
+  test("all who wait too long are told so, and it is over then", { timeout: 60_000 * PATIENCE }, async () => {
     await using({ ...settings, "server.restart_delay": "4s", "router.shard_wait": "300ms" }, async (server) => {
       const streams = new Streams(server);
       const name = nameOnShard(server, 1, "away");

@@ -10,7 +10,7 @@ import { scrape, valueOf } from "../lib/metrics.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call, Streams } from "../lib/streams.mjs";
-import { SLOW, sleep, until } from "../lib/wait.mjs";
+import { PATIENCE, sleep, until } from "../lib/wait.mjs";
 
 const text = { "content-type": "text/plain" };
 const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
@@ -131,7 +131,7 @@ describe.skipIf(!OWNED).each([1, 4])("a listing over %i shards", (shards) => {
     await server.stop();
     await server.start({ "shard.settle_idle": "1h" });
     await check();
-  }, 60_000 * SLOW);
+  }, 60_000 * PATIENCE);
 
   test("lists odd names as they go into a path, and goes on from each of them", async () => {
     const { server } = fixture;
@@ -233,7 +233,7 @@ describe.skipIf(!OWNED)("one stream of a listing", () => {
     await until("it to be a segment", async () => (await show("look/weighed")).segments.count === 1);
     const { segments, chunks } = await show("look/weighed");
     expect([segments.bytes, chunks.bytes, segments.stored > 0]).toEqual([605, 0, true]);
-  }, 30_000 * SLOW);
+  }, 30_000 * PATIENCE);
 
   test("is 404 where there is none, and 410 where only forks hold it", async () => {
     const streams = new Streams(fixture.server);
@@ -291,7 +291,7 @@ describe.skipIf(!OWNED)("a listing while streams come and go", () => {
         wanted.map(([name, { next, closed }]) => [name, offset(next), closed]),
       );
     }
-  }, 60_000 * SLOW);
+  }, 60_000 * PATIENCE);
 
   test("does not show what has expired, or what only forks hold", async () => {
     const { server } = fixture;
@@ -359,7 +359,7 @@ describe.skipIf(!OWNED)("listings that nobody takes", () => {
     const status = async (query) => (await page(server, "full", query)).status;
     greedy.forEach((socket) => socket.destroy());
     await until("the memory to be free", async () => (await status("limit=1000")) === 200, 30_000);
-  }, 90_000 * SLOW);
+  }, 90_000 * PATIENCE);
 });
 
 describe.skipIf(!OWNED)("whoever may list", () => {

@@ -15,7 +15,7 @@ import { alive } from "../lib/processes.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { Streams, call } from "../lib/streams.mjs";
-import { SLOW, until, within } from "../lib/wait.mjs";
+import { PATIENCE, until, within } from "../lib/wait.mjs";
 
 const HAS_PROMTOOL = spawnSync("promtool", ["--version"]).status === 0;
 
@@ -191,7 +191,7 @@ describe.skipIf(!OWNED)("who gets /metrics", () => {
     } finally {
       await server.stop();
     }
-  }, 30_000 * SLOW);
+  }, 30_000 * PATIENCE);
 
   test("may change while the server runs", async () => {
     const { server } = fixture;

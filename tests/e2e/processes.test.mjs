@@ -87,7 +87,7 @@ describe.skipIf(!OWNED)("reloading", () => {
     await until("the new limit", async () => (await streams.append(name, "x".repeat(11))).status === 204);
     const started = Date.now();
     expect((await streams.longPoll(name, "now")).status).toBe(204);
-    expect(Date.now() - started).toBeLessThan(5000);
+    expect(Date.now() - started).toBeLessThan(15_000); // not its default of 20 s
     await reader.see("the append", () => reader.data.length > 0);
     expect(reader.ended).toBeNull();
     expect(server.children().map(({ pid }) => pid)).toEqual(pids);
@@ -114,7 +114,7 @@ describe.skipIf(!OWNED)("reloading", () => {
 
 describe.skipIf(!OWNED)("stopping", () => {
   test("SIGTERM answers what is in flight, ends event streams cleanly and exits 0 in time", async () => {
-    const [server, streams] = await startServer({ settings: { "server.stop_timeout": "5s" } });
+    const [server, streams] = await startServer({ settings: { "server.stop_timeout": "1m" } });
     const name = await streams.fresh("stop", { body: "x" });
     const readers = Array.from({ length: 20 }, () => EventReader.open(streams.url(name), { query: { offset: "-1" } }));
     await Promise.all(readers.map((reader) => reader.upToDate()));
@@ -131,13 +131,13 @@ describe.skipIf(!OWNED)("stopping", () => {
     expect([200, 204, 503]).toContain((await poll).status);
     for (const reader of readers) expect(await reader.end()).toBe("clean");
     expect(await server.exited()).toEqual({ code: 0, signal: null });
-    expect(Date.now() - started).toBeLessThan(4000 * SLOW);
+    expect(Date.now() - started).toBeLessThan(30_000);
     await server.start();
     expect((await streams.readAll(name)).bytes.toString()).toBe("xhalf");
   });
 
   test("new connections are refused while the old ones are served out", async () => {
-    const [server, streams] = await startServer({ settings: { "server.stop_timeout": "3s" } });
+    const [server, streams] = await startServer({ settings: { "server.stop_timeout": "1m" } });
     const name = await streams.fresh("stop");
     const slow = await Connection.open(server.url);
     slow.send(`POST ${streams.path(name)} HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nha`);
@@ -158,7 +158,7 @@ describe.skipIf(!OWNED)("stopping", () => {
     const started = Date.now();
     server.signal("SIGTERM");
     expect((await server.exited()).code).toBe(0);
-    expect(Date.now() - started).toBeLessThan(3000 * SLOW);
+    expect(Date.now() - started).toBeLessThan(9000 * SLOW);
     await stuck.end();
   });
 

@@ -14,7 +14,7 @@ import { scrape } from "../lib/metrics.mjs";
 import { OWNED } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { Streams, call } from "../lib/streams.mjs";
-import { SLOW, sleep, until } from "../lib/wait.mjs";
+import { PATIENCE, sleep, until } from "../lib/wait.mjs";
 
 const HAS_PROMETHEUS = spawnSync("prometheus", ["--version"]).status === 0;
 const SCRIPTS = join(import.meta.dirname, "../../scripts");
@@ -104,13 +104,13 @@ describe.skipIf(!OWNED || !HAS_PROMETHEUS)("Prometheus", () => {
     busy = traffic(fixture.server, state);
     const ready = () => call(`${url}/-/ready`).then(({ status }) => status === 200, () => false);
     await until("Prometheus", ready, 30_000);
-  }, 60_000 * SLOW);
+  }, 60_000 * PATIENCE);
 
   afterAll(async () => {
     state.over = true;
     await busy;
     prometheus?.kill();
-  }, 60_000 * SLOW);
+  }, 60_000 * PATIENCE);
 
   test("finds data for every query of the dashboard", async () => {
     const left = new Map(queries.map((query) => [query.expr, query.title]));
@@ -131,7 +131,7 @@ describe.skipIf(!OWNED || !HAS_PROMETHEUS)("Prometheus", () => {
       throw new Error(`${error.message}: ${[...left].map(([expr, title]) => `${title}: ${expr}`).join("\n")}\n${log}`);
     });
     expect(queries.length).toBeGreaterThan(40);
-  }, 60_000 * SLOW);
+  }, 60_000 * PATIENCE);
 
   test("can tell every alert, and has nothing to tell of a healthy server", async () => {
     const rules = await until("the rules to be evaluated", async () => {

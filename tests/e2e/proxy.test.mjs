@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { OWNED } from "../lib/server.mjs";
 import { call, freshName } from "../lib/streams.mjs";
-import { SLOW, until } from "../lib/wait.mjs";
+import { PATIENCE, until } from "../lib/wait.mjs";
 
 const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx"].find(existsSync);
 
@@ -58,7 +58,7 @@ describe.skipIf(!OWNED || !NGINX)("a shared cache", () => {
     fixture.server.command("create-project", "acme");
     const token = fixture.server.command("token", "--project", "acme", "--scope", "write", "--ttl", "1h").out;
     Object.assign(headers, { authorization: `Bearer ${token}`, "content-type": "text/plain" });
-  }, 60_000 * SLOW);
+  }, 60_000 * PATIENCE);
 
   afterAll(() => proxy?.kill());
 

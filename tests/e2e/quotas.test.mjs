@@ -121,7 +121,7 @@ describe.skipIf(!OWNED)("quotas", () => {
     const statuses = { 204: 0, 429: 0 };
     const start = Date.now();
     let refused;
-    while (Date.now() - start < 2000)
+    while (Date.now() - start < 2000 || statuses[429] <= 50)
       await Promise.all(
         Array.from({ length: 4 }, async () => {
           const answer = await project.call("POST", "a", { body: "x" });

@@ -23,7 +23,7 @@ describe("headers", () => {
     });
     expect(headers["stream-closed"]).toBeUndefined();
     expect(headers.etag).toMatch(/^"[^"]+"$/);
-    expect(Number(headers["stream-write-timestamp"])).toBeGreaterThanOrEqual(before - 1);
+    expect(Number(headers["stream-write-timestamp"])).toBeGreaterThan(before - 10_000); // the time at which its turn began
     expect(Number(headers["stream-write-timestamp"])).toBeLessThanOrEqual(Date.now() + 1);
   });
 

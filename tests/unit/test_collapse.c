@@ -46,6 +46,14 @@ static void shard_up(struct bench *b)
     link_open(&b->shard, b->base, pair[1], 0);
 }
 
+/* How long a request waits for its shard: longer than any test takes, unless waiting is what it tests. */
+static void shard_wait(struct bench *b, const char *duration)
+{
+    char assignment[100];
+    snprintf(assignment, sizeof assignment, "router.shard_wait=%s", duration);
+    assert_int_equal(config_set(&b->cfg, assignment, stderr), 0);
+}
+
 static int setup(void **state)
 {
     struct bench *b = xcalloc(1, sizeof *b);
@@ -58,7 +66,7 @@ static int setup(void **state)
     config_init(&b->cfg);
     snprintf(assignment, sizeof assignment, "server.data_dir=%s", b->dir);
     assert_int_equal(config_set(&b->cfg, assignment, stderr), 0);
-    assert_int_equal(config_set(&b->cfg, "router.shard_wait=50ms", stderr), 0);
+    shard_wait(b, "1m");
     layout_init(&layout, 1);
     assert_true(layout_save(b->dir, &layout));
     b->base = event_base_new();
@@ -359,13 +367,13 @@ static void a_shard_that_stays_away_is_503_for_all(void **state)
     for (int i = 0; i < AT_ONCE; i++)
         ask(b, i, i + 1, "p/s", "");
     ask(b, 10, 200, "p/s", "");
+    shard_wait(b, "100ms");
     link_close(&b->shard);
-    for (int i = 0; i < 1000 && b->router->collapse.count; i++) {
+    while (b->router->collapse.count) { /* however slow the machine is */
         turn(b);
         usleep(10000);
     }
-    turn(b);
-    assert_int_equal(b->router->collapse.count, 0);
+    shard_wait(b, "1m");
     expect(b, 0, 503, NULL);
     for (int i = 10; i < 200; i++)
         expect(b, i, 503, NULL);
