@@ -18,14 +18,15 @@
 #define PROBE_AFTER_MS 5000
 #define PROBES_AT_ONCE 100
 
-/* A fork whose source has not answered yet. */
+/* A fork that waits for an answer about its source. */
 struct fork_making {
     struct fork_making *next;
     struct asker asker;
     uint64_t id, pin;
-    unsigned source_shard;
+    unsigned asked_shard;
     uint64_t deadline_ms;
     struct buf request; /* the CREATE frame */
+    struct buf pinned;  /* the PINNED frame, while the stream that holds the source's bytes is asked */
 };
 
 static struct wire_create request_of(const struct fork_making *making)
@@ -37,12 +38,20 @@ static struct wire_create request_of(const struct fork_making *making)
     return m;
 }
 
+static struct wire_pinned pinned_of(const struct fork_making *making)
+{
+    struct wire_pinned m;
+    struct slice frame = buf_slice(&making->pinned), body;
+    if (!wire_take(&frame, WIRE_PINNED, &body) || !wire_get_pinned(body, &m))
+        fatalx("an answer kept for a fork does not read back");
+    return m;
+}
+
 /* ---- the fork's side: making ---- */
 
-static void ask_source(struct shard *shard, const struct fork_making *making)
+static void put_pin(struct buf *out, const struct fork_making *making)
 {
     struct wire_create m = request_of(making);
-    struct buf *out = shard_out(shard, making->source_shard);
     struct wire_pin pin = {
         .id = making->id,
         .pin = making->pin,
@@ -53,9 +62,29 @@ static void ask_source(struct shard *shard, const struct fork_making *making)
         .position = m.fork_position,
         .sub = m.fork_sub,
     };
+    wire_put_pin(out, &pin);
+}
+
+static void put_boundary(struct buf *out, const struct fork_making *making)
+{
+    struct wire_pinned m = pinned_of(making);
+    struct wire_boundary boundary = {
+        .id = making->id,
+        .uid = m.holder,
+        .position = m.position - request_of(making).fork_sub,
+    };
+    wire_put_boundary(out, &boundary);
+}
+
+static void ask(struct shard *shard, const struct fork_making *making)
+{
+    struct buf *out = shard_out(shard, making->asked_shard);
     if (!out)
         return; /* asked again when it is up */
-    wire_put_pin(out, &pin);
+    if (buf_len(&making->pinned))
+        put_boundary(out, making);
+    else
+        put_pin(out, making);
     if (out == &shard->self)
         shard_again(shard);
 }
@@ -70,13 +99,22 @@ void fork_begin(struct shard *shard, struct asker asker, const struct wire_creat
     making->asker = asker;
     making->id = ++shard->last_id;
     making->pin = random_secret();
-    making->source_shard = shard_owner_of_name(shard, m->fork_source);
+    making->asked_shard = shard_owner_of_name(shard, m->fork_source);
     making->deadline_ms = shard->now_ms + shard->cfg->router_shard_wait;
     wire_put_create(&making->request, m);
     making->next = shard->forks_making;
     shard->forks_making = making;
     shard->forks_making_count++;
-    ask_source(shard, making);
+    ask(shard, making);
+}
+
+/* The one that waits for this answer; NULL: it was given up since. */
+static struct fork_making *find_making(const struct shard *shard, uint64_t id, unsigned from)
+{
+    struct fork_making *making = shard->forks_making;
+    while (making && (making->id != id || making->asked_shard != from))
+        making = making->next;
+    return making;
 }
 
 static void making_free(struct shard *shard, struct fork_making *making)
@@ -87,38 +125,66 @@ static void making_free(struct shard *shard, struct fork_making *making)
     *at = making->next;
     shard->forks_making_count--;
     buf_clear(&making->request);
+    buf_clear(&making->pinned);
     free(making);
+}
+
+static void drop_pin_of(struct shard *shard, const struct fork_making *making, const struct wire_pinned *m)
+{
+    struct wire_unpin unpin = {.source_uid = m->uid, .pin = making->pin};
+    struct buf *out = shard_out(shard, shard_owner_of_uid(shard, m->uid));
+    if (out)
+        wire_put_unpin(out, &unpin);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+/* All is known that the fork depends on. */
+static void conclude(struct shard *shard, struct fork_making *making, const struct wire_pinned *m, unsigned error)
+{
+    struct wire_create request = request_of(making);
+    bool made = false;
+    making->asker.id = request.id;
+    if (error != ERR_NONE)
+        answer_refusal(shard, making->asker, error < ERR_COUNT ? (enum error)error : ERR_INTERNAL, m->earliest);
+    else if (!create_answer_existing(shard, making->asker, &request))
+        made = create_stream(shard, making->asker, &request, m, making->pin);
+    fault_point("shard.fork-created");
+    if (m->error == ERR_NONE && !made)
+        drop_pin_of(shard, making, m);
+    making_free(shard, making);
 }
 
 void handle_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m)
 {
-    struct fork_making *making = shard->forks_making;
-    bool made = false;
-    while (making && making->id != m->id)
-        making = making->next;
-    if (!making || making->source_shard != from)
-        return; /* given up since; the source's shard will ask after the pin */
-    struct wire_create request = request_of(making);
-    making->asker.id = request.id;
+    struct fork_making *making = find_making(shard, m->id, from);
+    if (!making || buf_len(&making->pinned))
+        return; /* the source's shard will ask after the pin */
     fault_point("shard.pinned");
-    if (m->error != ERR_NONE)
-        answer_refusal(shard, making->asker, m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL, m->earliest);
-    else if (!create_answer_existing(shard, making->asker, &request))
-        made = create_stream(shard, making->asker, &request, m, making->pin);
-    fault_point("shard.fork-created");
-    struct buf *out = shard_out(shard, from);
-    if (m->error == ERR_NONE && !made && out) {
-        struct wire_unpin unpin = {.source_uid = m->uid, .pin = making->pin};
-        wire_put_unpin(out, &unpin);
+    if (m->error != ERR_NONE || m->holder == STORE_NONE) {
+        conclude(shard, making, m, m->error);
+        return;
     }
-    making_free(shard, making);
+    wire_put_pinned(&making->pinned, m);
+    making->asked_shard = shard_owner_of_uid(shard, m->holder);
+    ask(shard, making);
+}
+
+void handle_bounded(struct shard *shard, unsigned from, const struct wire_bounded *m)
+{
+    struct fork_making *making = find_making(shard, m->id, from);
+    if (!making || !buf_len(&making->pinned))
+        return;
+    struct wire_pinned pinned = pinned_of(making);
+    bool past = m->error == ERR_NONE && pinned.position > m->end;
+    conclude(shard, making, &pinned, past ? ERR_INVALID_FORK_SUB_OFFSET : m->error);
 }
 
 void fork_shard_up(struct shard *shard, unsigned index)
 {
     for (struct fork_making *making = shard->forks_making; making; making = making->next)
-        if (making->source_shard == index)
-            ask_source(shard, making);
+        if (making->asked_shard == index)
+            ask(shard, making);
 }
 
 void fork_tick(struct shard *shard)
@@ -182,37 +248,29 @@ void handle_probe(struct shard *shard, unsigned from, const struct wire_probe *m
 
 /* ---- the source's side ---- */
 
-/* Where the fork begins: position plus sub-offset, which stays within the append it points into. */
+/* Where the fork begins: position plus sub-offset, which stays within the append it points into. Where that append is
+ * inherited, its holder has yet to be asked where it ends. */
 static enum error resolve(struct shard *shard, const struct stream *source, const struct wire_pin *m,
-                          uint64_t *position)
+                          struct wire_pinned *answer)
 {
-    uint64_t anchor = m->has_position ? m->position : source->tail, end = source->tail;
-    struct streams *streams = &shard->streams;
+    uint64_t anchor = m->has_position ? m->position : source->tail, end;
     const struct extent *extent = lineage_find(&source->lineage, anchor);
+    answer->holder = STORE_NONE;
     if (anchor < source->row.earliest)
         return ERR_OFFSET_GONE;
     if (anchor > source->tail)
         return ERR_FORK_OFFSET_BEYOND_TAIL;
     if (m->sub > source->tail - anchor)
         return ERR_INVALID_FORK_SUB_OFFSET;
-    *position = anchor + m->sub;
+    answer->position = anchor + m->sub;
     if (!m->sub)
         return ERR_NONE;
-    enum error error = ERR_NONE;
-    if (!extent) {
-        error = page_append_end(streams, source, anchor, &end);
-        return error == ERR_NONE && *position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;
+    if (extent) {
+        answer->holder = extent->uid;
+        return answer->position > extent->end ? ERR_INVALID_FORK_SUB_OFFSET : ERR_NONE;
     }
-    /* Inherited bytes: the append's end is checked where they are ours; the extent's end bounds it in any case. */
-    if (*position > extent->end)
-        return ERR_INVALID_FORK_SUB_OFFSET;
-    const struct stream *owner =
-        shard_owner_of_uid(shard, extent->uid) == shard->index ? streams_by_uid(streams, extent->uid) : NULL;
-    if (owner)
-        error = page_append_end(streams, owner, anchor, &end);
-    if (error == ERR_INVALID_FORK_SUB_OFFSET)
-        return ERR_NONE; /* another extent holds it */
-    return error == ERR_NONE && *position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;
+    enum error error = page_append_end(&shard->streams, source, anchor, &end);
+    return error == ERR_NONE && answer->position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;
 }
 
 static enum error pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
@@ -225,7 +283,7 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
     if (m->content_type.len && !slice_equal(m->content_type, source->row.content_type))
         return ERR_CONTENT_TYPE_MISMATCH;
     answer->earliest = source->row.earliest;
-    error = resolve(shard, source, m, &answer->position);
+    error = resolve(shard, source, m, answer);
     if (error != ERR_NONE)
         return error;
     if (!lineage_of_fork(&source->lineage, source->row.uid, source->row.base, answer->position,
@@ -261,6 +319,23 @@ void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
     if (out == &shard->self)
         shard_again(shard);
     buf_clear(&lineage);
+}
+
+void handle_boundary(struct shard *shard, unsigned from, const struct wire_boundary *m)
+{
+    struct wire_bounded answer = {.id = m->id};
+    const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
+    enum error error =
+        stream ? page_append_end(&shard->streams, stream, m->position, &answer.end) : ERR_FORK_SOURCE_NOT_FOUND;
+    struct buf *later = error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
+    struct buf *out = shard_out(shard, from);
+    answer.error = (uint8_t)error;
+    if (later)
+        wire_put_boundary(later, m);
+    else if (out)
+        wire_put_bounded(out, &answer);
+    if (!later && out == &shard->self)
+        shard_again(shard);
 }
 
 static void drop_pin(struct shard *shard, uint64_t source_uid, uint64_t pin)

@@ -2,6 +2,7 @@
  *
  *   1. The fork's shard asks the source's to pin it (PIN); the pin is durable before PINNED comes back, and from then
  * on the source's bytes stay, whatever happens to the source.
+ *      A sub-offset into bytes that the source has inherited is checked where they are (BOUNDARY, BOUNDED).
  *   2. The fork's shard creates the fork, which names its pin. If it dies before, the source's shard finds out by
  * asking (PROBE) and drops the pin.
  *   3. When the fork is gone, a duty to let the pin go is committed with its end and repeated (UNPIN) until the

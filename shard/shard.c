@@ -171,6 +171,8 @@ static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, 
     }
         SHARD_CASE(PIN, pin)
         SHARD_CASE(PINNED, pinned)
+        SHARD_CASE(BOUNDARY, boundary)
+        SHARD_CASE(BOUNDED, bounded)
         SHARD_CASE(UNPIN, unpin)
         SHARD_CASE(UNPINNED, unpinned)
         SHARD_CASE(PROBE, probe)

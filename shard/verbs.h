@@ -20,6 +20,8 @@ void handle_estuary(struct shard *shard, struct asker asker, const struct wire_e
 /* From shards, this one included. */
 void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m);                 /* fork.c */
 void handle_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m);           /* fork.c */
+void handle_boundary(struct shard *shard, unsigned from, const struct wire_boundary *m);       /* fork.c */
+void handle_bounded(struct shard *shard, unsigned from, const struct wire_bounded *m);         /* fork.c */
 void handle_unpin(struct shard *shard, unsigned from, const struct wire_unpin *m);             /* fork.c */
 void handle_unpinned(struct shard *shard, unsigned from, const struct wire_unpinned *m);       /* fork.c */
 void handle_probe(struct shard *shard, unsigned from, const struct wire_probe *m);             /* fork.c */

@@ -151,6 +151,49 @@ describe("chains", () => {
   });
 });
 
+// What is answered must not depend on which shards the streams of a chain are in.
+describe.skipIf(!OWNED).each([1, 2, 3, 5])("sub-offsets into inherited appends, %i shards", (shards) => {
+  const own = useServer({ settings: { "shard.count": shards, "segment.max_messages": 4, "shard.settle_idle": "50ms" } });
+  const places = Array.from({ length: shards }, (_, shard) => shard);
+  const all = new Streams({ get url() { return own.server.url; } });
+  const fork = async (name, source, offset, sub) => {
+    const headers = { "stream-fork-offset": at(offset), "stream-fork-sub-offset": `${sub}` };
+    const answer = await all.fork(name, source, headers);
+    return answer.status === 201 ? 201 : [answer.status, answer.json().code];
+  };
+  const PAST = [400, "INVALID_FORK_SUB_OFFSET"];
+
+  test.each([
+    ["application/json", "[1,2]", "[3]", '["own"]'],
+    ["text/plain", "12", "3", "o"],
+  ])("%s: of forks and of forks of forks, wherever they are", async (type, first, second, mine) => {
+    const root = nameOnShard(own.server, 0, "root");
+    await all.create(root, { type });
+    for (const body of [first, second]) await all.append(root, body, { type });
+    for (const middle of places)
+      for (const leaf of places) {
+        const forks = [nameOnShard(own.server, middle, "fork"), nameOnShard(own.server, leaf, "fork")];
+        await all.fork(forks[0], root);
+        await all.append(forks[0], mine, { type });
+        await all.fork(forks[1], forks[0]);
+        for (const source of forks) {
+          const made = (offset, sub) => fork(nameOnShard(own.server, (middle + leaf) % shards, "leaf"), source, offset, sub);
+          expect([await made(0, 1), await made(0, 2), await made(1, 1), await made(2, 1), await made(3, 1)]).toEqual(
+            [201, 201, 201, 201, 201]);
+          expect([await made(0, 3), await made(0, 4), await made(1, 2), await made(2, 2), await made(3, 2)]).toEqual(
+            [PAST, PAST, PAST, PAST, PAST]);
+        }
+        // A fork inside an append: its boundary is where the fork's own begin.
+        const inside = nameOnShard(own.server, middle, "inside");
+        expect(await fork(inside, root, 0, 1)).toBe(201);
+        await all.append(inside, second, { type });
+        const end = nameOnShard(own.server, leaf, "leaf");
+        expect([await fork(end, inside, 0, 2), await fork(end, inside, 0, 1)]).toEqual([PAST, 201]);
+        expect((await all.readAll(end)).bytes.toString()).toBe(type === "text/plain" ? "1" : "[1]");
+      }
+  });
+});
+
 describe("what a fork takes over and what not", () => {
   test("not the closure, not the producers, not Stream-Seq", async () => {
     const source = onShard(0, "source");
