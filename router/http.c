@@ -74,6 +74,11 @@ static inline bool is(char byte, unsigned class)
     return classes[(uint8_t)byte] & class;
 }
 
+bool http_is_token(char byte)
+{
+    return is(byte, IN_TOKEN);
+}
+
 static inline bool is_control(uint8_t byte)
 {
     return (byte < 0x20 && byte != '\t') || byte == 0x7f;
@@ -202,8 +207,8 @@ static bool parse_version(struct parser *p)
     if (p->end - v < 10 || memcmp(v, "HTTP/", 5) || v[5] < '0' || v[5] > '9' || v[6] != '.' || v[7] < '0' ||
         v[7] > '9' || v[8] != '\r' || v[9] != '\n')
         return refuse(p, ERR_BAD_REQUEST, "malformed request line");
-    if (v[5] != '1' || v[7] > '1')
-        return refuse(p, ERR_HTTP_VERSION_NOT_SUPPORTED, "neither HTTP/1.0 nor HTTP/1.1");
+    if (v[5] != '1')
+        return refuse(p, ERR_HTTP_VERSION_NOT_SUPPORTED, error_text(ERR_HTTP_VERSION_NOT_SUPPORTED));
     p->head->http10 = v[7] == '0';
     p->at += 10;
     return true;
@@ -216,18 +221,30 @@ static size_t scheme_length(struct slice target)
     return target.len >= 8 && strncasecmp(target.data, "https://", 8) == 0 ? 8 : 0;
 }
 
-/* RFC 9112 3.2.2: http://authority/path?query is taken as its path, and the authority as the Host. */
+/* RFC 9112 3.2.2: http://authority/path?query is taken as its path, and the authority as the Host. Without a path it is
+ * "/", or "*" of OPTIONS (3.2.4). */
 static bool reduce_absolute(struct parser *p, size_t scheme)
 {
     struct http_head *h = p->head;
     const char *start = h->target.data + scheme, *end = h->target.data + h->target.len, *path = start;
     while (path < end && is(*path, IN_HOST))
         path++;
-    if (path == start || path == end || *path != '/')
-        return refuse(p, ERR_BAD_REQUEST, "absolute target without an authority and a path");
+    if (path == start || (path < end && *path != '/' && *path != '?'))
+        return refuse(p, ERR_BAD_REQUEST, "the target is an absolute URL without an authority, or with userinfo");
     p->authority = slice_of(start, (size_t)(path - start));
+    h->origin = slice_of(h->target.data, (size_t)(path - h->target.data));
     h->target = slice_of(path, (size_t)(end - path));
     return true;
+}
+
+static void split_target(struct http_head *h)
+{
+    const char *mark = h->target.len ? memchr(h->target.data, '?', h->target.len) : NULL;
+    h->path = slice_of(h->target.data, mark ? (size_t)(mark - h->target.data) : h->target.len);
+    if (mark)
+        h->query = slice_of(mark + 1, h->target.len - h->path.len - 1);
+    if (!h->path.len)
+        h->path = h->method == HTTP_OPTIONS && !mark ? SLICE("*") : SLICE("/");
 }
 
 static bool parse_target(struct parser *p)
@@ -237,16 +254,11 @@ static bool parse_target(struct parser *p)
         size_t scheme = scheme_length(h->target);
         bool star = h->method == HTTP_OPTIONS && slice_equal(h->target, SLICE("*"));
         if (!scheme && !star)
-            return refuse(p, ERR_BAD_REQUEST, "target is not a path");
+            return refuse(p, ERR_BAD_REQUEST, "the target is neither a path nor an http or https URL");
         if (scheme && !reduce_absolute(p, scheme))
             return false;
     }
-    const char *mark = memchr(h->target.data, '?', h->target.len);
-    h->path = h->target;
-    if (mark) {
-        h->path.len = (size_t)(mark - h->target.data);
-        h->query = slice_of(mark + 1, h->target.len - h->path.len - 1);
-    }
+    split_target(h);
     return true;
 }
 

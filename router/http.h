@@ -56,8 +56,9 @@ enum http_header {
  * has len == 0 and data != NULL. Values are without surrounding whitespace. */
 struct http_head {
     enum http_method method;
-    struct slice target; /* as it came; origin-form ("/path?query") or "*" (OPTIONS only); absolute-form is reduced */
-    struct slice path;   /* target up to '?', still percent-encoded */
+    struct slice origin; /* "https://host:port" of a target in absolute-form; data == NULL: it was none */
+    struct slice target; /* as it came, behind the origin: "/path?query", "*" (OPTIONS only), or empty or "?query" */
+    struct slice path;   /* target up to '?', still percent-encoded; "/" or "*" where it is empty */
     struct slice query;  /* after '?', without it; data == NULL: there is none */
     bool http10;
     bool keep_alive; /* from version and Connection */
@@ -79,14 +80,17 @@ enum http_parse { HTTP_PARSE_MORE, HTTP_PARSE_DONE, HTTP_PARSE_BAD };
  * is not all digits or above 2^64-1, a Transfer-Encoding other than exactly "chunked" (501 if another coding),
  * Transfer-Encoding in HTTP/1.0, bare LF or CR, obs-fold, whitespace before the colon, control characters in values, a
  * header name that is not a token, HTTP/1.1 without exactly one Host, a Host with bytes no authority has, more than 100
- * header lines, a target with '#' or bytes outside %x21-7E, an absolute-form target without a path or with userinfo,
- * Expect other than 100-continue. The authority of an absolute-form target takes the place of Host (RFC 9112 3.2.2). In
- * HTTP/1.0 Expect is ignored. */
+ * header lines, a target with '#' or bytes outside %x21-7E, an absolute-form target without an authority or with
+ * userinfo, Expect other than 100-continue. The authority of an absolute-form target takes the place of Host (RFC
+ * 9112 3.2.2). In HTTP/1.0 Expect is ignored. */
 enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head *head, size_t *used, enum error *error,
                                 struct detail *detail) MUSTUSE;
 
 /* A head that was parsed before, once more: its bytes have moved. */
 struct http_head http_head_again(struct slice bytes);
+
+/* A byte that names of methods and headers are made of (RFC 9110 5.6.2). */
+bool http_is_token(char byte);
 
 /* Decoder of a chunked body; zeroed at the start. */
 struct http_chunked {
@@ -99,7 +103,8 @@ struct http_chunked {
 /* Takes bytes from in. MORE: *data is a run of body bytes inside in (perhaps empty) and *used bytes of in are done
  * with: call again with the rest until it has none. DONE: the last chunk and the trailer are over; *data is empty. BAD:
  * refuse with 400 and close. Chunk extensions and trailers are dropped, and may be 4096 bytes together in one body; a
- * chunk size has at most 8 hex digits; bare LF or CR and control characters are refused. */
+ * chunk size has at most 8 hex digits; extensions that are not name, name=token or name="text", trailer lines without a
+ * name and a colon, bare LF or CR, and control characters are refused. */
 enum http_parse http_chunked_next(struct http_chunked *chunked, struct slice in, struct slice *data,
                                   size_t *used) MUSTUSE;
 

@@ -1,6 +1,7 @@
 #include "router/query.h"
 
 #include "common/offset.h"
+#include "router/cursor.h"
 #include "router/percent.h"
 #include "router/rules.h"
 
@@ -113,14 +114,15 @@ static enum error understand_limit(struct slice value, struct query *query, stru
                       detail_quote(value).text);
 }
 
-/* A cursor is a cache key: whatever it is, it does no harm. */
+/* What no server has made may be anything: it is only a cache key. But an answer never goes back behind a number. */
 static enum error understand_cursor(struct slice value, struct query *query, struct detail *detail)
 {
     if (!value.len)
         return empty(PARAM_CURSOR, detail);
-    if (!rules_integer(value, RULES_INTEGER_MAX, &query->cursor))
-        query->cursor = 0;
-    return ERR_NONE;
+    if (cursor_parse(value, &query->cursor))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_QUERY_PARAM, "cursor must be one that Stream-Cursor gave, not %s",
+                      detail_quote(value).text);
 }
 
 static enum error understand(const struct params *params, struct query *query, struct detail *detail)

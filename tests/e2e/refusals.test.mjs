@@ -83,6 +83,9 @@ describe("chunked bodies that are not", () => {
     ["a bare LF after the data", "5\r\nhello\n0\r\n\r\n"],
     ["data longer than its size", "4\r\nhello\r\n0\r\n\r\n"],
     ["a space before the size", " 5\r\nhello\r\n0\r\n\r\n"],
+    ["an extension whose quoted text does not end", '5;a="\r\nhello\r\n0\r\n\r\n'],
+    ["a trailer line without a colon", "5\r\nhello\r\n0\r\nGET /health HTTP/1.1\r\n\r\n"],
+    ["a trailer line without a name", "5\r\nhello\r\n0\r\n: x\r\n\r\n"],
   ])("%s", (_, body) => expectRefused(post(["Transfer-Encoding: chunked"], body), 400, "BAD_REQUEST"));
 
   test("a chunk larger than the limit", () =>

@@ -22,11 +22,12 @@ static void check_done(const struct result *r, struct slice in)
     must(r->used >= 16 && r->used <= in.len && memcmp(in.data + r->used - 4, "\r\n\r\n", 4) == 0);
     struct slice head = slice_of(in.data, r->used);
     check_inside(h->target, head);
-    check_inside(h->path, head);
+    check_inside(h->origin, head);
     check_inside(h->query, head);
-    must(h->path.len > 0 && h->path.data == h->target.data && !memchr(h->path.data, '?', h->path.len));
-    must(h->path.data[0] == '/' || (h->path.data[0] == '*' && h->method == HTTP_OPTIONS && h->target.len == 1));
-    must(h->target.len == h->path.len + (h->query.data ? 1 + h->query.len : 0));
+    size_t path = h->target.len - (h->query.data ? 1 + h->query.len : 0);
+    must(h->path.len > 0 && !memchr(h->path.data, '?', h->path.len));
+    must(h->path.data[0] == '/' || (h->path.data[0] == '*' && h->method == HTTP_OPTIONS && h->path.len == 1));
+    must(path ? h->path.len == path && h->path.data == h->target.data : h->origin.data && h->path.len == 1);
     must(!h->chunked || (h->content_length == 0 && !h->http10));
     must(h->http10 || h->headers[HTTP_HOST_HEADER].data);
     for (unsigned i = 0; i < HTTP_HEADER_COUNT; i++) {

@@ -29,7 +29,7 @@ static bool same_place(struct slice a, const char *a_start, struct slice b, cons
 {
     if (!a.data || !b.data)
         return a.data == b.data;
-    return a.len == b.len && (a.len == 0 || a.data - a_start == b.data - b_start);
+    return a.len == b.len && (a.len == 0 || a.data == b.data || a.data - a_start == b.data - b_start);
 }
 
 /* Two results over different copies of the same bytes. */
@@ -114,7 +114,8 @@ static const struct row refused_lines[] = {
     {"GET / HTTP/1.1\r" H "\r\n\r\n", ERR_BAD_REQUEST},
     {"GET / HTTP/1.1\n" H "\r\n", ERR_BAD_REQUEST},
     {"GET / HTTP/0.9\r\n" H "\r\n", ERR_HTTP_VERSION_NOT_SUPPORTED},
-    {"GET / HTTP/1.2\r\n" H "\r\n", ERR_HTTP_VERSION_NOT_SUPPORTED},
+    {"GET / HTTP/2.0\r\n" H "\r\n", ERR_HTTP_VERSION_NOT_SUPPORTED},
+    {"GET / HTTP/3.1\r\n" H "\r\n", ERR_HTTP_VERSION_NOT_SUPPORTED},
     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ERR_HTTP_VERSION_NOT_SUPPORTED},
     {"GET * HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
     {"OPTIONS ** HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
@@ -127,8 +128,9 @@ static const struct row refused_lines[] = {
     {"GET /#f HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
     {"GET http:// HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
     {"GET http:///p HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
-    {"GET http://h HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
-    {"GET http://h?q HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
+    {"GET http://?q HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
+    {"GET http://h#f HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
+    {"GET http://u@h HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
     {"GET http://u@h/p HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
     {"GET http:/h/p HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
     {"GET ftp://h/p HTTP/1.1\r\n" H "\r\n", ERR_BAD_REQUEST},
@@ -255,23 +257,31 @@ static void test_request_lines(void **state)
         const char *line;
         enum http_method method;
         const char *target, *path, *query, *host;
+        const char *origin;
     } rows[] = {
-        {"GET / HTTP/1.1", HTTP_GET, "/", "/", NULL, "h"},
-        {"HEAD /a/b HTTP/1.1", HTTP_HEAD, "/a/b", "/a/b", NULL, "h"},
-        {"POST /a?b HTTP/1.0", HTTP_POST, "/a?b", "/a", "b", "h"},
-        {"PUT /a? HTTP/1.1", HTTP_PUT, "/a?", "/a", "", "h"},
-        {"DELETE /a?b?c&d=/ HTTP/1.1", HTTP_DELETE, "/a?b?c&d=/", "/a", "b?c&d=/", "h"},
-        {"OPTIONS * HTTP/1.1", HTTP_OPTIONS, "*", "*", NULL, "h"},
-        {"OPTIONS /x HTTP/1.1", HTTP_OPTIONS, "/x", "/x", NULL, "h"},
-        {"get / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h"},
-        {"GETT / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h"},
-        {"PATCH / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h"},
-        {"M-SEARCH / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h"},
-        {"GET //x HTTP/1.1", HTTP_GET, "//x", "//x", NULL, "h"},
-        {"GET /%41%zz\"<>\\^`{|}~ HTTP/1.1", HTTP_GET, "/%41%zz\"<>\\^`{|}~", "/%41%zz\"<>\\^`{|}~", NULL, "h"},
-        {"GET http://other:80/p?q HTTP/1.1", HTTP_GET, "/p?q", "/p", "q", "other:80"},
-        {"GET HTTPS://[::1]/ HTTP/1.1", HTTP_GET, "/", "/", NULL, "[::1]"},
-        {"GET /http://x/y HTTP/1.1", HTTP_GET, "/http://x/y", "/http://x/y", NULL, "h"},
+        {"GET / HTTP/1.1", HTTP_GET, "/", "/", NULL, "h", NULL},
+        {"HEAD /a/b HTTP/1.1", HTTP_HEAD, "/a/b", "/a/b", NULL, "h", NULL},
+        {"POST /a?b HTTP/1.0", HTTP_POST, "/a?b", "/a", "b", "h", NULL},
+        {"PUT /a? HTTP/1.1", HTTP_PUT, "/a?", "/a", "", "h", NULL},
+        {"DELETE /a?b?c&d=/ HTTP/1.1", HTTP_DELETE, "/a?b?c&d=/", "/a", "b?c&d=/", "h", NULL},
+        {"OPTIONS * HTTP/1.1", HTTP_OPTIONS, "*", "*", NULL, "h", NULL},
+        {"OPTIONS /x HTTP/1.1", HTTP_OPTIONS, "/x", "/x", NULL, "h", NULL},
+        {"get / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h", NULL},
+        {"GETT / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h", NULL},
+        {"PATCH / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h", NULL},
+        {"M-SEARCH / HTTP/1.1", HTTP_OTHER, "/", "/", NULL, "h", NULL},
+        {"GET //x HTTP/1.1", HTTP_GET, "//x", "//x", NULL, "h", NULL},
+        {"GET /%41%zz\"<>\\^`{|}~ HTTP/1.1", HTTP_GET, "/%41%zz\"<>\\^`{|}~", "/%41%zz\"<>\\^`{|}~", NULL, "h", NULL},
+        {"GET http://other:80/p?q HTTP/1.1", HTTP_GET, "/p?q", "/p", "q", "other:80", "http://other:80"},
+        {"GET HTTPS://[::1]/ HTTP/1.1", HTTP_GET, "/", "/", NULL, "[::1]", "HTTPS://[::1]"},
+        {"GET http://o HTTP/1.1", HTTP_GET, "", "/", NULL, "o", "http://o"},
+        {"GET http://o?q=/x HTTP/1.0", HTTP_GET, "?q=/x", "/", "q=/x", "o", "http://o"},
+        {"GET http://o? HTTP/1.1", HTTP_GET, "?", "/", "", "o", "http://o"},
+        {"OPTIONS http://o:1 HTTP/1.1", HTTP_OPTIONS, "", "*", NULL, "o:1", "http://o:1"},
+        {"OPTIONS http://o?q HTTP/1.1", HTTP_OPTIONS, "?q", "/", "q", "o", "http://o"},
+        {"GET / HTTP/1.2", HTTP_GET, "/", "/", NULL, "h", NULL},
+        {"GET / HTTP/1.9", HTTP_GET, "/", "/", NULL, "h", NULL},
+        {"GET /http://x/y HTTP/1.1", HTTP_GET, "/http://x/y", "/http://x/y", NULL, "h", NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[256];
@@ -282,6 +292,8 @@ static void test_request_lines(void **state)
         check_text(r.head.path, rows[i].path);
         check_text(r.head.query, rows[i].query);
         check_text(r.head.headers[HTTP_HOST_HEADER], rows[i].host);
+        check_text(r.head.origin, rows[i].origin);
+        assert_true(r.head.http10 == (strstr(rows[i].line, "HTTP/1.0") != NULL));
     }
 }
 

@@ -62,6 +62,8 @@ static void others(void **state)
     (void)state;
     assert_int_equal(expect("cursor=7").cursor, 7);
     assert_int_equal(expect("cursor=abc").cursor, 0);
+    assert_int_equal(expect("cursor=9007199254740992").cursor, 9007199254740992);
+    expect_error("cursor=9223372036854775808", ERR_INVALID_QUERY_PARAM);
     expect_error("cursor=", ERR_EMPTY_QUERY_PARAM);
     assert_int_equal(expect("limit=10").limit, 10);
     expect_error("limit=0", ERR_INVALID_QUERY_PARAM);
