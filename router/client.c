@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/detail.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/answer.h"
@@ -371,15 +372,25 @@ void clients_sweep(struct router *router)
 
 /* ---- time and the end ---- */
 
+/* What of a request takes longer than `limit` says, which is `ms`. */
+static void refuse_slow(struct client *c, const char *what, const char *limit, uint64_t ms)
+{
+    struct detail detail;
+    client_refuse(c,
+                  detail_say(&detail, ERR_REQUEST_TIMEOUT, "%s took longer than %s, %llu ms", what, limit,
+                             (unsigned long long)ms),
+                  detail.text);
+}
+
 void client_timer_expired(struct client *c, enum deadline_class class)
 {
     switch (class) {
     case DEADLINE_HEAD:
         account_begin(c);
-        client_refuse(c, ERR_REQUEST_TIMEOUT, NULL);
+        refuse_slow(c, "the request head", "limits.head_timeout", c->router->cfg->limits_head_timeout);
         return;
     case DEADLINE_BODY:
-        client_refuse(c, ERR_REQUEST_TIMEOUT, NULL);
+        refuse_slow(c, "a piece of the body", "limits.body_timeout", c->router->cfg->limits_body_timeout);
         return;
     case DEADLINE_LONG_POLL:
     case DEADLINE_SSE_LIFETIME:

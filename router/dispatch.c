@@ -1,7 +1,5 @@
 #include "router/dispatch.h"
 
-#include <stdio.h>
-
 #include "router/answer.h"
 #include "router/cors.h"
 #include "router/route.h"
@@ -35,28 +33,17 @@ static const struct access *find(enum route_kind route, enum http_method method)
     return NULL;
 }
 
-void verb_health(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
-{
-    const struct slice body = SLICE("ok");
-    struct buf *head = answer_begin(c, 200);
-    (void)request;
-    (void)name;
-    (void)ignored;
-    response_add(head, "Content-Type", SLICE("text/plain"));
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    answer_end(c, &body, 1);
-}
-
 static void answer_not_allowed(struct client *c, enum route_kind route)
 {
     char methods[80] = "";
+    struct detail detail;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (table[i].route == route)
             strcat(strcat(methods, method_names[table[i].method]), ", ");
     strcat(methods, "OPTIONS");
     struct buf *head = answer_error_begin(c, ERR_METHOD_NOT_ALLOWED);
     response_add(head, "Allow", slice_str(methods));
-    answer_error_end(c, ERR_METHOD_NOT_ALLOWED, NULL);
+    answer_error_end(c, detail_say(&detail, ERR_METHOD_NOT_ALLOWED, "this path allows %s", methods), detail.text);
 }
 
 /* Streams may be public, nothing else is. */
@@ -70,8 +57,11 @@ static enum error parse(const struct client *c, const struct http_head *head, ch
                         struct route *route, struct detail *detail)
 {
     enum error error = route_parse(head->path, c->router->cfg->limits_max_path, room, route, detail);
-    bool here = !c->only_metrics || route->kind == ROUTE_METRICS || route->kind == ROUTE_HEALTH;
-    return error == ERR_NONE && !here ? ERR_NOT_FOUND : error;
+    bool here =
+        !c->only_metrics || (error == ERR_NONE && (route->kind == ROUTE_METRICS || route->kind == ROUTE_HEALTH));
+    if (!here)
+        error = detail_say(detail, ERR_NOT_FOUND, "at this address only /metrics and /health are answered");
+    return error;
 }
 
 /* Answered whatever it is about; but there is nothing to ask for where metrics have a place of their own. */

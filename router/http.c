@@ -134,6 +134,7 @@ struct parser {
     const char *end; /* of the bytes that came; the head has been seen to end before it */
     struct http_head *head;
     struct slice authority; /* of an absolute target; data == NULL: there was none */
+    struct slice name;      /* of the header line at hand */
     struct slice content_length, transfer_encoding;
     bool keep_alive, close; /* seen in Connection */
     enum error error;
@@ -143,6 +144,13 @@ struct parser {
 static bool refuse(struct parser *p, enum error error, const char *text)
 {
     p->error = detail_say(p->detail, error, "%s", text);
+    return false;
+}
+
+/* Of the header line at hand. */
+static bool refuse_header(struct parser *p, enum error error, const char *what)
+{
+    p->error = detail_say(p->detail, error, "header %s %s", detail_quote(p->name).text, what);
     return false;
 }
 
@@ -289,11 +297,11 @@ static bool parse_name(struct parser *p, enum own_header *which)
     const char *start = p->at;
     while (is(*p->at, IN_TOKEN))
         p->at++;
-    struct slice name = slice_of(start, (size_t)(p->at - start));
-    if (*p->at != ':' || !name.len)
-        return refuse(p, ERR_BAD_REQUEST, "malformed header name");
+    p->name = slice_of(start, (size_t)(p->at - start));
+    if (*p->at != ':' || !p->name.len)
+        return refuse_header(p, ERR_BAD_REQUEST, "is malformed: a name with a colon behind it is expected");
     p->at++;
-    *which = known_header(name);
+    *which = known_header(p->name);
     return true;
 }
 
@@ -321,7 +329,7 @@ static bool parse_value(struct parser *p, struct slice *value)
 {
     const char *end = skip_text(p->at, p->end);
     if (p->end - end < 2 || end[0] != '\r' || end[1] != '\n')
-        return refuse(p, ERR_BAD_REQUEST, "control character in a header");
+        return refuse_header(p, ERR_BAD_REQUEST, "has a control character in its value");
     *value = trim(p->at, end);
     p->at = end + 2;
     return true;
@@ -330,7 +338,7 @@ static bool parse_value(struct parser *p, struct slice *value)
 static bool keep_once(struct parser *p, struct slice *kept, struct slice value)
 {
     if (kept->data)
-        return refuse(p, ERR_DUPLICATE_HEADER, "header came twice");
+        return refuse_header(p, ERR_DUPLICATE_HEADER, "came twice; it may come once");
     *kept = value;
     return true;
 }

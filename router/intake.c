@@ -49,17 +49,36 @@ static void body_whole(struct client *c)
     free(upload);
 }
 
+static void refuse_body(struct client *c)
+{
+    struct detail detail;
+    client_refuse(c,
+                  detail_say(&detail, ERR_PAYLOAD_TOO_LARGE, "the body is larger than limits.max_body, %llu bytes",
+                             (unsigned long long)c->router->cfg->limits_max_body),
+                  detail.text);
+}
+
+static void refuse_head(struct client *c)
+{
+    struct detail detail;
+    client_refuse(c,
+                  detail_say(&detail, ERR_HEADERS_TOO_LARGE,
+                             "the request line and headers are larger than limits.max_header, %llu bytes",
+                             (unsigned long long)c->router->cfg->limits_max_header),
+                  detail.text);
+}
+
 /* Counts bytes that were added to the body. False: that was too much, and the client was told. */
 static bool body_grown(struct client *c, size_t len)
 {
     struct router *r = c->router;
     r->clients.body_bytes += len;
     if (buf_len(&c->upload->body) > r->cfg->limits_max_body) {
-        client_refuse(c, ERR_PAYLOAD_TOO_LARGE, NULL);
+        refuse_body(c);
         return false;
     }
     if (r->clients.body_bytes > r->cfg->router_body_memory) {
-        client_refuse(c, ERR_OVERLOADED, NULL);
+        client_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
         return false;
     }
     return true;
@@ -87,7 +106,7 @@ static size_t take_chunked(struct client *c, struct slice in)
             http_chunked_next(&upload->chunked, slice_of(in.data + taken, in.len - taken), &data, &used);
         taken += used;
         if (result == HTTP_PARSE_BAD) {
-            client_refuse(c, ERR_BAD_REQUEST, "malformed chunked body");
+            client_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
             return in.len;
         }
         buf_add_slice(&upload->body, data);
@@ -138,7 +157,7 @@ static size_t take_request(struct client *c, const struct http_head *head, struc
     c->head_only = head->method == HTTP_HEAD;
     c->keep_alive = head->keep_alive;
     if (head->content_length > c->router->cfg->limits_max_body) {
-        client_refuse(c, ERR_PAYLOAD_TOO_LARGE, NULL);
+        refuse_body(c);
         return rest.len;
     }
     if (!head->chunked && head->content_length <= rest.len) {
@@ -161,7 +180,7 @@ static void head_partial(struct client *c, struct slice in)
     struct router *r = c->router;
     if (in.len > r->cfg->limits_max_header) {
         account_begin(c);
-        client_refuse(c, ERR_HEADERS_TOO_LARGE, NULL);
+        refuse_head(c);
     } else if (c->timer_class != DEADLINE_HEAD || !deadline_armed(&c->timer))
         client_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
 }
@@ -193,7 +212,7 @@ static size_t take_head(struct client *c, struct slice in)
     request_log_begin(c, &head);
     timing_begin(c, started);
     if (used > c->router->cfg->limits_max_header) {
-        client_refuse(c, ERR_HEADERS_TOO_LARGE, NULL);
+        refuse_head(c);
         return in.len;
     }
     return used + take_request(c, &head, slice_of(in.data, used), slice_of(in.data + used, in.len - used));

@@ -6,6 +6,7 @@
 static unsigned route_of(const struct account *account)
 {
     static const uint8_t labels[] = {
+        [ROUTE_ROOT] = METRIC_ROUTE_ROOT,
         [ROUTE_HEALTH] = METRIC_ROUTE_HEALTH,
         [ROUTE_METRICS] = METRIC_ROUTE_METRICS,
         [ROUTE_STREAM] = METRIC_ROUTE_STREAM,

@@ -9,50 +9,42 @@
 static const char always[] = "X-Content-Type-Options: nosniff\r\n"
                              "Cross-Origin-Resource-Policy: cross-origin\r\n";
 
-static const char *reason(int status)
+/* RFC 9110 15, RFC 6585, RFC 4918: of every status that is sent. */
+static const struct {
+    int status;
+    const char *phrase;
+} reasons[] = {
+    {200, "OK"},
+    {201, "Created"},
+    {204, "No Content"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
+};
+
+const char *response_reason(int status)
 {
-    switch (status) {
-    case 200:
-        return "OK";
-    case 201:
-        return "Created";
-    case 204:
-        return "No Content";
-    case 304:
-        return "Not Modified";
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 408:
-        return "Request Timeout";
-    case 409:
-        return "Conflict";
-    case 410:
-        return "Gone";
-    case 413:
-        return "Content Too Large";
-    case 417:
-        return "Expectation Failed";
-    case 429:
-        return "Too Many Requests";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 501:
-        return "Not Implemented";
-    case 503:
-        return "Service Unavailable";
-    case 505:
-        return "HTTP Version Not Supported";
-    default:
-        return status < 500 ? "Refused" : "Internal Server Error";
-    }
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i].status == status)
+            return reasons[i].phrase;
+    return "";
 }
 
 static void refresh_date(struct response_date *date)
@@ -70,7 +62,7 @@ void response_begin(struct buf *out, int status, struct response_date *date)
 {
     char *line = buf_reserve(out, 128);
     refresh_date(date);
-    int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason(status), date->text);
+    int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, response_reason(status), date->text);
     buf_grow(out, (size_t)len);
     buf_add(out, always, sizeof always - 1);
 }

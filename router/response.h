@@ -15,6 +15,9 @@ struct response_date {
     char text[32]; /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 };
 
+/* "Not Found"; "" for a status that is not sent. */
+const char *response_reason(int status);
+
 /* Starts a head: status line, Date and the headers that every answer carries. */
 void response_begin(struct buf *out, int status, struct response_date *date);
 

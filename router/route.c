@@ -129,6 +129,20 @@ static enum error parse_streams(struct slice path, char *room, struct route *rou
     return parse_project(rest, slash, room, &route->name);
 }
 
+static bool parse_fixed(struct slice path, struct route *route)
+{
+    static const struct {
+        struct slice path;
+        enum route_kind kind;
+    } fixed[] = {{{"/", 1}, ROUTE_ROOT}, {{"/health", 7}, ROUTE_HEALTH}, {{"/metrics", 8}, ROUTE_METRICS}};
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+        if (slice_equal(path, fixed[i].path)) {
+            *route = (struct route){.kind = fixed[i].kind};
+            return true;
+        }
+    return false;
+}
+
 enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route,
                        struct detail *detail)
 {
@@ -136,14 +150,8 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
     if (path.len > max_path || path.len > ROUTE_PATH_MAX)
         return detail_say(detail, ERR_PATH_TOO_LONG, "the path has %zu bytes; limits.max_path allows %zu", path.len,
                           max_path);
-    if (slice_equal(path, SLICE("/health"))) {
-        *route = (struct route){.kind = ROUTE_HEALTH};
+    if (parse_fixed(path, route))
         return ERR_NONE;
-    }
-    if (slice_equal(path, SLICE("/metrics"))) {
-        *route = (struct route){.kind = ROUTE_METRICS};
-        return ERR_NONE;
-    }
     if (begins(path, config))
         return parse_of_project(path, config, ROUTE_CONFIG, room, route);
     if (begins(path, usage))
@@ -174,6 +182,7 @@ enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_
 const char *route_name(enum route_kind kind)
 {
     static const char *const names[] = {
+        [ROUTE_ROOT] = "root",
         [ROUTE_HEALTH] = "health",
         [ROUTE_METRICS] = "metrics",
         [ROUTE_STREAM] = "stream",

@@ -10,6 +10,7 @@
 #define ROUTE_NAME_MAX (ROUTE_PATH_MAX + 16)
 
 enum route_kind {
+    ROUTE_ROOT,
     ROUTE_HEALTH,
     ROUTE_METRICS,
     ROUTE_STREAM,
@@ -32,7 +33,7 @@ struct route {
 /* "stream" */
 const char *route_name(enum route_kind kind);
 
-/* Takes a percent-encoded path apart: /health, /metrics, /v1/config/{project}, /v1/usage/{project},
+/* Takes a percent-encoded path apart: /, /health, /metrics, /v1/config/{project}, /v1/usage/{project},
  * /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same
  * with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch, /v1/stream/{project}/{stream} and
  * /v1/stream/{stream}, whose project is _default. Slashes after the project belong to the stream. Returns ERR_NONE, or

@@ -8,6 +8,7 @@
 
 typedef void verb(struct client *client, const struct http_head *head, struct slice name, struct slice body);
 
+verb verb_root;
 verb verb_health;
 verb verb_metrics;
 verb verb_config_get; /* of a project: name is its own */

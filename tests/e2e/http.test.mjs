@@ -253,7 +253,7 @@ describe("methods", () => {
     const health = await call(`${fixture.server.url}/health`);
     expect([health.status, health.text, health.headers.get("cache-control")]).toEqual([200, "ok", "no-store"]);
     expect(health.headers.get("content-type")).toMatch(/^text\/plain/);
-    for (const path of ["/", "/v2/stream/a/b", "/v1", "/healthz"]) {
+    for (const path of ["//", "/v2/stream/a/b", "/v1", "/healthz"]) {
       const answer = await call(fixture.server.url + path);
       expect([answer.status, answer.json().code]).toEqual([404, "NOT_FOUND"]);
     }

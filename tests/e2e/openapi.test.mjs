@@ -117,9 +117,10 @@ class Walk {
     const target = targetOf(operation, values, options.query);
     const headers = this.#headers(projectOf(operation), options);
     const answer = await ask(this.server.url, operation.method, target, { ...options, headers });
-    const { status, text } = answer;
-    const seen = { request: `${id} ${target}`, status, complaints: api.complaints(operation, answer), text };
-    expect(seen).toEqual({ ...seen, status: expected ?? status, complaints: [] });
+    const { status, reason, text } = answer;
+    const seen = { request: `${id} ${target}`, status, reason, complaints: api.complaints(operation, answer), text };
+    const right = { status: expected ?? status, reason: expect.stringMatching(/^[A-Z]/), complaints: [] };
+    expect(seen).toEqual({ ...seen, ...right });
     provoked.add(`${id} ${status}`);
     return answer;
   }
@@ -189,7 +190,10 @@ function streams(walk, project) {
   const path = (name) => `/v1/stream/${project ? `${project}/` : ""}${name}`;
   const fork = (name, headers) => ({ headers: { "Stream-Forked-From": path(name), ...headers } });
 
-  test("health and metrics", async () => {
+  test("the server itself", async () => {
+    const { routes } = (await walk().ask("root", {}, {}, 200)).json();
+    expect([...routes, "/"].sort()).toEqual(Object.keys(api.document.paths).sort());
+    await walk().ask("rootHead", {}, {}, 200);
     await walk().ask("health", {}, {}, 200);
     await walk().ask("healthHead", {}, {}, 200);
     await walk().ask("metrics", {}, {}, 200);

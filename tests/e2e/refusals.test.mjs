@@ -153,6 +153,26 @@ describe("sizes", () => {
   });
 });
 
+describe("texts that say what is wrong and what would be right", () => {
+  const said = async (bytes) => (await exchange(fixture.server.url, bytes)).json().error;
+  const get = (target, ...lines) => [`GET ${target} HTTP/1.1`, "Host: h", "Connection: close", ...lines, "", ""].join("\r\n");
+  test.each([
+    ["a header that came twice", () => post(["Stream-Seq: 1", "stream-seq: 2"]), "header 'stream-seq' came twice"],
+    ["a header line without a colon", () => get(path, 'no "colon"\\'), "header 'no' is malformed"],
+    ["a control character", () => get(path, "X-Mine: a\x01b"), "header 'X-Mine' has a control character"],
+    ["a large body", () => post(["Content-Length: 65537"]), "limits.max_body, 65536 bytes"],
+    ["large chunks", () => post(["Transfer-Encoding: chunked"], "fffff\r\n" + "x".repeat(70_000)), "limits.max_body, 65536 bytes"],
+    ["a large head", () => get(path, `X: ${"x".repeat(3000)}`), "limits.max_header, 2048 bytes"],
+    ["a long path", () => get(`/${"x".repeat(300)}`), "the path has 301 bytes; limits.max_path allows 200"],
+    ["a parameter twice", () => get(`${path}?limit=1&limit=2`), "query parameter limit is given twice"],
+    ["a live mode", () => get(`${path}?offset=-1&live=%22%5C%ff%00`), "query parameter live has a broken"],
+    ["another live mode", () => get(`${path}?offset=-1&live=%22%5C%ff`), "live must be long-poll or sse, not '\"\\\ufffd'"],
+    ["a long offset", () => get(`${path}?offset=${"9".repeat(100)}`), `not '${"9".repeat(66)}'...`],
+    ["a route", () => get("/v1"), "GET / names all routes"],
+    ["a method", () => get(path).replace("GET", "PATCH"), "this path allows GET, HEAD, POST, PUT, DELETE, OPTIONS"],
+  ])("%s", async (_, bytes, text) => expect(await said(bytes())).toContain(text));
+});
+
 describe.skipIf(!OWNED)("slowness", () => {
   test("a head that trickles in is cut off at the head timeout", async () => {
     const connection = await Connection.open(fixture.server.url);
@@ -164,6 +184,7 @@ describe.skipIf(!OWNED)("slowness", () => {
     }
     const answer = await connection.answer();
     expect([answer.status, answer.json().code]).toEqual([408, "REQUEST_TIMEOUT"]);
+    expect(answer.json().error).toBe("the request head took longer than limits.head_timeout, 600 ms");
     await connection.end();
     expect(Date.now() - started).toBeGreaterThan(500);
   });

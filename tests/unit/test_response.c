@@ -52,6 +52,27 @@ static void ends(void **state)
     expect_end(RESPONSE_UNTIL_CLOSE, false, true, "Connection: close\r\n\r\n");
 }
 
+static void every_status_has_its_reason(void **state)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } rows[] = {{200, "OK"},
+                {201, "Created"},
+                {204, "No Content"},
+                {304, "Not Modified"},
+                {413, "Content Too Large"},
+                {429, "Too Many Requests"},
+                {431, "Request Header Fields Too Large"},
+                {500, "Internal Server Error"},
+                {507, "Insufficient Storage"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_string_equal(response_reason(rows[i].status), rows[i].reason);
+    for (int e = 0; e < ERR_COUNT; e++)
+        assert_string_not_equal(response_reason(error_status((enum error)e)), "");
+}
+
 static void every_error_fits_json(void **state)
 {
     (void)state;
@@ -118,8 +139,11 @@ static void a_detail_quotes_what_came(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(heads), cmocka_unit_test(ends),
-                                       cmocka_unit_test(every_error_fits_json), cmocka_unit_test(a_text_is_escaped),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(heads),
+                                       cmocka_unit_test(ends),
+                                       cmocka_unit_test(every_status_has_its_reason),
+                                       cmocka_unit_test(every_error_fits_json),
+                                       cmocka_unit_test(a_text_is_escaped),
                                        cmocka_unit_test(a_detail_quotes_what_came)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,13 +46,15 @@ static void health(void **state)
     (void)state;
     assert_int_equal(route_parse(SLICE("/health"), MAX, room, &route, NULL), ERR_NONE);
     assert_int_equal(route.kind, ROUTE_HEALTH);
+    assert_int_equal(route_parse(SLICE("/"), MAX, room, &route, NULL), ERR_NONE);
+    assert_int_equal(route.kind, ROUTE_ROOT);
 }
 
 static void refusals(void **state)
 {
     char longest[MAX + 2];
     (void)state;
-    expect_error("/", ERR_NOT_FOUND);
+    expect_error("//", ERR_NOT_FOUND);
     expect_error("/v1/stream", ERR_NOT_FOUND);
     expect_error("/v1/streamz/p/s", ERR_NOT_FOUND);
     expect_error("/v1/streams/", ERR_INVALID_PATH);
