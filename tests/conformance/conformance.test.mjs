@@ -41,6 +41,7 @@ const store = process.env.CONFORMANCE_SEGMENTS ? await openStore() : null;
 const SEGMENTS = { "segment.max_messages": 1, "shard.settle_idle": "10ms", ...store?.settings };
 
 describe(`shard.count=${shards} router.workers=${workers} auth.mode=${auth}`, () => {
+  afterAll(() => store?.close()); // before the server's: the hooks of the end run last first
   const fixture = useServer({
     settings: {
       "shard.count": shards,
@@ -51,7 +52,6 @@ describe(`shard.count=${shards} router.workers=${workers} auth.mode=${auth}`, ()
     },
     environment: store?.environment,
   });
-  afterAll(() => store?.close());
   const options = { baseUrl: "", longPollTimeoutMs: 20_000 * SLOW };
 
   // The suite reads the address when a test runs, not when it is declared.

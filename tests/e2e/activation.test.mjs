@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { Connection } from "../lib/http.mjs";
 import { BUILD, OWNED, Server } from "../lib/server.mjs";
-import { until } from "../lib/wait.mjs";
+import { PATIENCE, until } from "../lib/wait.mjs";
 
 const MANAGER = join(import.meta.dirname, "../lib/manager.py");
 const ELSEWHERE = "127.0.0.1:1"; // where nobody may listen: this must not count
@@ -56,7 +56,7 @@ describe.skipIf(!OWNED)("sockets that are passed", () => {
   afterEach(async () => {
     await server?.close();
     server = null;
-  }, 60_000);
+  }, 60_000 * PATIENCE);
 
   test.skipIf(!has("systemd-socket-activate"))("by systemd-socket-activate are listened on", async () => {
     const port = await freePort();
@@ -159,7 +159,7 @@ describe.skipIf(!OWNED)("sockets that are stored", () => {
       manager.kill();
       rmSync(folder, { recursive: true });
     }
-  }, 60_000);
+  }, 60_000 * PATIENCE);
 
   const stored = () => heard.filter((line) => /FDSTORE/.test(line));
 

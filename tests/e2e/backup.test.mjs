@@ -11,7 +11,7 @@ import { scrape, valueOf } from "../lib/metrics.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { call, freshName, Streams } from "../lib/streams.mjs";
 import { Swift } from "../lib/swift.mjs";
-import { sleep, until } from "../lib/wait.mjs";
+import { PATIENCE, sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
 const WITH_KEYS = { AWS_ACCESS_KEY_ID: Swift.ACCESS_KEY, AWS_SECRET_ACCESS_KEY: Swift.SECRET_KEY };
@@ -77,7 +77,7 @@ describe.skipIf(!OWNED)("backup and restore", () => {
     expect(answer.status).toBe(200);
   };
 
-  test("the restored server has every stream byte for byte, and works on", { timeout: 60_000 }, async () => {
+  test("the restored server has every stream byte for byte, and works on", { timeout: 60_000 * PATIENCE }, async () => {
     const { server, settings, streams, objects } = await begin();
     const key = server.command("create-project", "kept").out;
     const names = {};

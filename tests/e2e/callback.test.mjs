@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { call, freshName } from "../lib/streams.mjs";
-import { sleep, until } from "../lib/wait.mjs";
+import { PATIENCE, sleep, until } from "../lib/wait.mjs";
 
 const text = { "content-type": "text/plain" };
 
@@ -69,7 +69,7 @@ describe.skipIf(!OWNED)("the callback", () => {
         "limits.max_body": "4M",
       },
     });
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     await server?.close();
     await decider.stop().catch(() => {});

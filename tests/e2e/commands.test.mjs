@@ -130,7 +130,7 @@ describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
       await until("the append", async () => {
         const { status } = await streams.produce(name, JSON.stringify([message]), { seq, ...json }).catch(() => ({}));
         return status === 200 || status === 204;
-      }, 20_000);
+      }, 20_000 * PATIENCE);
       wanted.push(message);
       seq++;
     };

@@ -12,7 +12,7 @@ import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call, freshName, Streams } from "../lib/streams.mjs";
 import { Meddler, Swift } from "../lib/swift.mjs";
-import { SLOW, sleep, until } from "../lib/wait.mjs";
+import { PATIENCE, SLOW, sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
 const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
@@ -42,7 +42,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
   beforeAll(async () => {
     swift = await Swift.start();
     meddler = await Meddler.start(swift);
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     meddler.close();
     await swift.close();

@@ -12,14 +12,14 @@ import { Programs, buildAnother } from "../lib/programs.mjs";
 import { BUILD, OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { Streams, call } from "../lib/streams.mjs";
-import { until } from "../lib/wait.mjs";
+import { PATIENCE, until } from "../lib/wait.mjs";
 
 describe.skipIf(!OWNED)("an upgrade", () => {
   const TAKEN = /has taken over, in \d+ ms/g;
   let another, programs, server, streams;
   beforeAll(() => {
     another = buildAnother();
-  }, 180_000);
+  }, 180_000 * PATIENCE);
   beforeEach(() => {
     programs = new Programs();
   });
@@ -27,7 +27,7 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     await server?.close();
     server = null;
     programs.remove();
-  }, 60_000);
+  }, 60_000 * PATIENCE);
 
   async function start(settings = {}, more = {}) {
     server = await Server.start({
@@ -143,7 +143,7 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     expect((await slow.answer()).status).toBe(204);
     await slow.end();
     await until("the upgrade", () => count(TAKEN) > before, 30_000);
-  }, 90_000);
+  }, 90_000 * PATIENCE);
 
   test("is part of a reload when the programs have been replaced, and speaks another version of frames then", async () => {
     await start();
