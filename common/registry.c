@@ -12,7 +12,7 @@
 
 #define REGISTRY_ID 0x73747267 /* "strg" */
 #define REGISTRY_SCHEMA 1
-#define BUSY_MS 2000
+#define BUSY_MS 10000 /* a command waits this long for others that write */
 #define WAIT_MS 10
 
 struct registry {
@@ -36,22 +36,30 @@ static int64_t number(sqlite3 *db, const char *sql)
     return value;
 }
 
-/* In a transaction, so that of two that meet one makes it and the other finds it. */
-static const char *prepare_schema(sqlite3 *db)
+static bool is_empty(sqlite3 *db)
 {
-    const char *why = NULL;
+    return number(db, "PRAGMA application_id") == 0 && number(db, "SELECT count(*) FROM sqlite_schema") == 0;
+}
+
+/* In a transaction, so that of two that meet one makes it and the other finds it. */
+static const char *make_schema(sqlite3 *db)
+{
     if (!run(db, "BEGIN IMMEDIATE"))
         return sqlite3_errmsg(db);
-    if (number(db, "PRAGMA application_id") == 0 && number(db, "SELECT count(*) FROM sqlite_schema") == 0) {
-        if (!run(db, "CREATE TABLE project(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;"
-                     "PRAGMA application_id = 1937011303; PRAGMA user_version = 1"))
-            why = sqlite3_errmsg(db);
-    } else if (number(db, "PRAGMA application_id") != REGISTRY_ID) {
-        why = "it is not a streamd registry";
-    } else if (number(db, "PRAGMA user_version") != REGISTRY_SCHEMA) {
-        why = "it was written by another version of streamd";
-    }
-    return run(db, "COMMIT") ? why : sqlite3_errmsg(db);
+    if (is_empty(db) && !run(db, "CREATE TABLE project(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;"
+                                 "PRAGMA application_id = 1937011303; PRAGMA user_version = 1"))
+        return sqlite3_errmsg(db);
+    return run(db, "COMMIT") ? NULL : sqlite3_errmsg(db);
+}
+
+static const char *prepare_schema(sqlite3 *db)
+{
+    const char *why = is_empty(db) ? make_schema(db) : NULL;
+    if (why)
+        return why;
+    if (number(db, "PRAGMA application_id") != REGISTRY_ID)
+        return "it is not a streamd registry";
+    return number(db, "PRAGMA user_version") == REGISTRY_SCHEMA ? NULL : "it was written by another version of streamd";
 }
 
 _Static_assert(REGISTRY_ID == 1937011303, "spelled out in the schema");
@@ -166,6 +174,8 @@ static struct slice column(sqlite3_stmt *statement)
 
 static enum registry_result failed(const struct registry *r)
 {
+    if (sqlite3_errcode(r->db) == SQLITE_BUSY)
+        return REGISTRY_BUSY;
     log_error("registry.db: %s", sqlite3_errmsg(r->db));
     return REGISTRY_FAILED;
 }
@@ -193,7 +203,7 @@ enum registry_result registry_get(struct registry *r, struct slice name, struct 
     return result;
 }
 
-static enum registry_result change(struct registry *r, sqlite3_stmt *statement)
+static enum registry_result write_row(struct registry *r, sqlite3_stmt *statement)
 {
     int rc = sqlite3_step(statement);
     enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : failed(r);
@@ -211,16 +221,44 @@ enum registry_result registry_put(struct registry *r, struct slice name, const s
     project_print(project, &config);
     bind(r->put, 1, name);
     bind(r->put, 2, buf_slice(&config));
-    enum registry_result result = change(r, r->put);
+    enum registry_result result = write_row(r, r->put);
     explicit_bzero(config.data, config.cap);
     buf_clear(&config);
+    return result;
+}
+
+void registry_wait(struct registry *r, unsigned ms)
+{
+    sqlite3_busy_timeout(r->db, (int)ms);
+}
+
+/* Reads it, has it altered, and writes it. Only in a transaction. */
+static enum registry_result alter(struct registry *r, struct slice name, registry_change *change, void *ctx)
+{
+    struct project project;
+    enum registry_result result = registry_get(r, name, &project);
+    if (result == REGISTRY_OK || result == REGISTRY_ABSENT)
+        result = change(ctx, &project, result == REGISTRY_OK) ? registry_put(r, name, &project) : REGISTRY_REFUSED;
+    project_clear(&project);
+    return result;
+}
+
+enum registry_result registry_update(struct registry *r, struct slice name, registry_change *change, void *ctx)
+{
+    if (!run(r->db, "BEGIN IMMEDIATE"))
+        return failed(r);
+    enum registry_result result = alter(r, name, change, ctx);
+    if (result == REGISTRY_OK && !run(r->db, "COMMIT"))
+        result = failed(r);
+    if (result != REGISTRY_OK)
+        run(r->db, "ROLLBACK");
     return result;
 }
 
 enum registry_result registry_delete(struct registry *r, struct slice name)
 {
     bind(r->delete, 1, name);
-    return change(r, r->delete);
+    return write_row(r, r->delete);
 }
 
 enum registry_result registry_names(struct registry *r, registry_visit *visit, void *ctx)

@@ -17,13 +17,26 @@ void registry_close(struct registry *registry);
 /* Copies it, as it is now, to a new file. No registry there is as good: no file then. False: it cannot be copied. */
 bool registry_copy(const char *data_dir, const char *path) MUSTUSE;
 
-enum registry_result { REGISTRY_OK, REGISTRY_ABSENT, REGISTRY_FAILED };
+/* BUSY: others have been writing for as long as registry_wait() allows; nothing was changed. */
+enum registry_result { REGISTRY_OK, REGISTRY_ABSENT, REGISTRY_REFUSED, REGISTRY_BUSY, REGISTRY_FAILED };
+
+/* The longest that a call waits for others that write. Without this call it is ten seconds, which suits a command. */
+void registry_wait(struct registry *registry, unsigned ms);
 
 /* The caller clears the project. FAILED is logged, here and below. */
 enum registry_result registry_get(struct registry *registry, struct slice name, struct project *project) MUSTUSE;
 
 /* Creates or replaces it, durably. */
 enum registry_result registry_put(struct registry *registry, struct slice name, const struct project *project) MUSTUSE;
+
+/* Alters a project (`there`), or fills an empty one (not `there`). False: nothing is written. */
+typedef bool registry_change(void *ctx, struct project *project, bool there);
+
+/* Reads a project, alters it and writes it durably, in one transaction: no other writer comes between. REFUSED: `change`
+ * returned false. */
+enum registry_result registry_update(struct registry *registry, struct slice name, registry_change *change,
+                                     void *ctx) MUSTUSE;
+
 enum registry_result registry_delete(struct registry *registry, struct slice name) MUSTUSE;
 
 typedef void registry_visit(void *ctx, struct slice name);

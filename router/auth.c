@@ -14,6 +14,8 @@
 #include "router/reader.h"
 #include "router/router.h"
 
+#define REGISTRY_MS 100u /* all clients of this router wait as long */
+
 struct auth_project {
     char *name; /* NULL: the place is free */
     bool absent;
@@ -90,6 +92,7 @@ void auth_init(struct auth *auth, struct router *router)
     auth->registry = registry_open(cfg->server_data_dir, &why);
     if (!auth->registry)
         fatal_never_restart("%s/registry.db: %s", cfg->server_data_dir, why);
+    registry_wait(auth->registry, REGISTRY_MS);
     auth->version = registry_version(auth->registry);
     auth->projects = xcalloc(AUTH_PROJECTS, sizeof *auth->projects);
     auth->tokens = xcalloc(AUTH_TOKENS, sizeof *auth->tokens);
@@ -106,7 +109,12 @@ const struct project *auth_project(struct auth *auth, struct slice name)
     if (!place->name || !slice_equal(slice_str(place->name), name)) {
         forget_project(place);
         place->name = xslicedup(name);
-        place->absent = registry_get(auth->registry, name, &place->project) != REGISTRY_OK;
+        enum registry_result result = registry_get(auth->registry, name, &place->project);
+        place->absent = result != REGISTRY_OK;
+        if (result == REGISTRY_BUSY || result == REGISTRY_FAILED) { /* the next request asks again */
+            forget_project(place);
+            return NULL;
+        }
     }
     return place->absent ? NULL : &place->project;
 }

@@ -52,7 +52,7 @@ void verb_config_put(struct client *c, const struct http_head *head, struct slic
     enum registry_result result = registry_put(auth->registry, name, &project);
     project_clear(&project);
     if (result != REGISTRY_OK) {
-        answer_error(c, ERR_INTERNAL);
+        answer_error(c, result == REGISTRY_BUSY ? ERR_OVERLOADED : ERR_INTERNAL);
         return;
     }
     auth_changed(auth);

@@ -30,7 +30,8 @@ static struct registry *open_registry(const struct config *cfg)
     return registry;
 }
 
-static void add_secret(struct texts *secrets, bool first)
+/* The new one is the first, which signs. */
+static void add_secret(struct texts *secrets)
 {
     uint8_t random[SECRET_BYTES];
     char text[2 * SECRET_BYTES + 1];
@@ -39,72 +40,92 @@ static void add_secret(struct texts *secrets, bool first)
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(text + 2 * i, 3, "%02x", random[i]);
     texts_add(secrets, slice_str(text));
-    if (first) {
-        char *newest = secrets->items[secrets->count - 1];
-        memmove(secrets->items + 1, secrets->items, (secrets->count - 1) * sizeof *secrets->items);
-        secrets->items[0] = newest;
-    }
+    char *newest = secrets->items[secrets->count - 1];
+    memmove(secrets->items + 1, secrets->items, (secrets->count - 1) * sizeof *secrets->items);
+    secrets->items[0] = newest;
     explicit_bzero(text, sizeof text);
     explicit_bzero(random, sizeof random);
 }
 
-/* One command on one project: `change` alters it, and what it says is written. */
-typedef int change_project(struct project *project, const char *argument);
+/* One command on one project. `apply` alters it and returns the exit status; what it refuses it has said. */
+typedef int apply_change(struct project *project, bool there, const char *name, const char *argument);
 
-static int save(struct registry *registry, const char *name, struct project *project)
+struct change {
+    apply_change *apply;
+    const char *name, *argument;
+    int status;
+    char *secret; /* the one that signs from now on */
+};
+
+static bool apply_to(void *ctx, struct project *project, bool there)
 {
-    return registry_put(registry, slice_str(name), project) == REGISTRY_OK ? 0 : fail(name, "cannot be written");
+    struct change *change = ctx;
+    change->status = change->apply(project, there, change->name, change->argument);
+    if (change->status == 0 && project->secrets.count)
+        change->secret = xstrdup(project->secrets.items[0]);
+    return change->status == 0;
 }
 
-static int change(const struct config *cfg, int argc, char **argv, int wanted, const char *usage, change_project *apply)
+static int status_of(enum registry_result result, const char *name)
 {
-    struct project project = {0};
-    if (argc != wanted)
-        return fail(argv[0], usage);
+    if (result == REGISTRY_OK)
+        return 0;
+    if (result == REGISTRY_ABSENT)
+        return fail(name, "there is no such project");
+    if (result == REGISTRY_BUSY)
+        return fail(name, "other commands have been writing for ten seconds; nothing was changed, try again");
+    return 1; /* and it was said why */
+}
+
+static int update(const struct config *cfg, const char *name, struct change *change)
+{
     struct registry *registry = open_registry(cfg);
     if (!registry)
         return 1;
-    int status = 1;
-    switch (registry_get(registry, slice_str(argv[1]), &project)) {
-    case REGISTRY_OK:
-        status = apply(&project, argv[2]);
-        if (status == 0)
-            status = save(registry, argv[1], &project);
-        break;
-    case REGISTRY_ABSENT:
-        status = fail(argv[1], "there is no such project");
-        break;
-    case REGISTRY_FAILED:
-        break;
-    }
-    project_clear(&project);
+    change->name = name;
+    int status = status_of(registry_update(registry, slice_str(name), apply_to, change), name);
     registry_close(registry);
     return status;
+}
+
+static void clear(struct change *change)
+{
+    if (change->secret)
+        explicit_bzero(change->secret, strlen(change->secret));
+    free(change->secret);
+}
+
+/* A secret is printed when it counts, and not before. */
+static int run(const struct config *cfg, const char *name, struct change *change, bool print)
+{
+    int status = update(cfg, name, change);
+    if (status == 0 && print)
+        puts(change->secret);
+    clear(change);
+    return status;
+}
+
+static int missing(const char *name)
+{
+    return fail(name, "there is no such project");
+}
+
+static int create(struct project *project, bool there, const char *name, const char *ignored)
+{
+    (void)ignored;
+    if (there)
+        return fail(name, "the project is there already");
+    add_secret(&project->secrets);
+    return 0;
 }
 
 int projects_create(const struct config *cfg, int argc, char **argv)
 {
-    struct project project = {0}, there;
     if (argc != 2)
         return fail(argv[0], "the project's name is wanted");
     if (!project_name_valid(slice_str(argv[1])))
         return fail(argv[1], PROJECT_NAME_RULE);
-    struct registry *registry = open_registry(cfg);
-    if (!registry)
-        return 1;
-    int status = 1;
-    if (registry_get(registry, slice_str(argv[1]), &there) != REGISTRY_ABSENT) {
-        project_clear(&there);
-        status = fail(argv[1], "the project is there already");
-    } else {
-        add_secret(&project.secrets, true);
-        status = save(registry, argv[1], &project);
-        if (status == 0)
-            puts(project.secrets.items[0]);
-    }
-    project_clear(&project);
-    registry_close(registry);
-    return status;
+    return run(cfg, argv[1], &(struct change){.apply = create}, true);
 }
 
 int projects_delete(const struct config *cfg, int argc, char **argv)
@@ -116,9 +137,7 @@ int projects_delete(const struct config *cfg, int argc, char **argv)
         return 1;
     enum registry_result result = registry_delete(registry, slice_str(argv[1]));
     registry_close(registry);
-    if (result == REGISTRY_ABSENT)
-        return fail(argv[1], "there is no such project");
-    return result == REGISTRY_OK ? 0 : 1;
+    return status_of(result, argv[1]);
 }
 
 static void gather_name(void *ctx, struct slice name)
@@ -126,14 +145,17 @@ static void gather_name(void *ctx, struct slice name)
     texts_add(ctx, name);
 }
 
-static void print_line(struct registry *registry, const char *name)
+/* One that was deleted meanwhile has no line. */
+static bool print_line(struct registry *registry, const char *name)
 {
     struct project project;
-    if (registry_get(registry, slice_str(name), &project) != REGISTRY_OK)
-        return;
+    enum registry_result result = registry_get(registry, slice_str(name), &project);
+    if (result != REGISTRY_OK)
+        return result == REGISTRY_ABSENT;
     printf("%s keys=%zu origins=%zu public=%s\n", name, project.secrets.count, project.origins.count,
            project.is_public ? "true" : "false");
     project_clear(&project);
+    return true;
 }
 
 int projects_list(const struct config *cfg, int argc, char **argv)
@@ -144,76 +166,109 @@ int projects_list(const struct config *cfg, int argc, char **argv)
     struct registry *registry = open_registry(cfg);
     if (!registry)
         return 1;
-    enum registry_result result = registry_names(registry, gather_name, &names);
+    bool good = registry_names(registry, gather_name, &names) == REGISTRY_OK;
     for (size_t i = 0; i < names.count; i++)
-        print_line(registry, names.items[i]);
+        good &= print_line(registry, names.items[i]);
     texts_clear(&names);
     registry_close(registry);
-    return result == REGISTRY_OK ? 0 : 1;
+    return good ? 0 : 1;
 }
 
-static int add_key(struct project *project, const char *ignored)
+static int add_key(struct project *project, bool there, const char *name, const char *ignored)
 {
     (void)ignored;
+    if (!there)
+        return missing(name);
     if (project->secrets.count >= PROJECT_SECRETS_MAX)
-        return fail("add-key", "the project has as many keys as it may have");
-    add_secret(&project->secrets, true);
-    puts(project->secrets.items[0]);
+        return fail("add-key", "the project has as many keys as it may have (16)");
+    add_secret(&project->secrets);
     return 0;
 }
 
-static int remove_key(struct project *project, const char *prefix)
+/* The only one that begins so; a whole one counts though another goes on from it. */
+static const char *find_secret(const struct texts *secrets, const char *prefix, const char **why)
 {
     const char *found = NULL;
-    for (size_t i = 0; i < project->secrets.count; i++) {
-        if (strncmp(project->secrets.items[i], prefix, strlen(prefix)) != 0)
+    *why = "at least the first 6 characters of one of the project's keys are wanted";
+    for (size_t i = 0; i < secrets->count; i++) {
+        const char *secret = secrets->items[i];
+        if (strcmp(secret, prefix) == 0)
+            return secret;
+        if (strncmp(secret, prefix, strlen(prefix)) != 0)
             continue;
-        if (found)
-            return fail("remove-key", "more than one key begins so");
-        found = project->secrets.items[i];
+        if (found) {
+            *why = "more than one key begins so";
+            return NULL;
+        }
+        found = secret;
     }
-    if (strlen(prefix) < SECRET_PREFIX_MIN || !found)
-        return fail("remove-key", "at least the first 6 characters of one of the project's keys are wanted");
+    return strlen(prefix) < SECRET_PREFIX_MIN ? NULL : found;
+}
+
+static int remove_key(struct project *project, bool there, const char *name, const char *prefix)
+{
+    const char *why;
+    if (!there)
+        return missing(name);
+    const char *found = find_secret(&project->secrets, prefix, &why);
+    if (!found)
+        return fail("remove-key", why);
     if (project->secrets.count == 1)
         return fail("remove-key", "the last key stays: add another first");
     (void)!texts_remove(&project->secrets, slice_str(found));
     return 0;
 }
 
-static int add_origin(struct project *project, const char *origin)
+static int add_origin(struct project *project, bool there, const char *name, const char *origin)
 {
+    if (!there)
+        return missing(name);
     if (!project_origin_valid(origin))
         return fail(origin, "an origin is \"*\" or scheme://host[:port]");
+    if (texts_have(&project->origins, slice_str(origin)))
+        return 0;
     if (project->origins.count >= PROJECT_ORIGINS_MAX)
-        return fail("add-origin", "the project has as many origins as it may have");
-    if (!texts_have(&project->origins, slice_str(origin)))
-        texts_add(&project->origins, slice_str(origin));
+        return fail("add-origin", "the project has as many origins as it may have (64)");
+    texts_add(&project->origins, slice_str(origin));
     return 0;
 }
 
-static int remove_origin(struct project *project, const char *origin)
+static int remove_origin(struct project *project, bool there, const char *name, const char *origin)
 {
+    if (!there)
+        return missing(name);
     return texts_remove(&project->origins, slice_str(origin)) ? 0 : fail(origin, "the project does not have it");
 }
 
 int projects_add_key(const struct config *cfg, int argc, char **argv)
 {
-    return change(cfg, argc, argv, 2, "the project's name is wanted", add_key);
+    if (argc != 2)
+        return fail(argv[0], "the project's name is wanted");
+    return run(cfg, argv[1], &(struct change){.apply = add_key}, true);
 }
 
 int projects_remove_key(const struct config *cfg, int argc, char **argv)
 {
-    return change(cfg, argc, argv, 3, "the project's name and the beginning of the key are wanted", remove_key);
+    if (argc != 3)
+        return fail(argv[0], "the project's name and the beginning of the key are wanted");
+    return run(cfg, argv[1], &(struct change){.apply = remove_key, .argument = argv[2]}, false);
+}
+
+static int change_origins(const struct config *cfg, int argc, char **argv, apply_change *how)
+{
+    if (argc != 3)
+        return fail(argv[0], "the project's name and an origin are wanted");
+    return run(cfg, argv[1], &(struct change){.apply = how, .argument = argv[2]}, false);
 }
 
 int projects_add_origin(const struct config *cfg, int argc, char **argv)
 {
-    return change(cfg, argc, argv, 3, "the project's name and an origin are wanted", add_origin);
+    return change_origins(cfg, argc, argv, add_origin);
 }
 
 int projects_remove_origin(const struct config *cfg, int argc, char **argv)
 {
-    return change(cfg, argc, argv, 3, "the project's name and an origin are wanted", remove_origin);
+    return change_origins(cfg, argc, argv, remove_origin);
 }
 
 /* ---- tokens ---- */
@@ -244,8 +299,9 @@ static bool known_options(int argc, char **argv)
 static int print_token(struct registry *registry, const char *name, struct claims *claims)
 {
     struct project project;
-    if (registry_get(registry, slice_str(name), &project) != REGISTRY_OK)
-        return fail(name, "there is no such project");
+    enum registry_result result = registry_get(registry, slice_str(name), &project);
+    if (result != REGISTRY_OK)
+        return status_of(result, name);
     char *token = token_sign(project.secrets.items[0], claims);
     project_clear(&project);
     if (!token)
