@@ -115,6 +115,8 @@ struct buf *answer_error_begin(struct client *c, enum error error)
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (status == 401)
         response_add(head, "WWW-Authenticate", SLICE("Bearer realm=\"streamd\""));
+    if (status == 415)
+        response_add(head, "Accept-Encoding", SLICE("identity"));
     if (error == ERR_RATE_LIMITED)
         response_add(head, "Retry-After", SLICE("60"));
     if (error == ERR_INSUFFICIENT_STORAGE || error == ERR_SEGMENT_BACKLOG)

@@ -9,7 +9,8 @@
 #define EXPOSED                                                                                                        \
     "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
     "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, "                                       \
-    "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Date, Retry-After, "         \
+    "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Accept-Encoding, Date, "     \
+    "Retry-After, "                                                                                                    \
     "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \
     "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, "                        \
     "Stream-Fanout-Failures, "                                                                                         \

@@ -4,6 +4,7 @@
 #include "router/cors.h"
 #include "router/route.h"
 #include "router/router.h"
+#include "router/rules.h"
 #include "router/timing.h"
 #include "router/verbs.h"
 
@@ -86,7 +87,11 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     *access = find(route->kind, head->method);
     if (*access)
         error = auth_check(c, head, route->name, (*access)->scope, detail);
-    return error == ERR_NONE && *access && needs_token(c, *access) ? ERR_UNAUTHORIZED : error;
+    if (error == ERR_NONE && *access && needs_token(c, *access))
+        error = ERR_UNAUTHORIZED;
+    if (error == ERR_NONE && *access)
+        error = rules_request(head, false, detail);
+    return error;
 }
 
 /* What the request has to wait for before anybody can say whether it may; NULL: nothing. */

@@ -15,6 +15,12 @@ enum own_header {
     OWN_TRANSFER_ENCODING,
     OWN_CONNECTION,
     OWN_EXPECT,
+    OWN_CONTENT_ENCODING,
+    OWN_FORWARDED,
+    OWN_VIA,
+    OWN_X_FORWARDED_FOR,
+    OWN_X_FORWARDED_HOST,
+    OWN_X_FORWARDED_PROTO,
     KNOWN_COUNT,
     UNKNOWN = KNOWN_COUNT
 };
@@ -25,6 +31,12 @@ static const struct slice known_names[KNOWN_COUNT] = {
     [OWN_TRANSFER_ENCODING] = {"transfer-encoding", 17},
     [OWN_CONNECTION] = {"connection", 10},
     [OWN_EXPECT] = {"expect", 6},
+    [OWN_CONTENT_ENCODING] = {"content-encoding", 16},
+    [OWN_FORWARDED] = {"forwarded", 9},
+    [OWN_VIA] = {"via", 3},
+    [OWN_X_FORWARDED_FOR] = {"x-forwarded-for", 15},
+    [OWN_X_FORWARDED_HOST] = {"x-forwarded-host", 16},
+    [OWN_X_FORWARDED_PROTO] = {"x-forwarded-proto", 17},
 #define X(name, text) [HTTP_##name##_HEADER] = {text, sizeof(text) - 1},
     HTTP_HEADERS(X)
 #undef X
@@ -34,16 +46,20 @@ static const struct slice known_names[KNOWN_COUNT] = {
 /* The known headers by the length of their name: how many, and which. */
 #define KNOWN_LENGTH_MAX 24
 static const uint8_t by_length[KNOWN_LENGTH_MAX + 1][5] = {
+    [3] = {1, OWN_VIA},
     [4] = {1, HTTP_HOST_HEADER},
     [6] = {3, OWN_EXPECT, HTTP_ORIGIN_HEADER, HTTP_COOKIE_HEADER},
+    [8] = {1, HTTP_IF_MATCH_HEADER},
+    [9] = {1, OWN_FORWARDED},
     [10] = {3, OWN_CONNECTION, HTTP_STREAM_SEQ_HEADER, HTTP_STREAM_TTL_HEADER},
     [11] = {1, HTTP_PRODUCER_ID_HEADER},
     [12] = {3, HTTP_CONTENT_TYPE_HEADER, HTTP_PRODUCER_SEQ_HEADER, HTTP_REQUEST_ID_HEADER},
     [13] = {4, HTTP_AUTHORIZATION_HEADER, HTTP_IF_NONE_MATCH_HEADER, HTTP_LAST_EVENT_ID_HEADER,
             HTTP_STREAM_CLOSED_HEADER},
     [14] = {2, OWN_CONTENT_LENGTH, HTTP_PRODUCER_EPOCH_HEADER},
-    [16] = {1, HTTP_CONTENT_ENCODING_HEADER},
-    [17] = {2, OWN_TRANSFER_ENCODING, HTTP_STREAM_EXPIRES_AT_HEADER},
+    [15] = {1, OWN_X_FORWARDED_FOR},
+    [16] = {2, OWN_CONTENT_ENCODING, OWN_X_FORWARDED_HOST},
+    [17] = {3, OWN_TRANSFER_ENCODING, OWN_X_FORWARDED_PROTO, HTTP_STREAM_EXPIRES_AT_HEADER},
     [18] = {2, HTTP_STREAM_FORKED_FROM_HEADER, HTTP_STREAM_FORK_OFFSET_HEADER},
     [22] = {2, HTTP_STREAM_FORK_SUB_OFFSET_HEADER, HTTP_STREAM_RETENTION_BYTES_HEADER},
     [24] = {1, HTTP_STREAM_RETENTION_SECONDS_HEADER},
@@ -362,10 +378,49 @@ static bool note_expect(struct parser *p, struct slice value)
     return true;
 }
 
+static void note_coding(struct parser *p, struct slice list)
+{
+    struct slice coding;
+    while (list_next(&list, &coding) && !p->head->coding.data)
+        if (coding.len && !token_equal(coding, SLICE("identity")))
+            p->head->coding = coding;
+}
+
+/* What may make a request depend on something: If and If-..., and what is proposed for streams. Not those that RFC 9110
+ * 13.1.3 and 13.1.5 have ignored where there is neither a date of modification nor a range. */
+static bool is_condition(struct slice name)
+{
+    if (token_equal(name, SLICE("if-modified-since")) || token_equal(name, SLICE("if-range")))
+        return false;
+    return (name.len >= 2 && token_equal(slice_of(name.data, 2), SLICE("if")) &&
+            (name.len == 2 || name.data[2] == '-')) ||
+           token_equal(name, SLICE("stream-expected-offset")) || token_equal(name, SLICE("stream-incarnation"));
+}
+
+/* RFC 9110 13.2.1: but for GET and HEAD a tag that is overlooked is a condition that is. */
+static bool note_if_none_match(struct parser *p, struct slice value)
+{
+    struct slice *kept = &p->head->headers[HTTP_IF_NONE_MATCH_HEADER];
+    bool reads = p->head->method == HTTP_GET || p->head->method == HTTP_HEAD;
+    return (reads && kept->data) || keep_once(p, kept, value);
+}
+
 static bool note_header(struct parser *p, enum own_header which, struct slice value)
 {
     switch ((unsigned)which) {
     case UNKNOWN:
+        if (!p->head->condition.data && is_condition(p->name))
+            p->head->condition = p->name;
+        return true;
+    case OWN_CONTENT_ENCODING:
+        note_coding(p, value);
+        return true;
+    case OWN_FORWARDED:
+    case OWN_VIA:
+    case OWN_X_FORWARDED_FOR:
+    case OWN_X_FORWARDED_HOST:
+    case OWN_X_FORWARDED_PROTO:
+        p->head->forwarded = true;
         return true;
     case OWN_CONNECTION:
         note_connection(p, value);
@@ -377,7 +432,7 @@ static bool note_header(struct parser *p, enum own_header which, struct slice va
     case OWN_TRANSFER_ENCODING:
         return keep_once(p, &p->transfer_encoding, value);
     case HTTP_IF_NONE_MATCH_HEADER:
-        return p->head->headers[which].data || keep_once(p, &p->head->headers[which], value);
+        return note_if_none_match(p, value);
     default:
         return keep_once(p, &p->head->headers[which], value);
     }

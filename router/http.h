@@ -20,11 +20,13 @@ enum http_method {
 };
 
 /* The headers somebody reads: X(ENUM, "lower-case-name"). A second one of a name is refused as ERR_DUPLICATE_HEADER.
- * If-None-Match alone may come again: the first is kept, and what a later one lists costs at most a cache hit.
+ * If-None-Match alone may come again to a GET or HEAD: the first is kept, and what a later one lists costs at most a
+ * cache hit.
  * A new name also goes into the table by_length in http.c (its unit test tells if it was forgotten). */
 #define HTTP_HEADERS(X)                                                                                                \
     X(HOST, "host")                                                                                                    \
     X(CONTENT_TYPE, "content-type")                                                                                    \
+    X(IF_MATCH, "if-match")                                                                                            \
     X(IF_NONE_MATCH, "if-none-match")                                                                                  \
     X(ORIGIN, "origin")                                                                                                \
     X(AUTHORIZATION, "authorization")                                                                                  \
@@ -42,8 +44,7 @@ enum http_method {
     X(STREAM_FORK_SUB_OFFSET, "stream-fork-sub-offset")                                                                \
     X(PRODUCER_ID, "producer-id")                                                                                      \
     X(PRODUCER_EPOCH, "producer-epoch")                                                                                \
-    X(PRODUCER_SEQ, "producer-seq")                                                                                    \
-    X(CONTENT_ENCODING, "content-encoding")
+    X(PRODUCER_SEQ, "producer-seq")
 
 enum http_header {
 #define X(name, text) HTTP_##name##_HEADER,
@@ -64,7 +65,10 @@ struct http_head {
     bool keep_alive; /* from version and Connection */
     bool expect_continue;
     bool chunked;
+    bool forwarded;          /* a proxy says that it passed it on: Forwarded, Via, X-Forwarded-... */
     uint64_t content_length; /* 0 if none came */
+    struct slice coding;     /* of Content-Encoding: the first but "identity"; data == NULL: none */
+    struct slice condition;  /* the name of a header with a condition that nobody here knows; data == NULL: none */
     struct slice headers[HTTP_HEADER_COUNT];
 };
 

@@ -12,6 +12,30 @@ static bool given(const struct http_head *head, enum http_header header)
     return head->headers[header].data != NULL;
 }
 
+/* ---- every request ---- */
+
+static enum error refuse_condition(struct slice name, struct detail *detail)
+{
+    return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
+                      "header %s is a condition that is not supported here; nothing was done", detail_quote(name).text);
+}
+
+enum error rules_request(const struct http_head *head, bool evaluates, struct detail *detail)
+{
+    bool reads = head->method == HTTP_GET || head->method == HTTP_HEAD;
+    if (head->coding.data && !reads)
+        return detail_say(detail, ERR_UNSUPPORTED_CONTENT_ENCODING,
+                          "Content-Encoding %s is not supported; send the body as it is, without this header",
+                          detail_quote(head->coding).text);
+    if (head->condition.data)
+        return refuse_condition(head->condition, detail);
+    if (given(head, HTTP_IF_MATCH_HEADER) && !evaluates)
+        return refuse_condition(SLICE("If-Match"), detail);
+    if (given(head, HTTP_IF_NONE_MATCH_HEADER) && !evaluates && !reads)
+        return refuse_condition(SLICE("If-None-Match"), detail);
+    return ERR_NONE;
+}
+
 /* ---- values ---- */
 
 enum integer { INTEGER_GOOD, INTEGER_NONE, INTEGER_OVERFLOW };

@@ -14,6 +14,11 @@
 #define RULES_PRODUCER_ID_MAX 1024 /* bytes; otherwise any text that a header can carry */
 #define RULES_TTL_MAX ((uint64_t)1 << 40)
 
+/* What holds of every request: its body is not coded (RFC 9110 8.4), and it depends on nothing that is not evaluated:
+ * a condition that is ignored does what the client wanted to prevent. evaluates: If-Match and If-None-Match are looked
+ * at later. */
+enum error rules_request(const struct http_head *head, bool evaluates, struct detail *detail) MUSTUSE;
+
 /* Digits only, without leading zeros, at most max. */
 bool rules_integer(struct slice text, uint64_t max, uint64_t *value) MUSTUSE;
 

@@ -72,6 +72,64 @@ describe("PUT", () => {
   });
 });
 
+describe("what would be done wrongly is not done", () => {
+  const asked = {
+    PUT: (name, headers) => streams().create(name, { headers }),
+    POST: (name, headers) => streams().append(name, "more", { headers }),
+    close: (name, headers) => call(streams().url(name), "POST", { headers: { "stream-closed": "true", ...headers } }),
+    DELETE: (name, headers) => call(streams().url(name), "DELETE", { headers }),
+  };
+  const conditions = {
+    "if-match": ['"1f:0:2"', "*"],
+    "if-none-match": ["*", '"x"'],
+    "if-unmodified-since": ["Sat, 29 Oct 1994 19:43:31 GMT"],
+    "stream-expected-offset": [START],
+    "stream-incarnation": ["1"],
+  };
+  const cases = Object.entries(conditions).flatMap(([header, values]) =>
+    Object.keys(asked).flatMap((method) => values.map((value) => [method, header, value])),
+  );
+
+  test.each(cases)("%s with %s: %s is 400", async (method, header, value) => {
+    const name = await streams().fresh("condition", { body: "first" });
+    const answer = await asked[method](name, { [header]: value });
+    expectError(answer, 400, "CONDITION_NOT_SUPPORTED");
+    expect(answer.json().error.toLowerCase()).toContain(`header '${header}' is a condition`);
+    expect((await streams().readAll(name)).bytes.toString()).toBe("first");
+    expect((await streams().head(name)).headers.get("stream-closed")).toBeNull();
+  });
+
+  test("a new stream is not made under a condition", async () => {
+    const name = freshName();
+    expectError(await streams().create(name, { headers: { "if-match": "*" } }), 400, "CONDITION_NOT_SUPPORTED");
+    expect((await streams().head(name)).status).toBe(404);
+  });
+
+  test("what changes nothing may be asked when it was modified", async () => {
+    const name = await streams().fresh("condition", { body: "first" });
+    const headers = { "if-modified-since": "Sat, 29 Oct 2094 19:43:31 GMT", "if-range": '"x"' };
+    const answer = await call(streams().url(name), "GET", { headers });
+    expect([answer.status, answer.text]).toEqual([200, "first"]);
+  });
+
+  test.each(["gzip", "BR", "identity, gzip", "aes128gcm"])("a body coded with %s is 415", async (coding) => {
+    const headers = { "content-encoding": coding };
+    const name = await streams().fresh("coded", { body: "first" });
+    for (const answer of [await streams().append(name, "x", { headers }), await streams().create(`${name}-2`, { body: "x", headers })]) {
+      expectError(answer, 415, "UNSUPPORTED_CONTENT_ENCODING");
+      expect(answer.headers.get("accept-encoding")).toBe("identity");
+    }
+    expect((await streams().readAll(name)).bytes.toString()).toBe("first");
+    expect((await streams().head(`${name}-2`)).status).toBe(404);
+  });
+
+  test.each(["identity", "Identity , IDENTITY", ""])("a body with the coding %j is as it is", async (coding) => {
+    const name = await streams().fresh("coded");
+    expect((await streams().append(name, "x", { headers: { "content-encoding": coding } })).status).toBe(204);
+    expect((await streams().readAll(name)).bytes.toString()).toBe("x");
+  });
+});
+
 describe("forks", () => {
   test.each([
     ["a missing source", {}, 404, "FORK_SOURCE_NOT_FOUND", "test/nobody"],

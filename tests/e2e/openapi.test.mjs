@@ -166,6 +166,15 @@ function everyOperation(walk) {
       await Promise.all(api.operations.map(({ id }) => walk().ask(id, VALUES, request, Number(status))));
   });
 
+  test("bodies with a coding, and conditions", async () => {
+    for (const { id, method } of api.operations) {
+      const changes = ["POST", "PUT", "DELETE"].includes(method);
+      if (changes) await walk().ask(id, VALUES, { headers: { "Content-Encoding": "gzip" }, body: "x" }, 415);
+      const answer = await walk().ask(id, VALUES, { headers: { "If-Unmodified-Since": "x" } }, 400);
+      if (method !== "HEAD") expect(answer.json().code).toBe("CONDITION_NOT_SUPPORTED");
+    }
+  });
+
   test("bodies that there is no memory for", async () => {
     for (const { id } of api.operations) await walk().ask(id, VALUES, { body: "x".repeat(1_500_000) }, 503);
   });

@@ -368,6 +368,44 @@ static void test_every_header(void **state)
     }
 }
 
+/* What is known of the body's coding, of conditions and of proxies, whatever the number of lines. */
+static void test_facts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *coding, *condition;
+        bool forwarded;
+    } rows[] = {
+        {GET(""), NULL, NULL, false},
+        {GET("Content-Encoding: gzip\r\n"), "gzip", NULL, false},
+        {GET("content-encoding: Identity,\tIDENTITY\r\n"), NULL, NULL, false},
+        {GET("Content-Encoding:\r\nContent-Encoding: ,\r\n"), NULL, NULL, false},
+        {GET("Content-Encoding: identity, br , gzip\r\n"), "br", NULL, false},
+        {GET("Content-Encoding: identity\r\nContent-Encoding: x\r\n"), "x", NULL, false},
+        {GET("Content-Encoding: x-identity\r\n"), "x-identity", NULL, false},
+        {GET("If-Unmodified-Since: x\r\n"), NULL, "If-Unmodified-Since", false},
+        {GET("IF: (x)\r\nIf-y: z\r\n"), NULL, "IF", false},
+        {GET("Stream-Expected-Offset: 1\r\n"), NULL, "Stream-Expected-Offset", false},
+        {GET("stream-incarnation: 1\r\n"), NULL, "stream-incarnation", false},
+        {GET("If-Modified-Since: x\r\nIf-Range: x\r\nIf-Match: x\r\nIfx: y\r\nI: f\r\n"), NULL, NULL, false},
+        {GET("Via: 1.1 a\r\nVia: 1.1 b\r\n"), NULL, NULL, true},
+        {GET("Forwarded: proto=https\r\n"), NULL, NULL, true},
+        {GET("X-Forwarded-For: h\r\n"), NULL, NULL, true},
+        {GET("x-forwarded-host: h\r\n"), NULL, NULL, true},
+        {GET("X-Forwarded-Proto: https\r\nX-FORWARDED-PROTO: http\r\n"), NULL, NULL, true},
+        {GET("X-Forwarded: x\r\n"), NULL, NULL, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct http_head head = accepted(slice_str(rows[i].text)).head;
+        check_text(head.coding, rows[i].coding);
+        check_text(head.condition, rows[i].condition);
+        assert_true(head.forwarded == rows[i].forwarded);
+    }
+    check_refused(SLICE("PUT / HTTP/1.1\r\n" H "If-None-Match: \"a\"\r\nIf-None-Match: *\r\n\r\n"),
+                  ERR_DUPLICATE_HEADER);
+}
+
 static void test_values(void **state)
 {
     (void)state;
@@ -441,15 +479,11 @@ static void test_pipelined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_request_lines),
-        cmocka_unit_test(test_connection),
-        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_every_header),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_empty_lines_before),
-        cmocka_unit_test(test_header_count),
-        cmocka_unit_test(test_pipelined),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_request_lines),
+        cmocka_unit_test(test_connection),   cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_every_header), cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_values),       cmocka_unit_test(test_empty_lines_before),
+        cmocka_unit_test(test_header_count), cmocka_unit_test(test_pipelined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

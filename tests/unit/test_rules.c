@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include "common/project.h"
+#include <stdio.h>
+
 #include "router/rules.h"
 
 #define MAX_PATH 1024
@@ -175,6 +177,40 @@ static void producers(void **state)
     expect_producer("p", "9007199254740992", "x", ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS);
 }
 
+static enum error request(enum http_method method, const char *lines, bool evaluates)
+{
+    char text[256];
+    struct http_head head;
+    enum error error;
+    size_t from = 0, used;
+    snprintf(text, sizeof text, "PUT / HTTP/1.1\r\nHost: h\r\n%s\r\n", lines);
+    assert_int_equal(http_head_parse(slice_str(text), &from, &head, &used, &error, NULL), HTTP_PARSE_DONE);
+    head.method = method;
+    return rules_request(&head, evaluates, NULL);
+}
+
+static void requests(void **state)
+{
+    static const char *const conditions[] = {"If-Match: *\r\n", "If-Unmodified-Since: x\r\n", "If: (x)\r\n",
+                                             "Stream-Expected-Offset: x\r\n"};
+    static const enum http_method writes[] = {HTTP_PUT, HTTP_POST, HTTP_DELETE};
+    (void)state;
+    for (size_t i = 0; i < sizeof writes / sizeof writes[0]; i++) {
+        assert_int_equal(request(writes[i], "Content-Encoding: gzip\r\n", false), ERR_UNSUPPORTED_CONTENT_ENCODING);
+        assert_int_equal(request(writes[i], "Content-Encoding: identity\r\n", false), ERR_NONE);
+        assert_int_equal(request(writes[i], "If-None-Match: *\r\n", false), ERR_CONDITION_NOT_SUPPORTED);
+        assert_int_equal(request(writes[i], "If-Modified-Since: x\r\n", false), ERR_NONE);
+        assert_int_equal(request(writes[i], "If-None-Match: *\r\nIf-Match: x\r\n", true), ERR_NONE);
+    }
+    for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
+        assert_int_equal(request(HTTP_POST, conditions[i], false), ERR_CONDITION_NOT_SUPPORTED);
+        assert_int_equal(request(HTTP_GET, conditions[i], false), ERR_CONDITION_NOT_SUPPORTED);
+    }
+    assert_int_equal(request(HTTP_PUT, "If-Unmodified-Since: x\r\n", true), ERR_CONDITION_NOT_SUPPORTED);
+    assert_int_equal(request(HTTP_GET, "If-None-Match: *\r\nContent-Encoding: gzip\r\n", false), ERR_NONE);
+    assert_int_equal(request(HTTP_HEAD, "If-None-Match: *\r\n", false), ERR_NONE);
+}
+
 static void expect_detail(enum http_header header, const char *value, const char *expected)
 {
     struct http_head head = head_with(header, value);
@@ -211,6 +247,7 @@ int main(void)
         cmocka_unit_test(creates),   cmocka_unit_test(retention),
         cmocka_unit_test(forks),     cmocka_unit_test(appends),
         cmocka_unit_test(producers), cmocka_unit_test(a_refusal_names_the_header),
+        cmocka_unit_test(requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
