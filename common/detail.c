@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include "common/escape.h"
+#include "common/redact.h"
 
+#define LOOKED_AT 512 /* bytes of a value, so that no part of a token is shown */
 #define QUOTED_MAX (DETAIL_QUOTE_MAX - sizeof "''...")
 
 enum error detail_say(struct detail *detail, enum error error, const char *format, ...)
@@ -21,9 +23,13 @@ enum error detail_say(struct detail *detail, enum error error, const char *forma
 struct detail_quote detail_quote(struct slice bytes)
 {
     struct detail_quote quote;
-    char all[QUOTED_MAX * ESCAPE_GROWTH];
-    size_t len = escape_plain(all, QUOTED_MAX, bytes);
-    bool cut = bytes.len > QUOTED_MAX || escape_plain(all, sizeof all, bytes) > len;
+    char shown[LOOKED_AT], all[QUOTED_MAX * ESCAPE_GROWTH];
+    size_t given = bytes.len < sizeof shown ? bytes.len : sizeof shown;
+    if (given)
+        memcpy(shown, bytes.data, given);
+    struct slice text = slice_of(shown, redact_tokens(shown, given));
+    size_t len = escape_plain(all, QUOTED_MAX, text);
+    bool cut = given < bytes.len || text.len > QUOTED_MAX || escape_plain(all, sizeof all, text) > len;
     snprintf(quote.text, sizeof quote.text, "'%.*s'%s", (int)len, all, cut ? "..." : "");
     return quote;
 }

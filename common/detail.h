@@ -19,7 +19,7 @@ struct detail {
 enum error detail_say(struct detail *detail, enum error error, const char *format, ...) PRINTF(3, 4);
 
 /* Bytes that a client sent, for a text: in quotation marks, cut with "..." behind them if they are many. Control
- * characters are spelled out, and what is not UTF-8 becomes U+FFFD: detail_say(..., "not %s",
+ * characters are spelled out, what is not UTF-8 becomes U+FFFD, and tokens are left out: detail_say(..., "not %s",
  * detail_quote(value).text).
  */
 struct detail_quote {

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/project.h"
+#include "common/redact.h"
 #include "router/dispatch.h"
 #include "router/query.h"
 #include "router/route.h"
@@ -17,7 +18,6 @@
 #define ID_MAX 64
 #define PATH_SHOWN 1024u
 #define VALUE_SHOWN 40u
-#define TOKEN_MIN 13u /* "eyJ" and ten more */
 
 struct request_note {
     bool asked;          /* it came with an id, if not with this one */
@@ -37,23 +37,12 @@ enum request_log request_log_mode(const struct config *cfg)
 
 /* ---- what may be said ---- */
 
-static bool is_word(char byte)
-{
-    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           byte == '_' || byte == '-' || byte == '.';
-}
-
-static bool begins_token(struct slice text)
-{
-    return text.len >= 3 && memcmp(text.data, "eyJ", 3) == 0; /* a JWT: {" in base64 */
-}
-
 bool request_id_valid(struct slice id)
 {
-    if (!id.len || id.len > ID_MAX || begins_token(id))
+    if (!id.len || id.len > ID_MAX || redact_begins_token(id))
         return false;
     for (size_t i = 0; i < id.len; i++)
-        if (!is_word(id.data[i]) && id.data[i] != ':')
+        if (!redact_is_word(id.data[i]) && id.data[i] != ':')
             return false;
     return true;
 }
@@ -85,24 +74,6 @@ size_t request_query_shown(char out[REQUEST_QUERY_MAX], struct slice query)
     return len;
 }
 
-size_t request_path_redact(char *path, size_t len)
-{
-    size_t out = 0;
-    for (size_t i = 0; i < len;) {
-        size_t run = 0;
-        while (begins_token(slice_of(path + i, len - i)) && i + run < len && is_word(path[i + run]))
-            run++;
-        if (run >= TOKEN_MIN) {
-            memcpy(path + out, "[token]", 7);
-            out += 7;
-            i += run;
-        } else {
-            path[out++] = path[i++];
-        }
-    }
-    return out;
-}
-
 /* ---- the note ---- */
 
 static void note_address(const struct client *c, struct request_note *note)
@@ -128,7 +99,7 @@ static struct request_note *note_new(struct client *c, struct slice path, struct
     struct request_note *note = xcalloc(1, sizeof *note + path_len + query_len);
     if (path_len)
         memcpy(note->text, path.data, path_len);
-    note->path_len = request_path_redact(note->text, path_len);
+    note->path_len = redact_tokens(note->text, path_len);
     memcpy(note->text + note->path_len, shown, query_len);
     note->query_len = query_len;
     if (logged)

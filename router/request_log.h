@@ -49,7 +49,4 @@ bool request_id_valid(struct slice id);
 #define REQUEST_QUERY_MAX 256
 size_t request_query_shown(char out[REQUEST_QUERY_MAX], struct slice query);
 
-/* Puts "[token]" in place of whatever in a path looks like a token. Returns the new length. */
-size_t request_path_redact(char *path, size_t len);
-
 #endif

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
+#include "common/redact.h"
 #include "router/request_log.h"
 
 static void ids(void **state)
@@ -51,7 +52,7 @@ static void queries(void **state)
 static void assert_path(const char *path, const char *expected)
 {
     char *copy = xslicedup(slice_str(path));
-    size_t len = request_path_redact(copy, strlen(path));
+    size_t len = redact_tokens(copy, strlen(path));
     assert_int_equal(len, strlen(expected));
     assert_memory_equal(copy, expected, len);
     free(copy);

@@ -122,6 +122,10 @@ static void a_detail_quotes_what_came(void **state)
     expect_quote(SLICE(""), "not ''");
     expect_quote(SLICE("a\"b"), "not 'a\"b'");
     expect_quote(SLICE("a\0\r\n\x7f\xff"), "not 'a\\u0000\\r\\n\\u007f\xef\xbf\xbd'");
+    expect_quote(SLICE("a eyJhbGciOiJIUzI1NiJ9.e30.x z"), "not 'a [token] z'");
+    char token[600] = "12345eyJ";
+    memset(token + 8, 'a', sizeof token - 8);
+    expect_quote(slice_of(token, sizeof token), "not '12345[token]'...");
     char bytes[5000], *many = memset(bytes, 'x', sizeof bytes);
     expect_quote(slice_of(many, 66), "not 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'");
     expect_quote(slice_of(many, 67), "not 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'...");
