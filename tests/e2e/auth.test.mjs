@@ -377,7 +377,7 @@ describe.skipIf(!OWNED)("every route", () => {
   test("has a row that says what it needs, and needs it", async () => {
     const table = readFileSync(new URL("../../router/access.def", import.meta.url), "utf8");
     const rows = [...table.matchAll(/^ACCESS\((\w+), (\w+), (\w+), (\w+)\)$/gm)].map((match) => match.slice(1));
-    const paths = { HEALTH: "/health", METRICS: "/metrics", STREAM: "/v1/stream/p/s", CONFIG: "/v1/config/p", USAGE: "/v1/usage/p", STREAMS: "/v1/streams/p", SHOW: "/v1/streams/p/s", SUBSCRIPTION: "/v1/estuary/subscribe/p/s", SUBSCRIPTIONS: "/v1/estuary/subscribe/p", ESTUARY: "/v1/estuary/p/e", ESTUARY_TOUCH: "/v1/estuary/p/e/touch" };
+    const paths = { ROOT: "/", HEALTH: "/health", METRICS: "/metrics", STREAM: "/v1/stream/p/s", CONFIG: "/v1/config/p", USAGE: "/v1/usage/p", STREAMS: "/v1/streams/p", SHOW: "/v1/streams/p/s", SUBSCRIPTION: "/v1/estuary/subscribe/p/s", SUBSCRIPTIONS: "/v1/estuary/subscribe/p", ESTUARY: "/v1/estuary/p/e", ESTUARY_TOUCH: "/v1/estuary/p/e/touch" };
     expect(rows.length).toBe(table.match(/^ACCESS\(/gm).length);
     for (const [route, method, scope] of rows) {
       const { status } = await call(fixture.server.url + paths[route], method, { headers: text });
