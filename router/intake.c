@@ -9,6 +9,7 @@
 #include "router/cors.h"
 #include "router/dispatch.h"
 #include "router/http.h"
+#include "router/reader.h"
 #include "router/router.h"
 #include "router/timing.h"
 
@@ -255,7 +256,7 @@ void intake_resume(struct client *c)
     client_watch(c);
 }
 
-/* Nothing more comes. A request that is whole is still answered; a live reader is gone. */
+/* Nothing more comes. A request that is whole is still answered; a live reader gets what is there, and is gone. */
 static void ended(struct client *c)
 {
     c->eof = true;
@@ -267,8 +268,11 @@ static void ended(struct client *c)
     case CLIENT_ENDING:
         client_watch(c);
         return;
-    case CLIENT_BODY:
     case CLIENT_LIVE:
+        reader_hang_up(c->reader);
+        client_watch(c);
+        return;
+    case CLIENT_BODY:
     case CLIENT_LINGERING:
     case CLIENT_DEAD:
         client_close(c);

@@ -199,6 +199,8 @@ static void poll_answered(struct reader *reader, const struct wire_stream *strea
         poll_nothing(reader, stream->next, true);
     } else if (!(stream->flags & WIRE_STREAM_WATCHING) || router_of(reader)->stopping) {
         poll_nothing(reader, stream->next, false);
+    } else if (reader->client->eof) {
+        client_close(reader->client);
     } else if (live_join(reader->entry, reader, stream->next)) {
         reader->state = READER_AT_TAIL;
         account_waits(reader->client);
@@ -306,7 +308,8 @@ static void sse_answered(struct reader *reader, const struct wire_stream *answer
         block_unref(block);
     }
     reader->position = stream.next;
-    if (ends_stream(&stream) || router_of(reader)->stopping) {
+    bool over = reader->client->eof && (stream.flags & WIRE_STREAM_WATCHING);
+    if (ends_stream(&stream) || router_of(reader)->stopping || over) {
         sse_close(reader);
     } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next)) {
         reader->state = READER_AT_TAIL;
@@ -434,6 +437,16 @@ bool reader_stop(struct reader *reader)
         return false;
     reader_end(reader);
     return true;
+}
+
+void reader_hang_up(struct reader *reader)
+{
+    if (reader->state != READER_AT_TAIL)
+        return; /* it gets as far as the tail */
+    if (reader->sse)
+        sse_close(reader);
+    else
+        client_close(reader->client);
 }
 
 void reader_heartbeat(struct deadline *beat)

@@ -66,6 +66,9 @@ struct slice reader_project(const struct reader *reader);
 /* Its token is no good any more. */
 void reader_expire(struct reader *reader);
 
+/* Its client sends nothing more. What is there still goes out; a reader that waits at the tail is taken for gone. */
+void reader_hang_up(struct reader *reader);
+
 /* Its time is over. */
 void reader_end(struct reader *reader);
 bool reader_stop(struct reader *reader); /* the process's is; false: an answer is on its way, and ends it */

@@ -1,4 +1,5 @@
 /* PUT: a new stream or fork, or the assurance that it is there. */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,15 +29,41 @@ static void answered(struct request *request, const struct answer *answer)
     answer_end(c, NULL, 0);
 }
 
-/* As the client calls it; one that does not say gets the address we listen on. */
+/* The port that a Host names, or implies for http. */
+static unsigned port_of(struct slice host)
+{
+    const char *colon = memrchr(host.data, ':', host.len);
+    uint64_t port = 0;
+    if (!colon || memchr(colon, ']', host.len - (size_t)(colon - host.data)))
+        return 80;
+    (void)!rules_integer(slice_of(colon + 1, host.len - (size_t)(colon + 1 - host.data)), UINT16_MAX, &port);
+    return (unsigned)port;
+}
+
+/* Of the connection, at our end. */
+static unsigned local_port(const struct client *c)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    if (getsockname(event_get_fd(&c->event), (struct sockaddr *)&address, &len) != 0)
+        return 0;
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+/* The stream's URL, where it is known: a target that was one, or a client that is connected to the port that it names.
+ * What a proxy was called with is not known, perhaps not even that there is one: then it is the path, which is right
+ * everywhere (RFC 9110 10.2.2). */
 static char *location(const struct client *c, const struct http_head *head)
 {
-    struct slice host = head->headers[HTTP_HOST_HEADER];
-    if (!host.len)
-        host = slice_str(c->router->cfg->router_listen);
-    size_t room = host.len + head->path.len + sizeof "http://";
+    struct slice host = head->headers[HTTP_HOST_HEADER], origin = head->origin;
+    bool direct = !origin.data && !head->forwarded && host.len && port_of(host) == local_port(c);
+    size_t room = origin.len + host.len + head->path.len + sizeof "http://";
     char *text = xmalloc(room);
-    snprintf(text, room, "http://%.*s%.*s", (int)host.len, host.data, (int)head->path.len, head->path.data);
+    if (!direct)
+        host = SLICE("");
+    snprintf(text, room, "%.*s%s%.*s%.*s", (int)origin.len, origin.len ? origin.data : "", direct ? "http://" : "",
+             (int)host.len, host.data, (int)head->path.len, head->path.data);
     return text;
 }
 

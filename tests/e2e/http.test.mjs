@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { Connection, exchange } from "../lib/http.mjs";
+import { OWNED } from "../lib/server.mjs";
 import { START, Streams, call, freshName } from "../lib/streams.mjs";
 import { sleep } from "../lib/wait.mjs";
 
@@ -80,6 +81,28 @@ describe("connections", () => {
     connection.socket.end("GET /health HTTP/1.1\r\nHost: h\r\n\r\n");
     expect((await connection.answer()).text).toBe("ok");
     await connection.end();
+  });
+
+  test.each([
+    ["a long-poll", "offset=-1&live=long-poll", "hello"],
+    ["an event stream", "offset=-1&live=sse", "event: data\ndata:hello\n"],
+    ["a page", "offset=-1", "hello"],
+  ])("and so does %s that has data", async (_, query, text) => {
+    const name = await streams().fresh("half", { body: "hello" });
+    const connection = await Connection.open(fixture.server.url);
+    connection.socket.end(`GET ${streams().path(name)}?${query} HTTP/1.1\r\nHost: h\r\n\r\n`);
+    const answer = await connection.answer();
+    expect(answer.status).toBe(200);
+    expect(answer.text).toContain(text);
+    await connection.end();
+  });
+
+  test("a long-poll that waits, of a client that has shut its side, is over", async () => {
+    const name = await streams().fresh("half", { body: "hello" });
+    const connection = await Connection.open(fixture.server.url);
+    connection.socket.end(`GET ${streams().path(name)}?offset=now&live=long-poll HTTP/1.1\r\nHost: h\r\n\r\n`);
+    await connection.end(5000);
+    expect(connection.received.length).toBe(0);
   });
 
   test("HTTP/1.0 is answered and closed, or kept if asked", async () => {
@@ -289,5 +312,28 @@ describe("names", () => {
       `PUT ${streams().path(name)} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n`,
     );
     expect([answer.status, answer.json().code]).toEqual([400, code]);
+  });
+});
+
+describe.skipIf(!OWNED)("Location is right wherever the client is", () => {
+  const here = () => new URL(fixture.server.url);
+  const cases = {
+    "a direct client": (path) => [path, [`Host: ${here().host}`], `http://${here().host}${path}`],
+    "by another name": (path) => [path, [`Host: a.example:${here().port}`], `http://a.example:${here().port}${path}`],
+    "by IPv6": (path) => [path, [`Host: [::1]:${here().port}`], `http://[::1]:${here().port}${path}`],
+    "another port": (path) => [path, ["Host: a.example"], path],
+    "an address of IPv6 without a port": (path) => [path, [`Host: [::${here().port}]`], path],
+    "no port in a port's place": (path) => [path, ["Host: a:"], path],
+    "no Host": (path) => [path, ["Host:"], path],
+    "https before a proxy": (path) => [path, [`Host: ${here().host}`, "X-Forwarded-Proto: https"], path],
+    "any proxy": (path) => [path, [`Host: ${here().host}`, "Via: 1.1 a", "Via: 1.1 b"], path],
+    "an absolute target": (path) => [`https://a.example${path}?x`, ["Host: a.example"], `https://a.example${path}`],
+    "an absolute target before a proxy": (path) => [`http://a:1${path}`, ["Host: a:1", "Forwarded: x"], `http://a:1${path}`],
+  };
+  test.each(Object.keys(cases))("%s", async (title) => {
+    const [target, lines, location] = cases[title](streams().path(freshName("at")));
+    const bytes = [`PUT ${target} HTTP/1.1`, ...lines, "Content-Length: 0", "Connection: close", "", ""].join("\r\n");
+    const answer = await exchange(fixture.server.url, bytes);
+    expect([answer.status, answer.headers.location]).toEqual([201, location]);
   });
 });
