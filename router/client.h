@@ -59,6 +59,7 @@ struct exchange {
     bool close_only;         /* append: without a body */
     bool many;               /* subscribe: to several sources */
     bool now;                /* read: offset=now */
+    bool kept;               /* read: caches that many share may keep the answer; it has nothing of this request */
     bool earliest;           /* read: offset=-1, or none */
     uint8_t estuary;         /* WIRE_ESTUARY_* */
 };

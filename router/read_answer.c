@@ -115,6 +115,7 @@ void read_answer_page(struct client *c, const struct wire_stream *stream, struct
     struct slice parts[3];
     bool unchanged = not_modified(c, stream);
     c->shared_answer = auth_shared(&c->grant, stream);
+    c->exchange.kept = c->shared_answer && !is_fleeting(c, stream);
     struct buf *head = answer_begin(c, unchanged ? 304 : 200);
     add_place(head, stream);
     if (is_fleeting(c, stream)) {
@@ -140,6 +141,7 @@ void read_answer_page(struct client *c, const struct wire_stream *stream, struct
 
 void read_answer_poll(struct client *c, const struct wire_stream *stream, uint64_t cursor, struct block *body)
 {
+    c->exchange.kept = c->shared_answer && !is_fleeting(c, stream);
     struct buf *head = answer_begin(c, 200);
     add_place(head, stream);
     if (is_fleeting(c, stream)) {
@@ -155,10 +157,11 @@ void read_answer_poll(struct client *c, const struct wire_stream *stream, uint64
 
 void read_answer_nothing(struct client *c, uint64_t next, uint64_t cursor, bool closed)
 {
+    c->exchange.kept = c->shared_answer && !c->exchange.now;
     struct buf *head = answer_begin(c, 204);
     response_add_offset(head, "Stream-Next-Offset", next);
     response_add(head, "Stream-Up-To-Date", SLICE("true"));
-    if (c->shared_answer && !c->exchange.now) /* nginx has it for those who wait for the same; it obeys the first */
+    if (c->exchange.kept) /* nginx has it for those who wait for the same; it obeys the first */
         response_add(head, "X-Accel-Expires", SLICE("1"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (closed)

@@ -143,7 +143,7 @@ void request_log_answer(struct client *c, struct buf *head, int status)
         note = note_new(c, (struct slice){0}, (struct slice){0});
     if (!*note->id && (wants || note->asked))
         snprintf(note->id, sizeof note->id, "%016" PRIx64, router_random(c->router));
-    if (*note->id)
+    if (*note->id && !c->exchange.kept)
         response_add(head, "X-Request-Id", slice_str(note->id));
 }
 

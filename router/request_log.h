@@ -1,6 +1,6 @@
 /* What the log says of requests, as far as log.access wants it, and their ids. A request's id is what came as
  * X-Request-Id, if that is 1 to 64 of A-Z a-z 0-9 . _ : - and no token; else one of ours, when its answer is 5xx or
- * every request is logged. The answer carries it too.
+ * every request is logged. The answer carries it too, unless caches that many share may keep the answer.
  *
  * A line has method, path, client, and how it went; of the query only what a read is asked with, and of headers
  * nothing: what may be secret is never kept here. */
@@ -28,7 +28,7 @@ void request_log_begin(struct client *client, const struct http_head *head);
 /* The same for a live reader that another router has had: its stream, and its id or "". */
 void request_log_resume(struct client *client, struct slice name, struct slice id);
 
-/* Its answer begins: with its id, if it has or gets one. */
+/* Its answer begins: with its id, if it has or gets one, unless client->exchange.kept. */
 void request_log_answer(struct client *client, struct buf *head, int status);
 
 /* "" if it has none. */

@@ -137,7 +137,7 @@ owned.each(fronts)("%s", (kind) => {
     test("headers are as they should be: Location, ETag, CORS, HEAD, errors", async () => {
       const name = freshName("headers");
       const made = await fixture.make(name, { body: "text" });
-      expect(made.headers.get("location")).toBe(fixture.url(name));
+      expect(new URL(made.headers.get("location"), fixture.front.url).href).toBe(fixture.url(name));
       const page = await fixture.fetch(`${fixture.url(name)}?offset=-1`, {
         headers: { origin: "https://page.example" },
       });
@@ -156,13 +156,16 @@ owned.each(fronts)("%s", (kind) => {
       expect((await fixture.fetch(`${fixture.front.url}/metrics`)).status).toBe(404);
     });
 
-    test("a page is asked for once", async () => {
+    test("a page is asked for once, and each answer has an id of its own", async () => {
       const name = freshName("page");
+      const ids = new Set();
       await fixture.make(name, { body: "content" });
       for (let i = 0; i < 10; i++) {
         const answer = await fixture.fetch(`${fixture.url(name)}?offset=-1`);
         expect(await answer.text()).toBe("content");
+        ids.add(answer.headers.get("x-request-id"));
       }
+      expect([ids.has(null), ids.size]).toEqual([false, 10]);
       expect(fixture.relay.count("GET", name)).toBe(1);
     });
   });

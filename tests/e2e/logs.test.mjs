@@ -11,7 +11,7 @@ import { exchange } from "../lib/http.mjs";
 import { parseLine } from "../lib/logs.mjs";
 import { BUILD, OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { Streams, call, freshName } from "../lib/streams.mjs";
+import { START, Streams, call, freshName } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
 
 const FORMATS = ["text", "logfmt", "json"];
@@ -239,7 +239,7 @@ describe.skipIf(!OWNED)("ids", () => {
     for (const access of ["off", "errors", "all"]) {
       const [server, streams] = await start({ "log.access": access });
       const name = await streams.fresh();
-      const ask = async (id, url = streams.url(name)) =>
+      const ask = async (id, url = `${streams.url(name)}?offset=now`) =>
         (await call(url, "GET", id === undefined ? {} : { headers: { "x-request-id": id } })).headers.get("x-request-id");
       for (const id of ["a", "3f2a:B_c-9.z", "x".repeat(64)]) {
         expect(await ask(id)).toBe(id);
@@ -251,6 +251,25 @@ describe.skipIf(!OWNED)("ids", () => {
       await call(streams.url(name), "POST", { headers: { "x-request-id": "mine", "content-type": "text/plain" }, body: "x" });
       if (access === "all") await logged(server, "mine", ({ id, method }) => id === "mine" && method === "POST");
     }
+  });
+
+  test("what caches may give to others has nobody's", async () => {
+    const [server, streams] = await start({ "log.access": "all", "log.format": "json", "live.long_poll_timeout": "100ms" });
+    const name = await streams.fresh("kept", { body: "x" });
+    const headers = { "x-request-id": "of-the-first" };
+    const tail = `${START.slice(0, 32)}1`;
+    for (const query of [{}, { offset: "-1" }, { offset: "-1", live: "long-poll" }, { offset: tail, live: "long-poll" }]) {
+      const answer = await streams.read(name, query, headers);
+      expect(answer.headers.get("x-request-id")).toBeNull();
+      const etag = answer.headers.get("etag");
+      if (etag && !query.live) {
+        const again = await streams.read(name, query, { ...headers, "if-none-match": etag });
+        expect([again.status, again.headers.get("x-request-id")]).toEqual([304, null]);
+      }
+    }
+    for (const query of [{ offset: "now" }, { offset: "now", live: "long-poll" }])
+      expect((await streams.read(name, query, headers)).headers.get("x-request-id")).toBe("of-the-first");
+    await logged(server, "the kept answer", ({ id, query }) => id === "of-the-first" && query === "offset=-1");
   });
 
   test("two requests never have the same", async () => {
