@@ -127,10 +127,11 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
     await sleep(350);
     publisher.keys = [pairs.later.jwk, ...publisher.keys];
     const before = publisher.fetched;
+    const began = Date.now();
     expect(await status(await pairs.later.sign({ jti: "1" }))).toBe(404);
     expect(publisher.fetched).toBe(before + 1);
     for (let i = 0; i < 20; i++) expect(await status(await pairs.stranger.sign({ jti: `${i}` }))).toBe(401);
-    expect(publisher.fetched).toBeLessThanOrEqual(before + 3);
+    expect(publisher.fetched).toBeLessThanOrEqual(before + 1 + (Date.now() - began) / 300);
     expect(await status("e30.e30.e30")).toBe(401);
   });
 
