@@ -8,9 +8,9 @@ CFLAGS = -std=c11 -D_GNU_SOURCE -I. -g $(OPT) $(WARN) -fno-strict-aliasing -MMD 
 LDFLAGS = $(SANITIZE)
 
 # What each process may link is a wall: of databases, the router and the commands know the registry only.
-LIBS_supervisor = -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto
-LIBS_router = -linih -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl
-LIBS_shard = -linih -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash -lcurl -lcrypto -lcjson
+LIBS_supervisor = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto
+LIBS_router = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl
+LIBS_shard = -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash -lcurl -lcrypto -lcjson
 
 ARCHIVES = $(foreach d,common supervisor router shard,$(BUILD)/lib$(d).a)
 PROGRAMS = $(BUILD)/streamd $(BUILD)/streamd-router $(BUILD)/streamd-shard

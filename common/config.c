@@ -1,12 +1,16 @@
 #include "common/config.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/address.h"
+#include "common/escape.h"
+#include "common/form.h"
+#include "common/ini.h"
 #include "common/mem.h"
+
+#define GOT_MAX 200 /* bytes of a wrong value that are told */
 
 enum row_kind { KIND_NUMBER, KIND_SIZE, KIND_DURATION, KIND_TEXT, KIND_CHOICE, KIND_ADDRESS };
 
@@ -18,15 +22,18 @@ struct row {
     bool reloadable;
     const char *help;
     size_t offset; /* of the field in struct config */
+    const struct form *form; /* of a TEXT, or NULL */
 };
 
 #define ROW(section, key, kind, def, min, max, reload, help)                                                           \
-    {#section, #key, kind, def, min, max, reload, help, offsetof(struct config, section##_##key)},
+    {#section, #key, kind, def, min, max, reload, help, offsetof(struct config, section##_##key), NULL},
 #define NUMBER(section, key, def, min, max, reload, help) ROW(section, key, KIND_NUMBER, def, #min, #max, reload, help)
 #define SIZE(section, key, def, min, max, reload, help) ROW(section, key, KIND_SIZE, def, min, max, reload, help)
 #define DURATION(section, key, def, min, max, reload, help)                                                            \
     ROW(section, key, KIND_DURATION, def, min, max, reload, help)
 #define TEXT(section, key, def, min, max, reload, help) ROW(section, key, KIND_TEXT, def, #min, #max, reload, help)
+#define FORM(section, key, def, min, max, reload, form, help)                                                          \
+    {#section, #key, KIND_TEXT, def, #min, #max, reload, help, offsetof(struct config, section##_##key), &form_##form},
 #define CHOICE(section, key, def, choices, reload, help) ROW(section, key, KIND_CHOICE, def, choices, "", reload, help)
 #define ADDRESS(section, key, def, reload, help) ROW(section, key, KIND_ADDRESS, def, "", "", reload, help)
 
@@ -50,9 +57,7 @@ static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {
 struct reading {
     struct config *cfg;
     const char *name;
-    struct slice rest; /* not yet handed to inih */
-    unsigned line;     /* the one inih has now; 0: no lines here (--set) */
-    bool expect_key;   /* the line should be "key = value", and inih has not called back for it yet */
+    unsigned line; /* 0: no lines here (--set) */
     bool seen[ROW_COUNT];
     unsigned errors;
     FILE *out;
@@ -109,16 +114,26 @@ static bool number_fits(const struct row *row, const char *text, uint64_t *value
            number_parse(text, units, value) && *value >= min && *value <= max;
 }
 
-/* Only what an ini line can say, so that a printed configuration reads back. */
-static bool text_is_plain(const char *text)
+static bool is_quoted(const char *text, size_t len)
+{
+    return len >= 2 && (text[0] == '"' || text[0] == '\'') && text[len - 1] == text[0];
+}
+
+/* What no text may have: a printed configuration reads back, and nothing in it is meant as a comment. NULL: it is fine. */
+static const char *text_wrong(const char *text)
 {
     size_t len = strlen(text);
     if (len && (text[0] == ' ' || text[len - 1] == ' '))
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 127 || (text[i] == ';' && (i == 0 || text[i - 1] == ' ')))
-            return false;
-    return true;
+        return "no space at its ends";
+    if (is_quoted(text, len))
+        return "no quotes around it";
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 127)
+            return "no control characters";
+        if ((text[i] == ';' || text[i] == '#') && (i == 0 || text[i - 1] == ' '))
+            return "no \" ;\" and no \" #\"; a comment has a line of its own";
+    }
+    return NULL;
 }
 
 static bool choice_has(const char *words, const char *word)
@@ -138,7 +153,8 @@ static bool text_fits(const struct row *row, const char *text)
         return choice_has(row->min, text);
     if (row->kind == KIND_ADDRESS)
         return (!*text && !*row->def) || address_parse(text, &ignored);
-    return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && text_is_plain(text);
+    return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && !text_wrong(text) &&
+           (!len || !row->form || row->form->fits(text));
 }
 
 /* Stores the value if it is allowed. */
@@ -172,7 +188,8 @@ static void row_print_range(const struct row *row, FILE *out)
         fprintf(out, "a duration from %s to %s (with ms, s, m or h)", row->min, row->max);
         break;
     case KIND_TEXT:
-        fprintf(out, "a text of %s to %s bytes without \" ;\"", row->min, row->max);
+        fprintf(out, "a text of %s to %s bytes%s%s", row->min, row->max, row->form ? ": " : "",
+                row->form ? row->form->expected : "");
         break;
     case KIND_CHOICE:
         fprintf(out, "one of: %s", row->min);
@@ -229,6 +246,15 @@ static void error_begin(struct reading *r)
         fprintf(r->out, "%s: ", r->name);
 }
 
+/* What was found, as far as it is not too long to be told. */
+static void print_found(struct slice found, FILE *out)
+{
+    char safe[GOT_MAX * ESCAPE_GROWTH];
+    bool whole = found.len <= GOT_MAX;
+    size_t len = escape_plain(safe, sizeof safe, slice_of(found.data, whole ? found.len : GOT_MAX));
+    fprintf(out, "%.*s%s", (int)len, safe, whole ? "" : "...");
+}
+
 static void error_unknown_section(struct reading *r)
 {
     const char *last = "";
@@ -241,116 +267,108 @@ static void error_unknown_section(struct reading *r)
     fputc('\n', r->out);
 }
 
-static void error_unknown_key(struct reading *r, const char *section)
+static void error_unknown_key(struct reading *r, struct slice section)
 {
     fputs("unknown key; expected one of:", r->out);
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (strcmp(rows[i].section, section) == 0)
+        if (slice_equal(slice_str(rows[i].section), section))
             fprintf(r->out, " %s", rows[i].key);
     fputc('\n', r->out);
 }
 
-static const struct row *row_find(const char *section, const char *key, bool *section_known)
+static const struct row *row_find(struct slice section, struct slice key)
 {
-    *section_known = false;
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        if (strcmp(rows[i].section, section) != 0)
-            continue;
-        *section_known = true;
-        if (strcmp(rows[i].key, key) == 0)
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (slice_equal(slice_str(rows[i].section), section) && slice_equal(slice_str(rows[i].key), key))
             return &rows[i];
-    }
     return NULL;
 }
 
-static void reading_take(struct reading *r, const char *section, const char *key, const char *value)
+static void error_value(struct reading *r, const struct row *row, const char *value)
 {
-    bool section_known;
-    const struct row *row = row_find(section, key, &section_known);
+    const char *wrong = row_is_text(row) ? text_wrong(value) : NULL;
+    fputs("expected ", r->out);
+    if (wrong)
+        fputs(wrong, r->out);
+    else
+        row_print_range(row, r->out);
+    fputs(", got \"", r->out);
+    print_found(slice_str(value), r->out);
+    fputs("\"\n", r->out);
+}
+
+/* `section` is a known one. */
+static void reading_take(struct reading *r, struct slice section, struct slice key, struct slice text)
+{
+    const struct row *row = row_find(section, key);
     bool duplicate = row && r->seen[row - rows];
+    char *value = xslicedup(text);
     if (row)
         r->seen[row - rows] = true;
-    if (row && !duplicate && row_set(row, r->cfg, value))
-        return;
-    error_begin(r);
-    fprintf(r->out, "[%s] %s: ", section, key);
-    if (!section_known) {
-        error_unknown_section(r);
-    } else if (!row) {
-        error_unknown_key(r, section);
-    } else if (duplicate) {
-        fputs("given twice; expected once in a file\n", r->out);
-    } else {
-        fputs("expected ", r->out);
-        row_print_range(row, r->out);
-        fprintf(r->out, ", got \"%s\"\n", value);
-    }
-}
-
-static int on_key(void *arg, const char *section, const char *key, const char *value)
-{
-    struct reading *r = arg;
-    r->expect_key = false;
-    reading_take(r, section, key, value);
-    return 1;
-}
-
-/* inih tells only the first line it cannot read; this finds each. */
-static void reading_end_line(struct reading *r)
-{
-    if (!r->expect_key)
-        return;
-    r->expect_key = false;
-    error_begin(r);
-    fputs("expected [section] or key = value\n", r->out);
-}
-
-static bool reading_next_line(struct reading *r, struct slice *line)
-{
-    if (r->rest.len == 0)
-        return false;
-    const char *end = memchr(r->rest.data, '\n', r->rest.len);
-    size_t len = end ? (size_t)(end - r->rest.data) : r->rest.len;
-    size_t taken = end ? len + 1 : len;
-    *line = slice_of(r->rest.data, len);
-    r->rest = slice_of(r->rest.data + taken, r->rest.len - taken);
-    r->line++;
-    if (r->line == 1 && len >= 3 && memcmp(line->data, "\xEF\xBB\xBF", 3) == 0)
-        *line = slice_of(line->data + 3, len - 3);
-    while (line->len && (line->data[0] == ' ' || line->data[0] == '\t'))
-        *line = slice_of(line->data + 1, line->len - 1); /* or inih would take it for a continuation */
-    return true;
-}
-
-/* The ini_reader: one line a call, as fgets() would give it. Lines inih would misread are reported here and given to it
- * as empty ones: it cuts a line that is longer than its buffer in two. */
-static char *read_line(char *str, int size, void *stream)
-{
-    struct reading *r = stream;
-    struct slice line;
-    size_t room = (size_t)size - 2;
-    reading_end_line(r);
-    if (!reading_next_line(r, &line))
-        return NULL;
-    if (line.len == 0 || line.data[0] == '#' || line.data[0] == ';' || line.data[0] == '\r') {
-        line.len = 0;
-    } else if (line.len > room || memchr(line.data, '\0', line.len)) {
+    if (!row || duplicate || !row_set(row, r->cfg, value)) {
         error_begin(r);
-        fprintf(r->out, "expected a text line of at most %zu bytes\n", room);
-        line.len = 0;
+        fprintf(r->out, "[%.*s] ", (int)section.len, section.data);
+        print_found(key, r->out);
+        fputs(": ", r->out);
+        if (!row)
+            error_unknown_key(r, section);
+        else if (duplicate)
+            fputs("given twice; expected once in a file\n", r->out);
+        else
+            error_value(r, row, value);
     }
-    r->expect_key = line.len && (line.data[0] != '[' || !memchr(line.data, ']', line.len));
-    memcpy(str, line.data, line.len);
-    str[line.len] = '\n';
-    str[line.len + 1] = '\0';
-    return str;
+    free(value);
+}
+
+static bool section_known(struct slice section)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (slice_equal(slice_str(rows[i].section), section))
+            return true;
+    return false;
+}
+
+/* Keys below a section that nobody knows are passed over: one error is enough. */
+static void take_section(struct reading *r, struct slice section)
+{
+    if (section_known(section))
+        return;
+    error_begin(r);
+    fputc('[', r->out);
+    print_found(section, r->out);
+    fputs("]: ", r->out);
+    error_unknown_section(r);
+}
+
+static void take_key(struct reading *r, struct slice section, const struct ini_item *item)
+{
+    if (!section.data) {
+        error_begin(r);
+        print_found(item->name, r->out);
+        fputs(": expected a [section] before the first key\n", r->out);
+    } else if (section_known(section)) {
+        reading_take(r, section, item->name, item->value);
+    }
 }
 
 unsigned config_read_text(struct config *cfg, const char *name, struct slice text, FILE *errors)
 {
-    struct reading r = {.cfg = cfg, .name = name, .rest = text, .out = errors};
-    (void)ini_parse_stream(read_line, &r, on_key, &r); /* its result repeats what was reported */
-    reading_end_line(&r);
+    struct reading r = {.cfg = cfg, .name = name, .out = errors};
+    struct ini ini = {.rest = text};
+    struct slice section = {0};
+    struct ini_item item;
+    while ((item = ini_next(&ini)).kind != INI_END) {
+        r.line = ini.line;
+        if (item.kind == INI_SECTION) {
+            section = item.name;
+            take_section(&r, section);
+        } else if (item.kind == INI_KEY) {
+            take_key(&r, section, &item);
+        } else {
+            error_begin(&r);
+            fprintf(r.out, "expected %s\n", item.expected);
+        }
+    }
     return r.errors;
 }
 
@@ -397,11 +415,10 @@ unsigned config_set(struct config *cfg, const char *assignment, FILE *errors)
         fprintf(errors, "--set: expected section.key=value, got \"%s\"\n", assignment);
         return 1;
     }
-    char *section = xslicedup(slice_of(assignment, (size_t)(dot - assignment)));
-    char *key = xslicedup(slice_of(dot + 1, (size_t)(equals - dot - 1)));
-    reading_take(&r, section, key, equals + 1);
-    free(section);
-    free(key);
+    struct slice section = slice_of(assignment, (size_t)(dot - assignment));
+    take_section(&r, section);
+    if (!r.errors)
+        reading_take(&r, section, slice_of(dot + 1, (size_t)(equals - dot - 1)), slice_str(equals + 1));
     return r.errors;
 }
 
@@ -427,6 +444,7 @@ void config_print_example(FILE *out)
 {
     fputs("# Every key of streamd with its default. Written by `streamd example-config`.\n"
           "# `streamd --config FILE check` tells whether a file is right and prints what is in effect.\n"
+          "# A value ends with its line, which may have any length, or where \" ;\" begins a comment.\n"
           "# SIGHUP reads the file again; what it cannot change while running says \"needs a restart\".\n\n",
           out);
     for (size_t i = 0; i < ROW_COUNT; i++) {

@@ -11,12 +11,14 @@
 
 /* config.def: TYPE(section, key, default as text, min, max, reloadable, help). The field of [live] sse_lifetime is
  * cfg->live_sse_lifetime. NUMBER: uint64_t. SIZE: uint64_t bytes ("8M"). DURATION: uint64_t milliseconds ("30s").
- * TEXT: char *, owned by the config. CHOICE: TEXT that must be one of a list. ADDRESS: TEXT for address_parse(). */
+ * TEXT: char *, owned by the config. FORM: TEXT of a form (common/form.h), or empty. CHOICE: TEXT that must be one of a
+ * list. ADDRESS: TEXT for address_parse(). */
 struct config {
 #define NUMBER(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define SIZE(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define DURATION(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define TEXT(section, key, def, min, max, reload, help) char *section##_##key;
+#define FORM(section, key, def, min, max, reload, form, help) char *section##_##key;
 #define CHOICE(section, key, def, choices, reload, help) char *section##_##key;
 #define ADDRESS(section, key, def, reload, help) char *section##_##key;
 #include "common/config.def"
@@ -24,6 +26,7 @@ struct config {
 #undef SIZE
 #undef DURATION
 #undef TEXT
+#undef FORM
 #undef CHOICE
 #undef ADDRESS
 };
@@ -38,6 +41,15 @@ unsigned config_read_file(struct config *cfg, const char *path, FILE *errors) MU
 
 /* The same from memory (what config_print wrote, as a child gets it); `name` stands for the file in errors. */
 unsigned config_read_text(struct config *cfg, const char *name, struct slice text, FILE *errors) MUSTUSE;
+
+/* Finds values that do not go together. Every error is one line. Returns the number of errors. */
+unsigned config_check(const struct config *cfg, FILE *errors) MUSTUSE;
+
+#define CONFIG_FOLDER_MAX 3072u /* bytes of the two below */
+
+/* Where segments are as files, and where those of a store are kept after reading: the key's value, or `out`. */
+const char *config_segments(const struct config *cfg, char *out, size_t size);
+const char *config_cache(const struct config *cfg, char *out, size_t size);
 
 /* One "section.key=value" from the command line; an error reads "--set: [section] key: why". */
 unsigned config_set(struct config *cfg, const char *assignment, FILE *errors) MUSTUSE;

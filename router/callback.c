@@ -105,8 +105,6 @@ void callback_init(struct callbacks *all, struct router *router)
     *all = (struct callbacks){.router = router};
     if (strcmp(router->cfg->auth_mode, "callback") != 0)
         return;
-    if (!*router->cfg->auth_callback_url)
-        fatal_never_restart("[auth] callback_url: auth.mode = callback wants one");
     all->on = true;
     all->seed = random_secret();
     all->answers = xcalloc(CALLBACK_ANSWERS, sizeof *all->answers);

@@ -75,7 +75,7 @@ static struct slice trimmed(const char *text, size_t len)
     return slice_of(text, len);
 }
 
-/* As ~/.aws/credentials: what is before the first section, and in [default]. Tokens are longer than inih's lines. */
+/* As ~/.aws/credentials: what is before the first section, and in [default].. */
 static bool read_credentials(const char *path, struct credentials *c)
 {
     char *line = NULL;

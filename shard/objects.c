@@ -12,40 +12,12 @@
 
 static const char *folder_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
 {
-    const struct config *cfg = objects->cfg;
-    if (*cfg->segment_directory)
-        return cfg->segment_directory;
-    snprintf(out, OBJECT_ROOT_MAX, "%s/segments", cfg->server_data_dir);
-    return out;
+    return config_segments(objects->cfg, out, OBJECT_ROOT_MAX);
 }
 
 static const char *cache_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
 {
-    const struct config *cfg = objects->cfg;
-    if (*cfg->segment_cache_directory)
-        return cfg->segment_cache_directory;
-    snprintf(out, OBJECT_ROOT_MAX, "%s/cache", cfg->server_data_dir);
-    return out;
-}
-
-/* What a range of a key cannot say. */
-static void check(const struct objects *objects)
-{
-    const struct config *cfg = objects->cfg;
-    const char *endpoint = cfg->s3_endpoint;
-    char folder_room[OBJECT_ROOT_MAX], cache_room[OBJECT_ROOT_MAX];
-    const char *cache = cache_of(objects, cache_room);
-    if (strcmp(folder_of(objects, folder_room), cache) == 0)
-        fatal_never_restart("[segment] cache_directory: %s: the segments themselves are there, and what is in the cache"
-                            " may be removed",
-                            cache);
-    if (strcmp(cfg->segment_store, "s3") == 0 && !*cfg->s3_bucket)
-        fatal_never_restart("[s3] bucket: segment.store = s3 wants one");
-    if (*cfg->s3_bucket && strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0)
-        fatal_never_restart("[s3] endpoint: %s: it begins with http:// or https://", endpoint);
-    if (strspn(cfg->s3_prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/") !=
-        strlen(cfg->s3_prefix))
-        fatal_never_restart("[s3] prefix: %s: it is of A-Z a-z 0-9 - . _ /", cfg->s3_prefix);
+    return config_cache(objects->cfg, out, OBJECT_ROOT_MAX);
 }
 
 void objects_init(struct objects *objects, const struct config *cfg, struct event_base *base, struct worker *worker)
@@ -58,7 +30,6 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
         .puts_away = strcmp(cfg->segment_store, "s3") == 0,
         .away = *cfg->s3_bucket != 0,
     };
-    check(objects);
 }
 
 void objects_clear(struct objects *objects)

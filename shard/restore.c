@@ -307,8 +307,6 @@ static void start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->hash = XXH3_createState();
     worker_init(&r->worker, base);
     objects_init(&r->objects, cfg, base, &r->worker);
-    if (!r->objects.puts_away)
-        fatal_never_restart("backups are in the store of segments: segment.store = s3 is wanted");
     s3_get(&r->objects, "backup/index", BACKUP_LIST_MAX, on_index, r);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/version.h"
 #include "supervisor/console.h"
@@ -33,7 +34,7 @@ static int run_server(const struct options *options)
     if (options_read(options, &cfg, stderr) == 0)
         return server_main(options, &cfg);
     config_clear(&cfg);
-    return 1;
+    return EXIT_NEVER_RESTART;
 }
 
 static int run_check(const struct options *options)

@@ -8,5 +8,5 @@ unsigned options_read(const struct options *options, struct config *cfg, FILE *e
         count += config_read_file(cfg, options->file, errors);
     for (unsigned i = 0; i < options->set_count; i++)
         count += config_set(cfg, options->sets[i], errors);
-    return count;
+    return count ? count : config_check(cfg, errors);
 }

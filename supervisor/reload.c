@@ -26,6 +26,26 @@ static void decide(struct config *cfg, const struct config *before)
         cfg->router_workers = before->router_workers;
 }
 
+/* Each of the two is right, but what a reload makes of them may not be: some keys need a restart. */
+static unsigned check_effect(const struct config *cfg, const struct config *fresh, FILE *errors)
+{
+    struct config effect;
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    if (!out)
+        fatal("cannot copy the configuration");
+    config_print(cfg, out);
+    fclose(out);
+    config_init(&effect);
+    (void)!config_read_text(&effect, "running", slice_of(text, len), errors);
+    (void)config_reload(&effect, fresh, NULL);
+    unsigned count = config_check(&effect, errors);
+    config_clear(&effect);
+    free(text);
+    return count;
+}
+
 bool reload_config(const struct options *options, struct config *cfg)
 {
     struct config fresh;
@@ -36,6 +56,7 @@ bool reload_config(const struct options *options, struct config *cfg)
         fatal("cannot collect the report of a reload");
     unsigned errors = options_read(options, &fresh, report);
     decide(&fresh, cfg);
+    errors = errors ? errors : check_effect(cfg, &fresh, report);
     unsigned changed = errors ? 0 : config_reload(cfg, &fresh, report);
     fclose(report);
     log_lines(text, errors > 0);

@@ -51,6 +51,10 @@ int restore_run(const struct config *cfg, int argc, char **argv)
         fprintf(stderr, "streamd: restore: --from latest or --from and a backup's number is wanted\n");
         return 1;
     }
+    if (strcmp(cfg->segment_store, "s3") != 0) {
+        fprintf(stderr, "streamd: restore: backups are in the store of segments; set segment.store = s3\n");
+        return EXIT_NEVER_RESTART;
+    }
     signal(SIGPIPE, SIG_IGN);
     log_init("supervisor", -1);
     log_configure(cfg->log_level, cfg->log_format);

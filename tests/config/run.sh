@@ -45,6 +45,19 @@ done
 
 "$streamd" --config ../../config.example.ini check | diff -u empty.ok - || fail "the example is not the defaults"
 "$streamd" example-config | diff -u ../../config.example.ini - || fail "config.example.ini is stale"
+# A server that cannot work with its configuration ends with the status of RestartPreventExitStatus, before it makes
+# anything.
+refuse() {
+    "$streamd" --set server.data_dir="$work/data" "$@" >/dev/null 2>&1
+    status=$?
+    [ $status = 78 ] || fail "start with $*: status $status"
+    [ -e "$work/data" ] && fail "start with $*: it has made the data folder"
+}
+for ini in forms together unreadable; do refuse --config $ini.ini; done
+refuse --config missing.ini
+refuse --set auth.mode=nobody
+refuse --set auth.mode=callback
+grep -q '^RestartPreventExitStatus=78$' ../../scripts/systemd/streamd.service || fail "the unit restarts after 78"
 "$streamd" --config missing.ini check 2>/dev/null && fail "a missing file is accepted"
 "$streamd" --nonsense 2>/dev/null && fail "an unknown option is accepted"
 [ $failed = 0 ] && echo "tests/config: ok"

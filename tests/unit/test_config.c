@@ -118,18 +118,166 @@ static void test_errors(void **state)
     assert_refused("[router]\nlisten = [::1:80\n",
                    "f:2: [router] listen: expected host:port or [v6]:port, got \"[::1:80\"\n");
     assert_refused("[shard]\ncount = 1\ncount = 1\n", "f:3: [shard] count: given twice; expected once in a file\n");
-    assert_refused("count = 1\n",
-                   "f:1: [] count: unknown section; expected one of: server log router shard segment s3 backup auth estuary fanout cors live limits metrics\n");
-    assert_refused("[log]\nlevel\n", "f:2: expected [section] or key = value\n");
+    assert_refused("count = 1\n", "f:1: count: expected a [section] before the first key\n");
+    assert_refused("[log]\nlevel\n", "f:2: expected [section] or key = value, all of it in one line\n");
+    assert_refused("[nowhere]\ncount = 1\n",
+                   "f:1: [nowhere]: unknown section; expected one of: server log router shard segment s3 backup auth "
+                   "estuary fanout cors live limits metrics\n");
     assert_refused("[server\n", "f:1: expected [section] or key = value\n");
 }
 
-static void test_long_line(void **state)
+/* A value is as long as its key allows, wherever it comes from; what it says too much is told shortened. */
+static void test_long_lines(void **state)
 {
-    char ini[400];
+    char origins[4200] = "", ini[4400], complaint[600];
+    struct config cfg;
     (void)state;
+    for (unsigned i = 0; strlen(origins) < 4060; i++)
+        snprintf(origins + strlen(origins), 64, "%shttps://a%u.example", i ? " " : "", i);
+    snprintf(ini, sizeof ini, "[cors]\norigins = %s\n[server]\nhang_timeout = 7s", origins);
+    config_init(&cfg);
+    assert_reads(&cfg, ini);
+    assert_string_equal(cfg.cors_origins, origins);
+    assert_int_equal(cfg.server_hang_timeout, 7000);
+    config_clear(&cfg);
     snprintf(ini, sizeof ini, "[server]\ndata_dir = %0300d\n", 1);
-    assert_refused(ini, "f:2: expected a text line of at most 198 bytes\n");
+    snprintf(complaint, sizeof complaint, "f:2: [server] data_dir: expected a text of 1 to 160 bytes, got \"%0200d...\"\n",
+             0);
+    assert_refused(ini, complaint);
+}
+
+/* Nothing is passed over: a line is read as it was meant, or it is an error. */
+static void test_lines_that_cannot_be_read(void **state)
+{
+    static const char control[] = "f:1: expected a line of text without control characters; a line ends with LF or CR LF\n";
+    static const char behind[] = "f:1: expected nothing behind [section]; a key has a line of its own\n";
+    static const char nul[] = "[log]\nlevel = warn\0debug\n";
+    struct config cfg;
+    struct captured errors;
+    (void)state;
+    assert_refused("[server]\rdata_dir = /x\r", control);
+    assert_refused("# a comment\rdata_dir = /x\n", control);
+    assert_refused("[server] data_dir = /x\n", behind);
+    assert_refused("[log]x\n", behind);
+    assert_refused("[auth]\ncookie = session # of the app\n",
+                   "f:2: [auth] cookie: expected no \" ;\" and no \" #\"; a comment has a line of its own, got \"session # "
+                   "of the app\"\n");
+    assert_refused("[server]\ndata_dir = \"/x\"\n", "f:2: [server] data_dir: expected no quotes around it, got \"\"/x\"\"\n");
+    assert_refused("[cors]\norigins = https://a.example\n  https://b.example\n",
+                   "f:3: [cors] https: unknown key; expected one of: origins\n");
+    config_init(&cfg);
+    capture(&errors);
+    assert_int_equal(config_read_text(&cfg, "f", slice_of(nul, sizeof nul - 1), errors.out), 1);
+    assert_int_equal(config_read_text(&cfg, "f", SLICE("\xFF\xFE[\0l\0o\0g\0]\0\n\0"), errors.out), 2);
+    captured_free(&errors);
+    assert_reads(&cfg, "[log] ; of what happens\r\nlevel = warn ; # a comment\r\n[live]  # more\n\theartbeat : 9s\t; x");
+    assert_string_equal(cfg.log_level, "warn");
+    assert_int_equal(cfg.live_heartbeat, 9000);
+    config_clear(&cfg);
+}
+
+/* What no server could work with is told by the key that says it. */
+static void test_forms(void **state)
+{
+    static const char *const good[] = {
+        "auth.cookie=__Host-session",
+        "auth.cookie=",
+        "auth.callback_url=http://127.0.0.1:9/x?y=z",
+        "auth.callback_url=https://user:word@auth.example/",
+        "auth.callback_url=http://[::1]:8080",
+        "auth.callback_headers=Authorization X-Api_Key",
+        "auth.jwks_hosts=* 127.0.0.1 [::1] localhost",
+        "cors.origins=* https://a.example http://b.example:8080",
+        "s3.endpoint=http://127.0.0.1:9000/",
+        "s3.bucket=my-bucket.of_mine",
+        "s3.prefix=a/b_c.d-",
+    };
+    static const char *const bad[] = {
+        "auth.cookie=a b",
+        "auth.cookie=a=b",
+        "auth.cookie=a,b",
+        "auth.cookie=caf\xC3\xA9",
+        "auth.callback_url=ftp://a.example/",
+        "auth.callback_url=a.example/auth",
+        "auth.callback_url=http://",
+        "auth.callback_url=http:///auth",
+        "auth.callback_url=http://a.example:/",
+        "auth.callback_url=http://a.example:0/",
+        "auth.callback_url=http://a.example:65536/",
+        "auth.callback_url=http://a.example/a b",
+        "auth.callback_url=http://a.example/#a",
+        "auth.callback_url=http://[::1/",
+        "auth.callback_url=HTTP//a.example",
+        "auth.callback_headers=Authorization, Cookie",
+        "auth.callback_headers=Authorization: Cookie",
+        "auth.jwks_hosts=a.example,b.example",
+        "auth.jwks_hosts=https://a.example",
+        "auth.jwks_hosts=a.example:443",
+        "cors.origins=https://a.example,https://b.example",
+        "cors.origins=a.example",
+        "cors.origins=https://a.example/",
+        "s3.endpoint=s3.example",
+        "s3.endpoint=https://s3.example/path",
+        "s3.endpoint=https://s3.example?x",
+        "s3.bucket=a/b",
+        "s3.bucket=a b",
+        "s3.prefix=a:b",
+        "s3.prefix=a b",
+        "s3.region=us east",
+        "s3.region=eu/1",
+    };
+    struct config cfg;
+    struct captured errors;
+    (void)state;
+    config_init(&cfg);
+    capture(&errors);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        if (config_set(&cfg, good[i], stderr) != 0)
+            fail_msg("refused: %s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (config_set(&cfg, bad[i], errors.out) != 1)
+            fail_msg("taken: %s", bad[i]);
+    captured_free(&errors);
+    config_clear(&cfg);
+}
+
+static unsigned check_of(const char *ini)
+{
+    struct config cfg;
+    struct captured errors;
+    config_init(&cfg);
+    assert_reads(&cfg, ini);
+    capture(&errors);
+    unsigned count = config_check(&cfg, errors.out);
+    unsigned lines = 0;
+    for (const char *c = captured_text(&errors); *c; c++)
+        lines += *c == '\n';
+    assert_int_equal(lines, count);
+    captured_free(&errors);
+    config_clear(&cfg);
+    return count;
+}
+
+static void test_values_that_do_not_go_together(void **state)
+{
+    (void)state;
+    assert_int_equal(check_of(""), 0);
+    assert_int_equal(check_of("[auth]\nmode=callback"), 1);
+    assert_int_equal(check_of("[auth]\nmode=callback\ncallback_url=http://a"), 0);
+    assert_int_equal(check_of("[segment]\nstore=s3"), 1);
+    assert_int_equal(check_of("[segment]\nstore=s3\n[s3]\nbucket=b"), 0);
+    assert_int_equal(check_of("[s3]\nbucket=b\nendpoint="), 1);
+    assert_int_equal(check_of("[segment]\ncache_directory=./data/segments"), 1);
+    assert_int_equal(check_of("[segment]\ncache_directory=data//segments/."), 1);
+    assert_int_equal(check_of("[segment]\ncache_directory=data/segments/cache"), 1);
+    assert_int_equal(check_of("[segment]\ncache_directory=data/segments2"), 0);
+    assert_int_equal(check_of("[segment]\ndirectory=/x/y\ncache_directory=/x"), 1);
+    assert_int_equal(check_of("[segment]\ndirectory=/x/y\ncache_directory=/x/z"), 0);
+    assert_int_equal(check_of("[metrics]\nlisten=127.0.0.1:4437"), 1);
+    assert_int_equal(check_of("[metrics]\nlisten=0.0.0.0:04437"), 1);
+    assert_int_equal(check_of("[metrics]\nlisten=127.0.0.2:4437"), 0);
+    assert_int_equal(check_of("[metrics]\nlisten=127.0.0.1:0\n[router]\nlisten=127.0.0.1:0"), 0);
+    assert_int_equal(check_of("[auth]\nmode=callback\n[segment]\nstore=s3"), 2);
 }
 
 static void test_all_errors_are_told(void **state)
@@ -152,7 +300,7 @@ static void test_set(void **state)
 {
     static const char *const bad[] = {"", "a", "shard.count", "shardcount=1", "shard.count=", ".=", "x=shard.count",
                                       "server.data_dir=a ; b", "server.data_dir=", "server.data_dir= a",
-                                      "server.data_dir=a\nb"};
+                                      "server.data_dir=a\nb", "server.data_dir=a # b", "server.data_dir='a'"};
     struct config cfg;
     struct captured errors;
     (void)state;
@@ -297,7 +445,10 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_numbers_are_strict),
         cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_long_line),
+        cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_lines_that_cannot_be_read),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_values_that_do_not_go_together),
         cmocka_unit_test(test_all_errors_are_told),
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_print_reads_back),

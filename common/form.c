@@ -1,0 +1,155 @@
+#include "common/form.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "common/project.h"
+
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+#define TOKEN ALNUM "!#$%&'*+-.^_`|~" /* RFC 9110 5.6.2 */
+
+static bool is_of(const char *text, const char *characters)
+{
+    return text[strspn(text, characters)] == '\0';
+}
+
+typedef bool word_fits(const char *word);
+
+/* Each of the words that spaces part, and at least one if there is a text. */
+static bool each_word(const char *text, word_fits *fits)
+{
+    char word[4097];
+    while (*text) {
+        size_t len = strcspn(text, " ");
+        if (len >= sizeof word)
+            return false;
+        memcpy(word, text, len);
+        word[len] = '\0';
+        if (len && !fits(word))
+            return false;
+        text += len + strspn(text + len, " ");
+    }
+    return true;
+}
+
+/* ---- hosts and URLs ---- */
+
+static bool port_fits(struct slice port)
+{
+    unsigned number = 0;
+    for (size_t i = 0; i < port.len; i++) {
+        if (port.data[i] < '0' || port.data[i] > '9' || number > 65535)
+            return false;
+        number = number * 10 + (unsigned)(port.data[i] - '0');
+    }
+    return number > 0 && number <= 65535;
+}
+
+static bool v6_fits(struct slice host)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr ignored;
+    if (host.len < 4 || host.len - 2 >= sizeof text)
+        return false;
+    memcpy(text, host.data + 1, host.len - 2);
+    text[host.len - 2] = '\0';
+    return inet_pton(AF_INET6, text, &ignored) == 1;
+}
+
+/* "host" or "[v6]", and ":port" where that is allowed. */
+static bool host_fits(struct slice host, bool port_allowed)
+{
+    size_t len = 0;
+    bool v6 = host.len && host.data[0] == '[';
+    const char *end = v6 ? memchr(host.data, ']', host.len) : NULL;
+    if (v6)
+        len = end ? (size_t)(end - host.data) + 1 : 0;
+    while (!v6 && len < host.len && memchr(ALNUM "-._", host.data[len], sizeof ALNUM "-._" - 1))
+        len++;
+    if (!len || (v6 && !v6_fits(slice_of(host.data, len))))
+        return false;
+    if (len == host.len)
+        return true;
+    return port_allowed && host.data[len] == ':' && port_fits(slice_of(host.data + len + 1, host.len - len - 1));
+}
+
+static bool split_url(const char *text, struct slice *authority, const char **rest)
+{
+    size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
+    *authority = slice_of(text + scheme, strcspn(text + scheme, "/?#"));
+    *rest = text + scheme + authority->len;
+    return scheme != 0;
+}
+
+static bool url_fits(const char *text)
+{
+    struct slice authority;
+    const char *rest;
+    if (!split_url(text, &authority, &rest))
+        return false;
+    for (const char *c = text; *c; c++)
+        if (*c <= ' ' || *c > '~' || *c == '#' || *c == '\\')
+            return false;
+    const char *at = memchr(authority.data, '@', authority.len);
+    size_t user = at ? (size_t)(at - authority.data) + 1 : 0;
+    return host_fits(slice_of(authority.data + user, authority.len - user), true);
+}
+
+static bool endpoint_fits(const char *text)
+{
+    struct slice authority;
+    const char *rest;
+    return split_url(text, &authority, &rest) && host_fits(authority, true) && is_of(rest, "/");
+}
+
+static bool is_host(const char *word)
+{
+    return strcmp(word, "*") == 0 || host_fits(slice_str(word), false);
+}
+
+static bool hosts_fit(const char *text)
+{
+    return each_word(text, is_host);
+}
+
+static bool origins_fit(const char *text)
+{
+    return each_word(text, project_origin_valid);
+}
+
+/* ---- names ---- */
+
+static bool is_token(const char *word)
+{
+    return is_of(word, TOKEN);
+}
+
+static bool headers_fit(const char *text)
+{
+    return each_word(text, is_token);
+}
+
+static bool bucket_fits(const char *text)
+{
+    return is_of(text, ALNUM "-._");
+}
+
+static bool prefix_fits(const char *text)
+{
+    return is_of(text, ALNUM "-._/");
+}
+
+static bool region_fits(const char *text)
+{
+    return is_of(text, ALNUM "-_");
+}
+
+const struct form form_url = {"http:// or https:// and a host; a path may follow", url_fits};
+const struct form form_endpoint = {"http:// or https://, a host and perhaps :port", endpoint_fits};
+const struct form form_hosts = {"hosts without a port, parted by spaces, or *", hosts_fit};
+const struct form form_headers = {"names of headers, parted by spaces", headers_fit};
+const struct form form_origins = {"origins scheme://host[:port], parted by spaces, or *", origins_fit};
+const struct form form_cookie = {"the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", is_token};
+const struct form form_bucket = {"letters, digits and - . _", bucket_fits};
+const struct form form_prefix = {"letters, digits and - . _ /", prefix_fits};
+const struct form form_region = {"letters, digits and - _", region_fits};
