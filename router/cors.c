@@ -84,11 +84,12 @@ void cors_preflight(struct client *c)
 {
     struct buf *head = answer_begin(c, 204);
     response_add(head, "Access-Control-Allow-Methods", SLICE("GET, POST, PUT, DELETE, HEAD, OPTIONS"));
-    response_add(head, "Access-Control-Allow-Headers",
-                 SLICE("Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "
-                       "Stream-Retention-Seconds, Stream-Retention-Bytes, "
-                       "Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-None-Match, Producer-Id, Producer-Epoch, "
-                       "Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"));
+    response_add(
+        head, "Access-Control-Allow-Headers",
+        SLICE("Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "
+              "Stream-Retention-Seconds, Stream-Retention-Bytes, "
+              "Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-Match, If-None-Match, Producer-Id, Producer-Epoch, "
+              "Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"));
     response_add(head, "Access-Control-Max-Age", SLICE("86400"));
     answer_end_bare(c);
 }

@@ -90,7 +90,7 @@ static enum error check(struct client *c, const struct http_head *head, char roo
     if (error == ERR_NONE && *access && needs_token(c, *access))
         error = ERR_UNAUTHORIZED;
     if (error == ERR_NONE && *access)
-        error = rules_request(head, false, detail);
+        error = rules_request(head, route->kind == ROUTE_CONFIG, detail);
     return error;
 }
 

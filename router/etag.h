@@ -1,4 +1,4 @@
-/* Entity tags of catch-up answers and If-None-Match (RFC 9110 8.8.3, 13.1.2). */
+/* Entity tags of catch-up answers and documents, If-Match and If-None-Match (RFC 9110 8.8.3, 13.1.1, 13.1.2). */
 #ifndef ROUTER_ETAG_H
 #define ROUTER_ETAG_H
 
@@ -14,7 +14,12 @@
  * length. */
 size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed);
 
-/* Does a value of If-None-Match name the tag? It is a list of tags, compared weakly, or "*". */
-bool etag_listed(struct slice list, struct slice etag) MUSTUSE;
+/* Writes the tag of a document: of what it says, whoever prints it. Returns the length. */
+size_t etag_print_document(char out[ETAG_MAX], struct slice document);
+
+/* Does a value of If-None-Match or If-Match name the tag? It is a list of tags, or "*". If-Match compares strongly: a
+ * weak tag names none. */
+enum etag_compare { ETAG_WEAK, ETAG_STRONG };
+bool etag_listed(struct slice list, struct slice etag, enum etag_compare compare) MUSTUSE;
 
 #endif

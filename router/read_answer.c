@@ -107,7 +107,7 @@ static bool not_modified(const struct client *c, const struct wire_stream *strea
     if (!c->exchange.text || is_fleeting(c, stream))
         return false;
     size_t len = etag_print(etag, stream->uid, stream->start, stream->next, at_end(stream));
-    return etag_listed(slice_str(c->exchange.text), slice_of(etag, len));
+    return etag_listed(slice_str(c->exchange.text), slice_of(etag, len), ETAG_WEAK);
 }
 
 void read_answer_page(struct client *c, const struct wire_stream *stream, struct block *page, struct block *body)

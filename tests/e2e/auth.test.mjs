@@ -258,6 +258,55 @@ describe.skipIf(!OWNED)("tokens", () => {
     for (let i = 0; i < 6; i++) expect((await call(url("acme/first"))).status).toBe(401);
   });
 
+  test("a configuration is replaced only if it is the one that If-Match names", async () => {
+    const address = `${fixture.server.url}/v1/config/acme`;
+    const manage = bearer(await sign(secret, { scope: "manage" }));
+    const get = (headers) => call(address, "GET", { headers: { ...manage, ...headers } });
+    const put = (headers, more) => call(address, "PUT", { headers: { ...manage, ...headers }, body: JSON.stringify({ signingSecrets: [secret], ...more }) });
+    const expectFailed = (answer, etag) => expect([answer.status, answer.json().code, answer.headers.get("etag")]).toEqual([412, "PRECONDITION_FAILED", etag]);
+    const first = (await get()).headers.get("etag");
+    expect((await get({ "if-none-match": first })).status).toBe(304);
+    expect((await get({ "if-match": first })).status).toBe(200);
+    expectFailed(await get({ "if-match": '"other"' }), first);
+
+    const changed = await put({ "if-match": first }, { isPublic: true });
+    const second = changed.headers.get("etag");
+    expect([changed.status, (await get()).headers.get("etag")]).toEqual([200, second]);
+    expect(second).not.toBe(first);
+    for (const headers of [{ "if-match": first }, { "if-match": `W/${second}` }, { "if-match": "x" }, { "if-match": "" }, { "if-none-match": "*" }, { "if-match": second, "if-none-match": "*" }])
+      expectFailed(await put(headers), second);
+    expect((await put({ "if-none-match": second })).json().code).toBe("CONDITION_NOT_SUPPORTED");
+    expect((await put({ "if-unmodified-since": "x" })).json().code).toBe("CONDITION_NOT_SUPPORTED");
+    expect((await get()).json().isPublic).toBe(true);
+
+    expect((await put({ "if-match": `"other", ${second}` }, { isPublic: true })).status).toBe(200); // the same as before
+    expect((await put({ "if-match": "*" })).headers.get("etag")).toBe(first);
+  });
+
+  test("of many who change a configuration with If-Match at once, and of commands beside them, none undoes another", async () => {
+    const address = `${fixture.server.url}/v1/config/acme`;
+    const manage = bearer(await sign(secret, { scope: "manage" }));
+    const add = async (origin) => {
+      for (;;) {
+        const got = await call(address, "GET", { headers: manage });
+        const body = got.json();
+        body.corsOrigins = [...body.corsOrigins, origin];
+        const headers = { ...manage, "if-match": got.headers.get("etag") };
+        const { status } = await call(address, "PUT", { headers, body: JSON.stringify(body) });
+        if (status === 200) return;
+        if (![412, 503].includes(status)) throw new Error(`PUT: ${status}`);
+      }
+    };
+    const mine = Array.from({ length: 8 }, (_, i) => `https://put-${i}.example`);
+    const theirs = Array.from({ length: 4 }, (_, i) => `https://command-${i}.example`);
+    const all = mine.map(add);
+    for (const origin of theirs) fixture.server.command("add-origin", "acme", origin);
+    await Promise.all(all);
+    const { corsOrigins } = (await call(address, "GET", { headers: manage })).json();
+    expect(corsOrigins.sort()).toEqual([...mine, ...theirs].sort());
+    expect((await call(address, "PUT", { headers: manage, body: JSON.stringify({ signingSecrets: [secret] }) })).status).toBe(200);
+  });
+
   test("public keys of others verify RS256, ES256 and EdDSA, each its own algorithm only", async () => {
     const rsa = await generateKeyPair("RS256", { extractable: true });
     const ec = await generateKeyPair("ES256", { extractable: true });

@@ -430,6 +430,10 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
       retention: { seconds: 60 },
     });
     for (const id of ["getConfig", "getUsage"]) await walk().ask(id, { project: "demo" }, {}, 200);
+    const { etag } = (await walk().ask("getConfig", { project: "demo" })).headers;
+    await walk().ask("getConfig", { project: "demo" }, { headers: { "If-None-Match": etag } }, 304);
+    for (const id of ["getConfig", "putConfig"])
+      await walk().ask(id, { project: "demo" }, { headers: { "If-Match": '"x"' }, body: { signingSecrets: ["s".repeat(32)] } }, 412);
     await configure("demo");
     await walk().ask("putConfig", { project: "demo" }, { body: { signingSecrets: [] } }, 400);
     for (const id of ["getConfig", "getUsage"]) await walk().ask(id, { project: "a b" }, {}, 400);
