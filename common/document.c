@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 /* cJSON's texts end at a NUL, so one that has \u0000 would be taken for a shorter one. */
 static bool has_nul(struct slice json)
 {
@@ -16,6 +18,18 @@ static bool has_nul(struct slice json)
     return false;
 }
 
+static bool is_utf8(struct slice json)
+{
+    const uint8_t *at = (const uint8_t *)json.data, *end = at + json.len;
+    while (at < end) {
+        size_t len = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - at));
+        if (!len)
+            return false;
+        at += len;
+    }
+    return true;
+}
+
 /* cJSON reads up to the first NUL and would take what follows for the end. */
 cJSON *document_parse(struct slice json)
 {
@@ -23,9 +37,34 @@ cJSON *document_parse(struct slice json)
     cJSON *root = cJSON_ParseWithLengthOpts(json.data, json.len, &end, 0);
     while (end && end < json.data + json.len && *end && strchr(" \t\r\n", *end))
         end++;
-    if (root && end == json.data + json.len && !has_nul(json))
+    if (root && end == json.data + json.len && !has_nul(json) && is_utf8(json))
         return root;
     cJSON_Delete(root);
+    return NULL;
+}
+
+const char *document_unknown(const cJSON *object, const char *const *names, size_t count)
+{
+    const cJSON *field;
+    cJSON_ArrayForEach(field, object)
+    {
+        size_t i = 0;
+        while (i < count && strcmp(field->string, names[i]) != 0)
+            i++;
+        if (i == count)
+            return field->string;
+    }
+    return NULL;
+}
+
+const char *document_twice(const cJSON *object)
+{
+    const cJSON *field;
+    cJSON_ArrayForEach(field, object)
+    {
+        if (cJSON_GetObjectItemCaseSensitive(object, field->string) != field)
+            return field->string;
+    }
     return NULL;
 }
 

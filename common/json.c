@@ -1,10 +1,14 @@
 /* A pushdown scanner: one bit of stack a level, no tree and no recursion. Each scan_*() is given where its part begins
- * and returns where it ends, or NULL where the text is wrong. */
+ * and returns where it ends, or NULL if the text is wrong; then *s says where, and what would be right there. */
 #include "common/json.h"
 
 #include "common/marks.h"
 #include "common/swar.h"
 #include "common/utf8.h"
+
+#define SHOWN 12 /* bytes of what is wrong */
+#define STRING_OF(number) #number
+#define STRING(number) STRING_OF(number)
 
 struct scan {
     const uint8_t *end;
@@ -13,7 +17,16 @@ struct scan {
     struct buf *out;
     struct buf *marks;
     uint64_t count;
+    const uint8_t *wrong;
+    const char *expected;
 };
+
+static const uint8_t *refuse(struct scan *s, const uint8_t *at, const char *expected)
+{
+    s->wrong = at;
+    s->expected = expected;
+    return NULL;
+}
 
 static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
 {
@@ -24,12 +37,12 @@ static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
 
 /* ---- strings ---- */
 
-static const uint8_t *scan_utf8(const uint8_t *at, const uint8_t *end)
+static const uint8_t *scan_utf8(struct scan *s, const uint8_t *at)
 {
-    while (at < end && *at >= 0x80) {
-        size_t length = utf8_length(at, (size_t)(end - at));
+    while (at < s->end && *at >= 0x80) {
+        size_t length = utf8_length(at, (size_t)(s->end - at));
         if (!length)
-            return NULL;
+            return refuse(s, at, "valid UTF-8");
         at += length;
     }
     return at;
@@ -40,27 +53,18 @@ static bool is_hex(uint8_t byte)
     return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'f');
 }
 
-static const uint8_t *scan_escape(const uint8_t *at, const uint8_t *end)
+static const uint8_t *scan_escape(struct scan *s, const uint8_t *at)
 {
+    const uint8_t *end = s->end;
     if (end - at < 2)
-        return NULL;
-    switch (at[1]) {
-    case '"':
-    case '\\':
-    case '/':
-    case 'b':
-    case 'f':
-    case 'n':
-    case 'r':
-    case 't':
-        return at + 2;
-    case 'u':
-        if (end - at < 6 || !is_hex(at[2]) || !is_hex(at[3]) || !is_hex(at[4]) || !is_hex(at[5]))
-            return NULL;
-        return at + 6;
-    default:
-        return NULL;
-    }
+        return refuse(s, end, "an escape");
+    if (at[1] != 'u')
+        return at[1] && strchr("\"\\/bfnrt", at[1])
+                   ? at + 2
+                   : refuse(s, at, "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
+    if (end - at < 6 || !is_hex(at[2]) || !is_hex(at[3]) || !is_hex(at[4]) || !is_hex(at[5]))
+        return refuse(s, at, "\\u and four hexadecimal digits");
+    return at + 6;
 }
 
 static inline bool is_plain(uint8_t byte)
@@ -84,75 +88,79 @@ static inline const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
 }
 
 /* From the byte after the opening quote. */
-static const uint8_t *scan_string(const uint8_t *at, const uint8_t *end)
+static const uint8_t *scan_string(struct scan *s, const uint8_t *at)
 {
     while (at) {
-        at = skip_plain(at, end);
-        if (at == end || *at < 0x20)
-            return NULL;
+        at = skip_plain(at, s->end);
+        if (at == s->end)
+            return refuse(s, at, "'\"', the end of a text");
+        if (*at < 0x20)
+            return refuse(s, at, "an escape such as \\n, for control characters");
         if (*at == '"')
             return at + 1;
-        at = *at == '\\' ? scan_escape(at, end) : scan_utf8(at, end);
+        at = *at == '\\' ? scan_escape(s, at) : scan_utf8(s, at);
     }
     return NULL;
 }
 
 /* ---- the other scalars ---- */
 
-static const uint8_t *scan_digits(const uint8_t *at, const uint8_t *end)
+static const uint8_t *scan_digits(struct scan *s, const uint8_t *at)
 {
     const uint8_t *start = at;
-    while (at < end && *at >= '0' && *at <= '9')
+    while (at < s->end && *at >= '0' && *at <= '9')
         at++;
-    return at > start ? at : NULL;
+    return at > start ? at : refuse(s, at, "a digit");
 }
 
-static const uint8_t *scan_number(const uint8_t *at, const uint8_t *end)
+static const uint8_t *scan_number(struct scan *s, const uint8_t *at)
 {
     if (*at == '-')
         at++;
-    if (at < end && *at == '0')
+    if (at < s->end && *at == '0')
         at++;
     else
-        at = scan_digits(at, end);
-    if (at && at < end && *at == '.')
-        at = scan_digits(at + 1, end);
-    if (at && at < end && (*at == 'e' || *at == 'E')) {
+        at = scan_digits(s, at);
+    if (at && at < s->end && *at == '.')
+        at = scan_digits(s, at + 1);
+    if (at && at < s->end && (*at == 'e' || *at == 'E')) {
         at++;
-        if (at < end && (*at == '+' || *at == '-'))
+        if (at < s->end && (*at == '+' || *at == '-'))
             at++;
-        at = scan_digits(at, end);
+        at = scan_digits(s, at);
     }
     return at;
 }
 
-static const uint8_t *scan_word(const uint8_t *at, const uint8_t *end, struct slice word)
+static const uint8_t *scan_word(struct scan *s, const uint8_t *at, const char *word)
 {
-    return (size_t)(end - at) >= word.len && memcmp(at, word.data, word.len) == 0 ? at + word.len : NULL;
+    size_t len = strlen(word);
+    bool there = (size_t)(s->end - at) >= len && memcmp(at, word, len) == 0;
+    return there ? at + len : refuse(s, at, word);
 }
 
-static const uint8_t *scan_scalar(const uint8_t *at, const uint8_t *end)
+static const uint8_t *scan_scalar(struct scan *s, const uint8_t *at)
 {
     switch (*at) {
     case '"':
-        return scan_string(at + 1, end);
+        return scan_string(s, at + 1);
     case 't':
-        return scan_word(at, end, SLICE("true"));
+        return scan_word(s, at, "true");
     case 'f':
-        return scan_word(at, end, SLICE("false"));
+        return scan_word(s, at, "false");
     case 'n':
-        return scan_word(at, end, SLICE("null"));
+        return scan_word(s, at, "null");
     default:
-        return scan_number(at, end);
+        return *at == '-' || (*at >= '0' && *at <= '9') ? scan_number(s, at) : refuse(s, at, "a value");
     }
 }
 
 /* ---- arrays and objects ---- */
 
-static bool push(struct scan *s, bool object)
+static bool push(struct scan *s, const uint8_t *at, bool object)
 {
     if (s->depth == JSON_DEPTH_MAX)
-        return false;
+        return refuse(s, at, "at most " STRING(JSON_DEPTH_MAX) " levels of arrays and objects");
     uint64_t bit = (uint64_t)1 << s->depth % 64, *word = &s->objects[s->depth / 64];
     *word = object ? *word | bit : *word & ~bit;
     s->depth++;
@@ -170,18 +178,21 @@ static inline uint8_t closing(const struct scan *s)
 }
 
 /* An object's key with its colon and the space after it. */
-static const uint8_t *scan_key(const uint8_t *at, const uint8_t *end)
+static const uint8_t *scan_key(struct scan *s, const uint8_t *at)
 {
-    if (at == end || *at != '"' || !(at = scan_string(at + 1, end)))
+    if (at == s->end || *at != '"')
+        return refuse(s, at, "a key, which begins with '\"'");
+    at = scan_string(s, at + 1);
+    if (!at)
         return NULL;
-    at = skip_space(at, end);
-    return at < end && *at == ':' ? skip_space(at + 1, end) : NULL;
+    at = skip_space(at, s->end);
+    return at < s->end && *at == ':' ? skip_space(at + 1, s->end) : refuse(s, at, "':'");
 }
 
 /* Where the next member's value begins; `at` is past the bracket or comma before it, and space. */
-static inline const uint8_t *scan_member(const struct scan *s, const uint8_t *at)
+static inline const uint8_t *scan_member(struct scan *s, const uint8_t *at)
 {
-    return in_object(s) ? scan_key(at, s->end) : at;
+    return in_object(s) ? scan_key(s, at) : at;
 }
 
 /* After a value: closes every array and object that ends here. Returns where the value after a comma begins, or, down
@@ -190,12 +201,10 @@ static const uint8_t *scan_after(struct scan *s, const uint8_t *at, unsigned flo
 {
     while (s->depth > floor) {
         at = skip_space(at, s->end);
-        if (at == s->end)
-            return NULL;
-        if (*at == ',')
+        if (at < s->end && *at == ',')
             return scan_member(s, skip_space(at + 1, s->end));
-        if (*at != closing(s))
-            return NULL;
+        if (at == s->end || *at != closing(s))
+            return refuse(s, at, in_object(s) ? "',' or '}'" : "',' or ']'");
         s->depth--;
         at++;
     }
@@ -207,19 +216,17 @@ static const uint8_t *scan_value(struct scan *s, const uint8_t *at)
     unsigned floor = s->depth;
     do {
         if (at == s->end)
-            return NULL;
+            return refuse(s, at, "a value");
         if (*at == '{' || *at == '[') {
-            if (!push(s, *at == '{'))
+            if (!push(s, at, *at == '{'))
                 return NULL;
             at = skip_space(at + 1, s->end);
-            if (at == s->end)
-                return NULL;
-            if (*at != closing(s)) {
+            if (at == s->end || *at != closing(s)) {
                 at = scan_member(s, at);
                 continue;
             }
         } else {
-            at = scan_scalar(at, s->end);
+            at = scan_scalar(s, at);
             if (!at)
                 return NULL;
         }
@@ -242,7 +249,7 @@ static void add_message(struct scan *s, const uint8_t *start, const uint8_t *end
 /* The elements of the array at the top, from the byte after its bracket. */
 static const uint8_t *scan_elements(struct scan *s, const uint8_t *at)
 {
-    if (!push(s, false))
+    if (!push(s, at, false))
         return NULL;
     at = skip_space(at, s->end);
     if (at < s->end && *at == ']')
@@ -253,7 +260,7 @@ static const uint8_t *scan_elements(struct scan *s, const uint8_t *at)
             return NULL;
         at = skip_space(end, s->end);
         if (at == s->end || (*at != ',' && *at != ']'))
-            return NULL;
+            return refuse(s, at, "',' or ']'");
         bool last = *at == ']';
         add_message(s, start, end, last);
         if (last)
@@ -273,16 +280,37 @@ static const uint8_t *scan_text(struct scan *s, const uint8_t *at)
     return end;
 }
 
-bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64_t *count)
+/* Lines of JSON are what people send most often that is none. */
+static void say(struct detail *detail, const struct scan *s, struct slice text, const uint8_t *end)
 {
-    if (!text.len)
-        return false;
+    size_t at = (size_t)(s->wrong - (const uint8_t *)text.data), left = text.len - at;
+    struct scan rest = {.end = s->end};
+    if (end && left && scan_value(&rest, s->wrong))
+        detail_say(detail, ERR_INVALID_JSON,
+                   "the body is not valid JSON: a second value begins at byte %zu; send several messages as an array, "
+                   "[…, …], not as lines",
+                   at);
+    else if (left)
+        detail_say(detail, ERR_INVALID_JSON, "the body is not valid JSON: byte %zu should be %s, not %s", at,
+                   s->expected, detail_quote(slice_of(text.data + at, left < SHOWN ? left : SHOWN)).text);
+    else
+        detail_say(detail, ERR_INVALID_JSON, "the body is not valid JSON: it ends after %zu bytes where %s should be",
+                   at, s->expected);
+}
+
+bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64_t *count, struct detail *detail)
+{
     const uint8_t *at = (const uint8_t *)text.data;
     struct scan s = {.end = at + text.len, .out = out, .marks = marks};
     size_t out_len = buf_len(out), marks_len = buf_len(marks);
+    if (!text.len)
+        return false;
     buf_reserve(out, text.len + 1); /* the most it can come to */
-    at = scan_text(&s, at);
-    if (!at || skip_space(at, s.end) != s.end) {
+    const uint8_t *end = scan_text(&s, at);
+    if (end && skip_space(end, s.end) != s.end)
+        refuse(&s, skip_space(end, s.end), "the end");
+    if (s.wrong) {
+        say(detail, &s, text, end);
         out->end = out->start + out_len;
         marks->end = marks->start + marks_len;
         return false;

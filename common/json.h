@@ -6,6 +6,7 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/detail.h"
 #include "common/slice.h"
 
 /* Arrays and objects may nest this deep; deeper text is refused as invalid. */
@@ -14,7 +15,9 @@
 /* Validates text (one JSON value, valid UTF-8, surrounded by optional whitespace) and adds its messages to out, each as
  * its own text without surrounding whitespace, followed by a comma. An array at the top is taken apart one level
  * (PROTOCOL.md 9.1.2): each element is a message. Adds one mark a message to marks, the last with last_of_append.
- * *count is the number of messages, 0 for []. False: text is not valid JSON, and out and marks are as before. */
-bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64_t *count) MUSTUSE;
+ * *count is the number of messages, 0 for []. False: text is not valid JSON, *detail says where (NULL: nobody wants to
+ * know), and out and marks are as before. */
+bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64_t *count,
+                   struct detail *detail) MUSTUSE;
 
 #endif

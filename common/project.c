@@ -189,30 +189,18 @@ cJSON *project_quotas(const struct quotas *all)
     return print_numbers(quotas, all);
 }
 
-static bool known_field(const char *name)
+static struct project_error read_fields(const cJSON *root, struct project *project)
 {
     static const char *const names[] = {"signingSecrets", "corsOrigins", "isPublic", "jwks",
                                         "jwksUrl",        "quotas",      "retention"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-static struct project_error read_fields(const cJSON *root, struct project *project)
-{
-    const cJSON *field, *is_public = cJSON_GetObjectItemCaseSensitive(root, "isPublic");
+    const cJSON *is_public = cJSON_GetObjectItemCaseSensitive(root, "isPublic");
     if (!cJSON_IsObject(root))
         return (struct project_error){"body", "a JSON object"};
-    cJSON_ArrayForEach(field, root)
-    {
-        if (!known_field(field->string))
-            return (struct project_error){
-                "body", "without fields but signingSecrets, corsOrigins, isPublic, jwks, jwksUrl, quotas"
-                        " and retention"};
-        if (cJSON_GetObjectItemCaseSensitive(root, field->string) != field)
-            return (struct project_error){"body", "without a field that comes twice"};
-    }
+    if (document_unknown(root, names, sizeof names / sizeof names[0]))
+        return (struct project_error){"body", "without fields but signingSecrets, corsOrigins, isPublic, jwks, jwksUrl,"
+                                              " quotas and retention"};
+    if (document_twice(root))
+        return (struct project_error){"body", "without a field that comes twice"};
     if (!read_texts(cJSON_GetObjectItemCaseSensitive(root, "signingSecrets"), &secrets_rule, &project->secrets))
         return (struct project_error){secrets_rule.field, secrets_rule.expected};
     if (!read_texts(cJSON_GetObjectItemCaseSensitive(root, "corsOrigins"), &origins_rule, &project->origins))

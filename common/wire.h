@@ -10,7 +10,7 @@
 #include "common/slice.h"
 
 #ifndef WIRE_VERSION /* tests build another version */
-#define WIRE_VERSION 11
+#define WIRE_VERSION 12
 #endif
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */

@@ -129,6 +129,8 @@ struct buf *answer_error_begin(struct client *c, enum error error)
 void answer_error_end(struct client *c, enum error error, const char *text)
 {
     struct buf body = {0};
+    if (error == ERR_STREAM_NOT_FOUND && c->exchange.slash)
+        text = "stream not found: the '/' at its end belongs to its name, which is another one without it";
     response_error_body(&body, error, text);
     const struct slice part = buf_slice(&body);
     answer_end(c, &part, 1);

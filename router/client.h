@@ -58,6 +58,7 @@ struct exchange {
     bool producer;           /* append: with producer headers */
     bool close_only;         /* append: without a body */
     bool many;               /* subscribe: to several sources */
+    bool slash;              /* the name that was asked for ends in one */
     bool now;                /* read: offset=now */
     bool kept;               /* read: caches that many share may keep the answer; it has nothing of this request */
     bool earliest;           /* read: offset=-1, or none */

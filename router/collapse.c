@@ -211,7 +211,7 @@ static void start(struct shared_read *s)
     if (request_send(shards, request))
         return;
     (void)take_out(s);
-    answer_all(s, &(struct answer){.error = ERR_OVERLOADED, .text = error_text(ERR_OVERLOADED)});
+    answer_all(s, &(struct answer){.error = ERR_OVERLOADED});
 }
 
 static bool may_join(const struct collapse *collapse, const struct shared_read *s)

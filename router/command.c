@@ -11,9 +11,9 @@
 #include "common/escape.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/percent.h"
 #include "common/registry.h"
 #include "common/token.h"
-#include "router/percent.h"
 
 #define TOKEN_S 600
 

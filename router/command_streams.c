@@ -3,11 +3,11 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "common/percent.h"
 #include "common/project.h"
 #include "router/call.h"
 #include "router/command.h"
 #include "router/listing.h"
-#include "router/percent.h"
 #include "router/rules.h"
 
 struct asking {

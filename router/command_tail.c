@@ -76,7 +76,7 @@ static bool put_messages(struct slice json)
 {
     struct buf messages = {0}, marks = {0};
     uint64_t count, length;
-    bool last, good = json_messages(json, &messages, &marks, &count);
+    bool last, good = json_messages(json, &messages, &marks, &count, NULL);
     struct slice rest = buf_slice(&marks);
     while (good && marks_next(&rest, &length, &last)) {
         put_message(messages.data + messages.start, (size_t)length - 1); /* without its comma */

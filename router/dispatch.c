@@ -57,7 +57,7 @@ static bool needs_token(const struct client *c, const struct access *access)
 static enum error parse(const struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX],
                         struct route *route, struct detail *detail)
 {
-    enum error error = route_parse(head->path, c->router->cfg->limits_max_path, room, route, detail);
+    enum error error = route_parse(head->path, head->method, c->router->cfg->limits_max_path, room, route, detail);
     bool here =
         !c->only_metrics || (error == ERR_NONE && (route->kind == ROUTE_METRICS || route->kind == ROUTE_HEALTH));
     if (!here)
@@ -128,6 +128,7 @@ void dispatch_decided(struct client *c, const struct http_head *head, struct sli
     struct detail detail = {0};
     enum error error = check(c, head, room, &route, &access, &detail);
     (void)bytes;
+    c->exchange.slash = route.name.len && route.name.data[route.name.len - 1] == '/';
     timing_mark(c, TIMING_ALLOWED);
     if (is_preflight(c, head))
         cors_preflight(c);

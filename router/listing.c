@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/escape.h"
 #include "common/mem.h"
 #include "common/offset.h"
+#include "common/percent.h"
 #include "common/project.h"
-#include "router/percent.h"
 #include "router/query.h"
 #include "router/rules.h"
 
@@ -175,13 +176,13 @@ static void add_retention(struct buf *out, const struct wire_listed_stream *m)
     buf_add_text(out, text);
 }
 
-/* Types are tokens and expiries are timestamps, so nothing here needs escaping. */
+/* Expiries are timestamps, which need no escaping. */
 void listing_print_stream(struct buf *out, const struct wire_listed_stream *m)
 {
     buf_add_text(out, "{\"name\":\"");
     percent_encode(project_stream(m->name), out);
     buf_add_text(out, "\",\"contentType\":\"");
-    buf_add_slice(out, m->content_type);
+    escape_json_add(out, m->content_type);
     buf_add_text(out, "\"");
     add_offset(out, "nextOffset", m->tail);
     if (m->earliest || m->retention_s || m->retention_bytes)

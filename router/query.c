@@ -1,8 +1,8 @@
 #include "router/query.h"
 
 #include "common/offset.h"
+#include "common/percent.h"
 #include "router/cursor.h"
-#include "router/percent.h"
 #include "router/rules.h"
 
 #define KEY_MAX 32    /* longer is none of ours */

@@ -70,7 +70,7 @@ static void fail(struct reader *reader, const struct answer *answer)
 
 void reader_gone(struct reader *reader, enum error error)
 {
-    fail(reader, &(struct answer){.error = error, .text = error_text(error)});
+    fail(reader, &(struct answer){.error = error});
 }
 
 static void read_on(struct reader *reader)

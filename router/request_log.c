@@ -180,7 +180,7 @@ static void add_project(struct log_line *line, const struct client *c)
     struct route route;
     const struct request_note *note = c->account.note;
     struct slice path = slice_of(note->text, note->path_len);
-    if (route_parse(path, c->router->cfg->limits_max_path, room, &route, NULL) != ERR_NONE)
+    if (route_parse(path, c->account.method, c->router->cfg->limits_max_path, room, &route, NULL) != ERR_NONE)
         return;
     struct slice project = project_of(route.name);
     if (project.len)

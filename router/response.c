@@ -110,17 +110,11 @@ void response_end(struct buf *out, enum response_body body, uint64_t length, boo
     buf_add_slice(out, SLICE("\r\n"));
 }
 
-static void add_json_text(struct buf *out, const char *text)
-{
-    size_t room = strlen(text) * ESCAPE_GROWTH;
-    buf_grow(out, escape_json(buf_reserve(out, room), room, slice_str(text)));
-}
-
 void response_error_body(struct buf *out, enum error error, const char *text)
 {
     buf_add_slice(out, SLICE("{\"code\":\""));
     buf_add_text(out, error_code(error));
     buf_add_slice(out, SLICE("\",\"error\":\""));
-    add_json_text(out, text && *text ? text : error_text(error));
+    escape_json_add(out, slice_str(text && *text ? text : error_text(error)));
     buf_add_slice(out, SLICE("\"}"));
 }

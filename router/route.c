@@ -1,7 +1,7 @@
 #include "router/route.h"
 
+#include "common/percent.h"
 #include "common/project.h"
-#include "router/percent.h"
 
 #define STREAM_PREFIX "/v1/stream/"
 #define CONFIG_PREFIX "/v1/config/"
@@ -75,45 +75,47 @@ static enum error parse_of_project(struct slice path, struct slice prefix, enum 
     return error;
 }
 
-bool route_id_valid(struct slice id)
+bool route_reachable(struct slice name)
 {
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.data[i];
-        bool good =
-            (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("_-:.", c));
-        if (!good)
+    for (size_t at = 0, end; at <= name.len; at = end + 1) {
+        for (end = at; end < name.len && name.data[end] != '/';)
+            end++;
+        struct slice segment = slice_of(name.data + at, end - at);
+        if (slice_equal(segment, SLICE(".")) || slice_equal(segment, SLICE("..")))
             return false;
     }
-    return id.len > 0;
+    return true;
 }
 
-/* rest is "{project}/{id}", perhaps with "/touch" behind it if it may be; the first part is left to the caller. */
+/* rest is "{project}/{stream}". */
 static enum error parse_pair(struct slice rest, enum route_kind kind, char *room, struct route *route)
 {
-    const char *slash = memchr(rest.data, '/', rest.len);
-    const struct slice touch = SLICE("/touch");
+    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
     *route = (struct route){.kind = kind};
-    if (!slash)
-        return ERR_MISSING_PROJECT_OR_STREAM_ID;
-    if (kind == ROUTE_ESTUARY && rest.len > touch.len && slash != rest.data + rest.len - touch.len &&
-        slice_equal(slice_of(rest.data + rest.len - touch.len, touch.len), touch)) {
-        rest.len -= touch.len;
-        route->kind = ROUTE_ESTUARY_TOUCH;
-    }
-    enum error error = parse_project(rest, slash, room, &route->name);
-    if (error != ERR_NONE)
-        return error;
-    size_t project = (size_t)((const char *)memchr(room, '/', route->name.len) - room) + 1;
-    return route_id_valid(slice_of(room + project, route->name.len - project)) ? ERR_NONE : ERR_INVALID_PATH;
+    return slash ? parse_project(rest, slash, room, &route->name) : ERR_MISSING_PROJECT_OR_STREAM_ID;
 }
 
-static enum error parse_estuary(struct slice path, char *room, struct route *route)
+/* rest is "{project}/{estuary}", with "/touch" behind it for methods that an estuary does not have. */
+static enum error parse_estuary(struct slice rest, enum http_method method, char *room, struct route *route)
+{
+    const struct slice touch = SLICE("/touch");
+    struct slice before = slice_of(rest.data, rest.len > touch.len ? rest.len - touch.len : 0);
+    bool itself = method == HTTP_GET || method == HTTP_DELETE;
+    if (!itself && before.len && memchr(before.data, '/', before.len) &&
+        slice_equal(slice_of(rest.data + before.len, touch.len), touch))
+        return parse_pair(before, ROUTE_ESTUARY_TOUCH, room, route);
+    return parse_pair(rest, ROUTE_ESTUARY, room, route);
+}
+
+/* Whatever has no meaning for subscriptions is about an estuary of a project called "subscribe". */
+static enum error parse_estuaries(struct slice path, enum http_method method, char *room, struct route *route)
 {
     const struct slice estuary = SLICE(ESTUARY_PREFIX), subscribe = SLICE(ESTUARY_PREFIX "subscribe/");
-    if (!begins(path, subscribe))
-        return parse_pair(slice_of(path.data + estuary.len, path.len - estuary.len), ROUTE_ESTUARY, room, route);
     struct slice rest = slice_of(path.data + subscribe.len, path.len - subscribe.len);
-    if (!memchr(rest.data, '/', rest.len))
+    bool many = begins(path, subscribe) && !(rest.len && memchr(rest.data, '/', rest.len));
+    if (!begins(path, subscribe) || method == HTTP_GET || (many && method == HTTP_DELETE))
+        return parse_estuary(slice_of(path.data + estuary.len, path.len - estuary.len), method, room, route);
+    if (many)
         return parse_of_project(path, subscribe, ROUTE_SUBSCRIPTIONS, room, route);
     return parse_pair(rest, ROUTE_SUBSCRIPTION, room, route);
 }
@@ -122,11 +124,9 @@ static enum error parse_streams(struct slice path, char *room, struct route *rou
 {
     const struct slice prefix = SLICE(STREAMS_PREFIX);
     struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
-    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
-    if (!slash)
+    if (!rest.len || !memchr(rest.data, '/', rest.len))
         return parse_of_project(path, prefix, ROUTE_STREAMS, room, route);
-    *route = (struct route){.kind = ROUTE_SHOW};
-    return parse_project(rest, slash, room, &route->name);
+    return parse_pair(rest, ROUTE_SHOW, room, route);
 }
 
 static bool parse_fixed(struct slice path, struct route *route)
@@ -143,8 +143,8 @@ static bool parse_fixed(struct slice path, struct route *route)
     return false;
 }
 
-enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route,
-                       struct detail *detail)
+enum error route_parse(struct slice path, enum http_method method, size_t max_path, char room[ROUTE_NAME_MAX],
+                       struct route *route, struct detail *detail)
 {
     const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX), usage = SLICE(USAGE_PREFIX);
     if (path.len > max_path || path.len > ROUTE_PATH_MAX)
@@ -159,7 +159,7 @@ enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_
     if (begins(path, SLICE(STREAMS_PREFIX)))
         return parse_streams(path, room, route);
     if (begins(path, SLICE(ESTUARY_PREFIX)))
-        return parse_estuary(path, room, route);
+        return parse_estuaries(path, method, room, route);
     if (!begins(path, prefix))
         return ERR_NOT_FOUND;
     struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
@@ -173,7 +173,7 @@ enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_
     struct route route;
     if (!path.len || memchr(path.data, '?', path.len) || memchr(path.data, '#', path.len))
         return ERR_INVALID_FORK_SOURCE;
-    if (route_parse(path, max_path, room, &route, NULL) != ERR_NONE || route.kind != ROUTE_STREAM)
+    if (route_parse(path, HTTP_GET, max_path, room, &route, NULL) != ERR_NONE || route.kind != ROUTE_STREAM)
         return ERR_INVALID_FORK_SOURCE;
     *name = route.name;
     return ERR_NONE;

@@ -5,6 +5,7 @@
 #include "common/attr.h"
 #include "common/detail.h"
 #include "common/slice.h"
+#include "router/http.h"
 
 #define ROUTE_PATH_MAX 8192 /* the largest limits.max_path */
 #define ROUTE_NAME_MAX (ROUTE_PATH_MAX + 16)
@@ -36,13 +37,16 @@ const char *route_name(enum route_kind kind);
 /* Takes a percent-encoded path apart: /, /health, /metrics, /v1/config/{project}, /v1/usage/{project},
  * /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same
  * with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch, /v1/stream/{project}/{stream} and
- * /v1/stream/{stream}, whose project is _default. Slashes after the project belong to the stream. Returns ERR_NONE, or
- * what to refuse the path with, of which *detail says more (NULL: nobody wants to know). */
-enum error route_parse(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct route *route,
-                       struct detail *detail) MUSTUSE;
+ * /v1/stream/{stream}, whose project is _default. Slashes after the project belong to the stream. The method tells
+ * /touch, which is posted, from an estuary that is called so, and subscriptions from estuaries of a project called
+ * "subscribe". Returns ERR_NONE, or what to refuse the path with, of which *detail says more (NULL: nobody wants to
+ * know). */
+enum error route_parse(struct slice path, enum http_method method, size_t max_path, char room[ROUTE_NAME_MAX],
+                       struct route *route, struct detail *detail) MUSTUSE;
 
-/* An id that may be part of a subscription: one or more of A-Z a-z 0-9 _ - : . */
-bool route_id_valid(struct slice id) MUSTUSE;
+/* False: no client can ask for a stream of this name, because a segment of it is "." or "..", which URLs do not keep
+ * (RFC 3986 5.2.4), encoded or not. None is made. */
+bool route_reachable(struct slice name) MUSTUSE;
 
 /* The value of Stream-Forked-From: the path of a stream on this server, percent-encoded or not, without a query.
  * ERR_NONE or ERR_INVALID_FORK_SOURCE. */

@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include "common/media_type.h"
 #include "common/offset.h"
 #include "common/project.h"
 #include "router/query.h"
@@ -61,29 +62,15 @@ bool rules_integer(struct slice text, uint64_t max, uint64_t *value)
     return parse_integer(text, max, value) == INTEGER_GOOD;
 }
 
-static bool is_type_byte(char c)
+static enum error content_type(struct slice value, struct slice *type, struct detail *detail)
 {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-bool rules_content_type(struct slice text, char room[RULES_TYPE_MAX], struct slice *type)
-{
-    const char *end = text.len ? memchr(text.data, ';', text.len) : NULL;
-    size_t len = end ? (size_t)(end - text.data) : text.len, slash = 0;
-    while (len && (text.data[len - 1] == ' ' || text.data[len - 1] == '\t'))
-        len--;
-    if (len > RULES_TYPE_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        char c = text.data[i];
-        room[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-        if (c == '/' && i && !slash)
-            slash = i;
-        else if (!is_type_byte(room[i]))
-            return false;
-    }
-    *type = slice_of(room, len);
-    return slash && slash + 1 < len;
+    *type = value;
+    if (media_type_valid(value))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_CONTENT_TYPE,
+                      "Content-Type must be type/subtype, perhaps with ';' and ASCII parameters, of at most %d bytes, "
+                      "not %s",
+                      MEDIA_TYPE_MAX, detail_quote(value).text);
 }
 
 /* Any other value counts as absent (PROTOCOL.md 4.1). */
@@ -187,14 +174,16 @@ static enum error create_fork(const struct http_head *head, size_t max_path, str
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
                         struct wire_create *create, struct detail *detail)
 {
-    /* A malformed type counts as none, as in the reference server. */
-    if (!rules_content_type(head->headers[HTTP_CONTENT_TYPE_HEADER], room->type, &create->content_type))
-        create->content_type = SLICE("");
+    enum error error = ERR_NONE;
+    create->content_type = SLICE("");
+    if (head->headers[HTTP_CONTENT_TYPE_HEADER].len)
+        error = content_type(head->headers[HTTP_CONTENT_TYPE_HEADER], &create->content_type, detail);
     if (says_closed(head))
         create->flags |= WIRE_CREATE_CLOSED;
     if (slice_equal(query_value(head->query, '&', SLICE("public")), SLICE("true")))
         create->flags |= WIRE_CREATE_PUBLIC;
-    enum error error = create_expiry(head, create, detail);
+    if (error == ERR_NONE)
+        error = create_expiry(head, create, detail);
     if (error == ERR_NONE)
         error = create_retention(head, create, detail);
     return error != ERR_NONE ? error : create_fork(head, max_path, room, create, detail);
@@ -254,7 +243,7 @@ static enum error append_stream_seq(const struct http_head *head, struct wire_ap
 }
 
 /* Without a body the type does not matter: some clients always send one (PROTOCOL.md 5.2). */
-static enum error append_type(const struct http_head *head, bool has_body, char *room, struct wire_append *append,
+static enum error append_type(const struct http_head *head, bool has_body, struct wire_append *append,
                               struct detail *detail)
 {
     struct slice value = head->headers[HTTP_CONTENT_TYPE_HEADER];
@@ -263,20 +252,16 @@ static enum error append_type(const struct http_head *head, bool has_body, char 
         return append->flags & WIRE_APPEND_CLOSE ? ERR_NONE : ERR_EMPTY_BODY;
     if (!value.len)
         return ERR_CONTENT_TYPE_REQUIRED;
-    if (rules_content_type(value, room, &append->content_type))
-        return ERR_NONE;
-    return detail_say(detail, ERR_INVALID_CONTENT_TYPE,
-                      "Content-Type must be a type/subtype of at most %d bytes, not %s", RULES_TYPE_MAX,
-                      detail_quote(value).text);
+    return content_type(value, &append->content_type, detail);
 }
 
-enum error rules_append(const struct http_head *head, bool has_body, char room[RULES_TYPE_MAX],
-                        struct wire_append *append, struct detail *detail)
+enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append,
+                        struct detail *detail)
 {
     if (says_closed(head))
         append->flags |= WIRE_APPEND_CLOSE;
     enum error error = append_producer(head, append, detail);
     if (error == ERR_NONE)
         error = append_stream_seq(head, append, detail);
-    return error != ERR_NONE ? error : append_type(head, has_body, room, append, detail);
+    return error != ERR_NONE ? error : append_type(head, has_body, append, detail);
 }

@@ -9,7 +9,6 @@
 #include "router/route.h"
 
 #define RULES_INTEGER_MAX ((uint64_t)9007199254740991u) /* 2^53-1 */
-#define RULES_TYPE_MAX 256                              /* bytes of a content type */
 #define RULES_STREAM_SEQ_MAX 256
 #define RULES_PRODUCER_ID_MAX 1024 /* bytes; otherwise any text that a header can carry */
 #define RULES_TTL_MAX ((uint64_t)1 << 40)
@@ -22,13 +21,9 @@ enum error rules_request(const struct http_head *head, bool evaluates, struct de
 /* Digits only, without leading zeros, at most max. */
 bool rules_integer(struct slice text, uint64_t max, uint64_t *value) MUSTUSE;
 
-/* "Application/JSON; charset=x" to "application/json" in room. False if it is no type/subtype. */
-bool rules_content_type(struct slice text, char room[RULES_TYPE_MAX], struct slice *type) MUSTUSE;
-
 /* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, retention_*, fork_*. The slices point
- * into the head and into the rooms. */
+ * into the head and into the room. */
 struct rules_create_room {
-    char type[RULES_TYPE_MAX];
     char source[ROUTE_NAME_MAX];
 };
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
@@ -36,7 +31,7 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
 
 /* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq.
  */
-enum error rules_append(const struct http_head *head, bool has_body, char room[RULES_TYPE_MAX],
-                        struct wire_append *append, struct detail *detail) MUSTUSE;
+enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append,
+                        struct detail *detail) MUSTUSE;
 
 #endif

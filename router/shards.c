@@ -276,22 +276,33 @@ static enum error error_of(uint8_t error)
     return error < ERR_COUNT ? (enum error)error : ERR_INTERNAL;
 }
 
+static struct answer answer_of(uint8_t error, struct slice text, struct detail *detail)
+{
+    size_t len = text.len < sizeof detail->text ? text.len : sizeof detail->text - 1;
+    if (len)
+        memcpy(detail->text, text.data, len);
+    detail->text[len] = '\0';
+    return (struct answer){.error = error_of(error), .text = detail->text};
+}
+
 static bool on_stream(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_stream m;
     if (!wire_get_stream(body, &m))
         return false;
     struct block *page = NULL;
-    enum error error = error_of(m.error);
+    struct detail detail;
+    struct answer answer = answer_of(m.error, m.text, &detail);
     if (m.flags & WIRE_STREAM_FILE) {
         int fd = link_take_fd(&shards->peers[shard].link);
         if (fd >= 0)
             page = block_file(&shards->router->outputs, fd, m.file_at, m.file_bytes);
         else
-            error = ERR_OVERLOADED;
+            answer.error = ERR_OVERLOADED;
     }
     struct request *q = find(shards, shard, m.id);
-    const struct answer answer = {.error = error, .text = error_text(error), .stream = &m, .page = page};
+    answer.stream = &m;
+    answer.page = page;
     if (q)
         finish(shards, q, &answer);
     block_unref(page);
@@ -304,8 +315,9 @@ static bool on_appended(struct shards *shards, unsigned shard, struct slice body
     if (!wire_get_appended(body, &m))
         return false;
     struct request *q = find(shards, shard, m.id);
-    enum error error = error_of(m.error);
-    const struct answer answer = {.error = error, .text = error_text(error), .appended = &m};
+    struct detail detail;
+    struct answer answer = answer_of(m.error, m.text, &detail);
+    answer.appended = &m;
     if (q && q->client && m.fanout == WIRE_FANOUT_INLINE)
         timing_fanned(q->client);
     if (q)
@@ -319,8 +331,10 @@ static bool on_estuary_state(struct shards *shards, unsigned shard, struct slice
     if (!wire_get_estuary_state(body, &m))
         return false;
     struct request *q = find(shards, shard, m.id);
-    enum error error = error_of(m.error);
-    const struct answer answer = {.error = error, .text = error_text(error), .estuary = &m};
+    struct detail detail;
+    struct slice first = slice_of(m.texts.data, m.texts.len ? strnlen(m.texts.data, m.texts.len) : 0);
+    struct answer answer = answer_of(m.error, first, &detail);
+    answer.estuary = &m;
     if (q)
         finish(shards, q, &answer);
     return true;
@@ -332,8 +346,7 @@ static bool on_listed(struct shards *shards, unsigned shard, struct slice body)
     if (!wire_get_listed(body, &m))
         return false;
     struct request *q = find(shards, shard, m.id);
-    enum error error = error_of(m.error);
-    const struct answer answer = {.error = error, .text = error_text(error), .listed = &m};
+    const struct answer answer = {.error = error_of(m.error), .listed = &m};
     if (q)
         finish(shards, q, &answer);
     return true;
@@ -345,8 +358,7 @@ static bool on_shown(struct shards *shards, unsigned shard, struct slice body)
     if (!wire_get_shown(body, &m))
         return false;
     struct request *q = find(shards, shard, m.id);
-    enum error error = error_of(m.error);
-    const struct answer answer = {.error = error, .text = error_text(error), .shown = &m};
+    const struct answer answer = {.error = error_of(m.error), .shown = &m};
     if (q)
         finish(shards, q, &answer);
     return true;

@@ -20,7 +20,7 @@ struct shared_read;
  * shard could be asked. They and their slices are borrowed for the call. */
 struct answer {
     enum error error;
-    const char *text; /* of an error */
+    const char *text; /* what is known of an error; NULL or "": no more than its code says */
     const struct wire_stream *stream;
     struct block *page; /* the bytes that the stream answer brought as a file, or NULL */
     const struct wire_appended *appended;

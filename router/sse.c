@@ -3,13 +3,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/media_type.h"
 #include "common/offset.h"
 
 enum sse_kind sse_kind_of(struct slice content_type)
 {
-    if (slice_equal(content_type, SLICE("application/json")))
+    if (media_type_is_json(content_type))
         return SSE_JSON;
-    return content_type.len > 5 && memcmp(content_type.data, "text/", 5) == 0 ? SSE_TEXT : SSE_BASE64;
+    return media_type_is_text(content_type) ? SSE_TEXT : SSE_BASE64;
 }
 
 /* ---- data ---- */

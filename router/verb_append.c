@@ -1,13 +1,12 @@
 /* POST: an append, a close, or both. */
 #include "common/json.h"
+#include "common/media_type.h"
 #include "router/answer.h"
 #include "router/router.h"
 #include "router/rules.h"
 #include "router/verbs.h"
 
 #define MESSAGES_KEEP ((size_t)1 << 20)
-
-static const struct slice json_type = {"application/json", 16};
 
 static void add_fanout(struct buf *head, const struct wire_appended *m)
 {
@@ -46,6 +45,8 @@ static void answer_appended(struct client *c, const struct wire_appended *m)
         answer_end_bare(c);
 }
 
+/* Every conflict of a producer says what is next: clients that get no Producer-Expected-Seq take it for 0, and wait for
+ * all batches before theirs, or try again without end. */
 static void answer_refused(struct client *c, const struct answer *answer)
 {
     const struct wire_appended *m = answer->appended;
@@ -53,11 +54,12 @@ static void answer_refused(struct client *c, const struct answer *answer)
     if (answer->error == ERR_STREAM_CLOSED) {
         response_add(head, "Stream-Closed", SLICE("true"));
         response_add_offset(head, "Stream-Next-Offset", m->tail);
-    } else if (answer->error == ERR_PRODUCER_SEQUENCE_GAP) {
-        response_add_number(head, "Producer-Expected-Seq", m->seq);
-        response_add_number(head, "Producer-Received-Seq", c->exchange.received);
     } else if (answer->error == ERR_STALE_PRODUCER_EPOCH) {
         response_add_number(head, "Producer-Epoch", m->epoch);
+    }
+    if (c->exchange.producer && error_status(answer->error) == 409) {
+        response_add_number(head, "Producer-Expected-Seq", m->expected);
+        response_add_number(head, "Producer-Received-Seq", c->exchange.received);
     }
     answer_error_end(c, answer->error, answer->text);
 }
@@ -81,15 +83,15 @@ static void answered(struct request *request, const struct answer *answer)
 }
 
 /* The body as it is stored. JSON lands in the router's buffers, which are free again when the frame is put. */
-static enum error take_body(struct router *r, struct slice body, struct wire_append *append)
+static enum error take_body(struct router *r, struct slice body, struct wire_append *append, struct detail *detail)
 {
     append->count = body.len;
     append->data = body;
-    if (!body.len || !slice_equal(append->content_type, json_type))
+    if (!body.len || !media_type_is_json(append->content_type))
         return ERR_NONE;
     buf_reset(&r->messages);
     buf_reset(&r->marks);
-    if (!json_messages(body, &r->messages, &r->marks, &append->count))
+    if (!json_messages(body, &r->messages, &r->marks, &append->count, detail))
         return ERR_INVALID_JSON;
     if (!append->count)
         return ERR_EMPTY_JSON_ARRAY;
@@ -124,7 +126,6 @@ static void submit(struct client *c, struct wire_append *append)
 
 void verb_append(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
-    char room[RULES_TYPE_MAX];
     struct wire_append append = {.name = name};
     struct detail detail = {0};
     enum error error = quota_append(c, name, body.len);
@@ -132,9 +133,9 @@ void verb_append(struct client *c, const struct http_head *head, struct slice na
         quota_refuse(c, error);
         return;
     }
-    error = rules_append(head, body.len > 0, room, &append, &detail);
+    error = rules_append(head, body.len > 0, &append, &detail);
     if (error == ERR_NONE)
-        error = take_body(c->router, body, &append);
+        error = take_body(c->router, body, &append, &detail);
     if (error == ERR_NONE)
         submit(c, &append);
     else

@@ -84,6 +84,10 @@ void verb_create(struct client *c, const struct http_head *head, struct slice na
     struct wire_create create = {.name = name, .data = body};
     struct detail detail = {0};
     enum error error = rules_create(head, c->router->cfg->limits_max_path, &room, &create, &detail);
+    if (error == ERR_NONE && !route_reachable(name))
+        error = detail_say(&detail, ERR_INVALID_PATH,
+                           "a stream cannot be called %s: URLs do not keep the segments '.' and '..'",
+                           detail_quote(name).text);
     if (error == ERR_NONE && (create.flags & WIRE_CREATE_FORK))
         error = auth_check_source(c, head, name, create.fork_source, &detail);
     if (error != ERR_NONE) {

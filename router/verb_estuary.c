@@ -1,10 +1,11 @@
 /* Estuaries: subscribe, unsubscribe, look, touch, delete. */
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/document.h"
+#include "common/media_type.h"
 #include "common/mem.h"
+#include "common/percent.h"
 #include "router/answer.h"
 #include "router/route.h"
 #include "router/router.h"
@@ -19,13 +20,6 @@ static struct slice id_of(struct slice name)
 {
     size_t project = project_of(name).len + 1;
     return slice_of(name.data + project, name.len - project);
-}
-
-static void add_name(struct buf *names, struct slice project, struct slice id)
-{
-    buf_add_slice(names, project);
-    buf_add_byte(names, '/');
-    buf_add_slice(names, id);
 }
 
 static struct slice next_name(struct slice *names)
@@ -45,11 +39,15 @@ static void add_text(cJSON *object, const char *name, struct slice text)
     free(copy);
 }
 
-static void add_path(cJSON *object, struct slice estuary)
+/* Names are percent-encoded as in a path, here as in listings. */
+static void add_name(cJSON *object, const char *key, const char *before, struct slice name)
 {
-    char path[ROUTE_NAME_MAX + 32];
-    snprintf(path, sizeof path, "/v1/stream/%.*s", (int)estuary.len, estuary.data);
-    cJSON_AddStringToObject(object, "estuaryStreamPath", path);
+    struct buf text = {0};
+    buf_add_text(&text, before);
+    percent_encode(name, &text);
+    buf_add_byte(&text, 0);
+    cJSON_AddStringToObject(object, key, buf_slice(&text).data);
+    buf_clear(&text);
 }
 
 static void add_expiry(cJSON *object, uint64_t expires_ms)
@@ -74,17 +72,18 @@ static enum error result_of(struct slice results, size_t i)
     return error < ERR_COUNT ? (enum error)error : ERR_INTERNAL;
 }
 
-static void add_results(cJSON *object, struct slice names, struct slice results)
+static void add_results(cJSON *object, struct slice names, struct slice results, struct slice texts)
 {
     cJSON *all = cJSON_AddArrayToObject(object, "subscriptions");
     for (size_t i = 0; names.len; i++) {
         cJSON *one = cJSON_CreateObject();
         enum error error = result_of(results, i);
-        add_text(one, "streamId", id_of(next_name(&names)));
+        struct slice text = texts.len ? next_name(&texts) : texts;
+        add_name(one, "streamId", "", id_of(next_name(&names)));
         cJSON_AddBoolToObject(one, "subscribed", error == ERR_NONE);
         if (error != ERR_NONE) {
             cJSON_AddStringToObject(one, "code", error_code(error));
-            cJSON_AddStringToObject(one, "error", error_text(error));
+            add_text(one, "error", text.len ? text : slice_str(error_text(error)));
         }
         cJSON_AddItemToArray(all, one);
     }
@@ -117,97 +116,157 @@ static void subscribed(struct request *request, const struct answer *answer)
         return;
     }
     if (error != ERR_NONE) {
-        answer_error_text(c, error, answer->error != ERR_NONE ? answer->text : error_text(error));
+        answer_error_text(c, error, answer->text);
         return;
     }
     cJSON *object = cJSON_CreateObject();
-    add_text(object, "estuaryId", id_of(m.estuary));
+    add_name(object, "estuaryId", "", id_of(m.estuary));
     if (!many)
-        add_text(object, "streamId", id_of(next_name(&names)));
+        add_name(object, "streamId", "", id_of(next_name(&names)));
     if (m.flags & WIRE_SUBSCRIBE_END) {
         cJSON_AddTrueToObject(object, "unsubscribed");
         cJSON_AddTrueToObject(object, "success");
         answer_object(c, object);
         return;
     }
-    add_path(object, m.estuary);
+    add_name(object, "estuaryStreamPath", "/v1/stream/", m.estuary);
     add_expiry(object, state->expires_ms);
     cJSON_AddBoolToObject(object, "isNewEstuary", (state->flags & WIRE_ESTUARY_NEW) != 0);
     if (many)
-        add_results(object, names, state->results);
+        add_results(object, names, state->results, state->texts);
     answer_object(c, object);
 }
 
 /* ---- subscribing ---- */
 
 struct subscription {
+    struct slice project;
     struct buf estuary; /* "{project}/{id}" */
     struct buf sources; /* the same of each, with a NUL behind it */
-    char type[RULES_TYPE_MAX];
     struct slice content_type;
     unsigned flags;
-    size_t id_max; /* a longer id could not be read */
+    size_t max_path;
+    bool many;
 };
 
-#define PATH_BEFORE (sizeof "/v1/stream//" - 1)
-
-static struct slice text_of(const cJSON *object, const char *name)
+static enum error refuse(struct detail *detail, const char *why)
 {
-    const char *text = document_text(object, name);
+    return detail_say(detail, ERR_INVALID_SUBSCRIPTION, "%s", why);
+}
+
+static struct slice text_of(const cJSON *item)
+{
+    const char *text = cJSON_GetStringValue(item);
     return text ? slice_str(text) : (struct slice){0};
 }
 
-static const char *add_source(struct subscription *s, struct slice project, struct slice id)
+/* The path of a stream could be asked for. */
+static bool fits(const struct subscription *s, struct slice name)
 {
-    if (!route_id_valid(id))
-        return "a source's id must be of A-Z a-z 0-9 _ - : .";
-    if (id.len > s->id_max)
-        return "a source's id is too long";
-    add_name(&s->sources, project, id);
-    if (id.len + project.len + 1 == buf_len(&s->estuary) &&
-        memcmp(buf_slice(&s->sources).data + buf_len(&s->sources) - buf_len(&s->estuary), buf_slice(&s->estuary).data,
-               buf_len(&s->estuary)) == 0)
-        return "estuaryId must be another stream than the source";
-    buf_add_byte(&s->sources, 0);
-    return NULL;
+    struct buf path = {0};
+    buf_add_text(&path, "/v1/stream/");
+    percent_encode(name, &path);
+    bool fits = buf_len(&path) <= s->max_path;
+    buf_clear(&path);
+    return fits;
 }
 
-static const char *read_sources(const cJSON *root, struct slice project, struct subscription *s)
+/* Adds "{project}/{id}". A body's names are read like paths: "%" begins an escape, all else stands for itself. */
+static enum error take_name(const struct subscription *s, const char *what, const cJSON *item, struct buf *names,
+                            struct detail *detail)
 {
-    const cJSON *item, *streams = cJSON_GetObjectItemCaseSensitive(root, "streams");
+    struct slice id = text_of(item);
+    size_t before = buf_len(names), len = 0;
+    if (!id.len)
+        return detail_say(detail, ERR_INVALID_SUBSCRIPTION, "%s must be the name of a stream", what);
+    buf_add_slice(names, s->project);
+    buf_add_byte(names, '/');
+    if (!percent_decode(id, buf_reserve(names, id.len), &len))
+        return detail_say(detail, ERR_INVALID_SUBSCRIPTION,
+                          "%s %s is no name: '%%' and two hexadecimal digits are a byte, and control "
+                          "characters are not allowed",
+                          what, detail_quote(id).text);
+    buf_grow(names, len);
+    if (!fits(s, slice_of(buf_slice(names).data + before, buf_len(names) - before)))
+        return detail_say(detail, ERR_INVALID_SUBSCRIPTION,
+                          "%s %s is too long: limits.max_path allows paths of %zu bytes", what, detail_quote(id).text,
+                          s->max_path);
+    return ERR_NONE;
+}
+
+/* The last source, from there on, is whole. */
+static enum error end_source(struct subscription *s, size_t from, struct detail *detail)
+{
+    struct slice name = slice_of(buf_slice(&s->sources).data + from, buf_len(&s->sources) - from);
+    if (slice_equal(name, buf_slice(&s->estuary)))
+        return refuse(detail, "estuaryId must be another stream than the source");
+    buf_add_byte(&s->sources, 0);
+    return ERR_NONE;
+}
+
+static enum error read_sources(const cJSON *streams, struct subscription *s, struct detail *detail)
+{
+    const cJSON *item;
     int count = cJSON_GetArraySize(streams);
     if (!cJSON_IsArray(streams) || count < 1 || count > SOURCES_MAX)
-        return "streams must be an array of 1 to 1000 ids";
+        return refuse(detail, "streams must be an array of 1 to 1000 names");
     cJSON_ArrayForEach(item, streams)
     {
-        if (!cJSON_IsString(item))
-            return "streams must be an array of 1 to 1000 ids";
-        const char *wrong = add_source(s, project, slice_str(item->valuestring));
-        if (wrong)
-            return wrong;
+        size_t from = buf_len(&s->sources);
+        enum error error = take_name(s, "an item of streams", item, &s->sources, detail);
+        if (error == ERR_NONE)
+            error = end_source(s, from, detail);
+        if (error != ERR_NONE)
+            return error;
     }
-    return NULL;
+    return ERR_NONE;
 }
 
-static const char *read_body(const cJSON *root, struct slice name, struct subscription *s)
+static enum error check_fields(const cJSON *root, bool many, struct detail *detail)
 {
-    struct slice estuary = text_of(root, "estuaryId"), project = project_of(name);
+    static const char *const fields[] = {"estuaryId", "contentType", "envelope", "streams"};
+    if (!cJSON_IsObject(root))
+        return refuse(detail, "the body must be a JSON object");
+    const char *unknown = document_unknown(root, fields, many ? 4 : 3), *twice = document_twice(root);
+    if (unknown)
+        return detail_say(detail, ERR_INVALID_SUBSCRIPTION,
+                          "%s is no field here; there are estuaryId, %scontentType and envelope",
+                          detail_quote(slice_str(unknown)).text, many ? "streams, " : "");
+    if (twice)
+        return detail_say(detail, ERR_INVALID_SUBSCRIPTION, "the field %s comes twice",
+                          detail_quote(slice_str(twice)).text);
+    return ERR_NONE;
+}
+
+static enum error read_options(const cJSON *root, struct subscription *s, struct detail *detail)
+{
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(root, "contentType");
     const cJSON *envelope = cJSON_GetObjectItemCaseSensitive(root, "envelope");
-    if (!cJSON_IsObject(root))
-        return "the body must be a JSON object";
-    if (!route_id_valid(estuary))
-        return "estuaryId must be a text of A-Z a-z 0-9 _ - : .";
-    if (estuary.len > s->id_max)
-        return "estuaryId is too long";
-    if (type && (!cJSON_IsString(type) || !rules_content_type(slice_str(type->valuestring), s->type, &s->content_type)))
-        return "contentType must be a media type";
+    s->content_type = text_of(type);
+    if (type && !media_type_valid(s->content_type))
+        return refuse(detail, "contentType must be a media type such as application/json");
     if (envelope && !cJSON_IsBool(envelope))
-        return "envelope must be true or false";
+        return refuse(detail, "envelope must be true or false");
     if (cJSON_IsTrue(envelope))
         s->flags |= WIRE_SUBSCRIBE_ENVELOPE;
-    add_name(&s->estuary, project, estuary);
-    return project.len == name.len ? read_sources(root, project, s) : add_source(s, project, id_of(name));
+    return ERR_NONE;
+}
+
+static enum error read_body(const cJSON *root, struct slice name, struct subscription *s, struct detail *detail)
+{
+    enum error error = check_fields(root, s->many, detail);
+    if (error == ERR_NONE)
+        error = read_options(root, s, detail);
+    if (error == ERR_NONE)
+        error = take_name(s, "estuaryId", cJSON_GetObjectItemCaseSensitive(root, "estuaryId"), &s->estuary, detail);
+    if (error != ERR_NONE)
+        return error;
+    if (!(s->flags & WIRE_SUBSCRIBE_END) && !route_reachable(buf_slice(&s->estuary)))
+        return refuse(detail, "an estuary cannot be called so: URLs do not keep the segments '.' and '..'");
+    if (s->many)
+        return read_sources(cJSON_GetObjectItemCaseSensitive(root, "streams"), s, detail);
+    buf_add_slice(&s->sources, name);
+    return end_source(s, 0, detail);
 }
 
 /* The token must be good for all of these streams. */
@@ -240,20 +299,24 @@ static void request_subscription(struct client *c, const struct subscription *s)
 
 static void submit(struct client *c, const struct http_head *head, struct slice name, struct slice body, unsigned flags)
 {
-    size_t before = PATH_BEFORE + project_of(name).len, most = c->router->cfg->limits_max_path;
-    struct subscription s = {.flags = flags, .id_max = most > before ? most - before : 0};
+    struct subscription s = {
+        .project = project_of(name),
+        .flags = flags,
+        .max_path = c->router->cfg->limits_max_path,
+        .many = c->exchange.many,
+    };
     cJSON *root = document_parse(body);
     struct detail detail = {0};
-    const char *wrong = read_body(root, name, &s);
-    enum error error =
-        wrong ? detail_say(&detail, ERR_INVALID_SUBSCRIPTION, "%s", wrong) : check_all(c, head, name, &s, &detail);
-    cJSON_Delete(root);
+    enum error error = read_body(root, name, &s, &detail);
+    if (error == ERR_NONE)
+        error = check_all(c, head, name, &s, &detail);
     if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && quota_create(c, buf_slice(&s.estuary), 0) != ERR_NONE)
         s.flags |= WIRE_SUBSCRIBE_FULL;
     if (error == ERR_NONE)
         request_subscription(c, &s);
     else
         answer_error_text(c, error, detail.text);
+    cJSON_Delete(root);
     buf_clear(&s.estuary);
     buf_clear(&s.sources);
 }
@@ -286,18 +349,18 @@ static void answered(struct request *request, const struct answer *answer)
         return;
     }
     cJSON *object = cJSON_CreateObject();
-    add_text(object, "estuaryId", id_of(estuary));
+    add_name(object, "estuaryId", "", id_of(estuary));
     if (c->exchange.estuary >= WIRE_ESTUARY_DELETE) {
         cJSON_AddTrueToObject(object, "deleted");
     } else if (c->exchange.estuary == WIRE_ESTUARY_TOUCH) {
         add_expiry(object, state->expires_ms);
     } else {
         struct slice names = state->sources;
-        add_path(object, estuary);
+        add_name(object, "estuaryStreamPath", "/v1/stream/", estuary);
         cJSON *all = cJSON_AddArrayToObject(object, "subscriptions");
         while (names.len) {
             cJSON *one = cJSON_CreateObject();
-            add_text(one, "streamId", id_of(next_name(&names)));
+            add_name(one, "streamId", "", id_of(next_name(&names)));
             cJSON_AddItemToArray(all, one);
         }
         add_text(object, "contentType", state->content_type);

@@ -3,10 +3,10 @@
 
 #include "common/escape.h"
 #include "common/offset.h"
+#include "common/percent.h"
 #include "common/project.h"
 #include "router/answer.h"
 #include "router/listing.h"
-#include "router/percent.h"
 #include "router/router.h"
 #include "router/verbs.h"
 

@@ -49,13 +49,19 @@ bool answer_send_file(struct shard *shard, struct asker asker, struct wire_strea
     return true;
 }
 
-void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest)
+void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text)
 {
-    struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error, .earliest = earliest};
+    struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error, .earliest = earliest, .text = text};
     answer_send(shard, asker, &answer);
+}
+
+enum error answer_types(struct detail *detail, struct slice stream, const char *what, struct slice other)
+{
+    return detail_say(detail, ERR_CONTENT_TYPE_MISMATCH, "the stream is %.*s; this %s is %.*s", (int)stream.len,
+                      stream.data, what, (int)other.len, other.data);
 }
 
 void answer_error(struct shard *shard, struct asker asker, enum error error)
 {
-    answer_refusal(shard, asker, error, 0);
+    answer_refusal(shard, asker, error, 0, SLICE(""));
 }

@@ -2,14 +2,19 @@
 #ifndef SHARD_ANSWER_H
 #define SHARD_ANSWER_H
 
+#include "common/detail.h"
 #include "shard/page.h"
 #include "shard/shard.h"
 
 /* Describes the stream as it is now; next is its tail and there is no data. Slices point into the stream. */
 struct wire_stream answer_stream(const struct shard *shard, const struct stream *stream, uint64_t id);
 
-/* Sends an answer that is only an error; of OFFSET_GONE `earliest` is what the stream still has. */
-void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest);
+/* Sends an answer that is only an error; of OFFSET_GONE `earliest` is what the stream still has. text: what is known of
+ * it beyond its code. */
+void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text);
+
+/* CONTENT_TYPE_MISMATCH, and both types. */
+enum error answer_types(struct detail *detail, struct slice stream, const char *what, struct slice other);
 
 void answer_error(struct shard *shard, struct asker asker, enum error error);
 

@@ -1,7 +1,11 @@
 /* APPEND: an append, a close, or both. The order of the checks is the protocol's (PROTOCOL.md 5.2, 5.2.1). */
 #include "shard/append.h"
 
+#include <inttypes.h>
+
+#include "common/media_type.h"
 #include "common/offset.h"
+#include "shard/answer.h"
 #include "shard/verbs.h"
 #include "shard/watch.h"
 
@@ -11,9 +15,29 @@ struct verdict {
     uint64_t epoch, seq; /* what the answer says of the producer */
 };
 
+/* What is known of the producer of an append. */
+struct known {
+    bool any;
+    uint64_t epoch, seq; /* its newest accepted append */
+};
+
 static struct verdict refuse(enum error error)
 {
     return (struct verdict){.error = error};
+}
+
+static struct known known_of(struct shard *shard, struct stream *stream, const struct wire_append *m)
+{
+    struct known known = {0};
+    if (m->flags & WIRE_APPEND_PRODUCER)
+        known.any = stream_producer(&shard->streams, stream, m->producer, &known.epoch, &known.seq);
+    return known;
+}
+
+/* Clients send several batches at once: the second of a new producer may come before its first, which is 0. */
+static uint64_t expected_of(const struct wire_append *m, const struct known *known)
+{
+    return known->any && m->epoch == known->epoch ? known->seq + 1 : 0;
 }
 
 static bool closed_by(const struct stream *stream, const struct wire_append *m)
@@ -22,69 +46,74 @@ static bool closed_by(const struct stream *stream, const struct wire_append *m)
            stream->row.closer_epoch == m->epoch && stream->row.closer_seq == m->seq;
 }
 
+static struct verdict stale(const struct known *known, struct detail *detail)
+{
+    (void)detail_say(detail, ERR_NONE, "the producer is at Producer-Epoch %" PRIu64 "; go on with a greater one",
+                     known->epoch);
+    return (struct verdict){.error = ERR_STALE_PRODUCER_EPOCH, .epoch = known->epoch};
+}
+
 /* A closed stream takes nothing more, but says the same again to the request that closed it. A refusal still tells its
  * router whether this very append was taken before, which is what its repetition after a crash wants to know. */
-static struct verdict check_closed(const struct stream *stream, const struct wire_append *m, bool known, uint64_t epoch,
-                                   uint64_t seq)
+static struct verdict check_closed(const struct stream *stream, const struct wire_append *m, const struct known *known,
+                                   struct detail *detail)
 {
     if (closed_by(stream, m))
         return (struct verdict){.duplicate = true, .epoch = m->epoch, .seq = m->seq};
-    if ((m->flags & WIRE_APPEND_PRODUCER) && known && m->epoch < epoch)
-        return (struct verdict){.error = ERR_STALE_PRODUCER_EPOCH, .epoch = epoch};
+    if (known->any && m->epoch < known->epoch)
+        return stale(known, detail);
     if (!(m->flags & WIRE_APPEND_PRODUCER) && m->count == 0 && (m->flags & WIRE_APPEND_CLOSE))
         return (struct verdict){.duplicate = true};
     return (struct verdict){
         .error = ERR_STREAM_CLOSED,
-        .duplicate = (m->flags & WIRE_APPEND_PRODUCER) && known && m->epoch == epoch && m->seq <= seq,
-        .epoch = epoch,
-        .seq = seq,
+        .duplicate = known->any && m->epoch == known->epoch && m->seq <= known->seq,
+        .epoch = known->epoch,
+        .seq = known->seq,
     };
 }
 
-static struct verdict check_producer(const struct wire_append *m, bool known, uint64_t epoch, uint64_t seq)
+static struct verdict check_producer(const struct wire_append *m, const struct known *known, struct detail *detail)
 {
-    struct verdict accept = {.epoch = m->epoch, .seq = m->seq};
-    if (known && m->epoch < epoch)
-        return (struct verdict){.error = ERR_STALE_PRODUCER_EPOCH, .epoch = epoch};
-    if (known && m->epoch > epoch)
-        return m->seq == 0 ? accept : refuse(ERR_PRODUCER_SEQ_MUST_START_AT_ZERO);
-    if (known && m->seq <= seq)
-        return (struct verdict){.duplicate = true, .epoch = epoch, .seq = seq};
-    /* Clients send several batches at once: the second of a new producer may come before its first. */
-    uint64_t expected = known ? seq + 1 : 0;
+    uint64_t expected = expected_of(m, known);
+    if (known->any && m->epoch < known->epoch)
+        return stale(known, detail);
+    if (known->any && m->epoch > known->epoch && m->seq > 0)
+        return refuse(ERR_PRODUCER_SEQ_MUST_START_AT_ZERO);
+    if (m->seq < expected)
+        return (struct verdict){.duplicate = true, .epoch = known->epoch, .seq = known->seq};
     if (m->seq > expected)
-        return (struct verdict){.error = ERR_PRODUCER_SEQUENCE_GAP, .epoch = m->epoch, .seq = expected};
-    return accept;
+        return refuse(detail_say(detail, ERR_PRODUCER_SEQUENCE_GAP,
+                                 "Producer-Seq %" PRIu64 " came; an earlier one is missing: %" PRIu64 " is next",
+                                 m->seq, expected));
+    return (struct verdict){.epoch = m->epoch, .seq = m->seq};
 }
 
 /* Byte-wise order; a prefix comes before what it begins. */
-static bool stream_seq_grows(struct slice last, struct slice next)
+static bool stream_seq_grows(const struct stream *stream, const struct wire_append *m)
 {
-    size_t len = last.len < next.len ? last.len : next.len;
-    int order = len ? memcmp(last.data, next.data, len) : 0;
-    return order < 0 || (order == 0 && last.len < next.len);
+    return !(m->flags & WIRE_APPEND_STREAM_SEQ) || !stream->row.has_stream_seq ||
+           slice_compare(stream->row.stream_seq, m->stream_seq) < 0;
 }
 
-static struct verdict check(struct shard *shard, struct stream *stream, const struct wire_append *m)
+static struct verdict check(struct shard *shard, const struct stream *stream, const struct wire_append *m,
+                            const struct known *known, struct detail *detail)
 {
     struct verdict verdict = {0};
-    uint64_t epoch = 0, seq = 0;
-    bool known =
-        (m->flags & WIRE_APPEND_PRODUCER) && stream_producer(&shard->streams, stream, m->producer, &epoch, &seq);
     if (stream->row.closed)
-        return check_closed(stream, m, known, epoch, seq);
+        return check_closed(stream, m, known, detail);
     if (shard->disk_full || (shard_is_full(shard) && m->count > 0))
         return refuse(shard->disk_full ? ERR_INSUFFICIENT_STORAGE : ERR_SEGMENT_BACKLOG);
-    if (m->count > 0 && !slice_equal(m->content_type, stream->row.content_type))
-        return refuse(ERR_CONTENT_TYPE_MISMATCH);
+    if (m->count > 0 && !media_type_same(m->content_type, stream->row.content_type))
+        return refuse(answer_types(detail, stream->row.content_type, "append", m->content_type));
     if (m->flags & WIRE_APPEND_PRODUCER) {
-        verdict = check_producer(m, known, epoch, seq);
+        verdict = check_producer(m, known, detail);
         if (verdict.error != ERR_NONE || verdict.duplicate)
             return verdict;
     }
-    if ((m->flags & WIRE_APPEND_STREAM_SEQ) && stream->row.has_stream_seq &&
-        !stream_seq_grows(stream->row.stream_seq, m->stream_seq))
-        return refuse(ERR_STREAM_SEQ_REGRESSION);
+    if (!stream_seq_grows(stream, m))
+        return refuse(detail_say(detail, ERR_STREAM_SEQ_REGRESSION,
+                                 "Stream-Seq must be greater, byte by byte, than the last one, %s",
+                                 detail_quote(stream->row.stream_seq).text));
     if (m->count > OFFSET_MAX - stream->tail)
         return refuse(ERR_PAYLOAD_TOO_LARGE);
     return verdict;
@@ -132,9 +161,11 @@ void handle_append(struct shard *shard, struct asker asker, const struct wire_ap
     struct buf *out = asker_out(shard, asker);
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);
+    struct detail detail = {0};
     bool fans_out = false;
     if (stream) {
-        struct verdict verdict = check(shard, stream, m);
+        const struct known known = known_of(shard, stream, m);
+        struct verdict verdict = check(shard, stream, m, &known, &detail);
         error = verdict.error;
         usage_appended(&shard->streams.usages, stream->usage, asker.router);
         if (error == ERR_NONE && !verdict.duplicate)
@@ -147,7 +178,9 @@ void handle_append(struct shard *shard, struct asker asker, const struct wire_ap
         answer.tail = stream->tail;
         answer.epoch = verdict.epoch;
         answer.seq = verdict.seq;
+        answer.expected = expected_of(m, &known);
     }
+    answer.text = slice_str(detail.text);
     answer.error = (uint8_t)error;
     if (fans_out) {
         feeds_answer(shard, asker, stream, &answer);

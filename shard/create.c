@@ -4,6 +4,7 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/media_type.h"
 #include "shard/answer.h"
 #include "shard/append.h"
 #include "shard/fork.h"
@@ -32,35 +33,50 @@ static bool fork_matches(const struct stream_row *row, const struct wire_create 
            (!(m->flags & WIRE_CREATE_FORK_POSITION) || row->fork_position == m->fork_position);
 }
 
-static enum error compare(const struct stream *stream, const struct wire_create *m)
+static enum error say_expiry(struct detail *detail, const struct stream_row *row)
+{
+    if (row->ttl_s != STORE_NONE)
+        return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream exists with Stream-TTL: %llu",
+                          (unsigned long long)row->ttl_s);
+    if (row->expires_ms != STORE_NONE)
+        return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream exists with Stream-Expires-At: %.*s",
+                          (int)row->expires_text.len, row->expires_text.data);
+    return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream exists without Stream-TTL and Stream-Expires-At");
+}
+
+static enum error compare(const struct stream *stream, const struct wire_create *m, struct detail *detail)
 {
     const struct stream_row *row = &stream->row;
-    if (m->content_type.len && !slice_equal(row->content_type, m->content_type))
-        return ERR_CONTENT_TYPE_MISMATCH;
+    if (m->content_type.len && !media_type_same(row->content_type, m->content_type))
+        return answer_types(detail, row->content_type, "request", m->content_type);
     if (row->closed != ((m->flags & WIRE_CREATE_CLOSED) != 0))
-        return ERR_STREAM_CLOSED_STATUS_MISMATCH;
+        return detail_say(detail, ERR_STREAM_CLOSED_STATUS_MISMATCH, "the stream exists and is %s",
+                          row->closed ? "closed" : "open");
     if (!expiry_matches(row, m))
-        return ERR_STREAM_TTL_MISMATCH;
+        return say_expiry(detail, row);
     if (row->is_public != ((m->flags & WIRE_CREATE_PUBLIC) != 0))
-        return ERR_STREAM_EXISTS;
+        return detail_say(detail, ERR_STREAM_EXISTS, "the stream exists and is %spublic", row->is_public ? "" : "not ");
     if ((m->flags & WIRE_CREATE_RETENTION) &&
         (row->retention_s != m->retention_s || row->retention_bytes != m->retention_bytes))
-        return ERR_STREAM_RETENTION_MISMATCH;
+        return detail_say(detail, ERR_STREAM_RETENTION_MISMATCH,
+                          "the stream exists and keeps %llu seconds and %llu bytes (0: no limit)",
+                          (unsigned long long)row->retention_s, (unsigned long long)row->retention_bytes);
     return fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
 }
 
 bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m)
 {
     enum error error;
+    struct detail detail = {0};
     struct stream *stream = shard_stream(shard, m->name, &error);
     if (!stream && error == ERR_STREAM_NOT_FOUND)
         return false;
     if (stream)
-        error = compare(stream, m);
+        error = compare(stream, m, &detail);
     else
         error = ERR_STREAM_SOFT_DELETED;
     if (error != ERR_NONE) {
-        answer_error(shard, asker, error);
+        answer_refusal(shard, asker, error, 0, slice_str(detail.text));
         return true;
     }
     struct wire_stream answer = answer_stream(shard, stream, m->id);
@@ -75,12 +91,12 @@ struct body {
     uint64_t count;
 };
 
-static enum error take_body(const struct wire_create *m, bool json, struct body *body)
+static enum error take_body(const struct wire_create *m, bool json, struct body *body, struct detail *detail)
 {
     if (!m->data.len)
         return ERR_NONE;
     if (json)
-        return json_messages(m->data, &body->data, &body->marks, &body->count) ? ERR_NONE : ERR_INVALID_JSON;
+        return json_messages(m->data, &body->data, &body->marks, &body->count, detail) ? ERR_NONE : ERR_INVALID_JSON;
     buf_add_slice(&body->data, m->data);
     body->count = m->data.len;
     return ERR_NONE;
@@ -114,10 +130,11 @@ static void make_reader_key(struct stream_row *row)
         row->reader_key[i] = digits[random[i / 2] >> (i % 2 * 4) & 15];
 }
 
-/* What a fork takes from its source: type, bytes, and an expiry if it asked for none (PROTOCOL.md 4.2). */
+/* What a fork takes from its source: bytes, and a type and an expiry if it asked for none (PROTOCOL.md 4.2). */
 static void inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source, uint64_t pin)
 {
-    row->content_type = source->content_type;
+    if (!m->content_type.len)
+        row->content_type = source->content_type;
     row->base = row->settled = row->cold = source->position;
     row->earliest = source->earliest;
     row->source_uid = source->uid;
@@ -188,9 +205,10 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
 {
     struct stream_row row = plain_row(shard, m);
     struct body body = {0};
+    struct detail detail = {0};
     if (source)
         inherit(&row, m, source, pin);
-    enum error error = take_body(m, slice_equal(row.content_type, SLICE("application/json")), &body);
+    enum error error = take_body(m, media_type_is_json(row.content_type), &body, &detail);
     if (error == ERR_NONE) {
         store_begin(shard->store);
         make_reader_key(&row);
@@ -200,7 +218,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
         answer.flags |= WIRE_STREAM_CREATED;
         answer_send(shard, asker, &answer);
     } else {
-        answer_error(shard, asker, error);
+        answer_refusal(shard, asker, error, 0, slice_str(detail.text));
     }
     buf_clear(&body.data);
     buf_clear(&body.marks);

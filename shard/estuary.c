@@ -6,6 +6,7 @@
 #include "common/marks.h"
 #include "common/mem.h"
 #include "common/offset.h"
+#include "common/percent.h"
 #include "shard/append.h"
 #include "shard/page.h"
 #include "shard/verbs.h"
@@ -265,7 +266,7 @@ static void make_envelopes(struct delivery *d)
         size_t before = buf_len(&d->data);
         offset_print(offset, ++position);
         buf_add_slice(&d->data, SLICE("{\"stream\":\""));
-        buf_add_slice(&d->data, stream);
+        percent_encode(stream, &d->data);
         buf_add_slice(&d->data, SLICE("\",\"offset\":\""));
         buf_add(&d->data, offset, OFFSET_LEN);
         buf_add_slice(&d->data, SLICE("\",\"data\":"));

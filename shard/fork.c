@@ -5,6 +5,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/media_type.h"
 #include "common/mem.h"
 #include "common/random.h"
 #include "shard/answer.h"
@@ -146,7 +147,8 @@ static void conclude(struct shard *shard, struct fork_making *making, const stru
     bool made = false;
     making->asker.id = request.id;
     if (error != ERR_NONE)
-        answer_refusal(shard, making->asker, error < ERR_COUNT ? (enum error)error : ERR_INTERNAL, m->earliest);
+        answer_refusal(shard, making->asker, error < ERR_COUNT ? (enum error)error : ERR_INTERNAL, m->earliest,
+                       m->text);
     else if (!create_answer_existing(shard, making->asker, &request))
         made = create_stream(shard, making->asker, &request, m, making->pin);
     fault_point("shard.fork-created");
@@ -274,14 +276,14 @@ static enum error resolve(struct shard *shard, const struct stream *source, cons
 }
 
 static enum error pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
-                             struct buf *lineage)
+                             struct buf *lineage, struct detail *detail)
 {
     enum error error = ERR_NONE;
     struct stream *source = shard_stream(shard, m->source, &error);
     if (!source)
         return error == ERR_STREAM_GONE ? ERR_FORK_SOURCE_GONE : ERR_FORK_SOURCE_NOT_FOUND;
-    if (m->content_type.len && !slice_equal(m->content_type, source->row.content_type))
-        return ERR_CONTENT_TYPE_MISMATCH;
+    if (m->content_type.len && !media_type_same(m->content_type, source->row.content_type))
+        return answer_types(detail, source->row.content_type, "fork of it", m->content_type);
     answer->earliest = source->row.earliest;
     error = resolve(shard, source, m, answer);
     if (error != ERR_NONE)
@@ -305,7 +307,9 @@ void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
 {
     struct wire_pinned answer = {.id = m->id};
     struct buf lineage = {0};
-    answer.error = (uint8_t)pin_source(shard, m, &answer, &lineage);
+    struct detail detail = {0};
+    answer.error = (uint8_t)pin_source(shard, m, &answer, &lineage, &detail);
+    answer.text = slice_str(detail.text);
     struct buf *later = answer.error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
     if (later) {
         wire_put_pin(later, m);

@@ -401,7 +401,7 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
     if (is_hidden(stream, m->flags))
         error = ERR_UNAUTHORIZED;
     if (error != ERR_NONE) {
-        answer_refusal(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0);
+        answer_refusal(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0, SLICE(""));
         return;
     }
     stream_touch(&shard->streams, stream, shard->now_ms);

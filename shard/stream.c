@@ -6,6 +6,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/marks.h"
+#include "common/media_type.h"
 #include "common/mem.h"
 
 #define PRODUCERS_KEPT 64
@@ -134,7 +135,7 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
     stream->tail = row->settled;
     stream->bytes = row->bytes;
     stream->usage = usage_ref(&streams->usages, row->name);
-    stream->json = slice_equal(row->content_type, SLICE("application/json"));
+    stream->json = media_type_is_json(row->content_type);
     link_used(streams, stream);
     if (++streams->count > streams->buckets)
         resize_tables(streams, streams->buckets * 2);

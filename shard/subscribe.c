@@ -6,7 +6,9 @@
 
 #include "common/fault.h"
 #include "common/hash.h"
+#include "common/media_type.h"
 #include "common/mem.h"
+#include "shard/answer.h"
 #include "shard/create.h"
 #include "shard/delete.h"
 #include "shard/estuary.h"
@@ -49,8 +51,6 @@ struct subscribing {
     size_t step_count, unanswered;
     uint64_t deadline_ms;
 };
-
-static const struct slice json_type = {"application/json", 16};
 
 static struct slice text(const char *s)
 {
@@ -157,11 +157,27 @@ static void answer_state(struct shard *shard, struct asker asker, enum error err
 
 /* ---- the answer ---- */
 
+/* What is known of a source's result beyond its code. */
+static void add_text(struct buf *texts, const struct subscribing *s, const struct source *source,
+                     const struct stream *stream)
+{
+    struct slice type = *s->type || !stream ? text(s->type) : stream->row.content_type;
+    struct detail detail = {0};
+    if (source->error == ERR_CONTENT_TYPE_MISMATCH)
+        (void)answer_types(&detail, text(source->type), "estuary", type);
+    if (source->error == ERR_INVALID_SUBSCRIPTION)
+        (void)detail_say(&detail, source->error, "envelopes need a stream of application/json; this one is %s",
+                         source->type);
+    buf_add(texts, detail.text, strlen(detail.text) + 1);
+}
+
 static void answer(struct shard *shard, struct subscribing *s, const struct stream *stream)
 {
-    struct buf results = {0};
-    for (size_t i = 0; i < s->count; i++)
+    struct buf results = {0}, texts = {0};
+    for (size_t i = 0; i < s->count; i++) {
         buf_add_byte(&results, (uint8_t)s->sources[i].error);
+        add_text(&texts, s, &s->sources[i], stream);
+    }
     put_state(shard, s->asker,
               &(struct wire_estuary_state){
                   .id = s->asker.id,
@@ -169,14 +185,16 @@ static void answer(struct shard *shard, struct subscribing *s, const struct stre
                   .expires_ms = stream ? stream->row.expires_ms : STORE_NONE,
                   .content_type = stream ? stream->row.content_type : (struct slice){0},
                   .results = buf_slice(&results),
+                  .texts = buf_slice(&texts),
               });
     buf_clear(&results);
+    buf_clear(&texts);
     finish(shard, s);
 }
 
-static void fail(struct shard *shard, struct subscribing *s, enum error error)
+static void fail(struct shard *shard, struct subscribing *s, enum error error, struct slice why)
 {
-    answer_state(shard, s->asker, error);
+    put_state(shard, s->asker, &(struct wire_estuary_state){.id = s->asker.id, .error = (uint8_t)error, .texts = why});
     finish(shard, s);
 }
 
@@ -212,9 +230,9 @@ static enum error check_source(const struct subscribing *s, const struct source 
 {
     if (source->error != ERR_NONE)
         return source->error;
-    if (!slice_equal(text(source->type), stream->row.content_type))
+    if (!media_type_same(text(source->type), stream->row.content_type))
         return ERR_CONTENT_TYPE_MISMATCH;
-    if ((s->flags & WIRE_SUBSCRIBE_ENVELOPE) && !slice_equal(stream->row.content_type, json_type))
+    if ((s->flags & WIRE_SUBSCRIBE_ENVELOPE) && !media_type_is_json(stream->row.content_type))
         return ERR_INVALID_SUBSCRIPTION;
     return ERR_NONE;
 }
@@ -247,7 +265,7 @@ static void walk(struct shard *shard, struct subscribing *s, size_t walking);
 static void refuse_other_types(struct subscribing *s)
 {
     for (size_t i = 0; i < s->count && *s->type; i++)
-        if (s->sources[i].error == ERR_NONE && strcmp(s->sources[i].type, s->type) != 0)
+        if (s->sources[i].error == ERR_NONE && !media_type_same(text(s->sources[i].type), text(s->type)))
             s->sources[i].error = ERR_CONTENT_TYPE_MISMATCH;
 }
 
@@ -256,7 +274,7 @@ static const char *type_of(const struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)
         if (s->sources[i].error == ERR_NONE)
-            return s->sources[i].type;
+            return *s->type ? s->type : s->sources[i].type;
     return NULL;
 }
 
@@ -273,16 +291,17 @@ static void conclude(struct shard *shard, struct subscribing *s)
 static void attached_all(struct shard *shard, struct subscribing *s)
 {
     enum error error = ERR_NONE;
+    struct detail detail = {0};
     refuse_other_types(s);
     const char *type = type_of(s);
     struct stream *stream = NULL;
     uint64_t count;
     if (type)
         stream = estuary_stream(shard, s, type, &error);
-    if (error == ERR_NONE && stream && *s->type && !slice_equal(text(s->type), stream->row.content_type))
-        error = ERR_CONTENT_TYPE_MISMATCH;
+    if (error == ERR_NONE && stream && *s->type && !media_type_same(text(s->type), stream->row.content_type))
+        error = answer_types(&detail, stream->row.content_type, "contentType", text(s->type));
     if (error != ERR_NONE) {
-        fail(shard, s, error);
+        fail(shard, s, error, slice_str(detail.text));
         return;
     }
     count = stream ? source_count(shard, stream->row.uid) : 0;
@@ -548,7 +567,7 @@ static void give_up(struct shard *shard, struct subscribing *s)
         inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
         inflow_tell(shard, inflow);
     }
-    fail(shard, s, ERR_SHARD_UNAVAILABLE);
+    fail(shard, s, ERR_SHARD_UNAVAILABLE, SLICE(""));
 }
 
 void subscribe_tick(struct shard *shard)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/media_type.h"
 #include "common/mem.h"
 #include "common/registry.h"
 #include "common/varint.h"
@@ -189,7 +190,7 @@ static void check_stream(void *ctx, const struct stream_row *row)
     if (slot < LAYOUT_SLOTS)
         v->holds[l->shard][slot] = true;
     l->row = row;
-    l->json = slice_equal(row->content_type, SLICE("application/json"));
+    l->json = media_type_is_json(row->content_type);
     l->cut = l->any = false;
     l->cold = l->hot = (struct verify_sum){0};
     const char *why = row->state == STREAM_CONDEMNED ? NULL : verify_row(row);
@@ -220,10 +221,10 @@ static struct fresh_stream fresh_of(struct looking *l, const struct log_entry *e
     if (store_look_stream_at(l->look, entry->uid, &row) && row.state != STREAM_CONDEMNED) {
         fresh.known = true;
         fresh.tail = row.settled;
-        fresh.json = slice_equal(row.content_type, SLICE("application/json"));
+        fresh.json = media_type_is_json(row.content_type);
     } else if (entry->flags & LOG_CREATES) {
         fresh.known = true;
-        fresh.json = slice_equal(entry->content_type, SLICE("application/json"));
+        fresh.json = media_type_is_json(entry->content_type);
         if (layout_slot(entry->name) != layout_slot_of_uid(entry->uid))
             verify_problem(l->v, "its number is not of its name's slot");
     }

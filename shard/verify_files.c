@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/media_type.h"
 #include "shard/object_s3.h"
 #include "shard/verify.h"
 
@@ -109,7 +110,7 @@ static void verify_segment(struct verify *v, struct store_look *look, const stru
     struct stream_row stream = {0};
     char name[OBJECT_NAME_MAX];
     bool there = store_look_stream_at(look, row->object.uid, &stream);
-    bool json = slice_equal(stream.content_type, SLICE("application/json"));
+    bool json = media_type_is_json(stream.content_type);
     store_look_release(look);
     const char *why = check_segment(v, row, json);
     /* A server that runs may just have let it go. */

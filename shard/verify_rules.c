@@ -50,7 +50,7 @@ static bool is_json(struct slice message, struct buf *data, struct buf *marks)
     buf_reset(data);
     buf_reset(marks);
     return message.data[message.len - 1] == ',' &&
-           json_messages(slice_of(message.data, message.len - 1), data, marks, &count);
+           json_messages(slice_of(message.data, message.len - 1), data, marks, &count, NULL);
 }
 
 struct walk {

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
+import { Connection } from "../lib/http.mjs";
 import { START, Streams, call, freshName } from "../lib/streams.mjs";
 
 const fixture = useServer();
@@ -24,7 +25,7 @@ describe("PUT", () => {
     const answer = await streams().create(name, { type: "Text/Plain; charset=utf-8", headers: { "stream-ttl": "60" } });
     expect([answer.status, answer.text, answer.next]).toEqual([201, "", START]);
     expect(answer.headers.get("location")).toBe(streams().url(name));
-    expect(answer.headers.get("content-type")).toBe("text/plain");
+    expect(answer.headers.get("content-type")).toBe("Text/Plain; charset=utf-8");
     expect(answer.headers.get("stream-ttl")).toBe("60");
   });
 
@@ -44,6 +45,63 @@ describe("PUT", () => {
   ])("again with %s is a conflict", async (_, first, second, code) => {
     const name = await streams().fresh("put", first);
     expectError(await streams().create(name, second), 409, code);
+  });
+
+  test.each([
+    ["text/plain; charset=utf-8", "TEXT/plain"],
+    ["multipart/mixed; boundary=----=_x y/z", "multipart/mixed"],
+    ['Application/JSON; x="y"', "application/json;charset=utf-8"],
+  ])("a type comes back as it was given: %s", async (type, same) => {
+    const name = await streams().fresh("type", { type, body: "1" });
+    const fork = `${name}-fork`;
+    const other = `${name}-own`;
+    for (const again of [type, same]) expect((await streams().create(name, { type: again })).status).toBe(200);
+    expect((await streams().append(name, "2", { type: same })).status).toBe(204);
+    expect((await streams().fork(fork, name)).status).toBe(201);
+    expect((await streams().fork(other, name, { "content-type": same })).status).toBe(201);
+    for (const [one, expected] of [[name, type], [fork, type], [other, same]]) {
+      expect((await streams().head(one)).headers.get("content-type")).toBe(expected);
+      expect((await streams().read(one)).headers.get("content-type")).toBe(expected);
+      expect((await streams().read(one)).text).toBe(/json/i.test(type) ? "[1,2]" : "12");
+    }
+    expect((await streams().fork(`${name}-x`, name, { "content-type": "text/html" })).json()).toEqual({
+      code: "CONTENT_TYPE_MISMATCH",
+      error: `the stream is ${type}; this fork of it is text/html`,
+    });
+    expect((await streams().append(name, "x", { type: "text/html; a=b" })).json()).toEqual({
+      code: "CONTENT_TYPE_MISMATCH",
+      error: `the stream is ${type}; this append is text/html; a=b`,
+    });
+  });
+
+  test.each(["json", "text/", "text/plain, text/html", `text/plain; x=${"y".repeat(256)}`])("a type that is none: %s", async (type) => {
+    expectError(await streams().create(freshName(), { type }), 400, "INVALID_CONTENT_TYPE");
+  });
+
+  test.each(["..", "test/.", "test/a/../b", "test/%2e%2E/x", "test/a/%2E"])("no stream is %s, which no URL keeps", async (name) => {
+    const connection = await Connection.open(fixture.server.url); // which keeps it
+    for (const more of ["", "Stream-Forked-From: /v1/stream/test/any\r\n"]) {
+      connection.send(`PUT /v1/stream/${name} HTTP/1.1\r\nHost: h\r\n${more}Content-Type: text/plain\r\n\r\n`);
+      const { status, text } = await connection.answer();
+      expect([status, JSON.parse(text).code]).toEqual([400, "INVALID_PATH"]);
+    }
+    connection.destroy();
+  });
+
+  test("a stream that is not there says that a slash at its end belongs to its name", async () => {
+    const name = await streams().fresh();
+    const { status, text } = await streams().read(`${name}/`);
+    expect([status, JSON.parse(text).error]).toEqual([404, expect.stringContaining("'/'")]);
+    expect((await streams().read(`${name}x`)).json().error).toBe("stream not found");
+  });
+
+  test("a conflict says what the stream is", async () => {
+    const why = async (first, second) =>
+      (await streams().create(await streams().fresh("put", first), second)).json().error;
+    expect(await why({ type: "text/html" }, {})).toBe("the stream is text/html; this request is text/plain");
+    expect(await why({ headers: { "stream-ttl": "60" } }, {})).toBe("the stream exists with Stream-TTL: 60");
+    expect(await why({}, { headers: { "stream-ttl": "60" } })).toMatch(/without Stream-TTL/);
+    expect(await why({ headers: { "stream-closed": "true" } }, {})).toBe("the stream exists and is closed");
   });
 
   const both = { "stream-ttl": "1", "stream-expires-at": "2099-01-01T00:00:00Z" };

@@ -238,6 +238,72 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     reader.close();
   });
 
+  test("sources and estuaries are streams of any name", async () => {
+    const names = ["chat/1", "room%20b", "caf%C3%A9", "%FF%FE", "a%25b", "touch", "x/touch", "subscribe/x", "q%22%5C"];
+    for (const [i, source] of names.entries()) {
+      const estuary = `of/${names[(i + 1) % names.length]}`;
+      expect((await all.streams.create(`p/${source}`, { type: "application/json" })).status).toBe(201);
+      const answer = await all.subscribe(source, estuary, { envelope: true });
+      expect(answer.json()).toMatchObject({ estuaryId: estuary, streamId: source, estuaryStreamPath: `/v1/stream/p/${estuary}` });
+      const many = await all.post("subscribe/p", { estuaryId: estuary, streams: [source] });
+      expect(many.json().subscriptions).toEqual([{ streamId: source, subscribed: true }]);
+      await all.publish(source, { n: i });
+      const [{ stream, data }] = await until("the message", async () => {
+        const messages = await all.read(estuary);
+        return messages.length && messages;
+      });
+      expect([stream, data]).toEqual([source, { n: i }]);
+      const look = await all.post(`p/${estuary}`, undefined, "GET");
+      expect(look.json()).toMatchObject({ estuaryId: estuary, subscriptions: [{ streamId: source }] });
+      expect((await all.post(`p/${estuary}/touch`)).json()).toMatchObject({ estuaryId: estuary });
+      expect((await all.unsubscribe(source, estuary)).json()).toMatchObject({ estuaryId: estuary, streamId: source });
+      expect((await all.post(`p/${estuary}`, undefined, "DELETE")).json()).toEqual({ estuaryId: estuary, deleted: true });
+    }
+  });
+
+  test("a name in a body may be spelled out", async () => {
+    const source = await all.source();
+    for (const [literal, encoded] of [["room b", "room%20b"], ["café", "caf%C3%A9"], ["a?b#c&", "a%3Fb%23c%26"]]) {
+      const estuary = `${all.fresh()} ${literal}`;
+      expect((await all.subscribe(source, estuary)).json().estuaryId).toBe(estuary.replace(literal, encoded).replace(" ", "%20"));
+      const again = await all.subscribe(source, estuary.replace(literal, encoded));
+      expect(again.json()).toMatchObject({ isNewEstuary: false });
+    }
+    const bytes = Buffer.from('{"estuaryId":"caf\xe9"}', "latin1"); // no JSON, which is UTF-8
+    const answer = await call(`${server.url}/v1/estuary/subscribe/p/${source}`, "POST", { headers: json, body: bytes });
+    expect([answer.status, answer.json().code]).toEqual([400, "INVALID_SUBSCRIPTION"]);
+  });
+
+  test("a project may be called subscribe", async () => {
+    const project = new Estuaries(server, "subscribe");
+    const [source, estuary] = [await project.source(), project.fresh("e")];
+    expect((await project.subscribe(source, estuary)).status).toBe(200);
+    for (const path of [`subscribe/${estuary}`, `%73ubscribe/${estuary}`])
+      expect((await project.post(path, undefined, "GET")).json().subscriptions).toEqual([{ streamId: source }]);
+    expect((await project.post(`%73ubscribe/${estuary}/touch`)).status).toBe(200);
+    expect((await project.post(`subscribe/${estuary}`, undefined, "DELETE")).json().deleted).toBe(true);
+  });
+
+  test("an estuary has the type that was asked for, or its first source's; others must be the same but for parameters", async () => {
+    const source = await all.source("application/json; a=1");
+    const [own, taken] = [all.fresh("e"), all.fresh("e")];
+    expect((await all.subscribe(source, own, { contentType: "Application/JSON;b=2" })).status).toBe(200);
+    expect((await all.subscribe(source, taken)).status).toBe(200);
+    for (const [estuary, type] of [[own, "Application/JSON;b=2"], [taken, "application/json; a=1"]]) {
+      expect((await all.post(`p/${estuary}`, undefined, "GET")).json().contentType).toBe(type);
+      expect((await all.streams.head(all.name(estuary))).headers.get("content-type")).toBe(type);
+      expect((await all.subscribe(await all.source("application/json"), estuary)).status).toBe(200);
+    }
+    const [text, e] = [await all.source("text/plain; x=y"), all.fresh("e")];
+    const why = "the stream is text/plain; x=y; this estuary is application/json; a=1";
+    expect((await all.subscribe(text, taken)).json()).toEqual({ code: "CONTENT_TYPE_MISMATCH", error: why });
+    const many = await all.post("subscribe/p", { estuaryId: taken, streams: [text, "nowhere"] });
+    expect(many.json().subscriptions.map(({ error }) => error)).toEqual([why, "stream not found"]);
+    expect((await all.subscribe(text, taken, { contentType: "text/plain" })).json().error).toBe(
+      "the stream is application/json; a=1; this contentType is text/plain");
+    expect((await all.subscribe(text, e, { envelope: true })).json().error).toMatch(/envelopes need .*application\/json.*text\/plain; x=y/);
+  });
+
   test("refusals", async () => {
     const source = await all.source();
     const text = await all.source("text/plain");
@@ -260,8 +326,14 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
       "{}",
       { estuaryId: 7 },
       { estuaryId: "" },
-      { estuaryId: "a b" },
-      { estuaryId: "a/b" },
+      { estuaryId: "%" },
+      { estuaryId: "a%0ab" },
+      { estuaryId: "." },
+      { estuaryId: "a/../b" },
+      { estuaryId: "%2E%2e" },
+      { estuaryId: estuary, streams: ["x"] },
+      { estuaryId: estuary, envelop: true },
+      `{"estuaryId":"${estuary}","estuaryId":"other"}`,
       { estuaryId: estuary, contentType: 1 },
       { estuaryId: estuary, contentType: "x" },
       { estuaryId: source },
@@ -269,7 +341,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
       const answer = await all.post(`subscribe/p/${source}`, body);
       expect([body, answer.status, answer.json().code]).toEqual([body, 400, "INVALID_SUBSCRIPTION"]);
     }
-    for (const streams of [undefined, [], "x", [1], ["a b"], Array(1001).fill("x"), [estuary]])
+    for (const streams of [undefined, [], "x", [1], ["%"], [""], Array(1001).fill("x"), [estuary]])
       expect((await all.post("subscribe/p", { estuaryId: estuary, streams })).status).toBe(400);
     expect((await all.post(`p/${source}`, undefined, "GET")).json().code).toBe("ESTUARY_NOT_FOUND");
     expect((await all.post("p/nowhere", undefined, "GET")).status).toBe(404);
@@ -277,7 +349,8 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     expect((await all.post(`p/${source}`, undefined, "DELETE")).status).toBe(404);
     expect((await all.streams.head(all.name(source))).status).toBe(200);
     expect((await all.unsubscribe(source, "nobody")).status).toBe(200);
-    expect((await all.post("p/a%20b", undefined, "GET")).status).toBe(400);
+    expect((await all.post("p/a%20b", undefined, "GET")).json().code).toBe("ESTUARY_NOT_FOUND");
+    expect((await all.post("p/a%0ab", undefined, "GET")).status).toBe(400);
     expect((await all.post(`p/${estuary}`, undefined, "PUT")).status).toBe(405);
   });
 
@@ -346,7 +419,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
       expect([tail, answer.status, answer.json().code]).toEqual([tail, 400, "INVALID_SUBSCRIPTION"]);
     }
     const long = await all.subscribe(source, "e".repeat(1020));
-    expect([long.status, long.json().error]).toEqual([400, "estuaryId is too long"]);
+    expect([long.status, long.json().error]).toEqual([400, expect.stringMatching(/^estuaryId 'e+'\.\.\. is too long: .* 1024 bytes$/)]);
     const fits = "e".repeat(1024 - "/v1/stream/p/".length);
     expect((await all.subscribe(source, fits)).status).toBe(200);
     expect((await all.streams.head(`p/${fits}`)).status).toBe(200);

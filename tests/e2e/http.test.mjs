@@ -197,7 +197,7 @@ describe("methods", () => {
     const connection = await Connection.open(fixture.server.url);
     connection.send(`HEAD ${streams().path(name)} HTTP/1.1\r\nHost: h\r\n\r\nGET /health HTTP/1.1\r\nHost: h\r\n\r\n`);
     const head = await connection.answer("HEAD");
-    expect(head.headers).toMatchObject({ "cache-control": "no-store", "content-type": "application/json" });
+    expect(head.headers).toMatchObject({ "cache-control": "no-store", "content-type": "application/json; charset=utf-8" });
     expect(head.headers["stream-next-offset"]).toBe(`${START.slice(0, 33 - 1)}2`);
     expect((await connection.answer()).text).toBe("ok");
     connection.destroy();

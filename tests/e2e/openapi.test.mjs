@@ -322,7 +322,7 @@ function estuaries(walk) {
     for (const id of ["lookAtEstuary", "touchEstuary"]) {
       await walk().ask(id, at("alice"), {}, 200);
       await walk().ask(id, at("nobody"), {}, 404);
-      await walk().ask(id, at("a b"), {}, 400);
+      await walk().ask(id, at("a\x01b"), {}, 400);
     }
     const end = (stream, body, expected) => walk().ask("unsubscribe", demo(stream), { body }, expected);
     await end(source, { estuaryId: "alice" }, 200);

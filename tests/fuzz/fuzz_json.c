@@ -71,7 +71,7 @@ static void check_again(struct slice out, struct slice marks, uint64_t count, bo
     buf_add_byte(&text, '[');
     buf_add(&text, out.data, out.len ? out.len - 1 : 0);
     buf_add_byte(&text, ']');
-    bool accepted = json_messages(buf_slice(&text), &again, &again_marks, &again_count);
+    bool accepted = json_messages(buf_slice(&text), &again, &again_marks, &again_count, NULL);
     must(accepted || !array); /* a value as deep as may be is too deep within one more array */
     if (accepted) {
         must(again_count == count && slice_equal(buf_slice(&again), out));
@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice text = slice_of((const char *)data, size);
     struct buf out = {0}, marks = {0};
     uint64_t count = 0;
-    if (json_messages(text, &out, &marks, &count)) {
+    struct detail detail = {0};
+    if (json_messages(text, &out, &marks, &count, &detail)) {
         while (size && memchr(" \t\r\n", *data, 4))
             data++, size--;
         check_again(buf_slice(&out), buf_slice(&marks), count, *data == '[');
@@ -95,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_against_cjson(text, buf_slice(&out), buf_slice(&marks));
     } else {
         must(buf_len(&out) == 0 && buf_len(&marks) == 0);
+        must((detail.text[0] != 0) == (size > 0));
     }
     buf_clear(&out);
     buf_clear(&marks);

@@ -19,7 +19,7 @@ static struct result split(struct slice text)
 {
     struct result r = {.count = 99};
     struct slice copy = exact_copy(text);
-    r.ok = json_messages(copy, &r.out, &r.marks, &r.count);
+    r.ok = json_messages(copy, &r.out, &r.marks, &r.count, NULL);
     exact_free(copy);
     return r;
 }
@@ -440,18 +440,57 @@ static void test_failure_leaves_buffers_alone(void **state)
     (void)state;
     struct buf out = {0}, marks = {0};
     uint64_t count;
-    assert_true(json_messages(SLICE("[0,1]"), &out, &marks, &count));
+    assert_true(json_messages(SLICE("[0,1]"), &out, &marks, &count, NULL));
     buf_consume(&out, 2);
     buf_consume(&marks, 1);
-    assert_false(json_messages(SLICE("[1,2,[3,4],{\"a\":5},]"), &out, &marks, &count));
+    assert_false(json_messages(SLICE("[1,2,[3,4],{\"a\":5},]"), &out, &marks, &count, NULL));
     assert_true(slice_equal(buf_slice(&out), SLICE("1,")));
     assert_int_equal(buf_len(&marks), 1);
-    assert_true(json_messages(SLICE("[2, 3]"), &out, &marks, &count));
+    assert_true(json_messages(SLICE("[2, 3]"), &out, &marks, &count, NULL));
     assert_true(slice_equal(buf_slice(&out), SLICE("1,2,3,")));
     assert_int_equal(buf_len(&marks), 3);
     assert_int_equal(count, 2);
     buf_clear(&out);
     buf_clear(&marks);
+}
+
+static void check_refused(const char *text, const char *why)
+{
+    struct buf out = {0}, marks = {0};
+    struct detail detail = {0};
+    uint64_t count;
+    struct slice copy = exact_copy(slice_str(text));
+    assert_false(json_messages(copy, &out, &marks, &count, &detail));
+    assert_string_equal(detail.text, why);
+    exact_free(copy);
+}
+
+#define REFUSED "the body is not valid JSON: "
+
+static void test_says_what_is_wrong(void **state)
+{
+    (void)state;
+    check_refused(" ", REFUSED "it ends after 1 bytes where a value should be");
+    check_refused("hello", REFUSED "byte 0 should be a value, not 'hello'");
+    check_refused("nul", REFUSED "byte 0 should be null, not 'nul'");
+    check_refused("{\"a\":1", REFUSED "it ends after 6 bytes where ',' or '}' should be");
+    check_refused("{'a':1}", REFUSED "byte 1 should be a key, which begins with '\"', not ''a':1}'");
+    check_refused("{\"a\" 1}", REFUSED "byte 5 should be ':', not '1}'");
+    check_refused("[1,]", REFUSED "byte 3 should be a value, not ']'");
+    check_refused("[[1 2]]", REFUSED "byte 4 should be ',' or ']', not '2]]'");
+    check_refused("[1}", REFUSED "byte 2 should be ',' or ']', not '}'");
+    check_refused("01", REFUSED "a second value begins at byte 1; send several messages as an array, […, …], not as lines");
+    check_refused("{\"a\":1}\n{\"a\":2}\n", REFUSED "a second value begins at byte 8; send several messages as an array, "
+                                               "[…, …], not as lines");
+    check_refused("[1] x", REFUSED "byte 4 should be the end, not 'x'");
+    check_refused("-", REFUSED "it ends after 1 bytes where a digit should be");
+    check_refused("1.x", REFUSED "byte 2 should be a digit, not 'x'");
+    check_refused("\"\\x\"", REFUSED "byte 1 should be one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u, not '\\x\"'");
+    check_refused("\"\\u12\"", REFUSED "byte 1 should be \\u and four hexadecimal digits, not '\\u12\"'");
+    check_refused("\"a\tb\"", REFUSED "byte 2 should be an escape such as \\n, for control characters, not '\\tb\"'");
+    check_refused("\"\xff\"", REFUSED "byte 1 should be valid UTF-8, not '\xef\xbf\xbd\"'");
+    check_refused("\"abc", REFUSED "it ends after 4 bytes where '\"', the end of a text should be");
+    check_refused("[\"0123456789012345\" 7]", REFUSED "byte 20 should be ',' or ']', not '7]'");
 }
 
 static void test_large(void **state)
@@ -486,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_every_byte_in_a_string),
         cmocka_unit_test(test_depth),       cmocka_unit_test(test_mixed_nesting),
         cmocka_unit_test(test_truncations), cmocka_unit_test(test_failure_leaves_buffers_alone),
+        cmocka_unit_test(test_says_what_is_wrong),
         cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

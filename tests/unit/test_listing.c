@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "common/percent.h"
 #include "router/listing.h"
-#include "router/percent.h"
 
 #define MAX 32
 

@@ -13,7 +13,7 @@ static void expect_name(const char *path, const char *name)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
-    assert_int_equal(route_parse(slice_str(path), MAX, room, &route, NULL), ERR_NONE);
+    assert_int_equal(route_parse(slice_str(path), HTTP_GET, MAX, room, &route, NULL), ERR_NONE);
     assert_int_equal(route.kind, ROUTE_STREAM);
     assert_int_equal(route.name.len, strlen(name));
     assert_memory_equal(route.name.data, name, route.name.len);
@@ -23,7 +23,7 @@ static void expect_error(const char *path, enum error error)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
-    assert_string_equal(error_code(route_parse(slice_str(path), MAX, room, &route, NULL)), error_code(error));
+    assert_string_equal(error_code(route_parse(slice_str(path), HTTP_GET, MAX, room, &route, NULL)), error_code(error));
 }
 
 static void names(void **state)
@@ -44,9 +44,9 @@ static void health(void **state)
     char room[ROUTE_NAME_MAX];
     struct route route;
     (void)state;
-    assert_int_equal(route_parse(SLICE("/health"), MAX, room, &route, NULL), ERR_NONE);
+    assert_int_equal(route_parse(SLICE("/health"), HTTP_GET, MAX, room, &route, NULL), ERR_NONE);
     assert_int_equal(route.kind, ROUTE_HEALTH);
-    assert_int_equal(route_parse(SLICE("/"), MAX, room, &route, NULL), ERR_NONE);
+    assert_int_equal(route_parse(SLICE("/"), HTTP_GET, MAX, room, &route, NULL), ERR_NONE);
     assert_int_equal(route.kind, ROUTE_ROOT);
 }
 
@@ -84,6 +84,54 @@ static void refusals(void **state)
     expect_error(longest, ERR_NONE);
 }
 
+static void expect_estuary(enum http_method method, const char *path, enum route_kind kind, const char *name)
+{
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    assert_int_equal(route_parse(slice_str(path), method, MAX, room, &route, NULL), ERR_NONE);
+    assert_string_equal(route_name(route.kind), route_name(kind));
+    assert_true(slice_equal(route.name, slice_str(name)));
+}
+
+static void estuaries(void **state)
+{
+    (void)state;
+    expect_estuary(HTTP_GET, "/v1/estuary/p/e", ROUTE_ESTUARY, "p/e");
+    expect_estuary(HTTP_GET, "/v1/estuary/p/room%20b/caf%C3%A9/%FF", ROUTE_ESTUARY, "p/room b/caf\xc3\xa9/\xff");
+    expect_estuary(HTTP_POST, "/v1/estuary/p/chat/1/touch", ROUTE_ESTUARY_TOUCH, "p/chat/1");
+    expect_estuary(HTTP_POST, "/v1/estuary/p/touch", ROUTE_ESTUARY, "p/touch");
+    expect_estuary(HTTP_POST, "/v1/estuary/p/touch/touch", ROUTE_ESTUARY_TOUCH, "p/touch");
+    expect_estuary(HTTP_GET, "/v1/estuary/p/e/touch", ROUTE_ESTUARY, "p/e/touch");
+    expect_estuary(HTTP_DELETE, "/v1/estuary/p/e/touch", ROUTE_ESTUARY, "p/e/touch");
+    expect_estuary(HTTP_PUT, "/v1/estuary/p/e/touch", ROUTE_ESTUARY_TOUCH, "p/e");
+    expect_estuary(HTTP_POST, "/v1/estuary/subscribe/p/chat/1", ROUTE_SUBSCRIPTION, "p/chat/1");
+    expect_estuary(HTTP_DELETE, "/v1/estuary/subscribe/p/chat/1", ROUTE_SUBSCRIPTION, "p/chat/1");
+    expect_estuary(HTTP_PUT, "/v1/estuary/subscribe/p/s", ROUTE_SUBSCRIPTION, "p/s");
+    expect_estuary(HTTP_POST, "/v1/estuary/subscribe/p", ROUTE_SUBSCRIPTIONS, "p");
+    expect_estuary(HTTP_GET, "/v1/estuary/subscribe/e", ROUTE_ESTUARY, "subscribe/e");
+    expect_estuary(HTTP_GET, "/v1/estuary/subscribe/e/f", ROUTE_ESTUARY, "subscribe/e/f");
+    expect_estuary(HTTP_DELETE, "/v1/estuary/subscribe/e", ROUTE_ESTUARY, "subscribe/e");
+    expect_estuary(HTTP_DELETE, "/v1/estuary/%73ubscribe/e/f", ROUTE_ESTUARY, "subscribe/e/f");
+    expect_estuary(HTTP_POST, "/v1/estuary/%73ubscribe/e/touch", ROUTE_ESTUARY_TOUCH, "subscribe/e");
+    expect_estuary(HTTP_POST, "/v1/estuary/subscribe/subscribe/x", ROUTE_SUBSCRIPTION, "subscribe/x");
+    expect_error("/v1/estuary/p", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/estuary/p/", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/estuary/p/%", ERR_INVALID_PATH);
+    expect_error("/v1/estuary/", ERR_MISSING_PROJECT_OR_STREAM_ID);
+    expect_error("/v1/estuary/p/e%00", ERR_INVALID_PATH);
+}
+
+static void names_that_no_url_reaches(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"p/s", "p/...", "p/.a", "p/a.", "p/a..b", "p//", "p/a//b", "p/..a/b"};
+    static const char *const bad[] = {"p/.", "p/..", "p/a/..", "p/../b", "p/a/./b", "p/./", "p//.."};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        assert_true(route_reachable(slice_str(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(route_reachable(slice_str(bad[i])));
+}
+
 static void forks(void **state)
 {
     char room[ROUTE_NAME_MAX];
@@ -111,6 +159,8 @@ int main(void)
         cmocka_unit_test(names),
         cmocka_unit_test(health),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(estuaries),
+        cmocka_unit_test(names_that_no_url_reaches),
         cmocka_unit_test(forks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -308,14 +308,14 @@ static void producers_are_fenced_across_settling_and_restarts(void **state)
     (void)create(b, "p/a", "text/plain", "");
     struct wire_appended early = append(b, produced("p/a", "y", 0, 1));
     assert_int_equal(early.error, ERR_PRODUCER_SEQUENCE_GAP);
-    assert_int_equal(early.seq, 0);
+    assert_int_equal(early.expected, 0);
     assert_int_equal(append(b, produced("p/a", "x", 0, 0)).error, ERR_NONE);
     assert_int_equal(append(b, produced("p/a", "x", 0, 0)).flags & WIRE_APPENDED_DUPLICATE, WIRE_APPENDED_DUPLICATE);
     assert_int_equal(append(b, produced("p/a", "y", 0, 1)).error, ERR_NONE);
     reboot(b);
     struct wire_appended gap = append(b, produced("p/a", "z", 0, 3));
     assert_int_equal(gap.error, ERR_PRODUCER_SEQUENCE_GAP);
-    assert_int_equal(gap.seq, 2);
+    assert_int_equal(gap.expected, 2);
     rest(b);
     reboot(b);
     assert_int_equal(append(b, produced("p/a", "y", 0, 1)).flags & WIRE_APPENDED_DUPLICATE, WIRE_APPENDED_DUPLICATE);

@@ -1,4 +1,4 @@
-#include "router/percent.h"
+#include "common/percent.h"
 
 static int hex_value(char c)
 {

@@ -1,6 +1,6 @@
 /* Percent-encoding of paths and query values (RFC 3986 2.1). */
-#ifndef ROUTER_PERCENT_H
-#define ROUTER_PERCENT_H
+#ifndef COMMON_PERCENT_H
+#define COMMON_PERCENT_H
 
 #include "common/attr.h"
 #include "common/buf.h"
