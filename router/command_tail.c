@@ -272,10 +272,8 @@ static void take_control(struct tail *t, struct slice json)
     bool good = next && copy_offset(t, slice_str(next));
     if (good && data.len && t->kind == SSE_JSON)
         good = put_messages(data);
-    else if (good && t->kind == SSE_BASE64)
-        good = put_base64(data);
     else if (good)
-        put(data);
+        good = put_base64(data);
     buf_reset(&t->data);
     buf_reset(&t->cursor);
     if (cursor)
@@ -364,6 +362,8 @@ static void look(struct tail *t, const char *last)
     buf_add(&path, "?offset=now", sizeof "?offset=now");
     call_make(t->command, &call, path.data);
     t->kind = sse_kind_of(call_header(&call, "content-type"));
+    if (t->kind == SSE_TEXT)
+        t->sse = false; /* events carry no CR: what is printed would not be what was written */
     if (!t->command->interrupted && (call.failure || call.status != 200)) {
         take_answer(t, &call);
     } else if (!t->command->interrupted) {

@@ -136,12 +136,20 @@ void live_release(struct entry *e)
 
 /* ---- readers at the tail ---- */
 
+static bool same_kept(const struct sse_kept *a, const struct sse_kept *b)
+{
+    return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
 bool live_join(struct entry *e, struct reader *reader, uint64_t position)
 {
     if (e->first && e->position != position)
         return false;
-    if (!e->first)
+    if (!e->first) {
         e->cursor = 0;
+        e->kept = reader->kept;
+    }
+    reader->apart = reader->sse && !same_kept(&e->kept, &reader->kept);
     e->position = position;
     if (reader->cursor > e->cursor)
         e->cursor = reader->cursor;
@@ -178,7 +186,9 @@ static void end_all(struct entry *e, enum error error)
 /* Brings data to all readers at the position, and the position forward. */
 static void deliver(struct entry *e, const struct wire_stream *stream)
 {
-    struct delivery delivery = {.entry = e, .stream = stream};
+    struct wire_stream text = *stream;
+    struct delivery delivery = {.entry = e, .stream = stream, .text = &text};
+    live_keep(e, &e->kept, &text);
     e->position = stream->next;
     for (struct reader *reader = e->first, *next; reader; reader = next) {
         next = reader->next;
@@ -242,7 +252,9 @@ static void learn(struct entry *e, const struct wire_stream *stream)
 {
     if (e->first && stream->uid != e->facts.uid)
         end_all(e, ERR_STREAM_NOT_FOUND); /* it was deleted and made again while its shard was away */
+    uint64_t time_ms = stream->data.len ? stream->time_ms : e->facts.time_ms;
     e->facts = *stream;
+    e->facts.time_ms = time_ms;
     e->facts.remaining_ms = UINT64_MAX;
     e->facts.data = (struct slice){0};
     replace_text(&e->content_type, &e->facts.content_type);
@@ -251,12 +263,28 @@ static void learn(struct entry *e, const struct wire_stream *stream)
         e->watching = true;
 }
 
-void live_trim(struct wire_stream *stream)
+void live_keep(const struct entry *e, struct sse_kept *kept, struct wire_stream *stream)
 {
-    if (stream->next == stream->tail || sse_kind_of(stream->content_type) != SSE_TEXT)
+    struct live *live = e->live;
+    if (sse_kind_of(stream->content_type) != SSE_TEXT)
         return;
-    size_t len = sse_text_cut(stream->data);
-    stream->next -= stream->data.len - len;
+    if (kept->len) {
+        if (live->text.cap > ((size_t)1 << 20))
+            buf_clear(&live->text);
+        buf_reset(&live->text);
+        buf_add(&live->text, kept->bytes, kept->len);
+        buf_add_slice(&live->text, stream->data);
+        stream->data = buf_slice(&live->text);
+        stream->start -= kept->len;
+        if (stream->time_ms < e->facts.time_ms)
+            stream->time_ms = e->facts.time_ms; /* if nothing else came */
+    }
+    bool ends = (stream->flags & WIRE_STREAM_CLOSED) && stream->next == stream->tail;
+    size_t len = ends ? stream->data.len : sse_text_cut(stream->data);
+    kept->len = (unsigned char)(stream->data.len - len);
+    if (kept->len)
+        memcpy(kept->bytes, stream->data.data + len, kept->len);
+    stream->next -= kept->len;
     stream->data.len = len;
 }
 
@@ -275,7 +303,6 @@ static void resumed(struct entry *e, const struct answer *answer)
         resume(e); /* those it was for have left, and others have come */
         return;
     }
-    live_trim(&stream);
     if (stream.data.len || ((stream.flags & WIRE_STREAM_CLOSED) && stream.next == stream.tail))
         deliver(e, &stream);
     if (e->first && !(stream.flags & WIRE_STREAM_WATCHING))
@@ -321,7 +348,9 @@ void live_event(struct live *live, const struct wire_event *event)
             stream.flags |= WIRE_STREAM_CLOSED;
         stream.start = event->from;
         stream.next = stream.tail = event->next;
-        stream.time_ms = event->time_ms;
+        if (event->data.len)
+            e->facts.time_ms = event->time_ms;
+        stream.time_ms = e->facts.time_ms;
         stream.data = event->data;
         gauges_event(live->router, event->time_ms);
         deliver(e, &stream);

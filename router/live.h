@@ -1,10 +1,12 @@
 /* The streams that are watched for live readers: one entry a stream, whatever the number of its readers.
  *
  * The readers of an entry that have had everything share one position, the entry's. An event moves all of them; it is
- * rendered once. A reader that is behind reads for itself (reader.c) until it has reached the tail. The entry's READs
- * and events come over one link in order, so an answer that says WATCHING leaves the reader exactly where the next
- * event begins. After the death of a shard, and where an event was too large to be pushed, the entry itself reads on
- * from its position until it is WATCHING again; events that come meanwhile are part of what it reads. */
+ * rendered once. Of a text the event streams among them have not had the last bytes if these are no whole character or
+ * line end: the entry keeps them for the next event. A reader that began inside of these bytes stays apart, and reads
+ * the next ones for itself. A reader that is behind reads for itself (reader.c) until it has reached the tail. The
+ * entry's READs and events come over one link in order, so an answer that says WATCHING leaves the reader exactly where
+ * the next event begins. After the death of a shard, and where an event was too large to be pushed, the entry itself
+ * reads on from its position until it is WATCHING again; events that come meanwhile are part of what it reads. */
 #ifndef ROUTER_LIVE_H
 #define ROUTER_LIVE_H
 
@@ -30,6 +32,7 @@ struct entry {
 
     struct reader *first, *last; /* those at its position */
     uint64_t position;           /* means nothing without them */
+    struct sse_kept kept;        /* before the position: what event streams have not had yet */
     uint64_t cursor;             /* the highest that any of them was given */
     size_t users;                /* readers, wherever they are */
     size_t reads;                /* live reads under way, of readers and its own */
@@ -50,12 +53,14 @@ struct live {
     uint32_t *free_slots;
     size_t slot_count, free_count;
     uint64_t serial; /* the high half of the next watch */
+    struct buf text; /* what was kept, and what came next; until the next of these */
 };
 
 /* What one step brings to all readers at an entry's position. Rendered when the first of them needs it. */
 struct delivery {
     struct entry *entry;
     const struct wire_stream *stream; /* data covers [start, next) */
+    const struct wire_stream *text;   /* the same for event streams: live_keep() */
     struct block *event;              /* an HTTP chunk: a data event and its control event */
     size_t event_start, event_len;    /* the same without the chunk's framing */
     struct block *body;               /* of a long-poll's answer */
@@ -80,8 +85,9 @@ bool live_read(struct entry *entry, struct client *client, struct wire_read read
 bool live_join(struct entry *entry, struct reader *reader, uint64_t position) MUSTUSE;
 void live_leave(struct entry *entry, struct reader *reader);
 
-/* A page that was cut out of a text ends between two characters and between two lines' ends. */
-void live_trim(struct wire_stream *stream);
+/* Makes of a text's next bytes what an event brings: what was kept comes first, and an end that has to wait is kept
+ * instead, unless the stream ends here. Borrows live->text. Does nothing to a stream that is not text. */
+void live_keep(const struct entry *entry, struct sse_kept *kept, struct wire_stream *stream);
 
 /* A frame, and the fate of shards. */
 void live_event(struct live *live, const struct wire_event *event);

@@ -14,6 +14,8 @@
 #include "router/request_log.h"
 #include "router/router.h"
 
+#define STOPPING_RETRIES 10u /* while the process stops, clients are to wait longer by this factor */
+
 static struct router *router_of(const struct reader *reader)
 {
     return reader->client->router;
@@ -22,6 +24,12 @@ static struct router *router_of(const struct reader *reader)
 static bool ends_stream(const struct wire_stream *stream)
 {
     return (stream->flags & WIRE_STREAM_CLOSED) && stream->next == stream->tail;
+}
+
+/* What it has not had yet of the bytes before its place in the stream. */
+static const struct sse_kept *kept_of(const struct reader *reader)
+{
+    return reader->state == READER_AT_TAIL && reader->sse && !reader->apart ? &reader->entry->kept : &reader->kept;
 }
 
 static unsigned reader_kind(const struct reader *reader)
@@ -57,10 +65,14 @@ static void sse_close(struct reader *reader)
     client_done(c);
 }
 
+static void send_kept(struct reader *reader);
+
 static void fail(struct reader *reader, const struct answer *answer)
 {
     struct client *c = reader->client;
     if (reader->started) {
+        if (answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE)
+            send_kept(reader);
         sse_close(reader);
         return;
     }
@@ -157,7 +169,8 @@ bool reader_rests(const struct reader *reader)
 
 uint64_t reader_position(const struct reader *reader)
 {
-    return reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
+    uint64_t place = reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
+    return place - kept_of(reader)->len;
 }
 
 static uint64_t next_cursor(const struct reader *reader)
@@ -231,8 +244,8 @@ static void poll_deliver(struct reader *reader, struct delivery *delivery)
 /* ---- events ---- */
 
 /* Renders an event as an HTTP chunk. [*start, *start + *len) of it is the event without the chunk's framing. */
-static struct block *render(struct router *r, const struct wire_stream *stream, uint64_t cursor, size_t *start,
-                            size_t *len)
+static struct block *render(struct router *r, const struct wire_stream *stream, uint64_t cursor, uint64_t retry_ms,
+                            size_t *start, size_t *len)
 {
     char size[20];
     const struct sse_event event = {
@@ -241,6 +254,7 @@ static struct block *render(struct router *r, const struct wire_stream *stream, 
         .next = stream->next,
         .time_ms = stream->time_ms,
         .cursor = cursor,
+        .retry_ms = retry_ms,
         .up_to_date = stream->next == stream->tail,
         .closed = ends_stream(stream),
     };
@@ -264,6 +278,38 @@ static void send_event(struct reader *reader, struct block *block, size_t start,
     else
         client_send(reader->client, block, start, len);
     beat_later(reader);
+}
+
+/* After how long the client is to come back. Chance parts those whose connections end together; while the process stops
+ * there is nobody to come back to for a while. */
+static uint64_t retry_ms(struct router *r)
+{
+    uint64_t least = r->cfg->live_sse_retry * (r->stopping ? STOPPING_RETRIES : 1);
+    return least ? least + router_random(r) % least : 0;
+}
+
+/* An event for this reader only. */
+static void send_own(struct reader *reader, const struct wire_stream *stream, uint64_t retry)
+{
+    size_t start, len;
+    struct block *block = render(router_of(reader), stream, reader->cursor, retry, &start, &len);
+    send_event(reader, block, start, len);
+    block_unref(block);
+}
+
+/* Nothing comes after it any more. */
+static void send_kept(struct reader *reader)
+{
+    const struct sse_kept *kept = kept_of(reader);
+    uint64_t position = reader_position(reader);
+    const struct wire_stream last = {.content_type = SLICE("text/plain"),
+                                     .start = position,
+                                     .next = position + kept->len,
+                                     .tail = UINT64_MAX,
+                                     .time_ms = reader->entry->facts.time_ms,
+                                     .data = slice_of(kept->bytes, kept->len)};
+    if (kept->len)
+        send_own(reader, &last, 0);
 }
 
 static void sse_open(struct reader *reader, const struct wire_stream *stream)
@@ -295,23 +341,21 @@ static void sse_go_on(struct reader *reader)
 /* A page of a reader that is behind. */
 static void sse_answered(struct reader *reader, const struct wire_stream *answer)
 {
+    struct router *r = router_of(reader);
     struct wire_stream stream = *answer;
     bool first = !reader->started;
-    live_trim(&stream);
+    live_keep(reader->entry, &reader->kept, &stream);
     if (first)
         sse_open(reader, &stream);
     if (first || stream.data.len || ends_stream(&stream)) {
-        size_t start, len;
         reader->cursor = later_cursor(reader->cursor);
-        struct block *block = render(router_of(reader), &stream, reader->cursor, &start, &len);
-        send_event(reader, block, start, len);
-        block_unref(block);
+        send_own(reader, &stream, first || r->stopping ? retry_ms(r) : 0);
     }
-    reader->position = stream.next;
+    reader->position = answer->next;
     bool over = reader->client->eof && (stream.flags & WIRE_STREAM_WATCHING);
-    if (ends_stream(&stream) || router_of(reader)->stopping || over) {
+    if (ends_stream(&stream) || r->stopping || over) {
         sse_close(reader);
-    } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, stream.next)) {
+    } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, reader->position)) {
         reader->state = READER_AT_TAIL;
         account_waits(reader->client);
     } else {
@@ -329,9 +373,17 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
 {
     struct client *c = reader->client;
     struct entry *e = delivery->entry;
+    if (reader->apart) {
+        live_leave(e, reader);
+        reader->position = delivery->stream->start;
+        sse_go_on(reader);
+        return;
+    }
+    if (!delivery->text->data.len && !ends_stream(delivery->text))
+        return; /* all of it is kept */
     if (!delivery->event) {
         e->cursor = later_cursor(e->cursor);
-        delivery->event = render(c->router, delivery->stream, e->cursor, &delivery->event_start, &delivery->event_len);
+        delivery->event = render(c->router, delivery->text, e->cursor, 0, &delivery->event_start, &delivery->event_len);
     }
     if (overflows(c, delivery->event_len))
         client_push(c);
@@ -348,7 +400,7 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
     reader->cursor = e->cursor;
     metrics_add(c->router->metrics, METRIC_DELIVERIES + METRIC_READER_SSE, 1);
     send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
-    if (ends_stream(delivery->stream))
+    if (ends_stream(delivery->text))
         sse_close(reader);
 }
 
@@ -390,6 +442,7 @@ void reader_spare(struct reader *reader)
         return;
     live_leave(reader->entry, reader);
     reader->position = reader->entry->position;
+    reader->kept = *kept_of(reader);
     reader->state = READER_PAUSED;
 }
 
@@ -397,13 +450,11 @@ void reader_spare(struct reader *reader)
 static void sse_end(struct reader *reader)
 {
     if (reader_rests(reader)) {
+        struct router *r = router_of(reader);
         uint64_t position = reader_position(reader);
-        uint64_t tail = reader->state == READER_AT_TAIL ? position : UINT64_MAX; /* or it is not known */
+        uint64_t tail = reader->state == READER_AT_TAIL ? reader->entry->position : UINT64_MAX; /* or it is not known */
         const struct wire_stream here = {.start = position, .next = position, .tail = tail};
-        size_t start, len;
-        struct block *block = render(router_of(reader), &here, reader->cursor, &start, &len);
-        send_event(reader, block, start, len);
-        block_unref(block);
+        send_own(reader, &here, r->stopping ? retry_ms(r) : 0);
     }
     sse_close(reader);
 }

@@ -23,13 +23,15 @@ struct reader {
     struct reader *prev, *next; /* READER_AT_TAIL: of the entry */
     enum reader_state state;
     bool sse;
-    bool started;        /* sse: the head is out */
-    bool chunked;        /* sse: and the body comes in chunks */
-    bool now;            /* starts at the tail, wherever that is */
-    bool earliest;       /* starts at the first that is there */
-    bool answered_once;  /* uid is known */
-    uint64_t uid;        /* the incarnation of the stream that it reads */
-    struct tally *tally; /* where it is counted, or NULL */
+    bool started;         /* sse: the head is out */
+    bool chunked;         /* sse: and the body comes in chunks */
+    bool now;             /* starts at the tail, wherever that is */
+    bool earliest;        /* starts at the first that is there */
+    bool answered_once;   /* uid is known */
+    bool apart;           /* READER_AT_TAIL: what it has not had yet is its own `kept`, not its entry's */
+    struct sse_kept kept; /* sse, of a text: before `position`, and not sent yet */
+    uint64_t uid;         /* the incarnation of the stream that it reads */
+    struct tally *tally;  /* where it is counted, or NULL */
     uint64_t position;
     uint64_t limit;       /* long-poll: messages; 0: no such limit */
     uint64_t cursor;      /* the last one it was given, or came with; 0: none */
@@ -44,7 +46,8 @@ void reader_start(struct client *client, struct slice name, const struct query *
  * state. */
 void reader_resume(struct client *client, struct slice name, const struct reader *state);
 
-/* Nothing is owed to it: it has had all up to its position, and is at the tail or waits to read on. */
+/* Nothing is owed to it: it has had all up to its position, and is at the tail or waits to read on. What is kept is
+ * behind that position. */
 bool reader_rests(const struct reader *reader);
 uint64_t reader_position(const struct reader *reader);
 

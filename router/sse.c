@@ -2,9 +2,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/media_type.h"
 #include "common/offset.h"
+#include "common/utf8.h"
 
 enum sse_kind sse_kind_of(struct slice content_type)
 {
@@ -125,8 +127,13 @@ static void add_control(struct buf *out, const struct sse_event *event)
         buf_add_slice(out, SLICE(",\"upToDate\":true"));
     if (event->closed)
         buf_add_slice(out, SLICE(",\"streamClosed\":true"));
-    len = snprintf(line, sizeof line, "}\nid: %.*s\n\n", OFFSET_LEN, offset);
+    len = snprintf(line, sizeof line, "}\nid: %.*s\n", OFFSET_LEN, offset);
     buf_add(out, line, (size_t)len);
+    if (event->retry_ms) {
+        len = snprintf(line, sizeof line, "retry: %" PRIu64 "\n", event->retry_ms);
+        buf_add(out, line, (size_t)len);
+    }
+    buf_add_byte(out, '\n');
 }
 
 void sse_render(struct buf *out, const struct sse_event *event)
@@ -138,23 +145,28 @@ void sse_render(struct buf *out, const struct sse_event *event)
 
 /* ---- cutting ---- */
 
-/* How many bytes at the end of data begin a UTF-8 sequence that is not whole. */
+/* Whether `len` bytes can still become one character of UTF-8: some bytes make them one. */
+static bool is_begun(const char *bytes, size_t len)
+{
+    uint8_t low[4] = {0x80, 0x80, 0x80, 0x80}, high[4] = {0xbf, 0xbf, 0xbf, 0xbf};
+    memcpy(low, bytes, len);
+    memcpy(high, bytes, len);
+    return utf8_length(low, sizeof low) > len || utf8_length(high, sizeof high) > len;
+}
+
 static size_t unfinished_utf8(struct slice data)
 {
-    for (size_t back = 1; back <= 3 && back <= data.len; back++) {
-        unsigned char byte = (unsigned char)data.data[data.len - back];
-        if ((byte & 0xc0) == 0x80)
-            continue;
-        size_t need = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-        return need > back ? back : 0;
-    }
+    const char *end = data.data + data.len;
+    for (size_t back = 1; back <= SSE_KEPT_MAX && back <= data.len; back++)
+        if (is_begun(end - back, back))
+            return back;
     return 0;
 }
 
 size_t sse_text_cut(struct slice data)
 {
-    size_t len = data.len - unfinished_utf8(data);
-    if (len && data.data[len - 1] == '\r')
-        len--;
-    return len ? len : data.len;
+    size_t unfinished = unfinished_utf8(data);
+    if (!unfinished && data.len && data.data[data.len - 1] == '\r')
+        unfinished = 1;
+    return data.len - unfinished;
 }

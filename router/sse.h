@@ -23,6 +23,7 @@ struct sse_event {
     uint64_t next;     /* position after data */
     uint64_t time_ms;  /* when data was written */
     uint64_t cursor;
+    uint64_t retry_ms; /* after how long a browser's EventSource connects again; 0: nothing is said of it */
     bool up_to_date;
     bool closed; /* this is the end of the stream */
 };
@@ -31,8 +32,17 @@ struct sse_event {
  * EventSource that reconnects sends it as Last-Event-ID. */
 void sse_render(struct buf *out, const struct sse_event *event);
 
-/* How much of data, cut out of a longer text, makes a data event on its own: neither a UTF-8 sequence nor a CRLF is cut
- * at its end. data.len if nothing sensible is left. */
+/* The end of a text that has to wait for what comes next: up to three bytes of a character, or a CR that may be the
+ * half of a line end. */
+#define SSE_KEPT_MAX 3
+struct sse_kept {
+    unsigned char len;
+    char bytes[SSE_KEPT_MAX];
+};
+
+/* How much of data, a text that may go on, makes a data event on its own: all of it but its last SSE_KEPT_MAX bytes at
+ * most, so that neither a character of UTF-8 nor a CRLF is cut. Bytes that no character begins with are not waited for:
+ * they are U+FFFD to readers, however the text is cut. */
 size_t sse_text_cut(struct slice data) MUSTUSE;
 
 #endif

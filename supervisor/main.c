@@ -130,8 +130,10 @@ static const struct command commands[] = {
     {"status", "", "print how the server is, and what is slow and why", NULL, run_status},
     {"streams", "", "[--project NAME] [--prefix X] [--limit N]: print a line a stream", NULL, remote_run},
     {"show", "", "PROJECT/STREAM [--json]: print what there is to say of a stream", NULL, remote_run},
-    {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]: print its messages as they come", NULL,
-     remote_run},
+    {"tail", "",
+     "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]: print its messages as they come; --sse: as an"
+     " event stream, but for text, of which events would change the line ends",
+     NULL, remote_run},
     {"doctor", "", "URL [--project NAME] [--idle SECONDS]: test what is between here and a server", NULL, remote_run},
     {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_shard},
     {"verify", "", "[--quick] [--objects]: check every database and segment, while the server runs or not", NULL,

@@ -163,7 +163,7 @@ describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
     await streams.append(messages, '[{"a":\n  1},\r\n[2, "x\\n"]]', json);
     await streams.close(messages);
     const text = await fresh({ body: "no end of line" });
-    await streams.append(text, "\nand ü\n");
+    await streams.append(text, "\r\nand ü\r\rthe end\n");
     await streams.close(text);
     const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * i + (i >> 8)) & 255));
     const binary = await fresh({ type: "application/x-thing", body: bytes });
@@ -174,7 +174,7 @@ describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
       return command.out;
     };
     expect((await printed(messages)).toString()).toBe('{"a":   1}\n[2, "x\\n"]\n');
-    expect((await printed(text)).toString()).toBe("no end of line\nand ü\n");
+    expect((await printed(text)).toString()).toBe("no end of line\r\nand ü\r\rthe end\n");
     expect((await printed(binary)).equals(bytes)).toBe(true);
   }, 30_000 * PATIENCE);
 
@@ -465,8 +465,9 @@ describe.skipIf(!OWNED)("a terminal", () => {
   ])("and the server is not asked again and again: %s", async (_, status, headers, ...mode) => {
     const asked = [];
     const body = mode.length ? `event: control\ndata: {"streamNextOffset":"${START}"}\n\n` : "";
+    const type = mode.length ? "application/json" : "text/plain";
     answer = (path) => {
-      if (path.endsWith("?offset=now")) return { headers: { "content-type": "text/plain", "stream-next-offset": START } };
+      if (path.endsWith("?offset=now")) return { headers: { "content-type": type, "stream-next-offset": START } };
       asked.push(performance.now());
       return { status, headers: { "stream-next-offset": START, ...headers }, body };
     };

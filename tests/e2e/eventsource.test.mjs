@@ -1,7 +1,7 @@
 // The EventSource of the "eventsource" package, as a program outside a browser uses it.
 
 import { EventSource } from "eventsource";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { OWNED } from "../lib/server.mjs";
@@ -36,6 +36,25 @@ test("text with line breaks of every kind arrives as its lines", async () => {
   await until("the event", () => seen.controls.length === 1);
   expect(seen.data.join("")).toBe("one\ntwo\n\nfour: x\n data: five\n");
   seen.source.close();
+});
+
+describe.skipIf(!OWNED)("whose connections end often", () => {
+  const short = useServer({ settings: { "live.sse_lifetime": "1s" } });
+
+  test("comes back at once, and misses nothing", async () => {
+    const here = new Streams(short.server);
+    const name = await here.fresh("es", { type: "application/json" });
+    const gaps = [];
+    let ended;
+    const seen = follow(`${here.url(name)}?offset=-1&live=sse`);
+    seen.source.addEventListener("error", () => (ended = performance.now()));
+    seen.source.addEventListener("open", () => ended && gaps.push(performance.now() - ended));
+    // Of its own it waits for 3 s, every time.
+    await until("a connection that comes soon", () => gaps.some((gap) => gap < 2500), 60_000);
+    await here.append(name, '{"n":1}', { type: "application/json" });
+    await until("the event", () => seen.data.length === 1);
+    seen.source.close();
+  }, 70_000);
 });
 
 test.skipIf(!OWNED)("reconnects by itself after the router died and goes on where it was", async () => {

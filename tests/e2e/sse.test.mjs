@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { shardOf } from "../lib/layout.mjs";
 import { memoryOf } from "../lib/processes.mjs";
-import { OWNED } from "../lib/server.mjs";
+import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { START, Streams } from "../lib/streams.mjs";
 import { SLOW, sleep, until } from "../lib/wait.mjs";
@@ -133,6 +133,148 @@ describe("framing", () => {
     reader.close();
   });
 
+  // Appends the parts one by one, and "!" at the end, so that it is known when all has come.
+  async function appendAll(name, parts) {
+    for (const part of parts) expect((await streams().append(name, Buffer.from(part))).status).toBe(204);
+    return (await streams().append(name, "!")).next;
+  }
+
+  // What a reader has heard, which is as long as the stream.
+  async function heard(reader, end) {
+    await reader.see("all of it", () => reader.offset === end);
+    reader.close();
+    return reader.data.join("");
+  }
+
+  describe("text that appends cut", () => {
+    test.each([
+      ["é in two", [[0x63, 0xc3], [0xa9, 0x21]], "cé!!"],
+      ["an emoji in four", [[0xf0], [0x9f], [0x99], [0x82]], "🙂!"],
+      ["an emoji after another", [[0xf0, 0x9f, 0x99, 0x82, 0xf0], [0x9f, 0x99], [0x82]], "🙂🙂!"],
+      ["CRLF in two", [[0x61, 0x0d], [0x0a, 0x62]], "a\nb!"],
+      ["CR, and no LF", [[0x61, 0x0d], [0x62, 0x0d], [0x0d]], "a\nb\n\n!"],
+      ["a character that something else comes after", [[0xe2, 0x82], [0x41, 0xf0], [0xc3], [0xa9]], "\ufffdA\ufffdé!"],
+      ["no UTF-8", [[0x80], [0xff, 0xe4], [0xe4], [0xf5], [0xe0], [0x80]], "\ufffd".repeat(7) + "!"],
+      ["halves and ends of lines", [[0xc3, 0x0d], [0x0a, 0xc3], [0x0d], [0x0a]], "\ufffd\n\ufffd\n!"],
+    ])("is the same to whoever is there and to whoever comes later: %s", async (_, parts, text) => {
+      const name = await streams().fresh("cut");
+      const there = [open(name), open(name)];
+      await Promise.all(there.map((reader) => reader.upToDate()));
+      const end = await appendAll(name, parts);
+      for (const reader of [...there, open(name)]) expect(await heard(reader, end)).toBe(text);
+      // And whoever goes on from what a control event says has the same.
+      const { events } = there[0];
+      for (let n = 0; n < events.length - 1; n++) {
+        if (events[n].type !== "control") continue;
+        const before = events.slice(0, n).filter(({ type }) => type === "data");
+        const rest = open(name, { offset: JSON.parse(events[n].data).streamNextOffset });
+        expect(before.map(({ data }) => data).join("") + (await heard(rest, end))).toBe(text);
+      }
+    });
+
+    test("is not said to be all there while its end waits, and others get that end", async () => {
+      const name = await streams().fresh("cut", { body: Buffer.from([0x63, 0xc3]) });
+      const reader = open(name);
+      await reader.see("an event", () => reader.controls.length === 1);
+      expect(reader.data).toEqual(["c"]);
+      expect(reader.controls[0].streamNextOffset).toBe(at(1));
+      expect(reader.controls[0].upToDate).toBeUndefined();
+      const again = open(name, { offset: at(1) });
+      await again.see("an event", () => again.controls.length === 1);
+      expect(again.events).toHaveLength(1);
+      expect(again.controls[0]).toMatchObject({ streamNextOffset: at(1) });
+      expect(again.controls[0].upToDate).toBeUndefined();
+      expect((await streams().longPoll(name, at(1))).bytes).toEqual(Buffer.from([0xc3]));
+      const poll = streams().longPoll(name, at(2));
+      await sleep(50); // it may come before or after the append
+      await streams().append(name, Buffer.from([0xa9, 0xc3]));
+      expect((await poll).bytes).toEqual(Buffer.from([0xa9, 0xc3]));
+      await Promise.all([reader, again].map((one) => one.see("é", () => one.offset === at(3))));
+      await streams().append(name, Buffer.from([0xa9]));
+      await Promise.all([reader, again].map((one) => one.see("é", () => one.offset === at(5))));
+      expect([reader.data.join(""), again.data.join("")]).toEqual(["céé", "éé"]);
+      expect(reader.controls.at(-1).upToDate).toBe(true);
+      for (const one of [reader, again]) one.close();
+    });
+
+    test("goes to readers that begin inside a character as to those before it", async () => {
+      const name = await streams().fresh("cut", { body: Buffer.from([0x63, 0xf0, 0x9f]) });
+      const before = open(name);
+      await before.see("c", () => before.offset === at(1));
+      const inside = [open(name, { offset: "now" }), open(name, { offset: at(2) }), open(name, { offset: "now" })];
+      await Promise.all(inside.map((reader) => reader.see("an event", () => reader.controls.length === 1)));
+      expect(inside[0].controls[0]).toMatchObject({ streamNextOffset: at(3), upToDate: true });
+      const end = await appendAll(name, [[0x99], [0x82, 0xc3], [0xa9]]);
+      expect(await heard(before, end)).toBe("c🙂é!");
+      expect(await heard(inside[0], end)).toBe("\ufffd\ufffdé!");
+      expect(await heard(inside[1], end)).toBe("\ufffd\ufffd\ufffdé!");
+      expect(await heard(inside[2], end)).toBe("\ufffd\ufffdé!");
+    });
+
+    test.each([
+      ["half a character", [0x61, 0xe2, 0x82], "a\ufffd"],
+      ["CR", [0x61, 0x0d], "a\n"],
+    ])("comes whole when the stream is closed or deleted: %s", async (_, bytes, text) => {
+      for (const finish of ["close", "remove"]) {
+        const name = await streams().fresh("cut");
+        const early = open(name);
+        await early.upToDate();
+        await streams().append(name, Buffer.from(bytes));
+        const late = open(name);
+        for (const reader of [early, late]) await reader.see("a", () => reader.offset === at(1));
+        await streams()[finish](name);
+        for (const reader of [early, late]) {
+          expect(await reader.end()).toBe("clean");
+          expect(reader.data.join("")).toBe(text);
+          expect(reader.offset).toBe(at(bytes.length));
+          expect(Number(reader.controls.at(-1).streamWriteTimestamp)).toBeGreaterThan(0);
+          expect(reader.controls.at(-1).streamClosed).toBe(finish === "close" ? true : undefined);
+        }
+      }
+    });
+
+    test("also where an append is too large to be pushed, and in small pages", async () => {
+      const text = "x" + "🙂".repeat(300_000);
+      const bytes = Buffer.from(text);
+      const name = await streams().fresh("cut");
+      const reader = open(name);
+      await reader.upToDate();
+      await streams().append(name, bytes.subarray(0, 2));
+      await streams().append(name, bytes.subarray(2, 1_000_000));
+      await streams().append(name, bytes.subarray(1_000_000, 1_000_001));
+      const end = await appendAll(name, [[...bytes.subarray(1_000_001)]]);
+      expect(await heard(reader, end)).toBe(text + "!");
+      expect(await heard(open(name), end)).toBe(text + "!");
+    });
+
+    test.skipIf(!OWNED)("goes on over a restart of its shard", async () => {
+      const name = await streams().fresh("cut");
+      const reader = open(name);
+      await reader.upToDate();
+      await streams().append(name, Buffer.from([0x63, 0xc3]));
+      await reader.see("c", () => reader.offset === at(1));
+      await fixture.server.restartChild("shard", shardOf(fixture.server, name));
+      expect(await heard(reader, await appendAll(name, [[0xa9]]))).toBe("cé!");
+      expect(reader.ended).not.toBe("clean");
+    });
+  });
+
+  test("the first event says when to come back, differently to each", async () => {
+    const name = await streams().fresh("sse", { body: "x" });
+    const readers = Array.from({ length: 20 }, () => open(name));
+    await Promise.all(readers.map((reader) => reader.upToDate()));
+    await streams().append(name, "y");
+    const retries = [];
+    for (const reader of readers) {
+      await reader.see("the append", () => reader.offset === at(2));
+      retries.push(...reader.events.map(({ retry }) => retry).filter((retry) => retry !== undefined));
+      reader.close();
+    }
+    expect(retries).toHaveLength(20);
+    expect(new Set(retries).size).toBeGreaterThan(1);
+    for (const retry of retries) expect(retry >= 100 && retry < 200).toBe(true);
+  });
+
   test("a thousand readers all get everything", async () => {
     const name = await streams().fresh("sse", { ...JSON_TYPE, body: "[0]" });
     const readers = Array.from({ length: 1000 }, () => open(name));
@@ -166,8 +308,41 @@ describe("framing", () => {
   });
 });
 
+describe.skipIf(!OWNED)("a server that stops", () => {
+  test.each([["100ms", 1000], ["0ms", undefined]])("says to come back later: live.sse_retry = %s", async (setting, least) => {
+    const server = await Server.start({ settings: { "live.sse_retry": setting } });
+    const streams = new Streams(server);
+    const name = await streams.fresh("sse", { body: "x" });
+    const reader = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    await reader.upToDate();
+    await server.close();
+    expect(await reader.end()).toBe("clean");
+    const { retry } = reader.events.at(-1);
+    expect(reader.offset).toBe(at(1));
+    if (least) expect(retry >= least && retry < 2 * least).toBe(true);
+    else expect(reader.events.map((event) => event.retry)).toEqual(reader.events.map(() => undefined));
+  });
+});
+
 describe.skipIf(!OWNED)("time", () => {
   const fixture = useServer({ settings: { "live.heartbeat": "300ms", "live.sse_lifetime": "2s" } });
+
+  test("half a character at the lifetime is what the next connection begins with", async () => {
+    const streams = new Streams(fixture.server);
+    const name = await streams.fresh("sse", { body: Buffer.from([0x63, 0xc3]) });
+    const reader = EventReader.open(streams.url(name), { query: { offset: "-1" } });
+    expect(await reader.end()).toBe("clean");
+    expect(reader.data).toEqual(["c"]);
+    expect(reader.controls.map(({ streamNextOffset, upToDate }) => [streamNextOffset, upToDate])).toEqual([
+      [at(1), undefined],
+      [at(1), undefined],
+    ]);
+    await streams.append(name, Buffer.from([0xa9]));
+    const next = EventReader.open(streams.url(name), { query: { offset: reader.offset } });
+    await next.upToDate();
+    expect(next.data).toEqual(["é"]);
+    next.close();
+  });
 
   test("a silent reader gets comments, and a clean end at the lifetime", async () => {
     const streams = new Streams(fixture.server);

@@ -69,6 +69,9 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     const name = await streams.fresh("kept", { type: "application/json" });
     const events = EventReader.open(streams.url(name), { query: { offset: "-1" } });
     await events.upToDate();
+    const cut = await streams.fresh("cut", { body: Buffer.from([0x63, 0xc3]) });
+    const text = EventReader.open(streams.url(cut), { query: { offset: "-1" } });
+    await text.see("what is whole", ({ data }) => data.length === 1);
     const poll = streams.longPoll(name, "now");
     const idle = await Connection.open(server.url);
     const half = await Connection.open(server.url);
@@ -91,6 +94,10 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     await streams.append(name, '{"n": 18}', { type: "application/json" });
     await events.see("the other", ({ data }) => data.length === 2);
     expect(events.data).toEqual(['[{"n": 17}]', '[{"n": 18}]']);
+    await streams.append(cut, Buffer.from([0xa9]));
+    await text.see("the rest of a character", ({ controls }) => controls.at(-1).upToDate);
+    expect(text.data).toEqual(["c", "é"]);
+    text.close();
     await streams.close(name);
     expect(await events.end()).toBe("clean");
     for (const connection of [idle, half, pipelined]) connection.destroy();

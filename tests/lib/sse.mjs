@@ -11,6 +11,7 @@ export function parseEvent(block) {
     const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line);
     if (field === "event") event.type = value;
     else if (field === "data") data.push(value);
+    else if (field === "retry") event.retry = Number(value);
     else if (field === "") event.comment = value;
   }
   event.data = data.join("\n");

@@ -89,29 +89,92 @@ static void control(void **state)
                    "{\"streamNextOffset\":\"" OFFSET "\",\"streamCursor\":\"12\",\"upToDate\":true}");
     expect_control((struct sse_event){.up_to_date = true, .closed = true},
                    "{\"streamNextOffset\":\"" OFFSET "\",\"upToDate\":true,\"streamClosed\":true}");
+    struct buf out = {0};
+    sse_render(&out, &(struct sse_event){.next = 9, .cursor = 12, .retry_ms = 150});
+    assert_true(slice_equal(buf_slice(&out), SLICE("event: control\ndata:{\"streamNextOffset\":\"" OFFSET
+                                                   "\",\"streamCursor\":\"12\"}\nid: " OFFSET "\nretry: 150\n\n")));
+    buf_clear(&out);
 }
 
 static void cutting(void **state)
 {
     (void)state;
+    assert_int_equal(sse_text_cut(SLICE("")), 0);
     assert_int_equal(sse_text_cut(SLICE("abc")), 3);
     assert_int_equal(sse_text_cut(SLICE("abc\r")), 3);
     assert_int_equal(sse_text_cut(SLICE("abc\r\n")), 5);
+    assert_int_equal(sse_text_cut(SLICE("a\r\r")), 2); /* the first one is a line end whatever comes */
+    assert_int_equal(sse_text_cut(SLICE("a\r\xc3")), 2);
     assert_int_equal(sse_text_cut(SLICE("ab\xc3\xa4")), 4);
     assert_int_equal(sse_text_cut(SLICE("ab\xc3")), 2);
     assert_int_equal(sse_text_cut(SLICE("ab\xe2\x82")), 2);
     assert_int_equal(sse_text_cut(SLICE("ab\xf0\x9f\x98")), 2);
     assert_int_equal(sse_text_cut(SLICE("ab\xf0\x9f\x98\x80")), 6);
-    assert_int_equal(sse_text_cut(SLICE("\x80\x80\x80\x80\x80")), 5); /* no UTF-8 at all */
-    assert_int_equal(sse_text_cut(SLICE("\xc3")), 1);                 /* something has to leave */
-    assert_int_equal(sse_text_cut(SLICE("\r")), 1);
+    assert_int_equal(sse_text_cut(SLICE("\xc3")), 0);
+    assert_int_equal(sse_text_cut(SLICE("\r")), 0);
+}
+
+/* What can never become a character is not waited for. */
+static void cutting_what_is_no_utf8(void **state)
+{
+    (void)state;
+    static const char *const never[] = {"\x80\x80\x80\x80",
+                                        "\xc0",
+                                        "\xc1",
+                                        "\xf5",
+                                        "\xff",
+                                        "\xe0\x9f",
+                                        "\xed\xa0",
+                                        "\xf0\x8f",
+                                        "\xf4\x90",
+                                        "\xf0\x9f\x40",
+                                        "\xe2\x28",
+                                        "\xc3\xa4\xa4",
+                                        "\xf0\x9f\x98\x80\x80"};
+    static const char *const begun[] = {"\xc2",     "\xdf",     "\xe0\xa0", "\xed\x9f",
+                                        "\xee\x80", "\xf0\x90", "\xf4\x8f", "\xf1\x80\x80"};
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        assert_int_equal(sse_text_cut(slice_str(never[i])), strlen(never[i]));
+    for (size_t i = 0; i < sizeof begun / sizeof *begun; i++)
+        assert_int_equal(sse_text_cut(slice_str(begun[i])), 0);
+}
+
+/* However a text is cut into events, its lines are the same, and no more than three bytes wait. */
+static void cuts_do_not_show(void **state)
+{
+    (void)state;
+    static const char text[] = "a\r\n\xc3\xa9\r\r\n\xf0\x9f\x99\x82\xe4\xe4\n\xf0\x9f\n\xff\xe2\x82\xac\r";
+    static const size_t len = sizeof text - 1;
+    for (unsigned long cuts = 0; cuts < 1ul << (len - 1); cuts += 37) {
+        size_t sent = 0, kept = 0;
+        for (size_t i = 0; i < len; i++) {
+            if (i + 1 < len && !(cuts >> i & 1))
+                continue;
+            struct slice waiting = slice_of(text + sent, i + 1 - sent);
+            size_t cut = sse_text_cut(waiting);
+            kept = waiting.len - cut;
+            assert_true(kept <= SSE_KEPT_MAX);
+            sent += cut;
+            if (!kept)
+                continue;
+            /* It ends neither before a LF that belongs to a CR, nor inside a character. */
+            assert_true(cut == 0 || text[sent] == '\r' || ((unsigned char)text[sent] & 0xc0) == 0xc0);
+        }
+        assert_int_equal(kept, 1);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kinds),  cmocka_unit_test(text),    cmocka_unit_test(json),
-        cmocka_unit_test(base64), cmocka_unit_test(control), cmocka_unit_test(cutting),
+        cmocka_unit_test(kinds),
+        cmocka_unit_test(text),
+        cmocka_unit_test(json),
+        cmocka_unit_test(base64),
+        cmocka_unit_test(control),
+        cmocka_unit_test(cutting),
+        cmocka_unit_test(cutting_what_is_no_utf8),
+        cmocka_unit_test(cuts_do_not_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
