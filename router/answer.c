@@ -61,15 +61,12 @@ void answer_end_block(struct client *c, struct block *body)
     client_done(c);
 }
 
-void answer_end_file(struct client *c, struct slice before, struct block *file, size_t len, struct slice after)
+void answer_end_pieces(struct client *c, const struct output *body)
 {
-    response_end(&c->router->head, RESPONSE_LENGTH, before.len + len + after.len, c->keep_alive, c->http10);
-    char *room = queue_head(c, before.len);
-    memcpy(room, before.data, before.len);
-    client_send(c, file, 0, len);
-    struct block *end = block_copy(&c->router->outputs, after);
-    client_send(c, end, 0, end->len);
-    block_unref(end);
+    response_end(&c->router->head, RESPONSE_LENGTH, body->bytes, c->keep_alive, c->http10);
+    (void)queue_head(c, 0);
+    for (const struct piece *piece = body->first; piece; piece = piece->next)
+        client_send(c, piece->block, piece->start, piece->len);
     client_done(c);
 }
 

@@ -19,8 +19,8 @@ bool answer_memory_full(const struct router *router) MUSTUSE;
 /* The body is the parts one after the other; it is left out for a HEAD, but not its length. */
 void answer_end(struct client *client, const struct slice *parts, size_t count);
 void answer_end_block(struct client *client, struct block *body); /* shared; the caller keeps its reference */
-/* The body is bytes of a file between two short texts. */
-void answer_end_file(struct client *client, struct slice before, struct block *file, size_t len, struct slice after);
+/* The body is these pieces, which are shared; the caller keeps them. */
+void answer_end_pieces(struct client *client, const struct output *body);
 void answer_end_bare(struct client *client); /* 204 and 304 */
 
 /* All of it: 200 with this document, which no cache keeps. */

@@ -28,7 +28,14 @@ struct shared_read {
     struct request *request;    /* NULL: it waits for the one ahead */
     struct waiter *first, *last;
     uint64_t hash;
-    struct wire_read read; /* its name is `name` */
+    struct wire_read read; /* what is asked for; its name is `name` */
+
+    /* An answer longer than a page is joined from pages that follow each other. */
+    struct output body;   /* their bytes */
+    uint64_t start, next; /* they are [start, next) */
+    uint64_t uid;         /* of this stream */
+    bool cold;            /* all of them */
+    bool alone;           /* joining has failed: one page is the answer */
     char name[];
 };
 
@@ -154,41 +161,69 @@ static void leave(struct waiter *w)
     free(w);
 }
 
-/* A page in memory is copied once for all of them; one that came as a file is shared as it is. */
-static struct block *shared_body(const struct shared_read *s, const struct answer *answer)
+static void shared_free(struct shared_read *s)
 {
-    bool many = s->first != s->last;
-    if (!many || answer->error != ERR_NONE || answer->page || answer->stream->data.len < BODY_SHARED)
-        return NULL;
-    return read_answer_body(s->collapse->router, answer->stream);
+    output_clear(&s->body, &s->collapse->router->outputs);
+    free(s);
+}
+
+/* ---- the answer ---- */
+
+static void add_page(struct shared_read *s, const struct answer *answer)
+{
+    const struct wire_stream *stream = answer->stream;
+    bool first = !s->body.bytes;
+    read_answer_add(s->collapse->router, &s->body, stream, answer->page);
+    s->start = first ? stream->start : s->start;
+    s->cold = (first || s->cold) && (stream->flags & WIRE_STREAM_COLD);
+    s->next = stream->next;
+    s->uid = stream->uid;
+}
+
+/* A page in memory is copied once for many of them; for one it is copied behind the head. */
+static bool is_pieces(const struct shared_read *s, const struct answer *answer)
+{
+    return s->body.bytes || answer->page || (s->first != s->last && answer->stream->data.len >= BODY_SHARED);
+}
+
+/* Describes all pages together. */
+static struct wire_stream whole(struct shared_read *s, const struct answer *answer)
+{
+    struct wire_stream stream = *answer->stream;
+    if (!is_pieces(s, answer))
+        return stream;
+    add_page(s, answer);
+    read_answer_whole(s->collapse->router, &s->body, &stream);
+    stream.start = s->start;
+    if (!s->cold)
+        stream.flags &= (uint8_t)~WIRE_STREAM_COLD;
+    return stream;
 }
 
 /* Ends it; it is in no table any more. */
 static void answer_all(struct shared_read *s, const struct answer *answer)
 {
-    struct block *body = shared_body(s, answer);
+    struct wire_stream stream = {0};
+    if (answer->error == ERR_NONE)
+        stream = whole(s, answer);
     while (s->first) {
         struct client *c = s->first->client;
         leave(s->first);
         if (answer->error != ERR_NONE)
             answer_refusal(c, answer);
         else
-            read_answer_page(c, answer->stream, answer->page, body);
+            read_answer_page(c, &stream, &s->body);
     }
-    block_unref(body);
-    free(s);
+    shared_free(s);
 }
 
 /* ---- the READ ---- */
 
 static void start(struct shared_read *s);
 
-static void answered(struct request *request, const struct answer *answer)
+static void end(struct shared_read *s, const struct answer *answer)
 {
-    struct shared_read *s = request->shared;
     struct shared_read *behind = take_out(s);
-    for (const struct waiter *w = s->first; w; w = w->next)
-        timing_of_shard(w->client, request);
     answer_all(s, answer);
     if (behind && answer->stream) {
         start(behind);
@@ -198,20 +233,63 @@ static void answered(struct request *request, const struct answer *answer)
     }
 }
 
+/* The stream goes on, and another page fits. Joined answers fill at most half of the memory for answers: past that all
+ * readers get single pages. A read with a limit gets one page. */
+static bool wants_more(const struct shared_read *s, const struct answer *answer)
+{
+    const struct router *r = s->collapse->router;
+    const struct wire_stream *stream = answer->stream;
+    size_t len = answer->page ? answer->page->len : stream->data.len;
+    return stream->next < stream->tail && len && !s->alone && !s->read.max_messages &&
+           s->body.bytes + len + s->read.max_bytes <= r->cfg->limits_read_answer &&
+           r->outputs.block_bytes <= r->cfg->router_answer_memory / 2;
+}
+
+/* True: the next page was asked for. If a later page fails, the first one is asked for again and answered alone, so that
+ * the error comes where its bytes would be. */
+static bool goes_on(struct shared_read *s, const struct answer *answer)
+{
+    bool joined = s->body.bytes != 0;
+    bool broken = answer->error != ERR_NONE || (joined && answer->stream->uid != s->uid);
+    if (joined && broken) {
+        output_clear(&s->body, &s->collapse->router->outputs);
+        s->alone = true;
+    } else if (!broken && wants_more(s, answer)) {
+        add_page(s, answer);
+    } else {
+        return false;
+    }
+    start(s);
+    return true;
+}
+
+static void answered(struct request *request, const struct answer *answer)
+{
+    struct shared_read *s = request->shared;
+    for (const struct waiter *w = s->first; w; w = w->next)
+        timing_of_shard(w->client, request);
+    if (!goes_on(s, answer))
+        end(s, answer);
+}
+
 static void start(struct shared_read *s)
 {
     struct shards *shards = &s->collapse->router->shards;
     struct request *request = request_new(shards, shards_of(shards, s->read.name), NULL, answered);
-    s->read.id = request->id;
+    struct wire_read read = s->read;
+    read.id = request->id;
+    if (s->body.bytes) {
+        read.flags &= (uint8_t)~(WIRE_READ_NOW | WIRE_READ_EARLIEST);
+        read.position = s->next;
+    }
     s->request = request;
-    wire_put_read(&request->frame, &s->read);
+    wire_put_read(&request->frame, &read);
     request->repeatable = true;
     request->is_read = true;
     request->shared = s;
     if (request_send(shards, request))
         return;
-    (void)take_out(s);
-    answer_all(s, &(struct answer){.error = ERR_OVERLOADED});
+    end(s, &(struct answer){.error = ERR_OVERLOADED});
 }
 
 static bool may_join(const struct collapse *collapse, const struct shared_read *s)
@@ -250,7 +328,7 @@ void collapse_drop(struct client *c)
     struct shared_read *behind = take_out(s);
     if (s->request)
         request_abandon(&s->collapse->router->shards, s->request);
-    free(s);
+    shared_free(s);
     if (behind)
         start(behind);
 }

@@ -4,7 +4,11 @@
  * What was acknowledged before a request came must be in its answer. So a request may only share a READ that has not
  * left the router when it comes: what the shard finds later is new enough for it. Where a few have left, those who come
  * gather, and share the next one, which leaves when an answer is there. So however many ask, a shard has few READs of
- * one key at a time. */
+ * one key at a time.
+ *
+ * An answer is joined from several pages, up to limits.read_answer: many clients take one answer for all there is. Each
+ * page is a READ of its own, so a long answer does not hold up the shard's appends. A client that comes while a later
+ * page's READ has not left may share that answer too: pages before the tail do not change. */
 #ifndef ROUTER_COLLAPSE_H
 #define ROUTER_COLLAPSE_H
 

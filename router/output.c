@@ -67,6 +67,12 @@ void output_add(struct output *output, struct output_pool *pool, struct block *b
     output->bytes += len;
 }
 
+void output_shorten(struct output *output, size_t bytes)
+{
+    output->last->len -= bytes;
+    output->bytes -= bytes;
+}
+
 static void drop_first(struct output *output, struct output_pool *pool)
 {
     struct piece *piece = output->first;

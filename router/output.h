@@ -48,6 +48,9 @@ struct output {
 /* Queues len bytes of a block from start and takes a reference of its own. */
 void output_add(struct output *output, struct output_pool *pool, struct block *block, size_t start, size_t len);
 
+/* Takes the last `bytes` bytes away, which are in the last piece, and not all of it. */
+void output_shorten(struct output *output, size_t bytes);
+
 enum output_result { OUTPUT_EMPTY, OUTPUT_PARTLY, OUTPUT_BLOCKED, OUTPUT_BROKEN };
 
 /* Writes as much as the socket takes, or somewhat more than `most` bytes. EMPTY: all of it. PARTLY: the socket may take

@@ -50,6 +50,33 @@ struct block *read_answer_body(struct router *router, const struct wire_stream *
     return block;
 }
 
+static void add_text(struct router *router, struct output *body, struct slice text)
+{
+    struct block *block = block_copy(&router->outputs, text);
+    output_add(body, &router->outputs, block, 0, block->len);
+    block_unref(block);
+}
+
+void read_answer_add(struct router *router, struct output *body, const struct wire_stream *stream, struct block *page)
+{
+    if (!page && !stream->data.len)
+        return;
+    if (is_json(stream) && !body->bytes)
+        add_text(router, body, SLICE("["));
+    if (page)
+        output_add(body, &router->outputs, page, 0, page->len);
+    else
+        add_text(router, body, stream->data);
+}
+
+void read_answer_whole(struct router *router, struct output *body, const struct wire_stream *stream)
+{
+    if (!is_json(stream) || !body->bytes)
+        return;
+    output_shorten(body, 1);
+    add_text(router, body, SLICE("]"));
+}
+
 static void add_etag(struct buf *head, const struct wire_stream *stream)
 {
     char etag[ETAG_MAX];
@@ -110,7 +137,7 @@ static bool not_modified(const struct client *c, const struct wire_stream *strea
     return etag_listed(slice_str(c->exchange.text), slice_of(etag, len), ETAG_WEAK);
 }
 
-void read_answer_page(struct client *c, const struct wire_stream *stream, struct block *page, struct block *body)
+void read_answer_page(struct client *c, const struct wire_stream *stream, const struct output *body)
 {
     struct slice parts[3];
     bool unchanged = not_modified(c, stream);
@@ -129,12 +156,8 @@ void read_answer_page(struct client *c, const struct wire_stream *stream, struct
         return;
     }
     add_facts(head, stream);
-    if (page && is_json(stream))
-        answer_end_file(c, SLICE("["), page, page->len - 1, SLICE("]"));
-    else if (page)
-        answer_end_file(c, SLICE(""), page, page->len, SLICE(""));
-    else if (body)
-        answer_end_block(c, body);
+    if (body->bytes)
+        answer_end_pieces(c, body);
     else
         answer_end(c, parts, body_parts(stream, parts));
 }

@@ -5,9 +5,14 @@
 #include "common/wire.h"
 #include "router/client.h"
 
-/* A catch-up read: 200 with what the stream says, or 304 if exchange.text (If-None-Match) names it. page: its bytes,
- * when they came as a file; or NULL. body: the answer's, when it is shared; or NULL. */
-void read_answer_page(struct client *client, const struct wire_stream *stream, struct block *page, struct block *body);
+/* A catch-up read: 200 with what the stream says, or 304 if exchange.text (If-None-Match) names it. The body is the
+ * stream's data, unless `body` has bytes: then it is those (read_answer_add). */
+void read_answer_page(struct client *client, const struct wire_stream *stream, const struct output *body);
+
+/* Puts the bytes of a READ's answer behind those of READs before it, in an answer that they have in common. `page` has
+ * them if they came as a file; else it is NULL. read_answer_whole() ends such a body; it is empty if they all were. */
+void read_answer_add(struct router *router, struct output *body, const struct wire_stream *stream, struct block *page);
+void read_answer_whole(struct router *router, struct output *body, const struct wire_stream *stream);
 
 /* A long-poll's 200. */
 void read_answer_poll(struct client *client, const struct wire_stream *stream, uint64_t cursor, struct block *body);

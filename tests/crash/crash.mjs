@@ -44,6 +44,7 @@ const SETTINGS = {
   "fanout.recovery": "500ms",
   "fanout.window": "64K",
   "limits.read_page": "32K",
+  "limits.read_answer": "100K",
   "limits.sse_event": "8K",
 };
 const EXPECTED = [/the upgrade ends here/, /has not reported/, /the move of streams failed/, /backup \d+ failed/];

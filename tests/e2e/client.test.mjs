@@ -125,6 +125,15 @@ test("a fenced producer is told, and claims its stream back", async () => {
   expect(await (await stream({ url: handle.url, live: false })).text()).toMatch(/^ab?cd$/);
 });
 
+test("live: false reads all of a stream that is longer than a page", async () => {
+  const handle = await DurableStream.create({ url: streams().url(freshName()), contentType: "application/octet-stream" });
+  for (let i = 0; i < 6; i++) await handle.append(Buffer.alloc(500_000, 65 + i));
+  for (const live of [false, true, "sse"]) {
+    const response = await stream({ url: handle.url, offset: "-1", live });
+    expect([live, (await response.body()).length, response.upToDate]).toEqual([live, 3_000_000, true]);
+  }
+});
+
 test("bytes come back as they were sent", async () => {
   const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 7) % 256);
   const handle = await DurableStream.create({

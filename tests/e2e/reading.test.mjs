@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { START, Streams } from "../lib/streams.mjs";
 
-const fixture = useServer({ settings: { "limits.read_page": "16K" } });
+const fixture = useServer({ settings: { "limits.read_page": "16K", "limits.read_answer": "16K" } });
 const streams = () => new Streams(fixture.server);
 const JSON_TYPE = { type: "application/json" };
 
@@ -154,7 +154,7 @@ describe("pages", () => {
 });
 
 describe("large pages", () => {
-  const large = useServer({ settings: { "shard.count": "2", "shard.read_cache": "1M" } });
+  const large = useServer({ settings: { "shard.count": "2", "shard.read_cache": "1M", "limits.read_answer": "1M" } });
   const there = () => new Streams(large.server);
   const text = (n, size) => Array.from({ length: n }, (_, i) => `${i}:`.padEnd(size, "abcdefg"));
 
@@ -222,5 +222,75 @@ describe("large pages", () => {
       for (let again = 0; again < 2; again++)
         expect((await readAll(fork)).join("")).toBe(`${messages.join("")}own`);
     }
+  });
+});
+
+describe("answers joined from pages", () => {
+  const settings = {
+    "shard.count": "2",
+    "limits.read_page": "100K",
+    "limits.read_answer": "1M",
+    "segment.max_bytes": "150K",
+    "shard.settle_idle": "50ms",
+  };
+  const joined = useServer({ settings });
+  const there = () => new Streams(joined.server);
+  const MESSAGES = Array.from({ length: 60 }, (_, i) => `${i}:`.padEnd(9_000, "abcdefg"));
+
+  async function filled(about, options = {}) {
+    const name = await there().fresh(about, options);
+    for (const message of MESSAGES) await there().append(name, options.type ? JSON.stringify(message) : message, options);
+    return name;
+  }
+
+  test("have all there is, as one page has", async () => {
+    const name = await filled("joined");
+    for (let i = 0; i < 2; i++) {
+      const answer = await there().read(name, { offset: "-1" });
+      expect(answer.text).toBe(MESSAGES.join(""));
+      expect(answer.headers.get("content-length")).toBe(`${60 * 9_000}`);
+      expect(answer.headers.get("stream-up-to-date")).toBe("true");
+      expect(answer.next).toBe((await there().head(name)).next);
+      const again = await there().read(name, { offset: "-1" }, { "if-none-match": answer.headers.get("etag") });
+      expect([again.status, again.text, again.next]).toEqual([304, "", answer.next]);
+    }
+    await there().close(name);
+    const closed = await there().read(name, { offset: "-1" });
+    expect([closed.text.length, closed.headers.get("stream-closed")]).toEqual([60 * 9_000, "true"]);
+  });
+
+  test("of JSON are one array", async () => {
+    const name = await filled("joined", JSON_TYPE);
+    const answer = await there().read(name, { offset: "-1" });
+    expect(answer.json()).toEqual(MESSAGES);
+    const rest = await there().read(name, { offset: `${START.slice(0, 31)}17` });
+    expect(rest.json()).toEqual(MESSAGES.slice(17));
+    expect((await there().read(name, { offset: "-1", limit: "40" })).json().length).toBeLessThan(40); // one page
+  });
+
+  test("are whole for each of many at once", async () => {
+    const name = await filled("joined", JSON_TYPE);
+    const answers = await Promise.all(Array.from({ length: 40 }, () => there().read(name, { offset: "-1" })));
+    for (const answer of answers) expect(answer.json()).toEqual(MESSAGES);
+  });
+
+  test("go from a source into its fork, in another shard too", async () => {
+    const name = await filled("joined");
+    for (let i = 0; i < 4; i++) {
+      await there().fork(`${name}-fork-${i}`, name);
+      await there().append(`${name}-fork-${i}`, "own");
+      const answer = await there().read(`${name}-fork-${i}`, { offset: "-1" });
+      expect(answer.text).toBe(`${MESSAGES.join("")}own`);
+    }
+  });
+
+  test("past limits.read_answer go on in another one", async () => {
+    const name = await filled("joined");
+    for (const message of MESSAGES) await there().append(name, message);
+    const first = await there().read(name, { offset: "-1" });
+    expect(first.headers.get("stream-up-to-date")).toBeNull();
+    expect(first.bytes.length).toBeGreaterThan(800 * 1024);
+    expect(first.bytes.length).toBeLessThanOrEqual(1024 * 1024);
+    expect((await there().readAll(name)).bytes.toString()).toBe(MESSAGES.join("").repeat(2));
   });
 });

@@ -164,7 +164,7 @@ static void tell(struct bench *b, size_t read, enum error error, struct slice da
 /* The client has got one answer with that status, and with that body. */
 static void expect(struct bench *b, int i, int status, const char *body)
 {
-    char got[4096], line[40];
+    char got[8192], line[40];
     ssize_t len = recv(b->clients[i], got, sizeof got - 1, MSG_DONTWAIT);
     assert_true(len > 0);
     got[len] = '\0';
@@ -311,6 +311,163 @@ static void a_long_page_is_there_once(void **state)
     free(page);
 }
 
+/* ---- answers that are joined ---- */
+
+static void small_pages(struct bench *b)
+{
+    assert_int_equal(config_set(&b->cfg, "limits.read_page=1K", stderr), 0);
+    assert_int_equal(config_set(&b->cfg, "limits.read_answer=4K", stderr), 0);
+}
+
+/* A page of 1,000 bytes, of a stream that goes on up to 10,000. */
+static void tell_page(struct bench *b, size_t read, uint64_t uid, uint64_t start)
+{
+    char data[1000];
+    memset(data, (int)('a' + start / 1000), sizeof data);
+    wire_put_stream(&b->shard.out, &(struct wire_stream){.id = b->reads[read].id,
+                                                         .uid = uid,
+                                                         .start = start,
+                                                         .next = start + 1000,
+                                                         .tail = 10000,
+                                                         .remaining_ms = UINT64_MAX,
+                                                         .content_type = SLICE("text/plain"),
+                                                         .data = slice_of(data, sizeof data)});
+    link_flush(&b->shard);
+    turn(b);
+    turn(b);
+    hear(b);
+}
+
+/* The client has got an answer with these pages. */
+static void expect_pages(struct bench *b, int i, const char *letters)
+{
+    char body[5000] = "";
+    for (size_t at = 0; letters[at]; at++)
+        memset(body + at * 1000, letters[at], 1000);
+    expect(b, i, 200, body);
+}
+
+static void pages_are_joined_up_to_a_limit(void **state)
+{
+    struct bench *b = *state;
+    small_pages(b);
+    ask(b, 0, 2, "p/s?offset=-1", "");
+    assert_true(b->reads[0].flags & WIRE_READ_EARLIEST);
+    for (uint64_t page = 0; page < 4; page++) {
+        assert_int_equal(b->read_count, page + 1);
+        assert_int_equal(b->reads[page].position, page * 1000);
+        assert_int_equal(b->reads[page].max_bytes, 1024);
+        expect_nothing(b, 0);
+        tell_page(b, page, 7, page * 1000);
+    }
+    assert_false(b->reads[1].flags & WIRE_READ_EARLIEST);
+    expect_pages(b, 0, "abcd");
+    expect_pages(b, 1, "abcd");
+    assert_int_equal(b->read_count, 4);
+    assert_int_equal(b->router->collapse.count, 0);
+}
+
+static void joined_pages_are_one_array(void **state)
+{
+    struct bench *b = *state;
+    static const char *const pages[] = {"123,", "2,", "1,"};
+    small_pages(b);
+    ask(b, 0, 1, "p/s", "");
+    for (uint64_t page = 0; page < 3; page++) {
+        wire_put_stream(&b->shard.out, &(struct wire_stream){.id = b->reads[page].id,
+                                                             .uid = 7,
+                                                             .start = page,
+                                                             .next = page + 1,
+                                                             .tail = 3,
+                                                             .remaining_ms = UINT64_MAX,
+                                                             .content_type = SLICE("application/json"),
+                                                             .data = slice_str(pages[page])});
+        link_flush(&b->shard);
+        turn(b);
+        turn(b);
+        hear(b);
+    }
+    expect(b, 0, 200, "[123,2,1]");
+}
+
+static void whoever_limits_messages_gets_a_page(void **state)
+{
+    struct bench *b = *state;
+    small_pages(b);
+    ask(b, 0, 1, "p/s?limit=5", "");
+    tell_page(b, 0, 7, 0);
+    expect_pages(b, 0, "a");
+}
+
+static void a_page_that_cannot_be_had_takes_no_other_with_it(void **state)
+{
+    struct bench *b = *state;
+    small_pages(b);
+    ask(b, 0, 1, "p/s?offset=-1", "");
+    tell_page(b, 0, 7, 0);
+    tell_page(b, 1, 7, 1000);
+    tell(b, 2, ERR_SEGMENT_MISSING, SLICE(""));
+    expect_nothing(b, 0);
+    assert_int_equal(b->read_count, 4);
+    assert_true(b->reads[3].flags & WIRE_READ_EARLIEST);
+    tell_page(b, 3, 7, 0);
+    expect_pages(b, 0, "a");
+    assert_int_equal(b->read_count, 4);
+}
+
+static void pages_of_two_streams_are_not_joined(void **state)
+{
+    struct bench *b = *state;
+    small_pages(b);
+    ask(b, 0, 1, "p/s?offset=-1", "");
+    tell_page(b, 0, 7, 0);
+    tell_page(b, 1, 8, 1000); /* it was deleted and made again meanwhile */
+    expect_nothing(b, 0);
+    assert_int_equal(b->read_count, 3);
+    tell_page(b, 2, 8, 0);
+    expect_pages(b, 0, "a");
+}
+
+static void answers_are_not_joined_where_memory_is_scarce(void **state)
+{
+    struct bench *b = *state;
+    small_pages(b);
+    assert_int_equal(config_set(&b->cfg, "router.answer_memory=1M", stderr), 0);
+    struct block *waiting = block_new(&b->router->outputs, (size_t)600 << 10);
+    ask(b, 0, 1, "p/s?offset=-1", "");
+    tell_page(b, 0, 7, 0);
+    expect_pages(b, 0, "a");
+    block_unref(waiting);
+    ask(b, 0, 1, "p/s?offset=-1", "");
+    tell_page(b, 1, 7, 0);
+    expect_nothing(b, 0);
+    tell(b, 2, ERR_STREAM_NOT_FOUND, SLICE(""));
+    tell(b, 3, ERR_STREAM_NOT_FOUND, SLICE(""));
+    expect(b, 0, 404, NULL);
+}
+
+static void those_behind_a_joined_answer_are_next(void **state)
+{
+    struct bench *b = *state;
+    small_pages(b);
+    for (int i = 0; i < AT_ONCE; i++)
+        ask(b, i, i + 1, "p/s?offset=-1", "");
+    ask(b, 10, 20, "p/s?offset=-1", "");
+    assert_int_equal(b->read_count, AT_ONCE);
+    tell_page(b, 0, 7, 0);
+    hang_up(b, 0); /* in the middle of it */
+    turn(b);
+    turn(b);
+    hear(b);
+    assert_int_equal(b->read_count, AT_ONCE + 2);
+    assert_int_equal(b->reads[AT_ONCE + 1].position, 0);
+    tell(b, AT_ONCE + 1, ERR_NONE, SLICE("short"));
+    for (int i = 10; i < 20; i++)
+        expect(b, i, 200, "short");
+    for (size_t i = 1; i < AT_ONCE; i++)
+        tell(b, i, ERR_NONE, SLICE("short"));
+}
+
 static void nobody_waits_for_those_who_leave(void **state)
 {
     struct bench *b = *state;
@@ -399,6 +556,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_the_same_is_not_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(each_gets_the_answer_to_its_own_headers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_page_is_there_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(pages_are_joined_up_to_a_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(joined_pages_are_one_array, setup, teardown),
+        cmocka_unit_test_setup_teardown(whoever_limits_messages_gets_a_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_page_that_cannot_be_had_takes_no_other_with_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(pages_of_two_streams_are_not_joined, setup, teardown),
+        cmocka_unit_test_setup_teardown(answers_are_not_joined_where_memory_is_scarce, setup, teardown),
+        cmocka_unit_test_setup_teardown(those_behind_a_joined_answer_are_next, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_waits_for_those_who_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dead_shards_successor_is_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_shard_that_stays_away_is_503_for_all, setup, teardown),
