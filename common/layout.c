@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/owned.h"
 
 #define FILE_MAX 16384
 #define PATH_ROOM 4096
@@ -207,7 +208,7 @@ bool layout_save(const char *data_dir, const struct layout *layout)
     struct buf text = {0};
     snprintf(path, sizeof path, "%s/layout", data_dir);
     snprintf(temporary, sizeof temporary, "%s/layout.tmp", data_dir);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = owned_open(AT_FDCWD, temporary, O_WRONLY | O_TRUNC);
     if (fd < 0)
         return false;
     print(layout, &text);

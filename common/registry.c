@@ -1,5 +1,6 @@
 #include "common/registry.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
@@ -9,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/owned.h"
 
 #define REGISTRY_ID 0x73747267 /* "strg" */
 #define REGISTRY_SCHEMA 1
@@ -82,13 +84,11 @@ static bool use_wal(sqlite3 *db)
 
 static const char *open_all(struct registry *r, const char *path)
 {
-    /* SQLite gives its other files the mode of this one. */
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return "it cannot be opened or made";
-    close(fd);
+    /* SQLite gives its other files the owner and the mode of this one. */
+    if (!owned_make(path))
+        return strerror(errno);
     if (sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return "it cannot be opened";
+        return strerror(sqlite3_system_errno(r->db));
     sqlite3_busy_timeout(r->db, BUSY_MS);
     if (!use_wal(r->db) || !run(r->db, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF"))
         return sqlite3_errmsg(r->db);
@@ -136,7 +136,7 @@ bool registry_copy(const char *data_dir, const char *path)
     snprintf(name, sizeof name, "%s/registry.db", data_dir);
     if (access(name, F_OK) != 0)
         return true;
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = owned_open(AT_FDCWD, path, O_RDWR | O_TRUNC);
     if (fd < 0)
         return false;
     close(fd);

@@ -16,6 +16,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/owned.h"
 #include "common/registry.h"
 #include "common/version.h"
 #include "shard/object_s3.h"
@@ -113,7 +114,7 @@ static const char *begin_copy(struct shard *shard)
     char path[OBJECT_ROOT_MAX];
     const char *why = NULL;
     snprintf(path, sizeof path, "%s/backup", shard->cfg->server_data_dir);
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+    if (owned_mkdir(AT_FDCWD, path) != 0 && errno != EEXIST)
         return "server.data_dir/backup cannot be made";
     path_of(shard, b->files[0].name, path);
     b->copy = store_copy_begin(shard->store, path, &why);

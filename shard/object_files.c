@@ -11,6 +11,7 @@
 #include "common/fault.h"
 #include "common/layout.h"
 #include "common/mem.h"
+#include "common/owned.h"
 #include "shard/segment.h"
 
 #define SLOT_DIGITS 3
@@ -49,12 +50,12 @@ static int open_folder(struct task *task, bool make)
     char slot[SLOT_DIGITS + 1];
     memcpy(slot, task->name, SLOT_DIGITS);
     slot[SLOT_DIGITS] = '\0';
-    if (make && mkdir(task->root, 0700) != 0 && errno != EEXIST)
+    if (make && owned_mkdir(AT_FDCWD, task->root) != 0 && errno != EEXIST)
         return failed(task, "mkdir"), -1;
     int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return errno == ENOENT && !make ? -1 : (failed(task, "folder"), -1);
-    bool made = make && mkdirat(root, slot, 0700) == 0;
+    bool made = make && owned_mkdir(root, slot) == 0;
     int folder = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 && !(errno == ENOENT && !make))
         failed(task, "folder");
@@ -118,7 +119,7 @@ static void put(struct work *work)
     int folder = open_folder(task, true);
     if (folder < 0)
         return;
-    int fd = openat(folder, file_name(task), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = owned_open(folder, file_name(task), O_RDWR | O_TRUNC);
     if (fd < 0)
         failed(task, "open");
     else if (write_all(task, fd) && make_sure(task, fd, folder))
@@ -231,7 +232,7 @@ static void cache(struct work *work)
     if (folder < 0)
         return;
     snprintf(temporary, sizeof temporary, "%s.new", file_name(task));
-    int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = owned_open(folder, temporary, O_WRONLY | O_TRUNC);
     if (fd < 0)
         failed(task, "open");
     else if (write_all(task, fd) && renameat(folder, temporary, folder, file_name(task)) != 0)

@@ -16,6 +16,7 @@
 #include "common/layout.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/owned.h"
 #include "common/role.h"
 #include "shard/backup.h"
 #include "shard/object_s3.h"
@@ -73,7 +74,7 @@ static void prepare(struct restore *r)
     size_t room = strlen(data_dir) + sizeof "/restore";
     r->folder = xmalloc(room);
     snprintf(r->folder, room, "%s/restore", data_dir);
-    if (mkdir(r->folder, 0700) != 0 && errno != EEXIST)
+    if (owned_mkdir(AT_FDCWD, r->folder) != 0 && errno != EEXIST)
         fatal("cannot make %s", r->folder);
     sync_folder(data_dir);
     empty(data_dir, false);
@@ -198,7 +199,7 @@ static void begin_file(struct restore *r)
 {
     char path[OBJECT_ROOT_MAX];
     path_of(r->folder, r->files[r->file].name, path);
-    r->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    r->fd = owned_open(AT_FDCWD, path, O_WRONLY | O_TRUNC);
     if (r->fd < 0)
         fatal("cannot make %s", path);
     r->written = 0;

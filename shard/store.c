@@ -8,6 +8,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/owned.h"
 #include "common/version.h"
 #include "shard/store_sql.h"
 
@@ -253,6 +254,7 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     struct store *store = xcalloc(1, sizeof *store);
     char pragmas[512];
     store_path(store->path, sizeof store->path, data_dir, index);
+    (void)!owned_make(store->path); /* SQLite says itself why it cannot be opened */
     int rc = sqlite3_open_v2(
         store->path, &store->db,
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);

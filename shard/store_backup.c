@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/owned.h"
 #include "shard/store_sql.h"
 
 /* ---- copying ---- */
@@ -24,7 +25,7 @@ struct store_copy *store_copy_begin(struct store *store, const char *path, const
 {
     struct store_copy *copy = xcalloc(1, sizeof *copy);
     copy->store = store;
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = owned_open(AT_FDCWD, path, O_RDWR | O_TRUNC);
     *why = "its file cannot be made";
     if (fd >= 0 && sqlite3_open_v2(path, &copy->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
         sqlite3_exec(copy->to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL) == SQLITE_OK)

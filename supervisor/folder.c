@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/owned.h"
 
 #define PATH_ROOM 4096
 #define ORPHANS_WAIT_MS 10000
@@ -41,7 +42,7 @@ static void wait_for_lock(int fd, const char *data_dir)
 
 void folder_make(const char *data_dir)
 {
-    if (mkdir(data_dir, 0700) != 0 && errno != EEXIST)
+    if (owned_mkdir(AT_FDCWD, data_dir) != 0 && errno != EEXIST)
         fatal("cannot make the folder %s", data_dir);
 }
 
@@ -50,7 +51,7 @@ int folder_lock(const char *data_dir)
     char path[PATH_ROOM], text[16];
     folder_make(data_dir);
     snprintf(path, sizeof path, "%s/lock", data_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = owned_open(AT_FDCWD, path, O_RDWR);
     if (fd < 0)
         fatal("cannot open %s", path);
     wait_for_lock(fd, data_dir);

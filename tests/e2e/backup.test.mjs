@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { nameOnShard } from "../lib/layout.mjs";
 import { scrape, valueOf } from "../lib/metrics.mjs";
+import { folderOf, IS_ROOT, SOMEBODY, strangersIn } from "../lib/owners.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { call, freshName, Streams } from "../lib/streams.mjs";
 import { Swift } from "../lib/swift.mjs";
@@ -44,10 +45,13 @@ describe.skipIf(!OWNED)("backup and restore", () => {
     const objects = async (kind = "") => (await swift.list(bucket)).filter((name) => name.includes(kind));
     return { server, bucket, settings, streams: new Streams(server), objects };
   };
-  // A server of another data folder that is made from a backup: { server, streams, restored }.
+  // A server of another data folder that is made from a backup: { server, streams, restored }. Root restores it for
+  // somebody else.
   const restore = (settings, from = "latest") => {
     const server = new Server({ settings, environment: WITH_KEYS });
+    if (IS_ROOT) folderOf(SOMEBODY, server.dataDir);
     const restored = server.command("restore", "--from", from);
+    if (IS_ROOT) expect(strangersIn(server.dataDir, SOMEBODY)).toEqual([]);
     return { server, streams: new Streams(server), restored };
   };
   const now = (server) => {
@@ -244,7 +248,7 @@ describe.skipIf(!OWNED)("backup and restore", () => {
     const unreachable = restore({ ...settings, "s3.endpoint": "http://127.0.0.1:1" });
     expect(unreachable.restored.err).toContain("the list of backups cannot be had");
     const none = restore({ ...settings, "segment.store": "directory" });
-    expect(none.restored.err).toContain("segment.store = s3 is wanted");
+    expect(none.restored.err).toContain("set segment.store = s3");
     for (const { server: unused } of [away, unreachable, none, first]) rmSync(unused.folder, { recursive: true });
 
     // A folder that holds data is left alone, a half restored one is not served and is made anew.

@@ -1,0 +1,20 @@
+/* Files and folders that streamd makes. A command is often run as root and the service as another user: what root makes
+ * belongs to the owner of the folder that it is made in. */
+#ifndef COMMON_OWNED_H
+#define COMMON_OWNED_H
+
+#include <stdbool.h>
+
+#include "common/attr.h"
+
+/* Opens a file for this user alone (0600), and makes it if it is not there; `flags` as for openat(). -1: errno is set. */
+int owned_open(int dir, const char *path, int flags) MUSTUSE;
+
+/* Makes an empty file, unless one is there. A database is made so: it is not opened, because closing it would give up
+ * the locks that this process has. False: errno is set. */
+bool owned_make(const char *path) MUSTUSE;
+
+/* As mkdirat() for this user alone (0700). */
+int owned_mkdir(int dir, const char *path) MUSTUSE;
+
+#endif
