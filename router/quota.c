@@ -273,11 +273,26 @@ static uint64_t seconds_to_an_append(const struct tally *tally, const struct quo
     return second ? (missing + second - 1) / second : 0;
 }
 
+/* Names the quota that is in the way: an append meets that of bytes, all else that of streams first. */
+static void say(struct detail *detail, const struct client *c, enum error error, const struct quotas *quotas,
+                const struct tally *tally, bool by_readers)
+{
+    bool appends = c->account.route == ROUTE_STREAM && c->account.method == HTTP_POST;
+    bool by_streams = !appends && quotas->streams && tally->streams >= quotas->streams;
+    bool rate = error != ERR_QUOTA_EXCEEDED;
+    uint64_t quota = rate         ? by_readers ? quotas->readers : quotas->appends
+                     : by_streams ? quotas->streams
+                                  : quotas->bytes;
+    const char *what = rate ? by_readers ? "live readers" : "appends a second" : by_streams ? "streams" : "bytes";
+    (void)detail_say(detail, error, "the project's quota of %llu %s is used up", (unsigned long long)quota, what);
+}
+
 void quota_refuse(struct client *c, enum error error)
 {
     struct quotas quotas;
     struct tally *tally;
     char policy[256] = "", limit[256] = "";
+    struct detail detail = {0};
     struct buf *head = answer_error_begin(c, error);
     if (look_up(c, slice_str(c->exchange.tally->project), &quotas, &tally)) {
         uint64_t readers = tally->readers + tally->readers_elsewhere, wait_s = seconds_to_an_append(tally, &quotas);
@@ -289,10 +304,11 @@ void quota_refuse(struct client *c, enum error error)
         response_add(head, "RateLimit-Policy", slice_str(policy));
         response_add(head, "RateLimit", slice_str(limit));
         bool by_readers = quotas.readers && readers >= quotas.readers && !wait_s;
+        say(&detail, c, error, &quotas, tally, by_readers);
         response_add_number(head, "Retry-After",
                             error == ERR_QUOTA_EXCEEDED ? FULL_RETRY_S
                             : by_readers                ? READERS_RETRY_S
                                                         : wait_s);
     }
-    answer_error_end(c, error, error_text(error));
+    answer_error_end(c, error, detail.text);
 }

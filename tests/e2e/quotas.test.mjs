@@ -79,6 +79,7 @@ describe.skipIf(!OWNED)("quotas", () => {
       expect(answer.headers.get("retry-after")).toBe("60");
       expect(answer.headers.get("ratelimit-policy")).toBe('"streams";q=10');
       expect(answer.headers.get("ratelimit")).toBe('"streams";r=0');
+      expect(answer.json().error).toBe("the project's quota of 10 streams is used up");
     }
     expect((await project.call("PUT", "s3")).status).toBe(200);
     const fork = { headers: { "stream-forked-from": "/v1/stream/p1/s3" } };
@@ -104,6 +105,7 @@ describe.skipIf(!OWNED)("quotas", () => {
     const refused = await project.call("POST", "a", { body: "x".repeat(101) });
     expect([refused.status, refused.json().code]).toEqual([507, "QUOTA_EXCEEDED"]);
     expect(refused.headers.get("ratelimit")).toBe('"bytes";r=100');
+    expect(refused.json().error).toBe("the project's quota of 1000 bytes is used up");
     expect((await project.call("PUT", "b", { body: "x".repeat(101) })).status).toBe(507);
     expect((await project.call("PUT", "b", { body: "x".repeat(100) })).status).toBe(201);
     await sleep(100);
@@ -134,6 +136,7 @@ describe.skipIf(!OWNED)("quotas", () => {
     expect(statuses[204]).toBeLessThanOrEqual(20 + Math.ceil(seconds * 20) + 8); // two routers, and what was under way
     expect(statuses[429]).toBeGreaterThan(50);
     expect(refused.json().code).toBe("QUOTA_RATE_EXCEEDED");
+    expect(refused.json().error).toBe("the project's quota of 20 appends a second is used up");
     expect(refused.headers.get("retry-after")).toBe("1");
     expect(refused.headers.get("ratelimit-policy")).toBe('"appends";q=20;w=1');
     expect(refused.headers.get("ratelimit")).toBe('"appends";r=0;t=1');
