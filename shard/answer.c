@@ -1,5 +1,7 @@
 #include "shard/answer.h"
 
+#include "common/offset.h"
+
 struct wire_stream answer_stream(const struct shard *shard, const struct stream *stream, uint64_t id)
 {
     const struct stream_row *row = &stream->row;
@@ -59,6 +61,13 @@ enum error answer_types(struct detail *detail, struct slice stream, const char *
 {
     return detail_say(detail, ERR_CONTENT_TYPE_MISMATCH, "the stream is %.*s; this %s is %.*s", (int)stream.len,
                       stream.data, what, (int)other.len, other.data);
+}
+
+enum error answer_tail(struct detail *detail, enum error error, uint64_t tail)
+{
+    char text[OFFSET_LEN];
+    offset_print(text, tail);
+    return detail_say(detail, error, "the offset is beyond the stream's tail, %.*s", OFFSET_LEN, text);
 }
 
 void answer_error(struct shard *shard, struct asker asker, enum error error)

@@ -16,6 +16,9 @@ void answer_refusal(struct shard *shard, struct asker asker, enum error error, u
 /* CONTENT_TYPE_MISMATCH, and both types. */
 enum error answer_types(struct detail *detail, struct slice stream, const char *what, struct slice other);
 
+/* This error of an offset that is beyond the tail, and where that is. */
+enum error answer_tail(struct detail *detail, enum error error, uint64_t tail);
+
 void answer_error(struct shard *shard, struct asker asker, enum error error);
 
 /* Sends an answer whose data is in a file. False: that cannot be, nothing was sent. */

@@ -253,7 +253,7 @@ void handle_probe(struct shard *shard, unsigned from, const struct wire_probe *m
 /* Where the fork begins: position plus sub-offset, which stays within the append it points into. Where that append is
  * inherited, its holder has yet to be asked where it ends. */
 static enum error resolve(struct shard *shard, const struct stream *source, const struct wire_pin *m,
-                          struct wire_pinned *answer)
+                          struct wire_pinned *answer, struct detail *detail)
 {
     uint64_t anchor = m->has_position ? m->position : source->tail, end;
     const struct extent *extent = lineage_find(&source->lineage, anchor);
@@ -261,7 +261,7 @@ static enum error resolve(struct shard *shard, const struct stream *source, cons
     if (anchor < source->row.earliest)
         return ERR_OFFSET_GONE;
     if (anchor > source->tail)
-        return ERR_FORK_OFFSET_BEYOND_TAIL;
+        return answer_tail(detail, ERR_FORK_OFFSET_BEYOND_TAIL, source->tail);
     if (m->sub > source->tail - anchor)
         return ERR_INVALID_FORK_SUB_OFFSET;
     answer->position = anchor + m->sub;
@@ -285,7 +285,7 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
     if (m->content_type.len && !media_type_same(m->content_type, source->row.content_type))
         return answer_types(detail, source->row.content_type, "fork of it", m->content_type);
     answer->earliest = source->row.earliest;
-    error = resolve(shard, source, m, answer);
+    error = resolve(shard, source, m, answer, detail);
     if (error != ERR_NONE)
         return error;
     if (!lineage_of_fork(&source->lineage, source->row.uid, source->row.base, answer->position,

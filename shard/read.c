@@ -392,6 +392,7 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
     enum error error = ERR_NONE;
     const struct extent *extent = NULL;
     struct buf *later;
+    struct detail detail = {0};
     struct stream *stream = shard_stream(shard, m->name, &error);
     uint64_t position = stream ? begins_at(stream, m) : 0;
     if (stream && position > stream->tail)
@@ -400,8 +401,11 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
         error = ERR_OFFSET_GONE;
     if (is_hidden(stream, m->flags))
         error = ERR_UNAUTHORIZED;
+    if (error == ERR_OFFSET_BEYOND_TAIL)
+        error = answer_tail(&detail, error, stream->tail);
     if (error != ERR_NONE) {
-        answer_refusal(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0, SLICE(""));
+        answer_refusal(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0,
+                       slice_str(detail.text));
         return;
     }
     stream_touch(&shard->streams, stream, shard->now_ms);

@@ -103,6 +103,44 @@ test.skipIf(!OWNED)("an idempotent producer writes everything once across deaths
   expect(await all.json()).toEqual(items);
 });
 
+test("batches of a new producer may arrive in any order", async () => {
+  const url = streams().url(freshName());
+  const handle = await DurableStream.create({ url, contentType: "application/json" });
+  const late = { 0: 150, 1: 20, 2: 60 }; // ms; with five batches in flight, all others wait for the first
+  const errors = [];
+  const producer = new IdempotentProducer(handle, "project/chapter 1", {
+    lingerMs: 0,
+    maxBatchBytes: 1,
+    fetch: async (address, request) => {
+      await sleep(late[request.headers["Producer-Seq"]] ?? 0);
+      delete late[request.headers["Producer-Seq"]];
+      return fetch(address, request);
+    },
+    onError: (error) => errors.push(error),
+  });
+  for (const item of numbers(20)) producer.append(JSON.stringify(item));
+  await producer.flush();
+  expect(errors).toEqual([]);
+  expect(await (await stream({ url, live: false })).json()).toEqual(numbers(20));
+});
+
+test("a producer of a stream that somebody has closed is told, and asks no more", async () => {
+  const url = streams().url(freshName());
+  const handle = await DurableStream.create({ url, contentType: "application/json" });
+  const errors = [];
+  let requests = 0;
+  const producer = new IdempotentProducer(handle, "writer", {
+    fetch: (...request) => (requests++, fetch(...request)),
+    onError: (error) => errors.push(error),
+  });
+  producer.append("1");
+  await producer.flush();
+  await handle.close();
+  producer.append("2");
+  await producer.flush();
+  expect([errors.length, requests]).toEqual([1, 2]);
+});
+
 test("a fenced producer is told, and claims its stream back", async () => {
   const handle = await DurableStream.create({ url: streams().url(freshName()), contentType: "text/plain" });
   const errors = [];

@@ -95,6 +95,15 @@ describe("PUT", () => {
     expect((await streams().read(`${name}x`)).json().error).toBe("stream not found");
   });
 
+  test("an offset beyond the tail is answered with the tail", async () => {
+    const name = await streams().fresh("tail", { body: "123" });
+    const beyond = "0000000000000000_0000000000000004";
+    const expected = "the offset is beyond the stream's tail, 0000000000000000_0000000000000003";
+    expect((await streams().read(name, { offset: beyond })).json()).toEqual({ code: "OFFSET_BEYOND_TAIL", error: expected });
+    const fork = await streams().fork(freshName(), name, { "stream-fork-offset": beyond });
+    expect(fork.json()).toEqual({ code: "FORK_OFFSET_BEYOND_TAIL", error: expected });
+  });
+
   test("a conflict says what the stream is", async () => {
     const why = async (first, second) =>
       (await streams().create(await streams().fresh("put", first), second)).json().error;
@@ -344,13 +353,32 @@ describe("producers", () => {
     expect((await streams().readAll(name)).bytes.length).toBe(0);
   });
 
+  test("every conflict of a producer says what is next", async () => {
+    const name = await streams().fresh();
+    const next = async (body, options) => {
+      const answer = await streams().produce(name, body, options);
+      return [answer.json().code, answer.headers.get("producer-expected-seq"), answer.headers.get("producer-received-seq")];
+    };
+    expect(await next("x", { seq: 3, type: "text/html" })).toEqual(["CONTENT_TYPE_MISMATCH", "0", "3"]);
+    await streams().produce(name, "a", { seq: 0, headers: { "stream-seq": "b" } });
+    expect(await next("x", { seq: 1, type: "text/html" })).toEqual(["CONTENT_TYPE_MISMATCH", "1", "1"]);
+    expect(await next("x", { seq: 1, headers: { "stream-seq": "a" } })).toEqual(["STREAM_SEQ_REGRESSION", "1", "1"]);
+    expect(await next("x", { seq: 5 })).toEqual(["PRODUCER_SEQUENCE_GAP", "1", "5"]);
+    await streams().close(name);
+    expect(await next("x", { seq: 1 })).toEqual(["STREAM_CLOSED", "1", "1"]);
+    expect(await next("x", { epoch: 1, seq: 0 })).toEqual(["STREAM_CLOSED", "0", "0"]);
+    expect((await streams().append(name, "x")).headers.get("producer-expected-seq")).toBeNull();
+  });
+
   test("closing is deduplicated like an append", async () => {
     const name = await streams().fresh();
     const options = { seq: 0, headers: { "stream-closed": "true" } };
     expect((await streams().produce(name, "end", options)).status).toBe(200);
     const again = await streams().produce(name, "end", options);
     expect([again.status, again.headers.get("stream-closed")]).toEqual([204, "true"]);
-    expectError(await streams().produce(name, "more", { seq: 1 }), 409, "STREAM_CLOSED");
+    const more = await streams().produce(name, "more", { seq: 1 });
+    expectError(more, 409, "STREAM_CLOSED");
+    expect(["expected", "received"].map((which) => more.headers.get(`producer-${which}-seq`))).toEqual(["1", "1"]);
     expectError(await streams().produce(name, "end", { ...options, id: "other" }), 409, "STREAM_CLOSED");
     expect((await streams().readAll(name)).bytes.toString()).toBe("end");
   });
