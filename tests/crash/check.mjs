@@ -200,14 +200,15 @@ function checkAppends(judge, stream) {
     if (op.result !== "ok") continue;
     const place = stream.places.get(op.id);
     const exact = op.producer === undefined || op.status === 200;
+    const rest = op.rest ?? 0;
     if (!place) {
-      const covered = stream.parsed && (stream.complete || (exact && op.next <= stream.units.length));
+      const covered = stream.parsed && (stream.complete || (exact && op.next - rest <= stream.units.length));
       if (covered) judge.blame(stream, "lost", `${op.id} was acknowledged up to ${op.next} and is not there`);
       continue;
     }
     // Of a deleted stream the first messages of its last append may be all that is known.
     const unseen = !stream.complete && place.end === stream.units.length ? op.parts - place.parts : 0;
-    const end = place.end + unseen;
+    const end = place.end + unseen + rest;
     if (exact ? end !== op.next : end > op.next)
       judge.blame(stream, "offset", `${op.id} ends at ${end} and was acknowledged up to ${op.next}`);
   }
@@ -244,15 +245,22 @@ const FORGOTTEN = new Set(["PRODUCER_SEQUENCE_GAP", "STALE_PRODUCER_EPOCH", "PRO
 function checkProducers(judge, stream) {
   for (const { id, code } of stream.appends.values())
     if (FORGOTTEN.has(code)) judge.blame(stream, "producer forgotten", `${id} was answered ${code}`);
-  const next = new Map();
+  const last = new Map();
   if (stream.subscriptions.length) return;
-  for (const { id } of [...stream.places.values()].sort((a, b) => a.start - b.start)) {
-    const { producer, seq } = stream.appends.get(id);
+  for (const { id, start, end } of [...stream.places.values()].sort((a, b) => a.start - b.start)) {
+    const { producer, seq, batch = 0, of = 1 } = stream.appends.get(id);
     if (producer === undefined) continue;
-    const expected = next.get(producer) ?? 0;
-    if (seq !== expected) judge.blame(stream, "producer order", `${id} has seq ${seq}, expected ${expected}`);
-    next.set(producer, seq + 1);
+    const before = last.get(producer) ?? { seq: -1, batch: 0, of: 1 };
+    const within = before.batch + 1 < before.of;
+    const expected = within ? [before.seq, before.batch + 1] : [before.seq + 1, 0];
+    if (seq !== expected[0] || batch !== expected[1])
+      judge.blame(stream, "producer order", `${id} is ${batch} of seq ${seq}, expected ${expected[1]} of ${expected[0]}`);
+    if (batch > 0 && start !== before.end)
+      judge.blame(stream, "torn", `${id} is at ${start}, what is before it in its batch ends at ${before.end}`);
+    last.set(producer, { seq, batch, of, end, id });
   }
+  for (const { batch, of, id } of last.values())
+    if (batch + 1 < of && stream.complete) judge.blame(stream, "torn", `${id} is the last of its batch of ${of}`);
 }
 
 // --- tails, ends, existence ---

@@ -313,6 +313,31 @@ describe("what must be found", () => {
         s.final("s");
       }),
     ).toEqual(["producer order"]));
+  // Batches of two in one request each; `change` makes a wrong of what the server did.
+  const batches = (change = (stored) => stored) =>
+    doctored((s) => {
+      const start = s.content.get("s").length;
+      s.lose("s", "c.0", false);
+      const stored = change([["q.0", "q.1"], ["q.2", "q.3"]]).flat();
+      for (const [seq, ids] of [["q.0", "q.1"], ["q.2", "q.3"]].entries()) {
+        const about = (batch) => ({ do: "append", s: "s", parts: 1, producer: "q", seq, batch, of: 2, rest: batch ? 0 : LENGTH });
+        const ops = ids.map((id, batch) => s.begin({ id, ...about(batch) }));
+        for (const op of ops) s.history.end(op, "ok", { status: 200, next: start + (seq + 1) * 2 * LENGTH });
+      }
+      for (const id of stored) s.take("s", id);
+      s.final("s");
+    });
+  test("batches of a producer", () => expect(batches()).toEqual([]));
+  test("batches in the wrong order", () => expect(batches(([a, b]) => [b, a])).toContain("producer order"));
+  test("messages of a batch in the wrong order", () =>
+    expect(batches(([[a, b], c]) => [[b, a], c])).toContain("producer order"));
+  test("a batch cut short", () => expect(batches(([a, [c]]) => [a, [c]])).toEqual(expect.arrayContaining(["lost", "torn"])));
+  test("a batch with something within", () =>
+    expect(batches(([[a, b], c]) => [[a, "c.0", b], c])).toContain("torn"));
+  test("a batch within another", () =>
+    expect(batches(([[a, b], [c, d]]) => [[a], [c, d], [b]])).toContain("producer order"));
+  test("a batch that is lost", () => expect(batches(([a]) => [a])).toContain("lost"));
+
   test("a forgotten producer", () =>
     expect(
       doctored((s) => {

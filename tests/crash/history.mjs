@@ -2,7 +2,8 @@
 //
 // One object a line; t counts events. The kinds:
 //   { e: "begin", op, do: "create" | "fork" | "append" | "close" | "delete", s, … }   an operation on stream s starts;
-//       create and fork: kind; fork: source; append: id, parts, and producer, seq if it has one; close: true if it closes
+//       create and fork: kind; fork: source; append: id, parts, and producer, seq if it has one; close: true if it closes;
+//       of several in one request: batch, of and rest: which and of how many, and how many units are behind it there
 //   { e: "end", op, result: "ok" | "refused" | "unknown", status, next?, closed?, code? }  … and ends
 //   { e: "look", s, began, status, next?, closed? }      a HEAD or a read to the tail that began at event `began`
 //   { e: "open", r, s }                                   reader r starts on stream s

@@ -1,13 +1,17 @@
 // The clients of one round: who creates, writes, forks, closes and deletes, all of it written into the history.
 
+import { DurableStream, IdempotentProducer } from "@durable-streams/client";
+
 import { Connection } from "../lib/http.mjs";
 import { SLOW, sleep } from "../lib/wait.mjs";
 import { offsetOf, positionOf, resultOf, send } from "./client.mjs";
-import { TYPES, fromBody, payload, toBody } from "./payload.mjs";
+import { TYPES, fromBody, parseUnits, payload, toBody } from "./payload.mjs";
 import { startReader } from "./readers.mjs";
 
 const ESTUARIES = 6;
+const IN_FLIGHT = 10; // batches that a producer may have, sent and unsent, before its writer waits
 const RETRY = 30; // ms between attempts
+const TIMEOUT = 30_000;
 const PATIENCE = 120_000 * SLOW; // ms after which a server without an answer counts as broken
 const FULL = { text: 200_000, binary: 200_000, json: 4000 }; // units after which writers rest
 
@@ -125,9 +129,14 @@ export class Workload {
 
   #populate(target) {
     this.targets.push(target);
-    const writers = { plain: this.writePlain, producer: this.writeAsProducer, pipeline: this.writePipelined };
+    const writers = {
+      plain: this.writePlain,
+      producer: this.writeAsProducer,
+      pipeline: this.writePipelined,
+      official: this.writeOfficially,
+    };
     for (let i = this.random.int(1, 3); i > 0; i--)
-      this.spawn(writers[this.random.weighted({ plain: 3, producer: 5, pipeline: 1 })].call(this, target));
+      this.spawn(writers[this.random.weighted({ plain: 3, producer: 4, pipeline: 1, official: 2 })].call(this, target));
     for (let i = this.random.int(1, 3); i > 0; i--) this.addReader(target);
   }
 
@@ -145,10 +154,10 @@ export class Workload {
     return !this.ending && !target.gone && !target.closed && target.tail < FULL[target.kind];
   }
 
-  #message(target, writer, n) {
+  #message(target, writer, n, most = 7) {
     const id = `${writer}.${n}`;
     const size = Number(this.random.weighted({ 20: 60, 150: 30, 3000: 9, 60000: 0.3 }));
-    const parts = target.kind === "json" ? this.random.weighted({ 1: 6, 2: 2, 7: 1 }) : 1;
+    const parts = target.kind === "json" && most > 1 ? this.random.weighted({ 1: 6, 2: 2, 7: 1 }) : 1;
     const units = payload(target.kind, id, size, Number(parts));
     return { id, parts: Number(parts), body: toBody(target.kind, units) };
   }
@@ -189,6 +198,25 @@ export class Workload {
       if (result !== "ok") return;
       await this.pause();
     }
+  }
+
+  // The official client's producer at its defaults: batches of what is said within some milliseconds, five in flight.
+  async writeOfficially(target) {
+    const writer = this.#writer(target);
+    const handle = new DurableStream({ url: this.url(target), contentType: TYPES[target.kind] });
+    const batches = new Batches(this, target, writer);
+    let failed = false;
+    const producer = new IdempotentProducer(handle, writer, {
+      fetch: (_, request) => batches.send(request),
+      onError: () => (failed = true),
+    });
+    for (let n = 0; this.#writing(target) && !failed;) {
+      for (let burst = this.random.int(1, 8); burst > 0; burst--)
+        producer.append(this.#message(target, writer, n++, 1).body);
+      await this.pause();
+      while (producer.inFlightCount > IN_FLIGHT && !failed) await sleep(5);
+    }
+    await producer.detach();
   }
 
   // Several appends on one connection without waiting: they must keep their order.
@@ -357,6 +385,79 @@ export class Workload {
       this.finals.set(target.name, final);
     }
   }
+}
+
+// The requests of one official producer, each a batch that it may send several times, and their outcome.
+class Batches {
+  #ops = new Map(); // seq → operations: one for each message of the batch
+  #unsure = new Set(); // seqs of which an attempt had no answer
+  #taken = -1; // the highest seq that was acknowledged
+
+  constructor(workload, target, writer) {
+    Object.assign(this, { workload, target, writer });
+  }
+
+  #begin(seq, body) {
+    if (this.#ops.has(seq)) return;
+    const { kind, name } = this.target;
+    const units = fromBody(kind, Buffer.from(body));
+    const places = [...parseUnits(kind, units, 0)];
+    const ops = places.map(({ id, end }, batch) =>
+      this.workload.history.begin({
+        do: "append",
+        s: name,
+        id,
+        parts: 1,
+        producer: this.writer,
+        seq,
+        batch,
+        of: places.length,
+        rest: units.length - end,
+      }),
+    );
+    this.#ops.set(seq, ops);
+  }
+
+  #end(seq, answer) {
+    let result = resultOf(answer);
+    // As of the other producers (perform()).
+    if (result === "refused" && (this.#unsure.has(seq) || answer.status === 404 || answer.status === 410))
+      result = "unknown";
+    if (result === "ok") this.#taken = Math.max(this.#taken, seq);
+    this.target.learn(answer);
+    for (const op of this.#ops.get(seq)) this.workload.history.end(op, result, answer);
+  }
+
+  // Stands for fetch, and leaves to the client what only it can do: a batch that came before an earlier one.
+  async send({ method, headers, body }) {
+    const seq = Number(headers["Producer-Seq"]);
+    const deadline = Date.now() + PATIENCE;
+    this.#begin(seq, body);
+    for (;;) {
+      const taken = this.#taken;
+      const signal = AbortSignal.timeout(TIMEOUT);
+      const response = await fetch(this.workload.url(this.target), { method, headers, body, signal }).catch(() => null);
+      const answer = response ? await answerOf(response) : { status: 0 };
+      if (resultOf(answer) === "unknown" && Date.now() < deadline) {
+        this.#unsure.add(seq);
+        await sleep(RETRY);
+        continue;
+      }
+      const early = answer.code === "PRODUCER_SEQUENCE_GAP" && answer.expected > taken && answer.expected < seq;
+      if (!early) this.#end(seq, answer);
+      if (!response || (answer.code === "PRODUCER_SEQUENCE_GAP" && !early)) throw new Error(`no good answer to ${seq}`);
+      return response;
+    }
+  }
+}
+
+async function answerOf(response) {
+  const { status, headers } = response;
+  const text = await response.clone().text().catch(() => null);
+  if (text === null) return { status: 0 };
+  const expected = headers.has("producer-expected-seq") ? Number(headers.get("producer-expected-seq")) : undefined;
+  const [next, closed] = [positionOf(headers.get("stream-next-offset")), headers.get("stream-closed") === "true"];
+  return { status, next, closed, expected, code: status >= 400 && text ? JSON.parse(text).code : undefined };
 }
 
 function simplify({ status, headers, text }) {
