@@ -90,7 +90,10 @@ static const char *open_all(struct registry *r, const char *path)
     if (sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return strerror(sqlite3_system_errno(r->db));
     sqlite3_busy_timeout(r->db, BUSY_MS);
-    if (!use_wal(r->db) || !run(r->db, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF"))
+    int stay = 1; /* its other files do: the next start may be on a full disk */
+    sqlite3_file_control(r->db, "main", SQLITE_FCNTL_PERSIST_WAL, &stay);
+    if (!use_wal(r->db) || !run(r->db, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
+                                       "PRAGMA journal_size_limit = 65536"))
         return sqlite3_errmsg(r->db);
     const char *why = prepare_schema(r->db);
     if (why)

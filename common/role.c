@@ -57,7 +57,7 @@ static void require_control_channel(const char *program)
 /* The terminal's ^C goes to every process of the group; when to stop is the supervisor's decision alone. */
 static void ignore_signals(void)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
 }

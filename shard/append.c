@@ -6,6 +6,7 @@
 #include "common/media_type.h"
 #include "common/offset.h"
 #include "shard/answer.h"
+#include "shard/disk.h"
 #include "shard/verbs.h"
 #include "shard/watch.h"
 
@@ -29,7 +30,8 @@ static struct verdict refuse(enum error error)
 static struct known known_of(struct shard *shard, struct stream *stream, const struct wire_append *m)
 {
     struct known known = {0};
-    if (m->flags & WIRE_APPEND_PRODUCER)
+    /* Remembering one may have to write another down. */
+    if ((m->flags & WIRE_APPEND_PRODUCER) && !shard->disk_stuck)
         known.any = stream_producer(&shard->streams, stream, m->producer, &known.epoch, &known.seq);
     return known;
 }
@@ -99,10 +101,14 @@ static struct verdict check(struct shard *shard, const struct stream *stream, co
                             const struct known *known, struct detail *detail)
 {
     struct verdict verdict = {0};
+    if (shard->disk_stuck && (m->flags & WIRE_APPEND_PRODUCER))
+        return refuse(ERR_INSUFFICIENT_STORAGE); /* it was not looked for */
     if (stream->row.closed)
         return check_closed(stream, m, known, detail);
-    if (shard->disk_full || (shard_is_full(shard) && m->count > 0))
-        return refuse(shard->disk_full ? ERR_INSUFFICIENT_STORAGE : ERR_SEGMENT_BACKLOG);
+    if (!disk_takes(shard, m->marks.len + m->data.len))
+        return refuse(ERR_INSUFFICIENT_STORAGE);
+    if (shard_is_full(shard) && m->count > 0)
+        return refuse(ERR_SEGMENT_BACKLOG);
     if (m->count > 0 && !media_type_same(m->content_type, stream->row.content_type))
         return refuse(answer_types(detail, stream->row.content_type, "append", m->content_type));
     if (m->flags & WIRE_APPEND_PRODUCER) {
@@ -135,7 +141,8 @@ void append_entry(struct shard *shard, struct stream *stream, struct log_entry *
     if (!(entry->flags & LOG_SAME))
         shard->logged_bytes += entry->marks.len + entry->data.len;
     shard->turn_bytes += entry->marks.len + entry->data.len;
-    shard->written_ms = shard->now_ms;
+    shard->disk_unlooked += entry->marks.len + entry->data.len;
+    shard->written_ms = shard->ticks_ms;
 }
 
 static void apply(struct shard *shard, struct stream *stream, const struct wire_append *m)

@@ -146,7 +146,7 @@ static void begin(struct shard *shard, struct slice text)
         why = "segment.store is not s3";
     else if (b->id <= store_backup_last(shard->store))
         why = "the clock is behind the last backup";
-    else if (!room_for(shard))
+    else if (shard->disk_full || !room_for(shard))
         why = "there is not enough room on the disk for a copy";
     if (why) {
         fail(shard, why);
@@ -183,7 +183,7 @@ static void finish_copy(struct shard *shard)
         return;
     }
     b->state = BACKUP_HOLDS;
-    b->hold_until_ms = shard->now_ms + HOLD_MAX_MS;
+    b->hold_until_ms = shard->ticks_ms + HOLD_MAX_MS;
     say(shard, BACKUP_HELD, SLICE(""));
 }
 
@@ -192,7 +192,7 @@ bool backup_holds(struct shard *shard)
     struct backup *b = &shard->backup;
     if (b->state != BACKUP_HOLDS || shard->stopping)
         return false;
-    if (shard->now_ms < b->hold_until_ms)
+    if (shard->ticks_ms < b->hold_until_ms)
         return true;
     fail(shard, "the other shards were not ready in time");
     return false;
@@ -373,6 +373,10 @@ static void on_measured(struct work *work, void *ctx)
         fail(b->shard, b->failure);
         return;
     }
+    if (b->shard->disk_stuck) {
+        fail(b->shard, "the disk has no room to note it");
+        return;
+    }
     for (unsigned i = 0; i < b->count; i++)
         note(b->shard, b->files[i].name, b->files[i].pieces);
     if (b->shard->index == 0)
@@ -382,6 +386,8 @@ static void on_measured(struct work *work, void *ctx)
 
 void backup_turn(struct shard *shard)
 {
+    if (shard->disk_full && shard->backup.copy)
+        fail(shard, "there is not enough room on the disk for a copy");
     switch (shard->backup.state) {
     case BACKUP_COPIES:
     case BACKUP_IS_NEAR: /* it grows while others copy */
@@ -484,12 +490,20 @@ static void seal(struct shard *shard, struct slice files)
 
 /* ---- what the supervisor says ---- */
 
+/* The backups in this range do not count. A later one says it again of older ones. */
+static void note_gone(struct shard *shard, uint64_t from, uint64_t to)
+{
+    if (shard->disk_stuck)
+        return;
+    store_begin(shard->store);
+    store_backups_gone(shard->store, from, to);
+}
+
 static void sealed(struct shard *shard, struct slice oldest)
 {
     char digits[24];
     snprintf(digits, sizeof digits, "%.*s", (int)oldest.len, oldest.data);
-    store_begin(shard->store);
-    store_backups_gone(shard->store, 0, strtoull(digits, NULL, 10));
+    note_gone(shard, 0, strtoull(digits, NULL, 10));
     end(shard);
 }
 
@@ -497,10 +511,8 @@ static void sealed(struct shard *shard, struct slice oldest)
 static void given_up(struct shard *shard, bool may_count)
 {
     const struct backup *b = &shard->backup;
-    if (b->id && !may_count) {
-        store_begin(shard->store);
-        store_backups_gone(shard->store, b->id, b->id + 1);
-    }
+    if (b->id && !may_count)
+        note_gone(shard, b->id, b->id + 1);
     end(shard);
 }
 

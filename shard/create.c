@@ -7,6 +7,7 @@
 #include "common/media_type.h"
 #include "shard/answer.h"
 #include "shard/append.h"
+#include "shard/disk.h"
 #include "shard/fork.h"
 #include "shard/verbs.h"
 
@@ -229,7 +230,7 @@ void handle_create(struct shard *shard, struct asker asker, const struct wire_cr
 {
     if (create_answer_existing(shard, asker, m))
         return;
-    if (shard->disk_full)
+    if (!disk_takes(shard, m->data.len))
         answer_error(shard, asker, ERR_INSUFFICIENT_STORAGE);
     else if (m->data.len && shard_is_full(shard))
         answer_error(shard, asker, ERR_SEGMENT_BACKLOG);

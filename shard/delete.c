@@ -73,7 +73,9 @@ void handle_delete(struct shard *shard, struct asker asker, const struct wire_de
 {
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);
-    if (stream)
+    if (stream && shard->disk_stuck)
+        error = ERR_INSUFFICIENT_STORAGE;
+    else if (stream)
         delete_stream(shard, stream);
     answer_error(shard, asker, error);
 }

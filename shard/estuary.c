@@ -8,6 +8,7 @@
 #include "common/offset.h"
 #include "common/percent.h"
 #include "shard/append.h"
+#include "shard/disk.h"
 #include "shard/page.h"
 #include "shard/verbs.h"
 
@@ -344,7 +345,7 @@ void handle_deliver(struct shard *shard, unsigned from, const struct wire_delive
     struct inflow *inflow = inflow_of(shard, m->uid);
     struct buf *out = shard_out(shard, from);
     struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .bytes = delivery_weight(m)};
-    if (shard_is_full(shard))
+    if (shard_is_full(shard) || !disk_takes(shard, m->marks.len + m->data.len))
         return; /* it is sent again, and again */
     if (!inflow || inflow->feed != m->feed)
         answer.flags = WIRE_TAKEN_UNWANTED;

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/random.h"
 #include "shard/delete.h"
+#include "shard/disk.h"
 #include "shard/page.h"
 #include "shard/verbs.h"
 
@@ -200,7 +201,7 @@ static void wait_progress(struct shard *shard, struct stream *stream, uint64_t s
 static bool circuits_closed(const struct shard *shard, const struct stream *stream)
 {
     for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
-        if (shard->streams.feeds.peers[feed->row.shard].open_until_ms > shard->now_ms)
+        if (shard->streams.feeds.peers[feed->row.shard].open_until_ms > shard->ticks_ms)
             return false;
     return true;
 }
@@ -215,7 +216,7 @@ static void wait_add(struct shard *shard, struct asker asker, struct stream *str
         .asker = asker,
         .answer = *answer,
         .upto = answer->tail,
-        .deadline_ms = shard->now_ms + shard->cfg->fanout_inline_timeout,
+        .deadline_ms = shard->ticks_ms + shard->cfg->fanout_inline_timeout,
     };
     for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
         wait->left++;
@@ -260,7 +261,7 @@ static void blame(struct shard *shard, const struct fanout_wait *wait)
             continue;
         if (!was_open)
             log_warn("fan-out: shard %u is too slow: answers to appends wait for it no more", feed->row.shard);
-        peer->open_until_ms = shard->now_ms + shard->cfg->fanout_recovery;
+        peer->open_until_ms = shard->ticks_ms + shard->cfg->fanout_recovery;
     }
 }
 
@@ -280,9 +281,9 @@ static void put(struct shard *shard, struct feed *feed, const struct run *run)
     };
     bool here = feed->row.shard == shard->index;
     if (!peer->under_way && !peer->stalled)
-        peer->progress_ms = shard->now_ms;
+        peer->progress_ms = shard->ticks_ms;
     peer->under_way += delivery_weight(&m);
-    peer->sent_ms = feed->sent_ms = shard->now_ms;
+    peer->sent_ms = feed->sent_ms = shard->ticks_ms;
     feed->sent = m.next;
     wire_put_deliver(here ? &shard->self : &peer->frames, &m);
     if (here)
@@ -442,7 +443,7 @@ static void start_over_what_is_lost(struct shard *shard)
 {
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
         for (struct feed *feed = stream->feeds; feed; feed = feed->next)
-            if (feed->row.acked < feed->sent && shard->now_ms > feed->sent_ms + LAG_MS)
+            if (feed->row.acked < feed->sent && shard->ticks_ms > feed->sent_ms + LAG_MS)
                 start_over(&shard->streams.feeds, feed);
 }
 
@@ -452,13 +453,13 @@ void feeds_tick(struct shard *shard)
     feed_the_starved(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &feeds->peers[i];
-        if (peer->under_way && shard->now_ms > peer->sent_ms + RESEND_MS &&
-            shard->now_ms > peer->progress_ms + RESEND_MS) {
+        if (peer->under_way && shard->ticks_ms > peer->sent_ms + RESEND_MS &&
+            shard->ticks_ms > peer->progress_ms + RESEND_MS) {
             peer_starts_over(shard, i);
             peer->stalled = true;
         }
     }
-    while (feeds->first && feeds->first->deadline_ms <= shard->now_ms) {
+    while (feeds->first && feeds->first->deadline_ms <= shard->ticks_ms) {
         blame(shard, feeds->first);
         wait_answer(shard, feeds->first);
     }
@@ -496,9 +497,9 @@ void feeds_upkeep(struct shard *shard)
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
         store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, send_ended, shard);
-        if (peer->under_way && shard->now_ms > peer->progress_ms + LAG_MS)
+        if (peer->under_way && shard->ticks_ms > peer->progress_ms + LAG_MS)
             log_info("fan-out: shard %u has taken nothing for %llu s; %llu bytes are on their way", i,
-                     (unsigned long long)(shard->now_ms - peer->progress_ms) / 1000,
+                     (unsigned long long)(shard->ticks_ms - peer->progress_ms) / 1000,
                      (unsigned long long)peer->under_way);
     }
 }
@@ -556,8 +557,10 @@ void handle_attach(struct shard *shard, unsigned from, const struct wire_attach 
     struct buf *out = shard_out(shard, from);
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->source, &error);
+    if (stream && !(m->flags & WIRE_ATTACH_LEAVES) && !disk_takes(shard, 0))
+        error = ERR_INSUFFICIENT_STORAGE;
     answer.error = (uint8_t)error;
-    if (stream) {
+    if (stream && error == ERR_NONE) {
         struct feed *feed = find(stream, from);
         if (m->flags & WIRE_ATTACH_LEAVES) {
             if (feed)
@@ -672,7 +675,7 @@ void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m
     bool current = m->run >= peer->first_run;
     if (current) {
         peer->under_way -= m->bytes < peer->under_way ? m->bytes : peer->under_way;
-        peer->progress_ms = shard->now_ms;
+        peer->progress_ms = shard->ticks_ms;
         peer->stalled = false;
     }
     if (feed && feed->row.feed != m->feed)
@@ -693,9 +696,9 @@ void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m
             feed->sent = m->position;
         if (feed->row.state == FEED_BEHIND)
             store_state(shard->store, feed, false);
-        if (peer->open_until_ms && peer->open_until_ms <= shard->now_ms)
+        if (peer->open_until_ms && peer->open_until_ms <= shard->ticks_ms)
             log_info("fan-out: answers to appends wait for shard %u again", from);
-        if (peer->open_until_ms <= shard->now_ms)
+        if (peer->open_until_ms <= shard->ticks_ms)
             peer->failures = peer->open_until_ms = 0;
         wait_progress(shard, stream, m->subscribers, before, m->position);
     }

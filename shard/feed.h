@@ -64,7 +64,7 @@ static inline uint64_t delivery_weight(const struct wire_deliver *m)
     return m->data.len + m->marks.len + 64;
 }
 
-/* now_ms: Unix time. */
+/* now_ms: Unix time, so that its runs are newer than a predecessor's. All other times of feeds are in ticks. */
 void feeds_init(struct feeds *feeds, uint64_t now_ms);
 
 /* The feeds of a stream that the store says has some. */

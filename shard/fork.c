@@ -12,6 +12,7 @@
 #include "shard/cold.h"
 #include "shard/create.h"
 #include "shard/delete.h"
+#include "shard/disk.h"
 #include "shard/page.h"
 #include "shard/verbs.h"
 
@@ -101,7 +102,7 @@ void fork_begin(struct shard *shard, struct asker asker, const struct wire_creat
     making->id = ++shard->last_id;
     making->pin = random_secret();
     making->asked_shard = shard_owner_of_name(shard, m->fork_source);
-    making->deadline_ms = shard->now_ms + shard->cfg->router_shard_wait;
+    making->deadline_ms = shard->ticks_ms + shard->cfg->router_shard_wait;
     wire_put_create(&making->request, m);
     making->next = shard->forks_making;
     shard->forks_making = making;
@@ -149,7 +150,11 @@ static void conclude(struct shard *shard, struct fork_making *making, const stru
     if (error != ERR_NONE)
         answer_refusal(shard, making->asker, error < ERR_COUNT ? (enum error)error : ERR_INTERNAL, m->earliest,
                        m->text);
-    else if (!create_answer_existing(shard, making->asker, &request))
+    else if (create_answer_existing(shard, making->asker, &request))
+        made = false;
+    else if (!disk_takes(shard, request.data.len))
+        answer_error(shard, making->asker, ERR_INSUFFICIENT_STORAGE);
+    else
         made = create_stream(shard, making->asker, &request, m, making->pin);
     fault_point("shard.fork-created");
     if (m->error == ERR_NONE && !made)
@@ -193,7 +198,7 @@ void fork_tick(struct shard *shard)
 {
     for (struct fork_making *making = shard->forks_making, *next; making; making = next) {
         next = making->next;
-        if (making->deadline_ms > shard->now_ms)
+        if (making->deadline_ms > shard->ticks_ms)
             continue;
         answer_error(shard, making->asker, ERR_SHARD_UNAVAILABLE);
         making_free(shard, making);
@@ -284,6 +289,8 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
         return error == ERR_STREAM_GONE ? ERR_FORK_SOURCE_GONE : ERR_FORK_SOURCE_NOT_FOUND;
     if (m->content_type.len && !media_type_same(m->content_type, source->row.content_type))
         return answer_types(detail, source->row.content_type, "fork of it", m->content_type);
+    if (!disk_takes(shard, 0))
+        return ERR_INSUFFICIENT_STORAGE;
     answer->earliest = source->row.earliest;
     error = resolve(shard, source, m, answer, detail);
     if (error != ERR_NONE)

@@ -1,12 +1,12 @@
 #include "shard/janitor.h"
 
 #include <malloc.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "shard/delete.h"
+#include "shard/disk.h"
 #include "shard/fork.h"
 #include "shard/measure.h"
 #include "shard/read.h"
@@ -19,15 +19,18 @@
 #define UPKEEP_MS 2000
 #define EVICTED_MANY 1000
 
-void janitor_flush(struct shard *shard)
+/* Writes down when streams with a TTL were last used. */
+static void flush(struct shard *shard)
 {
-    while (shard->streams.touched_first) {
+    while (shard->streams.touched_first && !disk_spent(shard)) {
         struct stream *stream = shard->streams.touched_first;
         shard->streams.touched_first = stream->touched_next;
         stream->touched = false;
         store_begin(shard->store);
         store_stream_touch(shard->store, &stream->row);
     }
+    if (shard->stopping && shard->streams.touched_first)
+        shard_again(shard);
 }
 
 /* The store's deadlines lag behind what is in memory, so each is looked at again. A watched stream is in use. */
@@ -35,7 +38,7 @@ static void expire(struct shard *shard)
 {
     uint64_t uids[EXPIRED_AT_ONCE];
     size_t count = store_expired(shard->store, shard->now_ms, uids, EXPIRED_AT_ONCE);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !disk_spent(shard); i++) {
         struct stream *stream = streams_by_uid(&shard->streams, uids[i]);
         if (!stream)
             continue;
@@ -49,29 +52,12 @@ static void expire(struct shard *shard)
 static void sweep(struct shard *shard)
 {
     uint64_t until = clock_monotonic_ms() + SWEEP_MS;
-    while (store_condemned_any(shard->store)) {
+    while (!disk_spent(shard) && store_condemned_any(shard->store)) {
         store_begin(shard->store);
         store_condemned_slice(shard->store);
         if (clock_monotonic_ms() >= until)
             return;
     }
-}
-
-/* Writes are refused while there is still room for what upkeep writes: SQLite never meets a full disk. */
-static void look_at_disk(struct shard *shard)
-{
-    struct statvfs disk;
-    bool full;
-    if (statvfs(shard->cfg->server_data_dir, &disk) != 0)
-        return;
-    uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize;
-    metrics_set(shard->metrics, METRIC_DISK_FREE, left);
-    full = left < shard->cfg->shard_disk_reserve;
-    if (full && !shard->disk_full)
-        log_error("less than shard.disk_reserve is free: creates and appends are refused");
-    if (!full && shard->disk_full)
-        log_info("there is room on the disk again");
-    shard->disk_full = full;
 }
 
 /* Many streams that were in use together leave holes all over the heap. */
@@ -83,32 +69,58 @@ static void give_back(struct shard *shard)
     malloc_trim(0);
 }
 
-void janitor_turn(struct shard *shard)
+/* A full disk gets everything that is unused, turn by turn. */
+static void vacuum(struct shard *shard)
 {
-    if (!shard->tick_due)
+    if (!shard->disk_full || shard->disk_stuck || store_changes(shard->store))
         return;
-    look_at_disk(shard);
-    bool upkeep = shard->now_ms >= shard->upkeep_ms || shard->upkeep_ms > shard->now_ms + UPKEEP_MS;
-    janitor_flush(shard);
+    shard->vacuums = store_vacuum_slice(shard->store, VACUUM_PAGES, true);
+    if (shard->vacuums)
+        shard_again(shard);
+}
+
+/* What writes by itself. */
+static void write_down(struct shard *shard)
+{
+    flush(shard);
     expire(shard);
     retain_tick(shard);
     sweep(shard);
-    fork_tick(shard);
-    read_tick(shard);
-    feeds_tick(shard);
-    subscribe_tick(shard);
-    inflows_tick(shard);
-    measure_tick(shard);
-    shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
-    if (!upkeep)
-        return;
-    shard->upkeep_ms = shard->now_ms + UPKEEP_MS;
+}
+
+static void upkeep(struct shard *shard)
+{
+    shard->upkeep_ms = shard->ticks_ms + UPKEEP_MS;
     fork_upkeep(shard);
     feeds_upkeep(shard);
     rotate_upkeep(shard);
-    backup_upkeep(shard);
+    if (!shard->disk_stuck)
+        backup_upkeep(shard);
     measure_upkeep(shard);
     give_back(shard);
-    if (shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
-        store_vacuum_slice(shard->store, VACUUM_PAGES);
+    if (!shard->disk_full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
+        (void)store_vacuum_slice(shard->store, VACUUM_PAGES, false);
+}
+
+void janitor_turn(struct shard *shard)
+{
+    if (shard->stopping)
+        flush(shard);
+    if (shard->tick_due || shard->vacuums)
+        vacuum(shard);
+    if (!shard->tick_due)
+        return;
+    disk_look(shard);
+    if (!shard->disk_stuck) {
+        write_down(shard);
+        subscribe_tick(shard);
+    }
+    fork_tick(shard);
+    read_tick(shard);
+    feeds_tick(shard);
+    inflows_tick(shard);
+    measure_tick(shard);
+    shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
+    if (shard->ticks_ms >= shard->upkeep_ms)
+        upkeep(shard);
 }

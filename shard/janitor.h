@@ -8,7 +8,4 @@
 /* Once a turn; works only when the tick is due. */
 void janitor_turn(struct shard *shard);
 
-/* Writes down when streams with a TTL were last used. */
-void janitor_flush(struct shard *shard);
-
 #endif

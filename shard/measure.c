@@ -43,12 +43,12 @@ static void measure_fanout(struct shard *shard)
     uint64_t furthest = 0, most = 0, circuits = 0;
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        uint64_t behind = behind_ms(peer, shard->now_ms);
+        uint64_t behind = behind_ms(peer, shard->ticks_ms);
         metrics_set(m, METRIC_PAIR_BEHIND_MS + i, behind);
         metrics_set(m, METRIC_PAIR_BYTES + i, peer->under_way);
         furthest = behind > furthest ? behind : furthest;
         most = peer->under_way > most ? peer->under_way : most;
-        circuits += peer->open_until_ms > shard->now_ms;
+        circuits += peer->open_until_ms > shard->ticks_ms;
     }
     metrics_set(m, METRIC_FANOUT_BEHIND, furthest);
     metrics_set(m, METRIC_FANOUT_WINDOW, most);
@@ -69,6 +69,7 @@ void measure_tick(struct shard *shard)
     metrics_set(m, METRIC_ROTATIONS, shard->rotations.count);
     metrics_set(m, METRIC_COLD_WAITS, shard->cold_wait_count);
     metrics_set(m, METRIC_DISK_FULL, shard->disk_full);
+    metrics_set(m, METRIC_DISK_STUCK, shard->disk_stuck);
     metrics_set(m, METRIC_S3_UNREACHABLE, shard->objects.unreachable);
     measure_fanout(shard);
 }

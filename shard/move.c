@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/layout.h"
 #include "common/log.h"
@@ -47,7 +48,7 @@ static void tidy(struct move *move, unsigned shard)
         keep[slot] = move->layout.owner[slot] == shard;
     store_slots_clean(store, keep);
     streams_init(&streams, store, move->cfg);
-    streams_recover(&streams);
+    streams_recover(&streams, clock_unix_ms());
     settle_everything(store, &streams, alive, &move->role);
     streams_clear(&streams);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)

@@ -25,6 +25,7 @@ struct task {
     struct buf owned;        /* of a cache */
     uint64_t checksum, most; /* of a cache, too */
     char failure[128];       /* "": none */
+    int error;               /* errno of it */
     objects_done *done;
     void *ctx;
 };
@@ -40,6 +41,7 @@ void object_name(char name[OBJECT_NAME_MAX], const struct object *object)
 static bool failed(struct task *task, const char *what)
 {
     char why[64];
+    task->error = errno;
     snprintf(task->failure, sizeof task->failure, "%s: %s", what, strerror_r(errno, why, sizeof why));
     return false;
 }
@@ -182,8 +184,8 @@ static int by_use(const void *a, const void *b)
     return x->used.tv_nsec < y->used.tv_nsec ? -1 : x->used.tv_nsec > y->used.tv_nsec;
 }
 
-/* What was used last stays in any case. */
-static void trim(const struct task *task)
+/* Removes what was not used for longest until `most` bytes are left, but not the newest `kept`. */
+static void trim(const struct task *task, uint64_t most, size_t kept)
 {
     struct buf all = {0};
     uint64_t sum = 0;
@@ -198,7 +200,7 @@ static void trim(const struct task *task)
         qsort(cached, count, sizeof *cached, by_use);
     for (size_t i = 0; i < count; i++)
         sum += cached[i].size;
-    for (size_t i = 0; i + 1 < count && sum > task->most; i++)
+    for (size_t i = 0; i + kept < count && sum > most; i++)
         if (unlinkat(root, cached[i].name, 0) == 0)
             sum -= cached[i].size;
     buf_clear(&all);
@@ -220,10 +222,25 @@ static bool is_segment(struct slice file, uint64_t checksum)
     return good;
 }
 
+static bool put_in_cache(struct task *task, int folder)
+{
+    char temporary[OBJECT_NAME_MAX + 8];
+    snprintf(temporary, sizeof temporary, "%s.new", file_name(task));
+    int fd = owned_open(folder, temporary, O_WRONLY | O_TRUNC);
+    if (fd < 0)
+        return failed(task, "open");
+    bool good = write_all(task, fd) && (renameat(folder, temporary, folder, file_name(task)) == 0 ||
+                                        failed(task, "rename"));
+    if (!good)
+        unlinkat(folder, temporary, 0);
+    close(fd);
+    return good;
+}
+
+/* On a full disk the others make room: what is being read counts for more than what was. */
 static void cache(struct work *work)
 {
     struct task *task = (struct task *)work;
-    char temporary[OBJECT_NAME_MAX + 8];
     if (!is_segment(task->file, task->checksum)) {
         snprintf(task->failure, sizeof task->failure, "damaged");
         return;
@@ -231,17 +248,14 @@ static void cache(struct work *work)
     int folder = open_folder(task, true);
     if (folder < 0)
         return;
-    snprintf(temporary, sizeof temporary, "%s.new", file_name(task));
-    int fd = owned_open(folder, temporary, O_WRONLY | O_TRUNC);
-    if (fd < 0)
-        failed(task, "open");
-    else if (write_all(task, fd) && renameat(folder, temporary, folder, file_name(task)) != 0)
-        failed(task, "rename");
-    if (fd >= 0)
-        close(fd);
+    if (!put_in_cache(task, folder) && (task->error == ENOSPC || task->error == EDQUOT)) {
+        trim(task, 0, 0);
+        *task->failure = '\0';
+        (void)!put_in_cache(task, folder);
+    }
     close(folder);
     if (task->most)
-        trim(task);
+        trim(task, task->most, 1);
 }
 
 /* ---- in the shard ---- */

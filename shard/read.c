@@ -135,7 +135,7 @@ static bool answer_kept(struct shard *shard, const struct reading *reading, cons
     struct page_key key = key_of(reading);
     if (!reading->as_file || reading->start == stream->tail)
         return false;
-    const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->now_ms);
+    const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->ticks_ms);
     if (!file || !send_file(shard, reading, stream, file))
         return false;
     count(shard, reading, METRIC_TIER_CACHE, file->bytes);
@@ -149,7 +149,7 @@ static bool answer_as_file(struct shard *shard, const struct reading *reading, c
     if (!reading->as_file || reading->page.broken || buf_len(&reading->page.data) < PAGE_FILE_MIN)
         return false;
     const struct page_file *file =
-        page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->now_ms);
+        page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->ticks_ms);
     return file && send_file(shard, reading, stream, file);
 }
 
@@ -220,7 +220,7 @@ static void go_remote(struct shard *shard, struct reading *reading, const struct
     remote->reading = *reading; /* takes the page's buffer */
     remote->name = xslicedup(stream->row.name);
     remote->name_len = stream->row.name.len;
-    remote->deadline_ms = shard->now_ms + shard->cfg->router_shard_wait;
+    remote->deadline_ms = shard->ticks_ms + shard->cfg->router_shard_wait;
     remote->next = shard->remote_reads;
     shard->remote_reads = remote;
     shard->remote_reads_count++;
@@ -330,13 +330,13 @@ void read_tick(struct shard *shard)
 {
     for (struct remote_read *remote = shard->remote_reads, *next; remote; remote = next) {
         next = remote->next;
-        if (remote->deadline_ms > shard->now_ms)
+        if (remote->deadline_ms > shard->ticks_ms)
             continue;
         fail(shard, &remote->reading, ERR_SHARD_UNAVAILABLE);
         remote_free(shard, remote);
     }
-    if (shard->now_ms > PAGE_FILE_KEPT_MS)
-        page_files_age(&shard->page_files, shard->now_ms - PAGE_FILE_KEPT_MS);
+    if (shard->ticks_ms > PAGE_FILE_KEPT_MS)
+        page_files_age(&shard->page_files, shard->ticks_ms - PAGE_FILE_KEPT_MS);
 }
 
 static struct waiting_read *take_waiting(struct shard *shard)

@@ -1,6 +1,7 @@
 #include "shard/retain.h"
 
 #include "common/fault.h"
+#include "shard/disk.h"
 #include "shard/fork.h"
 
 #define AT_ONCE 64
@@ -67,7 +68,7 @@ void retain_tick(struct shard *shard)
 {
     uint64_t uids[AT_ONCE];
     size_t count = store_retained(shard->store, shard->now_ms, uids, AT_ONCE);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !disk_spent(shard); i++) {
         struct stream *stream = streams_by_uid(&shard->streams, uids[i]);
         if (stream)
             retain_stream(shard, stream);

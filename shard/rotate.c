@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
+#include "shard/disk.h"
 #include "shard/retain.h"
 #include "shard/segment.h"
 #include "shard/shard.h"
@@ -80,7 +81,8 @@ static void give_up(struct rotation *r, const char *failure)
     rotations->pause_ms = rotations->pause_ms ? rotations->pause_ms * 2 : PAUSE_MS;
     if (rotations->pause_ms > PAUSE_MAX_MS)
         rotations->pause_ms = PAUSE_MAX_MS;
-    rotations->paused_until_ms = shard->now_ms + rotations->pause_ms / 2 + random_secret() % (rotations->pause_ms / 2);
+    rotations->paused_until_ms =
+        shard->ticks_ms + rotations->pause_ms / 2 + random_secret() % (rotations->pause_ms / 2);
     if (!shard->stopping)
         log_error("segment %s cannot be put: %s; %llu bytes wait", name, failure,
                   (unsigned long long)shard->streams.backlog);
@@ -207,6 +209,8 @@ static void on_put(void *ctx, const char *failure)
     struct shard *shard = r->shard;
     const struct segment *s = &r->draft.segment;
     struct stream *stream = streams_by_uid(&shard->streams, r->uid);
+    if (!failure && shard->disk_stuck)
+        failure = "the disk has no room to note it";
     if (failure) {
         give_up(r, failure);
         return;
@@ -319,6 +323,14 @@ static void begin_next(struct shard *shard)
     rotations->last_uid = uid;
 }
 
+/* Not after a failure, nor where a file would take what a full disk has left. */
+static bool may_begin(const struct shard *shard)
+{
+    const struct config *cfg = shard->cfg;
+    return shard->ticks_ms >= shard->rotations.paused_until_ms && strcmp(cfg->segment_store, "none") != 0 &&
+           (shard->objects.puts_away || disk_has(shard, 2 * cfg->segment_max_bytes));
+}
+
 static bool wants_turns(const struct rotations *rotations)
 {
     for (const struct rotation *r = rotations->first; r; r = r->next)
@@ -327,26 +339,18 @@ static bool wants_turns(const struct rotations *rotations)
     return false;
 }
 
-/* Not after a failure; the clock may have been set back. */
-static bool may_go_on(const struct shard *shard)
-{
-    uint64_t until = shard->rotations.paused_until_ms;
-    return shard->now_ms >= until || until > shard->now_ms + PAUSE_MAX_MS;
-}
-
 void rotate_turn(struct shard *shard)
 {
     struct rotations *rotations = &shard->rotations;
     worker_take(&shard->worker, shard);
     for (struct rotation *r = rotations->first, *next; r; r = next) {
         next = r->next;
-        if (!r->awaits || shard->tick_due)
+        if (!disk_spent(shard) && (!r->awaits || shard->tick_due))
             step(r);
     }
-    if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && may_go_on(shard) &&
-        strcmp(shard->cfg->segment_store, "none") != 0)
+    if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && may_begin(shard))
         begin_next(shard);
-    if (wants_turns(rotations))
+    if (wants_turns(rotations) && !shard->disk_stuck)
         shard_again(shard);
 }
 
@@ -368,7 +372,7 @@ static void on_removed(void *ctx, const char *failure)
     shard->rotations.removing--;
     if (failure && !shard->stopping && !shard->rotations.failed++)
         log_warn("segment %s cannot be removed: %s; it will be tried again", name, failure);
-    if (!failure) {
+    if (!failure && !shard->disk_stuck) {
         store_begin(shard->store);
         store_orphan_delete(shard->store, &removal->object);
     }

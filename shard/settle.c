@@ -2,12 +2,14 @@
 
 #include "common/fault.h"
 #include "common/marks.h"
+#include "shard/disk.h"
 
 #define OLD 30                         /* times shard.settle_idle */
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
 #define CHUNK_MERGE 4096               /* the newest chunk is rewritten while it is shorter than a page */
 #define REFS_BYTES 1024                /* as is one of references */
 #define SLICE_APPENDS 512
+#define SLICE_FULL 32 /* on a full disk */
 #define SLICE_BYTES ((size_t)1 << 20)
 #define REF_BYTES 32 /* what one costs, of a slice */
 #define DROP_BATCHES 32
@@ -148,7 +150,7 @@ static bool log_is_long(const struct shard *shard)
 
 static bool idle(const struct shard *shard)
 {
-    return shard->now_ms >= shard->written_ms + shard->cfg->shard_settle_idle;
+    return shard->ticks_ms >= shard->written_ms + shard->cfg->shard_settle_idle;
 }
 
 static size_t at_least(size_t value, size_t least)
@@ -156,12 +158,21 @@ static size_t at_least(size_t value, size_t least)
     return value > least ? value : least;
 }
 
+/* What is in the log is there twice until it is dropped. On a full disk it may have to fit into what the database does
+ * not use. */
+static bool has_room(const struct shard *shard)
+{
+    uint64_t need = 2 * shard->streams.log_bytes + SLICE_BYTES;
+    return disk_has(shard, need) || store_unused(shard->store) >= need;
+}
+
 /* One step of what is under way: it settles and drops more than came in this turn. */
 static void step(struct shard *shard)
 {
     struct store *store = shard->store;
-    if (shard->settling_upto &&
-        !settle_slice(store, &shard->streams, shard->settling_upto, at_least(shard->turn_appends * 2, SLICE_APPENDS),
+    size_t most = shard->disk_full ? SLICE_FULL : at_least(shard->turn_appends * 2, SLICE_APPENDS);
+    if (shard->settling_upto && has_room(shard) &&
+        !settle_slice(store, &shard->streams, shard->settling_upto, most,
                       at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
         shard->settled_upto = shard->settling_upto;
         shard->settling_upto = 0;
@@ -180,8 +191,8 @@ static bool under_way(const struct shard *shard)
 static bool log_is_old(struct shard *shard)
 {
     if (!shard->settle_due_ms)
-        shard->settle_due_ms = shard->now_ms + OLD * shard->cfg->shard_settle_idle;
-    return shard->now_ms >= shard->settle_due_ms;
+        shard->settle_due_ms = shard->ticks_ms + OLD * shard->cfg->shard_settle_idle;
+    return shard->ticks_ms >= shard->settle_due_ms;
 }
 
 void settle_turn(struct shard *shard)
@@ -196,8 +207,10 @@ void settle_turn(struct shard *shard)
     }
     if (!under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
         return; /* a turn of reads pays for no writing */
+    if (disk_spent(shard) || (shard->dropped_upto == shard->settled_upto && !has_room(shard)))
+        return;
     fault_point("shard.settle-before-commit");
-    for (unsigned slices = 0; under_way(shard) && slices < (quiet ? IDLE_SLICES : 1); slices++)
+    for (unsigned slices = 0; under_way(shard) && slices < (quiet && !shard->disk_full ? IDLE_SLICES : 1); slices++)
         step(shard);
     if (quiet && under_way(shard))
         shard_again(shard);

@@ -11,6 +11,7 @@
 #include "common/random.h"
 #include "shard/cold.h"
 #include "shard/delete.h"
+#include "shard/disk.h"
 #include "shard/fork.h"
 #include "shard/janitor.h"
 #include "shard/list.h"
@@ -93,7 +94,7 @@ struct stream *shard_stream(struct shard *shard, struct slice name, enum error *
 {
     struct stream *stream = streams_by_name(&shard->streams, name);
     if (stream && stream_expired(stream, shard->now_ms) && !stream->watcher_count)
-        stream = delete_expired(shard, stream);
+        stream = shard->disk_stuck ? NULL : delete_expired(shard, stream);
     if (!stream) {
         *error = ERR_STREAM_NOT_FOUND;
         return NULL;
@@ -158,8 +159,28 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
     }
 }
 
+/* What is written down and sent again until it is. A full disk has no room for it. */
+static bool waits_for_room(enum wire_type type)
+{
+    switch (type) {
+    case WIRE_UNPIN:
+    case WIRE_UNPINNED:
+    case WIRE_PROBED:
+    case WIRE_ATTACHED:
+    case WIRE_SOURCED:
+    case WIRE_SUBSCRIBERS:
+    case WIRE_TAKEN:
+    case WIRE_ENDED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, struct slice body)
 {
+    if (shard->disk_stuck && waits_for_room(type))
+        return true;
     switch (type) {
 #define SHARD_CASE(NAME, name)                                                                                         \
     case WIRE_##NAME: {                                                                                                \
@@ -206,6 +227,12 @@ void shard_retake(struct shard *shard, bool router, unsigned index, struct slice
 
 typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
 
+/* Frames for which a full disk has room in the next turn only. */
+static bool wait_their_turn(const struct shard *shard)
+{
+    return !shard->disk_stuck && disk_spent(shard);
+}
+
 /* Returns true if the link had frames: more may have come while they were worked on. */
 static bool take_frames(struct shard *shard, struct peer *peer, unsigned from, take_frame *take)
 {
@@ -215,7 +242,7 @@ static bool take_frames(struct shard *shard, struct peer *peer, unsigned from, t
     size_t cursor = 0;
     if (!link_receive(link, TURN_BYTES))
         return false;
-    while (link_next(link, &cursor, &type, &body)) {
+    while (!wait_their_turn(shard) && link_next(link, &cursor, &type, &body)) {
         if (take(shard, from, type, body))
             continue;
         log_error("peer %u: %s does not belong here or is malformed", from, wire_name(type));
@@ -223,7 +250,9 @@ static bool take_frames(struct shard *shard, struct peer *peer, unsigned from, t
         break;
     }
     link_release(link, cursor);
-    link->readable_now = cursor > 0;
+    link->readable_now = cursor > 0 || wait_their_turn(shard);
+    if (wait_their_turn(shard))
+        shard_again(shard);
     return cursor > 0;
 }
 
@@ -284,8 +313,10 @@ static void take_bus(struct shard *shard)
 static void commit(struct shard *shard)
 {
     uint64_t began_us = clock_monotonic_us();
-    if (store_commit(shard->store))
-        measure_commit(shard, began_us);
+    if (!store_commit(shard->store))
+        return;
+    measure_commit(shard, began_us);
+    disk_committed(shard);
 }
 
 static void reap_router(struct shard *shard, unsigned router)
@@ -337,6 +368,7 @@ void shard_turn(void *ctx)
 {
     struct shard *shard = ctx;
     shard->now_ms = clock_unix_ms();
+    shard->ticks_ms = clock_monotonic_ms();
     if (backup_holds(shard))
         return;
     shard->turn_appends = shard->turn_bytes = shard->turn_read = 0;
@@ -363,7 +395,7 @@ void shard_turn(void *ctx)
     for (unsigned i = 0; i < shard->layout.shards; i++)
         reap_shard(shard, i);
     shard->tick_due = false;
-    if (shard->stopping)
+    if (shard->stopping && (!shard->streams.touched_first || shard->disk_stuck))
         role_done(shard->role);
     if (!shard->stopping && shard->leave_until_ms && may_leave(shard)) {
         fault_point("shard.left");
@@ -402,7 +434,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->cfg = cfg;
     shard->metrics = role_metrics(shard->role);
     shard->index = index;
-    shard->now_ms = shard->written_ms = clock_unix_ms();
+    shard->now_ms = clock_unix_ms();
+    shard->ticks_ms = shard->written_ms = clock_monotonic_ms();
     shard->last_id = random_secret();
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
         link_close(&shard->routers[i].link);
@@ -410,6 +443,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
         link_close(&shard->shards[i].link);
     load_layout(shard);
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
+    disk_look(shard);
     read_init(shard);
     list_init(shard);
     worker_init(&shard->worker, base);
@@ -418,11 +452,12 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     streams_init(&shard->streams, shard->store, cfg);
     feeds_init(&shard->streams.feeds, shard->now_ms);
     segments_init(&shard->streams.segments, shard->store, &shard->objects, cold_arrived, shard);
-    streams_recover(&shard->streams);
+    streams_recover(&shard->streams, shard->now_ms);
     shard->logged = shard->streams.log_entries;
     shard->logged_bytes = shard->streams.log_bytes;
     inflows_init(&shard->inflows);
-    store_subscriptions_clean(shard->store);
+    if (!shard->disk_stuck)
+        store_subscriptions_clean(shard->store);
     backup_init(shard);
     bus_open(&shard->bus, base, cfg->server_data_dir, index);
     feeds_recover(shard);
@@ -475,7 +510,6 @@ void shard_stop(void *ctx)
 {
     struct shard *shard = ctx;
     shard->stopping = true;
-    janitor_flush(shard);
     shard_again(shard);
 }
 

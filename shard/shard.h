@@ -79,18 +79,24 @@ struct shard {
     uint64_t last_id; /* of what was asked of other shards; begins anywhere, so that late answers to a predecessor match
                          nothing */
 
-    uint64_t now_ms;                 /* Unix time of this turn */
-    uint64_t written_ms;             /* when the last append was */
+    uint64_t now_ms;                 /* Unix time of this turn; the clock may be set */
+    uint64_t ticks_ms;               /* monotonic: what durations in memory are measured by */
     size_t turn_appends, turn_bytes; /* of this turn */
     size_t turn_read;                /* bytes of pages read from the store in it */
     uint64_t logged, logged_bytes;   /* entries since a generation of the log was last chosen to be settled */
+    uint64_t written_ms;             /* in ticks, as the next two are: when the last append was */
     uint64_t settle_due_ms;          /* when what waits in the log is settled at the latest; 0: nothing does */
     uint64_t upkeep_ms;              /* when the rarer upkeep is due */
     size_t evicted;                  /* streams that left memory since it was last given back */
     struct event *tick, *again;
     bool tick_due, stopping;
     uint64_t leave_until_ms; /* monotonic: it leaves when all is answered, and then at the latest; 0: it stays */
-    bool disk_full;          /* less than shard.disk_reserve is free */
+    bool disk_looked;        /* it was looked what is free, */
+    uint64_t disk_left;      /* which was so much, */
+    size_t disk_unlooked;    /* and so many bytes were appended since */
+    bool disk_full;          /* less than shard.disk_reserve is free: no appends */
+    bool disk_stuck;         /* the disk takes nothing at all: no deletes either */
+    bool vacuums;            /* what the database does not use is given back to a full disk */
     /* Batches of the log, by seq: being settled (0: none are), settled, and dropped. */
     int64_t settling_upto, settled_upto, dropped_upto;
 };

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "common/clock.h"
 #include "common/fault.h"
@@ -12,7 +13,6 @@
 #include "common/version.h"
 #include "shard/store_sql.h"
 
-#define CHECKPOINT_PAGES 4000
 #define FREE_PAGES_KEPT 256
 
 /* The project that a stream's name begins with. */
@@ -249,31 +249,58 @@ uint64_t store_synced_us(struct store *store)
     return us;
 }
 
-struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cache)
+/* Has SQLite open the database and look at it. With `alone` nobody else can, and it needs no room on the disk. */
+static int open_database(struct store *store, uint64_t page_cache, bool is_new, bool alone)
 {
-    struct store *store = xcalloc(1, sizeof *store);
     char pragmas[512];
-    store_path(store->path, sizeof store->path, data_dir, index);
     (void)!owned_make(store->path); /* SQLite says itself why it cannot be opened */
     int rc = sqlite3_open_v2(
         store->path, &store->db,
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
     if (rc != SQLITE_OK)
-        fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
+        return rc;
     sqlite3_busy_timeout(store->db, 5000); /* a killed predecessor may not be quite gone */
     /* Its lock is no exclusive one: `streamd verify` and other readers may come beside us. secure_delete, where a
      * distribution has made it the default, writes every page that is freed once more. */
-    snprintf(
-        pragmas, sizeof pragmas,
-        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-        "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%llu;"
-        "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = 67108864;"
-        "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF",
-        (unsigned long long)(page_cache >> 10), CHECKPOINT_PAGES);
-    store_exec(store, pragmas);
+    snprintf(pragmas, sizeof pragmas,
+             "%s%sPRAGMA journal_mode = WAL;"
+             "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
+             "PRAGMA cache_size = -%llu; PRAGMA journal_size_limit = 67108864;"
+             "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; SELECT count(*) FROM sqlite_schema",
+             alone ? "PRAGMA locking_mode = EXCLUSIVE;" : "", is_new ? "PRAGMA auto_vacuum = INCREMENTAL;" : "",
+             (unsigned long long)(page_cache >> 10));
+    return sqlite3_exec(store->db, pragmas, NULL, NULL, NULL);
+}
+
+/* The memory that readers share is a file, which a full disk may not give. */
+static bool lacks_room(int rc)
+{
+    return rc == SQLITE_FULL || rc == SQLITE_CANTOPEN || rc == SQLITE_IOERR;
+}
+
+struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cache)
+{
+    struct store *store = xcalloc(1, sizeof *store);
+    struct stat stat_now;
+    store_path(store->path, sizeof store->path, data_dir, index);
+    bool is_new = stat(store->path, &stat_now) != 0 || stat_now.st_size == 0;
+    bool alone = !is_new && !store_disk_shares(data_dir);
+    int rc = open_database(store, page_cache, is_new, alone);
+    if (lacks_room(rc) && !is_new && !alone) {
+        alone = true;
+        sqlite3_close(store->db);
+        rc = open_database(store, page_cache, is_new, alone);
+    }
+    if (alone)
+        log_warn("%s: the disk is full: until the next start nobody else can read the database", store->path);
+    if (rc == SQLITE_CANTOPEN)
+        fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
+    if (rc != SQLITE_OK)
+        store_fatal(store, "open");
     check_schema(store);
     load_counters(store);
     time_syncs(store);
+    store_disk_init(store);
     return store;
 }
 
@@ -281,8 +308,10 @@ void store_close(struct store *store)
 {
     for (size_t i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(store->statements[i]);
+    store_disk_closing(store);
     if (sqlite3_close(store->db) != SQLITE_OK)
         store_fatal(store, "close");
+    store_disk_closed(store);
     if (store->batch)
         batch_unref(store->batch);
     free(store);
@@ -294,6 +323,7 @@ void store_begin(struct store *store)
         return;
     store_run(store, store_prepare(store, SQL_BEGIN));
     store->open = true;
+    store->changes_before = (unsigned)sqlite3_total_changes(store->db);
 }
 
 static void save_serials(struct store *store)
@@ -357,13 +387,19 @@ uint64_t store_next_uid(struct store *store, unsigned slot)
     return ((uint64_t)slot << LAYOUT_UID_BITS) + ++store->next_serial[slot];
 }
 
-void store_vacuum_slice(struct store *store, unsigned pages)
+uint64_t store_unused(struct store *store)
+{
+    return (uint64_t)store_number(store, "PRAGMA freelist_count") * store->page_size;
+}
+
+bool store_vacuum_slice(struct store *store, unsigned pages, bool all)
 {
     char sql[64];
     int64_t unused = store_number(store, "PRAGMA freelist_count");
-    if (unused <= FREE_PAGES_KEPT || unused <= store_number(store, "PRAGMA page_count") / 8)
-        return;
+    if (unused <= FREE_PAGES_KEPT || (!all && unused <= store_number(store, "PRAGMA page_count") / 8))
+        return false;
     snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%u)", pages);
     store_begin(store);
     store_exec(store, sql);
+    return true;
 }

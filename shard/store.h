@@ -79,6 +79,20 @@ bool store_commit(struct store *store);
 /* Microseconds that fsyncs of the write-ahead log took since the last call. */
 uint64_t store_synced_us(struct store *store);
 
+/* ---- a disk without room ---- */
+
+/* Takes so many bytes from the disk beforehand, for the write-ahead log and again for the database to grow, unless they
+ * are there: writing to them needs no more of the disk. False: the disk does not give them. 0: nothing is kept. */
+bool store_reserve(struct store *store, uint64_t bytes) MUSTUSE;
+/* True if the disk gives so many bytes; they are given back at once. */
+bool store_probe(struct store *store, uint64_t bytes) MUSTUSE;
+/* Bytes that transactions may write before they need more of the disk. */
+uint64_t store_room(const struct store *store);
+/* About how many rows the open transaction has changed. */
+unsigned store_changes(const struct store *store);
+/* Copies what is in the write-ahead log into the database, outside of a transaction: the log begins anew. */
+void store_checkpoint(struct store *store);
+
 /* ---- streams ---- */
 
 /* The next uid of a slot; never given twice, also after a crash, if the stream is inserted or its creation logged in
@@ -126,8 +140,10 @@ bool store_condemned_any(struct store *store) MUSTUSE;
 void store_condemned_slice(struct store *store);
 
 /* Gives up to `pages` pages back to the file system, if more than a part of the file is free: some room to grow into is
- * kept. */
-void store_vacuum_slice(struct store *store, unsigned pages);
+ * kept. With `all` hardly any is. True: there are more. */
+bool store_vacuum_slice(struct store *store, unsigned pages, bool all);
+/* Bytes of the database that are free to be written to. */
+uint64_t store_unused(struct store *store);
 
 /* ---- the log ---- */
 

@@ -3,6 +3,7 @@
 #define SHARD_STORE_SQL_H
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "common/layout.h"
 #include "shard/store.h"
@@ -23,11 +24,30 @@ struct store_log_file {
     uint64_t synced_us;
 };
 
+/* What a file has been given of the disk, beyond its size. */
+struct store_file {
+    int fd;
+    uint64_t upto; /* its blocks are there up to here; 0: not known */
+    off_t size;    /* when that was looked at */
+};
+
+/* SQLite's database file: its methods, but for the one that would give away what is kept behind its end. */
+struct store_database_file {
+    sqlite3_io_methods methods;
+    int (*truncate)(sqlite3_file *file, sqlite3_int64 size);
+};
+
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     char path[4096];
     bool open; /* a transaction is */
+    unsigned changes_before; /* rows changed before it began */
+    uint64_t page_size, log_pages; /* pages in the write-ahead log that a checkpoint has not taken */
+    uint64_t reserve; /* bytes that each of the two files has, beyond what it holds */
+    struct store_file database_reserve, log_reserve;
+    int shared_fd; /* the memory that readers share */
+    struct store_database_file database_file;
     struct store_log_file log_file;
     int64_t last_seq;
     struct batch *batch; /* what this transaction has appended; NULL for nothing */
@@ -51,6 +71,14 @@ void store_exec(struct store *store, const char *sql);
 
 /* The number that a statement without parameters gives. */
 int64_t store_number(struct store *store, const char *sql);
+
+/* The disk has room for the memory that readers of a database share. */
+bool store_disk_shares(const char *data_dir) MUSTUSE;
+/* Of a database that is open. */
+void store_disk_init(struct store *store);
+/* Before and after it is closed. */
+void store_disk_closing(struct store *store);
+void store_disk_closed(struct store *store);
 
 NORETURN void store_fatal(struct store *store, const char *what);
 

@@ -477,12 +477,16 @@ static void recover_entry(void *ctx, const struct log_entry *entry)
     if (!stream || entry->start < stream->row.settled)
         return; /* deleted since, or settled already */
     stream_apply(streams, stream, entry);
-    stream->row.accessed_ms = entry->time_ms > stream->row.accessed_ms ? entry->time_ms : stream->row.accessed_ms;
+    if (entry->time_ms > stream->row.accessed_ms)
+        stream->row.accessed_ms = entry->time_ms;
+    if (stream->row.accessed_ms > streams->recovered_ms)
+        stream->row.accessed_ms = streams->recovered_ms; /* the clock was ahead */
 }
 
-void streams_recover(struct streams *streams)
+void streams_recover(struct streams *streams, uint64_t now_ms)
 {
     streams->recovering = true;
+    streams->recovered_ms = now_ms;
     store_log_recover(streams->store, recover_entry, streams);
     streams->recovering = false;
 }
@@ -664,7 +668,7 @@ void stream_set_expiry_text(struct stream *stream, struct slice text)
 
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms)
 {
-    if (stream->row.ttl_s == STORE_NONE || stream->row.accessed_ms >= now_ms)
+    if (stream->row.ttl_s == STORE_NONE || stream->row.accessed_ms == now_ms)
         return;
     stream->row.accessed_ms = now_ms;
     if (stream->touched)

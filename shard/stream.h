@@ -99,14 +99,16 @@ struct streams {
     uint64_t backlog;                /* hot bytes of the streams that are due */
     bool due_any;                    /* one may be that nobody works on */
     bool recovering;
+    uint64_t recovered_ms; /* Unix time of the recovery */
 };
 
 /* Its segments are initialised by whoever has streams that are read. */
 void streams_init(struct streams *streams, struct store *store, const struct config *cfg);
 void streams_clear(struct streams *streams);
 
-/* Reads the log into memory: every stream that is in it, its tail, closure, Stream-Seq, producers and bytes. */
-void streams_recover(struct streams *streams);
+/* Reads the log into memory: every stream that is in it, its tail, closure, Stream-Seq, producers and bytes. now_ms is
+ * Unix time. */
+void streams_recover(struct streams *streams, uint64_t now_ms);
 
 /* The stream, from memory or from the store; NULL if there is none. Also soft-deleted ones, and by uid condemned ones
  * as long as they are there. */

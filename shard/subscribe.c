@@ -11,6 +11,7 @@
 #include "shard/answer.h"
 #include "shard/create.h"
 #include "shard/delete.h"
+#include "shard/disk.h"
 #include "shard/estuary.h"
 #include "shard/verbs.h"
 
@@ -521,6 +522,10 @@ void handle_attached(struct shard *shard, unsigned from, const struct wire_attac
 void handle_subscribe(struct shard *shard, struct asker asker, const struct wire_subscribe *m)
 {
     struct slice names = m->sources;
+    if (shard->disk_stuck || (!(m->flags & WIRE_SUBSCRIBE_END) && !disk_takes(shard, 0))) {
+        answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
+        return;
+    }
     if (shard->subscribing_count >= SUBSCRIBING_MAX) {
         answer_state(shard, asker, ERR_OVERLOADED);
         return;
@@ -529,7 +534,7 @@ void handle_subscribe(struct shard *shard, struct asker asker, const struct wire
     *s = (struct subscribing){.next = shard->subscribing, .asker = asker, .flags = m->flags};
     s->estuary = xslicedup(m->estuary);
     s->type = xslicedup(m->content_type);
-    s->deadline_ms = shard->now_ms + shard->cfg->router_shard_wait;
+    s->deadline_ms = shard->ticks_ms + shard->cfg->router_shard_wait;
     while (names.len) {
         struct slice name = next_name(&names);
         s->sources = xrealloc(s->sources, (s->count + 1) * sizeof *s->sources);
@@ -574,7 +579,7 @@ void subscribe_tick(struct shard *shard)
 {
     for (struct subscribing *s = shard->subscribing, *next; s; s = next) {
         next = s->next;
-        if (s->deadline_ms <= shard->now_ms)
+        if (s->deadline_ms <= shard->ticks_ms)
             give_up(shard, s);
     }
 }
@@ -634,6 +639,10 @@ void handle_estuary(struct shard *shard, struct asker asker, const struct wire_e
     }
     if (m->what == WIRE_ESTUARY_DELETE_OWNED && !(stream->row.kind & STREAM_KIND_OWNED)) {
         answer_state(shard, asker, ERR_FORBIDDEN);
+        return;
+    }
+    if (shard->disk_stuck && m->what != WIRE_ESTUARY_LOOK) {
+        answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
         return;
     }
     if (m->what >= WIRE_ESTUARY_DELETE) {

@@ -55,9 +55,10 @@ int folder_lock(const char *data_dir)
     if (fd < 0)
         fatal("cannot open %s", path);
     wait_for_lock(fd, data_dir);
+    /* On a full disk its old block is all there is: the file is shortened after writing. */
     int len = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
-        fatal("cannot write %s", path);
+    if (pwrite(fd, text, (size_t)len, 0) != len || ftruncate(fd, len) != 0)
+        log_warn_errno("%s: the pid cannot be written; the folder is locked all the same", path);
     return fd;
 }
 

@@ -54,7 +54,7 @@ void process_become(const char *program, char **argv)
  * signals are blocked until they are gone. */
 static void child_signals(const sigset_t *before)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
     signal(SIGCHLD, SIG_DFL);
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN); /* stays through exec, so a ^C cannot end it before role_run() */

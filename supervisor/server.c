@@ -531,6 +531,7 @@ int server_main(const struct options *options, struct config *cfg)
     struct passed passed;
     struct layout layout;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like others */
     log_init("supervisor", -1);
     log_configure(cfg->log_level, cfg->log_format);
     passed_open(&passed);

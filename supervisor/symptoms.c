@@ -84,6 +84,8 @@ static void look_at_storage(struct examination *e, const struct metrics *m)
     uint64_t unsettled = metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG);
     if (metrics_get(m, METRIC_DISK_FULL))
         say(e, "less than shard.disk_reserve is free on the disk: creates and appends are answered 507");
+    if (metrics_get(m, METRIC_DISK_STUCK))
+        say(e, "the disk takes nothing any more: deletes are answered 507, too");
     if (metrics_get(m, METRIC_S3_UNREACHABLE))
         say(e, "the store of segments does not answer: the log says what it says");
     if (backlog >= 100)

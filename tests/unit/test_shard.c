@@ -5,15 +5,30 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/marks.h"
 #include "common/mem.h"
 #include "shard/shard.h"
 #include "shard/shard_role.h"
+
+/* The shard's own clock_gettime(): the wall clock may be set, the monotonic one may not. */
+static time_t wall_ahead_s;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (clock == CLOCK_REALTIME)
+        now->tv_sec += wall_ahead_s;
+    return result;
+}
 
 struct bench {
     char dir[64];
@@ -527,6 +542,183 @@ static void json_batches_are_messages(void **state)
     buf_clear(&marks);
 }
 
+/* ---- a full disk ---- */
+
+static void create_many(struct bench *b, unsigned count)
+{
+    char name[32];
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "p/%u", i);
+        assert_int_equal(create(b, name, "text/plain", "abc").error, ERR_NONE);
+    }
+}
+
+/* As a full disk does it: nothing is free any more, by the configuration's word. */
+static void fill(struct bench *b, bool full)
+{
+    b->cfg.shard_disk_reserve = full ? (uint64_t)1 << 60 : 0;
+    b->shard->tick_due = true;
+    turn(b);
+    assert_int_equal(b->shard->disk_full, full);
+}
+
+static void a_full_disk_refuses_only_appends(void **state)
+{
+    struct bench *b = *state;
+    create_many(b, 2);
+    rest(b);
+    for (int round = 0; round < 2; round++) {
+        fill(b, true);
+        assert_int_equal(append(b, text("p/0", "x")).error, ERR_INSUFFICIENT_STORAGE);
+        assert_int_equal(create(b, "p/new", "text/plain", "").error, ERR_INSUFFICIENT_STORAGE);
+        assert_int_equal(create(b, "p/0", "text/plain", "").error, ERR_NONE); /* it is there */
+        expect_text(b, "p/0", "abc");
+        reboot(b);
+    }
+    assert_int_equal(fork_at(b, "p/fork", "p/0", -1, 0).error, ERR_INSUFFICIENT_STORAGE);
+    assert_int_equal(delete_it(b, "p/1"), ERR_NONE);
+    reboot(b);
+    assert_int_equal(read_at(b, "p/1", 0, 0).error, ERR_STREAM_NOT_FOUND);
+    fill(b, false);
+    assert_int_equal(append(b, text("p/0", "d")).error, ERR_NONE);
+    expect_text(b, "p/0", "abcd");
+}
+
+/* They come together, and are more than fit into what is kept for a turn. */
+static void a_full_disk_takes_any_number_of_deletes(void **state)
+{
+    struct bench *b = *state;
+    const unsigned count = 2000;
+    char name[32];
+    create_many(b, count);
+    rest(b);
+    fill(b, true);
+    for (unsigned i = 0; i < count; i++) {
+        struct wire_delete m = {.id = ++b->id, .name = slice_of(name, (size_t)snprintf(name, sizeof name, "p/%u", i))};
+        wire_put_delete(&b->router.out, &m);
+    }
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(stream_answer(b).error, ERR_NONE);
+    rest(b);
+    assert_int_equal(b->shard->streams.usages.streams, 0);
+}
+
+static uint64_t blocks_of(struct bench *b, const char *name)
+{
+    char path[128];
+    struct stat stat_now;
+    snprintf(path, sizeof path, "%s/%s", b->dir, name);
+    assert_int_equal(stat(path, &stat_now), 0);
+    return (uint64_t)stat_now.st_blocks * 512;
+}
+
+/* The next start may be on a full disk. */
+static void what_is_kept_of_the_disk_stays_over_restarts(void **state)
+{
+    struct bench *b = *state;
+    create_many(b, 10);
+    rest(b);
+    if (!store_room(b->shard->store))
+        skip(); /* not on this file system */
+    halt(b);
+    uint64_t log = blocks_of(b, "shard-0.db-wal"), database = blocks_of(b, "shard-0.db");
+    boot(b);
+    assert_true(log >= b->cfg.shard_disk_ballast);
+    assert_true(database >= b->cfg.shard_disk_ballast);
+    assert_true(store_room(b->shard->store) >= b->cfg.shard_disk_ballast);
+}
+
+/* Files that may not grow are a full disk, too. */
+static void a_limit_of_files_is_a_full_disk(void **state)
+{
+    struct bench *b = *state;
+    struct rlimit before, low = {.rlim_cur = 1 << 20};
+    create_many(b, 100);
+    rest(b);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    low.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    b->shard->tick_due = true;
+    turn(b);
+    assert_int_equal(append(b, text("p/0", "x")).error, ERR_INSUFFICIENT_STORAGE);
+    assert_int_equal(delete_it(b, "p/1"), ERR_NONE);
+    expect_text(b, "p/0", "abc");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    b->shard->tick_due = true;
+    turn(b);
+    assert_int_equal(append(b, text("p/0", "d")).error, ERR_NONE);
+}
+
+/* Where not even that is left, reads go on and nothing is written. */
+static void a_disk_that_takes_nothing_is_read_from(void **state)
+{
+    struct bench *b = *state;
+    struct wire_create m = {.id = ++b->id, .name = SLICE("p/ttl"), .flags = WIRE_CREATE_TTL, .ttl_s = 1,
+                            .content_type = SLICE("text/plain"), .data = SLICE("abc")};
+    create_many(b, 2);
+    wire_put_create(&b->router.out, &m);
+    assert_int_equal(stream_answer(b).error, ERR_NONE);
+    rest(b);
+    b->shard->disk_full = b->shard->disk_stuck = true;
+    assert_int_equal(delete_it(b, "p/0"), ERR_INSUFFICIENT_STORAGE);
+    assert_int_equal(append(b, text("p/0", "x")).error, ERR_INSUFFICIENT_STORAGE);
+    assert_int_equal(append(b, produced("p/0", "x", 0, 0)).error, ERR_INSUFFICIENT_STORAGE);
+    expect_text(b, "p/0", "abc");
+    wall_ahead_s = 10;
+    assert_int_equal(read_at(b, "p/ttl", 0, 0).error, ERR_STREAM_NOT_FOUND); /* but it is still there */
+    assert_int_equal(b->shard->streams.usages.streams, 3);
+    wall_ahead_s = 0;
+    fill(b, false);
+    assert_int_equal(delete_it(b, "p/0"), ERR_NONE);
+}
+
+/* ---- clocks ---- */
+
+static void create_with_ttl(struct bench *b, const char *name, uint64_t ttl_s)
+{
+    struct wire_create m = {.id = ++b->id, .name = slice_str(name), .flags = WIRE_CREATE_TTL, .ttl_s = ttl_s,
+                            .content_type = SLICE("text/plain"), .data = SLICE("abc")};
+    wire_put_create(&b->router.out, &m);
+    assert_int_equal(stream_answer(b).error, ERR_NONE);
+}
+
+/* Each read or write sets the countdown to its TTL, whatever the clock has said before. */
+static void a_renewal_counts_from_now(void **state)
+{
+    struct bench *b = *state;
+    create_with_ttl(b, "p/read", 1000);
+    create_with_ttl(b, "p/written", 1000);
+    create_with_ttl(b, "p/restart", 1000);
+    wall_ahead_s = 900;
+    expect_text(b, "p/read", "abc");
+    assert_int_equal(append(b, text("p/written", "d")).error, ERR_NONE);
+    assert_int_equal(append(b, text("p/restart", "d")).error, ERR_NONE);
+    wall_ahead_s = 0;
+    expect_text(b, "p/read", "abc");
+    assert_int_equal(append(b, text("p/written", "e")).error, ERR_NONE);
+    reboot(b);
+    wall_ahead_s = 1100;
+    assert_int_equal(read_at(b, "p/read", 0, 0).error, ERR_STREAM_NOT_FOUND);
+    assert_int_equal(read_at(b, "p/written", 0, 0).error, ERR_STREAM_NOT_FOUND);
+    assert_int_equal(read_at(b, "p/restart", 0, 0).error, ERR_STREAM_NOT_FOUND);
+    wall_ahead_s = 0;
+}
+
+/* What is idle is settled, also after the clock was set back. */
+static void settling_does_not_wait_for_the_wall_clock(void **state)
+{
+    struct bench *b = *state;
+    wall_ahead_s = 100000;
+    create_many(b, 10);
+    wall_ahead_s = 0;
+    b->cfg.shard_settle_idle = 1;
+    usleep(2000);
+    for (int i = 0; i < 10; i++)
+        turn(b);
+    assert_int_equal(b->shard->streams.log_entries, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +735,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_stream_of_an_old_name_is_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(json_batches_are_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(streams_and_bytes_are_counted_across_settling_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_appends, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_takes_any_number_of_deletes, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_kept_of_the_disk_stays_over_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_limit_of_files_is_a_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_disk_that_takes_nothing_is_read_from, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_renewal_counts_from_now, setup, teardown),
+        cmocka_unit_test_setup_teardown(settling_does_not_wait_for_the_wall_clock, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
