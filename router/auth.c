@@ -151,11 +151,18 @@ static bool still_good(struct auth *auth, const struct grant *grant)
 
 void auth_check_reader(struct auth *auth, struct client *c)
 {
-    if (c->state != CLIENT_LIVE || !c->grant.key || !auth->registry)
+    struct grant *grant = &c->grant;
+    if (c->state != CLIENT_LIVE || !auth->registry)
         return;
-    (void)auth_project(auth, reader_project(c->reader));
-    if (!still_good(auth, &c->grant))
+    const struct project *project = auth_project(auth, reader_project(c->reader));
+    if (grant->key && !still_good(auth, grant)) {
         reader_expire(c->reader);
+        return;
+    }
+    grant->checked = true;
+    grant->shared = project && project->is_public;
+    grant->anonymous = !grant->key && !grant->shared;
+    reader_granted(c->reader);
 }
 
 static void check_readers(struct auth *auth)

@@ -52,7 +52,8 @@ void auth_init(struct auth *auth, struct router *router);
  * so that it may be called before every request. */
 void auth_turn(struct auth *auth);
 
-/* If the client has a live reader whose token no key of its project verifies any more, it ends. */
+/* Looks again at what the client's live reader is granted, if there is one: it ends if no key of its project verifies its
+ * token any more, or if it came without one and neither project nor stream is public. */
 void auth_check_reader(struct auth *auth, struct client *client);
 
 /* The registry was changed by this process. */

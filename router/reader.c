@@ -109,6 +109,12 @@ static void begin(struct reader *reader)
     metrics_add(c->router->metrics, METRIC_READERS + reader_kind(reader), 1);
 }
 
+/* What a callback has allowed is asked about again sooner or later: the client comes back for that. */
+static uint64_t longest_ms(const struct router *r, uint64_t ms)
+{
+    return r->callbacks.on && r->cfg->auth_callback_recheck < ms ? r->cfg->auth_callback_recheck : ms;
+}
+
 void reader_start(struct client *c, struct slice name, const struct query *query)
 {
     struct router *r = c->router;
@@ -122,7 +128,7 @@ void reader_start(struct client *c, struct slice name, const struct query *query
     reader->position = query->position;
     reader->limit = reader->sse ? 0 : query->limit;
     reader->cursor = query->cursor;
-    uint64_t lasts = reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout;
+    uint64_t lasts = longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
     uint64_t left = auth_left_ms(&c->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
     begin(reader);
@@ -151,6 +157,8 @@ void reader_resume(struct client *c, struct slice name, const struct reader *sta
     reader->client = c;
     reader->entry = live_entry(&r->live, name);
     reader->tally = tally_reader(&r->tallies, name);
+    if (reader->ends_ms > r->now_ms)
+        reader->ends_ms = r->now_ms + longest_ms(r, reader->ends_ms - r->now_ms);
     begin(reader);
     if (reader->started)
         c->account.status = 200; /* it was answered where it came from */
@@ -406,6 +414,25 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
 
 /* ---- what happens to a reader ---- */
 
+static bool may_read(const struct reader *reader)
+{
+    return reader->is_public || !reader->client->grant.anonymous;
+}
+
+static void share(struct reader *reader)
+{
+    reader->client->shared_answer = reader->open || reader->client->grant.shared;
+}
+
+static void learn(struct reader *reader, const struct wire_stream *stream)
+{
+    struct grant grant = reader->client->grant;
+    grant.shared = false;
+    reader->is_public = stream->flags & WIRE_STREAM_PUBLIC;
+    reader->open = auth_shared(&grant, stream);
+    share(reader);
+}
+
 void reader_answered(struct reader *reader, const struct answer *answer)
 {
     const struct wire_stream *stream = answer->stream;
@@ -417,12 +444,13 @@ void reader_answered(struct reader *reader, const struct answer *answer)
         reader_gone(reader, ERR_STREAM_NOT_FOUND); /* another stream has taken its name */
         return;
     }
-    if (!reader->answered_once)
-        reader->client->shared_answer = auth_shared(&reader->client->grant, stream);
     reader->answered_once = true;
     reader->uid = stream->uid;
     reader->now = reader->earliest = false;
-    if (reader->sse)
+    learn(reader, stream);
+    if (!may_read(reader))
+        reader_expire(reader); /* its right has ended meanwhile */
+    else if (reader->sse)
         sse_answered(reader, stream);
     else
         poll_answered(reader, stream);
@@ -473,10 +501,20 @@ struct slice reader_project(const struct reader *reader)
     return project_of(slice_str(reader->entry->name));
 }
 
+/* One that has nothing yet is looked at when it has. */
+void reader_granted(struct reader *reader)
+{
+    if (!reader_rests(reader))
+        return;
+    share(reader);
+    if (!may_read(reader))
+        reader_expire(reader);
+}
+
 /* Also where an answer is on its way: it would come too late. */
 void reader_expire(struct reader *reader)
 {
-    if (reader->sse)
+    if (reader->started)
         sse_end(reader);
     else
         reader_gone(reader, ERR_UNAUTHORIZED);
@@ -498,6 +536,17 @@ void reader_hang_up(struct reader *reader)
         sse_close(reader);
     else
         client_close(reader->client);
+}
+
+void readers_end(struct router *router)
+{
+    for (struct client *c = router->clients.first, *next; c; c = next) {
+        next = c->next;
+        if (c->state != CLIENT_LIVE)
+            continue;
+        c->reader->ends_ms = router->now_ms; /* of those whose answer is on its way */
+        (void)reader_stop(c->reader);
+    }
 }
 
 void reader_heartbeat(struct deadline *beat)

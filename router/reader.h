@@ -10,6 +10,7 @@
 #include "router/query.h"
 
 struct client;
+struct router;
 
 enum reader_state {
     READER_READING, /* its READ is under way */
@@ -28,6 +29,8 @@ struct reader {
     bool now;             /* starts at the tail, wherever that is */
     bool earliest;        /* starts at the first that is there */
     bool answered_once;   /* uid is known */
+    bool is_public;       /* the stream is, as its last answer said */
+    bool open;            /* its answers are for everyone who has its URL, whatever the project says */
     bool apart;           /* READER_AT_TAIL: what it has not had yet is its own `kept`, not its entry's */
     struct sse_kept kept; /* sse, of a text: before `position`, and not sent yet */
     uint64_t uid;         /* the incarnation of the stream that it reads */
@@ -66,11 +69,17 @@ void reader_gone(struct reader *reader, enum error error);
 /* The project of its stream. */
 struct slice reader_project(const struct reader *reader);
 
-/* Its token is no good any more. */
+/* client->grant has changed: it ends if that is not enough for what it reads. */
+void reader_granted(struct reader *reader);
+
+/* Its right has ended. */
 void reader_expire(struct reader *reader);
 
 /* Its client sends nothing more. What is there still goes out; a reader that waits at the tail is taken for gone. */
 void reader_hang_up(struct reader *reader);
+
+/* All of the router's end; their clients come back and are asked about again. */
+void readers_end(struct router *router);
 
 /* Its time is over. */
 void reader_end(struct reader *reader);

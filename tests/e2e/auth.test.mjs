@@ -11,6 +11,7 @@ import { describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { OWNED } from "../lib/server.mjs";
+import { EventReader } from "../lib/sse.mjs";
 import { call, freshName } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
 
@@ -138,6 +139,27 @@ describe.skipIf(!OWNED)("tokens", () => {
     expect((await fork("acme/first")).status).toBe(201);
     expect((await fork(foreign)).status).toBe(403);
     expect((await fork("acme/first", { stream_id: "test*" })).status).toBe(403);
+  });
+
+  test("whatever a request names, its token has to be good for", async () => {
+    const estuary = async (method, path, claims, body) => {
+      const headers = { ...text, ...bearer(await sign(secret, claims)) };
+      return (await call(`${fixture.server.url}/v1/estuary/${path}`, method, { headers, body })).status;
+    };
+    const subscribe = (method, path, body, claims) => estuary(method, `subscribe/${path}`, claims, JSON.stringify(body));
+    for (const name of ["mine", "mine2", "theirs"]) await ask("PUT", `acme/${name}`);
+    const narrow = { stream_id: "mine*" };
+    expect(await subscribe("POST", "acme/mine", { estuaryId: "mine-all" }, narrow)).toBe(200);
+    expect(await subscribe("POST", "acme/mine", { estuaryId: "theirs" }, narrow)).toBe(403);
+    expect(await subscribe("POST", "acme/theirs", { estuaryId: "mine-all" }, narrow)).toBe(403);
+    expect(await subscribe("DELETE", "acme/mine", { estuaryId: "theirs" }, narrow)).toBe(403);
+    expect(await subscribe("DELETE", "acme/theirs", { estuaryId: "mine-all" }, narrow)).toBe(403);
+    expect(await subscribe("POST", "acme", { estuaryId: "mine-all", streams: ["mine", "mine2"] }, narrow)).toBe(200);
+    expect(await subscribe("POST", "acme", { estuaryId: "mine-all", streams: ["mine", "theirs"] }, narrow)).toBe(403);
+    expect(await subscribe("POST", "acme", { estuaryId: "theirs", streams: ["mine"] }, narrow)).toBe(403);
+    expect(await subscribe("POST", "acme/mine", { estuaryId: "mine-all" }, { scope: "read" })).toBe(403);
+    for (const [method, path, status] of [["GET", "theirs", 403], ["POST", "theirs/touch", 403], ["DELETE", "theirs", 403], ["GET", "mine-all", 200], ["POST", "mine-all/touch", 200], ["DELETE", "mine-all", 200]])
+      expect([path, await estuary(method, `acme/${path}`, narrow)]).toEqual([path, status]);
   });
 
   test("a token in the query and in a cookie", async () => {
@@ -305,6 +327,56 @@ describe.skipIf(!OWNED)("tokens", () => {
     const { corsOrigins } = (await call(address, "GET", { headers: manage })).json();
     expect(corsOrigins.sort()).toEqual([...mine, ...theirs].sort());
     expect((await call(address, "PUT", { headers: manage, body: JSON.stringify({ signingSecrets: [secret] }) })).status).toBe(200);
+  });
+
+  test("readers whose right was the project's end with it: it is not public any more", async () => {
+    const address = `${fixture.server.url}/v1/config/acme`;
+    const manage = bearer(await sign(secret, { scope: "manage" }));
+    const publish = async (isPublic) => {
+      const answer = await call(address, "PUT", { headers: manage, body: JSON.stringify({ signingSecrets: [secret], isPublic }) });
+      expect(answer.status).toBe(200);
+    };
+    const open = `acme/${freshName("open")}`, name = `acme/${freshName("shared")}`, token = await sign(secret, { scope: "read" });
+    await ask("PUT", open, {}, { query: { public: "true" }, body: "x" });
+    await ask("PUT", name, {}, { body: "x" });
+    await publish(true);
+    // Both routers have some: four of each kind.
+    const four = (make) => Array.from({ length: 4 }, make);
+    const query = { offset: "-1" };
+    const anonymous = four(() => EventReader.open(url(name), { query }));
+    const granted = four(() => EventReader.open(url(name), { query: { ...query, token } }));
+    const lasting = four(() => EventReader.open(url(open), { query }));
+    for (const reader of [...anonymous, ...granted, ...lasting]) await reader.upToDate();
+    const { next } = await call(url(name));
+    const poll = (who, more = {}) => call(url(who), "GET", { query: { offset: next, live: "long-poll", ...more } });
+    const polls = four(() => poll(name)), tokened = four(() => poll(name, { token })), opened = four(() => poll(open));
+    await sleep(300); // they wait now
+    await publish(false);
+    for (const reader of anonymous) {
+      expect(await reader.end()).toBe("clean");
+      expect([reader.data, reader.events.at(-1).type]).toEqual([["x"], "control"]);
+    }
+    for (const answer of await Promise.all(polls)) expect([answer.status, answer.json().code]).toEqual([401, "UNAUTHORIZED"]);
+    for (const stream of [name, open]) expect((await ask("POST", stream, {}, { body: "y" })).status).toBe(204);
+    for (const answer of await Promise.all(tokened)) expect([answer.text, answer.headers.get("cache-control")]).toEqual(["y", expect.stringMatching(/^private/)]);
+    for (const answer of await Promise.all(opened)) expect([answer.text, answer.headers.get("cache-control")]).toEqual(["y", expect.stringMatching(/^public/)]);
+    for (const reader of [...granted, ...lasting]) {
+      await reader.see("what is new", () => reader.data.length === 2);
+      expect(reader.ended).toBe(null);
+      reader.close();
+    }
+  });
+
+  test("readers whose right was the project's end with it: it is deleted", async () => {
+    const own = fixture.server.command("create-project", "brief").out;
+    const manage = { sub: "brief", scope: "manage" };
+    const headers = { ...text, ...bearer(await sign(own, manage)) };
+    await call(`${fixture.server.url}/v1/config/brief`, "PUT", { headers, body: JSON.stringify({ signingSecrets: [own], isPublic: true }) });
+    await call(url("brief/s"), "PUT", { headers, body: "x" });
+    const readers = [{}, { token: await sign(own, { sub: "brief", scope: "read" }) }].map((more) => EventReader.open(url("brief/s"), { query: { offset: "-1", ...more } }));
+    for (const reader of readers) await reader.upToDate();
+    expect(fixture.server.command("delete-project", "brief").status).toBe(0);
+    for (const reader of readers) expect(await reader.end()).toBe("clean");
   });
 
   test("public keys of others verify RS256, ES256 and EdDSA, each its own algorithm only", async () => {

@@ -2,6 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -342,6 +343,23 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     events.close();
   });
 
+  test("leaves readers that a callback has allowed no more time", async () => {
+    const callback = createServer((request, response) => response.end());
+    await new Promise((resolve) => callback.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${callback.address().port}/`;
+    const settings = { "auth.mode": "callback", "auth.callback_url": url, "auth.callback_recheck": "3s", "live.sse_lifetime": "1h" };
+    await start({ ...settings, "router.workers": 1 });
+    const name = streams.url("p/s");
+    expect((await call(name, "PUT", { headers: { "content-type": "text/plain" } })).status).toBe(201);
+    const reader = EventReader.open(name, { query: { offset: "-1" } });
+    await reader.upToDate();
+    await upgrade();
+    expect(await reader.end()).toBe("clean");
+    expect(reader.events.at(-1).type).toBe("control");
+    callback.closeAllConnections();
+    callback.close();
+  });
+
   describe("whose clients are on their way", () => {
     let others;
     afterEach(() => {
@@ -400,6 +418,40 @@ describe.skipIf(!OWNED)("an upgrade", () => {
       expect(server.command("delete-project", "acme").status).toBe(0);
       process.kill(stopped, "SIGCONT");
       await until("all to end", () => readers.every(({ ended }) => ended));
+    });
+
+    test("ends readers without a token whose project is not public any more", async () => {
+      const readers = [], lasting = [];
+      let url, config, headers, made;
+      const configure = async (isPublic) => {
+        const answer = await call(config, "PUT", { headers, body: JSON.stringify({ signingSecrets: [made], isPublic }) });
+        expect(answer.status).toBe(200);
+      };
+      await crowd({ "auth.mode": "jwt" }, async (n) => {
+        if (n === 0) {
+          made = server.command("create-project", "acme").out;
+          const token = server.command("token", "--project", "acme", "--scope", "manage", "--ttl", "1h").out;
+          headers = { authorization: `Bearer ${token}`, "content-type": "text/plain" };
+          [url, config] = [`${server.url}/v1/stream/acme`, `${server.url}/v1/config/acme`];
+          await configure(true);
+          for (const path of ["s", "open?public=true"])
+            expect((await call(`${url}/${path}`, "PUT", { headers })).status).toBe(201);
+        }
+        if (n % 4 === 0) readers.push(EventReader.open(`${url}/s`, { query: { offset: "-1" } }));
+        if (n % 20 === 0) lasting.push(EventReader.open(`${url}/open`, { query: { offset: "-1" } }));
+      });
+      for (const reader of [...readers, ...lasting]) await reader.upToDate();
+      server.signal("SIGUSR2");
+      await until("the upgrade", () => count(TAKEN) === 1, 30_000);
+      expect([...readers, ...lasting].every(({ ended }) => ended === null)).toBe(true);
+      await configure(false);
+      for (const reader of readers) expect(await reader.end()).toBe("clean");
+      expect((await call(`${url}/open`, "POST", { headers, body: "for all" })).status).toBe(204);
+      for (const reader of lasting) {
+        await reader.see("what is new", ({ data }) => data.includes("for all"));
+        expect(reader.ended).toBe(null);
+        reader.close();
+      }
     });
   });
 });
