@@ -37,9 +37,9 @@ static void call_free(struct web_call *call)
     free(call);
 }
 
-static void finish(struct web_call *call, const char *failure)
+static void finish(struct web_call *call, const char *failure, bool unreachable)
 {
-    struct web_answer answer = {.failure = failure};
+    struct web_answer answer = {.failure = failure, .unreachable = unreachable};
     long connects = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
@@ -56,6 +56,12 @@ void web_cancel(struct web_call *call)
     call_free(call);
 }
 
+static bool unreachable(CURLcode result)
+{
+    return result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT ||
+           result == CURLE_OPERATION_TIMEDOUT;
+}
+
 static void take_answers(struct web *web)
 {
     CURLMsg *message;
@@ -65,7 +71,7 @@ static void take_answers(struct web *web)
             CURLcode result = message->data.result;
             struct web_call *call;
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-            finish(call, result == CURLE_OK ? NULL : curl_easy_strerror(result));
+            finish(call, result == CURLE_OK ? NULL : curl_easy_strerror(result), unreachable(result));
         }
 }
 
@@ -201,7 +207,7 @@ static void sign(CURL *easy, const struct web_question *question)
 void web_clear(struct web *web)
 {
     while (web->calls)
-        finish(web->calls, "nobody waits for it any more");
+        finish(web->calls, "nobody waits for it any more", false);
     if (!web->multi)
         return;
     curl_multi_cleanup(web->multi);

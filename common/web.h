@@ -26,6 +26,7 @@ struct web {
 
 struct web_answer {
     const char *failure; /* why there is none, or NULL */
+    bool unreachable;    /* because nobody is there: no connection, or no answer in time */
     long status;
     struct slice body; /* as much of it as was asked for */
     bool reused;       /* it came over a connection that was there already */

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/bearer.h"
+#include "router/named.h"
 #include "router/query.h"
 #include "router/reader.h"
 #include "router/router.h"
@@ -387,6 +388,8 @@ enum error auth_check(struct client *c, const struct http_head *head, struct sli
     if (c->router->callbacks.on && scope != SCOPE_NONE) {
         c->grant.checked = true;
         take_reader_key(head, &c->grant);
+        if (c->decision.error == ERR_FORBIDDEN && c->decision.named != NAMED_PATH)
+            return detail_say(detail, ERR_FORBIDDEN, "%s", named_refusal(c->decision.named));
         return c->decision.error != ERR_NONE || c->decision.scope >= scope ? c->decision.error : ERR_FORBIDDEN;
     }
     if (!c->router->auth.registry || scope == SCOPE_NONE)
@@ -394,17 +397,23 @@ enum error auth_check(struct client *c, const struct http_head *head, struct sli
     return check(c, head, resource, scope, &c->grant, detail);
 }
 
-enum error auth_check_source(struct client *c, const struct http_head *head, struct slice resource, struct slice source,
-                             struct detail *detail)
+/* A callback was asked about each before. A token that may write was found for the path: it has to be good for these. */
+enum error auth_check_named(struct client *c, const struct http_head *head, struct slice resource, struct slice names,
+                            struct detail *detail)
 {
     struct grant grant = {0};
-    if (!c->router->auth.registry && !c->router->callbacks.on)
-        return ERR_NONE;
-    if (!slice_equal(project_of(resource), project_of(source)))
-        return ERR_FORBIDDEN;
-    if (c->router->callbacks.on)
-        return ERR_NONE; /* who may write to a project may read it */
-    return check(c, head, source, SCOPE_WRITE, &grant, detail);
+    enum error error = ERR_NONE;
+    enum named kind;
+    struct slice name;
+    while (error == ERR_NONE && named_next(&names, &kind, &name)) {
+        if (!slice_equal(project_of(resource), project_of(name)))
+            error = ERR_FORBIDDEN;
+        else if (!c->router->callbacks.on)
+            error = check(c, head, name, SCOPE_WRITE, &grant, detail);
+        if (error == ERR_FORBIDDEN)
+            error = detail_say(detail, error, "%s", named_refusal(kind));
+    }
+    return error;
 }
 
 bool auth_shared(const struct grant *grant, const struct wire_stream *stream)

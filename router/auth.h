@@ -78,9 +78,9 @@ void auth_keys_changed(struct auth *auth);
 /* What a refusal of the current request is counted as: METRIC_REFUSED_*. error: one of those. */
 unsigned auth_refusal(const struct grant *grant, enum error error);
 
-/* The same token may read `source`, too: a fork shows it. */
-enum error auth_check_source(struct client *client, const struct http_head *head, struct slice resource,
-                             struct slice source, struct detail *detail) MUSTUSE;
+/* May it, too, what it names beside its path, as router/named.h lists it? All of that is in the project of resource. */
+enum error auth_check_named(struct client *client, const struct http_head *head, struct slice resource,
+                            struct slice names, struct detail *detail) MUSTUSE;
 
 /* The answer about this stream may be kept by caches that many share. */
 bool auth_shared(const struct grant *grant, const struct wire_stream *stream) MUSTUSE;

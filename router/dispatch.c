@@ -2,6 +2,8 @@
 
 #include "router/answer.h"
 #include "router/cors.h"
+#include "router/intake.h"
+#include "router/named.h"
 #include "router/route.h"
 #include "router/router.h"
 #include "router/rules.h"
@@ -71,9 +73,25 @@ static bool is_preflight(const struct client *c, const struct http_head *head)
     return head->method == HTTP_OPTIONS && !c->only_metrics;
 }
 
+/* May it do what it names beside its path? body NULL: that is not there yet, and only the head counts. */
+static enum error check_named(struct client *c, const struct http_head *head, const struct route *route,
+                              const struct slice *body, struct detail *detail)
+{
+    struct buf names = {0};
+    if (!c->router->auth.registry && !c->router->callbacks.on)
+        return ERR_NONE;
+    named_in_head(head, route->kind, c->router->cfg, &names);
+    if (body && !c->router->callbacks.on) /* which was asked about them */
+        named_in_body(route, *body, c->router->cfg, &names);
+    enum error error = auth_check_named(c, head, route->name, buf_slice(&names), detail);
+    buf_clear(&names);
+    return error;
+}
+
 /* What the request is about, and whether it may. *access NULL: the route has no such method. */
-static enum error check(struct client *c, const struct http_head *head, char room[ROUTE_NAME_MAX], struct route *route,
-                        const struct access **access, struct detail *detail)
+static enum error check(struct client *c, const struct http_head *head, const struct slice *body,
+                        char room[ROUTE_NAME_MAX], struct route *route, const struct access **access,
+                        struct detail *detail)
 {
     struct router *r = c->router;
     *route = (struct route){0};
@@ -85,49 +103,82 @@ static enum error check(struct client *c, const struct http_head *head, char roo
         return is_preflight(c, head) ? ERR_NONE : error;
     account_route(c, route->kind);
     *access = find(route->kind, head->method);
-    if (*access)
-        error = auth_check(c, head, route->name, (*access)->scope, detail);
-    if (error == ERR_NONE && *access && needs_token(c, *access))
+    if (!*access)
+        return ERR_NONE;
+    error = auth_check(c, head, route->name, (*access)->scope, detail);
+    if (error == ERR_NONE && needs_token(c, *access))
         error = ERR_UNAUTHORIZED;
-    if (error == ERR_NONE && *access)
-        error = rules_request(head, route->kind == ROUTE_CONFIG, detail);
-    return error;
+    if (error == ERR_NONE)
+        error = check_named(c, head, route, body, detail);
+    return error != ERR_NONE ? error : rules_request(head, route->kind == ROUTE_CONFIG, detail);
 }
 
-/* What the request has to wait for before anybody can say whether it may; NULL: nothing. */
-static struct hold_list *wait_for(struct client *c, const struct http_head *head, const struct route *route,
-                                  const struct access *access)
+bool dispatch_admit(struct client *c, const struct http_head *head, struct slice bytes)
 {
+    struct router *r = c->router;
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    c->decision = (struct decision){.scope = SCOPE_MANAGE};
+    auth_turn(&r->auth);
+    if ((!r->auth.registry && !r->callbacks.on) || parse(c, head, room, &route, NULL) != ERR_NONE)
+        return true;
+    const struct access *access = find(route.kind, head->method);
     if (!access || access->scope == SCOPE_NONE)
-        return NULL;
-    struct hold_list *list = auth_wait(c, head, route->name);
-    if (!list && route->kind == ROUTE_STREAM)
-        list = quota_wait(c, route->name);
-    if (!list && route->kind == ROUTE_USAGE)
-        list = tally_wait(c, route->name);
-    return list;
+        return true;
+    struct hold_list *list = auth_wait(c, head, route.name);
+    if (list)
+        hold_request(list, c, bytes, (struct slice){0}, intake_again);
+    if (list || !r->callbacks.on)
+        return !list;
+    struct buf names = {0};
+    named_add(&names, NAMED_PATH, route.name);
+    named_in_head(head, route.kind, r->cfg, &names);
+    return callback_ask(c, head, bytes, (struct slice){0}, &names, intake_admitted);
 }
 
-/* A callback is asked, and keys are fetched, when all of the request is there. */
-enum error dispatch_check(struct client *c, const struct http_head *head, struct detail *detail)
+enum error dispatch_check(struct client *c, const struct http_head *head, bool *wanted, struct detail *detail)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access;
-    c->decision = (struct decision){.scope = SCOPE_MANAGE};
-    enum error error = check(c, head, room, &route, &access, detail);
-    bool unsure = error == ERR_UNAUTHORIZED || error == ERR_AUTH_UNAVAILABLE;
-    return unsure && wait_for(c, head, &route, access) ? ERR_NONE : error;
+    enum error error = check(c, head, NULL, room, &route, &access, detail);
+    *wanted = access && access->scope >= SCOPE_WRITE;
+    return error;
 }
 
-void dispatch_decided(struct client *c, const struct http_head *head, struct slice bytes, struct slice body)
+/* True: the request waits, or was gone on with: for what its project uses, or for those that its body names. */
+static bool waits(struct client *c, const struct http_head *head, struct slice bytes, struct slice body,
+                  const struct route *route)
+{
+    struct buf names = {0};
+    struct hold_list *list = NULL;
+    if (route->kind == ROUTE_STREAM)
+        list = quota_wait(c, route->name);
+    if (route->kind == ROUTE_USAGE)
+        list = tally_wait(c, route->name);
+    if (list) {
+        hold_request(list, c, bytes, body, dispatch_request);
+        return true;
+    }
+    if (!c->router->callbacks.on)
+        return false;
+    named_in_body(route, body, c->router->cfg, &names);
+    if (!buf_len(&names))
+        return false;
+    if (callback_ask(c, head, bytes, body, &names, dispatch_decided))
+        dispatch_decided(c, head, bytes, body);
+    return true;
+}
+
+static void answer(struct client *c, const struct http_head *head, struct slice bytes, struct slice body, bool decided)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
     const struct access *access;
     struct detail detail = {0};
-    enum error error = check(c, head, room, &route, &access, &detail);
-    (void)bytes;
+    enum error error = check(c, head, &body, room, &route, &access, &detail);
+    if (!decided && error == ERR_NONE && access && access->scope != SCOPE_NONE && waits(c, head, bytes, body, &route))
+        return;
     c->exchange.slash = route.name.len && route.name.data[route.name.len - 1] == '/';
     timing_mark(c, TIMING_ALLOWED);
     if (is_preflight(c, head))
@@ -140,22 +191,15 @@ void dispatch_decided(struct client *c, const struct http_head *head, struct sli
         access->verb(c, head, route.name, body);
 }
 
+void dispatch_decided(struct client *c, const struct http_head *head, struct slice bytes, struct slice body)
+{
+    answer(c, head, bytes, body, true);
+}
+
 void dispatch_request(struct client *c, const struct http_head *head, struct slice bytes, struct slice body)
 {
-    char room[ROUTE_NAME_MAX];
-    struct route route;
-    const struct access *access = NULL;
     timing_mark(c, TIMING_WHOLE);
-    auth_turn(&c->router->auth);
-    if ((c->router->callbacks.on || c->router->auth.registry) && parse(c, head, room, &route, NULL) == ERR_NONE)
-        access = find(route.kind, head->method);
-    struct hold_list *list = wait_for(c, head, &route, access);
-    if (list)
-        hold_request(list, c, bytes, body);
-    else if (access && access->scope != SCOPE_NONE && c->router->callbacks.on)
-        callback_ask(c, head, bytes, body, route.name);
-    else
-        dispatch_decided(c, head, bytes, body);
+    answer(c, head, bytes, body, false);
 }
 
 const char *dispatch_method_name(enum http_method method)

@@ -9,14 +9,20 @@
  */
 void dispatch_request(struct client *client, const struct http_head *head, struct slice bytes, struct slice body);
 
-/* The same with nothing left to wait for: client->decision is what the callback has said. */
+/* The same with nothing left to wait for: client->decision is what the callback has said of all that the request
+ * names. */
 void dispatch_decided(struct client *client, const struct http_head *head, struct slice bytes, struct slice body);
 
 /* "GET"; "other" for HTTP_OTHER. */
 const char *dispatch_method_name(enum http_method method);
 
-/* Why the request will be refused whatever its body is, or ERR_NONE: a body need not arrive for that.
- * *detail is zeroed, and may say more of it. */
-enum error dispatch_check(struct client *client, const struct http_head *head, struct detail *detail) MUSTUSE;
+/* Asks whether the request may, when its head is there. False: the client waits for the answer, and intake_admitted() or
+ * intake_again() goes on. */
+bool dispatch_admit(struct client *client, const struct http_head *head, struct slice bytes) MUSTUSE;
+
+/* Why the request will be refused whatever its body is, or ERR_NONE: a body need not arrive for that. *wanted: what is
+ * done looks at a body, and the request may do it; any other body need not be kept. */
+enum error dispatch_check(struct client *client, const struct http_head *head, bool *wanted,
+                          struct detail *detail) MUSTUSE;
 
 #endif

@@ -11,6 +11,7 @@ struct hold {
     struct client *client;
     struct hold_list *list;
     struct hold *prev, *next;
+    hold_go *go;
     struct buf head, body;
 };
 
@@ -37,15 +38,15 @@ static uint64_t longest_ms(const struct config *cfg)
     return cfg->router_shard_wait + cfg->auth_callback_timeout + cfg->auth_jwks_timeout;
 }
 
-void hold_request(struct hold_list *list, struct client *c, struct slice bytes, struct slice body)
+void hold_request(struct hold_list *list, struct client *c, struct slice bytes, struct slice body, hold_go *go)
 {
     struct router *r = c->router;
-    if (r->clients.body_bytes + body.len > r->cfg->router_body_memory) {
+    if (body.len && r->clients.body_bytes + body.len > r->cfg->router_body_memory) {
         answer_error(c, ERR_OVERLOADED);
         return;
     }
     struct hold *hold = xcalloc(1, sizeof *hold);
-    *hold = (struct hold){.client = c, .list = list, .prev = list->last};
+    *hold = (struct hold){.client = c, .list = list, .prev = list->last, .go = go};
     *(list->last ? &list->last->next : &list->first) = hold;
     list->last = hold;
     buf_add_slice(&hold->head, bytes);
@@ -61,7 +62,7 @@ struct client *hold_client(const struct hold_list *list)
     return list->first->client;
 }
 
-void hold_resume(struct hold_list *list, hold_go *go)
+void hold_resume(struct hold_list *list)
 {
     struct hold_list all = *list;
     *list = (struct hold_list){0}; /* some may come back to it */
@@ -72,7 +73,7 @@ void hold_resume(struct hold_list *list, hold_go *go)
         struct http_head head = http_head_again(buf_slice(&hold->head));
         detach(hold);
         client_set_state(hold->client, CLIENT_HEAD);
-        go(hold->client, &head, buf_slice(&hold->head), buf_slice(&hold->body));
+        hold->go(hold->client, &head, buf_slice(&hold->head), buf_slice(&hold->body));
         release(hold);
     }
 }
@@ -89,5 +90,5 @@ void hold_drop(struct client *c)
 void hold_expired(struct client *c)
 {
     hold_drop(c);
-    answer_error(c, ERR_OVERLOADED);
+    client_refuse(c, ERR_OVERLOADED, NULL); /* its body may still be on its way */
 }

@@ -1,5 +1,5 @@
-/* Requests that wait, whole, for something that is no shard's answer: somebody else's word on whether they may, keys to
- * verify their token with, or how much their project uses. */
+/* Requests that wait for something other than a shard's answer: the callback's decision, keys to verify their token, or
+ * how much their project uses. A request waits with its head alone until it is known to be allowed. */
 #ifndef ROUTER_HOLD_H
 #define ROUTER_HOLD_H
 
@@ -19,20 +19,20 @@ struct hold_list {
 /* What a request goes on with. */
 typedef void hold_go(struct client *client, const struct http_head *head, struct slice bytes, struct slice body);
 
-/* Its request, whose head is `bytes`, waits at the end of the list; if nothing comes of that for too long, or if bodies
- * hold too much memory already, it is answered 503. */
-void hold_request(struct hold_list *list, struct client *client, struct slice bytes, struct slice body);
+/* The client's request, whose head is `bytes`, waits at the end of the list and goes on with `go`. If that takes too
+ * long, or if bodies hold too much memory already, it is answered 503. */
+void hold_request(struct hold_list *list, struct client *client, struct slice bytes, struct slice body, hold_go *go);
 
 /* The client of the first. */
 struct client *hold_client(const struct hold_list *list);
 
 /* All of them go on. */
-void hold_resume(struct hold_list *list, hold_go *go);
+void hold_resume(struct hold_list *list);
 
 /* The client is gone. */
 void hold_drop(struct client *client);
 
-/* It has waited for too long. */
+/* The client has waited for too long: 503, and its connection ends. */
 void hold_expired(struct client *client);
 
 #endif

@@ -20,8 +20,10 @@ struct upload {
     struct buf head; /* its bytes, parsed again when the body is there */
     struct buf body;
     struct http_chunked chunked;
-    uint64_t left; /* of a body of known length */
+    uint64_t left;  /* of a body of known length */
+    uint64_t taken; /* so far */
     bool is_chunked;
+    bool wanted; /* the body is kept; any other is only read to its end */
 };
 
 /* ---- bodies ---- */
@@ -69,16 +71,24 @@ static void refuse_head(struct client *c)
                   detail.text);
 }
 
-/* Counts bytes that were added to the body. False: that was too much, and the client was told. */
+static void body_add(struct upload *upload, struct slice data)
+{
+    if (upload->wanted)
+        buf_add_slice(&upload->body, data);
+}
+
+/* Counts bytes of the body that came. False: that was too much, and the client was told. */
 static bool body_grown(struct client *c, size_t len)
 {
     struct router *r = c->router;
-    r->clients.body_bytes += len;
-    if (buf_len(&c->upload->body) > r->cfg->limits_max_body) {
+    c->upload->taken += len;
+    if (c->upload->wanted)
+        r->clients.body_bytes += len;
+    if (c->upload->taken > r->cfg->limits_max_body) {
         refuse_body(c);
         return false;
     }
-    if (r->clients.body_bytes > r->cfg->router_body_memory) {
+    if (c->upload->wanted && r->clients.body_bytes > r->cfg->router_body_memory) {
         client_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
         return false;
     }
@@ -89,7 +99,7 @@ static size_t take_known(struct client *c, struct slice in)
 {
     struct upload *upload = c->upload;
     size_t len = in.len < upload->left ? in.len : (size_t)upload->left;
-    buf_add(&upload->body, in.data, len);
+    body_add(upload, slice_of(in.data, len));
     upload->left -= len;
     if (body_grown(c, len) && !upload->left)
         body_whole(c);
@@ -110,7 +120,7 @@ static size_t take_chunked(struct client *c, struct slice in)
             client_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
             return in.len;
         }
-        buf_add_slice(&upload->body, data);
+        body_add(upload, data);
         if (!body_grown(c, data.len))
             return in.len;
         if (result == HTTP_PARSE_DONE) {
@@ -134,13 +144,14 @@ static void send_continue(struct client *c)
     block_unref(block);
 }
 
-static void body_begin(struct client *c, const struct http_head *head, struct slice bytes)
+static void body_begin(struct client *c, const struct http_head *head, struct slice bytes, bool wanted)
 {
     struct upload *upload = xcalloc(1, sizeof *upload);
     buf_add_slice(&upload->head, bytes);
     upload->is_chunked = head->chunked;
     upload->left = head->content_length;
-    if (!head->chunked)
+    upload->wanted = wanted;
+    if (!head->chunked && wanted)
         (void)buf_reserve(&upload->body, head->content_length < BODY_READ ? (size_t)head->content_length : BODY_READ);
     c->upload = upload;
     timing_mark(c, TIMING_BODY);
@@ -150,6 +161,40 @@ static void body_begin(struct client *c, const struct http_head *head, struct sl
 }
 
 /* ---- heads ---- */
+
+/* Nothing has to be waited for to know whether the request may. Takes its body if that is there; no other body is waited
+ * for. Returns how much of rest that was. */
+static size_t take_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
+{
+    struct detail detail = {0};
+    bool wanted;
+    timing_mark(c, TIMING_ADMITTED);
+    if (!head->chunked && head->content_length <= rest.len) {
+        size_t len = (size_t)head->content_length;
+        dispatch_request(c, head, bytes, slice_of(rest.data, len));
+        return len;
+    }
+    enum error error = dispatch_check(c, head, &wanted, &detail);
+    if (error != ERR_NONE) {
+        client_refuse(c, error, detail.text);
+        return rest.len;
+    }
+    body_begin(c, head, bytes, wanted);
+    return 0;
+}
+
+void intake_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+{
+    (void)ignored;
+    buf_consume(&c->in, take_admitted(c, head, bytes, buf_slice(&c->in)));
+    intake_resume(c);
+}
+
+void intake_again(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+{
+    if (dispatch_admit(c, head, bytes))
+        intake_admitted(c, head, bytes, ignored);
+}
 
 /* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
 static size_t take_request(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
@@ -161,19 +206,7 @@ static size_t take_request(struct client *c, const struct http_head *head, struc
         refuse_body(c);
         return rest.len;
     }
-    if (!head->chunked && head->content_length <= rest.len) {
-        size_t len = (size_t)head->content_length;
-        dispatch_request(c, head, bytes, slice_of(rest.data, len));
-        return len;
-    }
-    struct detail detail = {0};
-    enum error error = dispatch_check(c, head, &detail);
-    if (error != ERR_NONE) {
-        client_refuse(c, error, detail.text);
-        return rest.len;
-    }
-    body_begin(c, head, bytes);
-    return 0;
+    return dispatch_admit(c, head, bytes) ? take_admitted(c, head, bytes, rest) : 0;
 }
 
 static void head_partial(struct client *c, struct slice in)
@@ -253,6 +286,8 @@ void intake_resume(struct client *c)
     take_waiting(c);
     if (c->state == CLIENT_HEAD && c->eof && c->out.bytes < CLIENT_OUTPUT_PAUSE)
         client_set_state(c, CLIENT_ENDING);
+    else if (c->state == CLIENT_BODY && c->eof)
+        client_close(c); /* the rest of its body will not come */
     client_watch(c);
 }
 
@@ -313,7 +348,7 @@ static void receive_body(struct client *c)
 void intake_readable(struct client *c)
 {
     char *scratch = c->router->scratch;
-    if (c->state == CLIENT_BODY && !c->upload->is_chunked && buf_len(&c->in) == 0) {
+    if (c->state == CLIENT_BODY && !c->upload->is_chunked && c->upload->wanted && buf_len(&c->in) == 0) {
         receive_body(c);
         client_watch(c);
         return;

@@ -122,7 +122,7 @@ static void fetched(void *ctx, const struct web_answer *answer)
     source->failed = failure != NULL;
     if (changed)
         auth_keys_changed(&source->all->router->auth);
-    hold_resume(&source->waiting, dispatch_request);
+    hold_resume(&source->waiting);
 }
 
 /* True: it is being fetched. Not more often than auth.jwks_retry says, whatever tokens come. */

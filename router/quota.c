@@ -117,7 +117,7 @@ void tallies_heard(struct tallies *tallies, unsigned shard, const struct wire_us
         return;
     part->heard = true;
     if (!--tally->unheard)
-        hold_resume(&tally->waiting, dispatch_request);
+        hold_resume(&tally->waiting);
 }
 
 /* Readers are counted together by the one shard that their project's name belongs to. */

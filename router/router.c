@@ -95,7 +95,6 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->cfg = cfg;
     r->region = role_region(r->role);
     r->metrics = role_metrics(r->role);
-    router_reload(r);
     router_clock(r);
     r->random = random_secret() | 1;
     deadlines_init(&r->deadlines);
@@ -108,6 +107,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
         (struct web){.base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
     auth_init(&r->auth, r);
     callback_init(&r->callbacks, r);
+    router_reload(r);
     tallies_init(&r->tallies, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);
     r->heartbeat = block_copy(&r->outputs, SLICE("d\r\n: heartbeat\n\n\r\n"));
@@ -140,6 +140,7 @@ void router_reload(void *ctx)
     struct router *r = ctx;
     r->request_log = request_log_mode(r->cfg);
     r->timing = strcmp(r->cfg->log_timing, "on") == 0;
+    callback_reload(&r->callbacks);
 }
 
 void router_successor(void *ctx, int fd)

@@ -84,7 +84,8 @@ void timing_answer(struct client *c, struct buf *head)
     if (timing->at[TIMING_BODY])
         add(&stages, "body", since(timing, TIMING_BODY, TIMING_WHOLE));
     if (timing->at[TIMING_ALLOWED])
-        add(&stages, "auth", since(timing, TIMING_WHOLE, TIMING_ALLOWED));
+        add(&stages, "auth",
+            since(timing, TIMING_PARSED, TIMING_ADMITTED) + since(timing, TIMING_WHOLE, TIMING_ALLOWED));
     add_shard(&stages, a);
     if (a->waits_us)
         add(&stages, "wait", now_us - a->waits_us);

@@ -23,6 +23,7 @@ struct buf;
 enum timing_point {
     TIMING_STARTED,  /* its head began to be parsed */
     TIMING_PARSED,   /* and was */
+    TIMING_ADMITTED, /* nothing has to be waited for to know whether it may */
     TIMING_BODY,     /* the rest of its body is waited for */
     TIMING_WHOLE,    /* all of it is here */
     TIMING_ALLOWED,  /* it is known whether it may */

@@ -88,8 +88,6 @@ void verb_create(struct client *c, const struct http_head *head, struct slice na
         error = detail_say(&detail, ERR_INVALID_PATH,
                            "a stream cannot be called %s: URLs do not keep the segments '.' and '..'",
                            detail_quote(name).text);
-    if (error == ERR_NONE && (create.flags & WIRE_CREATE_FORK))
-        error = auth_check_source(c, head, name, create.fork_source, &detail);
     if (error != ERR_NONE) {
         answer_error_text(c, error, detail.text);
         return;

@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/percent.h"
 #include "router/answer.h"
+#include "router/named.h"
 #include "router/route.h"
 #include "router/router.h"
 #include "router/rules.h"
@@ -147,6 +148,7 @@ struct subscription {
     unsigned flags;
     size_t max_path;
     bool many;
+    cJSON *root; /* content_type is in it */
 };
 
 static enum error refuse(struct detail *detail, const char *why)
@@ -261,23 +263,10 @@ static enum error read_body(const cJSON *root, struct slice name, struct subscri
         error = take_name(s, "estuaryId", cJSON_GetObjectItemCaseSensitive(root, "estuaryId"), &s->estuary, detail);
     if (error != ERR_NONE)
         return error;
-    if (!(s->flags & WIRE_SUBSCRIBE_END) && !route_reachable(buf_slice(&s->estuary)))
-        return refuse(detail, "an estuary cannot be called so: URLs do not keep the segments '.' and '..'");
     if (s->many)
         return read_sources(cJSON_GetObjectItemCaseSensitive(root, "streams"), s, detail);
     buf_add_slice(&s->sources, name);
     return end_source(s, 0, detail);
-}
-
-/* The token must be good for all of these streams. */
-static enum error check_all(struct client *c, const struct http_head *head, struct slice name,
-                            const struct subscription *s, struct detail *detail)
-{
-    enum error error = auth_check_source(c, head, name, buf_slice(&s->estuary), detail);
-    struct slice names = buf_slice(&s->sources);
-    while (error == ERR_NONE && names.len)
-        error = auth_check_source(c, head, name, next_name(&names), detail);
-    return error;
 }
 
 static void request_subscription(struct client *c, const struct subscription *s)
@@ -297,44 +286,69 @@ static void request_subscription(struct client *c, const struct subscription *s)
         answer_error(c, ERR_OVERLOADED);
 }
 
-static void submit(struct client *c, const struct http_head *head, struct slice name, struct slice body, unsigned flags)
+/* What is wrong with the body, or ERR_NONE. What is authorised and what is done must be the same: both come from here. */
+static enum error read_subscription(const struct config *cfg, struct slice name, struct slice body,
+                                    struct subscription *s, struct detail *detail)
 {
-    struct subscription s = {
-        .project = project_of(name),
-        .flags = flags,
-        .max_path = c->router->cfg->limits_max_path,
-        .many = c->exchange.many,
-    };
-    cJSON *root = document_parse(body);
+    s->project = project_of(name);
+    s->max_path = cfg->limits_max_path;
+    s->many = s->project.len == name.len;
+    s->root = document_parse(body);
+    return read_body(s->root, name, s, detail);
+}
+
+static void clear(struct subscription *s)
+{
+    cJSON_Delete(s->root);
+    buf_clear(&s->estuary);
+    buf_clear(&s->sources);
+}
+
+void verb_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names)
+{
+    struct subscription s = {0};
+    if (read_subscription(cfg, name, body, &s, NULL) == ERR_NONE) {
+        struct slice sources = buf_slice(&s.sources);
+        named_add(names, NAMED_ESTUARY, buf_slice(&s.estuary));
+        while (s.many && sources.len) /* else the path names the source */
+            named_add(names, NAMED_STREAM, next_name(&sources));
+    }
+    clear(&s);
+}
+
+static void submit(struct client *c, struct slice name, struct slice body, unsigned flags)
+{
+    struct subscription s = {.flags = flags};
     struct detail detail = {0};
-    enum error error = read_body(root, name, &s, &detail);
-    if (error == ERR_NONE)
-        error = check_all(c, head, name, &s, &detail);
+    enum error error = read_subscription(c->router->cfg, name, body, &s, &detail);
+    if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && !route_reachable(buf_slice(&s.estuary)))
+        error = refuse(&detail, "an estuary cannot be called so: URLs do not keep the segments '.' and '..'");
     if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && quota_create(c, buf_slice(&s.estuary), 0) != ERR_NONE)
         s.flags |= WIRE_SUBSCRIBE_FULL;
     if (error == ERR_NONE)
         request_subscription(c, &s);
     else
         answer_error_text(c, error, detail.text);
-    cJSON_Delete(root);
-    buf_clear(&s.estuary);
-    buf_clear(&s.sources);
+    clear(&s);
 }
 
 void verb_subscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
-    submit(c, head, name, body, 0);
+    (void)head;
+    submit(c, name, body, 0);
 }
 
 void verb_subscribe_many(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
+    (void)head;
     c->exchange.many = true;
-    submit(c, head, name, body, 0);
+    submit(c, name, body, 0);
 }
 
 void verb_unsubscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
-    submit(c, head, name, body, WIRE_SUBSCRIBE_END);
+    (void)head;
+    submit(c, name, body, WIRE_SUBSCRIBE_END);
 }
 
 /* ---- the estuary itself ---- */

@@ -6,6 +6,8 @@
 #include "router/client.h"
 #include "router/http.h"
 
+struct config;
+
 typedef void verb(struct client *client, const struct http_head *head, struct slice name, struct slice body);
 
 verb verb_root;
@@ -20,6 +22,8 @@ verb verb_show; /* a stream of these */
 verb verb_subscribe; /* of an estuary to the stream that is named */
 verb verb_subscribe_many;
 verb verb_unsubscribe;
+/* Adds what the body of any of these names (router/named.h); nothing if it is malformed. name: of its path. */
+void verb_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names);
 verb verb_estuary;
 verb verb_estuary_touch;
 verb verb_estuary_delete;

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { SignJWT, exportJWK, generateKeyPair } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { Connection } from "../lib/http.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call } from "../lib/streams.mjs";
@@ -133,6 +134,20 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
     for (let i = 0; i < 20; i++) expect(await status(await pairs.stranger.sign({ jti: `${i}` }))).toBe(401);
     expect(publisher.fetched).toBeLessThanOrEqual(before + 1 + (Date.now() - began) / 300);
     expect(await status("e30.e30.e30")).toBe(401);
+  });
+
+  test("while they are fetched, a body is not asked for, and takes no memory", async () => {
+    publisher.delay = 1000;
+    await sleep(350);
+    const token = await pairs.stranger.sign();
+    const before = publisher.answered;
+    const connection = await Connection.open(server.url);
+    const head = `POST /v1/stream/acme/s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`;
+    connection.send(`${head}Content-Type: text/plain\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n`);
+    expect((await connection.answer("POST")).status).toBe(401);
+    expect(publisher.answered).toBeGreaterThan(before);
+    connection.destroy();
+    publisher.delay = 0;
   });
 
   test("a key that is gone there verifies nothing, and ends the readers it let in", async () => {

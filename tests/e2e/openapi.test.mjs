@@ -175,8 +175,10 @@ function everyOperation(walk) {
     }
   });
 
+  // Of other operations nothing looks at the body.
   test("bodies that there is no memory for", async () => {
-    for (const { id } of api.operations) await walk().ask(id, VALUES, { body: "x".repeat(1_500_000) }, 503);
+    for (const { id, scope } of api.operations)
+      if (["WRITE", "MANAGE"].includes(scope)) await walk().ask(id, VALUES, { body: "x".repeat(1_500_000) }, 503);
   });
 
   test("methods that a path does not have", async () => {
@@ -546,6 +548,20 @@ describe.skipIf(!OWNED).each([["demo"], [""]])("history of a stream of project %
         500,
       );
     });
+  });
+});
+
+describe.skipIf(!OWNED)("a shard that is away", () => {
+  const fixture = useServer({
+    settings: { "shard.count": 1, "router.shard_wait": "100ms", "server.restart_delay": "1m" },
+  });
+
+  test("is 503 for those who ask for its streams", async () => {
+    const walk = new Walk(fixture.server);
+    const ids = ["read", "readOfDefault", "describeStream", "describeStreamOfDefault", "lookAtEstuary", "touchEstuary"];
+    process.kill(fixture.server.child("shard", 0).pid, "SIGKILL"); // the next one takes a minute
+    await until("the shard to be away", () => !fixture.server.child("shard", 0));
+    for (const id of ids) await walk.ask(id, VALUES, {}, 503);
   });
 });
 
