@@ -118,7 +118,7 @@ static struct verdict check(struct shard *shard, const struct stream *stream, co
     }
     if (!stream_seq_grows(stream, m))
         return refuse(detail_say(detail, ERR_STREAM_SEQ_REGRESSION,
-                                 "Stream-Seq must be greater, byte by byte, than the last one, %s",
+                                 "the sequence in Stream-Seq must be greater, byte by byte, than the last one, %s",
                                  detail_quote(stream->row.stream_seq).text));
     if (m->count > OFFSET_MAX - stream->tail)
         return refuse(ERR_PAYLOAD_TOO_LARGE);
