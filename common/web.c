@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -174,6 +175,67 @@ static void start(struct web *web)
     curl_multi_setopt(web->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(web->multi, CURLMOPT_TIMERDATA, web);
     curl_multi_setopt(web->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, web->connections);
+}
+
+/* ---- redirections ---- */
+
+static char *part(CURLU *url, CURLUPart what)
+{
+    char *text = NULL;
+    return curl_url_get(url, what, &text, 0) == CURLUE_OK ? text : NULL;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), tail = strlen(end);
+    return len > tail && strcasecmp(text + len - tail, end) == 0;
+}
+
+static bool is_below(const char *host, const char *home)
+{
+    return ends_with(host, home) && host[strlen(host) - strlen(home) - 1] == '.';
+}
+
+/* An address has no names near it. */
+static bool is_near(const char *host, const char *home)
+{
+    static const char aws[] = "amazonaws.com";
+    const char *parent = strchr(home, '.');
+    bool address = home[strspn(home, "0123456789.")] == '\0' || *home == '[';
+    if (address || strcasecmp(host, home) == 0)
+        return strcasecmp(host, home) == 0;
+    return is_below(host, home) || (is_below(host, aws) && is_below(home, aws)) ||
+           (parent && strchr(parent + 1, '.') && is_below(host, parent + 1));
+}
+
+static bool may_go(CURLU *to, CURLU *home)
+{
+    char *scheme = part(to, CURLUPART_SCHEME), *host = part(to, CURLUPART_HOST), *user = part(to, CURLUPART_USER);
+    char *home_scheme = part(home, CURLUPART_SCHEME), *home_host = part(home, CURLUPART_HOST);
+    bool may = scheme && host && home_scheme && home_host && !user && is_near(host, home_host) &&
+               (strcmp(scheme, "https") == 0 || (strcmp(scheme, "http") == 0 && strcmp(home_scheme, "http") == 0));
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(user);
+    curl_free(home_scheme);
+    curl_free(home_host);
+    return may;
+}
+
+char *web_redirect(const char *url, const char *location, const char *home)
+{
+    char *found = NULL;
+    CURLU *to = curl_url(), *from = curl_url();
+    if (curl_url_set(to, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_set(to, CURLUPART_URL, location, 0) == CURLUE_OK &&
+        curl_url_set(from, CURLUPART_URL, home, 0) == CURLUE_OK && may_go(to, from)) {
+        char *text = part(to, CURLUPART_URL);
+        found = text ? xstrdup(text) : NULL;
+        curl_free(text);
+    }
+    curl_url_cleanup(to);
+    curl_url_cleanup(from);
+    return found;
 }
 
 /* ---- asking ---- */

@@ -20,6 +20,8 @@
 #define PART ((uint64_t)8 << 20)      /* of a fetch, a request each */
 #define KEY_MAX 512
 #define TOKEN_MAX 4096
+#define URL_MAX 4096
+#define REDIRECTS 5 /* in a row */
 
 enum s3_step { S3_PUT, S3_READ_BACK, S3_REMOVE, S3_GET, S3_FETCH };
 
@@ -35,8 +37,10 @@ struct s3_request {
     struct buf whole;  /* of a fetch: what has come, a part after the other */
     char cache[OBJECT_ROOT_MAX];
     unsigned attempt;
-    uint64_t began_ms; /* monotonic */
-    uint64_t asked_us; /* the last time */
+    char url[URL_MAX], location[URL_MAX]; /* of the last request, and where its answer points to */
+    unsigned redirects;                   /* in a row */
+    uint64_t began_ms;                    /* monotonic */
+    uint64_t asked_us;                    /* the last time */
     struct event *again;
 
     objects_done *done;
@@ -196,6 +200,13 @@ static void add_range(const struct s3_request *r, struct buf *headers)
 
 static void answered(void *ctx, const struct web_answer *answer);
 
+static void on_header(void *ctx, struct slice name, struct slice value)
+{
+    struct s3_request *r = ctx;
+    if (name.len == sizeof "location" - 1 && strncasecmp(name.data, "location", name.len) == 0)
+        snprintf(r->location, sizeof r->location, "%.*s", (int)value.len, value.data);
+}
+
 static void pause_before(struct s3_request *r, uint64_t ms)
 {
     const struct timeval pause = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
@@ -209,7 +220,7 @@ static void ask(struct s3_request *r)
         [S3_PUT] = "PUT", [S3_READ_BACK] = "GET", [S3_REMOVE] = "DELETE", [S3_GET] = "GET", [S3_FETCH] = "GET"};
     const struct config *cfg = r->objects->cfg;
     struct credentials credentials;
-    char url[4096], sigv4[128];
+    char sigv4[128];
     if (!find_credentials(cfg, &credentials)) {
         if (r->attempt++ == 0)
             pause_before(r, 0); /* whoever asks is not told before it has asked */
@@ -217,10 +228,12 @@ static void ask(struct s3_request *r)
             conclude(r, "there are no credentials for it", ERR_SEGMENT_UNAVAILABLE);
         return;
     }
-    url_of(r, url, sizeof url);
+    if (!r->redirects)
+        url_of(r, r->url, sizeof r->url);
+    *r->location = '\0';
     snprintf(sigv4, sizeof sigv4, "aws:amz:%s:s3", cfg->s3_region);
     struct web_question question = {
-        .url = url,
+        .url = r->url,
         .timeout_ms = cfg->s3_timeout,
         .most = ANSWER_MAX + (r->step == S3_READ_BACK ? r->file.len : r->size),
         .method = methods[r->step],
@@ -229,6 +242,7 @@ static void ask(struct s3_request *r)
         .user = credentials.key,
         .password = credentials.secret,
         .ca_file = cfg->s3_ca_file,
+        .header = on_header,
         .done = answered,
         .ctx = r,
     };
@@ -324,9 +338,72 @@ static void take_answer(struct s3_request *r, const struct web_answer *answer)
     }
 }
 
+/* What S3 calls its error; "" where there is none, as in the answer of something else in front of it. */
+static void code_of(const struct web_answer *answer, char code[64])
+{
+    static const char tag[] = "<Code>";
+    struct slice body = answer->body;
+    const char *at = body.data ? memmem(body.data, body.len, tag, sizeof tag - 1) : NULL;
+    size_t len = 0;
+    for (at = at ? at + sizeof tag - 1 : NULL; at && at < body.data + body.len && isalnum((unsigned char)*at); at++)
+        if (len < 63)
+            code[len++] = *at;
+    code[len] = '\0';
+}
+
+static bool has_code(const struct web_answer *answer, const char *const *codes)
+{
+    char code[64];
+    code_of(answer, code);
+    while (*codes && strcmp(*codes, code) != 0)
+        codes++;
+    return *codes;
+}
+
+/* Only this says that the object is not there: a bucket that is not there, a proxy and a web server answer 404 too. */
+static bool is_missing(const struct web_answer *answer)
+{
+    static const char *const codes[] = {"NoSuchKey", NULL};
+    return !answer->failure && answer->status == 404 && has_code(answer, codes);
+}
+
+/* What S3's clients ask again for, whatever its status. */
 static bool may_help(const struct web_answer *answer)
 {
-    return answer->failure || answer->status >= 500 || answer->status == 429 || answer->status == 408;
+    static const char *const codes[] = {"RequestTimeout",
+                                        "RequestTimeoutException",
+                                        "InternalError",
+                                        "SlowDown",
+                                        "ServiceUnavailable",
+                                        "OperationAborted",
+                                        "Throttling",
+                                        "ThrottlingException",
+                                        "RequestLimitExceeded",
+                                        "BandwidthLimitExceeded",
+                                        "RequestThrottled",
+                                        "PriorRequestNotComplete",
+                                        "IncompleteBody",
+                                        "TooManyRequests",
+                                        "RequestThrottledException",
+                                        NULL};
+    return answer->failure || answer->status >= 500 || answer->status == 429 || answer->status == 408 ||
+           has_code(answer, codes);
+}
+
+/* A new bucket is elsewhere for a while, and the store says where. */
+static bool is_redirected(struct s3_request *r, const struct web_answer *answer)
+{
+    bool moved = !answer->failure && (answer->status == 307 || answer->status == 308) && *r->location;
+    if (!moved || r->redirects == REDIRECTS || r->objects->stopping)
+        return false;
+    char *to = web_redirect(r->url, r->location, r->objects->cfg->s3_endpoint);
+    if (!to || strlen(to) >= sizeof r->url) {
+        free(to);
+        return false;
+    }
+    strcpy(r->url, to);
+    free(to);
+    return true;
 }
 
 /* Somebody waits for a fetch: where the store hangs, it is asked twice. */
@@ -345,20 +422,18 @@ static uint64_t pause_of(const struct s3_request *r)
 
 static void fail(struct s3_request *r, const struct web_answer *answer)
 {
-    static const char code[] = "<Code>";
-    char why[128], text[64] = "";
-    struct slice body = answer->body;
-    const char *at = body.data ? memmem(body.data, body.len, code, sizeof code - 1) : NULL;
-    if (at)
-        sscanf(at + sizeof code - 1, "%63[A-Za-z0-9]", text);
+    char why[256], code[64];
+    bool missing = is_missing(answer);
+    code_of(answer, code);
     if (answer->failure)
         snprintf(why, sizeof why, "%s", answer->failure);
     else
-        snprintf(why, sizeof why, "status %ld %s", answer->status, text);
-    if (r->fetched && answer->status != 404 && !r->objects->unreachable && !r->objects->stopping)
+        snprintf(why, sizeof why, "status %ld%s%s%s%.128s", answer->status, *code ? " " : "", code,
+                 *r->location ? ", which points to " : "", r->location);
+    if (r->fetched && !missing && !r->objects->unreachable && !r->objects->stopping)
         log_error("the store of segments does not answer: %s", why);
-    r->objects->unreachable |= answer->status != 404;
-    conclude(r, why, answer->status == 404 && !answer->failure ? ERR_SEGMENT_MISSING : ERR_SEGMENT_UNAVAILABLE);
+    r->objects->unreachable |= !missing;
+    conclude(r, why, missing ? ERR_SEGMENT_MISSING : ERR_SEGMENT_UNAVAILABLE);
 }
 
 static void count_answer(const struct s3_request *r, const struct web_answer *answer)
@@ -369,7 +444,7 @@ static void count_answer(const struct s3_request *r, const struct web_answer *an
     };
     struct metrics *metrics = r->objects->metrics;
     unsigned result = answer->failure         ? METRIC_S3_RESULT_NO_ANSWER
-                      : answer->status == 404 ? METRIC_S3_RESULT_MISSING
+                      : is_missing(answer)    ? METRIC_S3_RESULT_MISSING
                       : answer->status >= 500 ? METRIC_S3_RESULT_FAILED
                       : answer->status >= 300 ? METRIC_S3_RESULT_REFUSED
                                               : METRIC_S3_RESULT_OK;
@@ -383,11 +458,17 @@ static void answered(void *ctx, const struct web_answer *answer)
     struct s3_request *r = ctx;
     count_answer(r, answer);
     bool good = !answer->failure && answer->status >= 200 && answer->status < 300;
-    good |= !answer->failure && r->step == S3_REMOVE && answer->status == 404;
+    good |= r->step == S3_REMOVE && is_missing(answer);
     bool whole = answer->body.len == r->size && !buf_len(&r->whole); /* whatever was asked for */
     bool cut = good && r->step == S3_FETCH && answer->body.len != part_of(r) && !whole;
     if (good)
         r->objects->unreachable = false;
+    if (is_redirected(r, answer)) {
+        r->redirects++;
+        ask(r);
+        return;
+    }
+    r->redirects = 0;
     if (good && !cut) {
         take_answer(r, answer);
     } else if (r->objects->stopping || ++r->attempt >= ATTEMPTS || !(cut || may_help(answer)) || is_late(r)) {

@@ -234,6 +234,94 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await server.close();
   });
 
+  const saying = (status, code, headers = {}) => ({
+    status,
+    headers: { "content-type": "application/xml", ...headers },
+    body: code && `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>no</Message></Error>`,
+  });
+  const AWAY = [
+    ["a bucket that is not there", saying(404, "NoSuchBucket")],
+    ["a front's 404", { status: 404, headers: { "content-type": "text/html" }, body: "<html>NoSuchKey</html>" }],
+    ["a 404 without a body", { status: 404 }],
+    ["a 410", saying(410, "NoSuchKey")],
+  ];
+
+  test("what is not known to be missing is not believed to be", async () => {
+    const { server, streams, objects } = await begin({ "shard.count": 1 }, { expected: [/segment \S+: /, ...TROUBLE] });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 20);
+    await until("two objects", async () => (await objects()).length === 2);
+    await sleep(500 * SLOW);
+    for (const [about, answer] of AWAY) {
+      await dropCache(server);
+      meddler.harm = ({ method }) => (method === "GET" ? answer : undefined);
+      const away = await streams.read(name);
+      expect([about, away.status, away.json().code]).toEqual([about, 503, "SEGMENT_UNAVAILABLE"]);
+      meddler.harm = () => undefined;
+    }
+    await dropCache(server);
+    meddler.harm = ({ method, url }) => (method === "GET" && url.endsWith(".seg") ? saying(404, "NoSuchKey") : undefined);
+    expect((await streams.read(name)).json().code).toBe("SEGMENT_MISSING");
+    // And what is to be removed is removed once the store is back.
+    let asked = 0;
+    meddler.harm = ({ method }) => (method === "DELETE" ? (asked++, AWAY[asked % AWAY.length][1]) : undefined);
+    await streams.remove(name);
+    await until("some attempts", () => asked >= 6, 30_000);
+    expect((await objects()).length).toBe(2);
+    meddler.harm = () => undefined;
+    await empty(objects);
+    await server.close();
+  });
+
+  test("redirections are followed, and what S3 calls passing is asked again", async () => {
+    const { server, streams, objects } = await begin({ "shard.count": 1 }, { expected: TROUBLE });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    const elsewhere = (url) => saying(307, "TemporaryRedirect", { location: swift.url + url });
+    meddler.harm = ({ url }) => elsewhere(url);
+    await numbered(streams, name, 20);
+    await until("two objects", async () => (await objects()).length === 2);
+    await sleep(500 * SLOW);
+    const read = async (harm) => {
+      await dropCache(server);
+      meddler.harm = harm;
+      const { status } = await streams.read(name);
+      meddler.harm = () => undefined;
+      return status;
+    };
+    expect(await read(({ url }) => elsewhere(url))).toBe(200);
+    for (const [status, code] of [[400, "RequestTimeout"], [409, "OperationAborted"], [503, "SlowDown"], [500, "InternalError"]]) {
+      const seen = new Set();
+      const once = ({ url }) => (seen.has(url) ? undefined : (seen.add(url), saying(status, code)));
+      expect([code, await read(once)]).toEqual([code, 200]);
+    }
+    let asked = 0;
+    const nowhere = saying(307, "TemporaryRedirect", { location: "http://127.0.0.2:1/elsewhere" });
+    expect(await read(() => (asked++, nowhere))).toBe(503);
+    const round = ({ url }) => saying(307, "TemporaryRedirect", { location: meddler.url + url });
+    expect(await read((request) => (asked++, round(request)))).toBe(503);
+    expect(asked).toBeLessThan(100);
+    meddler.harm = ({ url }) => elsewhere(url);
+    await streams.remove(name);
+    await empty(objects);
+    meddler.harm = () => undefined;
+    await server.close();
+  });
+
+  test("a list of backups that cannot be had is not taken for an empty one", async () => {
+    const { server, bucket } = await begin({ "backup.interval": "0s" }, { expected: [...TROUBLE, /backup \d+ failed/] });
+    const backUp = () => server.commandLater("backup", "now");
+    const first = (await backUp()).out.trim();
+    for (const [, answer] of AWAY) {
+      meddler.harm = ({ method, url }) => (method === "GET" && url.endsWith("/index") ? answer : undefined);
+      expect((await backUp()).status).toBe(1);
+    }
+    meddler.harm = () => undefined;
+    const second = (await backUp()).out.trim();
+    const index = await (await swift.request("GET", `/${bucket}/backup/index`)).json();
+    expect(index.map(String)).toEqual([second, first]);
+    await server.close();
+  });
+
   test("an object that is gone or another is an error for its part of the stream only", async () => {
     const { server, bucket, streams, objects } = await begin(
       { "shard.count": 1 },

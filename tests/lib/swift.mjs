@@ -158,7 +158,8 @@ export class Swift {
 }
 
 // Stands between a client and Swift, counts requests and may do harm: harm(request) says what to one: "refuse" (500),
-// "hang", "cut" (half of the answer's body), "wrong" (a changed byte), a promise that is waited for, or nothing.
+// "hang", "cut" (half of the answer's body), "wrong" (a changed byte), an answer of its own ({ status, headers, body }),
+// a promise that is waited for, or nothing.
 export class Meddler {
   counts = {}; // method → requests
   harm = () => undefined;
@@ -170,9 +171,10 @@ export class Meddler {
       meddler.counts[request.method] = (meddler.counts[request.method] ?? 0) + 1;
       const harm = await meddler.harm(request);
       if (harm === "hang") return;
-      if (harm === "refuse") {
+      const instead = harm === "refuse" ? { status: 500 } : harm;
+      if (instead?.status) {
         request.resume();
-        response.writeHead(500).end();
+        response.writeHead(instead.status, instead.headers).end(instead.body);
         return;
       }
       const onward = httpRequest({
