@@ -185,6 +185,16 @@ static void create_schema(struct store *store)
     store_exec(store, "COMMIT");
 }
 
+/* From now on there may be what the older version does not know. A full disk keeps it old until the next start, and takes
+ * no new streams. */
+static void raise_schema(struct store *store)
+{
+    char version[64];
+    snprintf(version, sizeof version, "PRAGMA user_version = %d", STREAMD_DATA_VERSION);
+    if (sqlite3_exec(store->db, version, NULL, NULL, NULL) != SQLITE_OK)
+        log_warn("%s: the schema stays an older one for now: %s", store->path, sqlite3_errmsg(store->db));
+}
+
 static void check_schema(struct store *store)
 {
     int64_t application = store_number(store, "PRAGMA application_id");
@@ -196,8 +206,10 @@ static void check_schema(struct store *store)
     else if (version > STREAMD_DATA_VERSION)
         fatal_never_restart("%s: schema version %lld was written by a newer streamd; this one knows %d", store->path,
                             (long long)version, STREAMD_DATA_VERSION);
-    else if (version != STREAMD_DATA_VERSION)
+    else if (version < STREAMD_DATA_OLDEST)
         fatal_never_restart("%s: schema version %lld is unknown", store->path, (long long)version);
+    else if (version < STREAMD_DATA_VERSION)
+        raise_schema(store);
 }
 
 static void load_counters(struct store *store)

@@ -244,6 +244,24 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     server = null; // there is nothing to stop
   });
 
+  test("takes data of the version before over, which is then of this one", async () => {
+    await start({ "shard.count": 1 });
+    const name = await streams.fresh("older", { type: "application/json", body: "[1,2]" });
+    await server.stop();
+    const database = join(server.dataDir, "shard-0.db");
+    const run = (statement) =>
+      execFileSync("python3", ["-c", `import sqlite3; print(*sqlite3.connect("${database}").execute("${statement}").fetchall())`]);
+    const version = String(run("PRAGMA user_version"));
+    run("PRAGMA user_version = 8");
+    expect(server.command("verify").status).toBe(0);
+    await server.start();
+    expect((await streams.append(name, "3", { type: "application/json; charset=utf-8" })).status).toBe(204);
+    expect((await streams.readAll(name)).bytes.toString()).toBe("[1,2,3]");
+    await server.stop();
+    expect(String(run("PRAGMA user_version"))).toBe(version);
+    await server.start();
+  });
+
   test("waits for slow clients of all routers at the same time", async () => {
     await start({ "router.workers": 4 });
     const path = streams.path(await streams.fresh("slow"));
