@@ -176,10 +176,11 @@ describe.skipIf(!OWNED)("stopping", () => {
 });
 
 describe.skipIf(!OWNED)("dying", () => {
-  const settings = { "server.restart_delay": "50ms", "server.hang_timeout": "1s", "router.shard_wait": "10s" };
+  const settings = { "server.restart_delay": "50ms", "router.shard_wait": "10s" };
+  const impatient = { ...settings, "server.hang_timeout": "1s" };
 
   test("a shard that hangs is killed and started again; requests wait for it", async () => {
-    const [server, streams] = await startServer({ settings, expected: [/has not reported/] });
+    const [server, streams] = await startServer({ settings: impatient, expected: [/has not reported/] });
     const name = nameOnShard(server, 1, "hang");
     await streams.create(name);
     await streams.append(name, "a");
@@ -193,7 +194,7 @@ describe.skipIf(!OWNED)("dying", () => {
   });
 
   test("a router that hangs is killed and started again", async () => {
-    const [server] = await startServer({ settings, expected: [/has not reported/] });
+    const [server] = await startServer({ settings: impatient, expected: [/has not reported/] });
     const { pid } = server.child("router");
     process.kill(pid, "SIGSTOP");
     await until("another router", () => ![undefined, pid].includes(server.child("router")?.pid));
