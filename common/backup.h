@@ -5,6 +5,9 @@
 #ifndef COMMON_BACKUP_H
 #define COMMON_BACKUP_H
 
+/* Why a backup cannot begin whose id is not the greatest; the greatest follows. */
+#define BACKUP_NEWER "the clock was ahead: there is already backup "
+
 enum backup_step {
     BACKUP_BEGIN,  /* supervisor: copy; the backup's id, decimal: Unix ms, larger than any before */
     BACKUP_NEAR,   /* shard: nearly everything is copied */

@@ -133,7 +133,7 @@ static void note(struct shard *shard, const char *name, uint64_t pieces)
 static void begin(struct shard *shard, struct slice text)
 {
     struct backup *b = &shard->backup;
-    char digits[24];
+    char digits[24], newer[64];
     if (b->working || b->state != BACKUP_NONE) {
         say(shard, BACKUP_FAILED, SLICE("the last one is not over yet"));
         return;
@@ -142,10 +142,11 @@ static void begin(struct shard *shard, struct slice text)
     *b = (struct backup){.shard = shard, .id = strtoull(digits, NULL, 10), .removing = b->removing};
     snprintf(b->files[b->count++].name, BACKUP_NAME_MAX, "shard-%u.db", shard->index);
     const char *why = NULL;
+    snprintf(newer, sizeof newer, BACKUP_NEWER "%" PRIu64, store_backup_last(shard->store));
     if (!shard->objects.puts_away)
         why = "segment.store is not s3";
     else if (b->id <= store_backup_last(shard->store))
-        why = "the clock is behind the last backup";
+        why = newer;
     else if (shard->disk_full || !room_for(shard))
         why = "there is not enough room on the disk for a copy";
     if (why) {

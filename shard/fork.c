@@ -396,5 +396,6 @@ void fork_upkeep(struct shard *shard)
 {
     store_duties(shard->store, send_unpin, shard);
     if (shard->now_ms > PROBE_AFTER_MS)
-        store_pins_unconfirmed(shard->store, shard->now_ms - PROBE_AFTER_MS, PROBES_AT_ONCE, send_probe, shard);
+        store_pins_unconfirmed(shard->store, shard->now_ms - PROBE_AFTER_MS, shard->now_ms, PROBES_AT_ONCE, send_probe,
+                               shard);
 }

@@ -124,7 +124,9 @@ static void put(struct work *work)
     int fd = owned_open(folder, file_name(task), O_RDWR | O_TRUNC);
     if (fd < 0)
         failed(task, "open");
-    else if (write_all(task, fd) && make_sure(task, fd, folder))
+    else if (!write_all(task, fd))
+        unlinkat(folder, file_name(task), 0); /* a full disk wants it back */
+    else if (make_sure(task, fd, folder))
         (void)read_back(task, fd);
     if (fd >= 0)
         close(fd);

@@ -32,11 +32,23 @@ static uint64_t soon(const struct stream *stream, uint64_t now_ms)
     return now_ms + (pause < AGAIN_MIN_MS ? AGAIN_MIN_MS : pause > AGAIN_MAX_MS ? AGAIN_MAX_MS : pause);
 }
 
+/* The clock was ahead when a segment got a time that is still to come: it is no younger than the newest, then. */
+static bool oldest_of(const struct shard *shard, const struct stream *stream, struct segment_row *oldest)
+{
+    struct segment_row newest;
+    if (!store_segment_oldest(shard->store, stream->row.uid, oldest))
+        return false;
+    if (oldest->time_ms > shard->now_ms && store_segments_last(shard->store, stream->row.uid, &newest, 1) == 1 &&
+        newest.time_ms < oldest->time_ms)
+        oldest->time_ms = newest.time_ms;
+    return true;
+}
+
 static uint64_t next_look(const struct shard *shard, const struct stream *stream, const struct segment_row *oldest)
 {
     const struct stream_row *row = &stream->row;
-    if (oldest && is_over(stream, oldest, shard->now_ms))
-        return soon(stream, shard->now_ms); /* something holds it */
+    if (oldest && (is_over(stream, oldest, shard->now_ms) || oldest->time_ms > shard->now_ms))
+        return soon(stream, shard->now_ms); /* something holds it, or the clock was set */
     if (!row->retention_s || (!oldest && !row->hot_messages))
         return STORE_NONE;
     return oldest ? oldest->time_ms + row->retention_s * 1000 : soon(stream, shard->now_ms);
@@ -49,14 +61,14 @@ void retain_stream(struct shard *shard, struct stream *stream)
     if (!row->retention_s && !row->retention_bytes)
         return;
     store_begin(shard->store);
-    bool any = store_segment_oldest(shard->store, row->uid, &oldest);
+    bool any = oldest_of(shard, stream, &oldest);
     bool held = any && store_pinned(shard->store, row->uid);
     unsigned gone = 0;
     for (; gone < GONE_AT_ONCE && any && !held && is_over(stream, &oldest, shard->now_ms) &&
            oldest.end <= feeds_taken(stream);
          gone++) {
         let_go(shard, stream, &oldest);
-        any = store_segment_oldest(shard->store, row->uid, &oldest);
+        any = oldest_of(shard, stream, &oldest);
     }
     stream->row.retain_ms = gone == GONE_AT_ONCE ? shard->now_ms : next_look(shard, stream, any ? &oldest : NULL);
     store_stream_set_retained(shard->store, row);

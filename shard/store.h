@@ -326,8 +326,9 @@ bool store_pinned(struct store *store, uint64_t source_uid) MUSTUSE;
 uint64_t store_pins_count(struct store *store, uint64_t source_uid, uint64_t most);
 
 typedef void store_pin_visit(void *ctx, uint64_t source_uid, uint64_t pin, struct slice fork);
-/* Up to max pins made before before_ms that nobody has confirmed. */
-void store_pins_unconfirmed(struct store *store, uint64_t before_ms, unsigned max, store_pin_visit *visit, void *ctx);
+/* Up to max pins that nobody has confirmed and that were not made in the time from since_ms to now_ms. */
+void store_pins_unconfirmed(struct store *store, uint64_t since_ms, uint64_t now_ms, unsigned max,
+                            store_pin_visit *visit, void *ctx);
 
 void store_duty_insert(struct store *store, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
 void store_duty_delete(struct store *store, uint64_t fork_uid);

@@ -369,11 +369,13 @@ uint64_t store_pins_count(struct store *store, uint64_t source_uid, uint64_t mos
     return count_up_to(store, SQL_PINS_COUNT, source_uid, most);
 }
 
-void store_pins_unconfirmed(struct store *store, uint64_t before_ms, unsigned max, store_pin_visit *visit, void *ctx)
+void store_pins_unconfirmed(struct store *store, uint64_t since_ms, uint64_t now_ms, unsigned max,
+                            store_pin_visit *visit, void *ctx)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_PINS_UNCONFIRMED);
-    bind_u64(statement, 1, before_ms);
+    bind_u64(statement, 1, since_ms);
     bind_u64(statement, 2, max);
+    bind_u64(statement, 3, now_ms);
     while (store_step(store, statement))
         visit(ctx, column_u64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 1), column_slice(statement, 2));
 }

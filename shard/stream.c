@@ -644,8 +644,9 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t count
     forget_pending(streams, stream, count);
     if (!stream->row.due)
         set_due(streams, stream, stream_is_due(streams, stream));
-    if (stream->row.retention_s && stream->row.retain_ms == STORE_NONE)
-        stream->row.retain_ms = time_ms + stream->row.retention_s * 1000;
+    uint64_t retain_ms = time_ms + stream->row.retention_s * 1000;
+    if (stream->row.retention_s && (stream->row.retain_ms == STORE_NONE || stream->row.retain_ms > retain_ms))
+        stream->row.retain_ms = retain_ms; /* if it was there, the clock was ahead */
     if (!stream->pending_count && stream->pending_cap > PENDING_KEPT) {
         free(stream->pending);
         stream->pending = NULL;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -11,6 +12,7 @@
 
 #define HOLD_MS 1500          /* less than a shard waits */
 #define FIRST_AFTER_MS 60000u /* the start, if the interval is longer */
+#define AGAIN_AFTER_MS 5000  /* a backup that was not the newest */
 #define ALL UINT_MAX
 
 void backups_init(struct backups *backups, struct fleet *fleet, const struct config *cfg, uint64_t now)
@@ -73,6 +75,9 @@ const char *backups_begin(struct backups *backups)
     if (!fleet_all_in(backups->fleet, ROLE_SHARD, CHILD_UP))
         return "not all shards are up";
     backups->id = clock_unix_ms();
+    if (backups->id <= backups->newest)
+        backups->id = backups->newest + 1; /* the clock was ahead */
+    backups->newest = backups->id;
     backups->running = true;
     backups->may_count = false;
     backups->shards = (unsigned)backups->cfg->shard_count;
@@ -110,6 +115,19 @@ static void go_on(struct backups *backups, struct slice text)
     }
 }
 
+/* A shard has a backup that is newer than this one. The next is newer still, and is made soon. */
+static void note_newest(struct backups *backups, struct slice text)
+{
+    char digits[24];
+    if (!slice_begins(text, SLICE(BACKUP_NEWER)))
+        return;
+    snprintf(digits, sizeof digits, "%.*s", (int)(text.len - strlen(BACKUP_NEWER)), text.data + strlen(BACKUP_NEWER));
+    uint64_t newest = strtoull(digits, NULL, 10);
+    if (newest > backups->newest)
+        backups->newest = newest;
+    backups->next = fleet_now() + AGAIN_AFTER_MS;
+}
+
 void backups_heard(struct backups *backups, unsigned shard, enum backup_step step, struct slice text)
 {
     char why[256];
@@ -117,6 +135,7 @@ void backups_heard(struct backups *backups, unsigned shard, enum backup_step ste
         return;
     if (step == BACKUP_FAILED) {
         snprintf(why, sizeof why, "shard %u: %.*s", shard, (int)text.len, text.data ? text.data : "");
+        note_newest(backups, text);
         fail(backups, why);
         return;
     }

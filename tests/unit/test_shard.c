@@ -705,6 +705,42 @@ static void a_renewal_counts_from_now(void **state)
     wall_ahead_s = 0;
 }
 
+/* What was appended while the clock was ahead goes with what came after it. */
+static void retention_does_not_wait_for_a_clock_that_was_ahead(void **state)
+{
+    struct bench *b = *state;
+    struct wire_create m = {.id = ++b->id, .name = SLICE("p/a"), .content_type = SLICE("text/plain"),
+                            .data = SLICE("a"), .retention_s = 60};
+    b->cfg.segment_max_messages = 1;
+    wall_ahead_s = 100000;
+    wire_put_create(&b->router.out, &m);
+    assert_int_equal(stream_answer(b).error, ERR_NONE);
+    rest(b);
+    wall_ahead_s = 0;
+    for (int i = 0; i < 20; i++) { /* small ones are merged, or not */
+        assert_int_equal(append(b, text("p/a", "b")).error, ERR_NONE);
+        rest(b);
+    }
+    wall_ahead_s = 200;
+    for (int i = 0; i < 1000 && !b->shard->streams.newest->row.earliest; i++) {
+        rest(b);
+        usleep(1000);
+    }
+    assert_int_not_equal(b->shard->streams.newest->row.earliest, 0);
+    wall_ahead_s = 0;
+}
+
+static void a_pin_of_a_clock_that_was_ahead_is_asked_after(void **state)
+{
+    struct bench *b = *state;
+    struct wire_stream source = create(b, "p/a", "text/plain", "x");
+    store_begin(b->shard->store);
+    store_pin_insert(b->shard->store, source.uid, 12345, SLICE("p/never-made"), b->shard->now_ms + 100000000);
+    assert_int_equal(delete_it(b, "p/a"), ERR_NONE);
+    rest(b);
+    assert_int_equal(delete_it(b, "p/a"), ERR_STREAM_NOT_FOUND);
+}
+
 /* What is idle is settled, also after the clock was set back. */
 static void settling_does_not_wait_for_the_wall_clock(void **state)
 {
@@ -741,6 +777,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_limit_of_files_is_a_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(a_disk_that_takes_nothing_is_read_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_renewal_counts_from_now, setup, teardown),
+        cmocka_unit_test_setup_teardown(retention_does_not_wait_for_a_clock_that_was_ahead, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pin_of_a_clock_that_was_ahead_is_asked_after, setup, teardown),
         cmocka_unit_test_setup_teardown(settling_does_not_wait_for_the_wall_clock, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
