@@ -187,6 +187,12 @@ void auth_keys_changed(struct auth *auth)
     check_readers(auth);
 }
 
+void auth_reload(struct auth *auth)
+{
+    if (auth->registry)
+        auth_keys_changed(auth);
+}
+
 void auth_turn(struct auth *auth)
 {
     if (!auth->registry || auth->looked_ms == auth->router->now_ms)

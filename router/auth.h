@@ -72,6 +72,9 @@ enum error auth_check(struct client *client, const struct http_head *head, struc
  */
 struct hold_list *auth_wait(struct client *client, const struct http_head *head, struct slice resource) MUSTUSE;
 
+/* The configuration was read again: what was verified is looked at again, of readers under way too. */
+void auth_reload(struct auth *auth);
+
 /* Keys that were fetched have changed: what they have verified does not count any more, for readers under way too. */
 void auth_keys_changed(struct auth *auth);
 

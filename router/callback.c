@@ -119,24 +119,9 @@ static void make_key(unsigned char key[KEY_BYTES], const char *payload, const st
     buf_clear(&all);
 }
 
-/* The value of a header in a head as it came, or an empty slice. */
-static struct slice header_of(struct slice bytes, struct slice name)
-{
-    while (bytes.len) {
-        const char *end = memchr(bytes.data, '\n', bytes.len);
-        size_t len = end ? (size_t)(end - bytes.data) + 1 : bytes.len;
-        struct slice line = slice_of(bytes.data, len);
-        bytes = slice_of(bytes.data + len, bytes.len - len);
-        if (line.len < name.len + 3 || line.data[name.len] != ':' || strncasecmp(line.data, name.data, name.len) != 0)
-            continue;
-        return slice_of(line.data + name.len + 1, line.len - name.len - 3); /* without CRLF */
-    }
-    return (struct slice){0};
-}
-
 static void add_header(struct buf *headers, struct slice name, struct slice value)
 {
-    if (!value.data || value.len > HEADER_MAX)
+    if (value.len > HEADER_MAX)
         return;
     buf_add_slice(headers, name);
     buf_add(headers, ":", 1);
@@ -144,12 +129,25 @@ static void add_header(struct buf *headers, struct slice name, struct slice valu
     buf_add(headers, "", 1);
 }
 
+/* Every line of a header, of a head as it came: a proxy may have added its own behind the client's. */
+static void add_lines(struct buf *headers, struct slice name, struct slice bytes)
+{
+    while (bytes.len) {
+        const char *end = memchr(bytes.data, '\n', bytes.len);
+        size_t len = end ? (size_t)(end - bytes.data) + 1 : bytes.len;
+        struct slice line = slice_of(bytes.data, len);
+        bytes = slice_of(bytes.data + len, bytes.len - len);
+        if (line.len >= name.len + 3 && line.data[name.len] == ':' && strncasecmp(line.data, name.data, name.len) == 0)
+            add_header(headers, name, slice_of(line.data + name.len + 1, line.len - name.len - 3)); /* without CRLF */
+    }
+}
+
 static void add_headers(struct buf *headers, const char *names, struct slice bytes)
 {
     while (*names) {
         size_t len = strcspn(names, " ");
         if (len)
-            add_header(headers, slice_of(names, len), header_of(bytes, slice_of(names, len)));
+            add_lines(headers, slice_of(names, len), bytes);
         names += len + strspn(names + len, " ");
     }
 }

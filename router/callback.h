@@ -24,6 +24,7 @@ struct decision {
     enum error error; /* ERR_NONE: it may, up to scope */
     enum scope scope; /* of the path */
     enum named named; /* of an error: what was refused */
+    uint64_t asked_ms;
 };
 
 struct callbacks {

@@ -113,12 +113,20 @@ static enum error check(struct client *c, const struct http_head *head, const st
     return error != ERR_NONE ? error : rules_request(head, route->kind == ROUTE_CONFIG, detail);
 }
 
+/* What is asked about when the head is there. */
+static void name_head(const struct client *c, const struct http_head *head, const struct route *route,
+                      struct buf *names)
+{
+    named_add(names, NAMED_PATH, route->name);
+    named_in_head(head, route->kind, c->router->cfg, names);
+}
+
 bool dispatch_admit(struct client *c, const struct http_head *head, struct slice bytes)
 {
     struct router *r = c->router;
     char room[ROUTE_NAME_MAX];
     struct route route;
-    c->decision = (struct decision){.scope = SCOPE_MANAGE};
+    c->decision = (struct decision){.scope = SCOPE_MANAGE, .asked_ms = r->now_ms};
     auth_turn(&r->auth);
     if ((!r->auth.registry && !r->callbacks.on) || parse(c, head, room, &route, NULL) != ERR_NONE)
         return true;
@@ -131,8 +139,7 @@ bool dispatch_admit(struct client *c, const struct http_head *head, struct slice
     if (list || !r->callbacks.on)
         return !list;
     struct buf names = {0};
-    named_add(&names, NAMED_PATH, route.name);
-    named_in_head(head, route.kind, r->cfg, &names);
+    name_head(c, head, &route, &names);
     return callback_ask(c, head, bytes, (struct slice){0}, &names, intake_admitted);
 }
 
@@ -162,6 +169,8 @@ static bool waits(struct client *c, const struct http_head *head, struct slice b
     }
     if (!c->router->callbacks.on)
         return false;
+    if (c->router->now_ms - c->decision.asked_ms > c->router->cfg->auth_callback_recheck)
+        name_head(c, head, route, &names); /* the body took long: that may have changed */
     named_in_body(route, body, c->router->cfg, &names);
     if (!buf_len(&names))
         return false;

@@ -149,7 +149,7 @@ const struct jwks *key_source_keys(struct key_sources *sources, const char *url)
 {
     static const struct jwks none;
     struct key_source *source = find(sources, url);
-    if (!source)
+    if (!source || !key_source_allowed(sources->router->cfg, url))
         return &none;
     if (source->fetched_ms && sources->router->now_ms > source->fetched_ms + sources->router->cfg->auth_jwks_cache)
         (void)fetch(source);

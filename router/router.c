@@ -140,6 +140,7 @@ void router_reload(void *ctx)
     struct router *r = ctx;
     r->request_log = request_log_mode(r->cfg);
     r->timing = strcmp(r->cfg->log_timing, "on") == 0;
+    auth_reload(&r->auth);
     callback_reload(&r->callbacks);
 }
 

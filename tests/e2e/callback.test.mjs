@@ -420,6 +420,46 @@ describe.skipIf(!OWNED)("live reads that a callback has allowed", () => {
     expect(await second.end()).toBe("clean");
     expect([second.status, second.data]).toEqual([403, []]);
   });
+
+  test("a body that took longer than that is asked about again", async () => {
+    const append = async (before, after) => {
+      const connection = await Connection.open(server.url);
+      right = before;
+      connection.send("POST /v1/stream/p/s HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n");
+      judge.take();
+      await until("the first question", () => judge.asked.length);
+      await sleep(1200);
+      right = after;
+      const { status } = await connection.send("ab").answer("POST");
+      connection.destroy();
+      return [status, judge.take().length];
+    };
+    expect(await append(200, 403)).toEqual([403, 2]);
+    expect(await append(200, 200)).toEqual([204, 2]);
+  });
+});
+
+describe.skipIf(!OWNED)("headers that are handed on", () => {
+  const heard = [];
+  const judge = new Judge((_, headers) => (heard.push(headers["x-user"]), 200));
+  let server;
+  beforeAll(async () => {
+    await judge.start();
+    const settings = { "auth.mode": "callback", "auth.callback_url": judge.url, "auth.callback_headers": "X-User" };
+    server = await Server.start({ settings });
+  }, 60_000);
+  afterAll(async () => {
+    await server?.close();
+    await judge.stop();
+  });
+
+  test("come with every line that they have", async () => {
+    const connection = await Connection.open(server.url);
+    connection.send("GET /v1/stream/p/s HTTP/1.1\r\nHost: x\r\nX-User: eve\r\nx-user:admin\r\nX-Users: no\r\n\r\n");
+    expect((await connection.answer()).status).toBe(404);
+    expect(heard).toEqual(["eve, admin"]);
+    connection.destroy();
+  });
 });
 
 describe.skipIf(!OWNED)("the callback's settings", () => {

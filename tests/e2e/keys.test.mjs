@@ -1,6 +1,8 @@
 // Public keys that a project has elsewhere: jwksUrl, against a small HTTP server that rotates, dawdles, lies and dies.
 
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { join } from "node:path";
 
 import { SignJWT, exportJWK, generateKeyPair } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -272,5 +274,46 @@ describe.skipIf(!OWNED)("keys that a router has never fetched, because it took o
     expect(reader.ended).toBe("clean");
     await server.close();
     await publisher.stop();
+  });
+});
+
+describe.skipIf(!OWNED)("auth.jwks_hosts", () => {
+  const publisher = new Publisher();
+  let server, pair;
+  const configure = (hosts) => {
+    server.configFile = join(server.folder, "streamd.ini");
+    writeFileSync(server.configFile, `[auth]\nmode = jwt\njwks_hosts = ${hosts}\n[live]\nsse_lifetime = 1h\n`);
+  };
+  beforeAll(async () => {
+    pair = await keyPair("ES256");
+    publisher.keys = [pair.jwk];
+    await publisher.start();
+    server = new Server({ settings: { "router.workers": 1, "shard.count": 1 } });
+    configure("127.0.0.1 *");
+    await server.start();
+  }, 60_000);
+  afterAll(async () => {
+    await server?.close();
+    await publisher.stop();
+  });
+
+  test("a host that is no longer among them has keys that verify nothing, and its readers end", async () => {
+    const secret = server.command("--set", "auth.mode=jwt", "create-project", "acme").out;
+    const manage = await new SignJWT({ sub: "acme", scope: "manage", exp: now() + 60 })
+      .setProtectedHeader({ alg: "HS256" })
+      .sign(new TextEncoder().encode(secret));
+    const body = JSON.stringify({ signingSecrets: [secret], jwksUrl: `http://127.0.0.1:${publisher.port}/` });
+    expect((await call(`${server.url}/v1/config/acme`, "PUT", { headers: bearer(manage), body })).status).toBe(200);
+    const address = `${server.url}/v1/stream/acme/s`, token = await pair.sign();
+    expect((await call(address, "PUT", { headers: { ...text, ...bearer(token) } })).status).toBe(201);
+    const readers = [token, manage].map((one) => EventReader.open(address, { query: { offset: "-1", token: one } }));
+    for (const reader of readers) await reader.upToDate();
+    configure("*");
+    server.signal("SIGHUP");
+    expect(await readers[0].end()).toBe("clean");
+    expect((await call(address, "HEAD", { headers: bearer(token) })).status).toBe(401);
+    expect((await call(address, "HEAD", { headers: bearer(manage) })).status).toBe(200);
+    expect(readers[1].ended).toBe(null);
+    readers[1].close();
   });
 });
