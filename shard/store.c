@@ -185,8 +185,8 @@ static void create_schema(struct store *store)
     store_exec(store, "COMMIT");
 }
 
-/* From now on there may be what the older version does not know. A full disk keeps it old until the next start, and takes
- * no new streams. */
+/* From now on there may be what the older version does not know. A full disk keeps it old until the next start, and
+ * takes no new streams. */
 static void raise_schema(struct store *store)
 {
     char version[64];
