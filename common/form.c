@@ -112,9 +112,14 @@ static bool hosts_fit(const char *text)
     return each_word(text, is_host);
 }
 
+static bool is_origin(const char *word)
+{
+    return strcmp(word, "*") != 0 && project_origin_valid(word);
+}
+
 static bool origins_fit(const char *text)
 {
-    return each_word(text, project_origin_valid);
+    return strcmp(text, "*") == 0 || each_word(text, is_origin);
 }
 
 /* ---- names ---- */
@@ -148,7 +153,7 @@ const struct form form_url = {"http:// or https:// and a host; a path may follow
 const struct form form_endpoint = {"http:// or https://, a host and perhaps :port", endpoint_fits};
 const struct form form_hosts = {"hosts without a port, parted by spaces, or *", hosts_fit};
 const struct form form_headers = {"names of headers, parted by spaces", headers_fit};
-const struct form form_origins = {"origins scheme://host[:port], parted by spaces, or *", origins_fit};
+const struct form form_origins = {"* alone, or origins parted by spaces, each " ORIGIN_RULE, origins_fit};
 const struct form form_cookie = {"the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", is_token};
 const struct form form_bucket = {"letters, digits and - . _", bucket_fits};
 const struct form form_prefix = {"letters, digits and - . _ /", prefix_fits};

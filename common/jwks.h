@@ -6,20 +6,20 @@
 #include "common/key.h"
 #include "common/slice.h"
 
-#define JWKS_KEYS_MAX 16u
-
 struct jwks {
     struct public_key {
         char *pem;
+        char *kid; /* NULL: it has none */
         enum key_kind kind;
     } * keys;
     size_t count;
+    size_t left_off; /* keys that would verify tokens, behind the last that there was room for */
 };
 
-/* Reads a set. Strict, as for one that somebody has pasted: every key must be one that verifies tokens here. Otherwise,
- * as for one that was fetched: keys for other ends are passed over, and so are those past JWKS_KEYS_MAX. False: it is
- * no set, and jwks is empty. The caller clears it. */
-bool jwks_parse(struct slice json, bool strict, struct jwks *jwks) MUSTUSE;
+/* Reads a set of at most so many keys. Strict, as for one that somebody has pasted: every key must be one that verifies
+ * tokens here. Otherwise, as for one that was fetched, keys for other ends are passed over. NULL, and the caller clears
+ * it; or what it should have been, a text to read after "must be", and jwks is empty. */
+const char *jwks_parse(struct slice json, size_t most, bool strict, struct jwks *jwks) MUSTUSE;
 
 void jwks_clear(struct jwks *jwks);
 

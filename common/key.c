@@ -3,18 +3,41 @@
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 
 #define NUMBER_MAX 1024u /* bytes of an RSA modulus of 8192 bits */
 #define COORDINATE 32u   /* of P-256, and of Ed25519 */
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+enum key_kind key_kind_of(struct slice algorithm)
+{
+    static const struct {
+        struct slice name;
+        enum key_kind kind;
+    } all[] = {
+        {{"HS256", 5}, KEY_SECRET}, {{"RS256", 5}, KEY_RS256},   {{"ES256", 5}, KEY_ES256},
+        {{"EdDSA", 5}, KEY_EDDSA},  {{"Ed25519", 7}, KEY_EDDSA},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (slice_equal(all[i].name, algorithm))
+            return all[i].kind;
+    return KEY_NONE;
+}
+
+/* ---- base64url ---- */
+
 static int digit_of(char c)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const char *at = c ? strchr(digits, c) : NULL;
     return at ? (int)(at - digits) : -1;
 }
@@ -37,8 +60,23 @@ bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len)
         held -= 8;
         out[(*len)++] = (uint8_t)(bits >> held);
     }
-    return *len > 0;
+    return *len > 0 && held < 6; /* a digit alone is no byte */
 }
+
+void key_encode(struct slice bytes, struct buf *out)
+{
+    uint32_t bits = 0;
+    unsigned held = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        bits = bits << 8 | (uint8_t)bytes.data[i];
+        for (held += 8; held >= 6; held -= 6)
+            buf_add_byte(out, (uint8_t)digits[bits >> (held - 6) & 63]);
+    }
+    if (held)
+        buf_add_byte(out, (uint8_t)digits[bits << (6 - held) & 63]);
+}
+
+/* ---- a JWK becomes a PEM ---- */
 
 static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)
 {
@@ -134,16 +172,71 @@ char *key_pem(const struct jwk *jwk, enum key_kind *kind)
     return pem;
 }
 
-bool key_verify_eddsa(const char *pem, struct slice text, struct slice signature)
+/* ---- signatures ---- */
+
+static bool verify_public(const char *pem, const EVP_MD *digest, struct slice text, struct slice signature)
 {
     BIO *in = BIO_new_mem_buf(pem, -1);
     EVP_PKEY *key = in ? PEM_read_bio_PUBKEY(in, NULL, NULL, NULL) : NULL;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool good = key && context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+    bool good = key && context && EVP_DigestVerifyInit(context, NULL, digest, NULL, key) == 1 &&
                 EVP_DigestVerify(context, (const uint8_t *)signature.data, signature.len, (const uint8_t *)text.data,
                                  text.len) == 1;
     EVP_MD_CTX_free(context);
     EVP_PKEY_free(key);
     BIO_free(in);
+    ERR_clear_error(); /* or a later TLS connection would take this for its own */
     return good;
+}
+
+/* A JWT has the two numbers of the signature one behind the other (RFC 7518 3.4), OpenSSL wants them in DER. */
+static bool verify_ecdsa(const char *pem, struct slice text, struct slice signature)
+{
+    const uint8_t *bytes = (const uint8_t *)signature.data;
+    uint8_t *der = NULL;
+    ECDSA_SIG *pair = ECDSA_SIG_new();
+    if (signature.len != 2 * COORDINATE || !pair) {
+        ECDSA_SIG_free(pair);
+        return false;
+    }
+    BIGNUM *r = BN_bin2bn(bytes, COORDINATE, NULL), *s = BN_bin2bn(bytes + COORDINATE, COORDINATE, NULL);
+    if (ECDSA_SIG_set0(pair, r, s) != 1) {
+        BN_free(r);
+        BN_free(s);
+    }
+    int len = i2d_ECDSA_SIG(pair, &der);
+    bool good = len > 0 && verify_public(pem, EVP_sha256(), text, slice_of((char *)der, (size_t)len));
+    OPENSSL_free(der);
+    ECDSA_SIG_free(pair);
+    return good;
+}
+
+void key_sign(const char *secret, struct slice text, uint8_t mac[KEY_MAC])
+{
+    if (!HMAC(EVP_sha256(), secret, (int)strlen(secret), (const uint8_t *)text.data, text.len, mac, NULL))
+        fatalx("libcrypto has no HMAC");
+}
+
+static bool verify_secret(const char *secret, struct slice text, struct slice signature)
+{
+    uint8_t mac[KEY_MAC];
+    key_sign(secret, text, mac);
+    return signature.len == sizeof mac && CRYPTO_memcmp(mac, signature.data, sizeof mac) == 0;
+}
+
+bool key_verify(enum key_kind kind, const char *key, struct slice text, struct slice signature)
+{
+    switch (kind) {
+    case KEY_SECRET:
+        return verify_secret(key, text, signature);
+    case KEY_RS256:
+        return verify_public(key, EVP_sha256(), text, signature);
+    case KEY_ES256:
+        return verify_ecdsa(key, text, signature);
+    case KEY_EDDSA:
+        return verify_public(key, NULL, text, signature);
+    case KEY_NONE:
+        break;
+    }
+    return false;
 }

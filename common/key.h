@@ -1,4 +1,4 @@
-/* Public keys of others: a JWK (RFC 7517) becomes what a verifier takes. */
+/* Keys that verify tokens: a project's own secrets, and public keys of others, of which a JWK (RFC 7517) becomes a PEM. */
 #ifndef COMMON_KEY_H
 #define COMMON_KEY_H
 
@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/attr.h"
+#include "common/buf.h"
 #include "common/slice.h"
 
 /* A JWK's texts; NULL: it does not have it. */
@@ -21,10 +22,19 @@ enum key_kind { KEY_NONE, KEY_SECRET, KEY_RS256, KEY_ES256, KEY_EDDSA };
  * Ed25519 for EdDSA (RFC 8037). NULL: it is none of these, or damaged. */
 char *key_pem(const struct jwk *jwk, enum key_kind *kind) MUSTUSE;
 
+/* The key that this algorithm of a JWT or JWK (RFC 7518 3.1, RFC 8037, RFC 9864) wants. KEY_NONE: it is none of ours. */
+enum key_kind key_kind_of(struct slice algorithm) MUSTUSE;
+
 /* Base64url without padding (RFC 7515 2), into out. False: it is none, is empty, or is longer than room. */
 bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len) MUSTUSE;
+void key_encode(struct slice bytes, struct buf *out);
 
-/* Whether `signature` is that of the KEY_EDDSA key `pem` over `text`. */
-bool key_verify_eddsa(const char *pem, struct slice text, struct slice signature) MUSTUSE;
+/* Whether `signature` is that of the key over `text`. key: a secret, or the PEM of a public key of this kind. */
+bool key_verify(enum key_kind kind, const char *key, struct slice text, struct slice signature) MUSTUSE;
+
+#define KEY_MAC 32u
+
+/* The signature of a secret. */
+void key_sign(const char *secret, struct slice text, uint8_t mac[KEY_MAC]);
 
 #endif

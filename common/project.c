@@ -66,16 +66,18 @@ static bool secret_valid(const char *secret)
 
 bool project_origin_valid(const char *origin)
 {
-    size_t len = strlen(origin), scheme = strcspn(origin, ":");
-    if (strcmp(origin, "*") == 0)
-        return true;
-    if (len > PROJECT_ORIGIN_MAX || scheme == 0 || strncmp(origin + scheme, "://", 3) != 0)
-        return false;
-    const char *host = origin + scheme + 3;
-    for (const char *c = host; *c; c++)
-        if (*c <= ' ' || *c > '~' || strchr("/?#@,\\\"'<>", *c))
-            return false;
-    return *host != 0;
+    return strcmp(origin, "*") == 0 || (strlen(origin) <= PROJECT_ORIGIN_MAX && origin_valid(slice_str(origin)));
+}
+
+bool project_origins_valid(const struct texts *origins)
+{
+    return origins->count < 2 || !texts_have(origins, SLICE("*"));
+}
+
+static bool any_text(const char *text)
+{
+    (void)text;
+    return true;
 }
 
 struct texts_rule {
@@ -87,8 +89,10 @@ struct texts_rule {
 static const struct texts_rule secrets_rule = {"signingSecrets", "1 to 16 different texts of 32 to 512 bytes", 1,
                                                PROJECT_SECRETS_MAX, secret_valid};
 static const struct texts_rule origins_rule = {"corsOrigins",
-                                               "up to 64 different texts, each * or scheme://host[:port]", 0,
+                                               "* alone, or up to 64 different origins of up to 256 bytes, each " ORIGIN_RULE, 0,
                                                PROJECT_ORIGINS_MAX, project_origin_valid};
+static const struct texts_rule kept_origins_rule = {"corsOrigins", "up to 64 different texts", 0, PROJECT_ORIGINS_MAX,
+                                                    any_text};
 
 static bool read_texts(const cJSON *array, const struct texts_rule *rule, struct texts *texts)
 {
@@ -109,15 +113,18 @@ static bool read_texts(const cJSON *array, const struct texts_rule *rule, struct
 
 /* ---- public keys and numbers ---- */
 
-static bool read_keys(const cJSON *item, struct project *project)
+_Static_assert(PROJECT_KEYS_MAX == 16, "spelled out in what is expected");
+
+/* NULL, or what was expected. */
+static const char *read_keys(const cJSON *item, bool strict, struct project *project)
 {
     if (!item || cJSON_IsNull(item))
-        return true;
+        return NULL;
     char *text = cJSON_PrintUnformatted(item);
-    bool good = jwks_parse(slice_str(text), true, &project->keys);
-    project->jwks = good ? xstrdup(text) : NULL;
+    const char *wrong = jwks_parse(slice_str(text), PROJECT_KEYS_MAX, strict, &project->keys);
+    project->jwks = wrong ? NULL : xstrdup(text);
     cJSON_free(text);
-    return good;
+    return wrong;
 }
 
 static bool read_url(const cJSON *item, struct project *project)
@@ -189,10 +196,11 @@ cJSON *project_quotas(const struct quotas *all)
     return print_numbers(quotas, all);
 }
 
-static struct project_error read_fields(const cJSON *root, struct project *project)
+static struct project_error read_fields(const cJSON *root, bool strict, struct project *project)
 {
     static const char *const names[] = {"signingSecrets", "corsOrigins", "isPublic", "jwks",
                                         "jwksUrl",        "quotas",      "retention"};
+    const struct texts_rule *origins = strict ? &origins_rule : &kept_origins_rule;
     const cJSON *is_public = cJSON_GetObjectItemCaseSensitive(root, "isPublic");
     if (!cJSON_IsObject(root))
         return (struct project_error){"body", "a JSON object"};
@@ -203,14 +211,15 @@ static struct project_error read_fields(const cJSON *root, struct project *proje
         return (struct project_error){"body", "without a field that comes twice"};
     if (!read_texts(cJSON_GetObjectItemCaseSensitive(root, "signingSecrets"), &secrets_rule, &project->secrets))
         return (struct project_error){secrets_rule.field, secrets_rule.expected};
-    if (!read_texts(cJSON_GetObjectItemCaseSensitive(root, "corsOrigins"), &origins_rule, &project->origins))
-        return (struct project_error){origins_rule.field, origins_rule.expected};
+    if (!read_texts(cJSON_GetObjectItemCaseSensitive(root, "corsOrigins"), origins, &project->origins) ||
+        (strict && !project_origins_valid(&project->origins)))
+        return (struct project_error){origins->field, origins->expected};
     if (is_public && !cJSON_IsBool(is_public))
         return (struct project_error){"isPublic", "true or false"};
     project->is_public = cJSON_IsTrue(is_public);
-    if (!read_keys(cJSON_GetObjectItemCaseSensitive(root, "jwks"), project))
-        return (struct project_error){"jwks", "a JSON Web Key Set with up to 16 keys, each public and of RSA with 2048"
-                                              " bits or more, EC on P-256 or Ed25519"};
+    const char *keys = read_keys(cJSON_GetObjectItemCaseSensitive(root, "jwks"), strict, project);
+    if (keys)
+        return (struct project_error){"jwks", keys};
     if (!read_url(cJSON_GetObjectItemCaseSensitive(root, "jwksUrl"), project))
         return (struct project_error){"jwksUrl", "an http or https URL of up to 1024 bytes"};
     if (!read_numbers(cJSON_GetObjectItemCaseSensitive(root, "quotas"), quotas, &project->quotas))
@@ -222,14 +231,14 @@ static struct project_error read_fields(const cJSON *root, struct project *proje
     return (struct project_error){0};
 }
 
-bool project_parse(struct slice json, struct project *project, struct project_error *error)
+bool project_parse(struct slice json, bool strict, struct project *project, struct project_error *error)
 {
     *project = (struct project){0};
     cJSON *root = document_parse(json);
     if (!root)
         *error = (struct project_error){"body", "a JSON object and nothing behind it"};
     else
-        *error = read_fields(root, project);
+        *error = read_fields(root, strict, project);
     cJSON_Delete(root);
     if (error->field)
         project_clear(project);

@@ -9,6 +9,7 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/jwks.h"
+#include "common/origin.h"
 #include "common/slice.h"
 
 #define PROJECT_NAME_MAX 128u
@@ -19,6 +20,7 @@
 #define PROJECT_SECRET_MAX 512u
 #define PROJECT_ORIGINS_MAX 64u
 #define PROJECT_ORIGIN_MAX 256u
+#define PROJECT_KEYS_MAX 16u /* that it lists itself */
 #define PROJECT_URL_MAX 1024u
 
 #define PROJECT_RETENTION_MAX_S ((uint64_t)1 << 40)
@@ -54,7 +56,7 @@ static inline bool project_has_quotas(const struct quotas *quotas)
 
 struct project {
     struct texts secrets; /* the first signs, all verify */
-    struct texts origins; /* "*" or "scheme://host[:port]" */
+    struct texts origins; /* "*" alone, or some of common/origin.h */
     bool is_public;
     char *jwks;       /* public keys as they were given; NULL: none */
     struct jwks keys; /* and as they are used */
@@ -87,8 +89,10 @@ static inline struct slice project_stream(struct slice name)
 
 bool project_name_valid(struct slice name) MUSTUSE;
 
-/* Reads and checks all of it. False: *error says what is wrong and project is empty. The caller clears it. */
-bool project_parse(struct slice json, struct project *project, struct project_error *error) MUSTUSE;
+/* Reads and checks all of it. False: *error says what is wrong and project is empty. The caller clears it. Strict, as for
+ * one that somebody gives: origins and keys that could never be of use are refused. Otherwise, as for one that is kept
+ * since rules were laxer, they stay, and do nothing. */
+bool project_parse(struct slice json, bool strict, struct project *project, struct project_error *error) MUSTUSE;
 
 /* Adds it as JSON, secrets and all. */
 void project_print(const struct project *project, struct buf *out);
@@ -98,8 +102,11 @@ struct cJSON *project_quotas(const struct quotas *quotas) MUSTUSE;
 
 void project_clear(struct project *project);
 
-/* "*" or an origin as a browser spells it (RFC 6454 6.2). */
+/* "*" or an origin. */
 bool project_origin_valid(const char *origin) MUSTUSE;
+
+/* "*" stands alone: with others it would say twice which pages may, and not the same. */
+bool project_origins_valid(const struct texts *origins) MUSTUSE;
 
 bool texts_have(const struct texts *texts, struct slice text) MUSTUSE;
 void texts_add(struct texts *texts, struct slice text);

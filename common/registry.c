@@ -186,7 +186,7 @@ static enum registry_result failed(const struct registry *r)
 static enum registry_result read_config(struct slice name, struct slice config, struct project *project)
 {
     struct project_error error;
-    if (project_parse(config, project, &error))
+    if (project_parse(config, false, project, &error))
         return REGISTRY_OK;
     log_error("registry.db: project %.*s: %s must be %s", (int)name.len, name.data, error.field, error.expected);
     return REGISTRY_FAILED;

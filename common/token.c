@@ -1,26 +1,16 @@
 #include "common/token.h"
 
-#include <errno.h>
-#include <jwt.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "common/document.h"
 #include "common/mem.h"
+#include "common/words.h"
+
+#define TIME_MAX 9007199254740991.0 /* 2^53-1: later ones are no numbers of seconds */
 
 static const char *const names[] = {
     [SCOPE_NONE] = "", [SCOPE_READ] = "read", [SCOPE_WRITE] = "write", [SCOPE_MANAGE] = "manage"};
-
-/* libjwt's name of it; EdDSA it does not know. */
-static const struct {
-    const char *name;
-    enum key_kind kind;
-    jwt_alg_t algorithm;
-} algorithms[] = {
-    {"HS256", KEY_SECRET, JWT_ALG_HS256},
-    {"RS256", KEY_RS256, JWT_ALG_RS256},
-    {"ES256", KEY_ES256, JWT_ALG_ES256},
-    {"EdDSA", KEY_EDDSA, JWT_ALG_INVAL},
-};
 
 enum scope scope_of(struct slice text)
 {
@@ -35,135 +25,271 @@ const char *scope_name(enum scope scope)
     return names[scope];
 }
 
-static char *text_claim(jwt_t *jwt, const char *name)
+static const struct {
+    enum error error;
+    const char *text;
+} faults[] = {
+#define X(name, error, text) {ERR_##error, text},
+#include "common/token.def"
+#undef X
+};
+
+enum error token_fault_error(enum token_fault fault)
 {
-    const char *text = jwt_get_grant(jwt, name);
-    return text ? xstrdup(text) : NULL;
+    return faults[fault].error;
 }
 
-/* A claim that is there but is not a text must not pass for one that is not there. */
-static bool has_claim(jwt_t *jwt, const char *name)
+const char *token_fault_text(enum token_fault fault)
 {
-    char *json = jwt_get_grants_json(jwt, name);
-    free(json);
-    return json != NULL;
+    return faults[fault].text;
 }
 
-static bool read_claims(jwt_t *jwt, struct claims *claims)
-{
-    const char *scope = jwt_get_grant(jwt, "scope");
-    errno = 0;
-    long expires = jwt_get_grant_int(jwt, "exp");
-    if (errno || expires <= 0 || !scope)
-        return false;
-    claims->scope = scope_of(slice_str(scope));
-    claims->expires_s = (uint64_t)expires;
-    claims->subject = text_claim(jwt, "sub");
-    claims->stream_id = text_claim(jwt, "stream_id");
-    return claims->scope != SCOPE_NONE && claims->subject && (claims->stream_id || !has_claim(jwt, "stream_id"));
-}
+/* ---- members of the two objects ---- */
 
-/* The parts of "head.payload.signature". */
-static bool split(struct slice token, struct slice *head, struct slice *payload, struct slice *signature)
+/* False: it comes twice (RFC 7515 4, RFC 7519 4). *item NULL: it does not come. */
+static bool member(const cJSON *object, const char *name, const cJSON **item)
 {
-    const char *first = memchr(token.data, '.', token.len), *last = memrchr(token.data, '.', token.len);
-    if (!first || first == last)
-        return false;
-    *head = slice_of(token.data, (size_t)(first - token.data));
-    *payload = slice_of(first + 1, (size_t)(last - first) - 1);
-    *signature = slice_of(last + 1, token.len - (size_t)(last - token.data) - 1);
+    const cJSON *each;
+    *item = NULL;
+    cJSON_ArrayForEach(each, object)
+    {
+        if (strcmp(each->string, name) != 0)
+            continue;
+        if (*item)
+            return false;
+        *item = each;
+    }
     return true;
 }
 
-/* What the token says it is signed with; nothing of it is believed yet. */
-static enum key_kind kind_of(const char *token)
+/* False: it comes twice, or is no text. *text NULL: it does not come. */
+static bool text_member(const cJSON *object, const char *name, const char **text)
 {
-    char text[TOKEN_MAX];
-    size_t len;
-    struct slice head, payload, signature;
-    enum key_kind kind = KEY_NONE;
-    if (!split(slice_str(token), &head, &payload, &signature) || !key_decode(head, (uint8_t *)text, sizeof text, &len))
-        return KEY_NONE;
-    cJSON *json = cJSON_ParseWithLength(text, len);
-    const char *name = document_text(json, "alg");
-    if (cJSON_GetObjectItemCaseSensitive(json, "crit")) /* RFC 7515 4.1.11: nothing that must be understood is */
-        name = NULL;
-    for (size_t i = 0; name && i < sizeof algorithms / sizeof algorithms[0]; i++)
-        if (strcmp(name, algorithms[i].name) == 0)
-            kind = algorithms[i].kind;
-    cJSON_Delete(json);
-    return kind;
+    const cJSON *item;
+    bool once = member(object, name, &item);
+    *text = cJSON_GetStringValue(item);
+    return once && (!item || *text);
 }
 
-static jwt_t *decode(const char *token, const char *key, enum key_kind kind)
+/* A NumericDate (RFC 7519 2), which may have a fraction. False: it comes twice, or is none. *time 0: it does not come. */
+static bool time_member(const cJSON *object, const char *name, double *time)
 {
-    jwt_t *jwt = NULL;
-    if (jwt_decode(&jwt, token, (const unsigned char *)key, (int)strlen(key)) != 0)
-        return NULL;
-    for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
-        if (algorithms[i].kind == kind && algorithms[i].algorithm == jwt_get_alg(jwt))
-            return jwt;
-    jwt_free(jwt);
+    const cJSON *item;
+    bool once = member(object, name, &item);
+    *time = item ? cJSON_GetNumberValue(item) : 0; /* NaN if it is no number */
+    return once && *time >= 0 && *time <= TIME_MAX;
+}
+
+/* ---- the three parts ---- */
+
+struct parts {
+    struct slice head, payload, signature, text; /* text: what is signed */
+};
+
+/* "head.payload.signature" */
+static bool split(struct slice token, struct parts *parts)
+{
+    const char *first = token.len ? memchr(token.data, '.', token.len) : NULL;
+    const char *last = token.len ? memrchr(token.data, '.', token.len) : NULL;
+    if (!first || first == last)
+        return false;
+    parts->text = slice_of(token.data, (size_t)(last - token.data));
+    parts->head = slice_of(token.data, (size_t)(first - token.data));
+    parts->payload = slice_of(first + 1, (size_t)(last - first) - 1);
+    parts->signature = slice_of(last + 1, token.len - parts->text.len - 1);
+    return true;
+}
+
+/* The object in a part, or NULL. The caller deletes it. */
+static cJSON *object_of(struct slice part)
+{
+    size_t len;
+    char *text = xmalloc(part.len + 1);
+    cJSON *object = key_decode(part, (uint8_t *)text, part.len, &len) ? document_parse(slice_of(text, len)) : NULL;
+    free(text);
+    if (cJSON_IsObject(object))
+        return object;
+    cJSON_Delete(object);
     return NULL;
 }
 
-/* libjwt knows no EdDSA: OpenSSL verifies it, and libjwt reads what it says. */
-static jwt_t *decode_eddsa(const char *token, const char *key)
+/* ---- the head ---- */
+
+/* "application/" may be left out (RFC 7515 4.1.9). Access tokens have at+jwt (RFC 9068 2.1). Whatever else names itself
+ * was not made for this (RFC 8725 3.11). */
+static bool type_fits(const char *type)
 {
-    char text[TOKEN_MAX + 1];
-    uint8_t bytes[64];
-    size_t len;
-    struct slice head, payload, signature;
-    jwt_t *jwt = NULL;
-    if (!split(slice_str(token), &head, &payload, &signature) || !key_decode(signature, bytes, sizeof bytes, &len) ||
-        !key_verify_eddsa(key, slice_of(token, head.len + 1 + payload.len), slice_of((char *)bytes, len)) ||
-        !key_decode(payload, (uint8_t *)text, TOKEN_MAX, &len) || memchr(text, 0, len) || jwt_new(&jwt) != 0)
-        return NULL;
-    text[len] = 0;
-    if (jwt_add_grants_json(jwt, text) == 0)
-        return jwt;
-    jwt_free(jwt);
+    static const char prefix[] = "application/";
+    if (type && strncasecmp(type, prefix, sizeof prefix - 1) == 0)
+        type += sizeof prefix - 1;
+    return !type || strcasecmp(type, "JWT") == 0 || strcasecmp(type, "at+jwt") == 0;
+}
+
+/* What the token says that it is signed with; nothing of it is believed yet. */
+static enum token_fault read_head(const cJSON *head, enum key_kind *kind, const char **kid)
+{
+    const cJSON *critical;
+    const char *type, *algorithm;
+    if (!text_member(head, "typ", &type) || !type_fits(type))
+        return TOKEN_TYPE;
+    if (!member(head, "crit", &critical) || critical) /* RFC 7515 4.1.11 */
+        return TOKEN_CRITICAL;
+    if (!text_member(head, "alg", &algorithm) || !algorithm)
+        return TOKEN_ALGORITHM;
+    *kind = key_kind_of(slice_str(algorithm));
+    *kid = document_text(head, "kid");
+    return *kind == KEY_NONE ? TOKEN_ALGORITHM : TOKEN_GOOD;
+}
+
+/* ---- the signature ---- */
+
+static bool decode_signature(struct slice text, struct slice *signature)
+{
+    uint8_t *bytes = xmalloc(text.len + 1);
+    *signature = slice_of((char *)bytes, 0);
+    return key_decode(text, bytes, text.len, &signature->len);
+}
+
+static const char *find_secret(const struct texts *secrets, struct slice text, struct slice signature)
+{
+    for (size_t i = 0; i < secrets->count; i++)
+        if (key_verify(KEY_SECRET, secrets->items[i], text, signature))
+            return secrets->items[i];
     return NULL;
 }
 
-/* A secret verifies HS256 and nothing else, a public key the one algorithm of its kind: which keys are tried is the
- * token's choice, what they verify is not. */
-static jwt_t *decode_with_any(const char *token, const struct texts *secrets, const struct jwks *keys, const char **key)
+/* Those that the token names come first, which saves time and decides nothing. */
+static const char *find_key(const struct jwks *keys, enum key_kind kind, const char *kid, struct slice text,
+                            struct slice signature)
 {
-    enum key_kind kind = kind_of(token);
-    jwt_t *jwt = NULL;
-    for (size_t i = 0; i < secrets->count && !jwt && kind == KEY_SECRET; i++) {
-        *key = secrets->items[i];
-        jwt = decode(token, *key, kind);
-    }
-    for (size_t i = 0; i < keys->count && !jwt; i++) {
-        if (keys->keys[i].kind != kind)
-            continue;
-        *key = keys->keys[i].pem;
-        jwt = kind == KEY_EDDSA ? decode_eddsa(token, *key) : decode(token, *key, kind);
-    }
-    return jwt;
+    for (int named = 1; named >= 0; named--)
+        for (size_t i = 0; i < keys->count; i++) {
+            const struct public_key *key = &keys->keys[i];
+            bool match = kid && key->kid && strcmp(kid, key->kid) == 0;
+            if (key->kind == kind && match == (named == 1) && key_verify(kind, key->pem, text, signature))
+                return key->pem;
+        }
+    return NULL;
 }
 
-bool token_wants_public_key(const char *token)
+/* ---- the claims ---- */
+
+/* The most that a list of scopes names (RFC 8693 4.2). */
+static enum scope best_scope(const char *text)
 {
-    enum key_kind kind = kind_of(token);
-    return kind != KEY_NONE && kind != KEY_SECRET;
+    enum scope best = SCOPE_NONE;
+    for (enum scope scope = SCOPE_READ; text && scope <= SCOPE_MANAGE; scope++)
+        if (words_have(text, slice_str(names[scope])))
+            best = scope;
+    return best;
 }
 
-bool token_verify(const char *token, const struct texts *secrets, const struct jwks *keys, uint64_t now_s,
-                  struct claims *claims, const char **key)
+/* The audience is good, names others, or is no audience. */
+static enum token_fault check_audience(const cJSON *claims, const char *audiences, bool needed)
 {
-    *claims = (struct claims){0};
-    jwt_t *jwt = decode_with_any(token, secrets, keys, key);
-    bool whole = jwt && read_claims(jwt, claims);
-    uint64_t expires_s = whole ? claims->expires_s : 0;
-    jwt_free(jwt);
-    if (whole && expires_s > now_s)
-        return true;
-    claims_clear(claims);
-    claims->expires_s = expires_s;
-    return false;
+    const cJSON *audience, *each;
+    bool named = false;
+    if (!member(claims, "aud", &audience))
+        return TOKEN_CLAIMS;
+    if (!audience)
+        return needed && *audiences ? TOKEN_AUDIENCE : TOKEN_GOOD;
+    if (cJSON_IsString(audience))
+        return words_have(audiences, slice_str(audience->valuestring)) ? TOKEN_GOOD : TOKEN_AUDIENCE;
+    if (!cJSON_IsArray(audience))
+        return TOKEN_CLAIMS;
+    cJSON_ArrayForEach(each, audience)
+    {
+        if (!cJSON_IsString(each))
+            return TOKEN_CLAIMS;
+        named |= words_have(audiences, slice_str(each->valuestring));
+    }
+    return named ? TOKEN_GOOD : TOKEN_AUDIENCE;
+}
+
+static enum token_fault check_issuer(const cJSON *claims, const char *issuers, bool needed)
+{
+    const char *issuer;
+    if (!text_member(claims, "iss", &issuer))
+        return TOKEN_CLAIMS;
+    if (!*issuers || (!issuer && !needed) || (issuer && words_have(issuers, slice_str(issuer))))
+        return TOKEN_GOOD;
+    return TOKEN_ISSUER;
+}
+
+static enum token_fault check_times(const cJSON *claims, const struct token_rules *rules, uint64_t *expires_s)
+{
+    double expires, from, made;
+    if (!time_member(claims, "exp", &expires) || !time_member(claims, "nbf", &from) ||
+        !time_member(claims, "iat", &made) || expires < 1)
+        return TOKEN_TIMES;
+    if (from * 1000 > (double)(rules->now_ms + rules->leeway_ms))
+        return TOKEN_EARLY;
+    *expires_s = (uint64_t)expires;
+    return *expires_s + rules->leeway_ms / 1000 > rules->now_ms / 1000 ? TOKEN_GOOD : TOKEN_EXPIRED;
+}
+
+static enum token_fault read_claims(const cJSON *all, const struct token_rules *rules, bool foreign,
+                                    struct claims *claims)
+{
+    const char *scope, *subject, *stream;
+    if (!text_member(all, "sub", &subject) || !subject || !text_member(all, "stream_id", &stream))
+        return TOKEN_CLAIMS;
+    if (!text_member(all, "scope", &scope) || best_scope(scope) == SCOPE_NONE)
+        return TOKEN_SCOPE;
+    enum token_fault fault = check_audience(all, rules->audiences, foreign);
+    if (fault == TOKEN_GOOD)
+        fault = check_issuer(all, rules->issuers, foreign);
+    if (fault == TOKEN_GOOD)
+        fault = check_times(all, rules, &claims->expires_s);
+    if (fault != TOKEN_GOOD && fault != TOKEN_EXPIRED)
+        return fault;
+    claims->scope = best_scope(scope);
+    claims->subject = xstrdup(subject);
+    claims->stream_id = stream ? xstrdup(stream) : NULL;
+    return fault;
+}
+
+/* No key verifies it. Its own words may say why. */
+static enum token_fault why_unverified(const cJSON *claims, struct slice project)
+{
+    const char *subject;
+    bool elsewhere = text_member(claims, "sub", &subject) && subject && !slice_equal(slice_str(subject), project);
+    return elsewhere ? TOKEN_ELSEWHERE : TOKEN_UNVERIFIED;
+}
+
+/* ---- all of it ---- */
+
+static void verify_parts(const struct parts *parts, const cJSON *head, const cJSON *claims,
+                         const struct token_rules *rules, const struct texts *secrets, const struct jwks *keys,
+                         struct token_verdict *verdict)
+{
+    struct slice signature;
+    const char *kid;
+    verdict->fault = read_head(head, &verdict->kind, &kid);
+    if (verdict->fault != TOKEN_GOOD)
+        return;
+    bool foreign = verdict->kind != KEY_SECRET;
+    if (decode_signature(parts->signature, &signature))
+        verdict->key = foreign ? find_key(keys, verdict->kind, kid, parts->text, signature)
+                               : find_secret(secrets, parts->text, signature);
+    free((char *)(uintptr_t)signature.data);
+    verdict->fault = verdict->key ? read_claims(claims, rules, foreign, &verdict->claims)
+                                  : why_unverified(claims, rules->project);
+}
+
+struct token_verdict token_verify(struct slice token, const struct token_rules *rules, const struct texts *secrets,
+                                  const struct jwks *keys)
+{
+    struct token_verdict verdict = {.fault = TOKEN_MALFORMED};
+    struct parts parts;
+    if (!split(token, &parts))
+        return verdict;
+    cJSON *head = object_of(parts.head), *claims = object_of(parts.payload);
+    if (head && claims)
+        verify_parts(&parts, head, claims, rules, secrets, keys, &verdict);
+    cJSON_Delete(head);
+    cJSON_Delete(claims);
+    return verdict;
 }
 
 void claims_clear(struct claims *claims)
@@ -175,15 +301,24 @@ void claims_clear(struct claims *claims)
 
 char *token_sign(const char *secret, const struct claims *claims)
 {
-    jwt_t *jwt;
-    if (jwt_new(&jwt) != 0)
-        return NULL;
-    bool made = jwt_add_grant(jwt, "sub", claims->subject) == 0 &&
-                jwt_add_grant(jwt, "scope", scope_name(claims->scope)) == 0 &&
-                jwt_add_grant_int(jwt, "exp", (long)claims->expires_s) == 0 &&
-                (!claims->stream_id || jwt_add_grant(jwt, "stream_id", claims->stream_id) == 0) &&
-                jwt_set_alg(jwt, JWT_ALG_HS256, (const unsigned char *)secret, (int)strlen(secret)) == 0;
-    char *encoded = made ? jwt_encode_str(jwt) : NULL;
-    jwt_free(jwt);
-    return encoded;
+    uint8_t mac[KEY_MAC];
+    struct buf token = {0};
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "sub", claims->subject);
+    cJSON_AddStringToObject(object, "scope", scope_name(claims->scope));
+    cJSON_AddNumberToObject(object, "exp", (double)claims->expires_s);
+    if (claims->stream_id)
+        cJSON_AddStringToObject(object, "stream_id", claims->stream_id);
+    char *payload = cJSON_PrintUnformatted(object);
+    key_encode(SLICE("{\"alg\":\"HS256\",\"typ\":\"JWT\"}"), &token);
+    buf_add_byte(&token, '.');
+    key_encode(slice_str(payload), &token);
+    key_sign(secret, buf_slice(&token), mac);
+    buf_add_byte(&token, '.');
+    key_encode(slice_of((const char *)mac, sizeof mac), &token);
+    char *text = xslicedup(buf_slice(&token));
+    cJSON_free(payload);
+    cJSON_Delete(object);
+    buf_clear(&token);
+    return text;
 }

@@ -16,6 +16,7 @@ struct web_call {
     CURL *easy;
     struct curl_slist *headers;
     struct buf body;
+    bool large;
 };
 
 /* ---- answers ---- */
@@ -47,6 +48,7 @@ static void finish(struct web_call *call, const char *failure, bool unreachable)
     take_out(call);
     answer.reused = connects == 0;
     answer.body = buf_slice(&call->body);
+    answer.large = call->large;
     call->question.done(call->question.ctx, &answer);
     call_free(call);
 }
@@ -101,7 +103,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
         return call->question.piece(call->question.ctx, slice_of(data, len)) ? len : 0;
     if (!call->question.most)
         return len;
-    if (buf_len(&call->body) + len > call->question.most)
+    call->large = buf_len(&call->body) + len > call->question.most;
+    if (call->large)
         return 0; /* libcurl fails it */
     buf_add(&call->body, data, len);
     return len;

@@ -30,6 +30,7 @@ struct web_answer {
     long status;
     struct slice body; /* as much of it as was asked for */
     bool reused;       /* it came over a connection that was there already */
+    bool large;        /* there is none because the body has more than `most` bytes */
 };
 
 typedef void web_header(void *ctx, struct slice name, struct slice value);

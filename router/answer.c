@@ -104,14 +104,14 @@ static void count_error(const struct client *c, enum error error)
 
 struct buf *answer_error_begin(struct client *c, enum error error)
 {
+    error = auth_told(&c->grant, error, NULL);
     int status = error_status(error);
     count_error(c, error);
     struct buf *head = answer_begin(c, status);
     account_refused(c, error);
     response_add(head, "Content-Type", SLICE("application/json"));
     response_add(head, "Cache-Control", SLICE("no-store"));
-    if (status == 401)
-        response_add(head, "WWW-Authenticate", SLICE("Bearer realm=\"streamd\""));
+    auth_challenge(&c->grant, error, head);
     if (status == 415)
         response_add(head, "Accept-Encoding", SLICE("identity"));
     if (error == ERR_RATE_LIMITED)
@@ -126,9 +126,11 @@ struct buf *answer_error_begin(struct client *c, enum error error)
 void answer_error_end(struct client *c, enum error error, const char *text)
 {
     struct buf body = {0};
+    struct detail detail = {0};
     if (error == ERR_STREAM_NOT_FOUND && c->exchange.slash)
         text = "stream not found: the '/' at its end belongs to its name, which is another one without it";
-    response_error_body(&body, error, text);
+    error = auth_told(&c->grant, error, &detail);
+    response_error_body(&body, error, *detail.text ? detail.text : text);
     const struct slice part = buf_slice(&body);
     answer_end(c, &part, 1);
     buf_clear(&body);

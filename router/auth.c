@@ -1,6 +1,7 @@
 #include "router/auth.h"
 
 #include <netinet/in.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -10,9 +11,11 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/bearer.h"
+#include "router/cors.h"
 #include "router/named.h"
 #include "router/query.h"
 #include "router/reader.h"
+#include "router/response.h"
 #include "router/router.h"
 
 #define REGISTRY_MS 100u /* all clients of this router wait as long */
@@ -23,12 +26,14 @@ struct auth_project {
     struct project project;
 };
 
-/* A token that was verified. */
+/* A token that was looked at for a project, also one that is wrong. */
 struct auth_token {
-    char *token; /* NULL: the place is free */
-    uint64_t project;
-    struct claims claims;
-    uint64_t key; /* a mark of the one that verified it */
+    uint64_t project;                        /* a mark; 0: the place is free */
+    unsigned char digest[SHA256_DIGEST_LENGTH]; /* of the token */
+    enum token_fault fault;                  /* but TOKEN_EXPIRED, which the clock says */
+    enum key_kind kind;
+    struct claims claims; /* TOKEN_GOOD */
+    uint64_t key;         /* a mark of the one that verified it */
 };
 
 /* Of one address, in one minute. */
@@ -63,7 +68,6 @@ static void forget_project(struct auth_project *place)
 
 static void forget_token(struct auth_token *place)
 {
-    free(place->token);
     claims_clear(&place->claims);
     *place = (struct auth_token){0};
 }
@@ -232,65 +236,75 @@ static bool too_many(const struct auth *auth, const struct auth_failures *failur
 
 /* ---- the token of a request ---- */
 
-static enum bearer find_token(const struct auth *auth, const struct http_head *head, char room[TOKEN_MAX + 1])
-{
-    return bearer_token(head, slice_str(auth->router->cfg->auth_cookie), room);
-}
-
-static bool verify(struct auth *auth, const char *token, const struct project *project, uint64_t project_mark,
-                   struct auth_token *place)
+static struct token_verdict verify(struct auth *auth, struct slice token, struct slice name)
 {
     static const struct texts no_secrets;
-    const char *key;
-    forget_token(place);
-    if (!token_verify(token, &project->secrets, &project->keys, lenient_now_s(auth), &place->claims, &key) &&
-        (!project->jwks_url || !token_verify(token, &no_secrets, key_source_keys(&auth->sources, project->jwks_url),
-                                             lenient_now_s(auth), &place->claims, &key)))
-        return false;
-    place->token = xstrdup(token);
-    place->project = project_mark;
-    place->key = mark(slice_str(key));
-    return true;
+    static const struct project nobody;
+    const struct config *cfg = auth->router->cfg;
+    const struct project *known = auth_project(auth, name), *project = known ? known : &nobody;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct token_rules rules = {
+        .project = name,
+        .now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
+        .leeway_ms = cfg->auth_leeway,
+        .audiences = cfg->auth_audience,
+        .issuers = cfg->auth_issuer,
+    };
+    struct token_verdict verdict = token_verify(token, &rules, &project->secrets, &project->keys);
+    if (verdict.fault == TOKEN_UNVERIFIED && project->jwks_url)
+        verdict = token_verify(token, &rules, &no_secrets, key_source_keys(&auth->sources, project->jwks_url));
+    return verdict;
 }
 
-static struct auth_token *place_of(const struct auth *auth, const char *token)
+/* What is not valid yet will be, so nobody remembers it. */
+static void remember(struct auth_token *place, struct token_verdict verdict, uint64_t project)
 {
-    return &auth->tokens[mark(slice_str(token)) / 2 % AUTH_TOKENS];
+    place->project = verdict.fault == TOKEN_EARLY ? 0 : project;
+    place->fault = verdict.fault == TOKEN_EXPIRED ? TOKEN_GOOD : verdict.fault;
+    place->kind = verdict.kind;
+    place->claims = verdict.claims;
+    place->key = verdict.key ? mark(slice_str(verdict.key)) : 0;
 }
 
-static bool remembered(const struct auth_token *place, const char *token, uint64_t project_mark)
-{
-    return place->token && place->project == project_mark && strcmp(place->token, token) == 0;
-}
-
-/* What it says would be verified by a key that the project has elsewhere, and that is not to be had. */
-static bool unknown(struct auth *auth, const char *token, const struct project *project)
-{
-    return project->jwks_url && token_wants_public_key(token) && key_source_unknown(&auth->sources, project->jwks_url);
-}
-
-/* A valid token of this project is remembered at *known. Looking at one that is not costs work, so an address may not
- * have it done for ever. */
-static enum error claims_of(struct client *c, const char *token, struct slice project_name,
-                            const struct auth_token **known)
+/* What is known of a token. Looking at one that is wrong costs work, so an address may not have it done for ever. NULL:
+ * it has. The place is the token's until another is looked at. */
+static const struct auth_token *look_at(struct client *c, struct slice token, struct slice name)
 {
     struct auth *auth = &c->router->auth;
-    const struct project *project = auth_project(auth, project_name);
-    uint64_t project_mark = mark(project_name);
-    struct auth_token *place = place_of(auth, token);
-    if (!project || !remembered(place, token, project_mark)) {
-        struct auth_failures *failures = failures_of(c);
-        if (too_many(auth, failures))
-            return ERR_RATE_LIMITED;
-        if (!project || !verify(auth, token, project, project_mark, place)) {
-            failures->count++;
-            c->grant.expired = project && place->claims.expires_s != 0;
-            return project && unknown(auth, token, project) ? ERR_AUTH_UNAVAILABLE : ERR_UNAUTHORIZED;
-        }
-    }
-    *known = place;
-    c->grant.expired = place->claims.expires_s <= lenient_now_s(auth);
-    return c->grant.expired ? ERR_UNAUTHORIZED : ERR_NONE;
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    uint64_t project = mark(name), number;
+    SHA256((const unsigned char *)token.data, token.len, digest);
+    memcpy(&number, digest, sizeof number);
+    struct auth_token *place = &auth->tokens[number % AUTH_TOKENS];
+    if (place->project == project && memcmp(place->digest, digest, sizeof digest) == 0)
+        return place;
+    struct auth_failures *failures = failures_of(c);
+    if (too_many(auth, failures))
+        return NULL;
+    struct token_verdict verdict = verify(auth, token, name);
+    failures->count += verdict.fault != TOKEN_GOOD;
+    forget_token(place);
+    memcpy(place->digest, digest, sizeof digest);
+    remember(place, verdict, project);
+    return place;
+}
+
+/* Its key would be one that the project has elsewhere, and that may not be known yet. */
+static bool is_foreign(const struct auth_token *known, const struct project *project)
+{
+    return known->fault == TOKEN_UNVERIFIED && known->kind != KEY_SECRET && project && project->jwks_url;
+}
+
+static enum token_fault fault_of(struct auth *auth, const struct auth_token *known, const struct project *project)
+{
+    if (!known)
+        return TOKEN_UNCHECKED;
+    if (is_foreign(known, project) && key_source_unknown(&auth->sources, project->jwks_url))
+        return TOKEN_KEYLESS;
+    if (known->fault == TOKEN_GOOD && known->claims.expires_s <= lenient_now_s(auth))
+        return TOKEN_EXPIRED;
+    return known->fault;
 }
 
 /* ---- the decision ---- */
@@ -307,15 +321,19 @@ static bool stream_matches(const char *pattern, struct slice resource, struct sl
     return slice_equal(stream, slice_of(pattern, len));
 }
 
-static enum error judge(const struct claims *claims, struct slice resource, enum scope scope)
+static enum token_fault judge(const struct claims *claims, struct slice resource, enum scope scope)
 {
     struct slice project = project_of(resource);
-    if (!slice_equal(slice_str(claims->subject), project) || claims->scope < scope)
-        return ERR_FORBIDDEN;
+    if (!slice_equal(slice_str(claims->subject), project))
+        return TOKEN_OTHER_PROJECT;
+    if (claims->scope < scope)
+        return TOKEN_WEAK;
+    if (!claims->stream_id)
+        return TOKEN_GOOD;
     /* What is written to a project as a whole names its streams in the body, and each of them is checked. */
-    if (claims->stream_id && resource.len == project.len)
-        return scope == SCOPE_WRITE ? ERR_NONE : ERR_FORBIDDEN;
-    return !claims->stream_id || stream_matches(claims->stream_id, resource, project) ? ERR_NONE : ERR_FORBIDDEN;
+    bool whole = resource.len == project.len;
+    bool fits = whole ? scope == SCOPE_WRITE : stream_matches(claims->stream_id, resource, project);
+    return fits ? TOKEN_GOOD : TOKEN_OTHER_STREAM;
 }
 
 static void take_reader_key(const struct http_head *head, struct grant *grant)
@@ -325,50 +343,78 @@ static void take_reader_key(const struct http_head *head, struct grant *grant)
         memcpy(grant->reader_key, key.data + 3, 32);
 }
 
+/* Finds the request's token, unless it is one that the browser has sent by itself from a page that may not use it. */
+static enum token_fault find_token(struct client *c, const struct http_head *head, struct slice resource,
+                                   struct buf *room, struct slice *token)
+{
+    enum bearer found = bearer_token(head, slice_str(c->router->cfg->auth_cookie), room, token);
+    if (found == BEARER_ABSENT)
+        return TOKEN_ABSENT;
+    return found == BEARER_COOKIE && !cors_trusts(c, head, resource) ? TOKEN_OTHER_ORIGIN : TOKEN_GOOD;
+}
+
+static void forget_room(struct buf *room)
+{
+    if (room->data)
+        explicit_bzero(room->data, room->cap);
+    buf_clear(room);
+}
+
 struct hold_list *auth_wait(struct client *c, const struct http_head *head, struct slice resource)
 {
     struct auth *auth = &c->router->auth;
-    char token[TOKEN_MAX + 1];
-    struct slice name = project_of(resource);
+    struct buf room = {0};
+    struct slice name = project_of(resource), token;
     const struct project *project = auth_project(auth, name);
     struct hold_list *list = NULL;
-    if (!project || !project->jwks_url || find_token(auth, head, token) != BEARER_FOUND)
+    if (!project || !project->jwks_url)
         return NULL;
-    struct auth_token *place = place_of(auth, token);
-    if (!remembered(place, token, mark(name)) && token_wants_public_key(token) && !too_many(auth, failures_of(c)) &&
-        !verify(auth, token, project, mark(name), place))
-        list = key_source_wait(&auth->sources, project->jwks_url);
-    explicit_bzero(token, sizeof token);
+    if (find_token(c, head, resource, &room, &token) == TOKEN_GOOD) {
+        const struct auth_token *known = look_at(c, token, name);
+        if (known && is_foreign(known, project))
+            list = key_source_wait(&auth->sources, project->jwks_url);
+    }
+    forget_room(&room);
     return list;
+}
+
+/* What the token is good for, and what is wrong with it. */
+static enum token_fault use_token(struct client *c, const struct http_head *head, struct slice resource,
+                                  enum scope scope, struct grant *grant)
+{
+    struct auth *auth = &c->router->auth;
+    struct buf room = {0};
+    struct slice name = project_of(resource), token;
+    const struct auth_token *known = NULL;
+    enum token_fault fault = find_token(c, head, resource, &room, &token);
+    if (fault == TOKEN_GOOD) {
+        known = look_at(c, token, name);
+        fault = fault_of(auth, known, auth_project(auth, name));
+    }
+    forget_room(&room);
+    if (fault == TOKEN_GOOD)
+        fault = judge(&known->claims, resource, scope);
+    if (fault != TOKEN_GOOD)
+        return fault;
+    grant->expires_s = known->claims.expires_s + auth->router->cfg->auth_leeway / 1000;
+    grant->key = known->key;
+    grant->project = known->project;
+    grant->narrow = known->claims.stream_id != NULL;
+    return TOKEN_GOOD;
 }
 
 static enum error check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
                         struct grant *grant, struct detail *detail)
 {
-    struct auth *auth = &c->router->auth;
-    char token[TOKEN_MAX + 1];
-    struct slice name = project_of(resource);
-    const struct project *project = auth_project(auth, name);
-    enum bearer found = find_token(auth, head, token);
-    (void)detail;
-    grant->checked = true;
-    grant->shared = project && project->is_public;
+    const struct project *project = auth_project(&c->router->auth, project_of(resource));
+    *grant = (struct grant){.checked = true, .needed = scope, .shared = project && project->is_public};
     take_reader_key(head, grant);
-    if (found == BEARER_ABSENT) {
-        grant->absent = true;
+    grant->fault = use_token(c, head, resource, scope, grant);
+    if (grant->fault != TOKEN_GOOD && scope == SCOPE_READ) {
         grant->anonymous = !grant->shared;
-        return scope == SCOPE_READ ? ERR_NONE : ERR_UNAUTHORIZED;
+        return ERR_NONE;
     }
-    const struct auth_token *known = NULL;
-    enum error error = found == BEARER_FOUND ? claims_of(c, token, name, &known) : ERR_UNAUTHORIZED;
-    explicit_bzero(token, sizeof token);
-    if (error != ERR_NONE)
-        return error;
-    grant->expires_s = known->claims.expires_s + auth->router->cfg->auth_leeway / 1000;
-    grant->key = known->key;
-    grant->project = known->project;
-    grant->narrow = known->claims.stream_id != NULL;
-    return judge(&known->claims, resource, scope);
+    return auth_told(grant, token_fault_error(grant->fault), detail);
 }
 
 unsigned auth_refusal(const struct grant *grant, enum error error)
@@ -381,10 +427,36 @@ unsigned auth_refusal(const struct grant *grant, enum error error)
     case ERR_AUTH_UNAVAILABLE:
         return METRIC_REFUSED_UNAVAILABLE;
     default:
-        return grant->absent    ? METRIC_REFUSED_MISSING
-               : grant->expired ? METRIC_REFUSED_EXPIRED
-                                : METRIC_REFUSED_INVALID;
+        return grant->fault == TOKEN_ABSENT    ? METRIC_REFUSED_MISSING
+               : grant->fault == TOKEN_EXPIRED ? METRIC_REFUSED_EXPIRED
+                                               : METRIC_REFUSED_INVALID;
     }
+}
+
+enum error auth_told(const struct grant *grant, enum error error, struct detail *detail)
+{
+    enum token_fault fault = grant->fault;
+    if (fault == TOKEN_GOOD || (error != ERR_UNAUTHORIZED && error != token_fault_error(fault)))
+        return error;
+    const char *scope = fault == TOKEN_WEAK ? scope_name(grant->needed) : "";
+    return detail_say(detail, token_fault_error(fault), "%s%s%s", token_fault_text(fault), *scope ? "; this needs " : "",
+                      scope);
+}
+
+void auth_challenge(const struct grant *grant, enum error error, struct buf *head)
+{
+    char text[400] = "Bearer realm=\"streamd\"";
+    size_t len = strlen(text);
+    bool told = grant->fault != TOKEN_GOOD && token_fault_error(grant->fault) == error;
+    if (error != ERR_UNAUTHORIZED && (error != ERR_FORBIDDEN || !told || grant->fault == TOKEN_OTHER_ORIGIN))
+        return;
+    if (told && grant->fault != TOKEN_ABSENT)
+        len += (size_t)snprintf(text + len, sizeof text - len, ", error=\"%s\", error_description=\"%s\"",
+                                error == ERR_FORBIDDEN ? "insufficient_scope" : "invalid_token",
+                                token_fault_text(grant->fault));
+    if (told && grant->fault == TOKEN_WEAK)
+        len += (size_t)snprintf(text + len, sizeof text - len, ", scope=\"%s\"", scope_name(grant->needed));
+    response_add(head, "WWW-Authenticate", slice_of(text, len));
 }
 
 enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,

@@ -22,15 +22,15 @@ struct router;
 /* What the current request was allowed with. All zero: auth.mode = none, everything. */
 struct grant {
     bool checked;        /* there is a mode; the rest counts */
-    bool absent;         /* no token came */
-    bool expired;        /* one came that was good once */
-    bool anonymous;      /* no token: only public streams */
+    bool anonymous;      /* no token that is good for this: only public streams */
     bool narrow;         /* the token is not for all of the project's streams */
     bool shared;         /* the project is public: its answers are for everyone */
     char reader_key[33]; /* ?rk=, 32 hex digits; "" if none came */
     uint64_t expires_s;  /* of the token, with the leeway; 0: none */
     uint64_t key;        /* a mark of the key that verified it */
     uint64_t project;    /* a mark of the project */
+    enum token_fault fault; /* of the token that came, also where none is needed */
+    enum scope needed;
 };
 
 struct auth {
@@ -64,7 +64,8 @@ const struct project *auth_project(struct auth *auth, struct slice project);
 
 /* May this request do what needs `scope` on `resource`, "{project}/{stream}" or "{project}"? ERR_NONE, and
  * client->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE_LIMITED or ERR_AUTH_UNAVAILABLE, of which *detail
- * may say more (NULL: nobody wants to know). */
+ * may say more (NULL: nobody wants to know). Where reading is enough, whoever has no token that is good for it is
+ * nobody, who may read what is public: the shard says whether the stream is. */
 enum error auth_check(struct client *client, const struct http_head *head, struct slice resource, enum scope scope,
                       struct detail *detail) MUSTUSE;
 
@@ -80,6 +81,13 @@ void auth_keys_changed(struct auth *auth);
 
 /* What a refusal of the current request is counted as: METRIC_REFUSED_*. error: one of those. */
 unsigned auth_refusal(const struct grant *grant, enum error error);
+
+/* The error that a client is told instead of this one, and in *detail (NULL: nobody wants to know) why: what nobody may
+ * do is refused with what is wrong with the token that came. */
+enum error auth_told(const struct grant *grant, enum error error, struct detail *detail);
+
+/* Adds WWW-Authenticate (RFC 6750 3), if the error has to do with the token. error: as it is told. */
+void auth_challenge(const struct grant *grant, enum error error, struct buf *head);
 
 /* May it, too, what it names beside its path, as router/named.h lists it? All of that is in the project of resource. */
 enum error auth_check_named(struct client *client, const struct http_head *head, struct slice resource,

@@ -4,28 +4,28 @@
 
 #include "router/query.h"
 
-static bool copy(struct slice text, char room[TOKEN_MAX + 1])
+/* "Bearer", spaces, and the token (RFC 6750 2.1, RFC 9110 11.4). data NULL: it is of another scheme. */
+static struct slice of_header(struct slice header)
 {
-    if (!text.len || text.len > TOKEN_MAX || memchr(text.data, 0, text.len))
-        return false;
-    memcpy(room, text.data, text.len);
-    room[text.len] = 0;
-    return true;
+    static const struct slice scheme = {"Bearer", 6};
+    if (header.len < scheme.len || strncasecmp(header.data, scheme.data, scheme.len) != 0 ||
+        (header.len > scheme.len && header.data[scheme.len] != ' '))
+        return (struct slice){0};
+    struct slice token = slice_of(header.data + scheme.len, header.len - scheme.len);
+    while (token.len && *token.data == ' ')
+        token = slice_of(token.data + 1, token.len - 1);
+    return token;
 }
 
-enum bearer bearer_token(const struct http_head *head, struct slice name, char room[TOKEN_MAX + 1])
+enum bearer bearer_token(const struct http_head *head, struct slice name, struct buf *room, struct slice *token)
 {
-    static const struct slice scheme = {"bearer ", 7};
-    struct slice header = head->headers[HTTP_AUTHORIZATION_HEADER], cookies = head->headers[HTTP_COOKIE_HEADER];
-    struct slice query = query_value(head->query, '&', SLICE("token"));
-    struct slice cookie = name.len ? query_value(cookies, ';', name) : (struct slice){0};
-    if (header.data) {
-        if (header.len < scheme.len || strncasecmp(header.data, scheme.data, scheme.len) != 0)
-            return BEARER_BAD;
-        header = slice_of(header.data + scheme.len, header.len - scheme.len);
-    }
-    struct slice token = header.data ? header : query.data ? query : cookie;
-    if (!token.data)
-        return BEARER_ABSENT;
-    return copy(token, room) ? BEARER_FOUND : BEARER_BAD;
+    struct slice cookies = head->headers[HTTP_COOKIE_HEADER];
+    *token = of_header(head->headers[HTTP_AUTHORIZATION_HEADER]);
+    if (token->data)
+        return BEARER_HEADER;
+    *token = query_text(head->query, SLICE("token"), room);
+    if (token->data)
+        return BEARER_QUERY;
+    *token = name.len ? query_value(cookies, ';', name) : (struct slice){0};
+    return token->data ? BEARER_COOKIE : BEARER_ABSENT;
 }

@@ -3,16 +3,15 @@
 #define ROUTER_BEARER_H
 
 #include "common/attr.h"
-#include "common/token.h"
+#include "common/buf.h"
 #include "router/http.h"
 
-enum bearer {
-    BEARER_ABSENT,
-    BEARER_FOUND, /* in the room, with a NUL behind it */
-    BEARER_BAD    /* what is in its place can be none */
-};
+enum bearer { BEARER_ABSENT, BEARER_HEADER, BEARER_QUERY, BEARER_COOKIE };
 
-/* cookie: the name of the one that may hold it, or "". */
-enum bearer bearer_token(const struct http_head *head, struct slice cookie, char room[TOKEN_MAX + 1]) MUSTUSE;
+/* cookie: the name of the one that may hold it, or "". *token is a piece of the head or of the room, which the caller
+ * clears. It may be empty, or anything. An Authorization header of another scheme is not for us: a front may have its
+ * own. */
+enum bearer bearer_token(const struct http_head *head, struct slice cookie, struct buf *room,
+                         struct slice *token) MUSTUSE;
 
 #endif

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "common/origin.h"
+#include "common/words.h"
 #include "router/answer.h"
 #include "router/router.h"
 
@@ -16,20 +18,9 @@
     "Stream-Fanout-Failures, "                                                                                         \
     "X-Request-Id, Server-Timing"
 
-static bool word_in(const char *words, struct slice word)
-{
-    while (*words) {
-        size_t len = strcspn(words, " ");
-        if (slice_equal(slice_of(words, len), word))
-            return true;
-        words += len + strspn(words + len, " ");
-    }
-    return false;
-}
-
 static bool listed(const struct router *r, const struct texts *own, struct slice origin)
 {
-    return own && own->count ? texts_have(own, origin) : word_in(r->cfg->cors_origins, origin);
+    return own && own->count ? texts_have(own, origin) : words_have(r->cfg->cors_origins, origin);
 }
 
 static void set(struct client *c, enum client_cors cors)
@@ -49,10 +40,15 @@ static bool changes(enum http_method method)
     return method == HTTP_POST || method == HTTP_PUT || method == HTTP_DELETE;
 }
 
-void cors_decide(struct client *c, const struct http_head *head, struct slice resource)
+static const struct texts *origins_of(const struct client *c, struct slice resource)
 {
     const struct project *project = auth_project(&c->router->auth, project_of(resource));
-    const struct texts *own = project ? &project->origins : NULL;
+    return project ? &project->origins : NULL;
+}
+
+void cors_decide(struct client *c, const struct http_head *head, struct slice resource)
+{
+    const struct texts *own = origins_of(c, resource);
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER];
     if (!origin.data && changes(head->method)) {
         set(c, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
@@ -76,20 +72,50 @@ void cors_add(const struct client *c, struct buf *head)
         response_add(head, "Vary", SLICE("Origin"));
     if (c->cors == CORS_ORIGIN)
         response_add(head, "Access-Control-Allow-Origin", slice_str(c->exchange.origin));
+    if (c->cors == CORS_ORIGIN && *c->router->cfg->auth_cookie)
+        response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));
     if (c->cors != CORS_VARY)
         response_add(head, "Access-Control-Expose-Headers", SLICE(EXPOSED));
 }
 
-void cors_preflight(struct client *c)
+#define ALLOWED                                                                                                        \
+    "Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "                     \
+    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-Match, "         \
+    "If-None-Match, Producer-Id, Producer-Epoch, Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"
+
+/* Names of headers and what parts them, and nothing that could end the line. */
+static bool is_names(struct slice text)
 {
-    struct buf *head = answer_begin(c, 204);
-    response_add(head, "Access-Control-Allow-Methods", SLICE("GET, POST, PUT, DELETE, HEAD, OPTIONS"));
-    response_add(
-        head, "Access-Control-Allow-Headers",
-        SLICE("Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "
-              "Stream-Retention-Seconds, Stream-Retention-Bytes, "
-              "Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-Match, If-None-Match, Producer-Id, Producer-Epoch, "
-              "Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"));
-    response_add(head, "Access-Control-Max-Age", SLICE("86400"));
+    for (size_t i = 0; i < text.len; i++)
+        if (!http_is_token(text.data[i]) && !strchr(", \t", text.data[i]))
+            return false;
+    return text.len > 0;
+}
+
+/* What headers a page of an allowed origin sends is its own matter: a tracer's, a front's. */
+void cors_preflight(struct client *c, const struct http_head *head)
+{
+    struct slice asked = head->headers[HTTP_REQUEST_HEADERS_HEADER];
+    struct buf *answer = answer_begin(c, 204), allowed = {0};
+    buf_add_text(&allowed, ALLOWED);
+    if (is_names(asked)) {
+        buf_add_text(&allowed, ", ");
+        buf_add_slice(&allowed, asked);
+    }
+    response_add(answer, "Access-Control-Allow-Methods", SLICE("GET, POST, PUT, DELETE, HEAD, OPTIONS"));
+    response_add(answer, "Access-Control-Allow-Headers", buf_slice(&allowed));
+    response_add(answer, "Vary", SLICE("Access-Control-Request-Headers"));
+    response_add(answer, "Access-Control-Max-Age", SLICE("86400"));
     answer_end_bare(c);
+    buf_clear(&allowed);
+}
+
+bool cors_trusts(const struct client *c, const struct http_head *head, struct slice resource)
+{
+    struct slice origin = head->headers[HTTP_ORIGIN_HEADER], site = head->headers[HTTP_FETCH_SITE_HEADER];
+    if (origin.data ? origin_valid(origin) && listed(c->router, origins_of(c, resource), origin) : !changes(head->method))
+        return true;
+    if (site.data)
+        return slice_equal(site, SLICE("same-origin")) || slice_equal(site, SLICE("none"));
+    return !origin.data || origin_is_host(origin, head->headers[HTTP_HOST_HEADER]);
 }

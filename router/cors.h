@@ -15,6 +15,12 @@ void cors_decide(struct client *client, const struct http_head *head, struct sli
 void cors_add(const struct client *client, struct buf *head);
 
 /* The answer to OPTIONS. */
-void cors_preflight(struct client *client);
+void cors_preflight(struct client *client, const struct http_head *head);
+
+/* Whether what browsers add to requests by themselves, as cookies are, counts here. A page may have made the request
+ * without being able to read its answer, so its origin has to be listed (not by *), or be the server's own. What does
+ * not change anything and names no origin is of no page, or of one that sees no answer. What a browser of today would
+ * send something of, Origin or Sec-Fetch-Site, and does not, is from no browser. */
+bool cors_trusts(const struct client *client, const struct http_head *head, struct slice resource) MUSTUSE;
 
 #endif

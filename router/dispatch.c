@@ -191,7 +191,7 @@ static void answer(struct client *c, const struct http_head *head, struct slice 
     c->exchange.slash = route.name.len && route.name.data[route.name.len - 1] == '/';
     timing_mark(c, TIMING_ALLOWED);
     if (is_preflight(c, head))
-        cors_preflight(c);
+        cors_preflight(c, head);
     else if (error != ERR_NONE)
         answer_error_text(c, error, detail.text);
     else if (!access)

@@ -29,6 +29,8 @@ enum http_method {
     X(IF_MATCH, "if-match")                                                                                            \
     X(IF_NONE_MATCH, "if-none-match")                                                                                  \
     X(ORIGIN, "origin")                                                                                                \
+    X(FETCH_SITE, "sec-fetch-site")                                                                                    \
+    X(REQUEST_HEADERS, "access-control-request-headers")                                                               \
     X(AUTHORIZATION, "authorization")                                                                                  \
     X(COOKIE, "cookie")                                                                                                \
     X(LAST_EVENT_ID, "last-event-id")                                                                                  \

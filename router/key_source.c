@@ -2,22 +2,22 @@
 
 #include <stdlib.h>
 
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/dispatch.h"
 #include "router/router.h"
 
-#define SET_MAX ((size_t)256 << 10)
-
 struct key_source {
     struct key_sources *all;
     char *url; /* NULL: the place is free */
     struct jwks keys;
-    struct buf text;     /* as they were fetched */
+    uint64_t text;       /* a hash of what was fetched */
     uint64_t fetched_ms; /* 0: never */
     uint64_t tried_ms;   /* when the last try ended */
     uint64_t used_ms;
-    bool fetching, failed;
+    const char *failure; /* why the last try had none, or NULL */
+    bool fetching;
     struct hold_list waiting;
 };
 
@@ -63,7 +63,6 @@ static void clear(struct key_source *source)
 {
     free(source->url);
     jwks_clear(&source->keys);
-    buf_clear(&source->text);
     *source = (struct key_source){0};
 }
 
@@ -89,22 +88,35 @@ static struct key_source *find(struct key_sources *sources, const char *url)
 
 /* ---- fetching ---- */
 
+/* A key that is silently not there costs somebody a day. */
+static void tell_left_off(const struct key_source *source)
+{
+    if (source->keys.left_off)
+        log_warn("jwksUrl %s: it has %zu keys, of which the first %zu count: auth.jwks_keys", source->url,
+                 source->keys.count + source->keys.left_off, source->keys.count);
+}
+
 static const char *take(struct key_source *source, const struct web_answer *answer, bool *changed)
 {
     struct jwks keys;
+    const struct router *r = source->all->router;
+    uint64_t text = hash_add(HASH_SEED, answer->body);
     *changed = false;
+    if (answer->large)
+        return "it is larger than auth.jwks_size";
     if (answer->failure)
         return answer->failure;
     if (answer->status != 200)
         return "its status is not 200";
-    if (!jwks_parse(answer->body, false, &keys))
+    if (jwks_parse(answer->body, r->cfg->auth_jwks_keys, false, &keys))
         return "it is not a JSON Web Key Set";
-    *changed = !slice_equal(answer->body, buf_slice(&source->text));
+    *changed = !source->fetched_ms || text != source->text;
     jwks_clear(&source->keys);
     source->keys = keys;
-    buf_reset(&source->text);
-    buf_add_slice(&source->text, answer->body);
-    source->fetched_ms = source->all->router->now_ms;
+    source->text = text;
+    source->fetched_ms = r->now_ms;
+    if (*changed)
+        tell_left_off(source);
     return NULL;
 }
 
@@ -113,13 +125,13 @@ static void fetched(void *ctx, const struct web_answer *answer)
     struct key_source *source = ctx;
     bool changed;
     const char *failure = take(source, answer, &changed);
-    if (failure && !source->failed)
+    if (failure && (!source->failure || strcmp(failure, source->failure) != 0))
         log_warn("jwksUrl %s: %s", source->url, failure);
-    if (!failure && source->failed)
+    if (!failure && source->failure)
         log_info("jwksUrl %s: it can be fetched again", source->url);
     source->fetching = false;
     source->tried_ms = source->all->router->now_ms;
-    source->failed = failure != NULL;
+    source->failure = failure;
     if (changed)
         auth_keys_changed(&source->all->router->auth);
     hold_resume(&source->waiting);
@@ -138,7 +150,7 @@ static bool fetch(struct key_source *source)
     web_ask(&r->web, &(struct web_question){
                          .url = source->url,
                          .timeout_ms = r->cfg->auth_jwks_timeout,
-                         .most = SET_MAX,
+                         .most = r->cfg->auth_jwks_size,
                          .done = fetched,
                          .ctx = source,
                      });

@@ -153,6 +153,16 @@ enum error query_parse(struct slice text, struct query *query, struct detail *de
     return error != ERR_NONE ? error : understand(&params, query, detail);
 }
 
+/* In a query, a name may be encoded (RFC 3986 6.2.2.2). */
+static bool is_name(struct slice key, struct slice name, bool encoded)
+{
+    char room[KEY_MAX];
+    size_t len = 0;
+    if (!encoded || key.len > sizeof room || !percent_decode(key, room, &len))
+        return slice_equal(key, name);
+    return slice_equal(slice_of(room, len), name);
+}
+
 struct slice query_value(struct slice list, char separator, struct slice name)
 {
     while (list.len) {
@@ -161,8 +171,22 @@ struct slice query_value(struct slice list, char separator, struct slice name)
         list = slice_of(pair.data + pair.len + (end != NULL), list.len - pair.len - (end != NULL));
         while (pair.len && *pair.data == ' ')
             pair = slice_of(pair.data + 1, pair.len - 1);
-        if (pair.len > name.len && memcmp(pair.data, name.data, name.len) == 0 && pair.data[name.len] == '=')
-            return slice_of(pair.data + name.len + 1, pair.len - name.len - 1);
+        const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
+        size_t len = equals ? (size_t)(equals - pair.data) : 0;
+        if (equals && is_name(slice_of(pair.data, len), name, separator == '&'))
+            return slice_of(equals + 1, pair.len - len - 1);
     }
     return (struct slice){0};
+}
+
+struct slice query_text(struct slice query, struct slice name, struct buf *room)
+{
+    struct slice value = query_value(query, '&', name);
+    size_t len;
+    if (!value.len || !memchr(value.data, '%', value.len) ||
+        !percent_decode(value, buf_reserve(room, value.len), &len))
+        return value;
+    size_t start = buf_len(room);
+    buf_grow(room, len);
+    return slice_of(buf_slice(room).data + start, len);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "common/attr.h"
+#include "common/buf.h"
 #include "common/detail.h"
 #include "common/slice.h"
 
@@ -23,8 +24,10 @@ struct query {
 enum error query_parse(struct slice text, struct query *query, struct detail *detail) MUSTUSE;
 
 /* The value of name=value in a list whose items are parted by `separator`, as it was sent: of a query ('&') or of
- * cookies
- * (';'). data NULL: it is not there. */
+ * cookies (';'). data NULL: it is not there. */
 struct slice query_value(struct slice list, char separator, struct slice name);
+
+/* The same of a query, decoded: a piece of the query or of the room. What cannot be decoded stays as it is. */
+struct slice query_text(struct slice query, struct slice name, struct buf *room);
 
 #endif

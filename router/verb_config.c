@@ -150,7 +150,7 @@ static enum error read_put(struct client *c, const struct http_head *head, struc
         return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
                           "If-None-Match must be * here (there is no configuration yet), not %s",
                           detail_quote(none).text);
-    if (!project_parse(body, project, &error))
+    if (!project_parse(body, true, project, &error))
         return detail_say(detail, ERR_INVALID_CONFIG, "%s must be %s", error.field, error.expected);
     if (project->jwks_url && !key_source_allowed(c->router->cfg, project->jwks_url))
         return detail_say(detail, ERR_INVALID_CONFIG, "jwksUrl must be of a host that auth.jwks_hosts names");

@@ -224,12 +224,14 @@ static int add_origin(struct project *project, bool there, const char *name, con
     if (!there)
         return missing(name);
     if (!project_origin_valid(origin))
-        return fail(origin, "an origin is \"*\" or scheme://host[:port]");
+        return fail(origin, "an origin is * or " ORIGIN_RULE);
     if (texts_have(&project->origins, slice_str(origin)))
         return 0;
     if (project->origins.count >= PROJECT_ORIGINS_MAX)
         return fail("add-origin", "the project has as many origins as it may have (64)");
     texts_add(&project->origins, slice_str(origin));
+    if (!project_origins_valid(&project->origins))
+        return fail(origin, "* stands alone: remove the others, or it, first");
     return 0;
 }
 
@@ -304,8 +306,6 @@ static int print_token(struct registry *registry, const char *name, struct claim
         return status_of(result, name);
     char *token = token_sign(project.secrets.items[0], claims);
     project_clear(&project);
-    if (!token)
-        return fail("token", "it cannot be signed");
     puts(token);
     free(token);
     return 0;

@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { DurableStream } from "@durable-streams/client";
 import { EventSource } from "eventsource";
 import { SignJWT, UnsecuredJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
-import { OWNED } from "../lib/server.mjs";
+import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call, freshName } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
@@ -269,6 +269,9 @@ describe.skipIf(!OWNED)("tokens", () => {
       [{ signingSecrets: [secret, secret] }, "signingSecrets"],
       [{ signingSecrets: [secret], corsOrigins: ["example.com"] }, "corsOrigins"],
       [{ signingSecrets: [secret], corsOrigins: "*" }, "corsOrigins"],
+      [{ signingSecrets: [secret], corsOrigins: ["https://App.example"] }, "corsOrigins"],
+      [{ signingSecrets: [secret], corsOrigins: ["https://app.example:443"] }, "corsOrigins"],
+      [{ signingSecrets: [secret], corsOrigins: ["*", "https://app.example"] }, "corsOrigins"],
       [{ signingSecrets: [secret], isPublic: 1 }, "isPublic"],
     ]) {
       const answer = await put(body);
@@ -406,7 +409,7 @@ describe.skipIf(!OWNED)("tokens", () => {
     for (const pem of [await exportSPKI(rsa.publicKey), (await exportSPKI(rsa.publicKey)) + "\n", (await exportSPKI(ec.publicKey)) + "\n"])
       for (const alg of ["HS256", "HS384"]) expect(await status(await sign(pem, { scope: "read" }, alg))).toBe(401);
     const weak = { kty: "RSA", n: "AQAB".repeat(30), e: "AQAB" };
-    for (const bad of [{}, [], { keys: [weak] }, { keys: [{ kty: "oct", k: "AAAA" }] }, { keys: [await exportJWK(rsa.privateKey)] }, { keys: [{ ...jwks.keys[1], x: "AAAA" }] }, { keys: [{ ...jwks.keys[1], y: jwks.keys[1].x }] }, { keys: [{ ...jwks.keys[2], x: "AAAA" }] }, { keys: [{ ...jwks.keys[2], crv: "Ed448" }] }, { keys: [{ ...jwks.keys[1], use: "enc" }] }]) {
+    for (const bad of [{}, [], { keys: [weak] }, { keys: [{ kty: "oct", k: "AAAA" }] }, { keys: [await exportJWK(rsa.privateKey)] }, { keys: [{ ...jwks.keys[1], x: "AAAA" }] }, { keys: [{ ...jwks.keys[1], y: jwks.keys[1].x }] }, { keys: [{ ...jwks.keys[2], x: "AAAA" }] }, { keys: [{ ...jwks.keys[2], crv: "Ed448" }] }, { keys: [{ ...jwks.keys[1], use: "enc" }] }, { keys: [{ ...jwks.keys[0], alg: "PS256" }] }, { keys: [{ ...jwks.keys[1], key_ops: ["deriveKey"] }] }]) {
       const answer = await put(bad);
       expect([answer.status, answer.json().error]).toEqual([400, expect.stringMatching(/^jwks must be/)]);
     }
@@ -446,6 +449,230 @@ describe.skipIf(!OWNED)("tokens", () => {
   test("no secret is in the log", () => {
     for (const word of [secret, other]) expect(fixture.server.log).not.toContain(word);
     expect(fixture.server.log).not.toMatch(/eyJ/);
+  });
+});
+
+describe.skipIf(!OWNED)("tokens as identity providers make them", () => {
+  const settings = { "auth.mode": "jwt", "auth.failures": 0, "auth.audience": "streams other", "auth.issuer": "https://id.example/" };
+  const fixture = useServer({ settings });
+  const url = (name) => `${fixture.server.url}/v1/stream/${name}`;
+  const named = { aud: ["x", "streams"], iss: "https://id.example/" };
+  let secret, pair;
+
+  beforeAll(async () => {
+    secret = fixture.server.command("create-project", "acme").out;
+    pair = await generateKeyPair("ES256", { extractable: true });
+    const body = JSON.stringify({ signingSecrets: [secret], jwks: { keys: [await exportJWK(pair.publicKey)] } });
+    const headers = bearer(await sign(secret, { scope: "manage" }));
+    expect((await call(`${fixture.server.url}/v1/config/acme`, "PUT", { headers, body })).status).toBe(200);
+    expect((await call(url("acme/s"), "PUT", { headers: { ...text, ...bearer(await sign(secret)) } })).status).toBe(201);
+  });
+
+  const foreign = (claims, head = {}) =>
+    new SignJWT({ sub: "acme", scope: "read", exp: now() + 60, ...claims }).setProtectedHeader({ alg: "ES256", ...head }).sign(pair.privateKey);
+  const get = (token) => call(url("acme/s"), "GET", { headers: bearer(token) });
+
+  test("are taken", async () => {
+    const tokens = [
+      await sign(secret),
+      await sign(secret, named),
+      await foreign(named),
+      await foreign({ ...named, exp: now() + 60.5, nbf: now() - 0.25, iat: now() - 0.125 }),
+      await foreign(named, { typ: "at+jwt", kid: "unknown" }),
+      await foreign({ ...named, scope: "openid profile read offline_access" }),
+      await foreign({ ...named, groups: Array(110).fill("g".repeat(30)) }),
+    ];
+    for (const [i, token] of tokens.entries()) expect([i, (await get(token)).status]).toEqual([i, 200]);
+    const encoded = tokens[0].replaceAll(".", "%2E");
+    const basic = { authorization: "Basic dTpw" };
+    expect((await call(`${url("acme/s")}?token=${encoded}`, "GET", { headers: basic })).status).toBe(200);
+    expect((await call(url("acme/s"), "GET", { headers: { authorization: `bearer   ${tokens[0]}` } })).status).toBe(200);
+  });
+
+  test("a refusal says why, in its text and in WWW-Authenticate", async () => {
+    const stranger = "s".repeat(32);
+    const cases = [
+      ["x", /malformed/],
+      [await sign(stranger), /no key of this project verifies/],
+      [await sign(stranger, { sub: "other" }), /for another project/],
+      [await sign(secret, { exp: now() - 1 }), /has expired/],
+      [await sign(secret, { exp: "soon" }), /seconds since 1970/],
+      [await sign(secret, { nbf: now() + 1800 }), /not valid yet/],
+      [await sign(secret, { aud: "billing" }), /aud .*auth\.audience/],
+      [await sign(secret, { iss: "https://elsewhere.example/" }), /iss .*auth\.issuer/],
+      [await sign(secret, { scope: "root" }), /read, write or manage/],
+      [await foreign({ iss: named.iss }), /aud/],
+      [await foreign({ aud: named.aud }), /iss/],
+      [await foreign(named, { typ: "dpop+jwt" }), /typ/],
+      [new UnsecuredJWT({ sub: "acme" }).encode(), /alg/],
+    ];
+    for (const [token, why] of cases)
+      for (const name of ["acme/s", "acme/none"]) {
+        const answer = await call(url(name), "GET", { headers: bearer(token) });
+        const challenge = answer.headers.get("www-authenticate");
+        expect([answer.status, answer.json().code, answer.json().error]).toEqual([401, "UNAUTHORIZED", expect.stringMatching(why)]);
+        expect(challenge).toBe(`Bearer realm="streamd", error="invalid_token", error_description="${answer.json().error}"`);
+      }
+    const missing = await call(url("acme/s"));
+    expect([missing.status, missing.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm="streamd"']);
+    expect(missing.json().error).toMatch(/no token came/);
+    const weak = await call(url("acme/s"), "DELETE", { headers: bearer(await sign(secret)) });
+    expect([weak.status, weak.json().error]).toEqual([403, "the token's scope is not enough; this needs manage"]);
+    expect(weak.headers.get("www-authenticate")).toMatch(/error="insufficient_scope".*scope="manage"$/);
+  });
+
+  test("nobody learns from a refusal which projects there are", async () => {
+    for (const token of [await sign("s".repeat(32), { sub: "nobody" }), await sign(secret, { sub: "nobody" }), "x"]) {
+      const answers = [];
+      for (const name of ["acme/s", "nobody/s"]) answers.push(await call(url(name), "POST", { headers: { ...text, ...bearer(token) }, body: "x" }));
+      expect(answers[1].status).toBe(401);
+      expect(answers[1].json().error).toMatch(/no key of this project|malformed/);
+    }
+  });
+});
+
+describe.skipIf(!OWNED)("public streams", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt", "auth.cookie": "session", "auth.failures": 100 } });
+  const url = (name) => `${fixture.server.url}/v1/stream/${name}`;
+
+  test("stay public, whatever stale credential comes along", async () => {
+    const secret = fixture.server.command("create-project", "acme").out;
+    const other = fixture.server.command("create-project", "other").out;
+    const headers = { ...text, ...bearer(await sign(secret)) };
+    for (const [name, query] of [["open", { public: "true" }], ["closed", {}]])
+      expect((await call(url(`acme/${name}`), "PUT", { headers, query, body: "x" })).status).toBe(201);
+    const stale = {
+      expired: [await sign(secret, { exp: now() - 1 }), 401],
+      "not yet valid": [await sign(secret, { nbf: now() + 600 }), 401],
+      "another project's": [await sign(other, { sub: "other" }), 401],
+      "for another stream": [await sign(secret, { stream_id: "mine" }), 403],
+      garbage: ["x", 401],
+      empty: ["", 401],
+    };
+    for (const [what, [token, refusal]] of Object.entries(stale))
+      for (const way of [{ headers: { cookie: `session=${token}` } }, { query: { token } }, { headers: bearer(token) }]) {
+        const ask = async (method, name, query = {}) =>
+          (await call(url(name), method, { ...way, query: { ...way.query, ...query } })).status;
+        expect([what, await ask("GET", "acme/open")]).toEqual([what, 200]);
+        expect([what, await ask("HEAD", "acme/open")]).toEqual([what, 200]);
+        expect([what, await ask("GET", "acme/open", { offset: "-1", live: "long-poll" })]).toEqual([what, 200]);
+        expect([what, await ask("GET", "acme/closed")]).toEqual([what, refusal]);
+        expect([what, await ask("HEAD", "acme/none")]).toEqual([what, refusal]);
+        expect([what, await ask("DELETE", "acme/open")]).toEqual([what, refusal]);
+      }
+    const reader = new EventReader(`${url("acme/open")}?offset=-1&live=sse&token=${stale.expired[0]}`);
+    await until("the event", () => reader.data.length);
+    reader.close();
+    fixture.server.command("add-origin", "acme", "https://app.example");
+    const page = { origin: "https://evil.example", cookie: `session=${await sign(secret)}` };
+    expect((await call(url("acme/open"), "GET", { headers: page })).status).toBe(200);
+    expect((await call(url("acme/closed"), "GET", { headers: page })).status).toBe(403);
+  });
+
+  test("are read by whoever has sent too many wrong tokens", async () => {
+    let limited = 0;
+    for (let i = 0; i < 150; i++) {
+      expect((await call(url("acme/open"), "GET", { headers: bearer(`a.b.${i}`) })).status).toBe(200);
+      limited += (await call(url("acme/closed"), "GET", { headers: bearer(`c.d.${i}`) })).status === 429;
+    }
+    expect(limited).toBeGreaterThan(0);
+  });
+
+  test("the same wrong token again counts once", async () => {
+    const server = await Server.start({ settings: { "auth.mode": "jwt", "auth.failures": 5 } });
+    const secret = server.command("create-project", "acme").out;
+    const get = async (token) => (await call(`${server.url}/v1/stream/acme/s`, "GET", { headers: bearer(token) })).status;
+    for (let i = 0; i < 20; i++) expect(await get("a.b.c")).toBe(401);
+    expect(await get(await sign(secret))).toBe(404);
+    await server.close();
+  });
+});
+
+describe.skipIf(!OWNED)("cookies", () => {
+  const settings = { "auth.mode": "jwt", "auth.cookie": "session", "cors.origins": "https://app.example" };
+  const fixture = useServer({ settings });
+  const open = useServer({ settings: { ...settings, "cors.origins": "*" } });
+  const made = new Map();
+
+  // What a page of this origin may have its visitor's browser do.
+  async function ask(server, headers, method = "POST", path = "/v1/stream/acme/notes", body = undefined) {
+    if (!made.has(server)) {
+      const secret = server.command("create-project", "acme").out;
+      made.set(server, await sign(secret, { scope: "manage" }));
+      for (const name of ["notes", "source"])
+        await call(`${server.url}/v1/stream/acme/${name}`, "PUT", { headers: { ...text, ...bearer(made.get(server)) } });
+      await call(`${server.url}/v1/estuary/subscribe/acme/source`, "POST", { headers: bearer(made.get(server)), body: '{"estuaryId":"there"}' });
+    }
+    const all = { ...text, cookie: `session=${made.get(server)}`, ...headers };
+    return call(server.url + path, method, { headers: all, body: body ?? (method === "POST" ? "x" : undefined) });
+  }
+
+  const evil = { origin: "https://evil.example", "sec-fetch-site": "cross-site" };
+
+  test("count for pages of listed origins and of the server itself, and where no browser is", async () => {
+    const own = fixture.server.url;
+    const good = [{ origin: "https://app.example", "sec-fetch-site": "cross-site" }, { origin: "https://app.example" }, { origin: own, "sec-fetch-site": "same-origin" }, { origin: own }, { "sec-fetch-site": "same-origin" }, { "sec-fetch-site": "none" }, {}];
+    for (const headers of good) expect([headers, (await ask(fixture.server, headers)).status]).toEqual([headers, 204]);
+    const bad = [evil, { origin: "https://evil.example" }, { origin: "null" }, { origin: "" }, { "sec-fetch-site": "cross-site" }, { "sec-fetch-site": "same-site" }, { origin: own.replace(/\d+$/, "1") }, { origin: own, "sec-fetch-site": "same-site" }, { origin: "https://app.example:8443" }, { origin: "https://APP.example" }];
+    for (const headers of bad) {
+      const answer = await ask(fixture.server, headers);
+      expect([headers, answer.status, answer.json().error]).toEqual([headers, 403, expect.stringMatching(/a cookie does not count/)]);
+    }
+  });
+
+  test("* lists no origin", async () => {
+    expect((await ask(open.server, evil)).status).toBe(403);
+    expect((await ask(open.server, {})).status).toBe(204);
+    const read = await ask(open.server, { origin: "https://app.example" }, "GET");
+    expect([read.status, read.headers.get("access-control-allow-credentials")]).toEqual([403, null]);
+    const preflight = await ask(open.server, { origin: "https://app.example" }, "OPTIONS");
+    expect(preflight.headers.get("access-control-allow-credentials")).toBe(null);
+  });
+
+  test("of other pages change nothing, whatever the route and the type of the body", async () => {
+    const requests = [
+      ["PUT", "/v1/stream/acme/made"],
+      ["POST", "/v1/stream/acme/notes", "x"],
+      ["DELETE", "/v1/stream/acme/notes"],
+      ["POST", "/v1/estuary/subscribe/acme/source", '{"estuaryId":"mine"}'],
+      ["DELETE", "/v1/estuary/subscribe/acme/source", '{"estuaryId":"there"}'],
+      ["POST", "/v1/estuary/subscribe/acme", '{"estuaryId":"mine","streams":["source"]}'],
+      ["POST", "/v1/estuary/acme/there/touch"],
+      ["DELETE", "/v1/estuary/acme/there"],
+      ["PUT", "/v1/config/acme", "{}"],
+    ];
+    for (const [method, path, body] of requests)
+      expect([method, path, (await ask(fixture.server, evil, method, path, body)).status]).toEqual([method, path, 403]);
+    for (const path of ["/v1/config/acme", "/v1/streams/acme", "/v1/stream/acme/notes", "/v1/estuary/acme/there"])
+      expect([path, (await ask(fixture.server, evil, "GET", path)).status]).toEqual([path, 403]);
+    const token = bearer(made.get(fixture.server));
+    expect((await ask(fixture.server, { ...evil, ...token })).status).toBe(204); // it knows a token: nothing to forge
+  });
+
+  test("a page of a listed origin may send them and see the answer", async () => {
+    const headers = { origin: "https://app.example" };
+    for (const method of ["GET", "POST", "OPTIONS"]) {
+      const answer = await ask(fixture.server, headers, method);
+      const names = ["access-control-allow-origin", "access-control-allow-credentials", "vary"];
+      expect(names.map((name) => answer.headers.get(name))).toEqual(["https://app.example", "true", expect.stringMatching(/Origin/)]);
+    }
+  });
+});
+
+describe.skipIf(!OWNED)("preflights", () => {
+  const fixture = useServer();
+  const allowed = async (names) => {
+    const headers = { origin: "https://app.example", "access-control-request-method": "GET", ...(names ? { "access-control-request-headers": names } : {}) };
+    const answer = await call(`${fixture.server.url}/v1/stream/p/s`, "OPTIONS", { headers });
+    expect(answer.status).toBe(204);
+    return answer.headers.get("access-control-allow-headers").toLowerCase().split(/\s*,\s*/);
+  };
+
+  test("allow whatever header a page has", async () => {
+    expect(await allowed("baggage,traceparent,x-my-own")).toEqual(expect.arrayContaining(["baggage", "traceparent", "x-my-own", "authorization", "producer-id"]));
+    expect(await allowed("a, b")).toEqual(expect.arrayContaining(["a", "b"]));
+    expect(await allowed()).toContain("content-type");
+    expect(await allowed('"quoted"')).not.toContain('"quoted"');
   });
 });
 

@@ -210,7 +210,7 @@ describe.skipIf(!OWNED)("with tokens", () => {
       "streamd: streams: other: there is no such project, or it has no secret to sign with",
     ]);
     const refused = server.command("streams", "--project", "acme", "--token", token("read"));
-    expect([refused.status, refused.err]).toEqual([1, "streamd: streams: 403 FORBIDDEN: the token does not allow this"]);
+    expect([refused.status, refused.err]).toEqual([1, "streamd: streams: 403 FORBIDDEN: the token's scope is not enough; this needs manage"]);
     expect(server.command("streams", "--project", "acme", "--url", server.url).err).toMatch(/401 UNAUTHORIZED/);
     const tail = begin(server, "tail", name, "--from", "start", "--token", token("read"));
     await until("the text", () => tail.out.toString() === "secret");
@@ -219,7 +219,7 @@ describe.skipIf(!OWNED)("with tokens", () => {
     tail.child.kill("SIGTERM");
     expect([await tail.ended(), tail.err]).toEqual([0, ""]);
     const wrong = server.command("tail", name, "--token", "nonsense");
-    expect([wrong.status, wrong.err]).toEqual([1, "streamd: tail: 401 UNAUTHORIZED: a valid token of this project is required"]);
+    expect([wrong.status, wrong.err]).toEqual([1, expect.stringMatching(/^streamd: tail: 401 UNAUTHORIZED: the token is malformed/)]);
   }, 30_000 * PATIENCE);
 });
 

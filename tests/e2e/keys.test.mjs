@@ -139,7 +139,7 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
   });
 
   test("while they are fetched, a body is not asked for, and takes no memory", async () => {
-    publisher.delay = 1000;
+    publisher.delay = 500; // auth.jwks_timeout is longer
     await sleep(350);
     const token = await pairs.stranger.sign();
     const before = publisher.answered;
@@ -169,7 +169,7 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
   test.each([
     ["garbage", { body: "{", status: 200 }],
     ["no set", { body: "[]", status: 200 }],
-    ["too large", { body: " ".repeat(300_000), status: 200 }],
+    ["too large", { body: " ".repeat(1_100_000), status: 200 }],
     ["an error", { body: null, status: 500 }],
     ["a redirect", { body: null, status: 302 }],
     ["silence", { body: null, status: 200, delay: 3000 }],
@@ -179,6 +179,36 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
     expect(await status(await pairs.stranger.sign())).toBe(401);
     expect(await status(await pairs.ES256.sign(), "acme/live")).toBe(200);
     Object.assign(publisher, { body: null, status: 200, delay: 0 });
+  });
+
+  test("a set of a thousand bytes too many is told of, and so are keys that there is no room for", async () => {
+    await sleep(350);
+    publisher.body = " ".repeat(1_100_000);
+    expect(await status(await pairs.stranger.sign())).toBe(401);
+    await until("the size to be told", () => /jwksUrl .*: it is larger than auth\.jwks_size/.test(server.log));
+    publisher.body = null;
+    publisher.keys = [...Array(120).fill(pairs.RS256.jwk), pairs.EdDSA.jwk, pairs.ES256.jwk, ...Array(40).fill({ ...pairs.RS256.jwk, use: "enc" })];
+    await until("the set", async () => (await status(await pairs.RS256.sign(), "acme/live")) === 200);
+    await until("the number to be told", () => /jwksUrl .*: it has 122 keys, of which the first 100 count: auth\.jwks_keys/.test(server.log));
+    expect(await status(await pairs.EdDSA.sign())).toBe(401);
+    await sleep(350);
+    publisher.keys = [...Array(80).fill({ ...pairs.RS256.jwk, x5c: ["A".repeat(3000)] }), pairs.EdDSA.jwk, pairs.ES256.jwk];
+    await until("the last of many keys", async () => (await status(await pairs.EdDSA.sign({ jti: `${Math.random()}` }))) === 404);
+    expect(await status(await pairs.ES256.sign(), "acme/live")).toBe(200);
+  });
+
+  test("a key that is for something else verifies nothing", async () => {
+    const es256 = async () => status(await pairs.ES256.sign({ jti: `${Math.random()}` }));
+    const plain = { ...pairs.ES256.jwk, use: undefined };
+    for (const other of [{ alg: "ECDH-ES" }, { use: "enc" }, { key_ops: ["deriveKey"] }, { alg: "ES384" }]) {
+      publisher.keys = [{ ...plain, ...other }, pairs.RS256.jwk];
+      await until("the key to be gone", async () => {
+        await status(await pairs.stranger.sign({ jti: `${Math.random()}` })); // has the set fetched
+        return (await es256()) === 401;
+      });
+      publisher.keys = [{ ...plain, alg: "ES256", key_ops: ["verify"] }];
+      await until("the key to be back", async () => (await es256()) === 404);
+    }
   });
 
   test("keys that were never had: nobody can say, and a secret's tokens are not concerned", async () => {

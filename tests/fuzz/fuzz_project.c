@@ -14,14 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct project project, again;
     struct project_error error = {0};
     struct buf printed = {0};
-    if (!project_parse(slice_of((const char *)bytes, size), &project, &error)) {
+    if (!project_parse(slice_of((const char *)bytes, size), true, &project, &error)) {
         must(error.field && error.expected);
         return 0;
     }
+    must(project_origins_valid(&project.origins));
     must(project.secrets.count >= 1 && project.secrets.count <= PROJECT_SECRETS_MAX);
     must(project.origins.count <= PROJECT_ORIGINS_MAX);
     project_print(&project, &printed);
-    must(project_parse(buf_slice(&printed), &again, &error));
+    must(project_parse(buf_slice(&printed), true, &again, &error));
     check_texts(&project.secrets, &again.secrets);
     check_texts(&project.origins, &again.origins);
     must(project.is_public == again.is_public);
