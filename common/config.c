@@ -119,7 +119,7 @@ static bool is_quoted(const char *text, size_t len)
     return len >= 2 && (text[0] == '"' || text[0] == '\'') && text[len - 1] == text[0];
 }
 
-/* What no text may have: a printed configuration reads back, and nothing in it is meant as a comment. NULL: it is fine. */
+/* What no text may have, or NULL: a printed configuration reads back, and nothing in it was meant as a comment. */
 static const char *text_wrong(const char *text)
 {
     size_t len = strlen(text);

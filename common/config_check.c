@@ -79,7 +79,8 @@ static unsigned check_addresses(const struct config *cfg, FILE *errors)
     unsigned long port = strtoul(clients.port, NULL, 10);
     if (!port || port != strtoul(metrics.port, NULL, 10))
         return 0;
-    if (strcmp(clients.host, metrics.host) != 0 && (clients.v6 != metrics.v6 || (!is_any(&clients) && !is_any(&metrics))))
+    bool any = clients.v6 == metrics.v6 && (is_any(&clients) || is_any(&metrics));
+    if (!any && strcmp(clients.host, metrics.host) != 0)
         return 0;
     fprintf(errors, "[metrics] listen: expected another address or port than router.listen (%s), got \"%s\"\n",
             cfg->router_listen, cfg->metrics_listen);

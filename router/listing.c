@@ -42,8 +42,10 @@ static enum error understand(struct listing *listing, struct slice project, stru
 {
     struct slice after = query_value(query, '&', SLICE("after"));
     enum error error = understand_limit(listing, query_value(query, '&', SLICE("limit")), detail);
+    listing->all = project.len == 0;
     buf_add_slice(&listing->prefix, project);
-    buf_add_byte(&listing->prefix, '/');
+    if (!listing->all)
+        buf_add_byte(&listing->prefix, '/');
     buf_add_slice(&listing->from, buf_slice(&listing->prefix));
     if (error == ERR_NONE)
         error = add_value(&listing->prefix, "prefix", query_value(query, '&', SLICE("prefix")), detail);
@@ -177,10 +179,10 @@ static void add_retention(struct buf *out, const struct wire_listed_stream *m)
 }
 
 /* Expiries are timestamps, which need no escaping. */
-void listing_print_stream(struct buf *out, const struct wire_listed_stream *m)
+void listing_print_stream(struct buf *out, const struct wire_listed_stream *m, bool whole)
 {
     buf_add_text(out, "{\"name\":\"");
-    percent_encode(project_stream(m->name), out);
+    percent_encode(whole ? m->name : project_stream(m->name), out);
     buf_add_text(out, "\",\"contentType\":\"");
     escape_json_add(out, m->content_type);
     buf_add_text(out, "\"");
@@ -210,13 +212,14 @@ void listing_print(const struct listing *listing, struct buf *out)
     for (bool first = true; take_row(&rows, &row) && row.frame.len; first = false) {
         if (!first)
             buf_add_text(out, ",");
-        listing_print_stream(out, &row.m);
+        listing_print_stream(out, &row.m, listing->all);
         buf_add_text(out, "}");
     }
     buf_add_text(out, "],\"next\":");
     if (listing->more) {
         buf_add_text(out, "\"");
-        percent_encode(project_stream(buf_slice(&listing->until)), out);
+        struct slice until = buf_slice(&listing->until);
+        percent_encode(listing->all ? until : project_stream(until), out);
         buf_add_text(out, "\"}");
     } else {
         buf_add_text(out, "null}");

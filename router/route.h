@@ -28,14 +28,14 @@ enum route_kind {
 struct route {
     enum route_kind kind;
     struct slice name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, STREAMS, SUBSCRIPTIONS; decoded, in the
-                          caller's room */
+                          caller's room; "" of STREAMS of all projects */
 };
 
 /* "stream" */
 const char *route_name(enum route_kind kind);
 
 /* Takes a percent-encoded path apart: /, /health, /metrics, /v1/config/{project}, /v1/usage/{project},
- * /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same
+ * /v1/streams and /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same
  * with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch, /v1/stream/{project}/{stream} and
  * /v1/stream/{stream}, whose project is _default. Slashes after the project belong to the stream. The method tells
  * /touch, which is posted, from an estuary that is called so, and subscriptions from estuaries of a project called

@@ -8,6 +8,7 @@ static const char root[] = "{\"name\":\"streamd\",\"version\":\"" STREAMD_VERSIO
                            "\"routes\":["
                            "\"/v1/stream/{project}/{stream}\","
                            "\"/v1/stream/{stream}\","
+                           "\"/v1/streams\","
                            "\"/v1/streams/{project}\","
                            "\"/v1/streams/{project}/{stream}\","
                            "\"/v1/estuary/{project}/{estuary}\","

@@ -90,7 +90,7 @@ static bool print(struct client *c, const struct request *request, const struct 
     char uid[32];
     if (!wire_take(&row, WIRE_LISTED_STREAM, &body) || !wire_get_listed_stream(body, &stream))
         return false;
-    listing_print_stream(out, &stream);
+    listing_print_stream(out, &stream, false);
     snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);
     buf_add_text(out, uid);
     add_number(out, ",\"shard\":", request->shard);

@@ -1,6 +1,7 @@
 /* streamd-shard: one shard; `streamd-shard move`: brings the databases to another shard count, before any shard runs;
  * `streamd-shard restore latest|NUMBER`: makes them from a backup; `streamd-shard segment FILE`: looks at a file of
  * history; `streamd-shard verify`: at everything. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,12 @@
 #include "shard/shard_role.h"
 #include "shard/verify.h"
 
+/* What could not be written was not said. */
+static int printed(int status)
+{
+    return fflush(stdout) == 0 && !ferror(stdout) ? status : 1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "move") == 0)
@@ -18,9 +25,9 @@ int main(int argc, char **argv)
     if (argc > 2 && strcmp(argv[1], "restore") == 0)
         return restore_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "segment") == 0)
-        return inspect_main(argc, argv);
+        return printed(inspect_main(argc, argv));
     if (argc > 1 && strcmp(argv[1], "verify") == 0)
-        return verify_main(argc, argv);
+        return printed(verify_main(argc, argv));
     struct shard *shard = xcalloc(1, sizeof *shard);
     struct role role = {
         .kind = ROLE_SHARD,

@@ -193,8 +193,9 @@ static int say(const char *data_dir, const char *line, const char **why)
         return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool connected = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    *why = errno == EACCES ? "a streamd works on the folder, but only its user and root may ask it"
+                           : "no streamd works on the folder";
     close(dir);
-    *why = "no streamd works on the folder";
     if (connected && dprintf(fd, "%s\n", line) >= 0)
         return fd;
     if (connected)
@@ -215,15 +216,15 @@ int console_ask(const char *data_dir, const char *line)
     return status;
 }
 
-bool console_get(const char *data_dir, const char *line, char *answer, size_t size)
+bool console_get(const char *data_dir, const char *line, char *answer, size_t size, const char **why)
 {
-    const char *why;
     char text[512];
     size_t len = 0;
     ssize_t n;
-    int fd = say(data_dir, line, &why);
+    int fd = say(data_dir, line, why);
     if (fd < 0)
         return false;
+    *why = "the streamd that works on the folder does not know the question";
     while (len < sizeof text - 1 && (n = read(fd, text + len, sizeof text - 1 - len)) > 0)
         len += (size_t)n;
     close(fd);

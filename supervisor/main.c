@@ -1,4 +1,5 @@
 /* streamd: reads the command line; `streamd` alone serves in the foreground. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,10 +17,12 @@
 #include "supervisor/server.h"
 
 struct command {
-    const char *name, *option; /* option: another way to say it */
-    const char *help;
+    const char *name, *options[2]; /* options: other ways to say it */
+    const char *arguments, *help;
+    const char *more; /* what `help COMMAND` says beside that, or "" */
     int (*run)(const struct options *options);
-    project_command *project; /* or a command about projects, with arguments */
+    project_command *project; /* or a command that has arguments, and looks for a server or its data */
+    bool changes;             /* it changes what it finds */
 };
 
 static int fail(const char *what, const char *word)
@@ -41,6 +44,9 @@ static int run_check(const struct options *options)
 {
     struct config cfg;
     unsigned errors = options_read(options, &cfg, stderr);
+    if (!options->file && access(OPTIONS_INSTALLED, R_OK) == 0)
+        fputs("streamd: check: without --config the built-in defaults are checked, and not " OPTIONS_INSTALLED "\n",
+              stderr);
     if (errors == 0)
         config_print(&cfg, stdout);
     config_clear(&cfg);
@@ -63,12 +69,27 @@ static int run_version(const struct options *options)
 
 static int run_help(const struct options *options);
 
+/* Which configuration it was, where nobody has named one. */
+static void say_configuration(const struct options *given, const struct options *used)
+{
+    if (used->file && !given->file)
+        fprintf(stderr, "streamd: without --config this was about the server of %s\n", used->file);
+    else if (options_name_nothing(given) && (access(OPTIONS_INSTALLED, R_OK) == 0 || errno == EACCES))
+        fputs("streamd: without --config this was about the folder ./data; the installed server's is named"
+              " in " OPTIONS_INSTALLED ", which root and the group streamd may read\n",
+              stderr);
+}
+
 static int run_project(const struct command *command, const struct options *options, int argc, char **argv)
 {
+    struct options found = *options;
     struct config cfg;
     int status = 1;
-    if (options_read(options, &cfg, stderr) == 0)
+    options_find(&found);
+    if (options_read(&found, &cfg, stderr) == 0)
         status = command->project(&cfg, argc, argv);
+    if (status != 0 || (command->changes && found.file != options->file))
+        say_configuration(options, &found);
     config_clear(&cfg);
     return status;
 }
@@ -114,68 +135,139 @@ static int run_status(const struct config *cfg, int argc, char **argv)
     return console_ask(cfg->server_data_dir, "status");
 }
 
+#define REMOTE "It asks the server that works on the data folder, or the one of --url URL.\n" REMOTE_OPTIONS
+#define REMOTE_OPTIONS                                                                                                 \
+    "--token TOKEN (or STREAMD_TOKEN in the environment) is sent along; --ca-file FILE checks the certificate."
+#define FOUND                                                                                                          \
+    "Without --config and server.data_dir a command is about ./data, if that holds data, or else about the\n"           \
+    "installed server, " OPTIONS_INSTALLED "."
+#define AT_ONCE "A running server sees the change at once."
+
 static const struct command commands[] = {
-    {"check", "", "print the configuration in effect, or every error in it", run_check, NULL},
-    {"create-project", "", "NAME: make a project and print its secret", NULL, projects_create},
-    {"delete-project", "", "NAME: forget its secrets and origins; its streams stay", NULL, projects_delete},
-    {"list-projects", "", "print a line a project", NULL, projects_list},
-    {"add-key", "", "NAME: print another secret, which signs from now on; the others still verify", NULL,
-     projects_add_key},
-    {"remove-key", "", "NAME SECRET: forget a secret, named by at least its first 6 characters", NULL,
-     projects_remove_key},
-    {"add-origin", "", "NAME ORIGIN: let scripts of this origin read the project's answers", NULL, projects_add_origin},
-    {"remove-origin", "", "NAME ORIGIN", NULL, projects_remove_origin},
-    {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME: print a token", NULL,
-     projects_token},
-    {"status", "", "print how the server is, and what is slow and why", NULL, run_status},
-    {"streams", "", "[--project NAME] [--prefix X] [--limit N]: print a line a stream", NULL, remote_run},
-    {"show", "", "PROJECT/STREAM [--json]: print what there is to say of a stream", NULL, remote_run},
-    {"tail", "",
-     "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]: print its messages as they come; --sse: as an"
-     " event stream, but for text, of which events would change the line ends",
-     NULL, remote_run},
-    {"doctor", "", "URL [--project NAME] [--idle SECONDS]: test what is between here and a server", NULL, remote_run},
-    {"segment", "", "FILE: print and check a segment, a file of history", NULL, run_shard},
-    {"verify", "", "[--quick] [--objects]: check every database and segment, while the server runs or not", NULL,
-     run_verify},
-    {"backup", "", "now: put the databases into the store of segments, and print the backup's number", NULL,
-     run_backup},
-    {"restore", "", "--from latest|NUMBER: make the data folder from a backup", NULL, restore_run},
-    {"example-config", "", "print config.example.ini", run_example, NULL},
-    {"help", "--help", "print this", run_help, NULL},
-    {"version", "--version", "print the version", run_version, NULL},
+    {"check", {0}, "", "print the configuration in effect, or every error in it",
+     "It checks what --config and --set say, exactly as a start would. Status 1: there are errors.", run_check, NULL,
+     false},
+    {"create-project", {0}, "NAME", "make a project and print its secret",
+     "The secret signs tokens: `streamd token`, or a service of your own. It is printed this once. " AT_ONCE, NULL,
+     projects_create, true},
+    {"delete-project", {0}, "NAME", "forget its secrets and origins; its streams stay", AT_ONCE, NULL, projects_delete,
+     true},
+    {"list-projects", {0}, "", "print a line a project", "Projects that have streams but no secret are not among them.",
+     NULL, projects_list, false},
+    {"add-key", {0}, "NAME", "print another secret, which signs from now on; the others still verify",
+     "A project has at most 16. " AT_ONCE, NULL, projects_add_key, true},
+    {"remove-key", {0}, "NAME SECRET", "forget a secret, named by at least its first 6 characters",
+     "Its tokens are worth nothing from then on, and readers that came with them are ended.", NULL, projects_remove_key,
+     true},
+    {"add-origin", {0}, "NAME ORIGIN", "let scripts of this origin read the project's answers",
+     "An origin is * or scheme://host[:port]. " AT_ONCE, NULL, projects_add_origin, true},
+    {"remove-origin", {0}, "NAME ORIGIN", "take an origin away", AT_ONCE, NULL, projects_remove_origin, true},
+    {"token", {0}, "--project NAME --scope read|write|manage [--stream ID] --ttl TIME", "print a token",
+     "A stream ID that ends with * means all streams that begin so. TIME is 90s, 15m or 1h.", NULL, projects_token,
+     false},
+    {"status", {0}, "", "print how the server is, and what is slow and why", "", NULL, run_status, false},
+    {"streams", {0}, "[--project NAME] [--prefix X] [--limit N]", "print a line a stream",
+     "Without --project it lists the streams of all projects; a server with auth.mode = jwt is asked for each\n"
+     "project in the registry. X is how names begin; without --project, how PROJECT/STREAM does. A line has name,\n"
+     "content type, next offset, bytes, and what the stream is, parted by tabs.\n" REMOTE,
+     NULL, remote_run, false},
+    {"show", {0}, "PROJECT/STREAM [--json]", "print what there is to say of a stream", REMOTE, NULL, remote_run, false},
+    {"tail", {0}, "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]", "print its messages as they come",
+     REMOTE, NULL, remote_run, false},
+    {"doctor", {0}, "URL [--project NAME] [--idle SECONDS]", "test what is between here and a server", REMOTE_OPTIONS,
+     NULL, remote_run, false},
+    {"segment", {0}, "FILE", "print and check a segment, a file of history", "", NULL, run_shard, false},
+    {"verify", {0}, "[--quick] [--objects]", "check every database and segment, while the server runs or not",
+     "--quick leaves out what takes long; --objects reads every segment whole.", NULL, run_verify, false},
+    {"backup", {0}, "now", "put the databases into the store of segments, and print the backup's number", "", NULL,
+     run_backup, false},
+    {"restore", {0}, "--from latest|NUMBER", "make the data folder from a backup",
+     "The data folder must be empty, and no server may work on it.", NULL, restore_run, true},
+    {"example-config", {0}, "", "print config.example.ini", "", run_example, NULL, false},
+    {"help", {"-h", "--help"}, "[COMMAND]", "print this, or what a command does", "", run_help, NULL, false},
+    {"version", {"-V", "--version"}, "", "print the version", "", run_version, NULL, false},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const struct command *command = &commands[i];
+        if (strcmp(command->name, name) == 0)
+            return command;
+        for (size_t j = 0; j < 2; j++)
+            if (command->options[j] && strcmp(command->options[j], name) == 0)
+                return command;
+    }
+    return NULL;
+}
+
+static int unknown(const char *name)
+{
+    return fail(name[0] == '-' ? "unknown option" : "unknown command", name);
+}
+
+static int help_of(const struct command *command)
+{
+    const char *before = *command->arguments ? " " : "";
+    printf("usage: streamd [--config FILE] [--set section.key=value]... %s%s%s\n\n%c%s.\n", command->name, before,
+           command->arguments, command->help[0] & ~0x20, command->help + 1);
+    if (*command->more)
+        puts(command->more);
+    if (command->project)
+        puts(FOUND);
+    return 0;
+}
 
 static int run_help(const struct options *options)
 {
     (void)options;
     puts("usage: streamd [--config FILE] [--set section.key=value]... [COMMAND]\n\n"
          "Without a command: serve in the foreground. Without --config: the defaults below.\n"
-         "SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the configuration again.\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-16s%s\n", commands[i].name, commands[i].help);
-    puts("\nstreams, show and tail ask the server that works on the data folder, or the one of --url URL. They and "
-         "doctor take\n"
-         "--token TOKEN (or STREAMD_TOKEN in the environment) and --ca-file FILE.");
-    puts("\nKeys with their defaults:\n");
+         "SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the configuration again.\n"
+         "streamd help COMMAND, or streamd COMMAND --help, says more of a command.\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const char *after = *commands[i].arguments ? ": " : "";
+        printf("  %-16s%s%s%s\n", commands[i].name, commands[i].arguments, after, commands[i].help);
+    }
+    puts("\n" FOUND "\n\nKeys with their defaults:\n");
     config_print_help(stdout);
     return 0;
 }
 
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
 static int run_command(const struct options *options, int argc, char **argv)
 {
-    const char *name = argv[0];
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        const struct command *command = &commands[i];
-        if (strcmp(command->name, name) != 0 && !(name[0] && strcmp(command->option, name) == 0))
-            continue;
-        if (command->project)
-            return run_project(command, options, argc, argv);
-        return argc > 1 ? fail("unexpected argument", argv[1]) : command->run(options);
+    const struct command *command = find_command(argv[0]);
+    if (!command)
+        return unknown(argv[0]);
+    bool help = command->run == run_help;
+    if (help && argc == 2) {
+        command = find_command(argv[1]);
+        return command ? help_of(command) : unknown(argv[1]);
     }
-    return fail(name[0] == '-' ? "unknown option" : "unknown command", name);
+    if (!help && asks_for_help(argc, argv))
+        return help_of(command);
+    if (command->project)
+        return run_project(command, options, argc, argv);
+    return argc > 1 ? fail("unexpected argument", argv[argc - 1]) : command->run(options);
+}
+
+/* Status 0 means that what was asked for is done, and what there is to print was printed. */
+static int finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "streamd: standard output cannot be written: %s\n", strerror(errno));
+    return status ? status : 1;
 }
 
 int main(int argc, char **argv)
@@ -195,7 +287,7 @@ int main(int argc, char **argv)
     else if (strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0)
         status = fail("a value is missing after", argv[i]);
     else
-        status = run_command(&options, argc - i, argv + i);
+        status = finish(run_command(&options, argc - i, argv + i));
     free(options.sets);
     return status;
 }

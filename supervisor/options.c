@@ -1,5 +1,27 @@
 #include "supervisor/options.h"
 
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisor/folder.h"
+
+#define HERE "./data" /* the default of server.data_dir */
+
+bool options_name_nothing(const struct options *options)
+{
+    static const char key[] = "server.data_dir=";
+    for (unsigned i = 0; i < options->set_count; i++)
+        if (strncmp(options->sets[i], key, sizeof key - 1) == 0)
+            return false;
+    return !options->file;
+}
+
+void options_find(struct options *options)
+{
+    if (options_name_nothing(options) && !folder_in_use(HERE) && access(OPTIONS_INSTALLED, R_OK) == 0)
+        options->file = OPTIONS_INSTALLED;
+}
+
 unsigned options_read(const struct options *options, struct config *cfg, FILE *errors)
 {
     unsigned count = 0;

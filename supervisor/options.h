@@ -11,6 +11,16 @@ struct options {
     unsigned set_count;
 };
 
+/* The configuration of the server that the package installs. */
+#define OPTIONS_INSTALLED "/etc/streamd/streamd.ini"
+
+/* The command line names neither a file nor a data folder. */
+bool options_name_nothing(const struct options *options) MUSTUSE;
+
+/* For a command that looks for a server or its data. A command line that names nothing means ./data if it holds data, and
+ * the installed server otherwise, whose configuration then becomes the file, if this user may read it. */
+void options_find(struct options *options);
+
 /* Initialises cfg and fills it: defaults, then the file, then the --set. Returns the number of errors; each is a line
  * on errors. The caller clears cfg in any case. */
 unsigned options_read(const struct options *options, struct config *cfg, FILE *errors) MUSTUSE;

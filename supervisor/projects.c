@@ -9,6 +9,7 @@
 #include "common/project.h"
 #include "common/registry.h"
 #include "common/token.h"
+#include "supervisor/console.h"
 #include "supervisor/folder.h"
 
 #define SECRET_BYTES 32
@@ -95,12 +96,24 @@ static void clear(struct change *change)
     free(change->secret);
 }
 
+/* Whoever makes keys and tokens is told if the running server asks for none. */
+static void warn_unchecked(const struct config *cfg)
+{
+    char mode[32];
+    const char *why;
+    if (console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why) && strcmp(mode, "jwt") != 0)
+        fprintf(stderr, "streamd: the server that runs on %s has auth.mode = %s: it does not check such tokens\n",
+                cfg->server_data_dir, mode);
+}
+
 /* A secret is printed when it counts, and not before. */
 static int run(const struct config *cfg, const char *name, struct change *change, bool print)
 {
     int status = update(cfg, name, change);
-    if (status == 0 && print)
+    if (status == 0 && print) {
         puts(change->secret);
+        warn_unchecked(cfg);
+    }
     clear(change);
     return status;
 }
@@ -332,6 +345,8 @@ int projects_token(const struct config *cfg, int argc, char **argv)
         .stream_id = stream ? xstrdup(stream) : NULL,
     };
     int status = print_token(registry, project, &claims);
+    if (status == 0)
+        warn_unchecked(cfg);
     claims_clear(&claims);
     registry_close(registry);
     return status;

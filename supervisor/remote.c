@@ -39,11 +39,25 @@ static bool url_of(const char *listens, char url[URL_ROOM])
     return true;
 }
 
-/* Only the server on the folder itself is believed: it gets a token. */
-static bool find(const struct config *cfg, char url[URL_ROOM])
+/* Only the server on the folder itself is believed: it gets a token. NULL: it was found; otherwise why not. */
+static const char *find(const struct config *cfg, char url[URL_ROOM])
 {
+    static char text[512];
     char listens[ADDRESS_MAX + 16];
-    return console_get(cfg->server_data_dir, "address", listens, sizeof listens) && url_of(listens, url);
+    const char *why = "its address has no URL";
+    if (console_get(cfg->server_data_dir, "address", listens, sizeof listens, &why) && url_of(listens, url))
+        return NULL;
+    snprintf(text, sizeof text, "%s: %s; --url says where another server is", cfg->server_data_dir, why);
+    return text;
+}
+
+/* What the running server says counts, whatever configuration this command has read; an older one does not say. */
+static bool wants_tokens(const struct config *cfg)
+{
+    char mode[32];
+    const char *why;
+    bool said = console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why);
+    return strcmp(said ? mode : cfg->auth_mode, "jwt") == 0;
 }
 
 /* Takes --url and --token out of the arguments. */
@@ -74,10 +88,10 @@ int remote_run(const struct config *cfg, int argc, char **argv)
     const char *wrong = take(&remote, argc, argv);
     if (!wrong && doctor && remote.elsewhere)
         wrong = "the URL is wanted without --url";
-    if (!wrong && !doctor && !remote.elsewhere && !find(cfg, remote.url))
-        wrong = "no streamd works on the data folder; --url says where the server is";
+    if (!wrong && !doctor && !remote.elsewhere)
+        wrong = find(cfg, remote.url);
     if (!wrong) {
-        bool sign = strcmp(cfg->auth_mode, "jwt") == 0 && !doctor && !remote.elsewhere && !getenv("STREAMD_TOKEN");
+        bool sign = !doctor && !remote.elsewhere && !getenv("STREAMD_TOKEN") && wants_tokens(cfg);
         remote.arguments[1] = argv[0];
         remote.arguments[2] = remote.url;
         remote.arguments[3] = sign ? cfg->server_data_dir : "";

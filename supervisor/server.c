@@ -284,6 +284,10 @@ static const char *on_command(void *ctx, const char *line)
         return status_say(&server->status, fleet_now());
     if (strcmp(line, "address") == 0)
         return say_address(&server->listeners.address);
+    if (strcmp(line, "auth") == 0) {
+        snprintf(text, sizeof text, "ok %s", server->cfg->auth_mode);
+        return text;
+    }
     if (strcmp(line, "backup") != 0)
         return "error: there is no such command";
     const char *why = server->phase == PHASE_SERVING ? backups_begin(&server->backups) : "it does not serve now";

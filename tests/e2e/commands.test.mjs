@@ -1,15 +1,16 @@
 // The operator's commands that ask a server: streams, show, tail, doctor.
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { Front, PROGRAMS, freePort } from "../lib/front.mjs";
-import { BUILD, OWNED, TOKEN } from "../lib/server.mjs";
+import { BUILD, OWNED, Server, TOKEN } from "../lib/server.mjs";
 import { call, freshName, START, Streams } from "../lib/streams.mjs";
 import { PATIENCE, SLOW, sleep, until } from "../lib/wait.mjs";
 
@@ -58,7 +59,14 @@ describe.skipIf(!OWNED)("streams", () => {
     ]);
     expect(server.command("streams", "--project", "few", "--prefix", "a b").out).toMatch(/^few\/a%20b\t/);
     expect(server.command("streams", "--project", "few", "--prefix", "a%20b").out).toMatch(/^few\/a%20b\t/);
-    expect(server.command("streams").out).toMatch(/^_default\/alone\tapplication\/octet-stream\t\S+\t0\tpublic$/);
+    const everything = server.command("streams");
+    expect([everything.status, everything.err]).toEqual([0, ""]);
+    expect(everything.out.split("\n").map((line) => line.split("\t")[0])).toEqual(
+      ["_default/alone", "few/a%20b", "few/closed", "few/fork", ...names],
+    );
+    expect(everything.out).toMatch(/^_default\/alone\tapplication\/octet-stream\t\S+\t0\tpublic$/m);
+    expect(server.command("streams", "--prefix", "few/c").out).toMatch(/^few\/closed\t.*$/);
+    expect(server.command("streams", "--limit", "5").out.split("\n").at(-1)).toMatch(/^many\/0000\t/);
     expect(server.command("streams", "--project", "nobody")).toEqual({ status: 0, out: "", err: "" });
     expect(server.command("streams", "--url", `${server.url}`, "--project", "few").out.split("\n").length).toBe(3);
   }, 30_000 * PATIENCE);
@@ -82,7 +90,10 @@ describe.skipIf(!OWNED)("streams", () => {
     expect(wrong("tail", "p/s", "and", "more")).toMatch(/unexpected argument: and/);
     expect(wrong("tail", "p/none")).toMatch(/404 STREAM_NOT_FOUND/);
     const { status, err } = fixture.server.command("--set", "server.data_dir=/nonexistent", "streams");
-    expect([status, err]).toEqual([1, "streamd: streams: no streamd works on the data folder; --url says where the server is"]);
+    expect([status, err]).toEqual([1, "streamd: streams: /nonexistent: No such file or directory; --url says where another server is"]);
+    const folder = mkdtempSync(join(tmpdir(), "streamd-test-"));
+    expect(fixture.server.command("--set", `server.data_dir=${folder}`, "streams").err).toContain(`${folder}: no streamd works on the folder`);
+    rmSync(folder, { recursive: true });
   });
 });
 
@@ -191,6 +202,107 @@ describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
     expect(second.err).toMatch(/404 STREAM_NOT_FOUND/);
     expect(fixture.server.command("tail", "test/bytes", "--last", "1", ...mode).status).toBe(1);
   }, 30_000 * PATIENCE);
+});
+
+describe.skipIf(!OWNED)("help and versions", () => {
+  const run = (...args) => {
+    const { status, stdout, stderr } = spawnSync(join(BUILD, "streamd"), args, { encoding: "utf8" });
+    return { status, out: stdout, err: stderr };
+  };
+  const all = run("help");
+  const names = [...all.out.matchAll(/^ {2}([a-z][a-z-]*) +\S/gm)].map(([, name]) => name);
+
+  test("-h and --help, -V and --version", () => {
+    expect(names).toContain("create-project");
+    expect([run("-h"), run("--help")]).toEqual([all, all]);
+    expect([run("-V"), run("--version")]).toEqual([run("version"), run("version")]);
+    expect(run("version").out).toMatch(/^streamd \d+\.\d+\.\d+\n$/);
+  });
+
+  test.each(names)("help %s", (name) => {
+    const help = run("help", name);
+    expect([help.status, help.err]).toEqual([0, ""]);
+    expect(help.out).toMatch(new RegExp(`^usage: streamd .* ${name}( .*)?\n\n[A-Z].*\\.\n`));
+    if (name === "help") return;
+    expect([run(name, "-h"), run(name, "any", "--help")]).toEqual([help, help]);
+  });
+
+  test("nothing that nobody knows", () => {
+    for (const [words, says] of [
+      [["help", "nothing"], "unknown command: nothing"],
+      [["help", "check", "more"], "unexpected argument: more"],
+      [["nothing"], "unknown command: nothing"],
+      [["-x"], "unknown option: -x"],
+      [["version", "more"], "unexpected argument: more"],
+    ])
+      expect(run(...words)).toEqual({ status: 1, out: "", err: `streamd: ${says} (see streamd help)\n` });
+  });
+
+  test("what cannot be printed is no success", () => {
+    const script = '"$0" "$@" >/dev/full';
+    for (const words of [["help"], ["version"], ["check"], ["example-config"]]) {
+      const { status, stderr } = spawnSync("sh", ["-c", script, join(BUILD, "streamd"), ...words], { encoding: "utf8" });
+      expect([words, status, stderr]).toEqual([words, 1, expect.stringContaining("No space left on device")]);
+    }
+  });
+});
+
+describe.skipIf(!OWNED)("the server's own auth.mode", () => {
+  const fixture = useServer({ settings: { "auth.mode": "jwt" } });
+
+  test("counts for commands, whatever configuration they read", async () => {
+    const { server } = fixture;
+    const bare = (...args) => {
+      const set = ["--set", `server.data_dir=${server.dataDir}`];
+      const { status, stdout, stderr } = spawnSync(join(BUILD, "streamd"), [...set, ...args], { encoding: "utf8" });
+      return { status, out: stdout.trim(), err: stderr.trim() };
+    };
+    expect(bare("create-project", "one")).toMatchObject({ status: 0, err: "" });
+    const token = bare("token", "--project", "one", "--scope", "write", "--ttl", "1m");
+    expect(token).toMatchObject({ status: 0, err: "" });
+    bare("create-project", "two");
+    for (const project of ["one", "two"]) {
+      const { out } = bare("token", "--project", project, "--scope", "write", "--ttl", "1m");
+      const headers = { authorization: `Bearer ${out}`, "content-type": "text/plain" };
+      expect((await call(`${server.url}/v1/stream/${project}/s`, "PUT", { headers })).status).toBe(201);
+    }
+    const names = ({ out }) => out.split("\n").map((line) => line.split("\t")[0]);
+    expect(names(bare("streams"))).toEqual(["one/s", "two/s"]);
+    expect(names(bare("streams", "--prefix", "tw"))).toEqual(["two/s"]);
+    expect(names(bare("streams", "--prefix", "one/s"))).toEqual(["one/s"]);
+    expect(names(bare("streams", "--prefix", "one/t"))).toEqual([""]);
+    expect(bare("show", "one/s").status).toBe(0);
+    expect(bare("streams", "--token", token.out).err).toMatch(/401 .*\n.*--project names it$/);
+  });
+
+  test("none: keys and tokens are made, and it is said that nobody checks them", async () => {
+    const server = await Server.start();
+    const says = `streamd: the server that runs on ${server.dataDir} has auth.mode = none: it does not check such tokens`;
+    for (const words of [["create-project", "p"], ["add-key", "p"], ["token", "--project", "p", "--scope", "read", "--ttl", "1m"]])
+      expect([words, server.command(...words)]).toEqual([words, { status: 0, out: expect.any(String), err: says }]);
+    await server.close();
+  });
+
+  test("keys beside each other are all good, and a whole key is removed although another begins with it", async () => {
+    const { server } = fixture;
+    server.command("create-project", "busy");
+    const made = await Promise.all(Array.from({ length: 8 }, () => server.commandLater("add-key", "busy")));
+    expect(made.map(({ status }) => status)).toEqual(made.map(() => 0));
+    expect(new Set(made.map(({ out }) => out)).size).toBe(8);
+    const removed = await Promise.all(made.flatMap(({ out }, i) => [
+      server.commandLater("remove-key", "busy", out),
+      server.commandLater("add-origin", "busy", `https://${i}.example`),
+    ]));
+    expect(removed.map(({ status }) => status)).toEqual(removed.map(() => 0));
+    expect(server.command("list-projects").out).toContain("busy keys=1 origins=8");
+    const secret = server.command("add-key", "busy").out;
+    const headers = { authorization: `Bearer ${server.command("token", "--project", "busy", "--scope", "manage", "--ttl", "1m").out}` };
+    const body = JSON.stringify({ signingSecrets: [secret, `${secret}more`] });
+    expect((await call(`${server.url}/v1/config/busy`, "PUT", { headers, body })).status).toBe(200);
+    expect(server.command("remove-key", "busy", secret.slice(0, 20)).err).toMatch(/more than one key begins so/);
+    expect(server.command("remove-key", "busy", secret)).toEqual({ status: 0, out: "", err: "" });
+    expect((await call(`${server.url}/v1/config/busy`, "GET", { headers })).status).toBe(401);
+  });
 });
 
 describe.skipIf(!OWNED)("with tokens", () => {
@@ -436,7 +548,7 @@ describe.skipIf(!OWNED)("a terminal", () => {
   test("gets nothing but text from a server's answers", async () => {
     const stream = { name: EVIL, contentType: EVIL, nextOffset: `a\n${EVIL}`, bytes: 1, [EVIL]: { [EVIL]: EVIL }, list: { of: [{ [EVIL]: EVIL }] } };
     answer = () => ({ body: JSON.stringify({ streams: [stream], next: null }) });
-    expect(await printed("streams", "--url", url)).toMatch(/^_default\/\\u001b\[2J\\u009b31m.*\t.*\ta\\n\\u001b.*\n$/);
+    expect(await printed("streams", "--url", url)).toMatch(/^\\u001b\[2J\\u009b31m.*\t.*\ta\\n\\u001b.*\n$/);
     answer = () => ({ body: JSON.stringify(stream) });
     expect(await printed("show", "p/s", "--url", url)).toMatch(/^name: \\u001b\[2J/);
     expect(JSON.parse(await printed("show", "p/s", "--json", "--url", url))).toEqual(stream);

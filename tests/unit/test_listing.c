@@ -36,9 +36,10 @@ static bool take(struct listing *listing, const char *const *names)
 }
 
 /* The names of the page, and what `next` is, parted by spaces. */
-static void expect(const char *query, const char *const shards[][MAX], size_t count, const char *page)
+static void expect_of(const char *project, const char *query, const char *const shards[][MAX], size_t count,
+                      const char *page)
 {
-    struct listing *listing = listing_new(SLICE("p"), slice_str(query), NULL);
+    struct listing *listing = listing_new(slice_str(project), slice_str(query), NULL);
     struct buf out = {0}, said = {0};
     assert_non_null(listing);
     for (size_t i = 0; i < count; i++)
@@ -57,6 +58,24 @@ static void expect(const char *query, const char *const shards[][MAX], size_t co
     buf_clear(&out);
     buf_clear(&said);
     listing_free(listing);
+}
+
+static void expect(const char *query, const char *const shards[][MAX], size_t count, const char *page)
+{
+    expect_of("p", query, shards, count, page);
+}
+
+/* Without a project names have theirs, and so do prefix, after and next. */
+static void lists_all_projects(void **state)
+{
+    static const char *const shards[2][MAX] = {{"_default/x", "p/a", "p/c", ""}, {"p-q/b", "p/b", "q/a/b", ""}};
+    (void)state;
+    expect_of("", "", shards, 2, "_default/x p-q/b p/a p/b p/c q/a/b null");
+    expect_of("", "limit=2", shards, 2, "_default/x p-q/b \"p-q/b\"");
+    expect_of("", "after=p-q/b&limit=2", shards, 2, "p/a p/b \"p/b\"");
+    expect_of("", "prefix=p", shards, 2, "p-q/b p/a p/b p/c null");
+    expect_of("", "prefix=p/&after=p/b", shards, 2, "p/c null");
+    expect_of("", "after=z", shards, 2, "null");
 }
 
 static void merges(void **state)
@@ -134,6 +153,7 @@ static void percent_goes_both_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_all_projects),
         cmocka_unit_test(merges),
         cmocka_unit_test(ends_where_a_shard_does),
         cmocka_unit_test(refuses),

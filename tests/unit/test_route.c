@@ -48,6 +48,9 @@ static void health(void **state)
     assert_int_equal(route.kind, ROUTE_HEALTH);
     assert_int_equal(route_parse(SLICE("/"), HTTP_GET, MAX, room, &route, NULL), ERR_NONE);
     assert_int_equal(route.kind, ROUTE_ROOT);
+    assert_int_equal(route_parse(SLICE("/v1/streams"), HTTP_GET, MAX, room, &route, NULL), ERR_NONE);
+    assert_int_equal(route.kind, ROUTE_STREAMS);
+    assert_true(route.name.data && route.name.len == 0);
 }
 
 static void refusals(void **state)
