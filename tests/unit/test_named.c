@@ -54,6 +54,7 @@ static void bodies(void **state)
     named_in_body(&one, SLICE("estuaryId=e"), &cfg, &names);
     named_in_body(&stream, SLICE("{\"estuaryId\":\"e\"}"), &cfg, &names);
     assert_names(&names, "");
+    config_clear(&cfg);
 }
 
 static void heads(void **state)
@@ -70,6 +71,7 @@ static void heads(void **state)
     head.headers[HTTP_STREAM_FORKED_FROM_HEADER] = SLICE("/v1/config/p");
     named_in_head(&head, ROUTE_STREAM, &cfg, &names);
     assert_names(&names, "1:p/a b ");
+    config_clear(&cfg);
 }
 
 /* Whatever bytes a name has, it is UTF-8, and no two names are one. */
