@@ -84,6 +84,15 @@ static void forget_tokens(struct auth *auth)
         forget_token(&auth->tokens[i]);
 }
 
+static uint64_t mark_of_settings(const struct config *cfg)
+{
+    uint64_t all = HASH_SEED;
+    const char *const texts[] = {cfg->auth_audience, cfg->auth_issuer, cfg->auth_cookie};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        all = hash_add(all, slice_of(texts[i], strlen(texts[i]) + 1));
+    return all;
+}
+
 void auth_init(struct auth *auth, struct router *router)
 {
     const struct config *cfg = router->cfg;
@@ -99,6 +108,7 @@ void auth_init(struct auth *auth, struct router *router)
         fatal_never_restart("%s/registry.db: %s", cfg->server_data_dir, why);
     registry_wait(auth->registry, REGISTRY_MS);
     auth->version = registry_version(auth->registry);
+    auth->settings = mark_of_settings(cfg);
     auth->projects = xcalloc(AUTH_PROJECTS, sizeof *auth->projects);
     auth->tokens = xcalloc(AUTH_TOKENS, sizeof *auth->tokens);
     auth->failures = xcalloc(AUTH_FAILURES, sizeof *auth->failures);
@@ -164,6 +174,10 @@ void auth_check_reader(struct auth *auth, struct client *c)
         reader_expire(c->reader);
         return;
     }
+    if (!cors_holds(c, reader_project(c->reader))) {
+        reader_send_back(c->reader);
+        return;
+    }
     grant->checked = true;
     grant->shared = project && project->is_public;
     grant->anonymous = !grant->key && !grant->shared;
@@ -191,10 +205,16 @@ void auth_keys_changed(struct auth *auth)
     check_readers(auth);
 }
 
+/* Nobody keeps the tokens of readers: those whose token might not do any more come back with it. */
 void auth_reload(struct auth *auth)
 {
-    if (auth->registry)
-        auth_keys_changed(auth);
+    uint64_t settings = mark_of_settings(auth->router->cfg);
+    if (!auth->registry)
+        return;
+    auth_keys_changed(auth);
+    if (settings != auth->settings)
+        readers_send_back(auth->router);
+    auth->settings = settings;
 }
 
 void auth_turn(struct auth *auth)
@@ -459,17 +479,28 @@ void auth_challenge(const struct grant *grant, enum error error, struct buf *hea
     response_add(head, "WWW-Authenticate", slice_of(text, len));
 }
 
+/* What the callback has decided. It has not seen a cookie that does not count, which may be why. */
+static enum error check_decision(struct client *c, const struct http_head *head, struct slice resource,
+                                 enum scope scope, struct detail *detail)
+{
+    enum error error = c->decision.error;
+    c->grant.checked = true;
+    take_reader_key(head, &c->grant);
+    if (error == ERR_UNAUTHORIZED && head->headers[HTTP_COOKIE_HEADER].data && !cors_trusts(c, head, resource))
+        c->grant.fault = TOKEN_OTHER_ORIGIN;
+    if (error == ERR_FORBIDDEN && c->decision.named != NAMED_PATH)
+        return detail_say(detail, ERR_FORBIDDEN, "%s", named_refusal(c->decision.named));
+    if (error == ERR_NONE && c->decision.scope < scope)
+        return ERR_FORBIDDEN;
+    return auth_told(&c->grant, error, detail);
+}
+
 enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
                       struct detail *detail)
 {
     c->grant = (struct grant){0};
-    if (c->router->callbacks.on && scope != SCOPE_NONE) {
-        c->grant.checked = true;
-        take_reader_key(head, &c->grant);
-        if (c->decision.error == ERR_FORBIDDEN && c->decision.named != NAMED_PATH)
-            return detail_say(detail, ERR_FORBIDDEN, "%s", named_refusal(c->decision.named));
-        return c->decision.error != ERR_NONE || c->decision.scope >= scope ? c->decision.error : ERR_FORBIDDEN;
-    }
+    if (c->router->callbacks.on && scope != SCOPE_NONE)
+        return check_decision(c, head, resource, scope, detail);
     if (!c->router->auth.registry || scope == SCOPE_NONE)
         return ERR_NONE;
     return check(c, head, resource, scope, &c->grant, detail);

@@ -38,6 +38,7 @@ struct auth {
     struct registry *registry; /* NULL: auth.mode = none */
     uint32_t version;          /* of the registry, when it was last looked at */
     uint64_t looked_ms;
+    uint64_t settings; /* a mark of those that a reader's right depends on */
     /* Tables of AUTH_… places; what hashes to a place replaces what was there. */
     struct auth_project *projects;
     struct auth_token *tokens;

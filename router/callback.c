@@ -12,6 +12,7 @@
 #include "common/utf8.h"
 #include "router/answer.h"
 #include "router/cache_terms.h"
+#include "router/cors.h"
 #include "router/dispatch.h"
 #include "common/percent.h"
 #include "router/reader.h"
@@ -119,6 +120,20 @@ static void make_key(unsigned char key[KEY_BYTES], const char *payload, const st
     buf_clear(&all);
 }
 
+static bool begins(struct slice text, struct slice lower)
+{
+    return text.len >= lower.len && strncasecmp(text.data, lower.data, lower.len) == 0;
+}
+
+/* What browsers send along by themselves: cookies, and passwords that they were told once. */
+static bool is_ambient(struct slice name, struct slice value)
+{
+    while (value.len && strchr(" \t", *value.data))
+        value = slice_of(value.data + 1, value.len - 1);
+    return (name.len == 6 && begins(name, SLICE("cookie"))) ||
+           (name.len == 13 && begins(name, SLICE("authorization")) && !begins(value, SLICE("bearer ")));
+}
+
 static void add_header(struct buf *headers, struct slice name, struct slice value)
 {
     if (value.len > HEADER_MAX)
@@ -130,24 +145,27 @@ static void add_header(struct buf *headers, struct slice name, struct slice valu
 }
 
 /* Every line of a header, of a head as it came: a proxy may have added its own behind the client's. */
-static void add_lines(struct buf *headers, struct slice name, struct slice bytes)
+static void add_lines(struct buf *headers, struct slice name, struct slice bytes, bool trusted)
 {
     while (bytes.len) {
         const char *end = memchr(bytes.data, '\n', bytes.len);
         size_t len = end ? (size_t)(end - bytes.data) + 1 : bytes.len;
         struct slice line = slice_of(bytes.data, len);
         bytes = slice_of(bytes.data + len, bytes.len - len);
-        if (line.len >= name.len + 3 && line.data[name.len] == ':' && strncasecmp(line.data, name.data, name.len) == 0)
-            add_header(headers, name, slice_of(line.data + name.len + 1, line.len - name.len - 3)); /* without CRLF */
+        if (line.len < name.len + 3 || line.data[name.len] != ':' || strncasecmp(line.data, name.data, name.len) != 0)
+            continue;
+        struct slice value = slice_of(line.data + name.len + 1, line.len - name.len - 3); /* without CRLF */
+        if (trusted || !is_ambient(name, value))
+            add_header(headers, name, value);
     }
 }
 
-static void add_headers(struct buf *headers, const char *names, struct slice bytes)
+static void add_headers(struct buf *headers, const char *names, struct slice bytes, bool trusted)
 {
     while (*names) {
         size_t len = strcspn(names, " ");
         if (len)
-            add_lines(headers, slice_of(names, len), bytes);
+            add_lines(headers, slice_of(names, len), bytes, trusted);
         names += len + strspn(names + len, " ");
     }
 }
@@ -366,7 +384,7 @@ bool callback_ask(struct client *c, const struct http_head *head, struct slice b
     *i = (struct inquiry){.all = all, .method = head->method, .path = xslicedup(head->path), .names = *names};
     i->decision = c->decision;
     *names = (struct buf){0};
-    add_headers(&i->headers, all->router->cfg->auth_callback_headers, bytes);
+    add_headers(&i->headers, all->router->cfg->auth_callback_headers, bytes, cors_trusts(c, head, (struct slice){0}));
     go_on(i);
     i->held = true;
     if (i->open && i->decision.error == ERR_NONE) {
@@ -384,7 +402,8 @@ bool callback_ask(struct client *c, const struct http_head *head, struct slice b
 static uint64_t mark_of_settings(const struct config *cfg)
 {
     uint64_t mark = HASH_SEED;
-    const char *const texts[] = {cfg->auth_callback_url, cfg->auth_callback_headers, cfg->auth_callback_down};
+    const char *const texts[] = {cfg->auth_callback_url, cfg->auth_callback_headers, cfg->auth_callback_down,
+                                 cfg->cors_origins};
     const uint64_t numbers[] = {cfg->auth_callback_cache, cfg->auth_callback_recheck};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         mark = hash_add(mark, slice_of(texts[i], strlen(texts[i]) + 1));
@@ -407,5 +426,5 @@ void callback_reload(struct callbacks *all)
         return;
     all->settings = mark_of_settings(all->router->cfg);
     memset(all->answers, 0, CALLBACK_ANSWERS * sizeof *all->answers);
-    readers_end(all->router);
+    readers_send_back(all->router);
 }

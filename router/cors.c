@@ -72,7 +72,7 @@ void cors_add(const struct client *c, struct buf *head)
         response_add(head, "Vary", SLICE("Origin"));
     if (c->cors == CORS_ORIGIN)
         response_add(head, "Access-Control-Allow-Origin", slice_str(c->exchange.origin));
-    if (c->cors == CORS_ORIGIN && *c->router->cfg->auth_cookie)
+    if (c->cors == CORS_ORIGIN && (*c->router->cfg->auth_cookie || c->router->callbacks.on))
         response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));
     if (c->cors != CORS_VARY)
         response_add(head, "Access-Control-Expose-Headers", SLICE(EXPOSED));
@@ -108,6 +108,11 @@ void cors_preflight(struct client *c, const struct http_head *head)
     response_add(answer, "Access-Control-Max-Age", SLICE("86400"));
     answer_end_bare(c);
     buf_clear(&allowed);
+}
+
+bool cors_holds(const struct client *c, struct slice resource)
+{
+    return c->cors != CORS_ORIGIN || listed(c->router, origins_of(c, resource), slice_str(c->exchange.origin));
 }
 
 bool cors_trusts(const struct client *c, const struct http_head *head, struct slice resource)

@@ -17,6 +17,9 @@ void cors_add(const struct client *client, struct buf *head);
 /* The answer to OPTIONS. */
 void cors_preflight(struct client *client, const struct http_head *head);
 
+/* The origin of the client's page, if it was listed, still is. */
+bool cors_holds(const struct client *client, struct slice resource) MUSTUSE;
+
 /* Whether what browsers add to requests by themselves, as cookies are, counts here. A page may have made the request
  * without being able to read its answer, so its origin has to be listed (not by *), or be the server's own. What does
  * not change anything and names no origin is of no page, or of one that sees no answer. What a browser of today would

@@ -538,14 +538,18 @@ void reader_hang_up(struct reader *reader)
         client_close(reader->client);
 }
 
-void readers_end(struct router *router)
+void reader_send_back(struct reader *reader)
+{
+    reader->ends_ms = router_of(reader)->now_ms; /* of one whose answer is on its way */
+    (void)reader_stop(reader);
+}
+
+void readers_send_back(struct router *router)
 {
     for (struct client *c = router->clients.first, *next; c; c = next) {
         next = c->next;
-        if (c->state != CLIENT_LIVE)
-            continue;
-        c->reader->ends_ms = router->now_ms; /* of those whose answer is on its way */
-        (void)reader_stop(c->reader);
+        if (c->state == CLIENT_LIVE)
+            reader_send_back(c->reader);
     }
 }
 

@@ -78,8 +78,9 @@ void reader_expire(struct reader *reader);
 /* Its client sends nothing more. What is there still goes out; a reader that waits at the tail is taken for gone. */
 void reader_hang_up(struct reader *reader);
 
-/* All of the router's end; their clients come back and are asked about again. */
-void readers_end(struct router *router);
+/* It ends, with its answer if that is on its way; its client comes back and is asked about again. */
+void reader_send_back(struct reader *reader);
+void readers_send_back(struct router *router); /* all of them */
 
 /* Its time is over. */
 void reader_end(struct reader *reader);

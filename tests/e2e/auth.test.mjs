@@ -1,13 +1,13 @@
 // auth.mode = jwt: projects, tokens of another library, public streams, origins, configuration routes.
 
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 
 import { DurableStream } from "@durable-streams/client";
 import { EventSource } from "eventsource";
 import { SignJWT, UnsecuredJWT, exportJWK, exportSPKI, generateKeyPair } from "jose";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
@@ -528,6 +528,60 @@ describe.skipIf(!OWNED)("tokens as identity providers make them", () => {
       expect(answers[1].status).toBe(401);
       expect(answers[1].json().error).toMatch(/no key of this project|malformed/);
     }
+  });
+});
+
+describe.skipIf(!OWNED)("a configuration that is read again", () => {
+  const settings = { "auth.mode": "jwt", "auth.cookie": "session", "live.sse_lifetime": "1h" };
+  let server, secret;
+  const configure = (text) => writeFileSync(server.configFile, text);
+  const reload = async (text) => {
+    const before = server.log.length;
+    configure(text);
+    server.signal("SIGHUP");
+    await until("the reload", () => /config/.test(server.log.slice(before)));
+  };
+  const url = () => `${server.url}/v1/stream/acme/s`;
+  async function follow(headers) {
+    const reader = new EventReader(`${url()}?offset=now&live=sse`, headers);
+    await until("the reader to be up to date", () => reader.events.length);
+    return reader;
+  }
+
+  beforeAll(async () => {
+    server = new Server({ settings });
+    server.configFile = join(server.folder, "streamd.ini");
+    configure("[auth]\naudience = streams\n[cors]\norigins = https://app.example\n");
+    await server.start();
+    secret = server.command("create-project", "acme").out;
+    const headers = { ...text, ...bearer(await sign(secret)) };
+    expect((await call(url(), "PUT", { headers, query: {} })).status).toBe(201);
+  });
+  afterAll(() => server?.close());
+
+  test("ends the readers whose tokens are for another audience, and refuses those", async () => {
+    const token = bearer(await sign(secret, { aud: "streams" }));
+    const reader = await follow(token);
+    await reload("[auth]\naudience = others\n[cors]\norigins = https://app.example\n");
+    await until("the reader to be ended", () => reader.ended);
+    expect(reader.ended).toBe("clean");
+    expect((await call(url(), "GET", { headers: token })).status).toBe(401);
+    await reload("[auth]\naudience = streams\n[cors]\norigins = https://app.example\n");
+    expect((await call(url(), "GET", { headers: token })).status).toBe(200);
+  });
+
+  test("ends the readers of pages that are listed no more, and their cookies do not count", async () => {
+    const headers = { cookie: `session=${await sign(secret)}`, origin: "https://app.example" };
+    const [page, other] = [await follow(headers), await follow(bearer(await sign(secret)))];
+    await reload("[auth]\naudience = streams\n[cors]\norigins = https://other.example\n");
+    await until("the reader to be ended", () => page.ended);
+    expect((await call(url(), "GET", { headers })).status).toBe(403);
+    server.command("add-origin", "acme", "https://app.example");
+    const again = await follow(headers);
+    server.command("remove-origin", "acme", "https://app.example");
+    await until("the reader to be ended", () => again.ended);
+    expect(other.ended).toBe(null);
+    other.close();
   });
 });
 

@@ -155,3 +155,55 @@ describe.skipIf(!OWNED)("with tokens", () => {
     await fresh.close();
   });
 });
+
+describe.skipIf(!OWNED)("with a cookie", () => {
+  const guarded = useServer({ settings: { "auth.mode": "jwt", "auth.cookie": "session" } });
+
+  // A login page would set it; localhost and 127.0.0.1 are two sites, and only the second has it.
+  async function visit() {
+    const context = await browser.newContext();
+    const token = guarded.server.command("token", "--project", "acme", "--scope", "write", "--ttl", "10m").out;
+    await context.addCookies([{ name: "session", value: token, url: guarded.server.url, httpOnly: true, sameSite: "Lax" }]);
+    const page = await context.newPage();
+    await page.goto(`http://127.0.0.1:${pages.address().port}/`);
+    return page;
+  }
+
+  const tryAll = (page, name) =>
+    page.evaluate(
+      async (url) => {
+        const attempt = (promise) => promise.then((answer) => answer.status, () => "refused by the browser");
+        const include = { credentials: "include" };
+        const headers = { "content-type": "text/plain", traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+        const created = await attempt(fetch(url, { method: "PUT", headers, ...include }));
+        const forged = await attempt(fetch(url, { method: "POST", mode: "no-cors", body: "forged ", ...include }));
+        const appended = await attempt(fetch(url, { method: "POST", headers, body: "hello", ...include }));
+        const fetched = await attempt(fetch(url, include));
+        const followed = await new Promise((resolve) => {
+          const source = new EventSource(`${url}?offset=-1&live=sse`, { withCredentials: true });
+          source.addEventListener("data", (event) => resolve(event.data) ?? source.close());
+          source.addEventListener("error", () => resolve("error") ?? source.close());
+        });
+        return { created, forged, appended, fetched, followed };
+      },
+      new Streams(guarded.server).url(name),
+    );
+
+  test("a page of another origin can do nothing, and one of a listed origin everything", async () => {
+    guarded.server.command("create-project", "acme");
+    const name = `acme/${freshName("cookie")}`;
+    const token = guarded.server.command("token", "--project", "acme", "--scope", "write", "--ttl", "10m").out;
+    const headers = { "content-type": "text/plain", authorization: `Bearer ${token}` };
+    const url = new Streams(guarded.server).url(name);
+    expect((await fetch(url, { method: "PUT", headers })).status).toBe(201);
+    const page = await visit();
+    const refused = await tryAll(page, name);
+    expect(refused).toMatchObject({ created: "refused by the browser", appended: "refused by the browser", fetched: "refused by the browser", followed: "error" });
+    expect(await (await fetch(url, { headers })).text()).toBe(""); // nothing was forged either
+    guarded.server.command("add-origin", "acme", `http://127.0.0.1:${pages.address().port}`);
+    const listed = await visit();
+    expect(await tryAll(listed, name)).toMatchObject({ created: 200, appended: 204, fetched: 200, followed: "forged hello" });
+    await page.context().close();
+    await listed.context().close();
+  });
+});

@@ -53,6 +53,39 @@ class Decider {
   }
 }
 
+describe.skipIf(!OWNED)("what browsers send by themselves", () => {
+  test("is handed on for pages of listed origins and of the server itself only", async () => {
+    const decider = await new Decider().start();
+    const server = await Server.start({
+      settings: {
+        "auth.mode": "callback",
+        "auth.callback_url": decider.url,
+        "auth.callback_headers": "X-Key Authorization Cookie",
+        "cors.origins": "https://app.example",
+      },
+    });
+    const handed = async (headers, method = "POST") => {
+      const path = `/v1/stream/p/${freshName("s")}`;
+      const answer = await call(server.url + path, method, { headers: { ...text, ...headers }, body: method === "POST" ? "x" : undefined });
+      const asked = decider.asked.find(({ body }) => body.path === path).headers;
+      return [answer, asked.cookie, asked.authorization];
+    };
+    const cookie = "session=1";
+    for (const page of [{ origin: "https://app.example" }, { origin: server.url }, { "sec-fetch-site": "same-origin" }, {}])
+      expect((await handed({ ...page, cookie, authorization: "Basic dTpw" })).slice(1)).toEqual([cookie, "Basic dTpw"]);
+    for (const page of [{ origin: "https://evil.example" }, { origin: "null" }, { "sec-fetch-site": "cross-site" }]) {
+      const [answer, ...seen] = await handed({ ...page, cookie, authorization: "Basic dTpw" });
+      expect(seen).toEqual([undefined, undefined]);
+      expect([answer.status, answer.json().error]).toEqual([403, expect.stringMatching(/a cookie does not count/)]);
+      expect((await handed({ ...page, cookie, authorization: "Bearer t", "x-key": "allow" })).slice(1)).toEqual([undefined, "Bearer t"]);
+    }
+    const [answer] = await handed({ origin: "https://app.example", cookie, "x-key": "allow" }, "GET");
+    expect(answer.headers.get("access-control-allow-credentials")).toBe("true");
+    await server.close();
+    await decider.stop();
+  });
+});
+
 describe.skipIf(!OWNED)("the callback", () => {
   const decider = new Decider();
   let server;
