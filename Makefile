@@ -134,6 +134,8 @@ bench: all $(BUILD)/load ## measure against the peers on this machine (tests/ben
 PREFIX ?= /usr/local
 SYSTEMD ?= $(PREFIX)/lib/systemd/system
 HOME_OF_PROGRAMS = $(PREFIX)/lib/streamd
+SHARED = $(PREFIX)/share/streamd
+DATA = /var/lib/streamd
 TO = $(DESTDIR)
 
 # The three programs find each other in one folder; what is in the PATH is a link. A configuration that is there stays.
@@ -142,19 +144,22 @@ install: all ## install programs, configuration, systemd unit: PREFIX (/usr/loca
 	install -d $(TO)$(PREFIX)/bin $(TO)$(HOME_OF_PROGRAMS) $(TO)/etc/streamd
 	install -m 755 $(PROGRAMS) $(TO)$(HOME_OF_PROGRAMS)
 	ln -sf $(HOME_OF_PROGRAMS)/streamd $(TO)$(PREFIX)/bin/streamd
-	test -e $(TO)/etc/streamd/streamd.ini || install -m 640 config.example.ini $(TO)/etc/streamd/streamd.ini
+	sed 's|^#data_dir = .*|data_dir = $(DATA)|' config.example.ini > $(BUILD)/streamd.ini
+	test -e $(TO)/etc/streamd/streamd.ini || install -m 640 $(BUILD)/streamd.ini $(TO)/etc/streamd/streamd.ini
 	install -d $(TO)$(SYSTEMD)
 	sed 's|@PROGRAMS@|$(HOME_OF_PROGRAMS)|' scripts/systemd/streamd.service > $(TO)$(SYSTEMD)/streamd.service
 	install -m 644 scripts/systemd/streamd.socket $(TO)$(SYSTEMD)/streamd.socket
 	install -D -m 644 scripts/systemd/streamd.sysusers $(TO)/usr/lib/sysusers.d/streamd.conf
 	install -D -m 644 scripts/systemd/streamd.tmpfiles $(TO)/usr/lib/tmpfiles.d/streamd.conf
-	install -D -m 644 -t $(TO)$(PREFIX)/share/streamd scripts/prometheus/streamd.rules.yml scripts/grafana/streamd.json
+	install -D -m 644 -t $(TO)$(SHARED) scripts/openapi.yaml scripts/prometheus/streamd.rules.yml scripts/grafana/streamd.json
+	install -D -m 644 -t $(TO)$(SHARED)/front scripts/front/nginx.conf scripts/front/haproxy.cfg
+	install -D -m 644 -t $(TO)$(PREFIX)/share/doc/streamd README.md
 	install -d $(TO)$(PREFIX)/share/man/man1
 	scripts/man-page.sh $(BUILD)/streamd > $(TO)$(PREFIX)/share/man/man1/streamd.1
 
 .PHONY: uninstall
 uninstall: ## remove what install has put there, but configuration and data
-	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(PREFIX)/share/streamd $(TO)$(PREFIX)/bin/streamd
+	rm -rf $(TO)$(HOME_OF_PROGRAMS) $(TO)$(SHARED) $(TO)$(PREFIX)/share/doc/streamd $(TO)$(PREFIX)/bin/streamd
 	rm -f $(TO)$(SYSTEMD)/streamd.service $(TO)$(SYSTEMD)/streamd.socket
 	rm -f $(TO)/usr/lib/sysusers.d/streamd.conf $(TO)/usr/lib/tmpfiles.d/streamd.conf $(TO)$(PREFIX)/share/man/man1/streamd.1
 

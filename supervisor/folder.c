@@ -40,10 +40,20 @@ static void wait_for_lock(int fd, const char *data_dir)
     }
 }
 
+/* What another start would find again is no reason for one: systemd need not try. */
+NORETURN static void cannot(const char *what, const char *path)
+{
+    static const int stays[] = {EACCES, EPERM, ENOENT, ENOTDIR, EROFS, ENAMETOOLONG, ELOOP};
+    for (size_t i = 0; i < sizeof stays / sizeof stays[0]; i++)
+        if (errno == stays[i])
+            fatal_never_restart("cannot %s %s: %s", what, path, strerror(errno));
+    fatal("cannot %s %s", what, path);
+}
+
 void folder_make(const char *data_dir)
 {
     if (owned_mkdir(AT_FDCWD, data_dir) != 0 && errno != EEXIST)
-        fatal("cannot make the folder %s", data_dir);
+        cannot("make the folder", data_dir);
 }
 
 int folder_lock(const char *data_dir)
@@ -53,7 +63,7 @@ int folder_lock(const char *data_dir)
     snprintf(path, sizeof path, "%s/lock", data_dir);
     int fd = owned_open(AT_FDCWD, path, O_RDWR);
     if (fd < 0)
-        fatal("cannot open %s", path);
+        cannot("open", path);
     wait_for_lock(fd, data_dir);
     /* On a full disk its old block is all there is: the file is shortened after writing. */
     int len = snprintf(text, sizeof text, "%d\n", (int)getpid());

@@ -18,7 +18,8 @@ bool options_name_nothing(const struct options *options)
 
 void options_find(struct options *options)
 {
-    if (options_name_nothing(options) && !folder_in_use(HERE) && access(OPTIONS_INSTALLED, R_OK) == 0)
+    bool here = access(HERE, F_OK) == 0 && folder_in_use(HERE);
+    if (options_name_nothing(options) && !here && access(OPTIONS_INSTALLED, R_OK) == 0)
         options->file = OPTIONS_INSTALLED;
 }
 

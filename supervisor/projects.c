@@ -1,8 +1,11 @@
 #include "supervisor/projects.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -21,9 +24,21 @@ static int fail(const char *what, const char *why)
     return 1;
 }
 
-static struct registry *open_registry(const struct config *cfg)
+/* No project was ever made there: only create-project makes the folder and the registry. */
+static bool is_empty(const struct config *cfg)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/registry.db", cfg->server_data_dir);
+    return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
+static struct registry *open_registry(const struct config *cfg, bool make)
 {
     const char *why;
+    if (!make && is_empty(cfg)) {
+        (void)fail(cfg->server_data_dir, "there is no such project, nor any other");
+        return NULL;
+    }
     folder_make(cfg->server_data_dir);
     struct registry *registry = registry_open(cfg->server_data_dir, &why);
     if (!registry)
@@ -54,6 +69,7 @@ typedef int apply_change(struct project *project, bool there, const char *name, 
 struct change {
     apply_change *apply;
     const char *name, *argument;
+    bool makes; /* the registry, if there is none */
     int status;
     char *secret; /* the one that signs from now on */
 };
@@ -80,7 +96,7 @@ static int status_of(enum registry_result result, const char *name)
 
 static int update(const struct config *cfg, const char *name, struct change *change)
 {
-    struct registry *registry = open_registry(cfg);
+    struct registry *registry = open_registry(cfg, change->makes);
     if (!registry)
         return 1;
     change->name = name;
@@ -138,14 +154,14 @@ int projects_create(const struct config *cfg, int argc, char **argv)
         return fail(argv[0], "the project's name is wanted");
     if (!project_name_valid(slice_str(argv[1])))
         return fail(argv[1], PROJECT_NAME_RULE);
-    return run(cfg, argv[1], &(struct change){.apply = create}, true);
+    return run(cfg, argv[1], &(struct change){.apply = create, .makes = true}, true);
 }
 
 int projects_delete(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
         return fail(argv[0], "the project's name is wanted");
-    struct registry *registry = open_registry(cfg);
+    struct registry *registry = open_registry(cfg, false);
     if (!registry)
         return 1;
     enum registry_result result = registry_delete(registry, slice_str(argv[1]));
@@ -176,7 +192,9 @@ int projects_list(const struct config *cfg, int argc, char **argv)
     struct texts names = {0};
     if (argc != 1)
         return fail(argv[0], "no argument is wanted");
-    struct registry *registry = open_registry(cfg);
+    if (is_empty(cfg))
+        return access(cfg->server_data_dir, F_OK) == 0 ? 0 : fail(cfg->server_data_dir, strerror(errno));
+    struct registry *registry = open_registry(cfg, false);
     if (!registry)
         return 1;
     bool good = registry_names(registry, gather_name, &names) == REGISTRY_OK;
@@ -335,7 +353,7 @@ int projects_token(const struct config *cfg, int argc, char **argv)
         return fail(scope, "a scope is read, write or manage");
     if (!config_duration(ttl, &ttl_ms) || ttl_ms < 1000)
         return fail(ttl, "a time is wanted, from 1s: 90s, 15m, 1h");
-    struct registry *registry = open_registry(cfg);
+    struct registry *registry = open_registry(cfg, false);
     if (!registry)
         return 1;
     struct claims claims = {

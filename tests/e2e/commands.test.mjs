@@ -1,7 +1,7 @@
 // The operator's commands that ask a server: streams, show, tail, doctor.
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -236,6 +236,18 @@ describe.skipIf(!OWNED)("help and versions", () => {
       [["version", "more"], "unexpected argument: more"],
     ])
       expect(run(...words)).toEqual({ status: 1, out: "", err: `streamd: ${says} (see streamd help)\n` });
+  });
+
+  test("only create-project makes a registry", () => {
+    const folder = mkdtempSync(join(tmpdir(), "streamd-test-"));
+    const set = ["--set", `server.data_dir=${folder}`];
+    for (const words of [["delete-project", "p"], ["add-key", "p"], ["remove-key", "p", "0123456"], ["add-origin", "p", "*"], ["token", "--project", "p", "--scope", "read", "--ttl", "1m"]])
+      expect(run(...set, ...words)).toEqual({ status: 1, out: "", err: `streamd: ${folder}: there is no such project, nor any other\n` });
+    expect(run(...set, "list-projects")).toEqual({ status: 0, out: "", err: "" });
+    expect(readdirSync(folder)).toEqual([]);
+    rmSync(folder, { recursive: true });
+    expect(run(...set, "list-projects")).toMatchObject({ status: 1, err: expect.stringContaining(`streamd: ${folder}: No such file`) });
+    expect(existsSync(folder)).toBe(false);
   });
 
   test("what cannot be printed is no success", () => {
