@@ -5,10 +5,10 @@
 
 #include "common/log.h"
 
-#define LOOK_BYTES ((size_t)2 << 20) /* after so much was appended; settling writes twice as much */
-#define ROW_BYTES ((uint64_t)32 << 10) /* of the write-ahead log, for a row that is changed: the pages of a few trees */
-#define ROWS_LEAST 16 /* with room for less nothing is written */
-#define ROWS_MOST 256 /* a turn */
+#define LOOK_BYTES ((size_t)2 << 20)   /* after so much was appended; settling writes twice as much */
+#define ROW_BYTES ((uint64_t)32 << 10) /* of the write-ahead log, for a row that changes: pages of a few trees */
+#define ROWS_LEAST 16                  /* with room for less nothing is written */
+#define ROWS_MOST 256                  /* a turn */
 
 /* What the file system has for us, and what one of our files may still grow by. */
 static uint64_t free_bytes(const struct shard *shard)

@@ -1,5 +1,5 @@
-/* Whether the disk takes what a shard writes. While less than the reserve is free, nobody may append, and what the shard
- * writes by itself is little at a time or waits: it fits into what the store has been given beforehand. */
+/* Whether the disk takes what a shard writes. While less than the reserve is free, nobody may append, and what the
+ * shard writes by itself is little at a time or waits: it fits into what the store has been given beforehand. */
 #ifndef SHARD_DISK_H
 #define SHARD_DISK_H
 

@@ -231,8 +231,8 @@ static bool put_in_cache(struct task *task, int folder)
     int fd = owned_open(folder, temporary, O_WRONLY | O_TRUNC);
     if (fd < 0)
         return failed(task, "open");
-    bool good = write_all(task, fd) && (renameat(folder, temporary, folder, file_name(task)) == 0 ||
-                                        failed(task, "rename"));
+    bool good =
+        write_all(task, fd) && (renameat(folder, temporary, folder, file_name(task)) == 0 || failed(task, "rename"));
     if (!good)
         unlinkat(folder, temporary, 0);
     close(fd);

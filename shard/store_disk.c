@@ -15,9 +15,9 @@
 #define CHECKPOINT_PAGES 4000
 #define BLOCK 4096
 #define SHARED_BYTES ((off_t)256 << 10) /* of the memory that readers share: for 128 MiB of log */
-#define STAT_BLOCK 512 /* what st_blocks counts */
-#define FRAME_HEADER 24 /* of a page in the write-ahead log */
-#define HEAD_BYTES 64   /* what an entry of the log costs at most, but for its data */
+#define STAT_BLOCK 512                  /* what st_blocks counts */
+#define FRAME_HEADER 24                 /* of a page in the write-ahead log */
+#define HEAD_BYTES 64                   /* what an entry of the log costs at most, but for its data */
 
 static int open_file(const struct store *store, const char *suffix)
 {
@@ -26,7 +26,7 @@ static int open_file(const struct store *store, const char *suffix)
     return open(path, O_RDWR | O_CLOEXEC);
 }
 
-/* SQLite loses its locks on a file when any descriptor of it is closed in this process: store_close() does that last. */
+/* SQLite loses its locks on a file when this process closes any descriptor of it: store_close() does that last. */
 static void open_files(struct store *store)
 {
     if (store->database_reserve.fd < 0)

@@ -41,10 +41,10 @@ struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     char path[4096];
-    bool open; /* a transaction is */
-    unsigned changes_before; /* rows changed before it began */
+    bool open;                     /* a transaction is */
+    unsigned changes_before;       /* rows changed before it began */
     uint64_t page_size, log_pages; /* pages in the write-ahead log that a checkpoint has not taken */
-    uint64_t reserve; /* bytes that each of the two files has, beyond what it holds */
+    uint64_t reserve;              /* bytes that each of the two files has, beyond what it holds */
     struct store_file database_reserve, log_reserve;
     int shared_fd; /* the memory that readers share */
     struct store_database_file database_file;

@@ -12,7 +12,7 @@
 
 #define HOLD_MS 1500          /* less than a shard waits */
 #define FIRST_AFTER_MS 60000u /* the start, if the interval is longer */
-#define AGAIN_AFTER_MS 5000  /* a backup that was not the newest */
+#define AGAIN_AFTER_MS 5000   /* a backup that was not the newest */
 #define ALL UINT_MAX
 
 void backups_init(struct backups *backups, struct fleet *fleet, const struct config *cfg, uint64_t now)

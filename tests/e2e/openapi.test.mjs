@@ -20,6 +20,12 @@ const api = new Description();
 const UNPROVOKED = {
   "putConfig 500": "needs a registry that cannot be written",
   "listAllStreams 403": "only a callback says so",
+  ...Object.fromEntries(
+    ["deleteStream", "deleteStreamOfDefault", "unsubscribe", "deleteEstuary", "touchEstuary"].map((id) => [
+      `${id} 507`,
+      "needs a disk that takes nothing at all",
+    ]),
+  ),
 };
 
 describe("the description", () => {
