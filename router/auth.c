@@ -1,7 +1,7 @@
 #include "router/auth.h"
 
 #include <netinet/in.h>
-#include <openssl/sha.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -26,11 +26,13 @@ struct auth_project {
     struct project project;
 };
 
+#define DIGEST_BYTES 32 /* SHA-256 */
+
 /* A token that was looked at for a project, also one that is wrong. */
 struct auth_token {
-    uint64_t project;                        /* a mark; 0: the place is free */
-    unsigned char digest[SHA256_DIGEST_LENGTH]; /* of the token */
-    enum token_fault fault;                  /* but TOKEN_EXPIRED, which the clock says */
+    uint64_t project;                   /* a mark; 0: the place is free */
+    unsigned char digest[DIGEST_BYTES]; /* of the token */
+    enum token_fault fault;             /* but TOKEN_EXPIRED, which the clock says */
     enum key_kind kind;
     struct claims claims; /* TOKEN_GOOD */
     uint64_t key;         /* a mark of the one that verified it */
@@ -109,6 +111,8 @@ void auth_init(struct auth *auth, struct router *router)
     registry_wait(auth->registry, REGISTRY_MS);
     auth->version = registry_version(auth->registry);
     auth->settings = mark_of_settings(cfg);
+    auth->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    auth->hash = EVP_MD_CTX_new();
     auth->projects = xcalloc(AUTH_PROJECTS, sizeof *auth->projects);
     auth->tokens = xcalloc(AUTH_TOKENS, sizeof *auth->tokens);
     auth->failures = xcalloc(AUTH_FAILURES, sizeof *auth->failures);
@@ -287,14 +291,23 @@ static void remember(struct auth_token *place, struct token_verdict verdict, uin
     place->key = verdict.key ? mark(slice_str(verdict.key)) : 0;
 }
 
+/* SHA256() would look the algorithm up each time, which takes longer than most tokens do. */
+static void digest_of(const struct auth *auth, struct slice token, unsigned char digest[DIGEST_BYTES])
+{
+    if (EVP_DigestInit_ex2(auth->hash, auth->sha256, NULL) != 1 ||
+        EVP_DigestUpdate(auth->hash, token.data, token.len) != 1 ||
+        EVP_DigestFinal_ex(auth->hash, digest, NULL) != 1)
+        fatalx("libcrypto has no SHA-256");
+}
+
 /* What is known of a token. Looking at one that is wrong costs work, so an address may not have it done for ever. NULL:
  * it has. The place is the token's until another is looked at. */
 static const struct auth_token *look_at(struct client *c, struct slice token, struct slice name)
 {
     struct auth *auth = &c->router->auth;
-    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char digest[DIGEST_BYTES];
     uint64_t project = mark(name), number;
-    SHA256((const unsigned char *)token.data, token.len, digest);
+    digest_of(auth, token, digest);
     memcpy(&number, digest, sizeof number);
     struct auth_token *place = &auth->tokens[number % AUTH_TOKENS];
     if (place->project == project && memcmp(place->digest, digest, sizeof digest) == 0)
@@ -358,9 +371,11 @@ static enum token_fault judge(const struct claims *claims, struct slice resource
 
 static void take_reader_key(const struct http_head *head, struct grant *grant)
 {
-    struct slice key = query_value(head->query, '&', SLICE("rk"));
+    struct buf room = {0};
+    struct slice key = query_text(head->query, SLICE("rk"), &room);
     if (key.len == sizeof "rk_" - 1 + 32 && memcmp(key.data, "rk_", 3) == 0)
         memcpy(grant->reader_key, key.data + 3, 32);
+    buf_clear(&room);
 }
 
 /* Finds the request's token, unless it is one that the browser has sent by itself from a page that may not use it. */

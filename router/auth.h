@@ -18,6 +18,8 @@
 
 struct client;
 struct router;
+struct evp_md_st;
+struct evp_md_ctx_st;
 
 /* What the current request was allowed with. All zero: auth.mode = none, everything. */
 struct grant {
@@ -43,6 +45,8 @@ struct auth {
     struct auth_project *projects;
     struct auth_token *tokens;
     struct auth_failures *failures; /* addresses that have sent wrong tokens */
+    struct evp_md_st *sha256;       /* libcrypto's, of tokens */
+    struct evp_md_ctx_st *hash;
     struct key_sources sources;
 };
 

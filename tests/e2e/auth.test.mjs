@@ -242,6 +242,8 @@ describe.skipIf(!OWNED)("tokens", () => {
     expect((await ask("HEAD", name)).headers.get("stream-reader-key")).toBe(rk);
     const caching = async (query) => (await ask("GET", name, { scope: "read" }, { query })).headers.get("cache-control");
     expect(await caching({ rk })).toMatch(/^public/);
+    const encoded = await call(`${url(name)}?rk=${rk.replace("_", "%5F")}`, "GET", { headers: bearer(await sign(secret)) });
+    expect(encoded.headers.get("cache-control")).toMatch(/^public/);
     expect(await caching({ rk: `rk_${"0".repeat(32)}` })).toMatch(/^private/);
     expect(await caching({})).toMatch(/^private/);
     expect((await call(url(name), "GET", { query: { rk } })).status).toBe(401);
