@@ -236,12 +236,13 @@ static int run_help(const struct options *options)
     return 0;
 }
 
-static bool asks_for_help(int argc, char **argv)
+/* One of two words is among the arguments: that word, or NULL. */
+static const char *find_word(int argc, char **argv, const char *one, const char *other)
 {
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
-            return true;
-    return false;
+        if (strcmp(argv[i], one) == 0 || strcmp(argv[i], other) == 0)
+            return argv[i];
+    return NULL;
 }
 
 static int run_command(const struct options *options, int argc, char **argv)
@@ -254,11 +255,14 @@ static int run_command(const struct options *options, int argc, char **argv)
         command = find_command(argv[1]);
         return command ? help_of(command) : unknown(argv[1]);
     }
-    if (!help && asks_for_help(argc, argv))
+    if (!help && find_word(argc, argv, "-h", "--help"))
         return help_of(command);
+    const char *late = find_word(argc, argv, "--config", "--set");
+    if (late)
+        return fail("it goes before the command", late);
     if (command->project)
         return run_project(command, options, argc, argv);
-    return argc > 1 ? fail("unexpected argument", argv[argc - 1]) : command->run(options);
+    return argc > 1 ? fail("unexpected argument", argv[help ? 2 : 1]) : command->run(options);
 }
 
 /* Status 0 means that what was asked for is done, and what there is to print was printed. */
@@ -275,7 +279,7 @@ int main(int argc, char **argv)
     struct options options = {.argv = argv, .sets = xcalloc((size_t)argc, sizeof *options.sets)};
     int i = 1, status;
     for (; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--config") == 0)
+        if (strcmp(argv[i], "--config") == 0 && !options.file)
             options.file = argv[i + 1];
         else if (strcmp(argv[i], "--set") == 0)
             options.sets[options.set_count++] = argv[i + 1];
@@ -285,7 +289,7 @@ int main(int argc, char **argv)
     if (i == argc)
         status = run_server(&options);
     else if (strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0)
-        status = fail("a value is missing after", argv[i]);
+        status = fail(i + 1 < argc ? "given twice" : "a value is missing after", argv[i]);
     else
         status = finish(run_command(&options, argc - i, argv + i));
     free(options.sets);

@@ -41,6 +41,9 @@ static unsigned check_effect(const struct config *cfg, const struct config *fres
     (void)!config_read_text(&effect, "running", slice_of(text, len), errors);
     (void)config_reload(&effect, fresh, NULL);
     unsigned count = config_check(&effect, errors);
+    if (count)
+        fputs("the file itself is right, but not together with the keys that a reload cannot change: restart instead\n",
+              errors);
     config_clear(&effect);
     free(text);
     return count;

@@ -234,6 +234,10 @@ describe.skipIf(!OWNED)("help and versions", () => {
       [["nothing"], "unknown command: nothing"],
       [["-x"], "unknown option: -x"],
       [["version", "more"], "unexpected argument: more"],
+      [["create-project", "p", "--set", "auth.mode=jwt"], "it goes before the command: --set"],
+      [["--config", "a", "--config", "b", "check"], "given twice: --config"],
+      [["check", "--config"], "it goes before the command: --config"],
+      [["--config"], "a value is missing after: --config"],
     ])
       expect(run(...words)).toEqual({ status: 1, out: "", err: `streamd: ${says} (see streamd help)\n` });
   });

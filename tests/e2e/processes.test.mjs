@@ -103,6 +103,23 @@ describe.skipIf(!OWNED)("reloading", () => {
     expect((await streams.append(name, "x".repeat(11))).status).toBe(413);
   });
 
+  test("a file that is right, but not with what a reload cannot change, changes nothing", async () => {
+    const [server] = await startConfigured("[auth]\nmode = callback\ncallback_url = http://127.0.0.1:1/\n");
+    configure(server, "[auth]\nmode = none\n[limits]\nmax_body = 20\n");
+    server.signal("SIGHUP");
+    await until("the complaint", () => server.log.includes("configuration not reloaded"));
+    expect(server.log).toContain("[auth] callback_url: expected a value, because auth.mode is callback");
+    expect(server.log).toContain("restart instead");
+    configure(server, "[auth]\nmode = callback\n");
+    server.signal("SIGHUP");
+    await until("another", () => server.log.split("configuration not reloaded").length === 3);
+    await server.stop();
+    server.launch();
+    expect((await server.exited()).code).toBe(78);
+    configure(server, "[auth]\nmode = none\n");
+    await server.start();
+  });
+
   test("a key that cannot be reloaded is named, and keeps its value", async () => {
     const [server] = await startConfigured("[shard]\ncount = 2\n");
     configure(server, "[shard]\ncount = 3\n");
