@@ -12,6 +12,7 @@
 #include "common/layout.h"
 #include "common/mem.h"
 #include "common/owned.h"
+#include "shard/owner.h"
 #include "shard/segment.h"
 
 #define SLOT_DIGITS 3
@@ -24,8 +25,9 @@ struct task {
     struct slice file;
     struct buf owned;        /* of a cache */
     uint64_t checksum, most; /* of a cache, too */
-    char failure[128];       /* "": none */
-    int error;               /* errno of it */
+    const struct owner *owner;
+    char failure[OWNER_WHY_MAX]; /* "": none */
+    int error;                   /* errno of it */
     objects_done *done;
     void *ctx;
 };
@@ -118,6 +120,8 @@ static bool read_back(struct task *task, int fd)
 static void put(struct work *work)
 {
     struct task *task = (struct task *)work;
+    if (!owner_has(task->owner, task->root, true, task->failure))
+        return;
     int folder = open_folder(task, true);
     if (folder < 0)
         return;
@@ -134,16 +138,30 @@ static void put(struct work *work)
     fault_point("segment.put");
 }
 
+/* It is not there. That is as good, if it is where it was. */
+static void not_there(struct task *task)
+{
+    if (task->owner)
+        (void)!owner_has(task->owner, task->root, false, task->failure);
+}
+
 static void take_away(struct work *work)
 {
     struct task *task = (struct task *)work;
     int folder = open_folder(task, false);
-    if (folder < 0)
+    if (folder < 0) {
+        if (!*task->failure)
+            not_there(task);
         return;
-    if (unlinkat(folder, file_name(task), 0) != 0 && errno != ENOENT)
+    }
+    if (unlinkat(folder, file_name(task), 0) == 0) {
+        if (fsync(folder) != 0)
+            failed(task, "fsync of the folder");
+    } else if (errno == ENOENT) {
+        not_there(task);
+    } else {
         failed(task, "unlink");
-    else if (fsync(folder) != 0)
-        failed(task, "fsync of the folder");
+    }
     close(folder);
     fault_point("segment.removed");
 }
@@ -240,11 +258,23 @@ static bool put_in_cache(struct task *task, int folder)
 }
 
 /* On a full disk the others make room: what is being read counts for more than what was. */
+static bool has_owner(const char *root)
+{
+    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
+    snprintf(path, sizeof path, "%s/" OWNER_NAME, root);
+    return access(path, F_OK) == 0;
+}
+
 static void cache(struct work *work)
 {
     struct task *task = (struct task *)work;
     if (!is_segment(task->file, task->checksum)) {
         snprintf(task->failure, sizeof task->failure, "damaged");
+        return;
+    }
+    if (has_owner(task->root)) {
+        snprintf(task->failure, sizeof task->failure,
+                 "segment.cache_directory: %.900s is a store of segments: it has a file " OWNER_NAME, task->root);
         return;
     }
     int folder = open_folder(task, true);
@@ -280,10 +310,11 @@ static struct task *begin(const char *root, const struct object *object, void (*
     return task;
 }
 
-void files_put(struct worker *worker, const char *root, const struct object *object, struct slice file,
-               objects_done *done, void *ctx)
+void files_put(struct worker *worker, const char *root, const struct owner *owner, const struct object *object,
+               struct slice file, objects_done *done, void *ctx)
 {
     struct task *task = begin(root, object, put, done, ctx);
+    task->owner = owner;
     task->file = file;
     worker_put(worker, &task->work);
 }
@@ -300,9 +331,12 @@ void files_cache(struct worker *worker, const char *root, const struct object *o
     worker_put(worker, &task->work);
 }
 
-void files_remove(struct worker *worker, const char *root, const struct object *object, objects_done *done, void *ctx)
+void files_remove(struct worker *worker, const char *root, const struct owner *owner, const struct object *object,
+                  objects_done *done, void *ctx)
 {
-    worker_put(worker, &begin(root, object, take_away, done, ctx)->work);
+    struct task *task = begin(root, object, take_away, done, ctx);
+    task->owner = owner;
+    worker_put(worker, &task->work);
 }
 
 static void path_of(const char *root, const struct object *object, char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX])

@@ -21,7 +21,8 @@
 #define KEY_MAX 512
 #define TOKEN_MAX 4096
 #define URL_MAX 4096
-#define REDIRECTS 5 /* in a row */
+#define DISTRUST_MS 1000 /* a bucket that is not ours is not asked again for so long */
+#define REDIRECTS 5      /* in a row */
 
 enum s3_step { S3_PUT, S3_READ_BACK, S3_REMOVE, S3_GET, S3_FETCH };
 
@@ -42,6 +43,10 @@ struct s3_request {
     uint64_t began_ms;                    /* monotonic */
     uint64_t asked_us;                    /* the last time */
     struct event *again;
+    bool of_owner; /* it tells whose the bucket is */
+    bool awaits;   /* that is to be known first */
+    bool missing;  /* the object is, if the bucket is ours */
+    bool judged;   /* that is known now */
 
     objects_done *done;
     objects_fetched *fetched;
@@ -141,8 +146,9 @@ static void forget(struct s3_request *r)
 
 static void conclude(struct s3_request *r, const char *failure, enum error error)
 {
-    if (r->fetched)
-        r->fetched(r->ctx, error);
+    if (r->fetched) /* what is not in the bucket may be in the folder */
+        r->fetched(r->ctx,
+                   error == ERR_SEGMENT_MISSING && !objects_have_folder(r->objects) ? ERR_SEGMENT_UNAVAILABLE : error);
     else if (r->got)
         r->got(r->ctx, error, failure, (struct slice){0});
     else
@@ -420,10 +426,204 @@ static uint64_t pause_of(const struct s3_request *r)
     return pause / 2 + pause / 2 * chance / UINT16_MAX;
 }
 
+/* ---- whose the bucket is ---- */
+
+static bool is_ours(const struct objects *objects)
+{
+    return !*objects->owner.text || objects->trusted;
+}
+
+static void place_of(const struct objects *objects, char where[OWNER_WHERE_MAX])
+{
+    const struct config *cfg = objects->cfg;
+    snprintf(where, OWNER_WHERE_MAX, "%s, bucket %s, prefix \"%s\"", cfg->s3_endpoint, cfg->s3_bucket, cfg->s3_prefix);
+}
+
+static struct s3_request *next_judged(struct objects *objects)
+{
+    struct s3_request *r = objects->requests;
+    while (r && !r->judged)
+        r = r->next;
+    if (r)
+        r->judged = false;
+    return r;
+}
+
+/* All that waited goes on, or fails. What that brings waits for the next time. */
+static void judge(struct objects *objects, const char *failure)
+{
+    struct s3_request *r;
+    objects->asks_owner = false;
+    objects->trusted = !failure;
+    for (r = objects->requests; r; r = r->next) {
+        r->judged = r->awaits;
+        r->awaits = false;
+    }
+    while ((r = next_judged(objects)))
+        if (failure)
+            conclude(r, failure, ERR_SEGMENT_UNAVAILABLE);
+        else if (r->missing)
+            conclude(r, "status 404 NoSuchKey", ERR_SEGMENT_MISSING);
+        else
+            ask(r);
+}
+
+static void believe(struct objects *objects)
+{
+    if (objects->refused)
+        log_info("the bucket %s is this server's again", objects->cfg->s3_bucket);
+    objects->refused = false;
+    judge(objects, NULL);
+}
+
+static void disbelieve(struct objects *objects, const char *what, const char *more)
+{
+    char where[OWNER_WHERE_MAX], why[OWNER_WHY_MAX];
+    place_of(objects, where);
+    snprintf(why, sizeof why, "s3.bucket or s3.prefix: %s %s%s", where, what, more);
+    if (!objects->refused)
+        log_error("%s", why);
+    objects->refused = objects->unreachable = true;
+    judge(objects, why);
+}
+
+static void note_and_believe(struct objects *objects)
+{
+    char where[OWNER_WHERE_MAX];
+    place_of(objects, where);
+    if (objects->marks && !owner_note(&objects->owner, OWNER_BUCKET, where))
+        log_warn("server.data_dir/owner.bucket cannot be written; the bucket is asked again at the next start");
+    believe(objects);
+}
+
+static void on_marked(void *ctx, const char *failure)
+{
+    if (failure)
+        judge(ctx, failure);
+    else
+        note_and_believe(ctx);
+}
+
+/* It is new, or has what the database knows. Who only reads there leaves it as it is. */
+static void mark(struct objects *objects)
+{
+    if (!objects->marks || !objects->puts_away) {
+        believe(objects);
+        return;
+    }
+    struct s3_request *r = begin(objects, OWNER_NAME, S3_PUT, objects);
+    r->of_owner = true;
+    r->file = slice_str(objects->owner.text);
+    r->done = on_marked;
+    ask(r);
+}
+
+static struct s3_request *begin_get(struct objects *objects, const char *name, uint64_t most, s3_got *got, void *ctx)
+{
+    struct s3_request *r = begin(objects, name, S3_GET, ctx);
+    r->size = most;
+    r->got = got;
+    return r;
+}
+
+static void on_sample(void *ctx, enum error error, const char *failure, struct slice bytes);
+
+static void find_sample(struct objects *objects)
+{
+    char name[OBJECT_NAME_MAX];
+    const struct owner *owner = &objects->owner;
+    if (objects->sample == owner->count) {
+        disbelieve(objects, "has none of the segments that the databases know", "");
+        return;
+    }
+    const struct segment_row *row = &owner->samples[objects->sample++];
+    object_name(name, &row->object);
+    struct s3_request *r = begin_get(objects, name, row->size, on_sample, objects);
+    r->of_owner = true;
+    ask(r);
+}
+
+static void on_sample(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    (void)bytes;
+    if (error == ERR_NONE)
+        mark(ctx);
+    else if (error == ERR_SEGMENT_MISSING)
+        find_sample(ctx);
+    else
+        judge(ctx, failure);
+}
+
+static void on_owner(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    struct objects *objects = ctx;
+    const struct owner *owner = &objects->owner;
+    char where[OWNER_WHERE_MAX], more[OWNER_WHERE_MAX + 32];
+    if (error == ERR_NONE && slice_equal(bytes, slice_str(owner->text))) {
+        note_and_believe(objects);
+    } else if (error == ERR_NONE) {
+        disbelieve(objects, "has the object " OWNER_NAME " of another server", "");
+    } else if (error != ERR_SEGMENT_MISSING) {
+        judge(objects, failure);
+    } else if (owner_marked(owner, OWNER_BUCKET, where)) {
+        snprintf(more, sizeof more, " (they were in %s)", where);
+        disbelieve(objects, "has no object " OWNER_NAME ": the segments are elsewhere", more);
+    } else if (!owner->count || objects_know_folder(objects)) {
+        mark(objects);
+    } else {
+        objects->sample = 0;
+        find_sample(objects);
+    }
+}
+
+static void ask_owner(struct objects *objects)
+{
+    if (objects->asks_owner)
+        return;
+    objects->asks_owner = true;
+    struct s3_request *r = begin_get(objects, OWNER_NAME, OWNER_TEXT_MAX, on_owner, objects);
+    r->of_owner = true;
+    if (objects->refused)
+        pause_before(r, DISTRUST_MS);
+    else
+        ask(r);
+}
+
+/* A bucket that is where it was is not asked: what S3 says is not there has been there, and is missing. */
+void s3_own(struct objects *objects)
+{
+    char where[OWNER_WHERE_MAX], noted[OWNER_WHERE_MAX];
+    place_of(objects, where);
+    objects->trusted |= owner_marked(&objects->owner, OWNER_BUCKET, noted) && strcmp(where, noted) == 0;
+    if (!objects->trusted)
+        ask_owner(objects);
+}
+
+static void await_owner(struct s3_request *r)
+{
+    r->awaits = true;
+    ask_owner(r->objects);
+}
+
+static void ask_if_ours(struct s3_request *r)
+{
+    if (is_ours(r->objects))
+        ask(r);
+    else
+        await_owner(r);
+}
+
+/* ---- failures ---- */
+
 static void fail(struct s3_request *r, const struct web_answer *answer)
 {
     char why[256], code[64];
     bool missing = is_missing(answer);
+    if (missing && !r->of_owner && !is_ours(r->objects) && !r->objects->stopping) {
+        r->missing = true;
+        await_owner(r);
+        return;
+    }
     code_of(answer, code);
     if (answer->failure)
         snprintf(why, sizeof why, "%s", answer->failure);
@@ -496,22 +696,19 @@ void s3_put(struct objects *objects, const char *name, struct slice bytes, objec
     struct s3_request *r = begin(objects, name, S3_PUT, ctx);
     r->file = bytes;
     r->done = done;
-    ask(r);
+    ask_if_ours(r);
 }
 
 void s3_remove(struct objects *objects, const char *name, objects_done *done, void *ctx)
 {
     struct s3_request *r = begin(objects, name, S3_REMOVE, ctx);
     r->done = done;
-    ask(r);
+    ask_if_ours(r);
 }
 
 void s3_get(struct objects *objects, const char *name, uint64_t most, s3_got *got, void *ctx)
 {
-    struct s3_request *r = begin(objects, name, S3_GET, ctx);
-    r->size = most;
-    r->got = got;
-    ask(r);
+    ask(begin_get(objects, name, most, got, ctx));
 }
 
 void s3_fetch(struct objects *objects, const struct segment_row *row, const char *cache, objects_fetched *done,

@@ -19,6 +19,9 @@ void s3_get(struct objects *objects, const char *name, uint64_t most, s3_got *go
 /* As objects_fetch(). */
 void s3_fetch(struct objects *objects, const struct segment_row *row, const char *cache, objects_fetched *done,
               void *ctx);
+
+/* Asks whether the bucket is this server's, and says so in the log if it is not. */
+void s3_own(struct objects *objects);
 void s3_clear(struct objects *objects);
 
 #endif

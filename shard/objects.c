@@ -32,6 +32,48 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
     };
 }
 
+static bool has_folder(struct objects *objects, bool mark)
+{
+    char room[OBJECT_ROOT_MAX], why[OWNER_WHY_MAX];
+    const char *folder = folder_of(objects, room);
+    bool ours = owner_has(&objects->owner, folder, mark, why);
+    if (!ours && !objects->doubted)
+        log_error("%s", why);
+    else if (ours && objects->doubted)
+        log_info("segment.directory: %s is this server's again", folder);
+    objects->doubted = !ours;
+    return ours;
+}
+
+bool objects_know_folder(const struct objects *objects)
+{
+    char room[OBJECT_ROOT_MAX];
+    return owner_knows(&objects->owner, folder_of(objects, room));
+}
+
+bool objects_have_folder(struct objects *objects)
+{
+    return has_folder(objects, false);
+}
+
+void objects_know(struct objects *objects)
+{
+    objects->owner.alone = !objects->away;
+    owner_open(&objects->owner, objects->cfg->server_data_dir, false);
+}
+
+void objects_own(struct objects *objects, struct store *store)
+{
+    struct owner *owner = &objects->owner;
+    owner->alone = !objects->away;
+    owner->count = store_segments_any(store, owner->samples, OWNER_SAMPLES);
+    owner_open(owner, objects->cfg->server_data_dir, true);
+    (void)!has_folder(objects, objects_know_folder(objects));
+    objects->marks = true;
+    if (objects->away)
+        s3_own(objects);
+}
+
 void objects_clear(struct objects *objects)
 {
     s3_clear(objects);
@@ -44,7 +86,7 @@ void objects_put(struct objects *objects, const struct object *object, struct sl
     if (objects->puts_away)
         s3_put(objects, name, file, done, ctx);
     else
-        files_put(objects->worker, folder_of(objects, root), object, file, done, ctx);
+        files_put(objects->worker, folder_of(objects, root), &objects->owner, object, file, done, ctx);
 }
 
 static void removed_here(void *ctx, const char *failure)
@@ -77,23 +119,30 @@ void objects_remove(struct objects *objects, const struct object *object, object
 {
     char root[OBJECT_ROOT_MAX];
     if (!objects->away) {
-        files_remove(objects->worker, folder_of(objects, root), object, done, ctx);
+        files_remove(objects->worker, folder_of(objects, root), &objects->owner, object, done, ctx);
         return;
     }
     struct removal *removal = xcalloc(1, sizeof *removal);
     *removal = (struct removal){objects, *object, done, ctx};
-    files_remove(objects->worker, cache_of(objects, root), object, removed_here, NULL);
-    files_remove(objects->worker, folder_of(objects, root), object, removed_from_folder, removal);
+    files_remove(objects->worker, cache_of(objects, root), NULL, object, removed_here, NULL);
+    files_remove(objects->worker, folder_of(objects, root), &objects->owner, object, removed_from_folder, removal);
 }
 
-int objects_open(const struct objects *objects, const struct object *object, bool *cached)
+int objects_open(struct objects *objects, const struct object *object, bool *cached)
 {
     static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     char root[OBJECT_ROOT_MAX];
     int fd = files_open(folder_of(objects, root), object);
     *cached = false;
-    if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR) || !objects->away)
+    if (fd >= 0 && objects->doubted)
+        (void)!objects_have_folder(objects);
+    if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR))
         return fd;
+    if (!objects->away) {
+        int error = errno;
+        errno = objects_have_folder(objects) ? error : ESTALE;
+        return -1;
+    }
     fd = files_open(cache_of(objects, root), object);
     if (fd >= 0) {
         *cached = true;

@@ -8,6 +8,7 @@
 #include "common/slice.h"
 #include "common/web.h"
 #include "shard/object_files.h"
+#include "shard/owner.h"
 
 struct objects {
     const struct config *cfg;
@@ -21,9 +22,25 @@ struct objects {
     bool away;        /* there may be some in the store, which are fetched before they are read */
     uint64_t fetched; /* bytes, since the cache was last looked through */
     bool unreachable; /* the last request failed; this was logged */
+    struct owner owner;
+    bool doubted;    /* the folder is not ours; this was logged */
+    bool trusted;    /* the bucket is ours */
+    bool marks;      /* stores that are used are marked */
+    bool asks_owner; /* it is being asked whose it is */
+    bool refused;    /* it is not ours; this was logged */
+    size_t sample;   /* that is looked for there */
 };
 
 void objects_init(struct objects *objects, const struct config *cfg, struct event_base *base, struct worker *worker);
+/* From now on nothing is missing, put or removed in stores that are not this server's, and those that it uses are
+ * marked. Says in the log if one is not. Not called: they are believed. */
+void objects_own(struct objects *objects, struct store *store);
+/* The same, but no store is marked. */
+void objects_know(struct objects *objects);
+/* Whether segments that the database knew at the start are in the folder. */
+bool objects_know_folder(const struct objects *objects) MUSTUSE;
+/* Whether the folder is this server's. */
+bool objects_have_folder(struct objects *objects) MUSTUSE;
 /* What is under way fails. */
 void objects_clear(struct objects *objects);
 
@@ -35,9 +52,9 @@ void objects_put(struct objects *objects, const struct object *object, struct sl
 /* Removes a file; none there is as good. */
 void objects_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx);
 
-/* Opens a file for reading. -1: errno; ENOENT: it is missing, or if there is a store it is to be fetched. *cached: it
- * is in the cache, and may be fetched again. */
-int objects_open(const struct objects *objects, const struct object *object, bool *cached) MUSTUSE;
+/* Opens a file for reading. -1: errno; ENOENT: it is missing, or if there is a store it is to be fetched; ESTALE: the
+ * folder is not this server's. *cached: it is in the cache, and may be fetched again. */
+int objects_open(struct objects *objects, const struct object *object, bool *cached) MUSTUSE;
 
 /* Removes it from the cache. */
 void objects_uncache(const struct objects *objects, const struct object *object);

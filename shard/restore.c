@@ -30,7 +30,8 @@ struct restore {
     struct worker worker;
     struct objects objects;
     const char *from;
-    char *folder; /* server.data_dir/restore */
+    char owner[OWNER_TEXT_MAX]; /* of the bucket, or "" */
+    char *folder;               /* server.data_dir/restore */
     uint64_t id;
     struct backup_file files[FILES_MAX];
     unsigned count, file;
@@ -62,7 +63,7 @@ static void empty(const char *path, bool all)
 {
     DIR *dir = opendir(path);
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
-        if (entry->d_name[0] != '.' && (all || is_ours(entry->d_name)))
+        if (entry->d_name[0] != '.' && (all || is_ours(entry->d_name) || strcmp(entry->d_name, OWNER_NAME) == 0))
             unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir)
         closedir(dir);
@@ -126,6 +127,8 @@ static void move_files(struct restore *r)
             fatal("%s: rename", from);
         fault_point("restore.moved");
     }
+    if (*r->owner && !owner_take(r->cfg->server_data_dir, slice_str(r->owner)))
+        fatal("%s/" OWNER_NAME " cannot be made as it is in the bucket", r->cfg->server_data_dir);
     sync_folder(r->cfg->server_data_dir);
     empty(r->folder, true); /* what SQLite has left beside them */
     if (rmdir(r->folder) != 0)
@@ -206,11 +209,22 @@ static void begin_file(struct restore *r)
     XXH3_64bits_reset(r->hash);
 }
 
+/* What was restored is the server whose the bucket is. One that was used before there were owners has none. */
+static void on_owner(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    struct restore *r = ctx;
+    if (error != ERR_NONE && error != ERR_SEGMENT_MISSING)
+        fatal_never_restart("the object " OWNER_NAME " of the bucket cannot be had: %s", failure);
+    if (error == ERR_NONE)
+        snprintf(r->owner, sizeof r->owner, "%.*s", (int)bytes.len, bytes.data);
+    conclude(r);
+}
+
 static void fetch_next(struct restore *r)
 {
     char name[OBJECT_NAME_MAX];
     if (r->file == r->count) {
-        conclude(r);
+        s3_get(&r->objects, OWNER_NAME, OWNER_TEXT_MAX, on_owner, r);
         return;
     }
     if (r->piece == 0)

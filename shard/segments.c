@@ -217,7 +217,8 @@ static enum error open_segment(struct segments *segments, const struct segment_r
     if (fd < 0 && errno == ENOENT && segments->objects->away)
         return await(segments, row);
     if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != EINVAL) {
-        (void)damaged(segments, &row->object, ERR_SEGMENT_UNAVAILABLE, strerror(errno));
+        (void)damaged(segments, &row->object, ERR_SEGMENT_UNAVAILABLE,
+                      errno == ESTALE ? "segment.directory is not this server's" : strerror(errno));
         return ERR_SEGMENT_UNAVAILABLE; /* as when there is no descriptor left */
     }
     if (fd < 0)

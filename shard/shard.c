@@ -449,6 +449,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     worker_init(&shard->worker, base);
     objects_init(&shard->objects, cfg, base, &shard->worker);
     shard->objects.metrics = shard->metrics;
+    objects_own(&shard->objects, shard->store);
     streams_init(&shard->streams, shard->store, cfg);
     feeds_init(&shard->streams.feeds, shard->now_ms);
     segments_init(&shard->streams.segments, shard->store, &shard->objects, cold_arrived, shard);

@@ -239,6 +239,8 @@ bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct 
 bool store_segment_oldest(struct store *store, uint64_t uid, struct segment_row *row) MUSTUSE;
 /* Up to max of the stream's newest segments, the newest first; returns how many. */
 size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max) MUSTUSE;
+/* Up to max segments, of whatever streams; returns how many. */
+size_t store_segments_any(struct store *store, struct segment_row *rows, size_t max) MUSTUSE;
 /* How many segments it has, looking at `most` of them, and how large their files are. */
 uint64_t store_segments_count(struct store *store, uint64_t uid, uint64_t most, uint64_t *size);
 void store_segment_insert(struct store *store, const struct segment_row *row);

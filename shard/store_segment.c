@@ -66,6 +66,19 @@ size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row
     return count;
 }
 
+size_t store_segments_any(struct store *store, struct segment_row *rows, size_t max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_ANY);
+    size_t count = 0;
+    bind_u64(statement, 1, max);
+    while (count < max && store_step(store, statement)) {
+        read_row(statement, column_u64(statement, 8), &rows[count]);
+        count++;
+    }
+    sqlite3_reset(statement);
+    return count;
+}
+
 uint64_t store_segments_count(struct store *store, uint64_t uid, uint64_t most, uint64_t *size)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_COUNT);

@@ -20,6 +20,7 @@ void verify_files_begin(struct verify *v)
     if (!v->base)
         fatalx("cannot make an event loop");
     objects_init(&v->store, &v->cfg, v->base, NULL); /* it only reads: nothing is left to a worker */
+    objects_know(&v->store);
 }
 
 void verify_files_end(struct verify *v)
@@ -97,7 +98,9 @@ static const char *check_segment(struct verify *v, const struct segment_row *row
     if (fd < 0 && errno == ENOENT && v->store.away)
         return check_object(v, row, json);
     if (fd < 0)
-        return errno == ENOENT ? "its file is missing" : "its file cannot be opened";
+        return errno == ENOENT   ? "its file is missing"
+               : errno == ESTALE ? "segment.directory is not this server's, and its file is not there"
+                                 : "its file cannot be opened";
     const char *why = check_file(v, fd, row, json);
     close(fd);
     return why;

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -349,6 +349,130 @@ describe.skipIf(!OWNED)("segments and their server", () => {
     await server.close();
   });
 
+  describe("the folder is this server's, or is not believed", () => {
+    const WRONG = [/segment.directory: /, /segment \S+: No such file/, /segment.directory is not this server's/];
+    const prepare = async () => {
+      const made = await begin({ "shard.count": 2 }, WRONG);
+      const { server, streams } = made;
+      const names = [0, 1].map((shard) => nameOnShard(server, shard, "s"));
+      for (const name of names) {
+        await streams.create(name, { type: JSON_TYPE });
+        await numbered(streams, name, 25);
+      }
+      await until("four segments", () => segmentsOf(server).length === 4);
+      await sleep(300);
+      const folder = join(server.dataDir, "segments");
+      const elsewhere = mkdtempSync(join(tmpdir(), "streamd-elsewhere-"));
+      const at = async (directory) => {
+        await server.stop();
+        await server.start({ "segment.directory": directory });
+      };
+      const refused = async () => {
+        for (const name of names) {
+          const answer = await streams.read(name);
+          expect([answer.status, answer.json().code]).toEqual([503, "SEGMENT_UNAVAILABLE"]);
+        }
+      };
+      const works = async () => {
+        for (const name of names) expect((await streams.read(name)).json()).toEqual(numbers(0, 25));
+      };
+      return { ...made, names, folder, elsewhere, at, refused, works };
+    };
+    const close = async ({ server, elsewhere }) => {
+      await server.close();
+      rmSync(elsewhere, { recursive: true });
+    };
+    const below = (folder) => readdirSync(folder, { recursive: true });
+
+    test("another folder, which is empty", async () => {
+      const all = await prepare();
+      const { server, streams, names, folder, elsewhere, at, refused } = all;
+      await at(elsewhere);
+      expect(server.log).toMatch(new RegExp(`segment.directory: ${elsewhere} has no file owner: .*they were in ${folder}`));
+      await refused();
+      expect(server.command("verify").out).toMatch(/segment.directory is not this server's/);
+      await streams.remove(names[1]);
+      await streams.append(names[0], JSON.stringify(numbers(25, 60)), { type: JSON_TYPE });
+      expect((await streams.read(names[0], { offset: offset(25) })).json()).toEqual(numbers(25, 60));
+      await sleep(2500);
+      expect(below(elsewhere)).toEqual([]);
+      expect(segmentsOf(server).length).toBe(4);
+      await at("");
+      await until("what was appended to be there", async () => (await streams.read(names[0])).json().length >= 10);
+      expect((await streams.readAll(names[0])).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 60)));
+      await streams.remove(names[0]);
+      await until("no segments", () => segmentsOf(server).length === 0, 20_000);
+      await close(all);
+    });
+
+    test("a volume that is not mounted, now or at the start", async () => {
+      const all = await prepare();
+      const { server, streams, names, folder, refused } = all;
+      await server.stop();
+      renameSync(folder, `${folder}.away`);
+      await server.start();
+      await refused();
+      mkdirSync(folder); // where it is mounted
+      await refused();
+      await streams.append(names[0], JSON.stringify(numbers(25, 60)), { type: JSON_TYPE });
+      await sleep(1500);
+      expect(below(folder)).toEqual([]);
+      rmSync(folder, { recursive: true });
+      renameSync(`${folder}.away`, folder);
+      expect((await streams.readAll(names[0])).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 60)));
+      expect(server.log).toMatch(/segment.directory: .* is this server's again/);
+      await close(all);
+    });
+
+    test("another server's", async () => {
+      const all = await prepare();
+      const { server, elsewhere, at, refused } = all;
+      writeFileSync(join(elsewhere, "owner"), `streamd ${"7".repeat(32)}\n`);
+      await at(elsewhere);
+      expect(server.log).toContain(`segment.directory: ${elsewhere} has the file owner of another server`);
+      await refused();
+      await close(all);
+    });
+
+    test("one that was moved, with its owner; one that is lost, and is said to be", async () => {
+      const all = await prepare();
+      const { server, streams, names, folder, elsewhere, at, works } = all;
+      await server.stop();
+      rmSync(elsewhere, { recursive: true });
+      cpSync(folder, elsewhere, { recursive: true });
+      await at(elsewhere);
+      await works();
+      expect(server.log).not.toMatch(/error:/);
+      await server.stop();
+      rmSync(elsewhere, { recursive: true });
+      mkdirSync(elsewhere);
+      copyFileSync(join(server.dataDir, "owner"), join(elsewhere, "owner"));
+      await server.start();
+      const answer = await streams.read(names[0]);
+      expect([answer.status, answer.json().code]).toEqual([500, "SEGMENT_MISSING"]);
+      await close(all);
+    });
+
+    test("one that was used before folders had owners is known by its segments", async () => {
+      const all = await prepare();
+      const { server, folder, elsewhere, at, refused, works } = all;
+      const forget = async () => {
+        await server.stop();
+        for (const file of ["owner", "owner.folder", "segments/owner"]) rmSync(join(server.dataDir, file), { force: true });
+      };
+      await forget();
+      await server.start();
+      await works();
+      expect(readFileSync(join(folder, "owner"), "utf8")).toBe(readFileSync(join(server.dataDir, "owner"), "utf8"));
+      await forget();
+      await at(elsewhere);
+      expect(server.log).toContain(`segment.directory: ${elsewhere} has none of the segments that the databases know`);
+      await refused();
+      expect(below(elsewhere)).toEqual([]);
+      await close(all);
+    });
+  });
+
   test("a directory that cannot be written stops nothing, up to a limit, and is caught up with", async () => {
     const { server, streams } = await begin({ "segment.backlog_limit": "64K", "shard.count": 1 }, [/cannot be put: /]);
     const folder = join(server.dataDir, "segments");
@@ -451,7 +575,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
       const sizes = () =>
         existsSync(elsewhere)
           ? readdirSync(elsewhere, { recursive: true, withFileTypes: true })
-              .filter((entry) => entry.isFile())
+              .filter((entry) => entry.name.endsWith(".seg"))
               .map((entry) => readFileSync(join(entry.parentPath ?? entry.path, entry.name)).length)
           : [];
       await until("two segments", () => sizes().length === 2);

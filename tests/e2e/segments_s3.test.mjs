@@ -65,7 +65,8 @@ describe.skipIf(!OWNED)("segments on S3", () => {
       environment,
       expected,
     });
-    return { server, bucket, streams: new Streams(server), objects: () => swift.list(bucket) };
+    const objects = async () => (await swift.list(bucket)).filter((name) => !name.endsWith("owner"));
+    return { server, bucket, streams: new Streams(server), objects };
   };
   const empty = (objects) => until("no objects", async () => (await objects()).length === 0, 20_000);
   const dropCache = async (server) => {
@@ -321,6 +322,92 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     expect(index.map(String)).toEqual([second, first]);
     await server.close();
   });
+
+  const OURS = /s3.bucket or s3.prefix: .*(has no object owner|has the object owner of another server|has none of the segments)|s3.bucket is empty|segment.directory is not this server's/;
+
+  test("another bucket or prefix is not believed to have lost anything", async () => {
+    const { server, bucket, streams, objects } = await begin({ "shard.count": 1 }, { expected: [OURS, ...TROUBLE] });
+    const names = [await streams.fresh("s", { type: JSON_TYPE }), await streams.fresh("s", { type: JSON_TYPE })];
+    for (const name of names) await numbered(streams, name, 20);
+    await until("four objects", async () => (await objects()).length === 4);
+    await sleep(500 * SLOW);
+    const at = async (settings) => {
+      await server.stop();
+      rmSync(join(server.dataDir, "cache"), { recursive: true, force: true });
+      await server.start(settings);
+    };
+    const owner = join(server.dataDir, "owner");
+    const mark = async () => (await swift.request("GET", `/${bucket}/owner`)).text();
+    expect(await mark()).toBe(readFileSync(owner, "utf8"));
+    await at({ "s3.prefix": "elsewhere/" });
+    await until("a word about it", () => /has no object owner: the segments are elsewhere \(they were in /.test(server.log));
+    expect((await streams.read(names[0])).json().code).toBe("SEGMENT_UNAVAILABLE");
+    await streams.remove(names[1]);
+    await streams.append(names[0], JSON.stringify(numbers(20, 40)), { type: JSON_TYPE });
+    await sleep(2500);
+    expect((await objects()).length).toBe(4);
+    // Another server's.
+    await swift.request("PUT", `/${bucket}/elsewhere/owner`, { body: `streamd ${"7".repeat(32)}\n` });
+    await at({ "s3.prefix": "elsewhere/" });
+    await until("a word about it", () => server.log.includes("has the object owner of another server"));
+    expect((await streams.read(names[0])).json().code).toBe("SEGMENT_UNAVAILABLE");
+    // No bucket at all.
+    await at({ "segment.store": "directory", "s3.bucket": "" });
+    expect(server.log).toMatch(/s3.bucket is empty, and there are segments in .*bucket-/);
+    expect((await streams.read(names[0])).json().code).toBe("SEGMENT_UNAVAILABLE");
+    // And back.
+    await at({ "segment.store": "s3", "s3.bucket": bucket, "s3.prefix": "" });
+    await until("what was deleted to be gone, and what was appended to be there", async () => (await objects()).length === 4, 20_000);
+    expect((await streams.readAll(names[0])).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 40)));
+    await server.close();
+  }, 60_000 * PATIENCE);
+
+  test("what was used before buckets had owners is known by its segments", async () => {
+    const { server, bucket, streams, objects } = await begin({ "shard.count": 1 }, { expected: [OURS, ...TROUBLE] });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 20);
+    await until("two objects", async () => (await objects()).length === 2);
+    await sleep(500 * SLOW);
+    const forget = async (settings) => {
+      await server.stop();
+      for (const file of ["owner", "owner.bucket"]) rmSync(join(server.dataDir, file));
+      await swift.request("DELETE", `/${bucket}/owner`);
+      rmSync(join(server.dataDir, "cache"), { recursive: true, force: true });
+      await server.start(settings);
+    };
+    await forget({});
+    await until("an owner", async () => (await swift.request("GET", `/${bucket}/owner`)).status === 200);
+    expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 20)));
+    await sleep(500 * SLOW);
+    await forget({ "s3.prefix": "elsewhere/" });
+    await until("a word about it", () => server.log.includes("has none of the segments that the databases know"));
+    expect((await streams.read(name)).json().code).toBe("SEGMENT_UNAVAILABLE");
+    await server.close();
+  }, 60_000 * PATIENCE);
+
+  test("of two servers with one prefix the second is refused", async () => {
+    const { server, bucket, streams, objects } = await begin({ "shard.count": 1 });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 10);
+    await until("an object", async () => (await objects()).length === 1);
+    const settings = {
+      "segment.max_messages": 10,
+      "shard.settle_idle": "20ms",
+      "segment.store": "s3",
+      "s3.endpoint": meddler.url,
+      "s3.region": Swift.REGION,
+      "s3.bucket": bucket,
+    };
+    const second = await Server.start({ settings, environment: WITH_KEYS, expected: [OURS, ...TROUBLE] });
+    await until("a word about it", () => second.log.includes("has the object owner of another server"));
+    const other = new Streams(second);
+    const theirs = await other.fresh("s", { type: JSON_TYPE });
+    await numbered(other, theirs, 10);
+    await until("a refusal", () => /cannot be put: .*of another server/.test(second.log), 20_000);
+    expect((await objects()).length).toBe(1);
+    await second.close();
+    await server.close();
+  }, 60_000 * PATIENCE);
 
   test("an object that is gone or another is an error for its part of the stream only", async () => {
     const { server, bucket, streams, objects } = await begin(
