@@ -265,7 +265,7 @@ static void unanswered(struct question *q, const struct web_answer *answer)
     struct callbacks *all = q->inquiry->all;
     uint64_t now_ms = all->router->now_ms;
     bool allow = strcmp(all->router->cfg->auth_callback_down, "allow") == 0 && nobody_there(answer) &&
-                 all->answered_ms < q->asked_ms;
+                 all->answered_ms <= q->asked_ms;
     bool down = q->probe || (all->down_ms && now_ms - all->down_ms < DOWN_MS);
     if (allow && !down) {
         probe(q);
