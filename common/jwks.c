@@ -41,18 +41,20 @@ static const char *read_key(const cJSON *item, struct public_key *key)
         return "a set of keys whose use, where there is one, is sig";
     if (!may_verify(item))
         return "a set of keys whose key_ops, where there are any, list verify";
-    key->pem = key_pem(&jwk, &key->kind);
-    if (!key->pem)
+    key->key = key_of(&jwk, &key->kind);
+    if (!key->key)
         return "a set of keys that are RSA with 2048 to 8192 bits, EC on P-256, or OKP on Ed25519";
     if (!has_text(item, "alg", &algorithm) || (algorithm && key_kind_of(slice_str(algorithm)) != key->kind))
         return "a set of keys whose alg, where there is one, is RS256 for RSA, ES256 for EC, and EdDSA for OKP";
     const char *kid = document_text(item, "kid");
+    key->pem = key_pem(key->key);
     key->kid = kid ? xstrdup(kid) : NULL;
     return NULL;
 }
 
 static void key_clear(struct public_key *key)
 {
+    key_free(key->key);
     free(key->pem);
     free(key->kid);
     *key = (struct public_key){0};

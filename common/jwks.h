@@ -8,7 +8,8 @@
 
 struct jwks {
     struct public_key {
-        char *pem;
+        struct evp_pkey_st *key;
+        char *pem; /* its text, by which it is known */
         char *kid; /* NULL: it has none */
         enum key_kind kind;
     } * keys;

@@ -76,7 +76,7 @@ void key_encode(struct slice bytes, struct buf *out)
         buf_add_byte(out, (uint8_t)digits[bits << (6 - held) & 63]);
 }
 
-/* ---- a JWK becomes a PEM ---- */
+/* ---- a JWK becomes a key ---- */
 
 static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)
 {
@@ -141,56 +141,56 @@ static EVP_PKEY *ed_key(const struct jwk *jwk)
     return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, len);
 }
 
-static char *print(EVP_PKEY *key)
+EVP_PKEY *key_of(const struct jwk *jwk, enum key_kind *kind)
 {
-    char *pem = NULL, *text;
-    BIO *out = BIO_new(BIO_s_mem());
-    if (out && PEM_write_bio_PUBKEY(out, key) == 1) {
-        long len = BIO_get_mem_data(out, &text);
-        pem = xslicedup(slice_of(text, (size_t)len));
-    }
-    BIO_free(out);
-    return pem;
-}
-
-char *key_pem(const struct jwk *jwk, enum key_kind *kind)
-{
-    EVP_PKEY *key = NULL;
     *kind = KEY_NONE;
     if (jwk->kty && strcmp(jwk->kty, "RSA") == 0) {
-        key = rsa_key(jwk);
         *kind = KEY_RS256;
-    } else if (jwk->kty && strcmp(jwk->kty, "EC") == 0) {
-        key = ec_key(jwk);
-        *kind = KEY_ES256;
-    } else if (jwk->kty && strcmp(jwk->kty, "OKP") == 0) {
-        key = ed_key(jwk);
-        *kind = KEY_EDDSA;
+        return rsa_key(jwk);
     }
-    char *pem = key ? print(key) : NULL;
+    if (jwk->kty && strcmp(jwk->kty, "EC") == 0) {
+        *kind = KEY_ES256;
+        return ec_key(jwk);
+    }
+    if (jwk->kty && strcmp(jwk->kty, "OKP") == 0) {
+        *kind = KEY_EDDSA;
+        return ed_key(jwk);
+    }
+    return NULL;
+}
+
+void key_free(EVP_PKEY *key)
+{
     EVP_PKEY_free(key);
+}
+
+char *key_pem(EVP_PKEY *key)
+{
+    char *text;
+    BIO *out = BIO_new(BIO_s_mem());
+    if (!out || PEM_write_bio_PUBKEY(out, key) != 1)
+        fatalx("libcrypto cannot print a key");
+    long len = BIO_get_mem_data(out, &text);
+    char *pem = xslicedup(slice_of(text, (size_t)len));
+    BIO_free(out);
     return pem;
 }
 
 /* ---- signatures ---- */
 
-static bool verify_public(const char *pem, const EVP_MD *digest, struct slice text, struct slice signature)
+static bool verify(EVP_PKEY *key, const EVP_MD *digest, struct slice text, struct slice signature)
 {
-    BIO *in = BIO_new_mem_buf(pem, -1);
-    EVP_PKEY *key = in ? PEM_read_bio_PUBKEY(in, NULL, NULL, NULL) : NULL;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool good = key && context && EVP_DigestVerifyInit(context, NULL, digest, NULL, key) == 1 &&
+    bool good = context && EVP_DigestVerifyInit(context, NULL, digest, NULL, key) == 1 &&
                 EVP_DigestVerify(context, (const uint8_t *)signature.data, signature.len, (const uint8_t *)text.data,
                                  text.len) == 1;
     EVP_MD_CTX_free(context);
-    EVP_PKEY_free(key);
-    BIO_free(in);
     ERR_clear_error(); /* or a later TLS connection would take this for its own */
     return good;
 }
 
 /* A JWT has the two numbers of the signature one behind the other (RFC 7518 3.4), OpenSSL wants them in DER. */
-static bool verify_ecdsa(const char *pem, struct slice text, struct slice signature)
+static bool verify_ecdsa(EVP_PKEY *key, struct slice text, struct slice signature)
 {
     const uint8_t *bytes = (const uint8_t *)signature.data;
     uint8_t *der = NULL;
@@ -205,7 +205,7 @@ static bool verify_ecdsa(const char *pem, struct slice text, struct slice signat
         BN_free(s);
     }
     int len = i2d_ECDSA_SIG(pair, &der);
-    bool good = len > 0 && verify_public(pem, EVP_sha256(), text, slice_of((char *)der, (size_t)len));
+    bool good = len > 0 && verify(key, EVP_sha256(), text, slice_of((char *)der, (size_t)len));
     OPENSSL_free(der);
     ECDSA_SIG_free(pair);
     return good;
@@ -217,24 +217,23 @@ void key_sign(const char *secret, struct slice text, uint8_t mac[KEY_MAC])
         fatalx("libcrypto has no HMAC");
 }
 
-static bool verify_secret(const char *secret, struct slice text, struct slice signature)
+bool key_verify_secret(const char *secret, struct slice text, struct slice signature)
 {
     uint8_t mac[KEY_MAC];
     key_sign(secret, text, mac);
     return signature.len == sizeof mac && CRYPTO_memcmp(mac, signature.data, sizeof mac) == 0;
 }
 
-bool key_verify(enum key_kind kind, const char *key, struct slice text, struct slice signature)
+bool key_verify(enum key_kind kind, EVP_PKEY *key, struct slice text, struct slice signature)
 {
     switch (kind) {
-    case KEY_SECRET:
-        return verify_secret(key, text, signature);
     case KEY_RS256:
-        return verify_public(key, EVP_sha256(), text, signature);
+        return verify(key, EVP_sha256(), text, signature);
     case KEY_ES256:
         return verify_ecdsa(key, text, signature);
     case KEY_EDDSA:
-        return verify_public(key, NULL, text, signature);
+        return verify(key, NULL, text, signature);
+    case KEY_SECRET:
     case KEY_NONE:
         break;
     }

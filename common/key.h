@@ -1,4 +1,4 @@
-/* Keys that verify tokens: a project's own secrets, and public keys of others, of which a JWK (RFC 7517) becomes a PEM. */
+/* Keys that verify tokens: a project's own secrets, and public keys of others, which come as JWKs (RFC 7517). */
 #ifndef COMMON_KEY_H
 #define COMMON_KEY_H
 
@@ -18,9 +18,15 @@ struct jwk {
 /* Named after what each verifies; a secret verifies HS256. */
 enum key_kind { KEY_NONE, KEY_SECRET, KEY_RS256, KEY_ES256, KEY_EDDSA };
 
-/* The key as PEM, which the caller frees, and what it verifies: RSA of 2048 to 8192 bits for RS256, P-256 for ES256,
- * Ed25519 for EdDSA (RFC 8037). NULL: it is none of these, or damaged. */
-char *key_pem(const struct jwk *jwk, enum key_kind *kind) MUSTUSE;
+struct evp_pkey_st; /* libcrypto's EVP_PKEY */
+
+/* The key, and what it verifies: RSA of 2048 to 8192 bits for RS256, P-256 for ES256, Ed25519 for EdDSA (RFC 8037). NULL:
+ * it is none of these, or damaged. The caller frees it. */
+struct evp_pkey_st *key_of(const struct jwk *jwk, enum key_kind *kind) MUSTUSE;
+void key_free(struct evp_pkey_st *key);
+
+/* Its text, as PEM; the same for the same key. The caller frees it. */
+char *key_pem(struct evp_pkey_st *key) MUSTUSE;
 
 /* The key that this algorithm of a JWT or JWK (RFC 7518 3.1, RFC 8037, RFC 9864) wants. KEY_NONE: it is none of ours. */
 enum key_kind key_kind_of(struct slice algorithm) MUSTUSE;
@@ -29,8 +35,11 @@ enum key_kind key_kind_of(struct slice algorithm) MUSTUSE;
 bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len) MUSTUSE;
 void key_encode(struct slice bytes, struct buf *out);
 
-/* Whether `signature` is that of the key over `text`. key: a secret, or the PEM of a public key of this kind. */
-bool key_verify(enum key_kind kind, const char *key, struct slice text, struct slice signature) MUSTUSE;
+/* Whether `signature` is that of the public key, which is of this kind, over `text`. */
+bool key_verify(enum key_kind kind, struct evp_pkey_st *key, struct slice text, struct slice signature) MUSTUSE;
+
+/* The same of a secret. */
+bool key_verify_secret(const char *secret, struct slice text, struct slice signature) MUSTUSE;
 
 #define KEY_MAC 32u
 

@@ -153,7 +153,7 @@ static bool decode_signature(struct slice text, struct slice *signature)
 static const char *find_secret(const struct texts *secrets, struct slice text, struct slice signature)
 {
     for (size_t i = 0; i < secrets->count; i++)
-        if (key_verify(KEY_SECRET, secrets->items[i], text, signature))
+        if (key_verify_secret(secrets->items[i], text, signature))
             return secrets->items[i];
     return NULL;
 }
@@ -166,7 +166,7 @@ static const char *find_key(const struct jwks *keys, enum key_kind kind, const c
         for (size_t i = 0; i < keys->count; i++) {
             const struct public_key *key = &keys->keys[i];
             bool match = kid && key->kid && strcmp(kid, key->kid) == 0;
-            if (key->kind == kind && match == (named == 1) && key_verify(kind, key->pem, text, signature))
+            if (key->kind == kind && match == (named == 1) && key_verify(kind, key->key, text, signature))
                 return key->pem;
         }
     return NULL;
