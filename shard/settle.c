@@ -158,11 +158,11 @@ static size_t at_least(size_t value, size_t least)
     return value > least ? value : least;
 }
 
-/* What is in the log is there twice until it is dropped. On a full disk it may have to fit into what the database does
- * not use. */
+/* What is in the log is there twice until it is dropped. On a full disk it has to fit into what the database has: so
+ * streams that are deleted while they are in the log make room, too. */
 static bool has_room(const struct shard *shard)
 {
-    uint64_t need = 2 * shard->streams.log_bytes + SLICE_BYTES;
+    uint64_t need = shard->streams.log_bytes * 3 / 2 + 2 * SLICE_BYTES;
     return disk_has(shard, need) || store_unused(shard->store) >= need;
 }
 

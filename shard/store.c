@@ -399,11 +399,6 @@ uint64_t store_next_uid(struct store *store, unsigned slot)
     return ((uint64_t)slot << LAYOUT_UID_BITS) + ++store->next_serial[slot];
 }
 
-uint64_t store_unused(struct store *store)
-{
-    return (uint64_t)store_number(store, "PRAGMA freelist_count") * store->page_size;
-}
-
 bool store_vacuum_slice(struct store *store, unsigned pages, bool all)
 {
     char sql[64];

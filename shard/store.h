@@ -142,7 +142,7 @@ void store_condemned_slice(struct store *store);
 /* Gives up to `pages` pages back to the file system, if more than a part of the file is free: some room to grow into is
  * kept. With `all` hardly any is. True: there are more. */
 bool store_vacuum_slice(struct store *store, unsigned pages, bool all);
-/* Bytes of the database that are free to be written to. */
+/* Bytes that the database has and does not use. */
 uint64_t store_unused(struct store *store);
 
 /* ---- the log ---- */

@@ -107,6 +107,16 @@ uint64_t store_room(const struct store *store)
     return there > used && writes_in_place(file->fd) ? there - used : 0;
 }
 
+uint64_t store_unused(struct store *store)
+{
+    struct stat stat;
+    uint64_t pages = (uint64_t)store_number(store, "PRAGMA freelist_count") * store->page_size;
+    if (store->database_reserve.fd < 0 || fstat(store->database_reserve.fd, &stat) != 0)
+        return pages;
+    uint64_t size = store_size(store), there = (uint64_t)stat.st_blocks * STAT_BLOCK;
+    return pages + (there > size ? there - size : 0);
+}
+
 unsigned store_changes(const struct store *store)
 {
     if (!store->open)

@@ -46,16 +46,16 @@ describe.skipIf(!possible.length).each(possible.length ? possible : [["none", 0]
 
   const deaths = () => server.log.split("\n").filter((line) => /\bdeath\b/.test(line) && !/SIGKILL|Killed/.test(line));
   const statuses = async (asked) => [...new Set((await Promise.all(asked)).map(({ status }) => status))];
-  const several = (count, headers) =>
-    Promise.all(Array.from({ length: count }, () => streams.fresh("full", { ...TYPE, headers, body: randomBytes(20_000) })));
+  const several = (count, { bytes = 20_000, headers } = {}) =>
+    Promise.all(Array.from({ length: count }, () => streams.fresh("full", { ...TYPE, headers, body: randomBytes(bytes) })));
   const full = (name) =>
     until("appends to be refused", async () => (await streams.append(name, "x", TYPE)).status === 507);
   const roomy = (name) =>
     until("appends to be taken", async () => (await streams.append(name, "x", TYPE)).status === 204);
 
   test("somebody else fills it", async () => {
-    const kept = [...(await several(20)), ...(await several(20, { "stream-ttl": "3600" }))];
-    const gone = await several(200);
+    const kept = [...(await several(20)), ...(await several(20, { headers: { "stream-ttl": "3600" } }))];
+    const gone = await several(200, { bytes: 60_000 });
     const later = await several(20);
     disk.fill();
     await full(kept[0]);
@@ -67,6 +67,7 @@ describe.skipIf(!possible.length).each(possible.length ? possible : [["none", 0]
     const refused = await streams.create(freshName("new"), TYPE);
     expect([refused.status, refused.json().code]).toEqual([507, "INSUFFICIENT_STORAGE"]);
     expect(await statuses(gone.map((name) => streams.remove(name)))).toEqual([204]);
+    await until("deletes to make room", () => disk.free > 2 << 20);
     disk.fill();
     expect(await statuses(gone.map((name) => streams.read(name)))).toEqual([404]);
     expect(await statuses(kept.map((name) => streams.read(name)))).toEqual([200]);

@@ -1,7 +1,7 @@
 // A small disk of its own, for tests that fill it. Mounting one takes root.
 
 import { spawnSync } from "node:child_process";
-import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -50,6 +50,12 @@ export class Disk {
       // what does not fit is not missed
     }
     closeSync(file);
+  }
+
+  // Bytes that anybody may take.
+  get free() {
+    const { bavail, bsize } = statfsSync(this.folder);
+    return bavail * bsize;
   }
 
   empty() {
