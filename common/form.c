@@ -15,7 +15,7 @@ static bool is_of(const char *text, const char *characters)
 
 typedef bool word_fits(const char *word);
 
-/* Each of the words that spaces part, and at least one if there is a text. */
+/* Each of the words that spaces part. */
 static bool each_word(const char *text, word_fits *fits)
 {
     char word[4097];
