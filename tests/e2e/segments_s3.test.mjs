@@ -1,7 +1,7 @@
 // Segments in a real S3-compatible store: OpenStack Swift.
 
 import { randomBytes } from "node:crypto";
-import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -384,6 +384,27 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     expect((await streams.read(name)).json().code).toBe("SEGMENT_UNAVAILABLE");
     await server.close();
   }, 60_000 * PATIENCE);
+
+  test("a folder with segments of its own is no cache", async () => {
+    const { server, streams, objects } = await begin({ "shard.count": 1 }, { expected: [/segment.cache_directory: /, ...TROUBLE] });
+    const name = await streams.fresh("s", { type: JSON_TYPE });
+    await numbered(streams, name, 10);
+    await until("an object", async () => (await objects()).length === 1);
+    await sleep(500 * SLOW);
+    const folder = join(server.folder, "theirs");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "owner"), `streamd ${"7".repeat(32)}\n`);
+    await server.stop();
+    rmSync(join(server.dataDir, "cache"), { recursive: true, force: true });
+    await server.start({ "segment.cache_directory": folder });
+    expect((await streams.read(name)).json().code).toBe("SEGMENT_UNAVAILABLE");
+    expect(server.log).toContain(`segment.cache_directory: ${folder} is a store of segments: it has a file owner`);
+    expect(readdirSync(folder)).toEqual(["owner"]);
+    await server.stop();
+    await server.start({ "segment.cache_directory": "" });
+    expect((await streams.read(name)).json()).toEqual(numbers(0, 10));
+    await server.close();
+  });
 
   test("of two servers with one prefix the second is refused", async () => {
     const { server, bucket, streams, objects } = await begin({ "shard.count": 1 });
