@@ -8,8 +8,8 @@ CFLAGS = -std=c11 -D_GNU_SOURCE -I. -g $(OPT) $(WARN) -fno-strict-aliasing -MMD 
 LDFLAGS = $(SANITIZE)
 
 # What each process may link is a wall: of databases, the router and the commands know the registry only.
-LIBS_supervisor = -levent_core -lsqlite3 -lcjson -lcrypto
-LIBS_router = -levent_core -lsqlite3 -lcjson -lcrypto -lcurl
+LIBS_supervisor = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto
+LIBS_router = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl
 LIBS_shard = -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash -lcurl -lcrypto -lcjson
 
 ARCHIVES = $(foreach d,common supervisor router shard,$(BUILD)/lib$(d).a)
@@ -78,7 +78,7 @@ FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recove
 
 $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/replay.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson -lcrypto -lzstd -lxxhash
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson -ljwt -lcrypto -lzstd -lxxhash
 
 .PHONY: fuzz-replay
 fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%) ## run the fuzz targets over their corpora, without a fuzzer

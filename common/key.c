@@ -63,19 +63,6 @@ bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len)
     return *len > 0 && held < 6; /* a digit alone is no byte */
 }
 
-void key_encode(struct slice bytes, struct buf *out)
-{
-    uint32_t bits = 0;
-    unsigned held = 0;
-    for (size_t i = 0; i < bytes.len; i++) {
-        bits = bits << 8 | (uint8_t)bytes.data[i];
-        for (held += 8; held >= 6; held -= 6)
-            buf_add_byte(out, (uint8_t)digits[bits >> (held - 6) & 63]);
-    }
-    if (held)
-        buf_add_byte(out, (uint8_t)digits[bits << (6 - held) & 63]);
-}
-
 /* ---- a JWK becomes a key ---- */
 
 static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)

@@ -11,6 +11,7 @@
 
 #include "common/mem.h"
 #include "common/token.h"
+#include "tests/unit/base64url.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define OTHER "fedcba9876543210fedcba9876543210"
@@ -27,12 +28,12 @@ static char *sign(const char *secret, const char *head, const char *payload)
 {
     uint8_t mac[KEY_MAC];
     struct buf token = {0};
-    key_encode(slice_str(head), &token);
+    base64url_add(&token, slice_str(head));
     buf_add_byte(&token, '.');
-    key_encode(slice_str(payload), &token);
+    base64url_add(&token, slice_str(payload));
     key_sign(secret, buf_slice(&token), mac);
     buf_add_byte(&token, '.');
-    key_encode(slice_of((char *)mac, sizeof mac), &token);
+    base64url_add(&token, slice_of((char *)mac, sizeof mac));
     char *text = xslicedup(buf_slice(&token));
     buf_clear(&token);
     return text;
