@@ -234,6 +234,8 @@ static void answered_one(struct question *q, enum error error, enum scope scope)
     if (i->waiting.first && (!i->open || i->decision.error != ERR_NONE)) {
         hold_client(&i->waiting)->decision = i->decision;
         hold_resume(&i->waiting);
+    } else if (i->waiting.first) {
+        hold_longer(&i->waiting); /* a list has many questions */
     }
     if (!i->open)
         inquiry_free(i);

@@ -62,6 +62,12 @@ struct client *hold_client(const struct hold_list *list)
     return list->first->client;
 }
 
+void hold_longer(const struct hold_list *list)
+{
+    struct client *c = hold_client(list);
+    client_arm(c, DEADLINE_HOLD, longest_ms(c->router->cfg));
+}
+
 void hold_resume(struct hold_list *list)
 {
     struct hold_list all = *list;

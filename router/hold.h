@@ -26,6 +26,9 @@ void hold_request(struct hold_list *list, struct client *client, struct slice by
 /* The client of the first. */
 struct client *hold_client(const struct hold_list *list);
 
+/* What the first waits for has come nearer, and may take as long again. */
+void hold_longer(const struct hold_list *list);
+
 /* All of them go on. */
 void hold_resume(struct hold_list *list);
 

@@ -346,6 +346,17 @@ describe.skipIf(!OWNED)("a callback that decides stream by stream", () => {
     expect(judge.take().filter(({ stream }) => stream?.startsWith("few")).length).toBeLessThan(4);
   });
 
+  test("may take long over a long list, as long as it answers", async () => {
+    const slow = await new Judge(() => sleep(200).then(() => 200)).start();
+    const waits = { "auth.callback_timeout": "2s", "auth.jwks_timeout": "10ms", "router.shard_wait": "10ms" }; // for one answer
+    const other = await Server.start({ settings: { ...settings, ...waits, "auth.callback_url": slow.url } });
+    const body = JSON.stringify({ estuaryId: "list", streams: Array.from({ length: 120 }, (_, i) => `s${i}`) });
+    const answer = await call(`${other.url}/v1/estuary/subscribe/p`, "POST", { headers: text, body });
+    expect([answer.status, answer.json().subscriptions?.length]).toEqual([200, 120]);
+    await other.close();
+    await slow.stop();
+  });
+
   test("hears every name in UTF-8, and no two alike", async () => {
     const paths = ["x%FF", "x%FE", "x%25FF", "xFF", "x%EF%BF%BD", "x%C3", "caf%C3%A9"];
     judge.take();
