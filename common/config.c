@@ -9,6 +9,7 @@
 #include "common/form.h"
 #include "common/ini.h"
 #include "common/mem.h"
+#include "common/spelling.h"
 
 #define GOT_MAX 200 /* bytes of a wrong value that are told */
 
@@ -130,8 +131,10 @@ static const char *text_wrong(const char *text)
     for (size_t i = 0; i < len; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 127)
             return "no control characters";
-        if ((text[i] == ';' || text[i] == '#') && (i == 0 || text[i - 1] == ' '))
-            return "no \" ;\" and no \" #\"; a comment has a line of its own";
+        if (text[i] == '#' && (i == 0 || text[i - 1] == ' '))
+            return "no \" #\", which begins no comment behind a value (\" ;\" does)";
+        if (text[i] == ';' && (i == 0 || text[i - 1] == ' '))
+            return "no \" ;\", which begins a comment in a file";
     }
     return NULL;
 }
@@ -255,10 +258,16 @@ static void print_found(struct slice found, FILE *out)
     fprintf(out, "%.*s%s", (int)len, safe, whole ? "" : "...");
 }
 
-static void error_unknown_section(struct reading *r)
+static void error_unknown_section(struct reading *r, struct slice section)
 {
-    const char *last = "";
-    fputs("unknown section; expected one of:", r->out);
+    const char *last = "", *near = NULL;
+    for (size_t i = 0; i < ROW_COUNT && !near; i++)
+        if (spelling_near(section, slice_str(rows[i].section)))
+            near = rows[i].section;
+    fputs("unknown section; ", r->out);
+    if (near)
+        fprintf(r->out, "did you mean [%s]? ", near);
+    fputs("expected one of:", r->out);
     for (size_t i = 0; i < ROW_COUNT; i++) {
         if (strcmp(rows[i].section, last) != 0)
             fprintf(r->out, " %s", rows[i].section);
@@ -267,9 +276,32 @@ static void error_unknown_section(struct reading *r)
     fputc('\n', r->out);
 }
 
-static void error_unknown_key(struct reading *r, struct slice section)
+/* Names the sections that have such a key. False: none has. */
+static bool error_other_section(struct reading *r, struct slice key)
 {
-    fputs("unknown key; expected one of:", r->out);
+    bool found = false;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (!slice_equal(slice_str(rows[i].key), key))
+            continue;
+        fprintf(r->out, "%s [%s]", found ? " or" : "expected in", rows[i].section);
+        found = true;
+    }
+    return found;
+}
+
+static void error_unknown_key(struct reading *r, struct slice section, struct slice key)
+{
+    fputs("unknown key; ", r->out);
+    if (error_other_section(r, key)) {
+        fputc('\n', r->out);
+        return;
+    }
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (slice_equal(slice_str(rows[i].section), section) && spelling_near(key, slice_str(rows[i].key))) {
+            fprintf(r->out, "did you mean %s? ", rows[i].key);
+            break;
+        }
+    fputs("expected one of:", r->out);
     for (size_t i = 0; i < ROW_COUNT; i++)
         if (slice_equal(slice_str(rows[i].section), section))
             fprintf(r->out, " %s", rows[i].key);
@@ -286,7 +318,7 @@ static const struct row *row_find(struct slice section, struct slice key)
 
 static void error_value(struct reading *r, const struct row *row, const char *value)
 {
-    const char *wrong = row_is_text(row) ? text_wrong(value) : NULL;
+    const char *wrong = text_wrong(value);
     fputs("expected ", r->out);
     if (wrong)
         fputs(wrong, r->out);
@@ -311,7 +343,7 @@ static void reading_take(struct reading *r, struct slice section, struct slice k
         print_found(key, r->out);
         fputs(": ", r->out);
         if (!row)
-            error_unknown_key(r, section);
+            error_unknown_key(r, section, key);
         else if (duplicate)
             fputs("given twice; expected once in a file\n", r->out);
         else
@@ -337,7 +369,7 @@ static void take_section(struct reading *r, struct slice section)
     fputc('[', r->out);
     print_found(section, r->out);
     fputs("]: ", r->out);
-    error_unknown_section(r);
+    error_unknown_section(r, section);
 }
 
 static void take_key(struct reading *r, struct slice section, const struct ini_item *item)

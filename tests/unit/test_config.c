@@ -160,8 +160,8 @@ static void test_lines_that_cannot_be_read(void **state)
     assert_refused("[server] data_dir = /x\n", behind);
     assert_refused("[log]x\n", behind);
     assert_refused("[auth]\ncookie = session # of the app\n",
-                   "f:2: [auth] cookie: expected no \" ;\" and no \" #\"; a comment has a line of its own, got \"session # "
-                   "of the app\"\n");
+                   "f:2: [auth] cookie: expected no \" #\", which begins no comment behind a value (\" ;\" does), got \"session "
+                   "# of the app\"\n");
     assert_refused("[server]\ndata_dir = \"/x\"\n", "f:2: [server] data_dir: expected no quotes around it, got \"\"/x\"\"\n");
     assert_refused("[cors]\norigins = https://a.example\n  https://b.example\n",
                    "f:3: [cors] https: unknown key; expected one of: origins\n");
