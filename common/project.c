@@ -86,106 +86,168 @@ struct texts_rule {
     bool (*valid)(const char *text);
 };
 
-static const struct texts_rule secrets_rule = {"signingSecrets", "1 to 16 different texts of 32 to 512 bytes", 1,
-                                               PROJECT_SECRETS_MAX, secret_valid};
+#define SECRETS "1 to 16 different texts of 32 to 512 bytes"
+
+static const struct texts_rule secrets_rule = {"signingSecrets", SECRETS, 1, PROJECT_SECRETS_MAX, secret_valid};
 static const struct texts_rule origins_rule = {"corsOrigins",
                                                "* alone, or up to 64 different origins of up to 256 bytes, each " ORIGIN_RULE, 0,
                                                PROJECT_ORIGINS_MAX, project_origin_valid};
 static const struct texts_rule kept_origins_rule = {"corsOrigins", "up to 64 different texts", 0, PROJECT_ORIGINS_MAX,
                                                     any_text};
 
-static bool read_texts(const cJSON *array, const struct texts_rule *rule, struct texts *texts)
+/* "", or what is wrong with an item. A text may be a secret: its place is named instead. */
+static const char *item_fault(const cJSON *item, const struct texts_rule *rule, const struct texts *before)
+{
+    if (!cJSON_IsString(item))
+        return "is no text";
+    if (!rule->valid(item->valuestring))
+        return "does not fit";
+    if (texts_have(before, slice_str(item->valuestring)))
+        return "came before";
+    return before->count == rule->max ? "is one too many" : "";
+}
+
+static enum error read_texts(const cJSON *array, const struct texts_rule *rule, struct texts *texts,
+                             struct detail *detail)
 {
     const cJSON *item;
+    size_t number = 0;
     if (!array)
-        return rule->min == 0;
-    if (!cJSON_IsArray(array))
-        return false;
+        return ERR_NONE;
+    if (!cJSON_IsArray(array) || (size_t)cJSON_GetArraySize(array) < rule->min)
+        return detail_say(detail, ERR_INVALID_CONFIG, "%s must be a list of %s", rule->field, rule->expected);
     cJSON_ArrayForEach(item, array)
     {
-        if (!cJSON_IsString(item) || !rule->valid(item->valuestring) || texts->count == rule->max ||
-            texts_have(texts, slice_str(item->valuestring)))
-            return false;
+        const char *fault = item_fault(item, rule, texts);
+        number++;
+        if (*fault)
+            return detail_say(detail, ERR_INVALID_CONFIG, "%s must be %s: item %zu %s", rule->field, rule->expected,
+                              number, fault);
         texts_add(texts, slice_str(item->valuestring));
     }
-    return texts->count >= rule->min;
+    return ERR_NONE;
+}
+
+static enum error read_origins(const cJSON *array, bool strict, struct project *project, struct detail *detail)
+{
+    enum error error = read_texts(array, strict ? &origins_rule : &kept_origins_rule, &project->origins, detail);
+    if (error != ERR_NONE || !strict || project_origins_valid(&project->origins))
+        return error;
+    return detail_say(detail, ERR_INVALID_CONFIG, "corsOrigins must be * alone, or origins without *");
 }
 
 /* ---- public keys and numbers ---- */
 
 _Static_assert(PROJECT_KEYS_MAX == 16, "spelled out in what is expected");
 
-/* NULL, or what was expected. */
-static const char *read_keys(const cJSON *item, bool strict, struct project *project)
+static enum error read_keys(const cJSON *item, bool strict, struct project *project, struct detail *detail)
 {
     if (!item || cJSON_IsNull(item))
-        return NULL;
+        return ERR_NONE;
     char *text = cJSON_PrintUnformatted(item);
     const char *wrong = jwks_parse(slice_str(text), PROJECT_KEYS_MAX, strict, &project->keys);
     project->jwks = wrong ? NULL : xstrdup(text);
     cJSON_free(text);
-    return wrong;
+    return wrong ? detail_say(detail, ERR_INVALID_CONFIG, "jwks must be %s", wrong) : ERR_NONE;
 }
 
-static bool read_url(const cJSON *item, struct project *project)
+static bool url_valid(const char *url)
 {
-    const char *url = cJSON_GetStringValue(item);
-    if (!item || cJSON_IsNull(item))
-        return true;
-    if (!url || strlen(url) > PROJECT_URL_MAX || (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
+    if (strlen(url) > PROJECT_URL_MAX || (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
         return false;
     for (const char *c = url; *c; c++)
         if (*c <= ' ' || *c > '~')
             return false;
-    project->jwks_url = xstrdup(url);
     return true;
+}
+
+static enum error read_url(const cJSON *item, struct project *project, struct detail *detail)
+{
+    const char *url = cJSON_GetStringValue(item);
+    if (!item || cJSON_IsNull(item))
+        return ERR_NONE;
+    if (!url || !url_valid(url))
+        return detail_say(detail, ERR_INVALID_CONFIG, "jwksUrl must be an http or https URL of up to %u bytes",
+                          PROJECT_URL_MAX);
+    project->jwks_url = xstrdup(url);
+    return ERR_NONE;
 }
 
 /* An object of numbers, each a whole one from 1, is a struct of them; what it does not have is 0. */
 struct number {
     const char *name;
     size_t at;
+    uint64_t max;
 };
 
-static const struct number quotas[] = {
-#define QUOTA(name, field) {name, offsetof(struct quotas, field)},
-    PROJECT_QUOTAS
-#undef QUOTA
-    {0}};
+struct numbers {
+    const char *field, *names;
+    struct number all[5]; /* the last one has no name */
+};
 
-static const struct number retention[] = {
-    {"seconds", offsetof(struct retention, seconds)}, {"bytes", offsetof(struct retention, bytes)}, {0}};
+#define NUMBER_MAX 0x1fffffffffffff /* every whole number up to here is a double */
+#define AND(name, field) ", " name
+
+static const struct numbers quotas = {"quotas",
+#define QUOTA AND
+                                      PROJECT_QUOTAS,
+#undef QUOTA
+                                      {
+#define QUOTA(name, field) {name, offsetof(struct quotas, field), NUMBER_MAX},
+                                          PROJECT_QUOTAS
+#undef QUOTA
+                                      }};
+
+static const struct numbers retention = {"retention",
+                                         ", seconds, bytes",
+                                         {{"seconds", offsetof(struct retention, seconds), PROJECT_RETENTION_MAX_S},
+                                          {"bytes", offsetof(struct retention, bytes), NUMBER_MAX}}};
 
 static uint64_t *number_at(const void *all, const struct number *number)
 {
     return (uint64_t *)(void *)((char *)(uintptr_t)all + number->at);
 }
 
-static bool read_numbers(const cJSON *item, const struct number *numbers, void *all)
+static enum error read_number(const cJSON *field, const struct numbers *numbers, void *all, struct detail *detail)
 {
-    const cJSON *field;
-    if (!item || cJSON_IsNull(item))
-        return true;
-    if (!cJSON_IsObject(item))
-        return false;
-    cJSON_ArrayForEach(field, item)
-    {
-        const struct number *number = numbers;
-        double value = cJSON_GetNumberValue(field); /* NaN if it is none */
-        while (number->name && strcmp(number->name, field->string) != 0)
-            number++;
-        if (!number->name || *number_at(all, number) || !(value >= 1 && value <= 0x1fffffffffffff) ||
-            (double)(uint64_t)value != value)
-            return false;
-        *number_at(all, number) = (uint64_t)value;
-    }
-    return true;
+    const struct number *number = numbers->all;
+    double value = cJSON_GetNumberValue(field); /* NaN if it is none */
+    while (number->name && strcmp(number->name, field->string) != 0)
+        number++;
+    if (!number->name)
+        return detail_say(detail, ERR_INVALID_CONFIG, "%s has an unknown field %s; expected are: %s", numbers->field,
+                          detail_quote(slice_str(field->string)).text, numbers->names + 2);
+    if (*number_at(all, number))
+        return detail_say(detail, ERR_INVALID_CONFIG, "%s has %s twice", numbers->field, number->name);
+    if (!(value >= 1 && value <= (double)number->max) || (double)(uint64_t)value != value)
+        return detail_say(detail, ERR_INVALID_CONFIG,
+                          "%s.%s must be a whole number from 1 to %llu; leave it out for no limit", numbers->field,
+                          number->name, (unsigned long long)number->max);
+    *number_at(all, number) = (uint64_t)value;
+    return ERR_NONE;
 }
 
-static cJSON *print_numbers(const struct number *numbers, const void *all)
+static enum error read_numbers(const cJSON *item, const struct numbers *numbers, void *all, struct detail *detail)
+{
+    const cJSON *field;
+    enum error error = ERR_NONE;
+    if (!item || cJSON_IsNull(item))
+        return ERR_NONE;
+    if (!cJSON_IsObject(item))
+        return detail_say(detail, ERR_INVALID_CONFIG, "%s must be an object of: %s", numbers->field,
+                          numbers->names + 2);
+    cJSON_ArrayForEach(field, item)
+    {
+        if (error == ERR_NONE)
+            error = read_number(field, numbers, all, detail);
+    }
+    return error;
+}
+
+static cJSON *print_numbers(const struct numbers *numbers, const void *all)
 {
     cJSON *object = cJSON_CreateObject();
-    for (const struct number *number = numbers; number->name; number++)
+    for (const struct number *number = numbers->all; number->name; number++)
         if (*number_at(all, number))
             cJSON_AddNumberToObject(object, number->name, (double)*number_at(all, number));
     return object;
@@ -193,56 +255,78 @@ static cJSON *print_numbers(const struct number *numbers, const void *all)
 
 cJSON *project_quotas(const struct quotas *all)
 {
-    return print_numbers(quotas, all);
+    return print_numbers(&quotas, all);
 }
 
-static struct project_error read_fields(const cJSON *root, bool strict, struct project *project)
+/* ---- all of it ---- */
+
+#define FIELDS                                                                                                         \
+    FIELD("signingSecrets")                                                                                            \
+    FIELD("corsOrigins")                                                                                               \
+    FIELD("isPublic")                                                                                                  \
+    FIELD("jwks") FIELD("jwksUrl") FIELD("quotas") FIELD("retention")
+
+static enum error check_names(const cJSON *root, struct detail *detail)
 {
-    static const char *const names[] = {"signingSecrets", "corsOrigins", "isPublic", "jwks",
-                                        "jwksUrl",        "quotas",      "retention"};
-    const struct texts_rule *origins = strict ? &origins_rule : &kept_origins_rule;
-    const cJSON *is_public = cJSON_GetObjectItemCaseSensitive(root, "isPublic");
+#define FIELD(name) name,
+    static const char *const names[] = {FIELDS};
+#undef FIELD
+#define FIELD(name) ", " name
+    static const char expected[] = FIELDS;
+#undef FIELD
+    const char *unknown = document_unknown(root, names, sizeof names / sizeof names[0]), *twice = document_twice(root);
     if (!cJSON_IsObject(root))
-        return (struct project_error){"body", "a JSON object"};
-    if (document_unknown(root, names, sizeof names / sizeof names[0]))
-        return (struct project_error){"body", "without fields but signingSecrets, corsOrigins, isPublic, jwks, jwksUrl,"
-                                              " quotas and retention"};
-    if (document_twice(root))
-        return (struct project_error){"body", "without a field that comes twice"};
-    if (!read_texts(cJSON_GetObjectItemCaseSensitive(root, "signingSecrets"), &secrets_rule, &project->secrets))
-        return (struct project_error){secrets_rule.field, secrets_rule.expected};
-    if (!read_texts(cJSON_GetObjectItemCaseSensitive(root, "corsOrigins"), origins, &project->origins) ||
-        (strict && !project_origins_valid(&project->origins)))
-        return (struct project_error){origins->field, origins->expected};
-    if (is_public && !cJSON_IsBool(is_public))
-        return (struct project_error){"isPublic", "true or false"};
-    project->is_public = cJSON_IsTrue(is_public);
-    const char *keys = read_keys(cJSON_GetObjectItemCaseSensitive(root, "jwks"), strict, project);
-    if (keys)
-        return (struct project_error){"jwks", keys};
-    if (!read_url(cJSON_GetObjectItemCaseSensitive(root, "jwksUrl"), project))
-        return (struct project_error){"jwksUrl", "an http or https URL of up to 1024 bytes"};
-    if (!read_numbers(cJSON_GetObjectItemCaseSensitive(root, "quotas"), quotas, &project->quotas))
-        return (struct project_error){"quotas", "an object of streams, bytes, appendsPerSecond and liveReaders, each a"
-                                                " whole number from 1"};
-    if (!read_numbers(cJSON_GetObjectItemCaseSensitive(root, "retention"), retention, &project->retention) ||
-        project->retention.seconds > PROJECT_RETENTION_MAX_S)
-        return (struct project_error){"retention", "an object of seconds and bytes, each a whole number from 1"};
-    return (struct project_error){0};
+        return detail_say(detail, ERR_INVALID_CONFIG, "the body must be a JSON object");
+    if (unknown)
+        return detail_say(detail, ERR_INVALID_CONFIG, "unknown field %s; expected are: %s",
+                          detail_quote(slice_str(unknown)).text, expected + 2);
+    return twice ? detail_say(detail, ERR_INVALID_CONFIG, "%s comes twice", twice) : ERR_NONE;
 }
 
-bool project_parse(struct slice json, bool strict, struct project *project, struct project_error *error)
+static enum error read_public(const cJSON *item, struct project *project, struct detail *detail)
+{
+    project->is_public = cJSON_IsTrue(item);
+    return !item || cJSON_IsBool(item) ? ERR_NONE
+                                       : detail_say(detail, ERR_INVALID_CONFIG, "isPublic must be true or false");
+}
+
+static enum error read_fields(const cJSON *root, bool strict, struct project *project, struct detail *detail)
+{
+    const cJSON *secrets = cJSON_GetObjectItemCaseSensitive(root, "signingSecrets");
+    enum error error = check_names(root, detail);
+    if (error == ERR_NONE)
+        error = read_texts(secrets, &secrets_rule, &project->secrets, detail);
+    if (error == ERR_NONE)
+        error = read_origins(cJSON_GetObjectItemCaseSensitive(root, "corsOrigins"), strict, project, detail);
+    if (error == ERR_NONE)
+        error = read_public(cJSON_GetObjectItemCaseSensitive(root, "isPublic"), project, detail);
+    if (error == ERR_NONE)
+        error = read_keys(cJSON_GetObjectItemCaseSensitive(root, "jwks"), strict, project, detail);
+    if (error == ERR_NONE)
+        error = read_url(cJSON_GetObjectItemCaseSensitive(root, "jwksUrl"), project, detail);
+    if (error == ERR_NONE)
+        error = read_numbers(cJSON_GetObjectItemCaseSensitive(root, "quotas"), &quotas, &project->quotas, detail);
+    if (error == ERR_NONE)
+        error =
+            read_numbers(cJSON_GetObjectItemCaseSensitive(root, "retention"), &retention, &project->retention, detail);
+    if (error == ERR_NONE && !secrets) /* last, so that it hides nothing that is wrong */
+        error =
+            detail_say(detail, ERR_INVALID_CONFIG,
+                       "signingSecrets is missing; expected " SECRETS ", also of a configuration that keeps its own");
+    return error;
+}
+
+bool project_parse(struct slice json, bool strict, struct project *project, struct detail *detail)
 {
     *project = (struct project){0};
     cJSON *root = document_parse(json);
-    if (!root)
-        *error = (struct project_error){"body", "a JSON object and nothing behind it"};
-    else
-        *error = read_fields(root, strict, project);
+    enum error error =
+        root ? read_fields(root, strict, project, detail)
+             : detail_say(detail, ERR_INVALID_CONFIG, "the body must be one JSON object in UTF-8, without \\u0000");
     cJSON_Delete(root);
-    if (error->field)
+    if (error != ERR_NONE)
         project_clear(project);
-    return !error->field;
+    return error == ERR_NONE;
 }
 
 static void add_texts(cJSON *root, const char *name, const struct texts *texts)
@@ -265,7 +349,7 @@ void project_print(const struct project *project, struct buf *out)
     if (project_has_quotas(&project->quotas))
         cJSON_AddItemToObject(root, "quotas", project_quotas(&project->quotas));
     if (project->retention.seconds || project->retention.bytes)
-        cJSON_AddItemToObject(root, "retention", print_numbers(retention, &project->retention));
+        cJSON_AddItemToObject(root, "retention", print_numbers(&retention, &project->retention));
     char *text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
     buf_add(out, text, strlen(text));

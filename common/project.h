@@ -8,6 +8,7 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/detail.h"
 #include "common/jwks.h"
 #include "common/origin.h"
 #include "common/slice.h"
@@ -67,11 +68,6 @@ struct project {
 
 struct cJSON;
 
-/* What is wrong with a configuration: the field, and what was expected there. Static texts. */
-struct project_error {
-    const char *field, *expected;
-};
-
 /* A project's name: 1 to PROJECT_NAME_MAX of A-Z a-z 0-9 _ - */
 /* The project of a stream's name, or of what has no more than a project. */
 static inline struct slice project_of(struct slice name)
@@ -89,10 +85,11 @@ static inline struct slice project_stream(struct slice name)
 
 bool project_name_valid(struct slice name) MUSTUSE;
 
-/* Reads and checks all of it. False: *error says what is wrong and project is empty. The caller clears it. Strict, as for
+/* Reads and checks all of it. False: *detail names the field and what is wrong with
+ * it, and project is empty. The caller clears it. Strict, as for
  * one that somebody gives: origins and keys that could never be of use are refused. Otherwise, as for one that is kept
  * since rules were laxer, they stay, and do nothing. */
-bool project_parse(struct slice json, bool strict, struct project *project, struct project_error *error) MUSTUSE;
+bool project_parse(struct slice json, bool strict, struct project *project, struct detail *detail) MUSTUSE;
 
 /* Adds it as JSON, secrets and all. */
 void project_print(const struct project *project, struct buf *out);

@@ -185,10 +185,10 @@ static enum registry_result failed(const struct registry *r)
 
 static enum registry_result read_config(struct slice name, struct slice config, struct project *project)
 {
-    struct project_error error;
-    if (project_parse(config, false, project, &error))
+    struct detail wrong;
+    if (project_parse(config, false, project, &wrong))
         return REGISTRY_OK;
-    log_error("registry.db: project %.*s: %s must be %s", (int)name.len, name.data, error.field, error.expected);
+    log_error("registry.db: project %.*s: %s", (int)name.len, name.data, wrong.text);
     return REGISTRY_FAILED;
 }
 

@@ -59,6 +59,24 @@ static void refuse_if_match(struct client *c, const struct tag *tag)
                                  : "there is no such project, so If-Match names none; nothing was done");
 }
 
+/* Only auth.mode = jwt has a registry of projects. */
+static enum error no_project(const struct client *c, struct detail *detail)
+{
+    if (c->router->auth.registry)
+        return ERR_PROJECT_NOT_FOUND;
+    return detail_say(
+        detail, ERR_PROJECT_NOT_FOUND,
+        "projects have a configuration and quotas with auth.mode = jwt only; this server has auth.mode = %s",
+        c->router->cfg->auth_mode);
+}
+
+static void answer_no_project(struct client *c)
+{
+    struct detail detail = {0};
+    enum error error = no_project(c, &detail);
+    answer_error_text(c, error, detail.text);
+}
+
 /* ---- GET ---- */
 
 static void answer_config(struct client *c, const struct http_head *request, const struct buf *json,
@@ -84,7 +102,7 @@ void verb_config_get(struct client *c, const struct http_head *head, struct slic
     struct tag tag;
     (void)body;
     if (!project) {
-        answer_error(c, ERR_PROJECT_NOT_FOUND);
+        answer_no_project(c);
         return;
     }
     print(project, &json, &tag);
@@ -141,17 +159,16 @@ static void answer_put(struct client *c, enum registry_result result, const stru
 static enum error read_put(struct client *c, const struct http_head *head, struct slice body, struct project *project,
                            struct detail *detail)
 {
-    struct project_error error;
     struct slice none = head->headers[HTTP_IF_NONE_MATCH_HEADER];
     *project = (struct project){0};
     if (!c->router->auth.registry)
-        return ERR_PROJECT_NOT_FOUND;
+        return no_project(c, detail);
     if (none.data && !slice_equal(none, SLICE("*")))
         return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
                           "If-None-Match must be * here (there is no configuration yet), not %s",
                           detail_quote(none).text);
-    if (!project_parse(body, true, project, &error))
-        return detail_say(detail, ERR_INVALID_CONFIG, "%s must be %s", error.field, error.expected);
+    if (!project_parse(body, true, project, detail))
+        return ERR_INVALID_CONFIG;
     if (project->jwks_url && !key_source_allowed(c->router->cfg, project->jwks_url))
         return detail_say(detail, ERR_INVALID_CONFIG, "jwksUrl must be of a host that auth.jwks_hosts names");
     return ERR_NONE;
@@ -177,7 +194,7 @@ void verb_usage(struct client *c, const struct http_head *head, struct slice nam
     (void)head;
     (void)body;
     if (!project || !usage) {
-        answer_error(c, ERR_PROJECT_NOT_FOUND);
+        answer_no_project(c);
         return;
     }
     cJSON *object = cJSON_CreateObject();

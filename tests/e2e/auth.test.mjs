@@ -262,10 +262,11 @@ describe.skipIf(!OWNED)("tokens", () => {
     expect((await call(address("acme"), "DELETE", { headers: manage })).status).toBe(405);
     const put = (body) => call(address("acme"), "PUT", { headers: manage, body: typeof body === "string" ? body : JSON.stringify(body) });
     for (const [body, field] of [
-      ["{", "body"],
-      ["[]", "body"],
-      [{ signingSecrets: [secret], color: "red" }, "body"],
-      [{}, "signingSecrets"],
+      ["{", "the body must be"],
+      ["[]", "the body must be"],
+      [{ signingSecrets: [secret], color: "red" }, "unknown field 'color'"],
+      [{ quotas: { stream: 1 } }, "quotas has an unknown field 'stream'"],
+      [{}, "signingSecrets is missing"],
       [{ signingSecrets: [] }, "signingSecrets"],
       [{ signingSecrets: ["short"] }, "signingSecrets"],
       [{ signingSecrets: [secret, secret] }, "signingSecrets"],
@@ -277,7 +278,7 @@ describe.skipIf(!OWNED)("tokens", () => {
       [{ signingSecrets: [secret], isPublic: 1 }, "isPublic"],
     ]) {
       const answer = await put(body);
-      expect([answer.status, answer.json().code, answer.json().error]).toEqual([400, "INVALID_CONFIG", expect.stringMatching(new RegExp(`^${field} must be`))]);
+      expect([answer.status, answer.json().code, answer.json().error]).toEqual([400, "INVALID_CONFIG", expect.stringMatching(new RegExp(`^${field}`))]);
     }
     expect((await put({ signingSecrets: [secret], corsOrigins: ["https://app.example"], isPublic: true })).json()).toEqual({ ok: true });
     for (let i = 0; i < 6; i++) expect((await call(url("acme/first"))).text).toBe("hello"); // both routers know
@@ -711,6 +712,20 @@ describe.skipIf(!OWNED)("cookies", () => {
       const answer = await ask(fixture.server, headers, method);
       const names = ["access-control-allow-origin", "access-control-allow-credentials", "vary"];
       expect(names.map((name) => answer.headers.get(name))).toEqual(["https://app.example", "true", expect.stringMatching(/Origin/)]);
+    }
+  });
+});
+
+describe.skipIf(!OWNED)("projects of a server that checks no tokens", () => {
+  const fixture = useServer();
+
+  test("have no configuration, and every route for it says why", async () => {
+    fixture.server.command("create-project", "acme");
+    const body = JSON.stringify({ signingSecrets: ["x".repeat(32)] });
+    for (const [method, path] of [["GET", "config"], ["PUT", "config"], ["GET", "usage"]]) {
+      const answer = await call(`${fixture.server.url}/v1/${path}/acme`, method, method === "PUT" ? { body } : {});
+      const { code, error } = answer.json();
+      expect([path, answer.status, code, error]).toEqual([path, 404, "PROJECT_NOT_FOUND", expect.stringMatching(/jwt only; this server has auth.mode = none$/)]);
     }
   });
 });

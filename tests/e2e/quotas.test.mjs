@@ -64,7 +64,7 @@ describe.skipIf(!OWNED)("quotas", () => {
       { bytes: null },
     ]) {
       const answer = await project.configure(bad);
-      expect([answer.status, answer.json().error]).toEqual([400, expect.stringMatching(/^quotas must be/)]);
+      expect([answer.status, answer.json().error]).toEqual([400, expect.stringMatching(/^quotas/)]);
     }
     expect((await project.usage()).quotas).toEqual({});
   });

@@ -12,10 +12,10 @@ static void check_texts(const struct texts *a, const struct texts *b)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct project project, again;
-    struct project_error error = {0};
+    struct detail error = {0};
     struct buf printed = {0};
     if (!project_parse(slice_of((const char *)bytes, size), true, &project, &error)) {
-        must(error.field && error.expected);
+        must(*error.text);
         return 0;
     }
     must(project_origins_valid(&project.origins));

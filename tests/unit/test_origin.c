@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -88,14 +89,25 @@ static void of_the_server(void **state)
     assert_false(same("", ""));
 }
 
+/* Of a configuration: "", or what is wrong. */
+static const char *fault(const char *json, bool strict)
+{
+    static struct detail detail;
+    struct project project;
+    detail = (struct detail){0};
+    bool good = project_parse(slice_str(json), strict, &project, &detail);
+    assert_int_equal(good, !*detail.text);
+    project_clear(&project);
+    return detail.text;
+}
+
+/* The field that is wrong. */
 static const char *wrong(const char *json, bool strict)
 {
-    struct project project;
-    struct project_error error = {0};
-    bool good = project_parse(slice_str(json), strict, &project, &error);
-    assert_int_equal(good, error.field == NULL);
-    project_clear(&project);
-    return good ? "" : error.field;
+    static char field[DETAIL_MAX];
+    strcpy(field, fault(json, strict));
+    field[strcspn(field, " .")] = 0;
+    return field;
 }
 
 #define WITH(more) "{\"signingSecrets\":[\"0123456789abcdef0123456789abcdef\"]," more "}"
@@ -120,9 +132,59 @@ static void in_a_project(void **state)
     assert_string_equal(wrong(encryption, false), "");
 }
 
+/* Each mistake is named, and one that is missing hides none that is wrong. */
+static void named(void **state)
+{
+    static const struct {
+        const char *json, *text;
+    } cases[] = {
+        {"", "the body must be one JSON object in UTF-8, without \\u0000"},
+        {"[]", "the body must be a JSON object"},
+        {"{}", "signingSecrets is missing"},
+        {"{\"isPublic\":true}", "signingSecrets is missing"},
+        {"{\"isPublic\":\"yes\"}", "isPublic must be true or false"},
+        {"{\"foo\":1}",
+         "unknown field 'foo'; expected are: signingSecrets, corsOrigins, isPublic, jwks, jwksUrl, quotas, "
+         "retention"},
+        {"{\"a\nb\":1}", "unknown field 'a"},
+        {"{\"isPublic\":true,\"isPublic\":true}", "isPublic comes twice"},
+        {"{\"signingSecrets\":\"x\"}", "signingSecrets must be a list of 1 to 16"},
+        {"{\"signingSecrets\":[]}", "signingSecrets must be a list of 1 to 16"},
+        {"{\"signingSecrets\":[\"short-secret\"]}",
+         "signingSecrets must be 1 to 16 different texts of 32 to 512 bytes: item 1 "
+         "does not fit"},
+        {"{\"signingSecrets\":[\"0123456789abcdef0123456789abcdef\",7]}",
+         "signingSecrets must be 1 to 16 different texts of "
+         "32 to 512 bytes: item 2 is no text"},
+        {WITH("\"corsOrigins\":[\"https://a\",\"https://a\"]"),
+         "corsOrigins must be * alone, or up to 64 different origins of "
+         "up to 256 bytes, each scheme://host[:port] in lower "
+         "case, without a default port or a path: item 2 came before"},
+        {WITH("\"corsOrigins\":[\"https://a\",\"*\"]"), "corsOrigins must be * alone, or origins without *"},
+        {WITH("\"jwksUrl\":7"), "jwksUrl must be an http or https URL of up to 1024 bytes"},
+        {"{\"quotas\":{\"stream\":1}}", "quotas has an unknown field 'stream'; expected are: streams, bytes, "
+                                        "appendsPerSecond, liveReaders"},
+        {WITH("\"quotas\":{\"streams\":0}"),
+         "quotas.streams must be a whole number from 1 to 9007199254740991; leave it out "
+         "for no limit"},
+        {WITH("\"quotas\":{\"bytes\":1,\"bytes\":1}"), "quotas has bytes twice"},
+        {WITH("\"quotas\":[]"), "quotas must be an object of: streams, bytes, appendsPerSecond, liveReaders"},
+        {WITH("\"retention\":{\"seconds\":1099511627777}"), "retention.seconds must be a whole number from 1 to "
+                                                            "1099511627776; leave it out for no limit"},
+        {WITH("\"retention\":{\"days\":1}"), "retention has an unknown field 'days'; expected are: seconds, bytes"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[DETAIL_MAX];
+        snprintf(text, sizeof text, "%.*s", (int)strlen(cases[i].text), fault(cases[i].json, true));
+        assert_string_equal(text, cases[i].text);
+        assert_null(strstr(fault(cases[i].json, true), "short-secret"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(as_browsers_write_them), cmocka_unit_test(of_the_server),
-                                       cmocka_unit_test(in_a_project)};
+                                       cmocka_unit_test(in_a_project), cmocka_unit_test(named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
