@@ -10,6 +10,7 @@
 #include "common/ini.h"
 #include "common/mem.h"
 #include "common/spelling.h"
+#include "common/words.h"
 
 #define GOT_MAX 200 /* bytes of a wrong value that are told */
 
@@ -139,21 +140,12 @@ static const char *text_wrong(const char *text)
     return NULL;
 }
 
-static bool choice_has(const char *words, const char *word)
-{
-    size_t len = strlen(word);
-    for (const char *p = words; len && (p = strstr(p, word)); p += len)
-        if ((p == words || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0') && !strchr(word, ' '))
-            return true;
-    return false;
-}
-
 static bool text_fits(const struct row *row, const char *text)
 {
     struct address ignored;
     size_t len = strlen(text);
     if (row->kind == KIND_CHOICE)
-        return choice_has(row->min, text);
+        return words_have(row->min, slice_str(text));
     if (row->kind == KIND_ADDRESS)
         return (!*text && !*row->def) || address_parse(text, &ignored);
     return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && !text_wrong(text) &&

@@ -4,31 +4,24 @@
 #include <string.h>
 
 #include "common/project.h"
+#include "common/tchar.h"
+#include "common/words.h"
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-#define TOKEN ALNUM "!#$%&'*+-.^_`|~" /* RFC 9110 5.6.2 */
 
 static bool is_of(const char *text, const char *characters)
 {
     return text[strspn(text, characters)] == '\0';
 }
 
-typedef bool word_fits(const char *word);
+typedef bool word_fits(struct slice word);
 
-/* Each of the words that spaces part. */
 static bool each_word(const char *text, word_fits *fits)
 {
-    char word[4097];
-    while (*text) {
-        size_t len = strcspn(text, " ");
-        if (len >= sizeof word)
+    struct slice word;
+    while (words_next(&text, &word))
+        if (!fits(word))
             return false;
-        memcpy(word, text, len);
-        word[len] = '\0';
-        if (len && !fits(word))
-            return false;
-        text += len + strspn(text + len, " ");
-    }
     return true;
 }
 
@@ -102,9 +95,9 @@ static bool endpoint_fits(const char *text)
     return split_url(text, &authority, &rest) && host_fits(authority, true) && is_of(rest, "/");
 }
 
-static bool is_host(const char *word)
+static bool is_host(struct slice word)
 {
-    return strcmp(word, "*") == 0 || host_fits(slice_str(word), false);
+    return slice_equal(word, SLICE("*")) || host_fits(word, false);
 }
 
 static bool hosts_fit(const char *text)
@@ -112,9 +105,9 @@ static bool hosts_fit(const char *text)
     return each_word(text, is_host);
 }
 
-static bool is_origin(const char *word)
+static bool is_origin(struct slice word)
 {
-    return strcmp(word, "*") != 0 && project_origin_valid(word);
+    return word.len <= PROJECT_ORIGIN_MAX && origin_valid(word);
 }
 
 static bool origins_fit(const char *text)
@@ -124,14 +117,14 @@ static bool origins_fit(const char *text)
 
 /* ---- names ---- */
 
-static bool is_token(const char *word)
-{
-    return is_of(word, TOKEN);
-}
-
 static bool headers_fit(const char *text)
 {
-    return each_word(text, is_token);
+    return each_word(text, tchar_all);
+}
+
+static bool cookie_fits(const char *text)
+{
+    return tchar_all(slice_str(text));
 }
 
 static bool bucket_fits(const char *text)
@@ -154,7 +147,7 @@ const struct form form_endpoint = {"http:// or https://, a host and perhaps :por
 const struct form form_hosts = {"hosts without a port, parted by spaces, or *", hosts_fit};
 const struct form form_headers = {"names of headers, parted by spaces", headers_fit};
 const struct form form_origins = {"* alone, or origins parted by spaces, each " ORIGIN_RULE, origins_fit};
-const struct form form_cookie = {"the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", is_token};
+const struct form form_cookie = {"the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", cookie_fits};
 const struct form form_bucket = {"letters, digits and - . _", bucket_fits};
 const struct form form_prefix = {"letters, digits and - . _ /", prefix_fits};
 const struct form form_region = {"letters, digits and - _", region_fits};

@@ -1,7 +1,6 @@
 #include "common/origin.h"
 
 #include <arpa/inet.h>
-#include <strings.h>
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
@@ -105,5 +104,5 @@ bool origin_is_host(struct slice origin, struct slice host)
     const char *end = origin.data + origin.len;
     struct slice own = slice_of(parts.host.data, (size_t)(end - parts.host.data));
     host = without_default(parts.scheme, host);
-    return own.len == host.len && strncasecmp(own.data, host.data, host.len) == 0;
+    return slice_alike(own, host);
 }

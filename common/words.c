@@ -1,12 +1,18 @@
 #include "common/words.h"
 
+bool words_next(const char **words, struct slice *word)
+{
+    const char *start = *words + strspn(*words, " ");
+    *word = slice_of(start, strcspn(start, " "));
+    *words = start + word->len;
+    return word->len > 0;
+}
+
 bool words_have(const char *words, struct slice word)
 {
-    while (*words) {
-        size_t len = strcspn(words, " ");
-        if (len && slice_equal(slice_of(words, len), word))
+    struct slice each;
+    while (words_next(&words, &each))
+        if (slice_equal(each, word))
             return true;
-        words += len + strspn(words + len, " ");
-    }
     return false;
 }

@@ -5,6 +5,9 @@
 #include "common/attr.h"
 #include "common/slice.h"
 
+/* Takes the first word off the list; false: there is none. */
+bool words_next(const char **words, struct slice *word) MUSTUSE;
+
 /* Whether `word` is one of them, byte by byte. */
 bool words_have(const char *words, struct slice word) MUSTUSE;
 

@@ -1,6 +1,6 @@
 #include "router/cache_terms.h"
 
-#include <strings.h>
+#include "common/tchar.h"
 
 #define SECONDS_MAX ((uint64_t)1 << 31) /* what a larger number counts as (RFC 9111 1.2.2) */
 
@@ -9,11 +9,6 @@ struct directive {
     struct slice name, value;
     bool has_value;
 };
-
-static bool is(struct slice text, const char *lower)
-{
-    return text.len == strlen(lower) && strncasecmp(text.data, lower, text.len) == 0;
-}
 
 static struct slice after(struct slice in, size_t len)
 {
@@ -26,11 +21,6 @@ static size_t span(struct slice in, const char *set)
     while (len < in.len && in.data[len] && strchr(set, in.data[len]))
         len++;
     return len;
-}
-
-static size_t token_length(struct slice in)
-{
-    return span(in, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
 }
 
 /* Of a quoted string with both quotes; 0: it has no end. */
@@ -48,14 +38,14 @@ static size_t quoted_length(struct slice in)
 /* Takes `token [ "=" ( token / quoted-string ) ]` off the front. False: it is none. */
 static bool take_directive(struct slice *in, struct directive *d)
 {
-    *d = (struct directive){.name = slice_of(in->data, token_length(*in))};
+    *d = (struct directive){.name = slice_of(in->data, tchar_span(*in))};
     *in = after(*in, d->name.len);
     if (!d->name.len || !in->len || *in->data != '=')
         return d->name.len > 0;
     *in = after(*in, 1);
     d->has_value = true;
     bool quoted = in->len && *in->data == '"';
-    size_t len = quoted ? quoted_length(*in) : token_length(*in);
+    size_t len = quoted ? quoted_length(*in) : tchar_span(*in);
     d->value = quoted && len ? slice_of(in->data + 1, len - 2) : slice_of(in->data, len);
     *in = after(*in, len);
     return len > 0;
@@ -86,9 +76,9 @@ static void take_cache_control(struct cache_terms *terms, struct slice in)
 {
     struct directive d;
     while (!terms->never && (in = after(in, span(in, " \t,"))).len) {
-        if (!take_directive(&in, &d) || is(d.name, "no-store") || is(d.name, "no-cache"))
+        if (!take_directive(&in, &d) || slice_alike(d.name, SLICE("no-store")) || slice_alike(d.name, SLICE("no-cache")))
             terms->never = true;
-        else if (is(d.name, "max-age"))
+        else if (slice_alike(d.name, SLICE("max-age")))
             take_max_age(terms, &d);
         in = after(in, span(in, " \t"));
         if (in.len && *in.data != ',')
@@ -106,11 +96,11 @@ static void take_age(struct cache_terms *terms, struct slice value)
 
 void cache_terms_add(struct cache_terms *terms, struct slice name, struct slice value)
 {
-    if (is(name, "cache-control"))
+    if (slice_alike(name, SLICE("cache-control")))
         take_cache_control(terms, value);
-    else if (is(name, "age"))
+    else if (slice_alike(name, SLICE("age")))
         take_age(terms, value);
-    else if (is(name, "vary") && value.len && memchr(value.data, '*', value.len))
+    else if (slice_alike(name, SLICE("vary")) && value.len && memchr(value.data, '*', value.len))
         terms->never = true;
 }
 

@@ -3,18 +3,18 @@
 #include <cjson/cJSON.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/percent.h"
 #include "common/project.h"
 #include "common/utf8.h"
+#include "common/words.h"
 #include "router/answer.h"
 #include "router/cache_terms.h"
 #include "router/cors.h"
 #include "router/dispatch.h"
-#include "common/percent.h"
 #include "router/reader.h"
 #include "router/router.h"
 
@@ -120,18 +120,15 @@ static void make_key(unsigned char key[KEY_BYTES], const char *payload, const st
     buf_clear(&all);
 }
 
-static bool begins(struct slice text, struct slice lower)
-{
-    return text.len >= lower.len && strncasecmp(text.data, lower.data, lower.len) == 0;
-}
-
 /* What browsers send along by themselves: cookies, and passwords that they were told once. */
 static bool is_ambient(struct slice name, struct slice value)
 {
+    const struct slice bearer = SLICE("bearer ");
     while (value.len && strchr(" \t", *value.data))
         value = slice_of(value.data + 1, value.len - 1);
-    return (name.len == 6 && begins(name, SLICE("cookie"))) ||
-           (name.len == 13 && begins(name, SLICE("authorization")) && !begins(value, SLICE("bearer ")));
+    struct slice scheme = slice_of(value.data, value.len < bearer.len ? value.len : bearer.len);
+    return slice_alike(name, SLICE("cookie")) ||
+           (slice_alike(name, SLICE("authorization")) && !slice_alike(scheme, bearer));
 }
 
 static void add_header(struct buf *headers, struct slice name, struct slice value)
@@ -152,7 +149,7 @@ static void add_lines(struct buf *headers, struct slice name, struct slice bytes
         size_t len = end ? (size_t)(end - bytes.data) + 1 : bytes.len;
         struct slice line = slice_of(bytes.data, len);
         bytes = slice_of(bytes.data + len, bytes.len - len);
-        if (line.len < name.len + 3 || line.data[name.len] != ':' || strncasecmp(line.data, name.data, name.len) != 0)
+        if (line.len < name.len + 3 || line.data[name.len] != ':' || !slice_alike(slice_of(line.data, name.len), name))
             continue;
         struct slice value = slice_of(line.data + name.len + 1, line.len - name.len - 3); /* without CRLF */
         if (trusted || !is_ambient(name, value))
@@ -162,12 +159,9 @@ static void add_lines(struct buf *headers, struct slice name, struct slice bytes
 
 static void add_headers(struct buf *headers, const char *names, struct slice bytes, bool trusted)
 {
-    while (*names) {
-        size_t len = strcspn(names, " ");
-        if (len)
-            add_lines(headers, slice_of(names, len), bytes, trusted);
-        names += len + strspn(names + len, " ");
-    }
+    struct slice name;
+    while (words_next(&names, &name))
+        add_lines(headers, name, bytes, trusted);
 }
 
 /* ---- what is remembered ---- */
@@ -306,10 +300,9 @@ static void answered(void *ctx, const struct web_answer *answer)
 
 static void on_header(void *ctx, struct slice name, struct slice value)
 {
-    static const struct slice scope_header = SLICE("stream-auth-scope");
     struct question *q = ctx;
     cache_terms_add(&q->terms, name, value);
-    if (name.len != scope_header.len || strncasecmp(name.data, scope_header.data, name.len) != 0)
+    if (!slice_alike(name, SLICE("stream-auth-scope")))
         return;
     enum scope scope = scope_of(value); /* what is no scope allows nothing */
     if (scope < q->scope)

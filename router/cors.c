@@ -4,6 +4,7 @@
 
 #include "common/mem.h"
 #include "common/origin.h"
+#include "common/tchar.h"
 #include "common/words.h"
 #include "router/answer.h"
 #include "router/router.h"
@@ -87,7 +88,7 @@ void cors_add(const struct client *c, struct buf *head)
 static bool is_names(struct slice text)
 {
     for (size_t i = 0; i < text.len; i++)
-        if (!http_is_token(text.data[i]) && !strchr(", \t", text.data[i]))
+        if (!tchar_is(text.data[i]) && !memchr(", \t", text.data[i], 3))
             return false;
     return text.len > 0;
 }

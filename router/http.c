@@ -91,11 +91,6 @@ static inline bool is(char byte, unsigned class)
     return classes[(uint8_t)byte] & class;
 }
 
-bool http_is_token(char byte)
-{
-    return is(byte, IN_TOKEN);
-}
-
 static inline bool is_control(uint8_t byte)
 {
     return (byte < 0x20 && byte != '\t') || byte == 0x7f;
@@ -373,7 +368,7 @@ static bool note_expect(struct parser *p, struct slice value)
 {
     if (p->head->http10) /* RFC 9110 10.1.1: ignored */
         return true;
-    if (value.len != 12 || strncasecmp(value.data, "100-continue", 12) != 0)
+    if (!slice_alike(value, SLICE("100-continue")))
         return refuse(p, ERR_EXPECTATION_FAILED, "only Expect: 100-continue is understood");
     p->head->expect_continue = true;
     return true;

@@ -95,9 +95,6 @@ enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head 
 /* A head that was parsed before, once more: its bytes have moved. */
 struct http_head http_head_again(struct slice bytes);
 
-/* A byte that names of methods and headers are made of (RFC 9110 5.6.2). */
-bool http_is_token(char byte);
-
 /* Decoder of a chunked body; zeroed at the start. */
 struct http_chunked {
     unsigned state;

@@ -1,4 +1,5 @@
 /* The chunked body decoder: a byte at a time through the framing, a run at a time through the data. */
+#include "common/tchar.h"
 #include "router/http.h"
 
 #define SKIPPED_MAX 4096   /* bytes of chunk extensions and trailer in one body */
@@ -74,7 +75,7 @@ static enum byte_class class_of(char byte)
     case '\r':
         return CR;
     default:
-        if (http_is_token(byte))
+        if (tchar_is(byte))
             return TOKEN;
         return (uint8_t)byte < 0x20 || byte == 0x7f ? CONTROL : TEXT;
     }

@@ -5,6 +5,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/words.h"
 #include "router/dispatch.h"
 #include "router/router.h"
 
@@ -30,12 +31,10 @@ void key_sources_init(struct key_sources *sources, struct router *router)
 
 static bool listed(const char *names, struct slice name)
 {
-    while (*names) {
-        size_t len = strcspn(names, " ");
-        if (len == name.len && strncasecmp(names, name.data, len) == 0)
+    struct slice each;
+    while (words_next(&names, &each))
+        if (slice_alike(each, name))
             return true;
-        names += len + strspn(names + len, " ");
-    }
     return false;
 }
 

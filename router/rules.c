@@ -1,7 +1,5 @@
 #include "router/rules.h"
 
-#include <strings.h>
-
 #include "common/media_type.h"
 #include "common/offset.h"
 #include "common/project.h"
@@ -77,7 +75,7 @@ static enum error content_type(struct slice value, struct slice *type, struct de
 static bool says_closed(const struct http_head *head)
 {
     struct slice value = head->headers[HTTP_STREAM_CLOSED_HEADER];
-    return value.len == 4 && strncasecmp(value.data, "true", 4) == 0;
+    return slice_alike(value, SLICE("true"));
 }
 
 /* ---- create ---- */

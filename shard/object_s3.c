@@ -5,7 +5,6 @@
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #include "common/fault.h"
@@ -84,7 +83,7 @@ static struct slice trimmed(const char *text, size_t len)
     return slice_of(text, len);
 }
 
-/* As ~/.aws/credentials: what is before the first section, and in [default].. */
+/* As ~/.aws/credentials: what is before the first section, and in [default]. */
 static bool read_credentials(const char *path, struct credentials *c)
 {
     char *line = NULL;
@@ -209,7 +208,7 @@ static void answered(void *ctx, const struct web_answer *answer);
 static void on_header(void *ctx, struct slice name, struct slice value)
 {
     struct s3_request *r = ctx;
-    if (name.len == sizeof "location" - 1 && strncasecmp(name.data, "location", name.len) == 0)
+    if (slice_alike(name, SLICE("location")))
         snprintf(r->location, sizeof r->location, "%.*s", (int)value.len, value.data);
 }
 
