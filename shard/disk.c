@@ -70,7 +70,6 @@ bool disk_takes(struct shard *shard, size_t bytes)
 {
     if (shard->disk_unlooked + bytes > LOOK_BYTES)
         disk_look(shard);
-    shard->disk_unlooked += bytes;
     return !shard->disk_full;
 }
 

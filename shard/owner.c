@@ -50,7 +50,7 @@ static bool write_file(const char *folder, const char *name, const char *text, b
     char path[PATH_ROOM], temporary[PATH_ROOM];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     snprintf(temporary, sizeof temporary, "%s/%s.%d", folder, name, (int)getpid());
-    int fd = owned_open(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+    int fd = owned_open(AT_FDCWD, temporary, O_WRONLY | O_TRUNC);
     if (fd < 0)
         return false;
     bool good = write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0;
