@@ -60,3 +60,10 @@ void buf_clear(struct buf *b)
     free(b->data);
     *b = (struct buf){0};
 }
+
+void buf_wipe(struct buf *b)
+{
+    if (b->data)
+        explicit_bzero(b->data, b->cap);
+    buf_clear(b);
+}

@@ -63,4 +63,7 @@ void buf_trim(struct buf *b);
 /* Frees the memory; the buffer is empty and usable again. */
 void buf_clear(struct buf *b);
 
+/* The same, and what was in it is overwritten: tokens and secrets. */
+void buf_wipe(struct buf *b);
+
 #endif

@@ -16,4 +16,12 @@ static inline uint64_t hash_add(uint64_t hash, struct slice bytes)
     return hash;
 }
 
+/* Of each text with its NUL, so that no two lists look alike. */
+static inline uint64_t hash_texts(uint64_t hash, const char *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        hash = hash_add(hash, slice_of(texts[i], strlen(texts[i]) + 1));
+    return hash;
+}
+
 #endif

@@ -218,15 +218,14 @@ static enum registry_result write_row(struct registry *r, sqlite3_stmt *statemen
     return result;
 }
 
-enum registry_result registry_put(struct registry *r, struct slice name, const struct project *project)
+static enum registry_result put(struct registry *r, struct slice name, const struct project *project)
 {
     struct buf config = {0};
     project_print(project, &config);
     bind(r->put, 1, name);
     bind(r->put, 2, buf_slice(&config));
     enum registry_result result = write_row(r, r->put);
-    explicit_bzero(config.data, config.cap);
-    buf_clear(&config);
+    buf_wipe(&config);
     return result;
 }
 
@@ -241,7 +240,7 @@ static enum registry_result alter(struct registry *r, struct slice name, registr
     struct project project;
     enum registry_result result = registry_get(r, name, &project);
     if (result == REGISTRY_OK || result == REGISTRY_ABSENT)
-        result = change(ctx, &project, result == REGISTRY_OK) ? registry_put(r, name, &project) : REGISTRY_REFUSED;
+        result = change(ctx, &project, result == REGISTRY_OK) ? put(r, name, &project) : REGISTRY_REFUSED;
     project_clear(&project);
     return result;
 }

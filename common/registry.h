@@ -26,9 +26,6 @@ void registry_wait(struct registry *registry, unsigned ms);
 /* The caller clears the project. FAILED is logged, here and below. */
 enum registry_result registry_get(struct registry *registry, struct slice name, struct project *project) MUSTUSE;
 
-/* Creates or replaces it, durably. */
-enum registry_result registry_put(struct registry *registry, struct slice name, const struct project *project) MUSTUSE;
-
 /* Alters a project (`there`), or fills an empty one (not `there`). False: nothing is written. */
 typedef bool registry_change(void *ctx, struct project *project, bool there);
 

@@ -253,9 +253,7 @@ static void take_headers(struct web_call *call)
         call->headers = curl_slist_append(call->headers, line);
         buf_consume(lines, strlen(line) + 1);
     }
-    if (lines->data)
-        explicit_bzero(lines->data, lines->cap); /* tokens */
-    buf_clear(lines);
+    buf_wipe(lines); /* tokens */
 }
 
 static void sign(CURL *easy, const struct web_question *question)

@@ -88,11 +88,8 @@ static void forget_tokens(struct auth *auth)
 
 static uint64_t mark_of_settings(const struct config *cfg)
 {
-    uint64_t all = HASH_SEED;
     const char *const texts[] = {cfg->auth_audience, cfg->auth_issuer, cfg->auth_cookie};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        all = hash_add(all, slice_of(texts[i], strlen(texts[i]) + 1));
-    return all;
+    return hash_texts(HASH_SEED, texts, sizeof texts / sizeof texts[0]);
 }
 
 void auth_init(struct auth *auth, struct router *router)
@@ -388,13 +385,6 @@ static enum token_fault find_token(struct client *c, const struct http_head *hea
     return found == BEARER_COOKIE && !cors_trusts(c, head, resource) ? TOKEN_OTHER_ORIGIN : TOKEN_GOOD;
 }
 
-static void forget_room(struct buf *room)
-{
-    if (room->data)
-        explicit_bzero(room->data, room->cap);
-    buf_clear(room);
-}
-
 struct hold_list *auth_wait(struct client *c, const struct http_head *head, struct slice resource)
 {
     struct auth *auth = &c->router->auth;
@@ -409,7 +399,7 @@ struct hold_list *auth_wait(struct client *c, const struct http_head *head, stru
         if (known && is_foreign(known, project))
             list = key_source_wait(&auth->sources, project->jwks_url);
     }
-    forget_room(&room);
+    buf_wipe(&room);
     return list;
 }
 
@@ -426,7 +416,7 @@ static enum token_fault use_token(struct client *c, const struct http_head *head
         known = look_at(c, token, name);
         fault = fault_of(auth, known, auth_project(auth, name));
     }
-    forget_room(&room);
+    buf_wipe(&room);
     if (fault == TOKEN_GOOD)
         fault = judge(&known->claims, resource, scope);
     if (fault != TOKEN_GOOD)

@@ -52,8 +52,7 @@ static void authorize(struct call *call)
     buf_add_text(&value, call->token);
     buf_add_byte(&value, 0);
     add_line(&call->headers, "Authorization", value.data);
-    explicit_bzero(value.data, value.cap);
-    buf_clear(&value);
+    buf_wipe(&value);
 }
 
 void call_start(struct command *c, struct call *call, const char *path)

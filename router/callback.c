@@ -116,8 +116,7 @@ static void make_key(unsigned char key[KEY_BYTES], const char *payload, const st
     buf_add_slice(&all, buf_slice(headers));
     if (EVP_Q_digest(NULL, "SHA256", NULL, buf_slice(&all).data, buf_len(&all), key, NULL) != 1)
         fatalx("libcrypto has no SHA-256");
-    explicit_bzero(all.data, all.cap);
-    buf_clear(&all);
+    buf_wipe(&all);
 }
 
 /* What browsers send along by themselves: cookies, and passwords that they were told once. */
@@ -209,9 +208,7 @@ static void conclude(struct inquiry *i, enum named kind, enum error error, enum 
 static void inquiry_free(struct inquiry *i)
 {
     i->all->waiting -= i->counted;
-    if (i->headers.data)
-        explicit_bzero(i->headers.data, i->headers.cap); /* tokens */
-    buf_clear(&i->headers);
+    buf_wipe(&i->headers); /* tokens */
     buf_clear(&i->names);
     free(i->path);
     free(i);
@@ -396,12 +393,10 @@ bool callback_ask(struct client *c, const struct http_head *head, struct slice b
 
 static uint64_t mark_of_settings(const struct config *cfg)
 {
-    uint64_t mark = HASH_SEED;
     const char *const texts[] = {cfg->auth_callback_url, cfg->auth_callback_headers, cfg->auth_callback_down,
                                  cfg->cors_origins};
     const uint64_t numbers[] = {cfg->auth_callback_cache, cfg->auth_callback_recheck};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        mark = hash_add(mark, slice_of(texts[i], strlen(texts[i]) + 1));
+    uint64_t mark = hash_texts(HASH_SEED, texts, sizeof texts / sizeof texts[0]);
     return hash_add(mark, slice_of((const char *)numbers, sizeof numbers));
 }
 

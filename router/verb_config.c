@@ -24,17 +24,11 @@ static void print(const struct project *project, struct buf *json, struct tag *t
     tag->len = etag_print_document(tag->room, buf_slice(json));
 }
 
-static void forget(struct buf *json)
-{
-    explicit_bzero(json->data, json->cap);
-    buf_clear(json);
-}
-
 static void take_tag(const struct project *project, struct tag *tag)
 {
     struct buf json = {0};
     print(project, &json, tag);
-    forget(&json);
+    buf_wipe(&json);
 }
 
 /* RFC 9110 13.1.1. */
@@ -110,7 +104,7 @@ void verb_config_get(struct client *c, const struct http_head *head, struct slic
         answer_config(c, head, &json, &tag);
     else
         refuse_if_match(c, &tag);
-    forget(&json);
+    buf_wipe(&json);
 }
 
 /* ---- PUT ---- */

@@ -1,4 +1,5 @@
 /* streamd: reads the command line; `streamd` alone serves in the foreground. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,7 +213,7 @@ static int help_of(const struct command *command)
 {
     const char *before = *command->arguments ? " " : "";
     printf("usage: streamd [--config FILE] [--set section.key=value]... %s%s%s\n\n%c%s.\n", command->name, before,
-           command->arguments, command->help[0] & ~0x20, command->help + 1);
+           command->arguments, toupper(command->help[0]), command->help + 1);
     if (*command->more)
         puts(command->more);
     if (command->project)
