@@ -23,7 +23,7 @@ struct row {
     const char *min, *max; /* as written in the table; CHOICE: min holds the words */
     bool reloadable;
     const char *help;
-    size_t offset; /* of the field in struct config */
+    size_t offset;           /* of the field in struct config */
     const struct form *form; /* of a TEXT, or NULL */
 };
 

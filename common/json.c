@@ -59,9 +59,8 @@ static const uint8_t *scan_escape(struct scan *s, const uint8_t *at)
     if (end - at < 2)
         return refuse(s, end, "an escape");
     if (at[1] != 'u')
-        return at[1] && strchr("\"\\/bfnrt", at[1])
-                   ? at + 2
-                   : refuse(s, at, "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
+        return at[1] && strchr("\"\\/bfnrt", at[1]) ? at + 2
+                                                    : refuse(s, at, "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
     if (end - at < 6 || !is_hex(at[2]) || !is_hex(at[3]) || !is_hex(at[4]) || !is_hex(at[5]))
         return refuse(s, at, "\\u and four hexadecimal digits");
     return at + 6;

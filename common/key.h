@@ -20,15 +20,15 @@ enum key_kind { KEY_NONE, KEY_SECRET, KEY_RS256, KEY_ES256, KEY_EDDSA };
 
 struct evp_pkey_st; /* libcrypto's EVP_PKEY */
 
-/* The key, and what it verifies: RSA of 2048 to 8192 bits for RS256, P-256 for ES256, Ed25519 for EdDSA (RFC 8037). NULL:
- * it is none of these, or damaged. The caller frees it. */
+/* The key, and what it verifies: RSA of 2048 to 8192 bits for RS256, P-256 for ES256, Ed25519 for EdDSA (RFC 8037).
+ * NULL: it is none of these, or damaged. The caller frees it. */
 struct evp_pkey_st *key_of(const struct jwk *jwk, enum key_kind *kind) MUSTUSE;
 void key_free(struct evp_pkey_st *key);
 
 /* Its text, as PEM; the same for the same key. The caller frees it. */
 char *key_pem(struct evp_pkey_st *key) MUSTUSE;
 
-/* The key that this algorithm of a JWT or JWK (RFC 7518 3.1, RFC 8037, RFC 9864) wants. KEY_NONE: it is none of ours. */
+/* The kind of key that an algorithm wants (RFC 7518 3.1, RFC 8037, RFC 9864). KEY_NONE: it is not supported. */
 enum key_kind key_kind_of(struct slice algorithm) MUSTUSE;
 
 /* Base64url without padding (RFC 7515 2), into out. False: it is none, is empty, or is longer than room. */

@@ -89,9 +89,9 @@ struct texts_rule {
 #define SECRETS "1 to 16 different texts of 32 to 512 bytes"
 
 static const struct texts_rule secrets_rule = {"signingSecrets", SECRETS, 1, PROJECT_SECRETS_MAX, secret_valid};
-static const struct texts_rule origins_rule = {"corsOrigins",
-                                               "* alone, or up to 64 different origins of up to 256 bytes, each " ORIGIN_RULE, 0,
-                                               PROJECT_ORIGINS_MAX, project_origin_valid};
+static const struct texts_rule origins_rule = {
+    "corsOrigins", "* alone, or up to 64 different origins of up to 256 bytes, each " ORIGIN_RULE, 0,
+    PROJECT_ORIGINS_MAX, project_origin_valid};
 static const struct texts_rule kept_origins_rule = {"corsOrigins", "up to 64 different texts", 0, PROJECT_ORIGINS_MAX,
                                                     any_text};
 

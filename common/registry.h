@@ -29,8 +29,8 @@ enum registry_result registry_get(struct registry *registry, struct slice name, 
 /* Alters a project (`there`), or fills an empty one (not `there`). False: nothing is written. */
 typedef bool registry_change(void *ctx, struct project *project, bool there);
 
-/* Reads a project, alters it and writes it durably, in one transaction: no other writer comes between. REFUSED: `change`
- * returned false. */
+/* Reads a project, alters it and writes it durably, in one transaction: no other writer comes between. REFUSED:
+ * `change` returned false. */
 enum registry_result registry_update(struct registry *registry, struct slice name, registry_change *change,
                                      void *ctx) MUSTUSE;
 

@@ -72,7 +72,7 @@ static bool text_member(const cJSON *object, const char *name, const char **text
     return once && (!item || *text);
 }
 
-/* A NumericDate (RFC 7519 2), which may have a fraction. False: it comes twice, or is none. *time 0: it does not come. */
+/* A NumericDate (RFC 7519 2), perhaps with a fraction. False: it comes twice, or is none. *time 0: it does not come. */
 static bool time_member(const cJSON *object, const char *name, double *time)
 {
     const cJSON *item;
@@ -274,8 +274,8 @@ static void verify_parts(const struct parts *parts, const cJSON *head, const cJS
         verdict->key = foreign ? find_key(keys, verdict->kind, kid, parts->text, signature)
                                : find_secret(secrets, parts->text, signature);
     free((char *)(uintptr_t)signature.data);
-    verdict->fault = verdict->key ? read_claims(claims, rules, foreign, &verdict->claims)
-                                  : why_unverified(claims, rules->project);
+    verdict->fault =
+        verdict->key ? read_claims(claims, rules, foreign, &verdict->claims) : why_unverified(claims, rules->project);
 }
 
 struct token_verdict token_verify(struct slice token, const struct token_rules *rules, const struct texts *secrets,

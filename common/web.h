@@ -59,8 +59,8 @@ struct web_question {
 struct web_call *web_ask(struct web *web, struct web_question *question);
 
 /* Where a redirection from `url` points to, to be freed; NULL where a signed request is not to go: that is without the
- * TLS that `home` has, to a host that is not near home's (s3.example.org: names below it and below example.org; of Amazon's:
- * all that are below amazonaws.com; an address: itself), or with a user's name of its own. */
+ * TLS that `home` has, to a host that is not near home's (s3.example.org: names below it and below example.org; of
+ * Amazon's: all that are below amazonaws.com; an address: itself), or with a user's name of its own. */
 char *web_redirect(const char *url, const char *location, const char *home) MUSTUSE;
 
 /* Ends what is under way; nobody is told. Not from a callback of the call's own. */

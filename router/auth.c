@@ -292,8 +292,7 @@ static void remember(struct auth_token *place, struct token_verdict verdict, uin
 static void digest_of(const struct auth *auth, struct slice token, unsigned char digest[DIGEST_BYTES])
 {
     if (EVP_DigestInit_ex2(auth->hash, auth->sha256, NULL) != 1 ||
-        EVP_DigestUpdate(auth->hash, token.data, token.len) != 1 ||
-        EVP_DigestFinal_ex(auth->hash, digest, NULL) != 1)
+        EVP_DigestUpdate(auth->hash, token.data, token.len) != 1 || EVP_DigestFinal_ex(auth->hash, digest, NULL) != 1)
         fatalx("libcrypto has no SHA-256");
 }
 
@@ -464,8 +463,8 @@ enum error auth_told(const struct grant *grant, enum error error, struct detail 
     if (fault == TOKEN_GOOD || (error != ERR_UNAUTHORIZED && error != token_fault_error(fault)))
         return error;
     const char *scope = fault == TOKEN_WEAK ? scope_name(grant->needed) : "";
-    return detail_say(detail, token_fault_error(fault), "%s%s%s", token_fault_text(fault), *scope ? "; this needs " : "",
-                      scope);
+    return detail_say(detail, token_fault_error(fault), "%s%s%s", token_fault_text(fault),
+                      *scope ? "; this needs " : "", scope);
 }
 
 void auth_challenge(const struct grant *grant, enum error error, struct buf *head)
@@ -511,7 +510,7 @@ enum error auth_check(struct client *c, const struct http_head *head, struct sli
     return check(c, head, resource, scope, &c->grant, detail);
 }
 
-/* A callback was asked about each before. A token that may write was found for the path: it has to be good for these. */
+/* A callback was asked about each before. A token that may write was found for the path: it must be good for these. */
 enum error auth_check_named(struct client *c, const struct http_head *head, struct slice resource, struct slice names,
                             struct detail *detail)
 {

@@ -23,14 +23,14 @@ struct evp_md_ctx_st;
 
 /* What the current request was allowed with. All zero: auth.mode = none, everything. */
 struct grant {
-    bool checked;        /* there is a mode; the rest counts */
-    bool anonymous;      /* no token that is good for this: only public streams */
-    bool narrow;         /* the token is not for all of the project's streams */
-    bool shared;         /* the project is public: its answers are for everyone */
-    char reader_key[33]; /* ?rk=, 32 hex digits; "" if none came */
-    uint64_t expires_s;  /* of the token, with the leeway; 0: none */
-    uint64_t key;        /* a mark of the key that verified it */
-    uint64_t project;    /* a mark of the project */
+    bool checked;           /* there is a mode; the rest counts */
+    bool anonymous;         /* no token that is good for this: only public streams */
+    bool narrow;            /* the token is not for all of the project's streams */
+    bool shared;            /* the project is public: its answers are for everyone */
+    char reader_key[33];    /* ?rk=, 32 hex digits; "" if none came */
+    uint64_t expires_s;     /* of the token, with the leeway; 0: none */
+    uint64_t key;           /* a mark of the key that verified it */
+    uint64_t project;       /* a mark of the project */
     enum token_fault fault; /* of the token that came, also where none is needed */
     enum scope needed;
 };
@@ -57,8 +57,8 @@ void auth_init(struct auth *auth, struct router *router);
  * so that it may be called before every request. */
 void auth_turn(struct auth *auth);
 
-/* Looks again at what the client's live reader is granted, if there is one: it ends if no key of its project verifies its
- * token any more, or if it came without one and neither project nor stream is public. */
+/* Looks again at what the client's live reader is granted, if there is one: it ends if no key of its project verifies
+ * its token any more, or if it came without one and neither project nor stream is public. */
 void auth_check_reader(struct auth *auth, struct client *client);
 
 /* The registry was changed by this process. */

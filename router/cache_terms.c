@@ -76,7 +76,8 @@ static void take_cache_control(struct cache_terms *terms, struct slice in)
 {
     struct directive d;
     while (!terms->never && (in = after(in, span(in, " \t,"))).len) {
-        if (!take_directive(&in, &d) || slice_alike(d.name, SLICE("no-store")) || slice_alike(d.name, SLICE("no-cache")))
+        if (!take_directive(&in, &d) || slice_alike(d.name, SLICE("no-store")) ||
+            slice_alike(d.name, SLICE("no-cache")))
             terms->never = true;
         else if (slice_alike(d.name, SLICE("max-age")))
             take_max_age(terms, &d);

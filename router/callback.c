@@ -186,7 +186,8 @@ static void remember(struct question *q, enum error error)
     struct callback_answer *place = place_of(all, q->key);
     if (!keep)
         return;
-    *place = (struct callback_answer){.until_ms = now_ms + (keep < most ? keep : most), .error = error, .scope = q->scope};
+    *place =
+        (struct callback_answer){.until_ms = now_ms + (keep < most ? keep : most), .error = error, .scope = q->scope};
     memcpy(place->key, q->key, KEY_BYTES);
 }
 

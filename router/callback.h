@@ -1,6 +1,6 @@
-/* auth.mode = callback: a service outside decides. A request's path, and each stream that it names beside it, is put to a
- * URL as a question of its own; the client waits until all of them are answered, and answers are remembered for a moment
- * as their Cache-Control allows. */
+/* auth.mode = callback: a service outside decides. A request's path, and each stream that it names beside it, is put to
+ * a URL as a question of its own; the client waits until all of them are answered, and answers are remembered for a
+ * moment as their Cache-Control allows. */
 #ifndef ROUTER_CALLBACK_H
 #define ROUTER_CALLBACK_H
 
@@ -29,9 +29,9 @@ struct decision {
 
 struct callbacks {
     struct router *router;
-    bool on;             /* this is the mode */
-    unsigned waiting;    /* requests that are asked about */
-    bool failing;        /* the last question got no answer, and that was logged */
+    bool on;              /* this is the mode */
+    unsigned waiting;     /* requests that are asked about */
+    bool failing;         /* the last question got no answer, and that was logged */
     uint64_t answered_ms; /* when the last answer came; 0: none did */
     uint64_t down_ms;     /* when it was last seen that nobody is there; 0: never */
     uint64_t settings;    /* a mark of those that decide */

@@ -245,8 +245,8 @@ static bool wants_more(const struct shared_read *s, const struct answer *answer)
            r->outputs.block_bytes <= r->cfg->router_answer_memory / 2;
 }
 
-/* True: the next page was asked for. If a later page fails, the first one is asked for again and answered alone, so that
- * the error comes where its bytes would be. */
+/* True: the next page was asked for. If a later page fails, the first one is asked for again and answered alone, so
+ * that the error comes where its bytes would be. */
 static bool goes_on(struct shared_read *s, const struct answer *answer)
 {
     bool joined = s->body.bytes != 0;
@@ -279,7 +279,7 @@ static void start(struct shared_read *s)
     struct wire_read read = s->read;
     read.id = request->id;
     if (s->body.bytes) {
-        read.flags &= (uint8_t)~(WIRE_READ_NOW | WIRE_READ_EARLIEST);
+        read.flags &= (uint8_t) ~(WIRE_READ_NOW | WIRE_READ_EARLIEST);
         read.position = s->next;
     }
     s->request = request;

@@ -12,10 +12,10 @@
 #include "router/rules.h"
 
 struct asking {
-    const char *project;      /* NULL: all of them */
-    struct slice prefix;      /* of the streams' names; this and `after` as they go into a query */
+    const char *project; /* NULL: all of them */
+    struct slice prefix; /* of the streams' names; this and `after` as they go into a query */
     struct buf after;
-    uint64_t left;            /* streams to be printed still */
+    uint64_t left; /* streams to be printed still */
 };
 
 static const char *text_of(const cJSON *object, const char *name)

@@ -119,7 +119,8 @@ bool cors_holds(const struct client *c, struct slice resource)
 bool cors_trusts(const struct client *c, const struct http_head *head, struct slice resource)
 {
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER], site = head->headers[HTTP_FETCH_SITE_HEADER];
-    if (origin.data ? origin_valid(origin) && listed(c->router, origins_of(c, resource), origin) : !changes(head->method))
+    if (origin.data ? origin_valid(origin) && listed(c->router, origins_of(c, resource), origin)
+                    : !changes(head->method))
         return true;
     if (site.data)
         return slice_equal(site, SLICE("same-origin")) || slice_equal(site, SLICE("none"));

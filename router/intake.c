@@ -162,8 +162,8 @@ static void body_begin(struct client *c, const struct http_head *head, struct sl
 
 /* ---- heads ---- */
 
-/* Nothing has to be waited for to know whether the request may. Takes its body if that is there; no other body is waited
- * for. Returns how much of rest that was. */
+/* Nothing has to be waited for to know whether the request may. Takes its body if that is there; no other body is
+ * waited for. Returns how much of rest that was. */
 static size_t take_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
 {
     struct detail detail = {0};

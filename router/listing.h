@@ -11,7 +11,7 @@
 #define LISTING_LIMIT_MAX 1000u
 
 struct listing {
-    bool all; /* of all projects: names have their project */
+    bool all;                /* of all projects: names have their project */
     struct buf prefix, from; /* whole names: those that begin so, from this one on */
     struct buf until;        /* if there is more: the last name that this page can have */
     struct buf rows;         /* frames of LISTED_STREAM, in the order of their names */
@@ -20,8 +20,8 @@ struct listing {
     unsigned shard; /* the next to be asked */
 };
 
-/* What the request's query asks for: prefix, after, limit. The project "": all of them. The caller frees it. NULL: the query is
- * malformed, and *detail says where. */
+/* What the request's query asks for: prefix, after, limit. The project "": all of them. The caller frees it. NULL: the
+ * query is malformed, and *detail says where. */
 struct listing *listing_new(struct slice project, struct slice query, struct detail *detail) MUSTUSE;
 void listing_free(struct listing *listing);
 
@@ -31,7 +31,8 @@ struct wire_list listing_ask(const struct listing *listing, uint64_t id);
 /* Takes a shard's answer. False: it is malformed. */
 bool listing_take(struct listing *listing, const struct wire_listed *m) MUSTUSE;
 
-/* {"streams":[...],"next":...}. Names are percent-encoded as in a path, and without their project unless all are listed. */
+/* {"streams":[...],"next":...}. Names are percent-encoded as in a path, and without their project unless all are
+ * listed. */
 void listing_print(const struct listing *listing, struct buf *out);
 
 /* One of them, as an object without its closing brace, for whoever has more to say of it. `whole`: its name has its

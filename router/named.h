@@ -18,8 +18,8 @@ enum named {
     NAMED_STREAM   /* one of its "streams" */
 };
 
-/* The request that such a name stands for: a GET of a fork's source, a POST to an estuary, a subscription of one stream.
- * NAMED_PATH has none of these. */
+/* The request that such a name stands for: a GET of a fork's source, a POST to an estuary, a subscription of one
+ * stream. NAMED_PATH has none of these. */
 enum http_method named_method(enum named kind);
 const char *named_prefix(enum named kind); /* of its path: "/v1/stream/" */
 enum scope named_scope(enum named kind);

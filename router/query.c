@@ -183,8 +183,7 @@ struct slice query_text(struct slice query, struct slice name, struct buf *room)
 {
     struct slice value = query_value(query, '&', name);
     size_t len;
-    if (!value.len || !memchr(value.data, '%', value.len) ||
-        !percent_decode(value, buf_reserve(room, value.len), &len))
+    if (!value.len || !memchr(value.data, '%', value.len) || !percent_decode(value, buf_reserve(room, value.len), &len))
         return value;
     size_t start = buf_len(room);
     buf_grow(room, len);

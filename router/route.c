@@ -134,7 +134,9 @@ static bool parse_fixed(struct slice path, struct route *route)
     static const struct {
         struct slice path;
         enum route_kind kind;
-    } fixed[] = {{{"/", 1}, ROUTE_ROOT}, {{"/health", 7}, ROUTE_HEALTH}, {{"/metrics", 8}, ROUTE_METRICS},
+    } fixed[] = {{{"/", 1}, ROUTE_ROOT},
+                 {{"/health", 7}, ROUTE_HEALTH},
+                 {{"/metrics", 8}, ROUTE_METRICS},
                  {{"/v1/streams", 11}, ROUTE_STREAMS}};
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         if (slice_equal(path, fixed[i].path)) {

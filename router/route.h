@@ -35,12 +35,12 @@ struct route {
 const char *route_name(enum route_kind kind);
 
 /* Takes a percent-encoded path apart: /, /health, /metrics, /v1/config/{project}, /v1/usage/{project},
- * /v1/streams and /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW), /v1/estuary/subscribe/{project}, the same
- * with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch, /v1/stream/{project}/{stream} and
- * /v1/stream/{stream}, whose project is _default. Slashes after the project belong to the stream. The method tells
- * /touch, which is posted, from an estuary that is called so, and subscriptions from estuaries of a project called
- * "subscribe". Returns ERR_NONE, or what to refuse the path with, of which *detail says more (NULL: nobody wants to
- * know). */
+ * /v1/streams and /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW),
+ * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
+ * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is _default. Slashes after the project belong to
+ * the stream. The method tells /touch, which is posted, from an estuary that is called so, and subscriptions from
+ * estuaries of a project called "subscribe". Returns ERR_NONE, or what to refuse the path with, of which *detail says
+ * more (NULL: nobody wants to know). */
 enum error route_parse(struct slice path, enum http_method method, size_t max_path, char room[ROUTE_NAME_MAX],
                        struct route *route, struct detail *detail) MUSTUSE;
 

@@ -253,8 +253,7 @@ static enum error append_type(const struct http_head *head, bool has_body, struc
     return content_type(value, &append->content_type, detail);
 }
 
-enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append,
-                        struct detail *detail)
+enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append, struct detail *detail)
 {
     if (says_closed(head))
         append->flags |= WIRE_APPEND_CLOSE;

@@ -286,7 +286,7 @@ static void request_subscription(struct client *c, const struct subscription *s)
         answer_error(c, ERR_OVERLOADED);
 }
 
-/* What is wrong with the body, or ERR_NONE. What is authorised and what is done must be the same: both come from here. */
+/* Reads the body. The names that are authorised and those that are subscribed must be the same: both come from here. */
 static enum error read_subscription(const struct config *cfg, struct slice name, struct slice body,
                                     struct subscription *s, struct detail *detail)
 {

@@ -26,7 +26,7 @@ struct backups {
     bool another;   /* is to follow */
     bool may_count; /* it was to be sealed: whether it is, nobody may know */
     uint64_t id;
-    uint64_t newest; /* that is known of, whatever the clock says now */
+    uint64_t newest;               /* that is known of, whatever the clock says now */
     enum backup_step awaited;      /* what the shards are to say, */
     bool heard[LAYOUT_SHARDS_MAX]; /* and which have said it */
     unsigned shards, heard_count;

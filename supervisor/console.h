@@ -36,8 +36,8 @@ void console_answer_waiting(struct console *console, const char *line);
  * status: 0 if that is "ok...". */
 int console_ask(const char *data_dir, const char *line);
 
-/* The same, but the answer goes to `answer`, without "ok " and the line's end. False: there is none, or an error; *why is
- * a static text. */
+/* The same, but the answer goes to `answer`, without "ok " and the line's end. False: there is none, or an error; *why
+ * is a static text. */
 bool console_get(const char *data_dir, const char *line, char *answer, size_t size, const char **why);
 
 #endif

@@ -17,8 +17,8 @@ struct options {
 /* The command line names neither a file nor a data folder. */
 bool options_name_nothing(const struct options *options) MUSTUSE;
 
-/* For a command that looks for a server or its data. A command line that names nothing means ./data if it holds data, and
- * the installed server otherwise, whose configuration then becomes the file, if this user may read it. */
+/* For a command that looks for a server or its data. A command line that names nothing means ./data if it holds data,
+ * and the installed server otherwise, whose configuration then becomes the file, if this user may read it. */
 void options_find(struct options *options);
 
 /* Initialises cfg and fills it: defaults, then the file, then the --set. Returns the number of errors; each is a line

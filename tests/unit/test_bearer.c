@@ -40,7 +40,8 @@ static void headers(void **state)
 
 static void others_schemes(void **state)
 {
-    static const char *const schemes[] = {"Basic dTpw", "", "Bearers a", "Bearer\ta", "Digest a=\"Bearer b\"", "Bear a"};
+    static const char *const schemes[] = {"Basic dTpw", "", "Bearers a", "Bearer\ta", "Digest a=\"Bearer b\"",
+                                          "Bear a"};
     (void)state;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         expect((struct given){.authorization = schemes[i]}, BEARER_ABSENT, NULL);

@@ -493,12 +493,12 @@ static void test_pipelined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_request_lines),
-        cmocka_unit_test(test_connection),   cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_every_header), cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_values),       cmocka_unit_test(test_empty_lines_before),
-        cmocka_unit_test(test_token_characters),
-        cmocka_unit_test(test_header_count), cmocka_unit_test(test_pipelined),
+        cmocka_unit_test(test_refused),          cmocka_unit_test(test_request_lines),
+        cmocka_unit_test(test_connection),       cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_every_header),     cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_values),           cmocka_unit_test(test_empty_lines_before),
+        cmocka_unit_test(test_token_characters), cmocka_unit_test(test_header_count),
+        cmocka_unit_test(test_pipelined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

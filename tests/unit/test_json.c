@@ -479,9 +479,11 @@ static void test_says_what_is_wrong(void **state)
     check_refused("[1,]", REFUSED "byte 3 should be a value, not ']'");
     check_refused("[[1 2]]", REFUSED "byte 4 should be ',' or ']', not '2]]'");
     check_refused("[1}", REFUSED "byte 2 should be ',' or ']', not '}'");
-    check_refused("01", REFUSED "a second value begins at byte 1; send several messages as an array, […, …], not as lines");
-    check_refused("{\"a\":1}\n{\"a\":2}\n", REFUSED "a second value begins at byte 8; send several messages as an array, "
-                                               "[…, …], not as lines");
+    check_refused("01",
+                  REFUSED "a second value begins at byte 1; send several messages as an array, […, …], not as lines");
+    check_refused("{\"a\":1}\n{\"a\":2}\n",
+                  REFUSED "a second value begins at byte 8; send several messages as an array, "
+                          "[…, …], not as lines");
     check_refused("[1] x", REFUSED "byte 4 should be the end, not 'x'");
     check_refused("-", REFUSED "it ends after 1 bytes where a digit should be");
     check_refused("1.x", REFUSED "byte 2 should be a digit, not 'x'");
@@ -521,10 +523,14 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),    cmocka_unit_test(test_scalars),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_every_byte_in_a_string),
-        cmocka_unit_test(test_depth),       cmocka_unit_test(test_mixed_nesting),
-        cmocka_unit_test(test_truncations), cmocka_unit_test(test_failure_leaves_buffers_alone),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_every_byte_in_a_string),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_mixed_nesting),
+        cmocka_unit_test(test_truncations),
+        cmocka_unit_test(test_failure_leaves_buffers_alone),
         cmocka_unit_test(test_says_what_is_wrong),
         cmocka_unit_test(test_large),
     };

@@ -13,7 +13,9 @@
 #include "tests/unit/base64url.h"
 
 /* RFC 7515 A.3, RFC 8037 A.2, and one of 2048 bits that signed TEXT. */
-#define EC "\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\""
+#define EC                                                                                                             \
+    "\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_"   \
+    "tue659LNpXW6pCyStikYjKIWI5a0\""
 #define OKP "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\""
 #define RSA                                                                                                            \
     "\"kty\":\"RSA\",\"e\":\"AQAB\","                                                                                  \
@@ -28,7 +30,8 @@
     "J-mIfWn5XJ0VXIfbh260Teo2EZvkaeD3BS_1hjB52eHhLzlCPLIaImGWJQbNH_U8fnV1m8hZfTjKVyKgsvYnrrefnEMdX8z3aKI5tMZoYdRDLIs5" \
     "CSvyvg"
 #define EC_TEXT                                                                                                        \
-    "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVl" \
+    "eyJhbGciOiJFUzI1NiJ9."                                                                                            \
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVl"                     \
     "fQ"
 #define EC_SIGNATURE "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
 #define OKP_TEXT "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc"
@@ -70,13 +73,15 @@ static void what_they_are_for(void **state)
     expect_fit("{" EC ",\"alg\":\"ES256\"}", KEY_ES256);
     expect_fit("{" OKP ",\"alg\":\"EdDSA\"}", KEY_EDDSA);
     expect_fit("{" OKP ",\"alg\":\"Ed25519\",\"key_ops\":[\"sign\",\"verify\"]}", KEY_EDDSA);
-    static const char *const algorithms[] = {"\"RSA-OAEP\"", "\"PS256\"", "\"RS384\"", "\"ES256\"", "\"HS256\"", "\"rs256\"", "\"\"", "7", "null", "[\"RS256\"]"};
+    static const char *const algorithms[] = {"\"RSA-OAEP\"", "\"PS256\"", "\"RS384\"", "\"ES256\"", "\"HS256\"",
+                                             "\"rs256\"",    "\"\"",      "7",         "null",      "[\"RS256\"]"};
     char key[700];
     for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++) {
         snprintf(key, sizeof key, "{" RSA ",\"alg\":%s}", algorithms[i]);
         expect_unfit(key, "alg");
     }
-    static const char *const operations[] = {"[\"encrypt\"]", "[\"sign\"]", "[]", "\"verify\"", "[\"Verify\"]", "[1]", "null", "{\"verify\":1}"};
+    static const char *const operations[] = {"[\"encrypt\"]", "[\"sign\"]", "[]",   "\"verify\"",
+                                             "[\"Verify\"]",  "[1]",        "null", "{\"verify\":1}"};
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
         snprintf(key, sizeof key, "{" EC ",\"key_ops\":%s}", operations[i]);
         expect_unfit(key, "key_ops");
@@ -89,7 +94,8 @@ static void what_they_are_for(void **state)
     expect_unfit("{" EC ",\"alg\":\"ECDH-ES\"}", "alg");
     expect_unfit("{" EC ",\"key_ops\":[\"deriveKey\"]}", "key_ops");
     expect_unfit("{" EC ",\"d\":\"AAAA\"}", "private");
-    expect_unfit("{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}", "Ed25519");
+    expect_unfit("{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
+                 "Ed25519");
     expect_unfit("{\"kty\":\"oct\",\"k\":\"AAAA\"}", "RSA");
     expect_unfit("{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}", "2048");
     expect_unfit("7", "RSA");

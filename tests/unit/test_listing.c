@@ -153,10 +153,8 @@ static void percent_goes_both_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_all_projects),
-        cmocka_unit_test(merges),
-        cmocka_unit_test(ends_where_a_shard_does),
-        cmocka_unit_test(refuses),
+        cmocka_unit_test(lists_all_projects),      cmocka_unit_test(merges),
+        cmocka_unit_test(ends_where_a_shard_does), cmocka_unit_test(refuses),
         cmocka_unit_test(percent_goes_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,10 +12,10 @@
 static void as_browsers_write_them(void **state)
 {
     static const char *const good[] = {
-        "https://app.example",        "http://app.example:8080",      "http://localhost:3000",  "https://a.example:80",
-        "http://a.example:443",       "https://xn--caf-dma.example",  "http://127.0.0.1:4437",  "http://[::1]:8080",
-        "https://[2001:db8::1]",      "chrome-extension://abcdefghi", "capacitor://localhost",  "https://a_b.example",
-        "https://[::ffff:102:304]",   "https://a.example.",           "https://a.example:65535"};
+        "https://app.example",      "http://app.example:8080",      "http://localhost:3000",  "https://a.example:80",
+        "http://a.example:443",     "https://xn--caf-dma.example",  "http://127.0.0.1:4437",  "http://[::1]:8080",
+        "https://[2001:db8::1]",    "chrome-extension://abcdefghi", "capacitor://localhost",  "https://a_b.example",
+        "https://[::ffff:102:304]", "https://a.example.",           "https://a.example:65535"};
     static const char *const bad[] = {
         "",
         "null",
@@ -115,9 +115,9 @@ static const char *wrong(const char *json, bool strict)
 /* What was taken by laxer rules stays, or its project's tokens would all be refused after an upgrade. */
 static void in_a_project(void **state)
 {
-    static const char *const lax[] = {
-        WITH("\"corsOrigins\":[\"https://App.example\"]"), WITH("\"corsOrigins\":[\"https://*.example\"]"),
-        WITH("\"corsOrigins\":[\"*\",\"https://app.example\"]")};
+    static const char *const lax[] = {WITH("\"corsOrigins\":[\"https://App.example\"]"),
+                                      WITH("\"corsOrigins\":[\"https://*.example\"]"),
+                                      WITH("\"corsOrigins\":[\"*\",\"https://app.example\"]")};
     (void)state;
     for (size_t i = 0; i < sizeof lax / sizeof lax[0]; i++) {
         assert_string_equal(wrong(lax[i], true), "corsOrigins");

@@ -91,7 +91,8 @@ static void heads(void **state)
     expect(MALFORMED, HS256 "x", "{" BASE "}");
     expect(MALFORMED, HS256, "[" BASE "]");
     expect(MALFORMED, HS256, "{\"sub\":\"acme\\u0000\"}");
-    static const char *const texts[] = {"", ".", "..", "...", "a", "a.b", "a.b.c", "e30.e30", "e30.e3.", "%65%79.e30.x"};
+    static const char *const texts[] = {"",    ".",     "..",      "...",     "a",
+                                        "a.b", "a.b.c", "e30.e30", "e30.e3.", "%65%79.e30.x"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_int_equal(verify(texts[i]).fault, TOKEN_MALFORMED);
 }
@@ -109,13 +110,14 @@ static void times(void **state)
     expect(EXPIRED, HS256, TIMES("\"exp\":1700000000.9"));
     expect(EXPIRED, HS256, TIMES("\"exp\":1"));
     expect(TIMES, HS256, TIMES("\"x\":0"));
-    static const char *const bad[] = {"1e300", "1e999", "-1", "-1e300", "\"1700000060\"", "null", "true", "[1700000060]", "{}"};
+    static const char *const bad[] = {"1e300", "1e999", "-1",           "-1e300", "\"1700000060\"",
+                                      "null",  "true",  "[1700000060]", "{}"};
     static const char *const names[] = {"exp", "nbf", "iat"};
     char payload[200];
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         for (size_t j = 0; j < 3; j++) {
-            snprintf(payload, sizeof payload, "{\"sub\":\"acme\",\"scope\":\"read\",%s\"%s\":%s}", j ? "\"exp\":2e9," : "",
-                     names[j], bad[i]);
+            snprintf(payload, sizeof payload, "{\"sub\":\"acme\",\"scope\":\"read\",%s\"%s\":%s}",
+                     j ? "\"exp\":2e9," : "", names[j], bad[i]);
             expect(TIMES, HS256, payload);
         }
     expect_claims(TIMES, BASE ",\"exp\":1700000060");
@@ -137,7 +139,8 @@ static void times(void **state)
 static void claims(void **state)
 {
     (void)state;
-    char *token = sign(SECRET, HS256, "{\"sub\":\"x\",\"scope\":\"openid read email write\",\"exp\":2e9,\"stream_id\":\"s*\"}");
+    char *token =
+        sign(SECRET, HS256, "{\"sub\":\"x\",\"scope\":\"openid read email write\",\"exp\":2e9,\"stream_id\":\"s*\"}");
     struct token_verdict verdict = verify(token);
     assert_int_equal(verdict.fault, TOKEN_GOOD);
     assert_int_equal(verdict.claims.scope, SCOPE_WRITE);
@@ -223,7 +226,7 @@ static void confusion(void **state)
 static void own_tokens(void **state)
 {
     (void)state;
-    struct claims claims = {.scope = SCOPE_MANAGE, .expires_s = 2000000000, .subject = (char *)(uintptr_t)"a\"b"};
+    struct claims claims = {.scope = SCOPE_MANAGE, .expires_s = 2000000000, .subject = (char *)(uintptr_t) "a\"b"};
     char *token = token_sign(SECRET, &claims);
     struct token_verdict verdict = verify(token);
     assert_int_equal(verdict.fault, TOKEN_GOOD);
@@ -248,8 +251,9 @@ static void texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heads),     cmocka_unit_test(times),     cmocka_unit_test(claims),     cmocka_unit_test(audiences),
-        cmocka_unit_test(strangers), cmocka_unit_test(confusion), cmocka_unit_test(own_tokens), cmocka_unit_test(texts),
+        cmocka_unit_test(heads),      cmocka_unit_test(times),     cmocka_unit_test(claims),
+        cmocka_unit_test(audiences),  cmocka_unit_test(strangers), cmocka_unit_test(confusion),
+        cmocka_unit_test(own_tokens), cmocka_unit_test(texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
