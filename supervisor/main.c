@@ -8,7 +8,9 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/origin.h"
 #include "common/version.h"
+#include "common/words.h"
 #include "supervisor/console.h"
 #include "supervisor/options.h"
 #include "supervisor/process.h"
@@ -18,7 +20,7 @@
 #include "supervisor/server.h"
 
 struct command {
-    const char *name, *options[2]; /* options: other ways to say it */
+    const char *name, *options; /* options: other ways to say it, parted by spaces */
     const char *arguments, *help;
     const char *more; /* what `help COMMAND` says beside that, or "" */
     int (*run)(const struct options *options);
@@ -140,67 +142,62 @@ static int run_status(const struct config *cfg, int argc, char **argv)
 #define REMOTE_OPTIONS                                                                                                 \
     "--token TOKEN (or STREAMD_TOKEN in the environment) is sent along; --ca-file FILE checks the certificate."
 #define FOUND                                                                                                          \
-    "Without --config and server.data_dir a command is about ./data, if that holds data, or else about the\n"           \
+    "Without --config and server.data_dir a command is about ./data, if that holds data, or else about the\n"          \
     "installed server, " OPTIONS_INSTALLED "."
 #define AT_ONCE "A running server sees the change at once."
 
 static const struct command commands[] = {
-    {"check", {0}, "", "print the configuration in effect, or every error in it",
+    {"check", "", "", "print the configuration in effect, or every error in it",
      "It checks what --config and --set say, exactly as a start would. Status 1: there are errors.", run_check, NULL,
      false},
-    {"create-project", {0}, "NAME", "make a project and print its secret",
+    {"create-project", "", "NAME", "make a project and print its secret",
      "The secret signs tokens: `streamd token`, or a service of your own. It is printed this once. " AT_ONCE, NULL,
      projects_create, true},
-    {"delete-project", {0}, "NAME", "forget its secrets and origins; its streams stay", AT_ONCE, NULL, projects_delete,
+    {"delete-project", "", "NAME", "forget its secrets and origins; its streams stay", AT_ONCE, NULL, projects_delete,
      true},
-    {"list-projects", {0}, "", "print a line a project", "Projects that have streams but no secret are not among them.",
+    {"list-projects", "", "", "print a line a project", "Projects that have streams but no secret are not among them.",
      NULL, projects_list, false},
-    {"add-key", {0}, "NAME", "print another secret, which signs from now on; the others still verify",
+    {"add-key", "", "NAME", "print another secret, which signs from now on; the others still verify",
      "A project has at most 16. " AT_ONCE, NULL, projects_add_key, true},
-    {"remove-key", {0}, "NAME SECRET", "forget a secret, named by at least its first 6 characters",
+    {"remove-key", "", "NAME SECRET", "forget a secret, named by at least its first 6 characters",
      "Its tokens are worth nothing from then on, and readers that came with them are ended.", NULL, projects_remove_key,
      true},
-    {"add-origin", {0}, "NAME ORIGIN", "let scripts of this origin read the project's answers",
-     "An origin is * or scheme://host[:port]. " AT_ONCE, NULL, projects_add_origin, true},
-    {"remove-origin", {0}, "NAME ORIGIN", "take an origin away", AT_ONCE, NULL, projects_remove_origin, true},
-    {"token", {0}, "--project NAME --scope read|write|manage [--stream ID] --ttl TIME", "print a token",
+    {"add-origin", "", "NAME ORIGIN", "let scripts of this origin read the project's answers",
+     "An origin is * or " ORIGIN_RULE ". " AT_ONCE, NULL, projects_add_origin, true},
+    {"remove-origin", "", "NAME ORIGIN", "take an origin away", AT_ONCE, NULL, projects_remove_origin, true},
+    {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME", "print a token",
      "A stream ID that ends with * means all streams that begin so. TIME is 90s, 15m or 1h.", NULL, projects_token,
      false},
-    {"status", {0}, "", "print how the server is, and what is slow and why", "", NULL, run_status, false},
-    {"streams", {0}, "[--project NAME] [--prefix X] [--limit N]", "print a line a stream",
+    {"status", "", "", "print how the server is, and what is slow and why", "", NULL, run_status, false},
+    {"streams", "", "[--project NAME] [--prefix X] [--limit N]", "print a line a stream",
      "Without --project it lists the streams of all projects; a server with auth.mode = jwt is asked for each\n"
      "project in the registry. X is how names begin; without --project, how PROJECT/STREAM does. A line has name,\n"
      "content type, next offset, bytes, and what the stream is, parted by tabs.\n" REMOTE,
      NULL, remote_run, false},
-    {"show", {0}, "PROJECT/STREAM [--json]", "print what there is to say of a stream", REMOTE, NULL, remote_run, false},
-    {"tail", {0}, "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]", "print its messages as they come",
+    {"show", "", "PROJECT/STREAM [--json]", "print what there is to say of a stream", REMOTE, NULL, remote_run, false},
+    {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]", "print its messages as they come",
      REMOTE, NULL, remote_run, false},
-    {"doctor", {0}, "URL [--project NAME] [--idle SECONDS]", "test what is between here and a server", REMOTE_OPTIONS,
+    {"doctor", "", "URL [--project NAME] [--idle SECONDS]", "test what is between here and a server", REMOTE_OPTIONS,
      NULL, remote_run, false},
-    {"segment", {0}, "FILE", "print and check a segment, a file of history", "", NULL, run_shard, false},
-    {"verify", {0}, "[--quick] [--objects]", "check every database and segment, while the server runs or not",
+    {"segment", "", "FILE", "print and check a segment, a file of history", "", NULL, run_shard, false},
+    {"verify", "", "[--quick] [--objects]", "check every database and segment, while the server runs or not",
      "--quick leaves out what takes long; --objects reads every segment whole.", NULL, run_verify, false},
-    {"backup", {0}, "now", "put the databases into the store of segments, and print the backup's number", "", NULL,
+    {"backup", "", "now", "put the databases into the store of segments, and print the backup's number", "", NULL,
      run_backup, false},
-    {"restore", {0}, "--from latest|NUMBER", "make the data folder from a backup",
+    {"restore", "", "--from latest|NUMBER", "make the data folder from a backup",
      "The data folder must be empty, and no server may work on it.", NULL, restore_run, true},
-    {"example-config", {0}, "", "print config.example.ini", "", run_example, NULL, false},
-    {"help", {"-h", "--help"}, "[COMMAND]", "print this, or what a command does", "", run_help, NULL, false},
-    {"version", {"-V", "--version"}, "", "print the version", "", run_version, NULL, false},
+    {"example-config", "", "", "print config.example.ini", "", run_example, NULL, false},
+    {"help", "-h --help", "[COMMAND]", "print this, or what a command does", "", run_help, NULL, false},
+    {"version", "-V --version", "", "print the version", "", run_version, NULL, false},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 static const struct command *find_command(const char *name)
 {
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        const struct command *command = &commands[i];
-        if (strcmp(command->name, name) == 0)
-            return command;
-        for (size_t j = 0; j < 2; j++)
-            if (command->options[j] && strcmp(command->options[j], name) == 0)
-                return command;
-    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0 || words_have(commands[i].options, slice_str(name)))
+            return &commands[i];
     return NULL;
 }
 
