@@ -217,16 +217,17 @@ static enum token_fault check_issuer(const cJSON *claims, const char *issuers, b
     return TOKEN_ISSUER;
 }
 
-static enum token_fault check_times(const cJSON *claims, const struct token_rules *rules, uint64_t *expires_s)
+static enum token_fault check_times(const cJSON *all, const struct token_rules *rules, struct claims *claims)
 {
     double expires, from, made;
-    if (!time_member(claims, "exp", &expires) || !time_member(claims, "nbf", &from) ||
-        !time_member(claims, "iat", &made) || expires < 1)
+    if (!time_member(all, "exp", &expires) || !time_member(all, "nbf", &from) || !time_member(all, "iat", &made) ||
+        expires < 1)
         return TOKEN_TIMES;
-    if (from * 1000 > (double)(rules->now_ms + rules->leeway_ms))
+    claims->expires_s = (uint64_t)expires;
+    claims->from_ms = from * 1000;
+    if (claims->from_ms > (double)(rules->now_ms + rules->leeway_ms))
         return TOKEN_EARLY;
-    *expires_s = (uint64_t)expires;
-    return *expires_s + rules->leeway_ms / 1000 > rules->now_ms / 1000 ? TOKEN_GOOD : TOKEN_EXPIRED;
+    return claims->expires_s + rules->leeway_ms / 1000 > rules->now_ms / 1000 ? TOKEN_GOOD : TOKEN_EXPIRED;
 }
 
 static enum token_fault read_claims(const cJSON *all, const struct token_rules *rules, bool foreign,
@@ -241,8 +242,8 @@ static enum token_fault read_claims(const cJSON *all, const struct token_rules *
     if (fault == TOKEN_GOOD)
         fault = check_issuer(all, rules->issuers, foreign);
     if (fault == TOKEN_GOOD)
-        fault = check_times(all, rules, &claims->expires_s);
-    if (fault != TOKEN_GOOD && fault != TOKEN_EXPIRED)
+        fault = check_times(all, rules, claims);
+    if (fault != TOKEN_GOOD && fault != TOKEN_EARLY && fault != TOKEN_EXPIRED)
         return fault;
     claims->scope = best_scope(scope);
     claims->subject = xstrdup(subject);

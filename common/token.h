@@ -20,6 +20,7 @@ const char *scope_name(enum scope scope);
 struct claims {
     enum scope scope;
     uint64_t expires_s; /* Unix time */
+    double from_ms;     /* the same in ms; 0: it has counted all along */
     char *subject;
     char *stream_id; /* NULL: all streams */
 };
@@ -46,7 +47,7 @@ struct token_verdict {
     enum token_fault fault;
     enum key_kind kind;   /* what verifies it, by its own words */
     const char *key;      /* the one that did; NULL: none */
-    struct claims claims; /* if the fault is TOKEN_GOOD or TOKEN_EXPIRED; the caller clears them */
+    struct claims claims; /* if the fault is TOKEN_GOOD, TOKEN_EARLY or TOKEN_EXPIRED; the caller clears them */
 };
 
 /* A secret verifies HS256 and nothing else, a public key the one algorithm of its kind: which keys are tried is the

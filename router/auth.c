@@ -32,7 +32,7 @@ struct auth_project {
 struct auth_token {
     uint64_t project;                   /* a mark; 0: the place is free */
     unsigned char digest[DIGEST_BYTES]; /* of the token */
-    enum token_fault fault;             /* but TOKEN_EXPIRED, which the clock says */
+    enum token_fault fault;             /* but those that the clock says */
     enum key_kind kind;
     struct claims claims; /* TOKEN_GOOD */
     uint64_t key;         /* a mark of the one that verified it */
@@ -46,6 +46,13 @@ struct auth_failures {
 static uint64_t mark(struct slice text)
 {
     return hash_add(HASH_SEED, text) | 1; /* never zero */
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static uint64_t now_s(void)
@@ -263,11 +270,9 @@ static struct token_verdict verify(struct auth *auth, struct slice token, struct
     static const struct project nobody;
     const struct config *cfg = auth->router->cfg;
     const struct project *known = auth_project(auth, name), *project = known ? known : &nobody;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct token_rules rules = {
         .project = name,
-        .now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
+        .now_ms = now_ms(),
         .leeway_ms = cfg->auth_leeway,
         .audiences = cfg->auth_audience,
         .issuers = cfg->auth_issuer,
@@ -278,11 +283,11 @@ static struct token_verdict verify(struct auth *auth, struct slice token, struct
     return verdict;
 }
 
-/* What is not valid yet will be, so nobody remembers it. */
 static void remember(struct auth_token *place, struct token_verdict verdict, uint64_t project)
 {
-    place->project = verdict.fault == TOKEN_EARLY ? 0 : project;
-    place->fault = verdict.fault == TOKEN_EXPIRED ? TOKEN_GOOD : verdict.fault;
+    bool timely = verdict.fault != TOKEN_EARLY && verdict.fault != TOKEN_EXPIRED;
+    place->project = project;
+    place->fault = timely ? verdict.fault : TOKEN_GOOD;
     place->kind = verdict.kind;
     place->claims = verdict.claims;
     place->key = verdict.key ? mark(slice_str(verdict.key)) : 0;
@@ -331,6 +336,8 @@ static enum token_fault fault_of(struct auth *auth, const struct auth_token *kno
         return TOKEN_UNCHECKED;
     if (is_foreign(known, project) && key_source_unknown(&auth->sources, project->jwks_url))
         return TOKEN_KEYLESS;
+    if (known->fault == TOKEN_GOOD && known->claims.from_ms > (double)(now_ms() + auth->router->cfg->auth_leeway))
+        return TOKEN_EARLY;
     if (known->fault == TOKEN_GOOD && known->claims.expires_s <= lenient_now_s(auth))
         return TOKEN_EXPIRED;
     return known->fault;

@@ -639,8 +639,11 @@ describe.skipIf(!OWNED)("public streams", () => {
     const server = await Server.start({ settings: { "auth.mode": "jwt", "auth.failures": 5 } });
     const secret = server.command("create-project", "acme").out;
     const get = async (token) => (await call(`${server.url}/v1/stream/acme/s`, "GET", { headers: bearer(token) })).status;
-    for (let i = 0; i < 20; i++) expect(await get("a.b.c")).toBe(401);
+    const early = await sign(secret, { nbf: now() + 1800 }), soon = await sign(secret, { nbf: now() + 3 });
+    for (const token of ["a.b.c", early, soon]) for (let i = 0; i < 20; i++) expect([token, await get(token)]).not.toEqual([token, 429]);
+    expect([await get("a.b.c"), await get(early)]).toEqual([401, 401]);
     expect(await get(await sign(secret))).toBe(404);
+    await until("the token's nbf", async () => (await get(soon)) === 404);
     await server.close();
   });
 });
