@@ -13,8 +13,8 @@ static bool has_text(const cJSON *item, const char *name, const char **text)
     return !member || *text;
 }
 
-/* It may say whether it is for signatures (RFC 7517 4.2), for verifying them (4.3), and with which algorithm (4.4). A
- * key is for one thing (RFC 8725 3.1). */
+/* A key may say whether it is for signatures (RFC 7517 4.2), for verifying them (4.3), and with which algorithm (4.4).
+ * A key is for one thing (RFC 8725 3.1). */
 static bool may_verify(const cJSON *item)
 {
     const cJSON *each, *operations = cJSON_GetObjectItemCaseSensitive(item, "key_ops");

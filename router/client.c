@@ -372,7 +372,7 @@ void clients_sweep(struct router *router)
 
 /* ---- time and the end ---- */
 
-/* What of a request takes longer than `limit` says, which is `ms`. */
+/* `what` is the part of the request that took longer than the key `limit` allows, which is `ms`. */
 static void refuse_slow(struct client *c, const char *what, const char *limit, uint64_t ms)
 {
     struct detail detail;

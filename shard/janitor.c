@@ -79,7 +79,7 @@ static void vacuum(struct shard *shard)
         shard_again(shard);
 }
 
-/* What writes by itself. */
+/* The upkeep that writes to the database. */
 static void write_down(struct shard *shard)
 {
     flush(shard);

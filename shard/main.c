@@ -12,7 +12,7 @@
 #include "shard/shard_role.h"
 #include "shard/verify.h"
 
-/* What could not be written was not said. */
+/* Output that cannot be written is an error, whatever the command has found. */
 static int printed(int status)
 {
     return fflush(stdout) == 0 && !ferror(stdout) ? status : 1;

@@ -138,7 +138,7 @@ static void put(struct work *work)
     fault_point("segment.put");
 }
 
-/* It is not there. That is as good, if it is where it was. */
+/* The file is not there. That is success if the folder is still the same store. */
 static void not_there(struct task *task)
 {
     if (task->owner)

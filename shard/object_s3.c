@@ -503,7 +503,7 @@ static void on_marked(void *ctx, const char *failure)
         note_and_believe(ctx);
 }
 
-/* It is new, or has what the database knows. Who only reads there leaves it as it is. */
+/* The bucket is new, or has segments that the database knows. A process that only reads there does not mark it. */
 static void mark(struct objects *objects)
 {
     if (!objects->marks || !objects->puts_away) {

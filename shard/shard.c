@@ -159,7 +159,8 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
     }
 }
 
-/* What is written down and sent again until it is. A full disk has no room for it. */
+/* Handling these frames writes to the database, and their sender repeats them until that is done. While the disk takes
+ * nothing they are dropped. */
 static bool waits_for_room(enum wire_type type)
 {
     switch (type) {
