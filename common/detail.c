@@ -30,6 +30,7 @@ struct detail_quote detail_quote(struct slice bytes)
     struct slice text = slice_of(shown, redact_tokens(shown, given));
     size_t len = escape_plain(all, QUOTED_MAX, text);
     bool cut = given < bytes.len || text.len > QUOTED_MAX || escape_plain(all, sizeof all, text) > len;
-    snprintf(quote.text, sizeof quote.text, "'%.*s'%s", (int)len, all, cut ? "..." : "");
+    char mark = memchr(all, '\'', len) ? '"' : '\'';
+    snprintf(quote.text, sizeof quote.text, "%c%.*s%c%s", mark, (int)len, all, mark, cut ? "..." : "");
     return quote;
 }

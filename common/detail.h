@@ -18,9 +18,9 @@ struct detail {
 /* Writes a text like printf() and returns `error`. A longer text is cut. detail NULL: nobody wants to know. */
 enum error detail_say(struct detail *detail, enum error error, const char *format, ...) PRINTF(3, 4);
 
-/* Bytes that a client sent, for a text: in quotation marks, cut with "..." behind them if they are many. Control
- * characters are spelled out, what is not UTF-8 becomes U+FFFD, and tokens are left out: detail_say(..., "not %s",
- * detail_quote(value).text).
+/* Bytes that a client sent, for a text: in single quotation marks, or double ones if it has single ones, cut with "..."
+ * behind them if they are many. Control characters are spelled out, what is not UTF-8 becomes U+FFFD, and tokens are
+ * left out: detail_say(..., "not %s", detail_quote(value).text).
  */
 struct detail_quote {
     char text[DETAIL_QUOTE_MAX];

@@ -92,7 +92,7 @@ static const uint8_t *scan_string(struct scan *s, const uint8_t *at)
     while (at) {
         at = skip_plain(at, s->end);
         if (at == s->end)
-            return refuse(s, at, "'\"', the end of a text");
+            return refuse(s, at, "a double quote, the end of a text");
         if (*at < 0x20)
             return refuse(s, at, "an escape such as \\n, for control characters");
         if (*at == '"')
@@ -180,7 +180,7 @@ static inline uint8_t closing(const struct scan *s)
 static const uint8_t *scan_key(struct scan *s, const uint8_t *at)
 {
     if (at == s->end || *at != '"')
-        return refuse(s, at, "a key, which begins with '\"'");
+        return refuse(s, at, "a key in double quotes");
     at = scan_string(s, at + 1);
     if (!at)
         return NULL;

@@ -388,6 +388,8 @@ static enum token_fault find_token(struct client *c, const struct http_head *hea
     enum bearer found = bearer_token(head, slice_str(c->router->cfg->auth_cookie), room, token);
     if (found == BEARER_ABSENT)
         return TOKEN_ABSENT;
+    if (found == BEARER_SCHEME)
+        return TOKEN_SCHEME;
     return found == BEARER_COOKIE && !cors_trusts(c, head, resource) ? TOKEN_OTHER_ORIGIN : TOKEN_GOOD;
 }
 
@@ -418,6 +420,8 @@ static enum token_fault use_token(struct client *c, const struct http_head *head
     struct slice name = project_of(resource), token;
     const struct auth_token *known = NULL;
     enum token_fault fault = find_token(c, head, resource, &room, &token);
+    if (fault == TOKEN_GOOD && !name.len)
+        fault = TOKEN_EVERYWHERE;
     if (fault == TOKEN_GOOD) {
         known = look_at(c, token, name);
         fault = fault_of(auth, known, auth_project(auth, name));
@@ -448,6 +452,17 @@ static enum error check(struct client *c, const struct http_head *head, struct s
     return auth_told(grant, token_fault_error(grant->fault), detail);
 }
 
+static bool no_token(enum token_fault fault)
+{
+    return fault == TOKEN_ABSENT || fault == TOKEN_SCHEME;
+}
+
+/* Another token would do. */
+static bool wants_token(enum token_fault fault)
+{
+    return fault != TOKEN_OTHER_ORIGIN && fault != TOKEN_EVERYWHERE;
+}
+
 unsigned auth_refusal(const struct grant *grant, enum error error)
 {
     switch (error) {
@@ -458,7 +473,7 @@ unsigned auth_refusal(const struct grant *grant, enum error error)
     case ERR_AUTH_UNAVAILABLE:
         return METRIC_REFUSED_UNAVAILABLE;
     default:
-        return grant->fault == TOKEN_ABSENT    ? METRIC_REFUSED_MISSING
+        return no_token(grant->fault)          ? METRIC_REFUSED_MISSING
                : grant->fault == TOKEN_EXPIRED ? METRIC_REFUSED_EXPIRED
                                                : METRIC_REFUSED_INVALID;
     }
@@ -479,9 +494,9 @@ void auth_challenge(const struct grant *grant, enum error error, struct buf *hea
     char text[400] = "Bearer realm=\"streamd\"";
     size_t len = strlen(text);
     bool told = grant->fault != TOKEN_GOOD && token_fault_error(grant->fault) == error;
-    if (error != ERR_UNAUTHORIZED && (error != ERR_FORBIDDEN || !told || grant->fault == TOKEN_OTHER_ORIGIN))
+    if (error != ERR_UNAUTHORIZED && (error != ERR_FORBIDDEN || !told || !wants_token(grant->fault)))
         return;
-    if (told && grant->fault != TOKEN_ABSENT)
+    if (told && !no_token(grant->fault))
         len += (size_t)snprintf(text + len, sizeof text - len, ", error=\"%s\", error_description=\"%s\"",
                                 error == ERR_FORBIDDEN ? "insufficient_scope" : "invalid_token",
                                 token_fault_text(grant->fault));

@@ -27,5 +27,7 @@ enum bearer bearer_token(const struct http_head *head, struct slice name, struct
     if (token->data)
         return BEARER_QUERY;
     *token = name.len ? query_value(cookies, ';', name) : (struct slice){0};
-    return token->data ? BEARER_COOKIE : BEARER_ABSENT;
+    if (token->data)
+        return BEARER_COOKIE;
+    return head->headers[HTTP_AUTHORIZATION_HEADER].len ? BEARER_SCHEME : BEARER_ABSENT;
 }

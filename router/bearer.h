@@ -6,11 +6,11 @@
 #include "common/buf.h"
 #include "router/http.h"
 
-enum bearer { BEARER_ABSENT, BEARER_HEADER, BEARER_QUERY, BEARER_COOKIE };
+enum bearer { BEARER_ABSENT, BEARER_SCHEME, BEARER_HEADER, BEARER_QUERY, BEARER_COOKIE };
 
 /* cookie: the name of the one that may hold it, or "". *token is a piece of the head or of the room, which the caller
  * clears. It may be empty, or anything. An Authorization header of another scheme is not for us: a front may have its
- * own. */
+ * own. SCHEME: there is nothing but such a header. */
 enum bearer bearer_token(const struct http_head *head, struct slice cookie, struct buf *room,
                          struct slice *token) MUSTUSE;
 

@@ -55,10 +55,10 @@ bool named_next(struct slice *names, enum named *kind, struct slice *name)
 
 void named_in_head(const struct http_head *head, enum route_kind route, const struct config *cfg, struct buf *names)
 {
-    struct slice from = head->headers[HTTP_STREAM_FORKED_FROM_HEADER], source;
+    struct slice source;
     char room[ROUTE_NAME_MAX];
-    if (from.data && head->method == HTTP_PUT && route == ROUTE_STREAM &&
-        route_parse_fork(from, cfg->limits_max_path, room, &source) == ERR_NONE)
+    if (head->headers[HTTP_STREAM_FORKED_FROM_HEADER].data && head->method == HTTP_PUT && route == ROUTE_STREAM &&
+        route_parse_fork(head, cfg->limits_max_path, room, &source) == ERR_NONE)
         named_add(names, NAMED_SOURCE, source);
 }
 

@@ -1,5 +1,6 @@
 #include "router/route.h"
 
+#include "common/origin.h"
 #include "common/percent.h"
 #include "common/project.h"
 
@@ -171,8 +172,25 @@ enum error route_parse(struct slice path, enum http_method method, size_t max_pa
     return slash ? parse_project(rest, slash, room, &route->name) : parse_default(rest, room, &route->name);
 }
 
-enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct slice *name)
+/* What follows the origin of a URL, if the request is sent to the same one; anything else as it is. */
+static struct slice without_origin(struct slice url, const struct http_head *head)
 {
+    const char *mark = url.len && *url.data != '/' ? memmem(url.data, url.len, "://", 3) : NULL;
+    size_t skip = mark ? (size_t)(mark - url.data) + 3 : 0;
+    const char *path = mark ? memchr(url.data + skip, '/', url.len - skip) : NULL;
+    if (!path)
+        return url;
+    struct slice origin = slice_of(url.data, (size_t)(path - url.data));
+    bool same = head->origin.data
+                    ? slice_equal(origin, head->origin)
+                    : begins(url, SLICE("http")) && origin_is_host(origin, head->headers[HTTP_HOST_HEADER]);
+    return same ? slice_of(path, url.len - origin.len) : url;
+}
+
+enum error route_parse_fork(const struct http_head *head, size_t max_path, char room[ROUTE_NAME_MAX],
+                            struct slice *name)
+{
+    struct slice path = without_origin(head->headers[HTTP_STREAM_FORKED_FROM_HEADER], head);
     struct route route;
     if (!path.len || memchr(path.data, '?', path.len) || memchr(path.data, '#', path.len))
         return ERR_INVALID_FORK_SOURCE;

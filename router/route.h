@@ -48,8 +48,10 @@ enum error route_parse(struct slice path, enum http_method method, size_t max_pa
  * (RFC 3986 5.2.4), encoded or not. None is made. */
 bool route_reachable(struct slice name) MUSTUSE;
 
-/* The value of Stream-Forked-From: the path of a stream on this server, percent-encoded or not, without a query.
- * ERR_NONE or ERR_INVALID_FORK_SOURCE. */
-enum error route_parse_fork(struct slice path, size_t max_path, char room[ROUTE_NAME_MAX], struct slice *name) MUSTUSE;
+/* Stream-Forked-From: the path of a stream on this server, percent-encoded or not, without a query; or its URL, as
+ * Location gives it, if that is of the authority that the request itself is sent to. ERR_NONE or
+ * ERR_INVALID_FORK_SOURCE. */
+enum error route_parse_fork(const struct http_head *head, size_t max_path, char room[ROUTE_NAME_MAX],
+                            struct slice *name) MUSTUSE;
 
 #endif

@@ -130,15 +130,15 @@ static enum error create_retention(const struct http_head *head, struct wire_cre
     return error;
 }
 
-static enum error fork_source(struct slice path, size_t max_path, struct rules_create_room *room,
+static enum error fork_source(const struct http_head *head, size_t max_path, struct rules_create_room *room,
                               struct wire_create *create, struct detail *detail)
 {
-    if (route_parse_fork(path, max_path, room->source, &create->fork_source) == ERR_NONE)
+    if (route_parse_fork(head, max_path, room->source, &create->fork_source) == ERR_NONE)
         return ERR_NONE;
     return detail_say(detail, ERR_INVALID_FORK_SOURCE,
                       "Stream-Forked-From must be the path of a stream on this server "
-                      "(/v1/stream/{project}/{stream}), not %s",
-                      detail_quote(path).text);
+                      "(/v1/stream/{project}/{stream}), or a URL with this request's host and port, not %s",
+                      detail_quote(head->headers[HTTP_STREAM_FORKED_FROM_HEADER]).text);
 }
 
 static enum error create_fork(const struct http_head *head, size_t max_path, struct rules_create_room *room,
@@ -166,7 +166,7 @@ static enum error create_fork(const struct http_head *head, size_t max_path, str
         return detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET,
                           "Stream-Fork-Sub-Offset must be a whole number without sign or leading zeros, not %s",
                           detail_quote(sub).text);
-    return fork_source(head->headers[HTTP_STREAM_FORKED_FROM_HEADER], max_path, room, create, detail);
+    return fork_source(head, max_path, room, create, detail);
 }
 
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,

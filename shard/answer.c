@@ -57,6 +57,14 @@ void answer_refusal(struct shard *shard, struct asker asker, enum error error, u
     answer_send(shard, asker, &answer);
 }
 
+enum error answer_source(struct detail *detail, enum error error, struct slice source)
+{
+    if (error == ERR_STREAM_GONE)
+        return detail_say(detail, ERR_FORK_SOURCE_GONE, "the fork's source %s is deleted", detail_quote(source).text);
+    return detail_say(detail, ERR_FORK_SOURCE_NOT_FOUND, "the fork's source %s does not exist",
+                      detail_quote(source).text);
+}
+
 enum error answer_types(struct detail *detail, struct slice stream, const char *what, struct slice other)
 {
     return detail_say(detail, ERR_CONTENT_TYPE_MISMATCH, "the stream is %.*s; this %s is %.*s", (int)stream.len,

@@ -13,6 +13,9 @@ struct wire_stream answer_stream(const struct shard *shard, const struct stream 
  * it beyond its code. */
 void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text);
 
+/* FORK_SOURCE_GONE or FORK_SOURCE_NOT_FOUND, and the source. error: as shard_stream() gave it. */
+enum error answer_source(struct detail *detail, enum error error, struct slice source);
+
 /* CONTENT_TYPE_MISMATCH, and both types. */
 enum error answer_types(struct detail *detail, struct slice stream, const char *what, struct slice other);
 

@@ -1,5 +1,6 @@
 #include "shard/create.h"
 
+#include <stdio.h>
 #include <sys/random.h>
 
 #include "common/json.h"
@@ -34,15 +35,33 @@ static bool fork_matches(const struct stream_row *row, const struct wire_create 
            (!(m->flags & WIRE_CREATE_FORK_POSITION) || row->fork_position == m->fork_position);
 }
 
-static enum error say_expiry(struct detail *detail, const struct stream_row *row)
+struct expiry {
+    char text[128];
+};
+
+/* ttl_s STORE_NONE: there is no TTL; a text of no bytes: there is no expiry. */
+static struct expiry expiry_text(uint64_t ttl_s, struct slice expires)
 {
-    if (row->ttl_s != STORE_NONE)
-        return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream exists with Stream-TTL: %llu",
-                          (unsigned long long)row->ttl_s);
-    if (row->expires_ms != STORE_NONE)
-        return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream exists with Stream-Expires-At: %.*s",
-                          (int)row->expires_text.len, row->expires_text.data);
-    return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream exists without Stream-TTL and Stream-Expires-At");
+    struct expiry expiry = {"neither Stream-TTL nor Stream-Expires-At"};
+    if (ttl_s != STORE_NONE)
+        snprintf(expiry.text, sizeof expiry.text, "Stream-TTL: %llu", (unsigned long long)ttl_s);
+    else if (expires.len)
+        snprintf(expiry.text, sizeof expiry.text, "Stream-Expires-At: %.*s", (int)expires.len, expires.data);
+    return expiry;
+}
+
+static enum error say_expiry(struct detail *detail, const struct stream_row *row, const struct wire_create *m)
+{
+    uint64_t ttl_s = (m->flags & WIRE_CREATE_TTL) ? m->ttl_s : STORE_NONE;
+    return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream has %s; this request has %s",
+                      expiry_text(row->ttl_s, row->expires_text).text, expiry_text(ttl_s, m->expires_text).text);
+}
+
+static enum error say_closed(struct detail *detail, bool closed)
+{
+    return detail_say(detail, ERR_STREAM_CLOSED_STATUS_MISMATCH,
+                      closed ? "the stream is closed; a PUT of a closed stream has Stream-Closed: true"
+                             : "the stream is open; close it with a POST, or leave Stream-Closed out");
 }
 
 static enum error compare(const struct stream *stream, const struct wire_create *m, struct detail *detail)
@@ -51,10 +70,9 @@ static enum error compare(const struct stream *stream, const struct wire_create 
     if (m->content_type.len && !media_type_same(row->content_type, m->content_type))
         return answer_types(detail, row->content_type, "request", m->content_type);
     if (row->closed != ((m->flags & WIRE_CREATE_CLOSED) != 0))
-        return detail_say(detail, ERR_STREAM_CLOSED_STATUS_MISMATCH, "the stream exists and is %s",
-                          row->closed ? "closed" : "open");
+        return say_closed(detail, row->closed);
     if (!expiry_matches(row, m))
-        return say_expiry(detail, row);
+        return say_expiry(detail, row, m);
     if (row->is_public != ((m->flags & WIRE_CREATE_PUBLIC) != 0))
         return detail_say(detail, ERR_STREAM_EXISTS, "the stream exists and is %spublic", row->is_public ? "" : "not ");
     if ((m->flags & WIRE_CREATE_RETENTION) &&

@@ -286,7 +286,7 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
     enum error error = ERR_NONE;
     struct stream *source = shard_stream(shard, m->source, &error);
     if (!source)
-        return error == ERR_STREAM_GONE ? ERR_FORK_SOURCE_GONE : ERR_FORK_SOURCE_NOT_FOUND;
+        return answer_source(detail, error, m->source);
     if (m->content_type.len && !media_type_same(m->content_type, source->row.content_type))
         return answer_types(detail, source->row.content_type, "fork of it", m->content_type);
     if (!disk_takes(shard, 0))

@@ -136,6 +136,11 @@ describe.skipIf(!OWNED)("tokens", () => {
     await call(url(foreign), "PUT", { headers: { ...text, ...bearer(await sign(other, { sub: "other" })) }, body: "s" });
     const fork = (source, claims) =>
       ask("PUT", `acme/${freshName("fork")}`, claims, { headers: { "stream-forked-from": `/v1/stream/${source}` } });
+    const byUrl = (source, claims) =>
+      ask("PUT", `acme/${freshName("fork")}`, claims, { headers: { "stream-forked-from": url(source) } });
+    expect((await byUrl("acme/first")).status).toBe(201);
+    expect((await byUrl(foreign)).status).toBe(403);
+    expect((await byUrl("acme/first", { stream_id: "test*" })).status).toBe(403);
     expect((await fork("acme/first")).status).toBe(201);
     expect((await fork(foreign)).status).toBe(403);
     expect((await fork("acme/first", { stream_id: "test*" })).status).toBe(403);
@@ -519,6 +524,13 @@ describe.skipIf(!OWNED)("tokens as identity providers make them", () => {
     const missing = await call(url("acme/s"));
     expect([missing.status, missing.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm="streamd"']);
     expect(missing.json().error).toMatch(/no token came/);
+    for (const authorization of ["Basic dTpw", await sign(secret)]) {
+      const other = await call(url("acme/s"), "GET", { headers: { authorization } });
+      expect([other.status, other.headers.get("www-authenticate"), other.json().error]).toEqual([401, 'Bearer realm="streamd"', "Authorization came, but not as Bearer and a token: send Authorization: Bearer TOKEN"]);
+    }
+    const all = await call(`${fixture.server.url}/v1/streams`, "GET", { headers: bearer(await sign(secret, { scope: "manage" })) });
+    expect([all.status, all.headers.get("www-authenticate"), all.json().error]).toEqual([403, null, expect.stringMatching(/no token opens it.*\/v1\/streams\/\{project\}$/)]);
+    expect((await call(`${fixture.server.url}/v1/streams`)).status).toBe(401);
     const weak = await call(url("acme/s"), "DELETE", { headers: bearer(await sign(secret)) });
     expect([weak.status, weak.json().error]).toEqual([403, "the token's scope is not enough; this needs manage"]);
     expect(weak.headers.get("www-authenticate")).toMatch(/error="insufficient_scope".*scope="manage"$/);

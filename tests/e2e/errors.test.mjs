@@ -108,9 +108,12 @@ describe("PUT", () => {
     const why = async (first, second) =>
       (await streams().create(await streams().fresh("put", first), second)).json().error;
     expect(await why({ type: "text/html" }, {})).toBe("the stream is text/html; this request is text/plain");
-    expect(await why({ headers: { "stream-ttl": "60" } }, {})).toBe("the stream exists with Stream-TTL: 60");
-    expect(await why({}, { headers: { "stream-ttl": "60" } })).toMatch(/without Stream-TTL/);
-    expect(await why({ headers: { "stream-closed": "true" } }, {})).toBe("the stream exists and is closed");
+    expect(await why({ headers: { "stream-ttl": "60" } }, {})).toBe("the stream has Stream-TTL: 60; this request has neither Stream-TTL nor Stream-Expires-At");
+    expect(await why({}, { headers: { "stream-ttl": "60" } })).toBe("the stream has neither Stream-TTL nor Stream-Expires-At; this request has Stream-TTL: 60");
+    const at = (year) => ({ headers: { "stream-expires-at": `${year}-01-01T00:00:00Z` } });
+    expect(await why(at(2098), at(2099))).toBe("the stream has Stream-Expires-At: 2098-01-01T00:00:00Z; this request has Stream-Expires-At: 2099-01-01T00:00:00Z");
+    expect(await why({}, { headers: { "stream-closed": "true" } })).toBe("the stream is open; close it with a POST, or leave Stream-Closed out");
+    expect(await why({ headers: { "stream-closed": "true" } }, {})).toBe("the stream is closed; a PUT of a closed stream has Stream-Closed: true");
   });
 
   const both = { "stream-ttl": "1", "stream-expires-at": "2099-01-01T00:00:00Z" };
@@ -210,6 +213,16 @@ describe("forks", () => {
     const name = freshName("fork");
     expectError(await streams().fork(name, from, headers), status, code);
     expect((await streams().head(name)).status).toBe(404);
+  });
+
+  test("a source may be a URL of this server, such as a Location", async () => {
+    const source = freshName("source");
+    const location = (await streams().create(source, { body: "12345" })).headers.get("location");
+    const fork = freshName("fork");
+    expect(location).toMatch(/^http:/);
+    expect((await streams().create(fork, { headers: { "stream-forked-from": location } })).status).toBe(201);
+    expect((await streams().read(fork)).text).toBe("12345");
+    expect((await streams().fork(freshName("fork"), "test/nobody")).json().error).toBe("the fork's source 'test/nobody' does not exist");
   });
 
   test("a source that is no path of a stream", async () => {

@@ -23,7 +23,7 @@ static void expect(struct given given, enum bearer where, const char *token)
     if (given.query)
         head.query = slice_str(given.query);
     assert_int_equal(bearer_token(&head, SLICE("session"), &room, &found), where);
-    if (where != BEARER_ABSENT)
+    if (where >= BEARER_HEADER)
         assert_true(slice_equal(found, slice_str(token)));
     buf_clear(&room);
 }
@@ -44,7 +44,7 @@ static void others_schemes(void **state)
                                           "Bear a"};
     (void)state;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        expect((struct given){.authorization = schemes[i]}, BEARER_ABSENT, NULL);
+        expect((struct given){.authorization = schemes[i]}, *schemes[i] ? BEARER_SCHEME : BEARER_ABSENT, NULL);
         expect((struct given){schemes[i], "token=b", "session=c"}, BEARER_QUERY, "b");
         expect((struct given){schemes[i], "tokens=b", "session=c"}, BEARER_COOKIE, "c");
     }

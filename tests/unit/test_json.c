@@ -474,7 +474,7 @@ static void test_says_what_is_wrong(void **state)
     check_refused("hello", REFUSED "byte 0 should be a value, not 'hello'");
     check_refused("nul", REFUSED "byte 0 should be null, not 'nul'");
     check_refused("{\"a\":1", REFUSED "it ends after 6 bytes where ',' or '}' should be");
-    check_refused("{'a':1}", REFUSED "byte 1 should be a key, which begins with '\"', not ''a':1}'");
+    check_refused("{'a':1}", REFUSED "byte 1 should be a key in double quotes, not \"'a':1}\"");
     check_refused("{\"a\" 1}", REFUSED "byte 5 should be ':', not '1}'");
     check_refused("[1,]", REFUSED "byte 3 should be a value, not ']'");
     check_refused("[[1 2]]", REFUSED "byte 4 should be ',' or ']', not '2]]'");
@@ -491,7 +491,7 @@ static void test_says_what_is_wrong(void **state)
     check_refused("\"\\u12\"", REFUSED "byte 1 should be \\u and four hexadecimal digits, not '\\u12\"'");
     check_refused("\"a\tb\"", REFUSED "byte 2 should be an escape such as \\n, for control characters, not '\\tb\"'");
     check_refused("\"\xff\"", REFUSED "byte 1 should be valid UTF-8, not '\xef\xbf\xbd\"'");
-    check_refused("\"abc", REFUSED "it ends after 4 bytes where '\"', the end of a text should be");
+    check_refused("\"abc", REFUSED "it ends after 4 bytes where a double quote, the end of a text should be");
     check_refused("[\"0123456789012345\" 7]", REFUSED "byte 20 should be ',' or ']', not '7]'");
 }
 

@@ -135,25 +135,46 @@ static void names_that_no_url_reaches(void **state)
         assert_false(route_reachable(slice_str(bad[i])));
 }
 
+static enum error parse_fork(const char *from, const char *origin, char room[ROUTE_NAME_MAX], struct slice *name)
+{
+    struct http_head head = {.origin = origin ? slice_str(origin) : (struct slice){0}};
+    head.headers[HTTP_HOST_HEADER] = SLICE("h:81");
+    head.headers[HTTP_STREAM_FORKED_FROM_HEADER] = slice_str(from);
+    return route_parse_fork(&head, MAX, room, name);
+}
+
 static void forks(void **state)
 {
     char room[ROUTE_NAME_MAX];
     struct slice name;
+    const char *const urls[] = {"http://h:81/v1/stream/p/s", "https://H:81/v1/stream/p/s"};
     (void)state;
-    assert_int_equal(route_parse_fork(SLICE("/v1/stream/p/a%20b"), MAX, room, &name), ERR_NONE);
+    assert_int_equal(parse_fork("/v1/stream/p/a%20b", NULL, room, &name), ERR_NONE);
     assert_true(slice_equal(name, SLICE("p/a b")));
-    assert_int_equal(route_parse_fork(SLICE("/v1/stream/p/a b"), MAX, room, &name), ERR_NONE);
+    assert_int_equal(parse_fork("/v1/stream/p/a b", NULL, room, &name), ERR_NONE);
     assert_true(slice_equal(name, SLICE("p/a b")));
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        assert_int_equal(parse_fork(urls[i], NULL, room, &name), ERR_NONE);
+        assert_true(slice_equal(name, SLICE("p/s")));
+        assert_int_equal(parse_fork(urls[i], "http://other", room, &name), ERR_INVALID_FORK_SOURCE);
+    }
+    assert_int_equal(parse_fork("http://other/v1/stream/p/s", "http://other", room, &name), ERR_NONE);
     static const char *const bad[] = {"",
                                       "p/s",
                                       "/health",
                                       "/v1/stream/p/s?x=1",
                                       "/v1/stream/p/s#x",
                                       "http://h/v1/stream/p/s",
+                                      "http://h:81",
+                                      "http://h:81?/v1/stream/p/s",
+                                      "http://u@h:81/v1/stream/p/s",
+                                      "ftp://h:81/v1/stream/p/s",
+                                      "//h:81/v1/stream/p/s",
+                                      "x/http://h:81/v1/stream/p/s",
                                       "/v1/stream/__ds/s",
                                       "/v1/stream/p/%"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(route_parse_fork(slice_str(bad[i]), MAX, room, &name), ERR_INVALID_FORK_SOURCE);
+        assert_int_equal(parse_fork(bad[i], NULL, room, &name), ERR_INVALID_FORK_SOURCE);
 }
 
 int main(void)

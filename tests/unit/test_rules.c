@@ -222,9 +222,10 @@ static void a_refusal_names_the_header(void **state)
     expect_detail(HTTP_STREAM_RETENTION_BYTES_HEADER, "0",
                   "Stream-Retention-Bytes must be a whole number from 1 to 9007199254740991 without leading zeros, not "
                   "'0'");
-    expect_detail(HTTP_STREAM_FORKED_FROM_HEADER, "p/s",
-                  "Stream-Forked-From must be the path of a stream on this server (/v1/stream/{project}/{stream}), not "
-                  "'p/s'");
+    expect_detail(
+        HTTP_STREAM_FORKED_FROM_HEADER, "p/s",
+        "Stream-Forked-From must be the path of a stream on this server (/v1/stream/{project}/{stream}), or a "
+        "URL with this request's host and port, not 'p/s'");
     expect_detail(HTTP_PRODUCER_EPOCH_HEADER, "1",
                   "Producer-Id, Producer-Epoch and Producer-Seq go together: Producer-Id is missing");
     expect_detail(HTTP_STREAM_SEQ_HEADER, "", "Stream-Seq must be 1 to 256 bytes, not 0");
