@@ -2,7 +2,8 @@
 // tests do not install.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -73,6 +74,27 @@ test("EventSource: over ends of event streams, until the end", { timeout: 60_000
   expect([running.ended, numbers]).toEqual([0, [0, 1, 2, 3, 4, 5]]);
 });
 
+// Passes connections on; the first answer breaks off inside its body. { url, broken: how many did }
+async function cuttingProxy(target) {
+  const proxy = { url: "", broken: 0 };
+  const server = createServer((client) => {
+    const upstream = connect(Number(new URL(target).port), new URL(target).hostname);
+    let asked = "";
+    client.on("data", (data) => upstream.write(data) && (asked += data));
+    upstream.on("data", (data) => {
+      const cut = asked.startsWith("GET") && proxy.broken === 0;
+      client.write(cut ? data.subarray(0, data.indexOf("\r\n\r\n") + 100) : data);
+      if (cut) proxy.broken++, client.end(), upstream.destroy();
+    });
+    for (const [one, other] of [[client, upstream], [upstream, client]])
+      one.on("error", () => other.destroy()).on("close", () => other.end());
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => server.close());
+  proxy.url = `http://127.0.0.1:${server.address().port}`;
+  return proxy;
+}
+
 describe("curl, which does not reconnect", () => {
   const patient = useServer({ settings: short });
 
@@ -83,9 +105,13 @@ describe("curl, which does not reconnect", () => {
     const lines = Array.from({ length: 500 }, (_, i) => `line ${i} of a log\n`);
     await there.create("demo/log");
     for (let i = 0; i < 500; i += 50) await there.append("demo/log", lines.slice(i, i + 50).join(""));
-    const running = run("bash", ["-c", snippets("sh", patient)[0]], folder);
+    writeFileSync(join(folder, "head"), "Stream-Up-To-Date: true\r\n"); // of another run
+    writeFileSync(join(folder, "copy"), "old");
+    const proxy = await cuttingProxy(patient.server.url);
+    const snippet = snippets("sh", patient).find((each) => each.includes("copy"));
+    const running = run("bash", ["-c", snippet.replaceAll(patient.server.url, proxy.url)], folder);
     await until("the events", () => running.output.includes("upToDate"));
-    expect(readFileSync(join(folder, "copy"), "utf8")).toBe(lines.join(""));
+    expect([readFileSync(join(folder, "copy"), "utf8"), proxy.broken]).toEqual([lines.join(""), 1]);
     await there.append("demo/log", "one more\n");
     await there.close("demo/log");
     await until("its end", () => running.ended !== null);
