@@ -155,7 +155,7 @@ install: all ## install programs, configuration, systemd unit: PREFIX (/usr/loca
 	install -D -m 644 -t $(TO)$(SHARED)/front scripts/front/nginx.conf scripts/front/haproxy.cfg
 	install -D -m 644 -t $(TO)$(PREFIX)/share/doc/streamd README.md
 	install -d $(TO)$(PREFIX)/share/man/man1
-	scripts/man-page.sh $(BUILD)/streamd > $(TO)$(PREFIX)/share/man/man1/streamd.1
+	scripts/man-page.sh $(BUILD)/streamd $(PREFIX) > $(TO)$(PREFIX)/share/man/man1/streamd.1
 
 .PHONY: uninstall
 uninstall: ## remove what install has put there, but configuration and data

@@ -70,11 +70,11 @@ bool command_misused(struct command *c)
 {
     for (int i = 0; i < c->argc && !c->wrong; i++)
         if (c->argv[i]) {
-            command_fail(c, "unexpected argument: %s (see streamd help)", c->argv[i]);
+            command_fail(c, "unexpected argument: %s (see streamd help %s)", c->argv[i], c->name);
             return true;
         }
     if (c->wrong)
-        command_fail(c, "%s (see streamd help)", c->wrong);
+        command_fail(c, "%s (see streamd help %s)", c->wrong, c->name);
     return c->wrong != NULL;
 }
 
@@ -159,7 +159,7 @@ bool target_parse(struct command *c, const char *text, struct target *target)
     struct buf path = {0};
     *target = (struct target){0};
     if (!text || !*text) {
-        command_fail(c, "a stream is wanted: PROJECT/STREAM (see streamd help)");
+        command_fail(c, "a stream is wanted: PROJECT/STREAM (see streamd help %s)", c->name);
         return false;
     }
     struct slice project = strchr(text, '/') ? project_of(slice_str(text)) : SLICE(PROJECT_DEFAULT);

@@ -16,6 +16,7 @@ struct asking {
     struct slice prefix; /* of the streams' names; this and `after` as they go into a query */
     struct buf after;
     uint64_t left; /* streams to be printed still */
+    bool found;    /* a stream was printed */
 };
 
 static const char *text_of(const cJSON *object, const char *name)
@@ -57,6 +58,7 @@ static bool print_page(struct asking *asking, const cJSON *page)
     {
         print_stream(asking->project, stream);
         asking->left -= asking->left > 0;
+        asking->found = true;
     }
     buf_reset(&asking->after);
     if (!cJSON_IsString(next))
@@ -161,6 +163,8 @@ int command_streams(struct command *c)
     int status = each ? ask_each(c, &asking) : ask_all(c, &asking);
     if (status != 0 && !each && !asking.project && getenv("STREAMD_TOKEN"))
         command_say(c, "a token is for one project; --project names it");
+    if (status == 0 && asking.project && !each && !asking.found && !*prefix)
+        command_say(c, "%s: the project has no streams", asking.project);
     buf_clear(&encoded);
     buf_clear(&asking.after);
     return status;

@@ -343,7 +343,7 @@ static void go_back(struct tail *t, const struct call *call, uint64_t messages)
 {
     uint64_t tail = 0;
     if (t->kind != SSE_JSON) {
-        end(t, command_fail(t->command, "--last counts messages, which are a JSON stream's only"));
+        end(t, command_fail(t->command, "--last counts messages, and only a JSON stream has those; --from OFFSET works on any stream"));
         return;
     }
     (void)!offset_parse(call_header(call, "stream-next-offset"), &tail);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the manual page of a built streamd: scripts/streamd.1 with the commands that it knows.
+# man-page.sh STREAMD PREFIX: prints the manual page of a built streamd: scripts/streamd.1 with the commands that it knows.
 set -eu
 commands=$("$1" help | awk '
     /^Keys/ { exit }
@@ -16,6 +16,7 @@ while IFS= read -r line; do
     case "$line" in
     .TH*) printf '%s "" "" "%s"\n' "$line" "$version" ;;
     @COMMANDS@) printf '%s\n' "$commands" ;;
+    *@PREFIX@*) printf '%s\n' "${line%%@PREFIX@*}$2${line#*@PREFIX@}" ;;
     *) printf '%s\n' "$line" ;;
     esac
 done <"$(dirname "$0")/streamd.1"

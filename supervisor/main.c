@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/origin.h"
+#include "common/spelling.h"
 #include "common/version.h"
 #include "common/words.h"
 #include "supervisor/console.h"
@@ -24,13 +25,19 @@ struct command {
     const char *arguments, *help;
     const char *more; /* what `help COMMAND` says beside that, or "" */
     int (*run)(const struct options *options);
-    project_command *project; /* or a command that has arguments, and looks for a server or its data */
-    bool changes;             /* it changes what it finds */
+    project_command *project;                         /* or a command that has arguments */
+    enum { DATA_NONE, DATA_READ, DATA_CHANGED } data; /* what it does with the data folder that it looks for */
 };
 
 static int fail(const char *what, const char *word)
 {
     fprintf(stderr, "streamd: %s: %s (see streamd help)\n", what, word);
+    return 1;
+}
+
+static int fail_command(const char *command, const char *what, const char *word)
+{
+    fprintf(stderr, "streamd: %s: %s: %s (see streamd help %s)\n", command, what, word, command);
     return 1;
 }
 
@@ -81,6 +88,10 @@ static void say_configuration(const struct options *given, const struct options 
         fputs("streamd: without --config this was about the folder ./data; the installed server's is named"
               " in " OPTIONS_INSTALLED ", which root and the group streamd may read\n",
               stderr);
+    else if (options_name_nothing(given))
+        fputs("streamd: this was about the folder ./data; --config FILE or --set server.data_dir=FOLDER names"
+              " another\n",
+              stderr);
 }
 
 static int run_project(const struct command *command, const struct options *options, int argc, char **argv)
@@ -88,10 +99,11 @@ static int run_project(const struct command *command, const struct options *opti
     struct options found = *options;
     struct config cfg;
     int status = 1;
-    options_find(&found);
+    if (command->data != DATA_NONE)
+        options_find(&found);
     if (options_read(&found, &cfg, stderr) == 0)
         status = command->project(&cfg, argc, argv);
-    if (status != 0 || (command->changes && found.file != options->file))
+    if (command->data != DATA_NONE && (status != 0 || (command->data == DATA_CHANGED && found.file != options->file)))
         say_configuration(options, &found);
     config_clear(&cfg);
     return status;
@@ -111,6 +123,10 @@ static int run_shard(const struct config *cfg, int argc, char **argv)
 /* It gets the configuration on its standard input. */
 static int run_verify(const struct config *cfg, int argc, char **argv)
 {
+    if (access(cfg->server_data_dir, F_OK) != 0) {
+        fprintf(stderr, "streamd: %s: %s\n", cfg->server_data_dir, strerror(errno));
+        return 1;
+    }
     int fd = memfd_create("configuration", MFD_CLOEXEC);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
     if (file)
@@ -134,7 +150,7 @@ static int run_backup(const struct config *cfg, int argc, char **argv)
 static int run_status(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 1)
-        return fail("unexpected argument", argv[1]);
+        return fail_command(argv[0], "unexpected argument", argv[1]);
     return console_ask(cfg->server_data_dir, "status");
 }
 
@@ -144,51 +160,63 @@ static int run_status(const struct config *cfg, int argc, char **argv)
 #define FOUND                                                                                                          \
     "Without --config and server.data_dir a command is about ./data, if that holds data, or else about the\n"          \
     "installed server, " OPTIONS_INSTALLED "."
+#define ELSEWHERE                                                                                                      \
+    "streams, show and tail ask another server with --url URL, doctor the one it is given: with --token TOKEN, or\n"   \
+    "STREAMD_TOKEN in the environment, and --ca-file FILE for the certificate."
 #define AT_ONCE "A running server sees the change at once."
 
 static const struct command commands[] = {
     {"check", "", "", "print the configuration in effect, or every error in it",
      "It checks what --config and --set say, exactly as a start would. Status 1: there are errors.", run_check, NULL,
-     false},
+     DATA_NONE},
     {"create-project", "", "NAME", "make a project and print its secret",
      "The secret signs tokens: `streamd token`, or a service of your own. It is printed this once. " AT_ONCE, NULL,
-     projects_create, true},
+     projects_create, DATA_CHANGED},
     {"delete-project", "", "NAME", "forget its secrets and origins; its streams stay", AT_ONCE, NULL, projects_delete,
-     true},
+     DATA_CHANGED},
     {"list-projects", "", "", "print a line a project", "Projects that have streams but no secret are not among them.",
-     NULL, projects_list, false},
+     NULL, projects_list, DATA_READ},
     {"add-key", "", "NAME", "print another secret, which signs from now on; the others still verify",
-     "A project has at most 16. " AT_ONCE, NULL, projects_add_key, true},
+     "A project has at most 16. " AT_ONCE, NULL, projects_add_key, DATA_CHANGED},
     {"remove-key", "", "NAME SECRET", "forget a secret, named by at least its first 6 characters",
      "Its tokens are worth nothing from then on, and readers that came with them are ended.", NULL, projects_remove_key,
-     true},
+     DATA_CHANGED},
     {"add-origin", "", "NAME ORIGIN", "let scripts of this origin read the project's answers",
-     "An origin is * or " ORIGIN_RULE ". " AT_ONCE, NULL, projects_add_origin, true},
-    {"remove-origin", "", "NAME ORIGIN", "take an origin away", AT_ONCE, NULL, projects_remove_origin, true},
+     "An origin is * or " ORIGIN_RULE ". " AT_ONCE, NULL, projects_add_origin, DATA_CHANGED},
+    {"remove-origin", "", "NAME ORIGIN", "take an origin away", AT_ONCE, NULL, projects_remove_origin, DATA_CHANGED},
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME", "print a token",
      "A stream ID that ends with * means all streams that begin so. TIME is 90s, 15m or 1h.", NULL, projects_token,
-     false},
-    {"status", "", "", "print how the server is, and what is slow and why", "", NULL, run_status, false},
+     DATA_READ},
+    {"status", "", "", "print how the server is, and what is slow and why", "", NULL, run_status, DATA_READ},
     {"streams", "", "[--project NAME] [--prefix X] [--limit N]", "print a line a stream",
      "Without --project it lists the streams of all projects; a server with auth.mode = jwt is asked for each\n"
-     "project in the registry. X is how names begin; without --project, how PROJECT/STREAM does. A line has name,\n"
-     "content type, next offset, bytes, and what the stream is, parted by tabs.\n" REMOTE,
-     NULL, remote_run, false},
-    {"show", "", "PROJECT/STREAM [--json]", "print what there is to say of a stream", REMOTE, NULL, remote_run, false},
+     "project in the registry, and for no project without a secret. X is how names begin; without --project, how\n"
+     "PROJECT/STREAM does. A line has name, content type, next offset, bytes, and what the stream is, parted by tabs.\n"
+     REMOTE, NULL, remote_run, DATA_READ},
+    {"show", "", "PROJECT/STREAM [--json]", "print what there is to say of a stream",
+     "--json prints it as the server answers it.\n" REMOTE, NULL, remote_run, DATA_READ},
     {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]", "print its messages as they come",
-     REMOTE, NULL, remote_run, false},
-    {"doctor", "", "URL [--project NAME] [--idle SECONDS]", "test what is between here and a server", REMOTE_OPTIONS,
-     NULL, remote_run, false},
-    {"segment", "", "FILE", "print and check a segment, a file of history", "", NULL, run_shard, false},
+     "--from says where to begin: at an offset, at the start, or now, as without it. --last N begins N messages\n"
+     "before the end; only a JSON stream has messages that can be counted. A JSON stream's messages are printed one\n"
+     "a line, anything else byte for byte. --sse asks for an event stream instead of long-polls.\n"
+     "Status 0: the stream is closed, or ^C. Status 1: it is not there, not for this token, or was deleted.\n" REMOTE,
+     NULL, remote_run, DATA_READ},
+    {"doctor", "", "URL [--project NAME] [--idle SECONDS]", "test what is between here and a server",
+     "It makes a stream in the project (_default), and deletes it. --idle says how long silence is tried (20).\n"
+     "It signs no token: with auth.mode = jwt it needs one that may write, or better manage, the project.\n"
+     "Status 1: something is bad; each such line is followed by what to change.\n" REMOTE_OPTIONS,
+     NULL, remote_run, DATA_NONE},
+    {"segment", "", "FILE", "print and check a segment, a file of history",
+     "Status 1: it is damaged.", NULL, run_shard, DATA_NONE},
     {"verify", "", "[--quick] [--objects]", "check every database and segment, while the server runs or not",
-     "--quick leaves out what takes long; --objects reads every segment whole.", NULL, run_verify, false},
+     "--quick leaves out what takes long; --objects reads every segment whole.", NULL, run_verify, DATA_READ},
     {"backup", "", "now", "put the databases into the store of segments, and print the backup's number", "", NULL,
-     run_backup, false},
+     run_backup, DATA_READ},
     {"restore", "", "--from latest|NUMBER", "make the data folder from a backup",
-     "The data folder must be empty, and no server may work on it.", NULL, restore_run, true},
-    {"example-config", "", "", "print config.example.ini", "", run_example, NULL, false},
-    {"help", "-h --help", "[COMMAND]", "print this, or what a command does", "", run_help, NULL, false},
-    {"version", "-V --version", "", "print the version", "", run_version, NULL, false},
+     "The data folder must be empty, and no server may work on it.", NULL, restore_run, DATA_CHANGED},
+    {"example-config", "", "", "print config.example.ini", "", run_example, NULL, DATA_NONE},
+    {"help", "-h --help", "[COMMAND]", "print this, or what a command does", "", run_help, NULL, DATA_NONE},
+    {"version", "-V --version", "", "print the version", "", run_version, NULL, DATA_NONE},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -203,7 +231,16 @@ static const struct command *find_command(const char *name)
 
 static int unknown(const char *name)
 {
-    return fail(name[0] == '-' ? "unknown option" : "unknown command", name);
+    if (name[0] == '-')
+        return fail("unknown option", name);
+    fprintf(stderr, "streamd: unknown command: %s; ", name);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (spelling_near(slice_str(name), slice_str(commands[i].name))) {
+            fprintf(stderr, "did you mean %s? (see streamd help)\n", commands[i].name);
+            return 1;
+        }
+    fputs("without a command streamd serves (see streamd help)\n", stderr);
+    return 1;
 }
 
 static int help_of(const struct command *command)
@@ -213,7 +250,7 @@ static int help_of(const struct command *command)
            command->arguments, toupper(command->help[0]), command->help + 1);
     if (*command->more)
         puts(command->more);
-    if (command->project)
+    if (command->data != DATA_NONE)
         puts(FOUND);
     return 0;
 }
@@ -224,12 +261,13 @@ static int run_help(const struct options *options)
     puts("usage: streamd [--config FILE] [--set section.key=value]... [COMMAND]\n\n"
          "Without a command: serve in the foreground. Without --config: the defaults below.\n"
          "SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the configuration again.\n"
+         "Options may stand anywhere, also as --name=value.\n"
          "streamd help COMMAND, or streamd COMMAND --help, says more of a command.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const char *after = *commands[i].arguments ? ": " : "";
         printf("  %-16s%s%s%s\n", commands[i].name, commands[i].arguments, after, commands[i].help);
     }
-    puts("\n" FOUND "\n\nKeys with their defaults:\n");
+    puts("\n" ELSEWHERE "\n\n" FOUND "\n\nKeys with their defaults:\n");
     config_print_help(stdout);
     return 0;
 }
@@ -255,12 +293,12 @@ static int run_command(const struct options *options, int argc, char **argv)
     }
     if (!help && find_word(argc, argv, "-h", "--help"))
         return help_of(command);
-    const char *late = find_word(argc, argv, "--config", "--set");
-    if (late)
-        return fail("it goes before the command", late);
+    if (command->project != remote_run && find_word(argc, argv, "--url", "--token"))
+        return fail_command(argv[0], "only streams, show, tail and doctor take it",
+                            find_word(argc, argv, "--url", "--token"));
     if (command->project)
         return run_project(command, options, argc, argv);
-    return argc > 1 ? fail("unexpected argument", argv[help ? 2 : 1]) : command->run(options);
+    return argc > 1 ? fail_command(argv[0], "unexpected argument", argv[help ? 2 : 1]) : command->run(options);
 }
 
 /* Status 0 means that what was asked for is done, and what there is to print was printed. */
@@ -272,24 +310,67 @@ static int finish(int status)
     return status ? status : 1;
 }
 
+/* The options that have a value, of all commands: `--name=value` becomes the two words `--name value`. */
+static const char *const valued[] = {"--config", "--set",  "--url",  "--token",  "--ca-file", "--project", "--prefix",
+                                     "--limit",  "--from", "--last", "--stream", "--scope",   "--ttl",     "--idle"};
+
+/* The value behind "=", and in *name the option's name; NULL: the word is not of this form. */
+static char *value_in(char *word, const char **name)
+{
+    size_t len = strcspn(word, "=");
+    for (size_t i = 0; word[len] && i < sizeof valued / sizeof valued[0]; i++) {
+        *name = valued[i];
+        if (strlen(*name) == len && strncmp(*name, word, len) == 0)
+            return word + len + 1;
+    }
+    return NULL;
+}
+
+static int split_words(int argc, char **argv, char **words)
+{
+    int count = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *name;
+        char *value = value_in(argv[i], &name);
+        words[count++] = value ? (char *)(uintptr_t)name : argv[i];
+        if (value)
+            words[count++] = value;
+    }
+    return count;
+}
+
+/* Takes --config and --set out of the words, wherever they are. Returns how many words stay; -1, and said so: none. */
+static int take_options(struct options *options, int count, char **words)
+{
+    int left = 0;
+    for (int i = 0; i < count; i++) {
+        bool file = strcmp(words[i], "--config") == 0;
+        if (!file && strcmp(words[i], "--set") != 0) {
+            words[left++] = words[i];
+            continue;
+        }
+        if (i + 1 == count || (file && options->file)) {
+            (void)fail(i + 1 == count ? "a value is missing after" : "given twice", words[i]);
+            return -1;
+        }
+        if (file)
+            options->file = words[++i];
+        else
+            options->sets[options->set_count++] = words[++i];
+    }
+    return left;
+}
+
 int main(int argc, char **argv)
 {
+    char **words = xcalloc(2 * (size_t)argc + 1, sizeof *words);
     struct options options = {.argv = argv, .sets = xcalloc((size_t)argc, sizeof *options.sets)};
-    int i = 1, status;
-    for (; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--config") == 0 && !options.file)
-            options.file = argv[i + 1];
-        else if (strcmp(argv[i], "--set") == 0)
-            options.sets[options.set_count++] = argv[i + 1];
-        else
-            break;
-    }
-    if (i == argc)
+    int count = take_options(&options, split_words(argc, argv, words), words), status = 1;
+    if (count == 0)
         status = run_server(&options);
-    else if (strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0)
-        status = fail(i + 1 < argc ? "given twice" : "a value is missing after", argv[i]);
-    else
-        status = finish(run_command(&options, argc - i, argv + i));
+    else if (count > 0)
+        status = finish(run_command(&options, count, words));
     free(options.sets);
+    free(words);
     return status;
 }

@@ -24,6 +24,12 @@ static int fail(const char *what, const char *why)
     return 1;
 }
 
+static int misused(const char *command, const char *why)
+{
+    fprintf(stderr, "streamd: %s: %s (see streamd help %s)\n", command, why, command);
+    return 1;
+}
+
 /* No project was ever made there: only create-project makes the folder and the registry. */
 static bool is_empty(const struct config *cfg)
 {
@@ -39,7 +45,10 @@ static struct registry *open_registry(const struct config *cfg, bool make)
         (void)fail(cfg->server_data_dir, "there is no such project, nor any other");
         return NULL;
     }
+    bool made = access(cfg->server_data_dir, F_OK) != 0;
     folder_make(cfg->server_data_dir);
+    if (made)
+        fprintf(stderr, "streamd: made the folder %s; no server works on it yet\n", cfg->server_data_dir);
     struct registry *registry = registry_open(cfg->server_data_dir, &why);
     if (!registry)
         fprintf(stderr, "streamd: %s/registry.db: %s\n", cfg->server_data_dir, why);
@@ -112,24 +121,27 @@ static void clear(struct change *change)
     free(change->secret);
 }
 
-/* Whoever makes keys and tokens is told if the running server asks for none. */
-static void warn_unchecked(const struct config *cfg)
+/* Whoever changes a project or makes a token is told if the running server looks at neither. */
+static void warn_unused(const struct config *cfg)
 {
     char mode[32];
     const char *why;
     if (console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why) && strcmp(mode, "jwt") != 0)
-        fprintf(stderr, "streamd: the server that runs on %s has auth.mode = %s: it does not check such tokens\n",
-                cfg->server_data_dir, mode);
+        fprintf(
+            stderr,
+            "streamd: the server that runs on %s has auth.mode = %s; only auth.mode = jwt uses projects' keys, tokens"
+            " and origins\n",
+            cfg->server_data_dir, mode);
 }
 
 /* A secret is printed when it counts, and not before. */
 static int run(const struct config *cfg, const char *name, struct change *change, bool print)
 {
     int status = update(cfg, name, change);
-    if (status == 0 && print) {
+    if (status == 0 && print)
         puts(change->secret);
-        warn_unchecked(cfg);
-    }
+    if (status == 0)
+        warn_unused(cfg);
     clear(change);
     return status;
 }
@@ -151,7 +163,7 @@ static int create(struct project *project, bool there, const char *name, const c
 int projects_create(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return fail(argv[0], "the project's name is wanted");
+        return misused(argv[0], "the project's name is wanted");
     if (!project_name_valid(slice_str(argv[1])))
         return fail(argv[1], PROJECT_NAME_RULE);
     return run(cfg, argv[1], &(struct change){.apply = create, .makes = true}, true);
@@ -160,12 +172,14 @@ int projects_create(const struct config *cfg, int argc, char **argv)
 int projects_delete(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return fail(argv[0], "the project's name is wanted");
+        return misused(argv[0], "the project's name is wanted");
     struct registry *registry = open_registry(cfg, false);
     if (!registry)
         return 1;
     enum registry_result result = registry_delete(registry, slice_str(argv[1]));
     registry_close(registry);
+    if (result == REGISTRY_OK)
+        warn_unused(cfg);
     return status_of(result, argv[1]);
 }
 
@@ -191,7 +205,7 @@ int projects_list(const struct config *cfg, int argc, char **argv)
 {
     struct texts names = {0};
     if (argc != 1)
-        return fail(argv[0], "no argument is wanted");
+        return misused(argv[0], "no argument is wanted");
     if (is_empty(cfg))
         return access(cfg->server_data_dir, F_OK) == 0 ? 0 : fail(cfg->server_data_dir, strerror(errno));
     struct registry *registry = open_registry(cfg, false);
@@ -220,7 +234,8 @@ static int add_key(struct project *project, bool there, const char *name, const 
 static const char *find_secret(const struct texts *secrets, const char *prefix, const char **why)
 {
     const char *found = NULL;
-    *why = "at least the first 6 characters of one of the project's keys are wanted";
+    bool enough = strlen(prefix) >= SECRET_PREFIX_MIN;
+    *why = enough ? "no key of the project begins so" : "at least the first 6 characters of the key are wanted";
     for (size_t i = 0; i < secrets->count; i++) {
         const char *secret = secrets->items[i];
         if (strcmp(secret, prefix) == 0)
@@ -233,7 +248,7 @@ static const char *find_secret(const struct texts *secrets, const char *prefix, 
         }
         found = secret;
     }
-    return strlen(prefix) < SECRET_PREFIX_MIN ? NULL : found;
+    return enough ? found : NULL;
 }
 
 static int remove_key(struct project *project, bool there, const char *name, const char *prefix)
@@ -243,9 +258,9 @@ static int remove_key(struct project *project, bool there, const char *name, con
         return missing(name);
     const char *found = find_secret(&project->secrets, prefix, &why);
     if (!found)
-        return fail("remove-key", why);
+        return fail(name, why);
     if (project->secrets.count == 1)
-        return fail("remove-key", "the last key stays: add another first");
+        return fail(name, "the last key stays: add another first");
     (void)!texts_remove(&project->secrets, slice_str(found));
     return 0;
 }
@@ -276,21 +291,21 @@ static int remove_origin(struct project *project, bool there, const char *name, 
 int projects_add_key(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return fail(argv[0], "the project's name is wanted");
+        return misused(argv[0], "the project's name is wanted");
     return run(cfg, argv[1], &(struct change){.apply = add_key}, true);
 }
 
 int projects_remove_key(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 3)
-        return fail(argv[0], "the project's name and the beginning of the key are wanted");
+        return misused(argv[0], "the project's name and the beginning of the key are wanted");
     return run(cfg, argv[1], &(struct change){.apply = remove_key, .argument = argv[2]}, false);
 }
 
 static int change_origins(const struct config *cfg, int argc, char **argv, apply_change *how)
 {
     if (argc != 3)
-        return fail(argv[0], "the project's name and an origin are wanted");
+        return misused(argv[0], "the project's name and an origin are wanted");
     return run(cfg, argv[1], &(struct change){.apply = how, .argument = argv[2]}, false);
 }
 
@@ -348,7 +363,7 @@ int projects_token(const struct config *cfg, int argc, char **argv)
     const char *stream = option(argc, argv, "--stream"), *ttl = option(argc, argv, "--ttl");
     uint64_t ttl_ms;
     if (!known_options(argc, argv) || !project || !scope || !ttl)
-        return fail(argv[0], "--project NAME --scope read|write|manage [--stream ID] --ttl TIME is wanted");
+        return misused(argv[0], "--project NAME --scope read|write|manage [--stream ID] --ttl TIME is wanted");
     if (scope_of(slice_str(scope)) == SCOPE_NONE)
         return fail(scope, "a scope is read, write or manage");
     if (!config_duration(ttl, &ttl_ms) || ttl_ms < 1000)
@@ -364,7 +379,7 @@ int projects_token(const struct config *cfg, int argc, char **argv)
     };
     int status = print_token(registry, project, &claims);
     if (status == 0)
-        warn_unchecked(cfg);
+        warn_unused(cfg);
     claims_clear(&claims);
     registry_close(registry);
     return status;

@@ -67,7 +67,8 @@ describe.skipIf(!OWNED)("streams", () => {
     expect(everything.out).toMatch(/^_default\/alone\tapplication\/octet-stream\t\S+\t0\tpublic$/m);
     expect(server.command("streams", "--prefix", "few/c").out).toMatch(/^few\/closed\t.*$/);
     expect(server.command("streams", "--limit", "5").out.split("\n").at(-1)).toMatch(/^many\/0000\t/);
-    expect(server.command("streams", "--project", "nobody")).toEqual({ status: 0, out: "", err: "" });
+    expect(server.command("streams", "--project", "nobody")).toEqual({ status: 0, out: "", err: "streamd: streams: nobody: the project has no streams" });
+    expect(server.command("streams", "--project", "few", "--prefix", "x")).toEqual({ status: 0, out: "", err: "" });
     expect(server.command("streams", "--url", `${server.url}`, "--project", "few").out.split("\n").length).toBe(3);
   }, 30_000 * PATIENCE);
 
@@ -77,7 +78,7 @@ describe.skipIf(!OWNED)("streams", () => {
       expect([status, out]).toEqual([1, ""]);
       return err;
     };
-    expect(wrong("streams", "--nonsense")).toMatch(/^streamd: streams: unexpected argument: --nonsense/);
+    expect(wrong("streams", "--nonsense")).toMatch(/^streamd: streams: unexpected argument: --nonsense \(see streamd help streams\)$/);
     expect(wrong("streams", "--project")).toMatch(/a value is missing/);
     expect(wrong("streams", "--url")).toMatch(/a value is missing after --url/);
     expect(wrong("streams", "--project", "a.b")).toMatch(/a project's name is/);
@@ -229,17 +230,66 @@ describe.skipIf(!OWNED)("help and versions", () => {
 
   test("nothing that nobody knows", () => {
     for (const [words, says] of [
-      [["help", "nothing"], "unknown command: nothing"],
-      [["help", "check", "more"], "unexpected argument: more"],
-      [["nothing"], "unknown command: nothing"],
-      [["-x"], "unknown option: -x"],
-      [["version", "more"], "unexpected argument: more"],
-      [["create-project", "p", "--set", "auth.mode=jwt"], "it goes before the command: --set"],
-      [["--config", "a", "--config", "b", "check"], "given twice: --config"],
-      [["check", "--config"], "it goes before the command: --config"],
-      [["--config"], "a value is missing after: --config"],
+      [["help", "nothing"], "unknown command: nothing; without a command streamd serves (see streamd help)"],
+      [["help", "check", "more"], "help: unexpected argument: more (see streamd help help)"],
+      [["serve"], "unknown command: serve; without a command streamd serves (see streamd help)"],
+      [["stats"], "unknown command: stats; did you mean status? (see streamd help)"],
+      [["-x"], "unknown option: -x (see streamd help)"],
+      [["--nothing=x"], "unknown option: --nothing=x (see streamd help)"],
+      [["version", "more"], "version: unexpected argument: more (see streamd help version)"],
+      [["--config", "a", "--config", "b", "check"], "given twice: --config (see streamd help)"],
+      [["--config=a", "check", "--config", "b"], "given twice: --config (see streamd help)"],
+      [["check", "--config"], "a value is missing after: --config (see streamd help)"],
+      [["check", "--set"], "a value is missing after: --set (see streamd help)"],
+      [["--config"], "a value is missing after: --config (see streamd help)"],
+      [["status", "--url", "http://a"], "status: only streams, show, tail and doctor take it: --url (see streamd help status)"],
+      [["check", "--token=x"], "check: only streams, show, tail and doctor take it: --token (see streamd help check)"],
     ])
-      expect(run(...words)).toEqual({ status: 1, out: "", err: `streamd: ${says} (see streamd help)\n` });
+      expect(run(...words)).toEqual({ status: 1, out: "", err: `streamd: ${says}\n` });
+  });
+
+  test("options stand anywhere, in both forms", () => {
+    const folder = mkdtempSync(join(tmpdir(), "streamd-test-"));
+    const file = join(folder, "a.ini");
+    writeFileSync(file, "[shard]\ncount = 3\n");
+    const right = run("--config", file, "--set", "log.level=warn", "--set", "s3.prefix=a=b", "check");
+    expect([right.status, right.out]).toEqual([1, ""]); // no prefix has a =
+    expect(right.err).toMatch(/\[s3\] prefix: .*got "a=b"/);
+    const before = run("--config", file, "--set", "log.level=warn", "check");
+    expect(before.out).toMatch(/^count = 3$/m);
+    expect(before.out).toMatch(/^level = warn$/m);
+    expect(run("check", "--config", file, "--set", "log.level=warn")).toEqual(before);
+    expect(run("check", `--config=${file}`, "--set=log.level=warn")).toEqual(before);
+    expect(run(`--config=${file}`, "check", "--set", "log.level=warn")).toEqual(before);
+    expect(run("status", "--set", `server.data_dir=${folder}`).err).toMatch(new RegExp(`^streamd: ${folder}: no streamd works`));
+    expect(run("streams", "--url=http://127.0.0.1:1", "--limit=1").err).toMatch(/^streamd: streams: http:\/\/127\.0\.0\.1:1: /);
+    rmSync(folder, { recursive: true });
+  });
+
+  test("--help is about what the command does", () => {
+    expect(all.out).toMatch(/--url URL/);
+    expect(all.out).toMatch(/STREAMD_TOKEN/);
+    expect(run("help", "tail").out).toMatch(/--last N .*JSON/s);
+    for (const name of ["doctor", "segment"]) expect(run("help", name).out).not.toMatch(/server\.data_dir/);
+    expect(run("help", "status").out).toMatch(/server\.data_dir/);
+    const page = spawnSync(join(import.meta.dirname, "../../scripts/man-page.sh"), [join(BUILD, "streamd"), "/opt/x"], { encoding: "utf8" });
+    expect(page.status).toBe(0);
+    for (const word of ["\\-\\-url", "STREAMD_TOKEN", "\\-\\-ca\\-file", "/opt/x/share/doc/streamd/README.md"]) expect(page.stdout).toContain(word);
+    expect(page.stdout).not.toMatch(/@|README\.md\.gz|\/usr\/share/);
+  });
+
+  test("a folder that nobody named is said, and one that was made", () => {
+    const folder = mkdtempSync(join(tmpdir(), "streamd-test-"));
+    const here = (...words) => spawnSync(join(BUILD, "streamd"), words, { cwd: folder, encoding: "utf8" });
+    if (existsSync("/etc/streamd/streamd.ini")) return;
+    for (const words of [["status"], ["streams"], ["list-projects"], ["verify"]]) {
+      const { status, stderr } = here(...words);
+      expect([words, status, stderr]).toEqual([words, 1, expect.stringMatching(/\.\/data: No such file.*\n.*--config FILE or --set server\.data_dir=FOLDER names another\n$/)]);
+    }
+    expect(existsSync(join(folder, "data"))).toBe(false);
+    expect(here("create-project", "p").stderr).toBe("streamd: made the folder ./data; no server works on it yet\n");
+    expect(here("create-project", "q").stderr).toBe("");
+    rmSync(folder, { recursive: true });
   });
 
   test("only create-project makes a registry", () => {
@@ -291,10 +341,11 @@ describe.skipIf(!OWNED)("the server's own auth.mode", () => {
     expect(bare("streams", "--token", token.out).err).toMatch(/401 .*\n.*--project names it$/);
   });
 
-  test("none: keys and tokens are made, and it is said that nobody checks them", async () => {
+  test("none: projects are changed and tokens are made, and it is said that nobody uses them", async () => {
     const server = await Server.start();
-    const says = `streamd: the server that runs on ${server.dataDir} has auth.mode = none: it does not check such tokens`;
-    for (const words of [["create-project", "p"], ["add-key", "p"], ["token", "--project", "p", "--scope", "read", "--ttl", "1m"]])
+    const says = `streamd: the server that runs on ${server.dataDir} has auth.mode = none; only auth.mode = jwt uses projects' keys, tokens and origins`;
+    const secret = server.command("create-project", "p").out;
+    for (const words of [["create-project", "q"], ["add-key", "p"], ["token", "--project", "p", "--scope", "read", "--ttl", "1m"], ["add-origin", "p", "https://a.example"], ["remove-origin", "p", "https://a.example"], ["remove-key", "p", secret.slice(0, 12)], ["delete-project", "p"]])
       expect([words, server.command(...words)]).toEqual([words, { status: 0, out: expect.any(String), err: says }]);
     await server.close();
   });
@@ -315,6 +366,8 @@ describe.skipIf(!OWNED)("the server's own auth.mode", () => {
     const headers = { authorization: `Bearer ${server.command("token", "--project", "busy", "--scope", "manage", "--ttl", "1m").out}` };
     const body = JSON.stringify({ signingSecrets: [secret, `${secret}more`] });
     expect((await call(`${server.url}/v1/config/busy`, "PUT", { headers, body })).status).toBe(200);
+    expect(server.command("remove-key", "busy", "12345").err).toBe("streamd: busy: at least the first 6 characters of the key are wanted");
+    expect(server.command("remove-key", "busy", "nosuch").err).toBe("streamd: busy: no key of the project begins so");
     expect(server.command("remove-key", "busy", secret.slice(0, 20)).err).toMatch(/more than one key begins so/);
     expect(server.command("remove-key", "busy", secret)).toEqual({ status: 0, out: "", err: "" });
     expect((await call(`${server.url}/v1/config/busy`, "GET", { headers })).status).toBe(401);

@@ -80,7 +80,7 @@ describe.skipIf(!OWNED || !CAN_MOUNT)("an installed streamd", () => {
     const made = run("/", "create-project", "acme");
     expect(made).toMatchObject({ status: 0, out: expect.stringMatching(/^[0-9a-f]{64}$/) });
     expect(made.err.split("\n")).toEqual([
-      "streamd: the server that runs on /var/lib/streamd has auth.mode = none: it does not check such tokens",
+      "streamd: the server that runs on /var/lib/streamd has auth.mode = none; only auth.mode = jwt uses projects' keys, tokens and origins",
       `streamd: without --config this was about the server of ${INI}`,
     ]);
     expect(run("/", "verify")).toMatchObject({ status: 0, err: "" });
@@ -101,9 +101,9 @@ describe.skipIf(!OWNED || !CAN_MOUNT)("an installed streamd", () => {
   });
 
   test("is not meant where a folder is named, or ./data holds data", () => {
-    expect(run(elsewhere, "--set", "server.data_dir=mine", "create-project", "acme")).toMatchObject({ status: 0, err: "" });
+    expect(run(elsewhere, "--set", "server.data_dir=mine", "create-project", "acme")).toMatchObject({ status: 0, err: "streamd: made the folder mine; no server works on it yet" });
     expect(existsSync(join(elsewhere, "mine/registry.db"))).toBe(true);
-    expect(run(elsewhere, "--set", "server.data_dir=data", "create-project", "here")).toMatchObject({ status: 0, err: "" });
+    expect(run(elsewhere, "--set", "server.data_dir=data", "create-project", "here")).toMatchObject({ status: 0, err: "streamd: made the folder data; no server works on it yet" });
     expect(run(elsewhere, "list-projects").out).toBe("here keys=1 origins=0 public=false");
     expect(run("/", "list-projects").out).toBe("acme keys=1 origins=0 public=false");
     const checked = run("/", "check");
