@@ -46,7 +46,7 @@ int owned_open(int dir, const char *path, int flags)
         if (fd >= 0)
             give_file(dir, path, fd);
         else if (errno == EEXIST)
-            fd = openat(dir, path, flags | O_CLOEXEC);
+            fd = openat(dir, path, flags | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0 || errno != ENOENT)
             return fd;
     }

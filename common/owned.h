@@ -7,7 +7,8 @@
 
 #include "common/attr.h"
 
-/* Opens a file, or makes one for this user alone (0600); `flags` as for openat(), without O_CREAT. -1: errno is set. */
+/* Opens a file, or makes one for this user alone (0600); `flags` as for openat(), without O_CREAT. -1: errno is set. A
+ * link is not followed: the folder's owner, who may have made it, is not to say what root writes to. */
 int owned_open(int dir, const char *path, int flags) MUSTUSE;
 
 /* Makes an empty file, unless one is there. A database is made so: it is not opened, because closing it would give up

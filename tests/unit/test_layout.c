@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "common/layout.h"
 
@@ -152,6 +154,32 @@ static void test_file_reads_back(void **state)
     folder_remove(&f);
 }
 
+/* The folder may be another user's, and this one root. */
+static void test_no_link_is_followed(void **state)
+{
+    struct folder f, other;
+    struct layout layout;
+    char link[sizeof f.path + 16];
+    struct stat kept;
+    (void)state;
+    folder_make(&f);
+    folder_make(&other);
+    layout_init(&layout, 1);
+    assert_true(layout_save(other.path, &layout));
+    assert_int_equal(stat(other.file, &kept), 0);
+    off_t size = kept.st_size;
+    snprintf(link, sizeof link, "%s/layout.tmp", f.path);
+    assert_int_equal(symlink(other.file, link), 0);
+    layout.shards = 200;
+    assert_false(layout_save(f.path, &layout));
+    assert_int_equal(errno, ELOOP);
+    assert_int_equal(stat(other.file, &kept), 0);
+    assert_int_equal(kept.st_size, size);
+    assert_int_equal(unlink(link), 0);
+    folder_remove(&f);
+    folder_remove(&other);
+}
+
 static void write_file(const struct folder *f, const char *data, size_t len)
 {
     int fd = open(f->file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -197,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_slots_are_golden), cmocka_unit_test(test_slots_are_spread),
         cmocka_unit_test(test_plans),            cmocka_unit_test(test_a_cut_move_goes_on),
         cmocka_unit_test(test_file_reads_back),  cmocka_unit_test(test_damage_is_found),
+        cmocka_unit_test(test_no_link_is_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
