@@ -420,12 +420,12 @@ static enum token_fault use_token(struct client *c, const struct http_head *head
     struct slice name = project_of(resource), token;
     const struct auth_token *known = NULL;
     enum token_fault fault = find_token(c, head, resource, &room, &token);
-    if (fault == TOKEN_GOOD && !name.len)
-        fault = TOKEN_EVERYWHERE;
     if (fault == TOKEN_GOOD) {
         known = look_at(c, token, name);
         fault = fault_of(auth, known, auth_project(auth, name));
     }
+    if (fault == TOKEN_ELSEWHERE && !name.len)
+        fault = TOKEN_EVERYWHERE;
     buf_wipe(&room);
     if (fault == TOKEN_GOOD)
         fault = judge(&known->claims, resource, scope);
