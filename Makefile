@@ -46,7 +46,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(ARCHIVES)
 .PHONY: run
 run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"
 	tests/deps.sh
-	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory -j$(shell nproc) all
 	exec $(BUILD)/streamd $(ARGS)
 
 # Whatever runs under Node finds the one that tests/deps.sh may have brought.
@@ -109,7 +109,7 @@ conformance: all tests/node_modules/.package-lock.json ## the official suite, fo
 
 .PHONY: crash
 crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n
-	$(MAKE) --no-print-directory BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
+	$(MAKE) --no-print-directory -j$(shell nproc) BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
 	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
 
 .PHONY: upgrades
