@@ -115,13 +115,13 @@ struct replacement {
     struct tag was, is;
 };
 
-/* In the registry's transaction: what is compared is what is replaced. */
+/* In the registry's transaction: what is compared is what is replaced. A project that was deleted meanwhile stays so. */
 static bool replace(void *ctx, struct project *project, bool there)
 {
     struct replacement *r = ctx;
     if (there)
         take_tag(project, &r->was);
-    if (!if_match(r->head, &r->was) || (there && r->head->headers[HTTP_IF_NONE_MATCH_HEADER].data))
+    if (!there || !if_match(r->head, &r->was) || r->head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
         return false;
     const struct project was = *project;
     *project = r->project;
@@ -135,6 +135,8 @@ static void answer_put(struct client *c, enum registry_result result, const stru
     const struct slice body = SLICE("{\"ok\":true}");
     if (result == REGISTRY_REFUSED && !if_match(r->head, &r->was)) {
         refuse_if_match(c, &r->was);
+    } else if (result == REGISTRY_REFUSED && !r->was.len) {
+        answer_no_project(c);
     } else if (result == REGISTRY_REFUSED) {
         refuse_precondition(c, &r->was, "there is a configuration already; nothing was done");
     } else if (result != REGISTRY_OK) {

@@ -10,12 +10,13 @@
 
 static void catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
 {
+    uint64_t page = c->router->cfg->limits_read_page, most = c->router->cfg->limits_read_answer;
     const struct wire_read read = {
         .name = name,
         .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) |
                            (query->earliest ? WIRE_READ_EARLIEST : 0) | (c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = query->position,
-        .max_bytes = c->router->cfg->limits_read_page,
+        .max_bytes = page < most ? page : most,
         .max_messages = query->limit,
     };
     if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)

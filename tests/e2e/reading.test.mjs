@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { useServer } from "../lib/fixture.mjs";
 import { START, Streams } from "../lib/streams.mjs";
 
-const fixture = useServer({ settings: { "limits.read_page": "16K", "limits.read_answer": "16K" } });
+const fixture = useServer({ settings: { "limits.read_page": "64K", "limits.read_answer": "16K" } });
 const streams = () => new Streams(fixture.server);
 const JSON_TYPE = { type: "application/json" };
 
