@@ -101,9 +101,10 @@ describe.skipIf(!OWNED)("sockets that are passed", () => {
       settings: { "router.listen": ELSEWHERE, "auth.mode": "jwt", "auth.failures": "3", "log.access": "all" },
     });
     server.command("create-project", "p");
+    let sent = 0;
     const status = (localAddress, path) =>
       new Promise((resolve, reject) => {
-        const headers = { authorization: "Bearer nonsense" };
+        const headers = { authorization: `Bearer nonsense${sent++}` }; // the same one counts once
         get({ host: "127.0.0.1", port, path, localAddress, headers, agent: false }, (answer) => resolve(answer.resume().statusCode)).on("error", reject);
       });
     await until("one address to have sent too much", async () => (await status("127.0.0.2", "/v1/stream/p/s")) === 429);
