@@ -136,6 +136,7 @@ SYSTEMD ?= $(PREFIX)/lib/systemd/system
 HOME_OF_PROGRAMS = $(PREFIX)/lib/streamd
 SHARED = $(PREFIX)/share/streamd
 DATA = /var/lib/streamd
+INI = $(TO)/etc/streamd/streamd.ini
 TO = $(DESTDIR)
 
 # The three programs find each other in one folder; what is in the PATH is a link. A configuration that is there stays.
@@ -144,8 +145,7 @@ install: all ## install programs, configuration, systemd unit: PREFIX (/usr/loca
 	install -d $(TO)$(PREFIX)/bin $(TO)$(HOME_OF_PROGRAMS) $(TO)/etc/streamd
 	install -m 755 $(PROGRAMS) $(TO)$(HOME_OF_PROGRAMS)
 	ln -sf $(HOME_OF_PROGRAMS)/streamd $(TO)$(PREFIX)/bin/streamd
-	sed 's|^#data_dir = .*|data_dir = $(DATA)|' config.example.ini > $(BUILD)/streamd.ini
-	test -e $(TO)/etc/streamd/streamd.ini || install -m 640 $(BUILD)/streamd.ini $(TO)/etc/streamd/streamd.ini
+	test -e $(INI) || { install -m 640 /dev/null $(INI) && sed 's|^#data_dir = .*|data_dir = $(DATA)|' config.example.ini > $(INI); }
 	install -d $(TO)$(SYSTEMD)
 	sed 's|@PROGRAMS@|$(HOME_OF_PROGRAMS)|' scripts/systemd/streamd.service > $(TO)$(SYSTEMD)/streamd.service
 	install -m 644 scripts/systemd/streamd.socket $(TO)$(SYSTEMD)/streamd.socket
