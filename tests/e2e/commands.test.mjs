@@ -338,7 +338,7 @@ describe.skipIf(!OWNED)("the server's own auth.mode", () => {
     expect(names(bare("streams", "--prefix", "one/s"))).toEqual(["one/s"]);
     expect(names(bare("streams", "--prefix", "one/t"))).toEqual([""]);
     expect(bare("show", "one/s").status).toBe(0);
-    expect(bare("streams", "--token", token.out).err).toMatch(/401 .*\n.*--project names it$/);
+    expect(bare("streams", "--token", token.out).err).toMatch(/403 .*\n.*--project names it$/);
   });
 
   test("none: projects are changed and tokens are made, and it is said that nobody uses them", async () => {
