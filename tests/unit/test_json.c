@@ -462,6 +462,8 @@ static void check_refused(const char *text, const char *why)
     struct slice copy = exact_copy(slice_str(text));
     assert_false(json_messages(copy, &out, &marks, &count, &detail));
     assert_string_equal(detail.text, why);
+    buf_clear(&out);
+    buf_clear(&marks);
     exact_free(copy);
 }
 
