@@ -121,7 +121,7 @@ static bool is_quoted(const char *text, size_t len)
     return len >= 2 && (text[0] == '"' || text[0] == '\'') && text[len - 1] == text[0];
 }
 
-/* What no text may have, or NULL: a printed configuration reads back, and nothing in it was meant as a comment. */
+/* The thing that no text may have, or NULL: a printed configuration reads back and holds no comments. */
 static const char *text_wrong(const char *text)
 {
     size_t len = strlen(text);
@@ -241,7 +241,7 @@ static void error_begin(struct reading *r)
         fprintf(r->out, "%s: ", r->name);
 }
 
-/* What was found, as far as it is not too long to be told. */
+/* The text that was found, cut if it is long. */
 static void print_found(struct slice found, FILE *out)
 {
     char safe[GOT_MAX * ESCAPE_GROWTH];

@@ -1,4 +1,4 @@
-/* What is known of an error beyond its code: a text made where the fault is found, for the client that is refused. The
+/* The detail of an error beyond its code: a text made where the fault is found, for the client that is refused. The
  * text names the parameter, header or limit, says what is allowed, and may quote what came. It is bounded, and it is
  * escaped where an answer is written (response_error_body). Pure; it knows neither clients nor requests. */
 #ifndef COMMON_DETAIL_H

@@ -1,4 +1,4 @@
-/* What the text of a key must look like. common/config.def names a form as FORM(…, form, …). */
+/* Forms: how the text of a key must look. common/config.def names a form as FORM(…, form, …). */
 #ifndef COMMON_FORM_H
 #define COMMON_FORM_H
 

@@ -25,7 +25,7 @@ struct evp_pkey_st; /* libcrypto's EVP_PKEY */
 struct evp_pkey_st *key_of(const struct jwk *jwk, enum key_kind *kind) MUSTUSE;
 void key_free(struct evp_pkey_st *key);
 
-/* Its text, as PEM; the same for the same key. The caller frees it. */
+/* The key's text as PEM; the same for the same key. The caller frees it. */
 char *key_pem(struct evp_pkey_st *key) MUSTUSE;
 
 /* The kind of key that an algorithm wants (RFC 7518 3.1, RFC 8037, RFC 9864). KEY_NONE: it is not supported. */
