@@ -10,38 +10,47 @@ LDFLAGS = $(SANITIZE)
 # What each process may link is a wall: of databases, the router and the commands know the registry only.
 LIBS_supervisor = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto
 LIBS_router = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl
+LIBS_common = $(LIBS_router)
 LIBS_shard = -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash -lcurl -lcrypto -lcjson
 
-ARCHIVES = $(foreach d,common supervisor router shard,$(BUILD)/lib$(d).a)
+# One archive a folder, roof first, as in scripts/layers.txt: what is below a folder comes after it.
+FOLDERS = $(shell sed '/^\#/d' scripts/layers.txt | cut -d' ' -f1)
+archive = $(BUILD)/lib/$(subst /,_,$(1)).a
+archives_of = $(foreach d,$(filter $(1) $(1)/% common,$(FOLDERS)),$(call archive,$(d)))
 PROGRAMS = $(BUILD)/streamd $(BUILD)/streamd-router $(BUILD)/streamd-shard
-UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)))
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c)))
 
 .PHONY: all
 all: $(PROGRAMS) ## build the three programs into build/
 
-$(BUILD)/streamd: $(BUILD)/obj/supervisor/main.o $(BUILD)/libsupervisor.a $(BUILD)/libcommon.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_supervisor)
-$(BUILD)/streamd-router: $(BUILD)/obj/router/main.o $(BUILD)/librouter.a $(BUILD)/libcommon.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_router)
-$(BUILD)/streamd-shard: $(BUILD)/obj/shard/main.o $(BUILD)/libshard.a $(BUILD)/libcommon.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_shard)
+define program
+$(BUILD)/$(2): $$(BUILD)/obj/$(1)/main.o $$(call archives_of,$(1))
+	$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS_$(1))
+endef
+$(eval $(call program,supervisor,streamd))
+$(eval $(call program,router,streamd-router))
+$(eval $(call program,shard,streamd-shard))
 
-define archive
-$$(BUILD)/lib$(1).a: $$(call objects,$(1))
+define build_archive
+$$(call archive,$(1)): $$(call objects,$(1))
+	@mkdir -p $$(@D)
 	rm -f $$@ && ar rcs $$@ $$^
 endef
-$(foreach d,common supervisor router shard,$(eval $(call archive,$(d))))
+$(foreach d,$(FOLDERS),$(eval $(call build_archive,$(d))))
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
 
-$(BUILD)/unit/%: tests/unit/%.c $(ARCHIVES)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libsupervisor.a $(BUILD)/librouter.a $(BUILD)/libshard.a \
-		$(BUILD)/libcommon.a $(LIBS_router) $(LIBS_shard) -lcmocka
+define unit_test
+$(BUILD)/unit/$(1): tests/unit/$(1).c $$(call archives_of,$(2))
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS_$(2)) -lcmocka
+endef
+process_of = $(firstword $(subst /, ,$(1)))
+$(foreach t,$(UNIT_TESTS:$(BUILD)/unit/%=%),$(eval $(call unit_test,$(t),$(call process_of,$(t)))))
 
 .PHONY: run
 run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"
@@ -72,13 +81,13 @@ unit: $(UNIT_TESTS) ## build and run the unit tests
 # one goes there, and `fuzz-replay` runs it ever after.
 FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
-FUZZ_CODE = $(BUILD)/librouter.a $(BUILD)/libshard.a $(BUILD)/libcommon.a
+FUZZ_CODE = $(filter-out %/common.a,$(call archives_of,router) $(call archives_of,shard)) $(call archive,common)
 FUZZ_MAIN = tests/fuzz/replay.c
 FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/replay.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_CODE) -lcjson -ljwt -lcrypto -lzstd -lxxhash
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) -Wl,--start-group $(FUZZ_CODE) -Wl,--end-group -lcjson -ljwt -lcrypto -lzstd -lxxhash
 
 .PHONY: fuzz-replay
 fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%) ## run the fuzz targets over their corpora, without a fuzzer

@@ -35,8 +35,8 @@ struct config {
 void config_init(struct config *cfg);
 void config_clear(struct config *cfg);
 
-/* Reads an ini file over what is in cfg. Every error is one line on errors: "file:line: [section] key: why". Returns the
- * number of errors. */
+/* Reads an ini file over what is in cfg. Every error is one line on errors: "file:line: [section] key: why". Returns
+ * the number of errors. */
 unsigned config_read_file(struct config *cfg, const char *path, FILE *errors) MUSTUSE;
 
 /* The same from memory (what config_print wrote, as a child gets it); `name` stands for the file in errors. */
@@ -66,8 +66,8 @@ void config_print_example(FILE *out);
 /* The same for a terminal. */
 void config_print_help(FILE *out);
 
-/* Takes the reloadable keys of `fresh` over into cfg. One line on report (NULL: none) for each key that differs, with its
- * two values or "needs a restart". Returns the number of keys that changed. */
+/* Takes the reloadable keys of `fresh` over into cfg. One line on report (NULL: none) for each key that differs, with
+ * its two values or "needs a restart". Returns the number of keys that changed. */
 unsigned config_reload(struct config *cfg, const struct config *fresh, FILE *report);
 
 #endif

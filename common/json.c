@@ -2,7 +2,7 @@
  * and returns where it ends, or NULL if the text is wrong; then *s says where, and what would be right there. */
 #include "common/json.h"
 
-#include "common/marks.h"
+#include "common/boundaries.h"
 #include "common/swar.h"
 #include "common/utf8.h"
 

@@ -119,8 +119,8 @@ static const char *parse_body(struct slice *text, struct layout *layout)
 {
     if (!take_text(text, "streamd layout 1\n"))
         return "it does not begin with \"streamd layout 1\"";
-    if (!take_text(text, "shards ") || !take_number(text, LAYOUT_SHARDS_MAX, &layout->shards) ||
-        layout->shards == 0 || !take_text(text, "\n"))
+    if (!take_text(text, "shards ") || !take_number(text, LAYOUT_SHARDS_MAX, &layout->shards) || layout->shards == 0 ||
+        !take_text(text, "\n"))
         return "its second line is not \"shards N\"";
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         unsigned owner;

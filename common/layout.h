@@ -15,8 +15,8 @@
 #define LAYOUT_UID_BITS 44u
 
 struct layout {
-    unsigned shards;                 /* the shard count this table is for, or is moving to */
-    uint16_t owner[LAYOUT_SLOTS];    /* the shard whose file holds the slot now */
+    unsigned shards;              /* the shard count this table is for, or is moving to */
+    uint16_t owner[LAYOUT_SLOTS]; /* the shard whose file holds the slot now */
 };
 
 /* The slot of a stream name: 0 .. LAYOUT_SLOTS-1. Never changes for a name (golden-tested). */

@@ -4,7 +4,8 @@
 
 #define STREAMD_VERSION "0.1.0"
 
-/* Of the databases' schema (shard/store_sql.def): raised by every change of it. An older streamd refuses a newer one.
+/* Of the databases' schema (shard/store/store_sql.def): raised by every change of it. An older streamd refuses a newer
+ * one.
  */
 #define STREAMD_DATA_VERSION 9
 

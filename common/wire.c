@@ -89,11 +89,11 @@ static bool get_str(struct slice *in, struct slice *value)
 #define U32(field) +4
 #define U64(field) +8
 #define STR(field) +4 + m->field.len
-#define MESSAGE(NAME, name, fields)                           \
-    static size_t size_##name(const struct wire_##name *m)    \
-    {                                                         \
-        (void)m;                                              \
-        return (size_t)0 fields;                              \
+#define MESSAGE(NAME, name, fields)                                                                                    \
+    static size_t size_##name(const struct wire_##name *m)                                                             \
+    {                                                                                                                  \
+        (void)m;                                                                                                       \
+        return (size_t)0 fields;                                                                                       \
     }
 #include "common/wire.def"
 #undef MESSAGE
@@ -106,18 +106,17 @@ static bool get_str(struct slice *in, struct slice *value)
 #define U32(field) at = put_u32(at, m->field);
 #define U64(field) at = put_u64(at, m->field);
 #define STR(field) at = put_str(at, m->field);
-#define MESSAGE(NAME, name, fields)                                    \
-    void wire_put_##name(struct buf *out, const struct wire_##name *m) \
-    {                                                                  \
-        size_t size = 1 + size_##name(m);                              \
-        assert(size <= WIRE_FRAME_MAX);                                \
-        char *at = buf_reserve(out, 4 + size);                         \
-        at = put_u32(at, (uint32_t)size);                              \
-        at = put_u8(at, WIRE_##NAME);                                  \
-        fields                                                         \
-        assert(at == out->data + out->end + 4 + size);                 \
-        (void)at;                                                      \
-        buf_grow(out, 4 + size);                                       \
+#define MESSAGE(NAME, name, fields)                                                                                    \
+    void wire_put_##name(struct buf *out, const struct wire_##name *m)                                                 \
+    {                                                                                                                  \
+        size_t size = 1 + size_##name(m);                                                                              \
+        assert(size <= WIRE_FRAME_MAX);                                                                                \
+        char *at = buf_reserve(out, 4 + size);                                                                         \
+        at = put_u32(at, (uint32_t)size);                                                                              \
+        at = put_u8(at, WIRE_##NAME);                                                                                  \
+        fields assert(at == out->data + out->end + 4 + size);                                                          \
+        (void)at;                                                                                                      \
+        buf_grow(out, 4 + size);                                                                                       \
     }
 #include "common/wire.def"
 #undef MESSAGE
@@ -130,10 +129,10 @@ static bool get_str(struct slice *in, struct slice *value)
 #define U32(field) &&get_u32(&body, &m->field)
 #define U64(field) &&get_u64(&body, &m->field)
 #define STR(field) &&get_str(&body, &m->field)
-#define MESSAGE(NAME, name, fields)                              \
-    bool wire_get_##name(struct slice body, struct wire_##name *m) \
-    {                                                            \
-        return true fields && body.len == 0;                     \
+#define MESSAGE(NAME, name, fields)                                                                                    \
+    bool wire_get_##name(struct slice body, struct wire_##name *m)                                                     \
+    {                                                                                                                  \
+        return true fields && body.len == 0;                                                                           \
     }
 #include "common/wire.def"
 #undef MESSAGE

@@ -22,10 +22,10 @@
 #define WIRE_HANDED_HTTP10 8u
 #define WIRE_HANDED_KEEP_ALIVE 16u
 #define WIRE_HANDED_SHARED 32u       /* caches that many share may keep its answer */
-#define WIRE_HANDED_CORS_ANY 64u     /* of its answer: router/client.h */
+#define WIRE_HANDED_CORS_ANY 64u     /* of its answer: router/conn/client.h */
 #define WIRE_HANDED_CORS_ORIGIN 128u /* `origin` */
 #define WIRE_HANDED_CORS_VARY 256u
-#define WIRE_HANDED_CHECKED 512u /* its grant: as in router/auth.h */
+#define WIRE_HANDED_CHECKED 512u /* its grant: as in router/auth/auth.h */
 #define WIRE_HANDED_ANONYMOUS 1024u
 #define WIRE_HANDED_PROJECT_PUBLIC 2048u
 #define WIRE_HANDED_NOW 4096u      /* it was asked with offset=now, */

@@ -1,14 +1,14 @@
 #include "router/dispatch.h"
 
-#include "router/answer.h"
-#include "router/cors.h"
-#include "router/intake.h"
-#include "router/named.h"
-#include "router/route.h"
+#include "router/auth/cors.h"
+#include "router/conn/answer.h"
+#include "router/conn/request_reader.h"
+#include "router/handlers/handlers.h"
+#include "router/handlers/named.h"
+#include "router/handlers/rules.h"
+#include "router/http/route.h"
+#include "router/observe/timing.h"
 #include "router/router.h"
-#include "router/rules.h"
-#include "router/timing.h"
-#include "router/verbs.h"
 
 struct access {
     enum route_kind route;
@@ -19,7 +19,7 @@ struct access {
 
 static const struct access table[] = {
 #define ACCESS(route, method, scope, verb) {ROUTE_##route, HTTP_##method, SCOPE_##scope, verb},
-#include "router/access.def"
+#include "router/auth/access.def"
 #undef ACCESS
 };
 

@@ -2,8 +2,8 @@
 #ifndef ROUTER_DISPATCH_H
 #define ROUTER_DISPATCH_H
 
-#include "router/client.h"
-#include "router/http.h"
+#include "router/conn/client.h"
+#include "router/http/http.h"
 
 /* Answers the request, whose head came as `bytes`, or leaves the client WAITING or LIVE. All are borrowed for the call.
  */

@@ -6,8 +6,8 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "router/reader.h"
-#include "router/request_log.h"
+#include "router/live/reader.h"
+#include "router/observe/request_log.h"
 #include "router/router.h"
 
 #define ON_THEIR_WAY ((size_t)64 << 10) /* bytes of frames: each has a descriptor that is open twice meanwhile */

@@ -1,7 +1,7 @@
 /* streamd-router: started by streamd, speaks HTTP to clients and frames to shards; or `streamd-router COMMAND URL ...`:
  * is a client itself, of an operator's. */
 #include "common/role.h"
-#include "router/command.h"
+#include "router/cli/cli.h"
 #include "router/router.h"
 
 int main(int argc, char **argv)

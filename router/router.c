@@ -7,8 +7,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
-#include "router/gauges.h"
-#include "router/reader.h"
+#include "router/live/reader.h"
+#include "router/observe/stats.h"
 
 void router_clock(struct router *r)
 {

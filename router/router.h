@@ -1,24 +1,24 @@
 /* The router process: one event loop, its clients on one side and its shards on the other. */
-#ifndef ROUTER_ROUTER_H
-#define ROUTER_ROUTER_H
+#ifndef ROUTER_H
+#define ROUTER_H
 
 #include "common/buf.h"
 #include "common/config.h"
+#include "common/http_client.h"
 #include "common/metrics.h"
 #include "common/role.h"
-#include "common/web.h"
-#include "router/auth.h"
-#include "router/client.h"
-#include "router/collapse.h"
-#include "router/deadline.h"
+#include "router/auth/auth.h"
+#include "router/auth/quota.h"
+#include "router/conn/client.h"
+#include "router/conn/deadline.h"
+#include "router/conn/listener.h"
+#include "router/conn/output.h"
 #include "router/handover.h"
-#include "router/listener.h"
-#include "router/live.h"
-#include "router/output.h"
-#include "router/quota.h"
-#include "router/request_log.h"
-#include "router/response.h"
-#include "router/shards.h"
+#include "router/http/response.h"
+#include "router/live/collapse.h"
+#include "router/live/live.h"
+#include "router/observe/request_log.h"
+#include "router/shards/shards.h"
 
 #define ROUTER_SCRATCH ((size_t)64 << 10)
 #define ROUTER_TICK_MS 100

@@ -5,13 +5,13 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "shard/delete.h"
-#include "shard/disk.h"
-#include "shard/fork.h"
-#include "shard/measure.h"
-#include "shard/read.h"
-#include "shard/retain.h"
-#include "shard/subscribe.h"
+#include "shard/handlers/delete.h"
+#include "shard/handlers/fork.h"
+#include "shard/handlers/read.h"
+#include "shard/handlers/subscribe.h"
+#include "shard/peers/disk.h"
+#include "shard/stats.h"
+#include "shard/tiering/retain.h"
 
 #define EXPIRED_AT_ONCE 256
 #define SWEEP_MS 10 /* of each tick */

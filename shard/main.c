@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "shard/inspect.h"
-#include "shard/move.h"
-#include "shard/restore.h"
+#include "shard/backup/restore.h"
 #include "shard/shard_role.h"
-#include "shard/verify.h"
+#include "shard/tools/inspect.h"
+#include "shard/tools/move.h"
+#include "shard/tools/verify.h"
 
 /* Output that cannot be written is an error, whatever the command has found. */
 static int printed(int status)

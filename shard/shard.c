@@ -4,25 +4,25 @@
 #include <sys/time.h>
 #include <time.h>
 
-#include "common/fault.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
-#include "shard/cold.h"
-#include "shard/delete.h"
-#include "shard/disk.h"
-#include "shard/fork.h"
+#include "shard/handlers/delete.h"
+#include "shard/handlers/fork.h"
+#include "shard/handlers/handlers.h"
+#include "shard/handlers/list.h"
+#include "shard/handlers/read.h"
+#include "shard/handlers/subscribe.h"
 #include "shard/janitor.h"
-#include "shard/list.h"
-#include "shard/measure.h"
-#include "shard/read.h"
-#include "shard/rotate.h"
-#include "shard/settle.h"
+#include "shard/peers/disk.h"
+#include "shard/segments/cold.h"
 #include "shard/shard_role.h"
-#include "shard/subscribe.h"
-#include "shard/verbs.h"
-#include "shard/watch.h"
+#include "shard/stats.h"
+#include "shard/streams/watch.h"
+#include "shard/tiering/flush.h"
+#include "shard/tiering/offload.h"
 
 /* Bytes taken from one link a turn: what is beyond waits in the socket, and its sender with it. */
 #define TURN_BYTES ((size_t)2 << 20)

@@ -3,8 +3,8 @@
  * A turn takes every frame that has arrived and puts each answer into its link's out buffer; then it commits; then it
  * flushes the links. So nobody hears of anything that is not on disk, and while one commit runs the next turn's frames
  * gather in the sockets: that is the group commit. */
-#ifndef SHARD_SHARD_H
-#define SHARD_SHARD_H
+#ifndef SHARD_H
+#define SHARD_H
 
 #include <event2/event.h>
 
@@ -14,12 +14,12 @@
 #include "common/link.h"
 #include "common/metrics.h"
 #include "common/role.h"
-#include "shard/backup.h"
-#include "shard/bus.h"
-#include "shard/estuary.h"
-#include "shard/page_file.h"
-#include "shard/rotate.h"
-#include "shard/stream.h"
+#include "shard/backup/backup.h"
+#include "shard/fanout/bus.h"
+#include "shard/fanout/estuary.h"
+#include "shard/streams/page_file.h"
+#include "shard/streams/stream.h"
+#include "shard/tiering/offload.h"
 
 #define SHARD_ROUTERS_MAX ROLE_ROUTER_PLACES
 
@@ -38,11 +38,11 @@ struct asker {
     uint64_t taken_us; /* its time is measured: when it was taken; 0: it is not */
 };
 
-struct cold_wait;    /* shard/cold.c */
-struct fork_making;  /* shard/fork.c */
-struct remote_read;  /* shard/read.c */
-struct subscribing;  /* shard/subscribe.c */
-struct waiting_list; /* shard/list.c */
+struct cold_wait;    /* shard/segments/cold.c */
+struct fork_making;  /* shard/handlers/fork.c */
+struct remote_read;  /* shard/handlers/read.c */
+struct subscribing;  /* shard/handlers/subscribe.c */
+struct waiting_list; /* shard/handlers/list.c */
 struct waiting_read;
 
 struct shard {

@@ -1,6 +1,6 @@
 /* What main.c hangs into struct role. */
-#ifndef SHARD_SHARD_ROLE_H
-#define SHARD_SHARD_ROLE_H
+#ifndef SHARD_ROLE_H
+#define SHARD_ROLE_H
 
 #include "shard/shard.h"
 

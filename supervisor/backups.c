@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "supervisor/fleet.h"
+#include "supervisor/children.h"
 
 #define HOLD_MS 1500          /* less than a shard waits */
 #define FIRST_AFTER_MS 60000u /* the start, if the interval is longer */

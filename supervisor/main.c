@@ -12,12 +12,12 @@
 #include "common/spelling.h"
 #include "common/version.h"
 #include "common/words.h"
-#include "supervisor/console.h"
+#include "supervisor/cli/cli_exec.h"
+#include "supervisor/cli/projects.h"
+#include "supervisor/cli/restore.h"
+#include "supervisor/control_socket.h"
 #include "supervisor/options.h"
 #include "supervisor/process.h"
-#include "supervisor/projects.h"
-#include "supervisor/remote.h"
-#include "supervisor/restore.h"
 #include "supervisor/server.h"
 
 struct command {
@@ -191,8 +191,9 @@ static const struct command commands[] = {
     {"streams", "", "[--project NAME] [--prefix X] [--limit N]", "print a line a stream",
      "Without --project it lists the streams of all projects; a server with auth.mode = jwt is asked for each\n"
      "project in the registry, and for no project without a secret. X is how names begin; without --project, how\n"
-     "PROJECT/STREAM does. A line has name, content type, next offset, bytes, and what the stream is, parted by tabs.\n"
-     REMOTE, NULL, remote_run, DATA_READ},
+     "PROJECT/STREAM does. A line has name, content type, next offset, bytes, and what the stream is, parted by "
+     "tabs.\n" REMOTE,
+     NULL, remote_run, DATA_READ},
     {"show", "", "PROJECT/STREAM [--json]", "print what there is to say of a stream",
      "--json prints it as the server answers it.\n" REMOTE, NULL, remote_run, DATA_READ},
     {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]", "print its messages as they come",
@@ -206,8 +207,8 @@ static const struct command commands[] = {
      "It signs no token: with auth.mode = jwt it needs one that may write, or better manage, the project.\n"
      "Status 1: something is bad; each such line is followed by what to change.\n" REMOTE_OPTIONS,
      NULL, remote_run, DATA_NONE},
-    {"segment", "", "FILE", "print and check a segment, a file of history",
-     "Status 1: it is damaged.", NULL, run_shard, DATA_NONE},
+    {"segment", "", "FILE", "print and check a segment, a file of history", "Status 1: it is damaged.", NULL, run_shard,
+     DATA_NONE},
     {"verify", "", "[--quick] [--objects]", "check every database and segment, while the server runs or not",
      "--quick leaves out what takes long; --objects reads every segment whole.", NULL, run_verify, DATA_READ},
     {"backup", "", "now", "put the databases into the store of segments, and print the backup's number", "", NULL,

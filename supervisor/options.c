@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "supervisor/folder.h"
+#include "supervisor/data_dir.h"
 
 #define HERE "./data" /* the default of server.data_dir */
 

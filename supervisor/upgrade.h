@@ -1,7 +1,7 @@
 /* An upgrade: other programs take over, one process after the other, while everything goes on.
  *
  *     ASKED      the programs are checked (supervisor/programs.h); then this one replaces itself, in its own process,
- *                with the new one, which inherits the children (supervisor/inheritance.h) and goes on with
+ *                with the new one, which inherits the children (supervisor/handoff.h) and goes on with
  *     ROUTERS    for each: a new one is started beside it, takes its listening socket and its clients over; once all
  * have been replaced, the old ones are waited for SHARDS     each in turn answers what it has been asked, leaves, and
  * is started again; requests wait meanwhile LAST       old routers that are still there are waited for
@@ -13,7 +13,7 @@
 #ifndef SUPERVISOR_UPGRADE_H
 #define SUPERVISOR_UPGRADE_H
 
-#include "supervisor/fleet.h"
+#include "supervisor/children.h"
 
 enum upgrade_step { UPGRADE_NONE, UPGRADE_ASKED, UPGRADE_ROUTERS, UPGRADE_SHARDS, UPGRADE_LAST };
 

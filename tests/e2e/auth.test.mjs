@@ -809,7 +809,7 @@ describe.skipIf(!OWNED)("every route", () => {
   const fixture = useServer({ settings: { "auth.mode": "jwt" } });
 
   test("has a row that says what it needs, and needs it", async () => {
-    const table = readFileSync(new URL("../../router/access.def", import.meta.url), "utf8");
+    const table = readFileSync(new URL("../../router/auth/access.def", import.meta.url), "utf8");
     const rows = [...table.matchAll(/^ACCESS\((\w+), (\w+), (\w+), (\w+)\)$/gm)].map((match) => match.slice(1));
     const paths = { ROOT: "/", HEALTH: "/health", METRICS: "/metrics", STREAM: "/v1/stream/p/s", CONFIG: "/v1/config/p", USAGE: "/v1/usage/p", STREAMS: "/v1/streams/p", SHOW: "/v1/streams/p/s", SUBSCRIPTION: "/v1/estuary/subscribe/p/s", SUBSCRIPTIONS: "/v1/estuary/subscribe/p", ESTUARY: "/v1/estuary/p/e", ESTUARY_TOUCH: "/v1/estuary/p/e/touch" };
     expect(rows.length).toBe(table.match(/^ACCESS\(/gm).length);
@@ -817,7 +817,7 @@ describe.skipIf(!OWNED)("every route", () => {
       const { status } = await call(fixture.server.url + paths[route], method, { headers: text });
       expect([route, method, status]).toEqual([route, method, scope === "NONE" ? 200 : 401]);
     }
-    const verbs = readFileSync(new URL("../../router/verbs.h", import.meta.url), "utf8").match(/^verb verb_\w+/gm);
+    const verbs = readFileSync(new URL("../../router/handlers/handlers.h", import.meta.url), "utf8").match(/^verb verb_\w+/gm);
     expect(new Set(rows.map((row) => `verb ${row[3]}`))).toEqual(new Set(verbs));
   });
 

@@ -53,8 +53,8 @@ describe("the description", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("has the rows of router/access.def, with their scopes, and no others", () => {
-    const rows = [...source("router/access.def").matchAll(/^ACCESS\((\w+), (\w+), (\w+), \w+\)/gm)];
+  test("has the rows of router/auth/access.def, with their scopes, and no others", () => {
+    const rows = [...source("router/auth/access.def").matchAll(/^ACCESS\((\w+), (\w+), (\w+), \w+\)/gm)];
     const table = rows.map(([, route, method, scope]) => `${route} ${method} ${scope}`);
     const paths = Object.entries(api.document.paths);
     for (const [path, item] of paths) {

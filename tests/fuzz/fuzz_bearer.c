@@ -1,7 +1,7 @@
 /* The token of a whole request's head is a piece of that head, or was decoded from one. */
 #include <string.h>
 
-#include "router/bearer.h"
+#include "router/auth/bearer.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

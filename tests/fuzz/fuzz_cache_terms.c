@@ -1,6 +1,6 @@
 /* Whatever Cache-Control says, no-store in front of it or behind it counts, and no time is longer than the longest. */
 #include "common/buf.h"
-#include "router/cache_terms.h"
+#include "router/auth/cache_terms.h"
 #include "tests/fuzz/fuzz.h"
 
 #define LONGEST_MS (((uint64_t)1 << 31) * 1000)

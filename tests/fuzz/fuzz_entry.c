@@ -1,5 +1,5 @@
 /* A batch's heads that can be read are spelled in the one way entry_add() spells them, and never reach past their data. */
-#include "shard/entry.h"
+#include "shard/store/entry.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The first byte says how many of the others are heads. */

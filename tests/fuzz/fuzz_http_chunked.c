@@ -1,6 +1,6 @@
 /* A chunked body decodes to the same bytes however it was split; and any bytes come back from a well-formed body. */
 #include "common/buf.h"
-#include "router/http.h"
+#include "router/http/http.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* A head gives the same answer however its bytes were split, and what it gives lies inside the bytes. */
-#include "router/http.h"
+#include "router/http/http.h"
 #include "tests/fuzz/fuzz.h"
 
 struct result {

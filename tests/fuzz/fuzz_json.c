@@ -2,8 +2,8 @@
  * reader gets back, "[" messages "]", splits into the same bytes again. */
 #include <cjson/cJSON.h>
 
+#include "common/boundaries.h"
 #include "common/json.h"
-#include "common/marks.h"
 #include "tests/fuzz/fuzz.h"
 
 /* cJSON refuses what RFC 8259 allows in two places: surrogates that are not pairs, and numbers of 64 bytes and more. */

@@ -1,5 +1,5 @@
 /* Marks that can be read are spelled in the one way marks_add() spells them. */
-#include "common/marks.h"
+#include "common/boundaries.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "common/marks.h"
-#include "shard/segment.h"
+#include "common/boundaries.h"
+#include "shard/segments/segment.h"
 #include "tests/fuzz/fuzz.h"
 
 static void try(struct slice file)

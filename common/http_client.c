@@ -1,0 +1,321 @@
+#include "common/http_client.h"
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+/* One that is under way. */
+struct web_call {
+    struct web_call *prev, *next;
+    struct web *web;
+    struct web_question question;
+    CURL *easy;
+    struct curl_slist *headers;
+    struct buf body;
+    bool large;
+};
+
+/* ---- answers ---- */
+
+static void take_out(struct web_call *call)
+{
+    struct web *web = call->web;
+    curl_multi_remove_handle(web->multi, call->easy);
+    curl_easy_cleanup(call->easy);
+    *(call->prev ? &call->prev->next : &web->calls) = call->next;
+    if (call->next)
+        call->next->prev = call->prev;
+}
+
+static void call_free(struct web_call *call)
+{
+    curl_slist_free_all(call->headers);
+    free(call->question.payload);
+    buf_clear(&call->body);
+    free(call);
+}
+
+static void finish(struct web_call *call, const char *failure, bool unreachable)
+{
+    struct web_answer answer = {.failure = failure, .unreachable = unreachable};
+    long connects = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    take_out(call);
+    answer.reused = connects == 0;
+    answer.body = buf_slice(&call->body);
+    answer.large = call->large;
+    call->question.done(call->question.ctx, &answer);
+    call_free(call);
+}
+
+void web_cancel(struct web_call *call)
+{
+    take_out(call);
+    call_free(call);
+}
+
+static bool unreachable(CURLcode result)
+{
+    return result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT ||
+           result == CURLE_OPERATION_TIMEDOUT;
+}
+
+static void take_answers(struct web *web)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(web->multi, &left)))
+        if (message->msg == CURLMSG_DONE) {
+            CURLcode result = message->data.result;
+            struct web_call *call;
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+            finish(call, result == CURLE_OK ? NULL : curl_easy_strerror(result), unreachable(result));
+        }
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *user)
+{
+    struct web_call *call = user;
+    struct slice line = slice_of(data, size * count);
+    const char *colon = memchr(line.data, ':', line.len);
+    if (colon && call->question.header) {
+        size_t name = (size_t)(colon - line.data);
+        struct slice value = slice_of(colon + 1, line.len - name - 1);
+        while (value.len && strchr(" \t", *value.data))
+            value = slice_of(value.data + 1, value.len - 1);
+        while (value.len && strchr(" \t\r\n", value.data[value.len - 1]))
+            value.len--;
+        call->question.header(call->question.ctx, slice_of(line.data, name), value);
+    }
+    return line.len;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *user)
+{
+    struct web_call *call = user;
+    size_t len = size * count;
+    if (call->question.piece)
+        return call->question.piece(call->question.ctx, slice_of(data, len)) ? len : 0;
+    if (!call->question.most)
+        return len;
+    call->large = buf_len(&call->body) + len > call->question.most;
+    if (call->large)
+        return 0; /* libcurl fails it */
+    buf_add(&call->body, data, len);
+    return len;
+}
+
+/* ---- libcurl in the event loop ---- */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    struct web *web = arg;
+    int running;
+    if (web->woken)
+        web->woken(web->ctx);
+    curl_multi_socket_action(web->multi, fd,
+                             ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0),
+                             &running);
+    take_answers(web);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct web *web = arg;
+    int running;
+    (void)fd;
+    (void)what;
+    if (web->woken)
+        web->woken(web->ctx);
+    curl_multi_socket_action(web->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    take_answers(web);
+}
+
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
+{
+    struct web *web = user;
+    struct event *event = socket_user;
+    (void)easy;
+    if (event)
+        event_free(event);
+    event = NULL;
+    if (what != CURL_POLL_REMOVE) {
+        short events =
+            (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) | ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
+        event = event_new(web->base, fd, events, on_socket, web);
+        if (!event || event_add(event, NULL) != 0)
+            fatalx("cannot watch a socket");
+    }
+    curl_multi_assign(web->multi, fd, event);
+    return 0;
+}
+
+static int set_timer(CURLM *multi, long ms, void *user)
+{
+    struct web *web = user;
+    const struct timeval after = {ms / 1000, ms % 1000 * 1000};
+    (void)multi;
+    if (ms < 0)
+        evtimer_del(web->timer);
+    else if (evtimer_add(web->timer, &after) != 0)
+        fatalx("cannot set a timer");
+    return 0;
+}
+
+/* A process that never asks anybody does without all of this. */
+static void start(struct web *web)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(web->multi = curl_multi_init()))
+        fatalx("libcurl cannot be used");
+    web->timer = evtimer_new(web->base, on_timer, web);
+    curl_multi_setopt(web->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(web->multi, CURLMOPT_SOCKETDATA, web);
+    curl_multi_setopt(web->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(web->multi, CURLMOPT_TIMERDATA, web);
+    curl_multi_setopt(web->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, web->connections);
+}
+
+/* ---- redirections ---- */
+
+static char *part(CURLU *url, CURLUPart what)
+{
+    char *text = NULL;
+    return curl_url_get(url, what, &text, 0) == CURLUE_OK ? text : NULL;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), tail = strlen(end);
+    return len > tail && strcasecmp(text + len - tail, end) == 0;
+}
+
+static bool is_below(const char *host, const char *home)
+{
+    return ends_with(host, home) && host[strlen(host) - strlen(home) - 1] == '.';
+}
+
+/* An address has no names near it. */
+static bool is_near(const char *host, const char *home)
+{
+    static const char aws[] = "amazonaws.com";
+    const char *parent = strchr(home, '.');
+    bool address = home[strspn(home, "0123456789.")] == '\0' || *home == '[';
+    if (address || strcasecmp(host, home) == 0)
+        return strcasecmp(host, home) == 0;
+    return is_below(host, home) || (is_below(host, aws) && is_below(home, aws)) ||
+           (parent && strchr(parent + 1, '.') && is_below(host, parent + 1));
+}
+
+static bool may_go(CURLU *to, CURLU *home)
+{
+    char *scheme = part(to, CURLUPART_SCHEME), *host = part(to, CURLUPART_HOST), *user = part(to, CURLUPART_USER);
+    char *home_scheme = part(home, CURLUPART_SCHEME), *home_host = part(home, CURLUPART_HOST);
+    bool may = scheme && host && home_scheme && home_host && !user && is_near(host, home_host) &&
+               (strcmp(scheme, "https") == 0 || (strcmp(scheme, "http") == 0 && strcmp(home_scheme, "http") == 0));
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(user);
+    curl_free(home_scheme);
+    curl_free(home_host);
+    return may;
+}
+
+char *web_redirect(const char *url, const char *location, const char *home)
+{
+    char *found = NULL;
+    CURLU *to = curl_url(), *from = curl_url();
+    if (curl_url_set(to, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_set(to, CURLUPART_URL, location, 0) == CURLUE_OK &&
+        curl_url_set(from, CURLUPART_URL, home, 0) == CURLUE_OK && may_go(to, from)) {
+        char *text = part(to, CURLUPART_URL);
+        found = text ? xstrdup(text) : NULL;
+        curl_free(text);
+    }
+    curl_url_cleanup(to);
+    curl_url_cleanup(from);
+    return found;
+}
+
+/* ---- asking ---- */
+
+static void take_headers(struct web_call *call)
+{
+    struct buf *lines = &call->question.headers;
+    if (!call->question.aws_sigv4) /* it would be signed, and not sent */
+        call->headers = curl_slist_append(call->headers, "Expect:");
+    while (buf_len(lines)) {
+        const char *line = buf_slice(lines).data;
+        call->headers = curl_slist_append(call->headers, line);
+        buf_consume(lines, strlen(line) + 1);
+    }
+    buf_wipe(lines); /* tokens */
+}
+
+static void sign(CURL *easy, const struct web_question *question)
+{
+    if (question->ca_file && *question->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, question->ca_file);
+    if (!question->aws_sigv4)
+        return;
+    curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, question->aws_sigv4);
+    curl_easy_setopt(easy, CURLOPT_USERNAME, question->user);
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, question->password);
+}
+
+void web_clear(struct web *web)
+{
+    while (web->calls)
+        finish(web->calls, "nobody waits for it any more", false);
+    if (!web->multi)
+        return;
+    curl_multi_cleanup(web->multi);
+    event_free(web->timer);
+    web->multi = NULL;
+}
+
+struct web_call *web_ask(struct web *web, struct web_question *question)
+{
+    struct web_call *call = xcalloc(1, sizeof *call);
+    if (!web->multi)
+        start(web);
+    call->question = *question;
+    call->web = web;
+    call->next = web->calls;
+    if (web->calls)
+        web->calls->prev = call;
+    web->calls = call;
+    take_headers(call);
+    CURL *easy = call->easy = curl_easy_init();
+    if (!easy)
+        fatalx("libcurl cannot be used");
+    curl_easy_setopt(easy, CURLOPT_URL, question->url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    if (question->payload)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->payload);
+    if (question->method)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, question->method);
+    if (question->method && strcmp(question->method, "HEAD") == 0)
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    if (question->body.data) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)question->body.len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->body.data);
+    }
+    sign(easy, question);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)question->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_multi_add_handle(web->multi, easy);
+    return call;
+}

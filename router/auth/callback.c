@@ -1,0 +1,421 @@
+#include "router/auth/callback.h"
+
+#include <cjson/cJSON.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "common/hash.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/percent.h"
+#include "common/project.h"
+#include "common/utf8.h"
+#include "common/words.h"
+#include "router/auth/cache_terms.h"
+#include "router/auth/cors.h"
+#include "router/conn/answer.h"
+#include "router/dispatch.h"
+#include "router/live/reader.h"
+#include "router/router.h"
+
+#define HEADER_MAX ((size_t)8 << 10) /* of one header that is handed on */
+#define DOWN_MS 1000u                /* what one look at the callback is good for */
+#define KEY_BYTES 32u                /* SHA-256 */
+
+/* What is asked about one request. */
+struct inquiry {
+    struct callbacks *all;
+    struct hold_list waiting; /* the request, unless it was decided or its client is gone */
+    struct buf headers;       /* handed on with each question */
+    struct buf names;         /* that are yet to be asked about */
+    char *path;               /* of the request */
+    enum http_method method;
+    unsigned open; /* questions under way */
+    bool counted;  /* in callbacks.waiting */
+    bool held;     /* the request waits; before, answers that are remembered may do */
+    struct decision decision;
+};
+
+/* One question of it. */
+struct question {
+    struct inquiry *inquiry;
+    enum named kind;
+    bool probe; /* it got no answer, and now anybody is asked who is there */
+    uint64_t asked_ms;
+    enum scope scope; /* as the answer's head says */
+    struct cache_terms terms;
+    unsigned char key[KEY_BYTES]; /* what its answer is remembered under */
+};
+
+struct callback_answer {
+    unsigned char key[KEY_BYTES];
+    uint64_t until_ms;
+    enum error error;
+    enum scope scope;
+};
+
+static void go_on(struct inquiry *i);
+
+/* ---- the question ---- */
+
+void callback_name(struct slice name, struct buf *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0, len; i < name.len; i += len) {
+        const uint8_t *at = (const uint8_t *)name.data + i;
+        len = *at < 0x80 ? 1 : utf8_length(at, name.len - i);
+        if (len) {
+            buf_add(out, at, len);
+            continue;
+        }
+        const char bad[3] = {0x1a, digits[*at >> 4], digits[*at & 15]};
+        buf_add(out, bad, sizeof bad);
+        len = 1;
+    }
+}
+
+/* Takes the text, which has no NUL. */
+static void add_text(cJSON *object, const char *name, struct buf *text)
+{
+    buf_add_byte(text, 0);
+    cJSON_AddStringToObject(object, name, buf_slice(text).data);
+    buf_clear(text);
+}
+
+/* The path of the request, or the one that would be asked for to use this name. */
+static void path_of(const struct inquiry *i, enum named kind, struct slice name, struct buf *out)
+{
+    buf_add_text(out, kind == NAMED_PATH ? i->path : named_prefix(kind));
+    if (kind != NAMED_PATH)
+        percent_encode(name, out);
+}
+
+static char *payload_of(enum http_method method, struct buf *path, struct slice name)
+{
+    struct slice project = project_of(name), stream = project_stream(name);
+    struct buf text = {0};
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "method", dispatch_method_name(method));
+    add_text(object, "path", path);
+    buf_add_slice(&text, project);
+    add_text(object, "project", &text);
+    callback_name(stream, &text);
+    if (stream.len)
+        add_text(object, "stream", &text);
+    char *printed = cJSON_PrintUnformatted(object), *payload = xstrdup(printed);
+    cJSON_free(printed);
+    cJSON_Delete(object);
+    return payload;
+}
+
+/* The same question has the same key: all that is sent is in it. */
+static void make_key(unsigned char key[KEY_BYTES], const char *payload, const struct buf *headers)
+{
+    struct buf all = {0};
+    buf_add(&all, payload, strlen(payload) + 1);
+    buf_add_slice(&all, buf_slice(headers));
+    if (EVP_Q_digest(NULL, "SHA256", NULL, buf_slice(&all).data, buf_len(&all), key, NULL) != 1)
+        fatalx("libcrypto has no SHA-256");
+    buf_wipe(&all);
+}
+
+/* What browsers send along by themselves: cookies, and passwords that they were told once. */
+static bool is_ambient(struct slice name, struct slice value)
+{
+    const struct slice bearer = SLICE("bearer ");
+    while (value.len && strchr(" \t", *value.data))
+        value = slice_of(value.data + 1, value.len - 1);
+    struct slice scheme = slice_of(value.data, value.len < bearer.len ? value.len : bearer.len);
+    return slice_alike(name, SLICE("cookie")) ||
+           (slice_alike(name, SLICE("authorization")) && !slice_alike(scheme, bearer));
+}
+
+static void add_header(struct buf *headers, struct slice name, struct slice value)
+{
+    if (value.len > HEADER_MAX)
+        return;
+    buf_add_slice(headers, name);
+    buf_add(headers, ":", 1);
+    buf_add_slice(headers, value);
+    buf_add(headers, "", 1);
+}
+
+/* Every line of a header, of a head as it came: a proxy may have added its own behind the client's. */
+static void add_lines(struct buf *headers, struct slice name, struct slice bytes, bool trusted)
+{
+    while (bytes.len) {
+        const char *end = memchr(bytes.data, '\n', bytes.len);
+        size_t len = end ? (size_t)(end - bytes.data) + 1 : bytes.len;
+        struct slice line = slice_of(bytes.data, len);
+        bytes = slice_of(bytes.data + len, bytes.len - len);
+        if (line.len < name.len + 3 || line.data[name.len] != ':' || !slice_alike(slice_of(line.data, name.len), name))
+            continue;
+        struct slice value = slice_of(line.data + name.len + 1, line.len - name.len - 3); /* without CRLF */
+        if (trusted || !is_ambient(name, value))
+            add_header(headers, name, value);
+    }
+}
+
+static void add_headers(struct buf *headers, const char *names, struct slice bytes, bool trusted)
+{
+    struct slice name;
+    while (words_next(&names, &name))
+        add_lines(headers, name, bytes, trusted);
+}
+
+/* ---- what is remembered ---- */
+
+static struct callback_answer *place_of(const struct callbacks *all, const unsigned char key[KEY_BYTES])
+{
+    uint64_t number;
+    memcpy(&number, key, sizeof number);
+    return &all->answers[number % CALLBACK_ANSWERS];
+}
+
+static const struct callback_answer *remembered(const struct callbacks *all, const unsigned char key[KEY_BYTES])
+{
+    const struct callback_answer *known = place_of(all, key);
+    return known->until_ms > all->router->now_ms && memcmp(known->key, key, KEY_BYTES) == 0 ? known : NULL;
+}
+
+static void remember(struct question *q, enum error error)
+{
+    struct callbacks *all = q->inquiry->all;
+    uint64_t now_ms = all->router->now_ms, most = all->router->cfg->auth_callback_cache;
+    uint64_t keep = cache_terms_ms(&q->terms, now_ms - q->asked_ms);
+    struct callback_answer *place = place_of(all, q->key);
+    if (!keep)
+        return;
+    *place =
+        (struct callback_answer){.until_ms = now_ms + (keep < most ? keep : most), .error = error, .scope = q->scope};
+    memcpy(place->key, q->key, KEY_BYTES);
+}
+
+/* ---- what is decided ---- */
+
+/* One of its questions is decided. The first refusal counts. */
+static void conclude(struct inquiry *i, enum named kind, enum error error, enum scope scope)
+{
+    if (kind == NAMED_PATH)
+        i->decision.scope = scope;
+    if (error == ERR_NONE && scope < named_scope(kind))
+        error = ERR_FORBIDDEN;
+    if (error == ERR_NONE || i->decision.error != ERR_NONE)
+        return;
+    i->decision.error = error;
+    i->decision.named = kind;
+}
+
+static void inquiry_free(struct inquiry *i)
+{
+    i->all->waiting -= i->counted;
+    buf_wipe(&i->headers); /* tokens */
+    buf_clear(&i->names);
+    free(i->path);
+    free(i);
+}
+
+/* A question is answered: the request goes on if that decides it, or the next is asked. */
+static void answered_one(struct question *q, enum error error, enum scope scope)
+{
+    struct inquiry *i = q->inquiry;
+    i->open--;
+    conclude(i, q->kind, error, scope);
+    free(q);
+    go_on(i);
+    if (i->waiting.first && (!i->open || i->decision.error != ERR_NONE)) {
+        hold_client(&i->waiting)->decision = i->decision;
+        hold_resume(&i->waiting);
+    } else if (i->waiting.first) {
+        hold_longer(&i->waiting); /* a list has many questions */
+    }
+    if (!i->open)
+        inquiry_free(i);
+}
+
+/* ---- no answer ---- */
+
+static void complain(struct callbacks *all, const struct web_answer *answer, const char *so)
+{
+    if (!all->failing)
+        log_warn("auth.callback_url: %s (status %ld): %s", answer->failure ? answer->failure : "it is broken",
+                 answer->status, so);
+    all->failing = true;
+}
+
+/* Nobody is there. What is wrong with one question only is no such thing: whoever asks could bring that about. */
+static bool nobody_there(const struct web_answer *answer)
+{
+    bool gateway = answer->status == 502 || answer->status == 503 || answer->status == 504;
+    return answer->failure ? answer->unreachable : gateway;
+}
+
+/* Whether anybody is there is seen by a question that is none of the client's. */
+static void probe(struct question *q);
+
+/* This question got no answer. With auth.callback_down = allow it is allowed where nobody gets one. */
+static void unanswered(struct question *q, const struct web_answer *answer)
+{
+    struct callbacks *all = q->inquiry->all;
+    uint64_t now_ms = all->router->now_ms;
+    bool allow = strcmp(all->router->cfg->auth_callback_down, "allow") == 0 && nobody_there(answer) &&
+                 all->answered_ms <= q->asked_ms;
+    bool down = q->probe || (all->down_ms && now_ms - all->down_ms < DOWN_MS);
+    if (allow && !down) {
+        probe(q);
+        return;
+    }
+    if (allow && q->probe)
+        all->down_ms = now_ms;
+    complain(all, answer, allow ? "requests are allowed" : "what it does not answer is refused");
+    answered_one(q, allow ? ERR_NONE : ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
+}
+
+/* ---- asking ---- */
+
+static void answered(void *ctx, const struct web_answer *answer)
+{
+    struct question *q = ctx;
+    struct callbacks *all = q->inquiry->all;
+    long status = answer->status;
+    if (answer->failure || status >= 500 || status < 200) {
+        unanswered(q, answer);
+        return;
+    }
+    all->answered_ms = all->router->now_ms;
+    all->down_ms = 0;
+    if (q->probe) { /* somebody is there, who did not answer the client's question */
+        answered_one(q, ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
+        return;
+    }
+    if (all->failing)
+        log_info("auth.callback_url: it answers again");
+    all->failing = false;
+    enum error error = status < 300 ? ERR_NONE : status == 401 ? ERR_UNAUTHORIZED : ERR_FORBIDDEN;
+    remember(q, error);
+    answered_one(q, error, q->scope);
+}
+
+static void on_header(void *ctx, struct slice name, struct slice value)
+{
+    struct question *q = ctx;
+    cache_terms_add(&q->terms, name, value);
+    if (!slice_alike(name, SLICE("stream-auth-scope")))
+        return;
+    enum scope scope = scope_of(value); /* what is no scope allows nothing */
+    if (scope < q->scope)
+        q->scope = scope;
+}
+
+static void put(struct question *q, char *payload, const struct buf *headers)
+{
+    static const char type[] = "Content-Type: application/json";
+    struct router *r = q->inquiry->all->router;
+    struct web_question web = {
+        .url = r->cfg->auth_callback_url,
+        .timeout_ms = r->cfg->auth_callback_timeout,
+        .payload = payload,
+        .header = on_header,
+        .done = answered,
+        .ctx = q,
+    };
+    if (headers)
+        buf_add_slice(&web.headers, buf_slice(headers));
+    buf_add(&web.headers, type, sizeof type);
+    q->asked_ms = r->now_ms;
+    web_ask(&r->web, &web);
+}
+
+static void probe(struct question *q)
+{
+    struct buf path = {0};
+    buf_add_text(&path, "/v1/stream/" PROJECT_DEFAULT "/probe");
+    q->probe = true;
+    put(q, payload_of(HTTP_GET, &path, SLICE(PROJECT_DEFAULT "/probe")), NULL);
+}
+
+/* The next is asked, unless its answer is remembered or too many wait already. */
+static void ask_one(struct inquiry *i, enum named kind, struct slice name)
+{
+    struct callbacks *all = i->all;
+    struct buf path = {0};
+    struct question *q = xcalloc(1, sizeof *q);
+    *q = (struct question){.inquiry = i, .kind = kind, .scope = SCOPE_MANAGE};
+    path_of(i, kind, name, &path);
+    char *payload = payload_of(kind == NAMED_PATH ? i->method : named_method(kind), &path, name);
+    make_key(q->key, payload, &i->headers);
+    const struct callback_answer *known = remembered(all, q->key);
+    bool full = !i->counted && all->waiting >= all->router->cfg->auth_callback_waiting;
+    if (known || full) {
+        conclude(i, kind, known ? known->error : ERR_OVERLOADED, known ? known->scope : SCOPE_MANAGE);
+        free(payload);
+        free(q);
+        return;
+    }
+    all->waiting += !i->counted;
+    i->counted = true;
+    i->open++;
+    put(q, payload, &i->headers);
+}
+
+/* Asks on, as long as somebody waits for it. */
+static void go_on(struct inquiry *i)
+{
+    struct slice left = buf_slice(&i->names), name;
+    enum named kind;
+    while (i->open < CALLBACK_WINDOW && i->decision.error == ERR_NONE && (i->waiting.first || !i->held) &&
+           named_next(&left, &kind, &name))
+        ask_one(i, kind, name);
+    buf_consume(&i->names, buf_len(&i->names) - left.len);
+}
+
+bool callback_ask(struct client *c, const struct http_head *head, struct slice bytes, struct slice body,
+                  struct buf *names, hold_go *go)
+{
+    struct callbacks *all = &c->router->callbacks;
+    struct inquiry *i = xcalloc(1, sizeof *i);
+    *i = (struct inquiry){.all = all, .method = head->method, .path = xslicedup(head->path), .names = *names};
+    i->decision = c->decision;
+    *names = (struct buf){0};
+    add_headers(&i->headers, all->router->cfg->auth_callback_headers, bytes, cors_trusts(c, head, (struct slice){0}));
+    go_on(i);
+    i->held = true;
+    if (i->open && i->decision.error == ERR_NONE) {
+        hold_request(&i->waiting, c, bytes, body, go);
+        return false;
+    }
+    c->decision = i->decision;
+    if (!i->open)
+        inquiry_free(i);
+    return true;
+}
+
+/* ---- the configuration ---- */
+
+static uint64_t mark_of_settings(const struct config *cfg)
+{
+    const char *const texts[] = {cfg->auth_callback_url, cfg->auth_callback_headers, cfg->auth_callback_down,
+                                 cfg->cors_origins};
+    const uint64_t numbers[] = {cfg->auth_callback_cache, cfg->auth_callback_recheck};
+    uint64_t mark = hash_texts(HASH_SEED, texts, sizeof texts / sizeof texts[0]);
+    return hash_add(mark, slice_of((const char *)numbers, sizeof numbers));
+}
+
+void callback_init(struct callbacks *all, struct router *router)
+{
+    *all = (struct callbacks){.router = router};
+    if (strcmp(router->cfg->auth_mode, "callback") != 0)
+        return;
+    all->on = true;
+    all->settings = mark_of_settings(router->cfg);
+    all->answers = xcalloc(CALLBACK_ANSWERS, sizeof *all->answers);
+}
+
+void callback_reload(struct callbacks *all)
+{
+    if (!all->on || all->settings == mark_of_settings(all->router->cfg))
+        return;
+    all->settings = mark_of_settings(all->router->cfg);
+    memset(all->answers, 0, CALLBACK_ANSWERS * sizeof *all->answers);
+    readers_send_back(all->router);
+}

@@ -1,0 +1,56 @@
+/* auth.mode = callback: a service outside decides. A request's path, and each stream that it names beside it, is put to
+ * a URL as a question of its own; the client waits until all of them are answered, and answers are remembered for a
+ * moment as their Cache-Control allows. */
+#ifndef ROUTER_AUTH_CALLBACK_H
+#define ROUTER_AUTH_CALLBACK_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/errors.h"
+#include "common/token.h"
+#include "router/conn/hold.h"
+#include "router/handlers/named.h"
+#include "router/http/http.h"
+
+#define CALLBACK_ANSWERS 1024u /* remembered */
+#define CALLBACK_WINDOW 8u     /* questions of one request that are under way at a time */
+
+struct client;
+struct router;
+
+/* What was answered. */
+struct decision {
+    enum error error; /* ERR_NONE: it may, up to scope */
+    enum scope scope; /* of the path */
+    enum named named; /* of an error: what was refused */
+    uint64_t asked_ms;
+};
+
+struct callbacks {
+    struct router *router;
+    bool on;              /* this is the mode */
+    unsigned waiting;     /* requests that are asked about */
+    bool failing;         /* the last question got no answer, and that was logged */
+    uint64_t answered_ms; /* when the last answer came; 0: none did */
+    uint64_t down_ms;     /* when it was last seen that nobody is there; 0: never */
+    uint64_t settings;    /* a mark of those that decide */
+    struct callback_answer *answers;
+};
+
+void callback_init(struct callbacks *callbacks, struct router *router);
+
+/* The configuration was read again: if it is about the callback, what the callback has said counts no more, and live
+ * readers end. */
+void callback_reload(struct callbacks *callbacks);
+
+/* Asks about all that the list of `names` (router/handlers/named.h; taken) has; the client's request has the head
+ * `bytes`. True: client->decision is there. False: the client waits with the body, and goes on with `go`. */
+bool callback_ask(struct client *client, const struct http_head *head, struct slice bytes, struct slice body,
+                  struct buf *names, hold_go *go) MUSTUSE;
+
+/* Adds a stream's name as JSON text can carry it: a byte that is not UTF-8 becomes U+001A and two hex digits, which no
+ * name has, so that two names never look the same. */
+void callback_name(struct slice name, struct buf *out);
+
+#endif

@@ -1,0 +1,128 @@
+#include "router/auth/cors.h"
+
+#include <stdlib.h>
+
+#include "common/mem.h"
+#include "common/origin.h"
+#include "common/tchar.h"
+#include "common/words.h"
+#include "router/conn/answer.h"
+#include "router/router.h"
+
+#define EXPOSED                                                                                                        \
+    "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
+    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, "                                       \
+    "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Accept-Encoding, Date, "     \
+    "Retry-After, "                                                                                                    \
+    "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \
+    "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, "                        \
+    "Stream-Fanout-Failures, "                                                                                         \
+    "X-Request-Id, Server-Timing"
+
+static bool listed(const struct router *r, const struct texts *own, struct slice origin)
+{
+    return own && own->count ? texts_have(own, origin) : words_have(r->cfg->cors_origins, origin);
+}
+
+static void set(struct client *c, enum client_cors cors)
+{
+    c->cors = cors;
+    free(c->exchange.origin);
+    c->exchange.origin = NULL;
+}
+
+void cors_unknown(struct client *c)
+{
+    set(c, listed(c->router, NULL, SLICE("*")) ? CORS_ANY : CORS_VARY);
+}
+
+static bool changes(enum http_method method)
+{
+    return method == HTTP_POST || method == HTTP_PUT || method == HTTP_DELETE;
+}
+
+static const struct texts *origins_of(const struct client *c, struct slice resource)
+{
+    const struct project *project = auth_project(&c->router->auth, project_of(resource));
+    return project ? &project->origins : NULL;
+}
+
+void cors_decide(struct client *c, const struct http_head *head, struct slice resource)
+{
+    const struct texts *own = origins_of(c, resource);
+    struct slice origin = head->headers[HTTP_ORIGIN_HEADER];
+    if (!origin.data && changes(head->method)) {
+        set(c, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
+    } else if (listed(c->router, own, SLICE("*"))) {
+        set(c, CORS_ANY);
+    } else if (origin.data && listed(c->router, own, origin)) {
+        set(c, CORS_ORIGIN);
+        c->exchange.origin = xslicedup(origin);
+    } else {
+        set(c, CORS_VARY);
+    }
+}
+
+void cors_add(const struct client *c, struct buf *head)
+{
+    if (c->cors == CORS_NONE)
+        return;
+    if (c->cors == CORS_ANY)
+        response_add(head, "Access-Control-Allow-Origin", SLICE("*"));
+    else
+        response_add(head, "Vary", SLICE("Origin"));
+    if (c->cors == CORS_ORIGIN)
+        response_add(head, "Access-Control-Allow-Origin", slice_str(c->exchange.origin));
+    if (c->cors == CORS_ORIGIN && (*c->router->cfg->auth_cookie || c->router->callbacks.on))
+        response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));
+    if (c->cors != CORS_VARY)
+        response_add(head, "Access-Control-Expose-Headers", SLICE(EXPOSED));
+}
+
+#define ALLOWED                                                                                                        \
+    "Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "                     \
+    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-Match, "         \
+    "If-None-Match, Producer-Id, Producer-Epoch, Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"
+
+/* Names of headers and what parts them, and nothing that could end the line. */
+static bool is_names(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!tchar_is(text.data[i]) && !memchr(", \t", text.data[i], 3))
+            return false;
+    return text.len > 0;
+}
+
+/* What headers a page of an allowed origin sends is its own matter: a tracer's, a front's. */
+void cors_preflight(struct client *c, const struct http_head *head)
+{
+    struct slice asked = head->headers[HTTP_REQUEST_HEADERS_HEADER];
+    struct buf *answer = answer_begin(c, 204), allowed = {0};
+    buf_add_text(&allowed, ALLOWED);
+    if (is_names(asked)) {
+        buf_add_text(&allowed, ", ");
+        buf_add_slice(&allowed, asked);
+    }
+    response_add(answer, "Access-Control-Allow-Methods", SLICE("GET, POST, PUT, DELETE, HEAD, OPTIONS"));
+    response_add(answer, "Access-Control-Allow-Headers", buf_slice(&allowed));
+    response_add(answer, "Vary", SLICE("Access-Control-Request-Headers"));
+    response_add(answer, "Access-Control-Max-Age", SLICE("86400"));
+    answer_end_bare(c);
+    buf_clear(&allowed);
+}
+
+bool cors_holds(const struct client *c, struct slice resource)
+{
+    return c->cors != CORS_ORIGIN || listed(c->router, origins_of(c, resource), slice_str(c->exchange.origin));
+}
+
+bool cors_trusts(const struct client *c, const struct http_head *head, struct slice resource)
+{
+    struct slice origin = head->headers[HTTP_ORIGIN_HEADER], site = head->headers[HTTP_FETCH_SITE_HEADER];
+    if (origin.data ? origin_valid(origin) && listed(c->router, origins_of(c, resource), origin)
+                    : !changes(head->method))
+        return true;
+    if (site.data)
+        return slice_equal(site, SLICE("same-origin")) || slice_equal(site, SLICE("none"));
+    return !origin.data || origin_is_host(origin, head->headers[HTTP_HOST_HEADER]);
+}

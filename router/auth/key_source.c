@@ -1,0 +1,187 @@
+#include "router/auth/key_source.h"
+
+#include <stdlib.h>
+
+#include "common/hash.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/words.h"
+#include "router/dispatch.h"
+#include "router/router.h"
+
+struct key_source {
+    struct key_sources *all;
+    char *url; /* NULL: the place is free */
+    struct jwks keys;
+    uint64_t text;       /* a hash of what was fetched */
+    uint64_t fetched_ms; /* 0: never */
+    uint64_t tried_ms;   /* when the last try ended */
+    uint64_t used_ms;
+    const char *failure; /* why the last try had none, or NULL */
+    bool fetching;
+    struct hold_list waiting;
+};
+
+void key_sources_init(struct key_sources *sources, struct router *router)
+{
+    *sources = (struct key_sources){.router = router, .all = xcalloc(KEY_SOURCES, sizeof *sources->all)};
+}
+
+/* ---- whom it may be fetched from ---- */
+
+static bool listed(const char *names, struct slice name)
+{
+    struct slice each;
+    while (words_next(&names, &each))
+        if (slice_alike(each, name))
+            return true;
+    return false;
+}
+
+/* http is for hosts that the configuration names; nothing that could be taken for another host passes. */
+bool key_source_allowed(const struct config *cfg, const char *url)
+{
+    const char *host = strstr(url, "://");
+    bool safe = strncmp(url, "https://", 8) == 0;
+    if (!host)
+        return false;
+    host += 3;
+    size_t authority = strcspn(host, "/?#\\"), len = strcspn(host, ":/?#\\");
+    if (memchr(host, '@', authority))
+        return false;
+    if (*host == '[') {
+        const char *end = memchr(host, ']', authority);
+        len = end ? (size_t)(end - host) + 1 : authority;
+    }
+    return listed(cfg->auth_jwks_hosts, slice_of(host, len)) || (safe && listed(cfg->auth_jwks_hosts, SLICE("*")));
+}
+
+/* ---- the places ---- */
+
+static void clear(struct key_source *source)
+{
+    free(source->url);
+    jwks_clear(&source->keys);
+    *source = (struct key_source){0};
+}
+
+/* The place of this URL, perhaps that of the one that was used least recently. NULL: all of them are being fetched. */
+static struct key_source *find(struct key_sources *sources, const char *url)
+{
+    struct key_source *oldest = NULL;
+    for (unsigned i = 0; i < KEY_SOURCES; i++) {
+        struct key_source *source = &sources->all[i];
+        if (source->url && strcmp(source->url, url) == 0) {
+            source->used_ms = sources->router->now_ms;
+            return source;
+        }
+        if (!source->fetching && (!oldest || source->used_ms < oldest->used_ms))
+            oldest = source;
+    }
+    if (!oldest)
+        return NULL;
+    clear(oldest);
+    *oldest = (struct key_source){.all = sources, .url = xstrdup(url), .used_ms = sources->router->now_ms};
+    return oldest;
+}
+
+/* ---- fetching ---- */
+
+/* A key that is silently not there costs somebody a day. */
+static void tell_left_off(const struct key_source *source)
+{
+    if (source->keys.left_off)
+        log_warn("jwksUrl %s: it has %zu keys, of which the first %zu count: auth.jwks_keys", source->url,
+                 source->keys.count + source->keys.left_off, source->keys.count);
+}
+
+static const char *take(struct key_source *source, const struct web_answer *answer, bool *changed)
+{
+    struct jwks keys;
+    const struct router *r = source->all->router;
+    uint64_t text = hash_add(HASH_SEED, answer->body);
+    *changed = false;
+    if (answer->large)
+        return "it is larger than auth.jwks_size";
+    if (answer->failure)
+        return answer->failure;
+    if (answer->status != 200)
+        return "its status is not 200";
+    if (jwks_parse(answer->body, r->cfg->auth_jwks_keys, false, &keys))
+        return "it is not a JSON Web Key Set";
+    *changed = !source->fetched_ms || text != source->text;
+    jwks_clear(&source->keys);
+    source->keys = keys;
+    source->text = text;
+    source->fetched_ms = r->now_ms;
+    if (*changed)
+        tell_left_off(source);
+    return NULL;
+}
+
+static void fetched(void *ctx, const struct web_answer *answer)
+{
+    struct key_source *source = ctx;
+    bool changed;
+    const char *failure = take(source, answer, &changed);
+    if (failure && (!source->failure || strcmp(failure, source->failure) != 0))
+        log_warn("jwksUrl %s: %s", source->url, failure);
+    if (!failure && source->failure)
+        log_info("jwksUrl %s: it can be fetched again", source->url);
+    source->fetching = false;
+    source->tried_ms = source->all->router->now_ms;
+    source->failure = failure;
+    if (changed)
+        auth_keys_changed(&source->all->router->auth);
+    hold_resume(&source->waiting);
+}
+
+/* True: it is being fetched. Not more often than auth.jwks_retry says, whatever tokens come. */
+static bool fetch(struct key_source *source)
+{
+    struct router *r = source->all->router;
+    if (source->fetching)
+        return true;
+    if ((source->tried_ms && r->now_ms < source->tried_ms + r->cfg->auth_jwks_retry) ||
+        !key_source_allowed(r->cfg, source->url))
+        return false;
+    source->fetching = true;
+    web_ask(&r->web, &(struct web_question){
+                         .url = source->url,
+                         .timeout_ms = r->cfg->auth_jwks_timeout,
+                         .most = r->cfg->auth_jwks_size,
+                         .done = fetched,
+                         .ctx = source,
+                     });
+    return true;
+}
+
+const struct jwks *key_source_keys(struct key_sources *sources, const char *url)
+{
+    static const struct jwks none;
+    struct key_source *source = find(sources, url);
+    if (!source || !key_source_allowed(sources->router->cfg, url))
+        return &none;
+    if (source->fetched_ms && sources->router->now_ms > source->fetched_ms + sources->router->cfg->auth_jwks_cache)
+        (void)fetch(source);
+    return &source->keys;
+}
+
+struct hold_list *key_source_wait(struct key_sources *sources, const char *url)
+{
+    struct key_source *source = find(sources, url);
+    return source && fetch(source) ? &source->waiting : NULL;
+}
+
+void key_source_want(struct key_sources *sources, const char *url)
+{
+    struct key_source *source = find(sources, url);
+    if (source)
+        (void)fetch(source);
+}
+
+bool key_source_unknown(struct key_sources *sources, const char *url)
+{
+    const struct key_source *source = find(sources, url);
+    return !source || !source->fetched_ms;
+}

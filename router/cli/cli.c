@@ -1,0 +1,315 @@
+#include "router/cli/cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/escape.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/percent.h"
+#include "common/registry.h"
+#include "common/token.h"
+
+#define TOKEN_S 600
+
+static const struct {
+    const char *name;
+    int (*run)(struct command *command);
+} commands[] = {
+    {"streams", command_streams},
+    {"show", command_show},
+    {"tail", command_tail},
+    {"doctor", command_doctor},
+};
+
+/* ---- arguments ---- */
+
+const char *command_option(struct command *c, const char *name, const char *instead)
+{
+    for (int i = 0; i < c->argc; i++) {
+        if (!c->argv[i] || strcmp(c->argv[i], name) != 0)
+            continue;
+        const char *value = i + 1 < c->argc ? c->argv[i + 1] : NULL;
+        c->argv[i] = NULL;
+        if (!value)
+            c->wrong = "a value is missing after an option";
+        else
+            c->argv[i + 1] = NULL;
+        return value ? value : instead;
+    }
+    return instead;
+}
+
+bool command_flag(struct command *c, const char *name)
+{
+    for (int i = 0; i < c->argc; i++)
+        if (c->argv[i] && strcmp(c->argv[i], name) == 0) {
+            c->argv[i] = NULL;
+            return true;
+        }
+    return false;
+}
+
+const char *command_argument(struct command *c)
+{
+    for (int i = 0; i < c->argc; i++)
+        if (c->argv[i] && strncmp(c->argv[i], "--", 2) != 0) {
+            const char *argument = c->argv[i];
+            c->argv[i] = NULL;
+            return argument;
+        }
+    return NULL;
+}
+
+bool command_misused(struct command *c)
+{
+    for (int i = 0; i < c->argc && !c->wrong; i++)
+        if (c->argv[i]) {
+            command_fail(c, "unexpected argument: %s (see streamd help %s)", c->argv[i], c->name);
+            return true;
+        }
+    if (c->wrong)
+        command_fail(c, "%s (see streamd help %s)", c->wrong, c->name);
+    return c->wrong != NULL;
+}
+
+PRINTF(2, 0) static void say(const struct command *c, const char *format, va_list list)
+{
+    fflush(stdout);
+    fprintf(stderr, "streamd: %s: ", c->name);
+    command_vprint(stderr, format, list);
+    fputc('\n', stderr);
+}
+
+void command_say(const struct command *c, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    say(c, format, list);
+    va_end(list);
+}
+
+int command_fail(const struct command *c, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    say(c, format, list);
+    va_end(list);
+    return 1;
+}
+
+/* ---- what servers say ---- */
+
+static void print_safely(struct slice text)
+{
+    struct buf safe = {0};
+    size_t most = text.len * ESCAPE_GROWTH;
+    if (text.len)
+        buf_grow(&safe, escape_plain(buf_reserve(&safe, most), most, text));
+    if (text.len)
+        fwrite(buf_slice(&safe).data, 1, buf_len(&safe), stdout);
+    buf_clear(&safe);
+}
+
+void command_print(const char *text)
+{
+    print_safely(slice_str(text));
+}
+
+/* How much of a line end or a tab begins here. */
+static size_t space_at(const char *at, const char *end)
+{
+    if (*at == '\r' && end - at > 1 && at[1] == '\n')
+        return 2;
+    return *at == '\n' || *at == '\t';
+}
+
+void command_print_text(struct slice text)
+{
+    const char *from = text.data, *end = text.data + text.len, *at = from;
+    while (at < end) {
+        size_t space = space_at(at, end);
+        at += space ? space : 1;
+        if (!space)
+            continue;
+        print_safely(slice_of(from, (size_t)(at - from) - space));
+        fwrite(at - space, 1, space, stdout);
+        from = at;
+    }
+    print_safely(slice_of(from, (size_t)(end - from)));
+}
+
+void command_vprint(FILE *out, const char *format, va_list list)
+{
+    char text[2048], safe[sizeof text * ESCAPE_GROWTH];
+    int len = vsnprintf(text, sizeof text, format, list);
+    size_t n = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
+    fwrite(safe, 1, escape_plain(safe, sizeof safe, slice_of(text, n)), out);
+}
+
+/* ---- what is asked about ---- */
+
+bool target_parse(struct command *c, const char *text, struct target *target)
+{
+    struct buf path = {0};
+    *target = (struct target){0};
+    if (!text || !*text) {
+        command_fail(c, "a stream is wanted: PROJECT/STREAM (see streamd help %s)", c->name);
+        return false;
+    }
+    struct slice project = strchr(text, '/') ? project_of(slice_str(text)) : SLICE(PROJECT_DEFAULT);
+    if (!project_name_valid(project) || strcmp(text + project.len, "/") == 0) {
+        command_fail(c, "%s: a stream is named PROJECT/STREAM, a project of A-Z a-z 0-9 _ -", text);
+        return false;
+    }
+    if (!strchr(text, '/'))
+        buf_add_slice(&path, SLICE(PROJECT_DEFAULT "/"));
+    percent_encode_rest(slice_str(text), &path);
+    target->project = xslicedup(project);
+    target->path = xslicedup(buf_slice(&path));
+    buf_clear(&path);
+    return true;
+}
+
+void target_clear(struct target *target)
+{
+    free(target->project);
+    free(target->path);
+}
+
+/* ---- tokens ---- */
+
+static char *sign(struct registry *registry, const char *name)
+{
+    struct project project;
+    char *token = NULL;
+    if (registry_get(registry, slice_str(name), &project) != REGISTRY_OK)
+        return NULL;
+    struct claims claims = {
+        .scope = SCOPE_MANAGE,
+        .expires_s = (uint64_t)time(NULL) + TOKEN_S,
+        .subject = xstrdup(name),
+    };
+    if (project.secrets.count)
+        token = token_sign(project.secrets.items[0], &claims);
+    claims_clear(&claims);
+    project_clear(&project);
+    return token;
+}
+
+bool command_token(struct command *c, const char *project, char **token)
+{
+    const char *given = getenv("STREAMD_TOKEN"), *why;
+    *token = NULL;
+    if (given && *given)
+        *token = xstrdup(given);
+    if (*token || !*c->data_dir)
+        return true;
+    struct registry *registry = registry_open(c->data_dir, &why);
+    if (!registry) {
+        command_fail(c, "%s/registry.db: %s", c->data_dir, why);
+        return false;
+    }
+    *token = sign(registry, project);
+    registry_close(registry);
+    if (!*token)
+        command_fail(c, "%s: there is no such project, or it has no secret to sign with", project);
+    return *token != NULL;
+}
+
+void command_token_free(char *token)
+{
+    if (token)
+        explicit_bzero(token, strlen(token));
+    free(token);
+}
+
+/* ---- the loop ---- */
+
+void command_flush(struct command *c)
+{
+    if (fflush(stdout) != 0)
+        c->interrupted = true;
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    (void)number;
+    (void)what;
+    ((struct command *)arg)->interrupted = true;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* it only wakes the loop */
+}
+
+void command_turn(struct command *c, uint64_t ms)
+{
+    const struct timeval after = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    if (event_add(c->timer, &after) != 0)
+        fatalx("cannot set a timer");
+    event_base_loop(c->base, EVLOOP_ONCE);
+}
+
+void command_pause(struct command *c, uint64_t ms)
+{
+    uint64_t until = clock_monotonic_ms() + ms, now;
+    while (!c->interrupted && (now = clock_monotonic_ms()) < until)
+        command_turn(c, until - now);
+}
+
+/* ---- the process ---- */
+
+static void start(struct command *c)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    signal(SIGPIPE, SIG_IGN);
+    c->base = event_base_new();
+    if (!c->base)
+        fatalx("cannot make an event loop");
+    for (size_t i = 0; i < 2; i++) {
+        c->signals[i] = evsignal_new(c->base, numbers[i], on_signal, c);
+        if (!c->signals[i] || event_add(c->signals[i], NULL) != 0)
+            fatalx("cannot watch signal %d", numbers[i]);
+    }
+    c->timer = evtimer_new(c->base, on_timer, c);
+    if (!c->timer)
+        fatalx("cannot make a timer");
+    c->web = (struct web){.base = c->base, .connections = 16};
+}
+
+static void stop(struct command *c)
+{
+    web_clear(&c->web);
+    event_free(c->timer);
+    for (size_t i = 0; i < 2; i++)
+        event_free(c->signals[i]);
+    event_base_free(c->base);
+}
+
+int command_main(int argc, char **argv)
+{
+    if (argc < 4)
+        return -1;
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(commands[i].name, argv[1]) != 0)
+            continue;
+        struct command c = {.name = argv[1], .url = argv[2], .data_dir = argv[3], .argv = argv + 4, .argc = argc - 4};
+        log_init(c.name, -1);
+        log_configure("warn", "text");
+        start(&c);
+        c.ca_file = command_option(&c, "--ca-file", NULL);
+        int status = commands[i].run(&c);
+        stop(&c);
+        return fflush(stdout) == 0 ? status : 1;
+    }
+    return -1;
+}

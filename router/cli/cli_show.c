@@ -1,0 +1,94 @@
+/* `streamd show`: all there is to say of one stream. */
+#include <stdio.h>
+
+#include "router/cli/cli.h"
+#include "router/cli/cli_request.h"
+
+static void print_scalar(const cJSON *item)
+{
+    if (cJSON_IsString(item))
+        command_print(item->valuestring);
+    else if (cJSON_IsNumber(item))
+        printf("%.0f", item->valuedouble);
+    else if (cJSON_IsBool(item))
+        fputs(cJSON_IsTrue(item) ? "true" : "false", stdout);
+    else
+        fputs("none", stdout);
+}
+
+/* The plain members of an object, in one line. */
+static void print_members(const cJSON *object)
+{
+    const cJSON *member;
+    const char *before = "";
+    cJSON_ArrayForEach(member, object)
+    {
+        if (cJSON_IsArray(member))
+            continue;
+        fputs(before, stdout);
+        command_print(member->string);
+        fputs("=", stdout);
+        print_scalar(member);
+        before = " ";
+    }
+}
+
+static void print_line(const char *key, const cJSON *item)
+{
+    command_print(key);
+    fputs(": ", stdout);
+    if (cJSON_IsObject(item))
+        print_members(item);
+    else
+        print_scalar(item);
+    puts("");
+}
+
+/* A line a key, and below it a line for each of what it lists. */
+static void print_all(const cJSON *stream)
+{
+    const cJSON *item, *member, *one;
+    cJSON_ArrayForEach(item, stream)
+    {
+        print_line(item->string, item);
+        cJSON_ArrayForEach(member, item)
+        {
+            cJSON_ArrayForEach(one, member)
+            {
+                print_line(item->string, one);
+            }
+        }
+    }
+}
+
+static int ask(struct command *c, const struct target *target, bool json)
+{
+    struct call call = {0};
+    struct buf path = {0};
+    buf_add_slice(&path, SLICE("/v1/streams/"));
+    buf_add(&path, target->path, strlen(target->path) + 1);
+    cJSON *stream = call_document(c, &call, target->project, path.data);
+    int status = stream ? 0 : 1;
+    if (stream && json) {
+        command_print_text(buf_slice(&call.text)); /* which in JSON means the same */
+        puts("");
+    } else if (stream) {
+        print_all(stream);
+    }
+    cJSON_Delete(stream);
+    buf_clear(&path);
+    call_clear(&call);
+    return status;
+}
+
+int command_show(struct command *c)
+{
+    bool json = command_flag(c, "--json");
+    const char *stream = command_argument(c);
+    struct target target;
+    if (command_misused(c) || !target_parse(c, stream, &target))
+        return 1;
+    int status = ask(c, &target, json);
+    target_clear(&target);
+    return status;
+}

@@ -1,0 +1,191 @@
+/* The doctor's checks of live reads: whether what comes comes at once, and whether silence is borne. */
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "common/document.h"
+#include "common/offset.h"
+#include "router/cli/doctor.h"
+
+#define OPEN_MS 5000u
+
+/* An event stream that is listened to. */
+struct listener {
+    struct call call;
+    struct event_stream events;
+    uint64_t position; /* of the last control event */
+    bool heard;
+};
+
+static void on_event(void *ctx, struct slice type, struct slice data)
+{
+    struct listener *l = ctx;
+    if (!slice_equal(type, SLICE("control")))
+        return;
+    cJSON *control = document_parse(data);
+    const char *next = document_text(control, "streamNextOffset");
+    l->heard = next && offset_parse(slice_str(next), &l->position);
+    cJSON_Delete(control);
+}
+
+static bool on_piece(void *ctx, struct slice piece)
+{
+    struct listener *l = ctx;
+    event_stream_feed(&l->events, piece);
+    return true;
+}
+
+static void start(struct doctor *d, struct call *call, const char *live)
+{
+    char path[600], tail[OFFSET_LEN + 1];
+    doctor_tail(d, tail);
+    snprintf(path, sizeof path, "%s?offset=%s&live=%s", d->path, tail, live);
+    call->token = d->token;
+    call_start(d->command, call, path);
+}
+
+static void listen_to(struct doctor *d, struct listener *l)
+{
+    *l = (struct listener){.call = {.piece = on_piece, .ctx = l}, .events = {.event = on_event, .ctx = l}};
+    call_add_header(&l->call, "Accept-Encoding", "gzip");
+    start(d, &l->call, "sse");
+}
+
+static void forget(struct listener *l)
+{
+    call_clear(&l->call);
+    event_stream_clear(&l->events);
+}
+
+/* Until a control event has come that is not before the stream's tail. */
+static bool wait_for_tail(struct doctor *d, struct listener *l, uint64_t ms)
+{
+    uint64_t until = clock_monotonic_ms() + ms, now;
+    while (!(l->heard && l->position >= buf_len(&d->sent)) && !l->call.done && !d->command->interrupted &&
+           (now = clock_monotonic_ms()) < until)
+        command_turn(d->command, until - now);
+    return l->heard && l->position >= buf_len(&d->sent);
+}
+
+static const char *const unbuffered =
+    "nginx: proxy_buffering off, no gzip, no proxy_ignore_headers X-Accel-Buffering; HAProxy: no filter compression";
+
+/* False, and said: events do not come. */
+static bool events_come(struct doctor *d, struct listener *l)
+{
+    bool come = wait_for_tail(d, l, OPEN_MS);
+    if (call_header(&l->call, "content-encoding").len)
+        doctor_bad(d, "events", unbuffered, "event streams are compressed on the way");
+    else if (come)
+        return true;
+    else if (l->call.done && l->call.status != 200)
+        doctor_bad(d, "events", NULL, "an event stream: status %ld", l->call.status);
+    else
+        doctor_bad(d, "events", unbuffered, "an event stream's first event has not come after %u s", OPEN_MS / 1000);
+    return false;
+}
+
+bool doctor_events(struct doctor *d)
+{
+    struct listener l;
+    listen_to(d, &l);
+    if (events_come(d, &l)) {
+        uint64_t began = clock_monotonic_ms();
+        if (!doctor_append(d)) {
+            doctor_bad(d, "events", NULL, "an append: %s", doctor_said(d));
+        } else {
+            if (wait_for_tail(d, &l, DOCTOR_PROMPT_MS))
+                doctor_good(d, "events", "an append is an event %llu ms later",
+                            (unsigned long long)(clock_monotonic_ms() - began));
+            else
+                doctor_bad(d, "events", unbuffered, "an append is no event %u s later: somebody gathers them",
+                           DOCTOR_PROMPT_MS / 1000);
+        }
+    }
+    forget(&l);
+    return true;
+}
+
+bool doctor_poll(struct doctor *d)
+{
+    struct call poll = {0};
+    char tail[OFFSET_LEN + 1];
+    start(d, &poll, "long-poll");
+    command_pause(d->command, 500); /* it is waiting now */
+    if (poll.done) {
+        doctor_bad(d, "long-poll",
+                   "do not cache answers to ?live=", "it is answered before there is anything: status %ld",
+                   poll.status);
+        call_clear(&poll);
+        return true;
+    }
+    bool appended = doctor_append(d);
+    uint64_t until = clock_monotonic_ms() + DOCTOR_PROMPT_MS, now;
+    while (appended && !poll.done && !d->command->interrupted && (now = clock_monotonic_ms()) < until)
+        command_turn(d->command, until - now);
+    doctor_tail(d, tail);
+    if (!appended)
+        doctor_bad(d, "long-poll", NULL, "an append: %s", doctor_said(d));
+    else if (poll.done && poll.status == 200 && call_says(&poll, "stream-next-offset", tail))
+        doctor_good(d, "long-poll", "is answered when something is appended");
+    else if (poll.done)
+        doctor_bad(d, "long-poll", NULL, "status %ld, or not what was appended", poll.status);
+    else
+        doctor_bad(d, "long-poll", "nginx: proxy_buffering off", "no answer %u s after an append",
+                   DOCTOR_PROMPT_MS / 1000);
+    call_clear(&poll);
+    return true;
+}
+
+/* ---- silence ---- */
+
+static void say_events(struct doctor *d, const struct listener *l, double lived_s)
+{
+    if (l->call.done && l->call.failure)
+        doctor_bad(d, "silence",
+                   "nginx: proxy_read_timeout, HAProxy: timeout server and timeout tunnel: longer than live.heartbeat",
+                   "an event stream was cut after %.1f s, not ended (%s)", lived_s, l->call.failure);
+    else if (l->call.done && l->call.status != 200)
+        doctor_bad(d, "silence", NULL, "an event stream: status %ld after %.1f s", l->call.status, lived_s);
+    else if (l->call.done)
+        doctor_good(d, "silence", "an event stream was ended properly after %.1f s (live.sse_lifetime)", lived_s);
+    else
+        doctor_good(d, "silence", "an event stream lives for %.1f s, with %zu heartbeats", lived_s, l->events.comments);
+}
+
+static void say_poll(struct doctor *d, const struct call *poll, double lived_s)
+{
+    if (poll->done && (poll->failure || poll->status != 204))
+        doctor_bad(d, "silence",
+                   "nginx: proxy_read_timeout, HAProxy: timeout server: longer than live.long_poll_timeout",
+                   "a long-poll was cut after %.1f s: status %ld%s%s", lived_s, poll->status, poll->failure ? ", " : "",
+                   poll->failure ? poll->failure : "");
+    else if (poll->done)
+        doctor_good(d, "silence", "a long-poll was answered 204 after %.1f s (live.long_poll_timeout)", lived_s);
+    else
+        doctor_good(d, "silence", "a long-poll still waits after %.1f s", lived_s);
+}
+
+/* Nothing is appended for a while. */
+bool doctor_idle(struct doctor *d)
+{
+    struct listener l;
+    struct call poll = {0};
+    uint64_t began = clock_monotonic_ms(), until = began + d->idle_ms, now = began, events_ms = 0, poll_ms = 0;
+    if (!d->idle_ms)
+        return true;
+    listen_to(d, &l);
+    start(d, &poll, "long-poll");
+    while (now < until && !(l.call.done && poll.done) && !d->command->interrupted) {
+        command_turn(d->command, until - now);
+        now = clock_monotonic_ms();
+        events_ms = l.call.done ? events_ms : now - began;
+        poll_ms = poll.done ? poll_ms : now - began;
+    }
+    if (!d->command->interrupted) {
+        say_events(d, &l, (double)events_ms / 1000);
+        say_poll(d, &poll, (double)poll_ms / 1000);
+    }
+    forget(&l);
+    call_clear(&poll);
+    return true;
+}

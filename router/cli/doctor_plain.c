@@ -1,0 +1,280 @@
+/* The doctor's checks that are a request or two. */
+#include <stdio.h>
+
+#include "common/offset.h"
+#include "common/random.h"
+#include "router/cli/doctor.h"
+
+#define BODY_BYTES ((1u << 20) + (64u << 10)) /* more than proxies take unless they are told */
+
+static bool has_offset(const struct doctor *d)
+{
+    char tail[OFFSET_LEN + 1];
+    doctor_tail(d, tail);
+    return call_says(&d->call, "stream-next-offset", tail);
+}
+
+/* streamd itself has answered, with an error. */
+static bool is_ours(struct doctor *d)
+{
+    return strchr(doctor_said(d) + sizeof "status " - 1, ' ') && !d->call.failure;
+}
+
+bool doctor_health(struct doctor *d)
+{
+    if (doctor_ask(d, "GET", "/health", (struct slice){0}, 200) && slice_equal(buf_slice(&d->call.text), SLICE("ok")))
+        doctor_good(d, "health", "%s answers", d->command->url);
+    else if (d->call.failure)
+        doctor_bad(d, "health", NULL, "%s: %s", d->command->url, doctor_said(d));
+    else
+        doctor_warn(d, "health", "/health: %s; perhaps it is not passed on", doctor_said(d));
+    return !d->call.failure;
+}
+
+/* streamd says in Location what it was asked for: a path that was decoded on the way names another stream. */
+static void look_at_location(struct doctor *d)
+{
+    struct slice location = call_header(&d->call, "location"), path = slice_str(d->path);
+    const char *authority = strstr(d->command->url, "://") + 3;
+    size_t host = strcspn(authority, "/");
+    bool kept =
+        location.len >= path.len && slice_equal(slice_of(location.data + location.len - path.len, path.len), path);
+    const char *named = location.len ? strstr(location.data, "://") : NULL;
+    if (!kept)
+        doctor_bad(d, "path", "nginx: proxy_pass without a path behind the host",
+                   "what was encoded is not any more: %.*s", (int)location.len, location.data ? location.data : "");
+    else if (named && (strncmp(named + 3, authority, host) != 0 || named[3 + host] != '/'))
+        doctor_warn(d, "path", "comes through, but Host does not: nginx: proxy_set_header Host $http_host");
+    else
+        doctor_good(d, "path", "percent-encoding and Host come through");
+}
+
+bool doctor_create(struct doctor *d)
+{
+    call_add_header(&d->call, "Content-Type", "text/plain");
+    call_add_header(&d->call, "Stream-TTL", "600");
+    if (doctor_ask(d, "PUT", "", SLICE(""), 201)) {
+        d->made = true;
+        doctor_good(d, "PUT", "a stream is made: %s", d->path);
+        look_at_location(d);
+    } else if (d->call.status == 401) {
+        doctor_bad(d, "PUT", "give --token, of the project that --project names; a proxy must pass Authorization on",
+                   "%s%s", doctor_said(d), d->token ? ", although a token was sent" : "");
+    } else {
+        doctor_bad(d, "PUT", is_ours(d) ? NULL : "let the methods PUT, POST, HEAD and DELETE through", "%s",
+                   doctor_said(d));
+    }
+    return d->made;
+}
+
+static bool produce(struct doctor *d, long status)
+{
+    char seq[24];
+    snprintf(seq, sizeof seq, "%llu", (unsigned long long)d->producer);
+    doctor_reset(d);
+    call_add_header(&d->call, "Content-Type", "text/plain");
+    call_add_header(&d->call, "Producer-Id", "doctor");
+    call_add_header(&d->call, "Producer-Epoch", "0");
+    call_add_header(&d->call, "Producer-Seq", seq);
+    return doctor_ask(d, "POST", "", SLICE("once\n"), status);
+}
+
+bool doctor_producer(struct doctor *d)
+{
+    static const char *const advice = "pass all headers on, both ways: Producer-*, Stream-*, ETag, Authorization";
+    bool first = produce(d, 200) && call_says(&d->call, "producer-seq", "0") && has_offset(d);
+    if (!first) {
+        doctor_bad(d, "headers", advice, "an append with Producer-* headers: %s%s", doctor_said(d),
+                   d->call.status == 204   ? ", as if it had none"
+                   : d->call.status == 200 ? " without its headers"
+                                           : "");
+        return true;
+    }
+    size_t before = buf_len(&d->sent);
+    bool again = produce(d, 204);
+    d->sent.end = d->sent.start + before; /* it is there once */
+    if (again)
+        doctor_good(d, "headers", "Producer-* and Stream-* come through, both ways; a repeated append is one");
+    else
+        doctor_bad(d, "headers", advice, "the same append again: %s, not 204", doctor_said(d));
+    return true;
+}
+
+bool doctor_head(struct doctor *d)
+{
+    if (!doctor_ask(d, "HEAD", "", (struct slice){0}, 200))
+        doctor_bad(d, "HEAD", "let the method HEAD through", "%s", doctor_said(d));
+    else if (!has_offset(d))
+        doctor_bad(d, "HEAD", "pass headers that begin with Stream- on", "no Stream-Next-Offset, or not the newest");
+    else
+        doctor_good(d, "HEAD", "says where the tail is");
+    return true;
+}
+
+static void fill(struct buf *body)
+{
+    uint64_t random = 88172645463325252u;
+    while (buf_len(body) < BODY_BYTES) {
+        uint64_t number = random_next(&random);
+        buf_add_byte(body, (uint8_t)(number % 64 ? ' ' + number % 95 : '\n'));
+    }
+}
+
+bool doctor_body(struct doctor *d)
+{
+    struct buf body = {0};
+    fill(&body);
+    call_add_header(&d->call, "Content-Type", "text/plain");
+    if (doctor_ask(d, "POST", "", buf_slice(&body), 204))
+        doctor_good(d, "body", "an append of %u bytes is taken", BODY_BYTES);
+    else if (is_ours(d))
+        doctor_warn(d, "body", "an append of %u bytes: %s, says streamd itself", BODY_BYTES, doctor_said(d));
+    else
+        doctor_bad(d, "body", "nginx: client_max_body_size, at least streamd's limits.max_body",
+                   "an append of %u bytes: %s", BODY_BYTES, doctor_said(d));
+    buf_clear(&body);
+    return true;
+}
+
+/* Reads it all, or until it is something else. False: an answer was none, and it was said. */
+static bool read_all(struct doctor *d, struct buf *got)
+{
+    char query[64], offset[OFFSET_LEN + 1] = "-1";
+    do {
+        snprintf(query, sizeof query, "?offset=%s", offset);
+        doctor_reset(d);
+        struct slice next;
+        if (!doctor_ask(d, "GET", query, (struct slice){0}, 200)) {
+            doctor_bad(d, "bytes", NULL, "a read: %s", doctor_said(d));
+            return false;
+        }
+        next = call_header(&d->call, "stream-next-offset");
+        if (next.len != OFFSET_LEN || memcmp(next.data, offset, OFFSET_LEN) == 0)
+            break;
+        memcpy(offset, next.data, OFFSET_LEN);
+        buf_add_slice(got, buf_slice(&d->call.text));
+    } while (buf_len(&d->call.text) && slice_begins(buf_slice(&d->sent), buf_slice(got)) &&
+             !call_says(&d->call, "stream-up-to-date", "true"));
+    return true;
+}
+
+bool doctor_bytes(struct doctor *d)
+{
+    struct buf got = {0};
+    if (read_all(d, &got)) {
+        if (slice_equal(buf_slice(&got), buf_slice(&d->sent)))
+            doctor_good(d, "bytes", "what was written is read, %zu bytes", buf_len(&got));
+        else
+            doctor_bad(d, "bytes", "do not compress, rewrite or cache bodies on the way",
+                       "%zu bytes were written, and what is read is not them", buf_len(&d->sent));
+    }
+    buf_clear(&got);
+    return true;
+}
+
+bool doctor_etag(struct doctor *d)
+{
+    char etag[128] = "";
+    if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 200)) {
+        struct slice value = call_header(&d->call, "etag");
+        snprintf(etag, sizeof etag, "%.*s", (int)value.len, value.data ? value.data : "");
+    }
+    if (!*etag) {
+        doctor_bad(d, "ETag", "pass ETag and If-None-Match on", "a read has no ETag");
+        return true;
+    }
+    doctor_reset(d);
+    call_add_header(&d->call, "If-None-Match", etag);
+    if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 304))
+        doctor_good(d, "ETag", "what is unchanged is 304");
+    else
+        doctor_bad(d, "ETag", "pass ETag and If-None-Match on", "a read with If-None-Match: %s, not 304",
+                   doctor_said(d));
+    return true;
+}
+
+/* Answers that say no-store are never to be kept. */
+bool doctor_stale(struct doctor *d)
+{
+    static const char *const advice = "nginx: proxy_cache_convert_head off with $request_method in proxy_cache_key; no "
+                                      "proxy_ignore_headers Cache-Control";
+    bool head, now;
+    if (!doctor_ask(d, "HEAD", "", (struct slice){0}, 200))
+        return true; /* it was said */
+    doctor_reset(d);
+    (void)!doctor_ask(d, "GET", "?offset=now", (struct slice){0}, 200);
+    if (!doctor_append(d)) {
+        doctor_bad(d, "append", NULL, "%s", doctor_said(d));
+        return true;
+    }
+    doctor_reset(d);
+    head = doctor_ask(d, "HEAD", "", (struct slice){0}, 200) && has_offset(d);
+    doctor_reset(d);
+    now = doctor_ask(d, "GET", "?offset=now", (struct slice){0}, 200) && has_offset(d);
+    if (head && now)
+        doctor_good(d, "no-store", "what must not be kept is not");
+    else
+        doctor_bad(d, "no-store", advice, "%s after an append is what it was before it",
+                   head ? "GET ?offset=now" : "HEAD");
+    return true;
+}
+
+/* The header that tells of a cache, if one does. */
+static const char *cache_header(const struct call *call, struct slice *value)
+{
+    static const char *const names[] = {"x-cache",         "x-cache-status", "x-proxy-cache",
+                                        "cf-cache-status", "cache-status",   "age"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        *value = call_header(call, names[i]);
+        if (value->len)
+            return names[i];
+    }
+    return NULL;
+}
+
+bool doctor_cache(struct doctor *d)
+{
+    struct slice value;
+    const char *name = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        doctor_reset(d);
+        if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 200))
+            name = cache_header(&d->call, &value);
+    }
+    if (name)
+        doctor_good(d, "cache", "the same read twice: %s: %.*s%s", name, (int)value.len, value.data,
+                    d->token ? " (reads with a token are kept for nobody else)" : "");
+    else
+        doctor_good(d, "cache", "nothing says that there is one");
+    return true;
+}
+
+bool doctor_connections(struct doctor *d)
+{
+    if (d->reused)
+        doctor_good(d, "keep-alive", "a connection is used again");
+    else
+        doctor_warn(d, "keep-alive", "every request has needed a connection of its own: is keep-alive off?");
+    return true;
+}
+
+bool doctor_delete(struct doctor *d)
+{
+    doctor_reset(d);
+    d->made = false;
+    if (!doctor_ask(d, "DELETE", "", (struct slice){0}, 204)) {
+        if (is_ours(d))
+            doctor_warn(d, "DELETE", "%s; the stream goes by itself in ten minutes", doctor_said(d));
+        else
+            doctor_bad(d, "DELETE", "let the method DELETE through", "%s; the stream goes by itself in ten minutes",
+                       doctor_said(d));
+        return true;
+    }
+    doctor_reset(d);
+    if (doctor_ask(d, "HEAD", "", (struct slice){0}, 404))
+        doctor_good(d, "DELETE", "the stream is gone");
+    else
+        doctor_bad(d, "DELETE", "nginx: proxy_cache_convert_head off, with $request_method in proxy_cache_key",
+                   "the stream is deleted, and HEAD says %s", doctor_said(d));
+    return true;
+}

@@ -1,0 +1,100 @@
+#include "router/conn/hold.h"
+
+#include <stdlib.h>
+
+#include "common/mem.h"
+#include "router/conn/answer.h"
+#include "router/http/http.h"
+#include "router/router.h"
+
+struct hold {
+    struct client *client;
+    struct hold_list *list;
+    struct hold *prev, *next;
+    hold_go *go;
+    struct buf head, body;
+};
+
+/* Out of the list; its client has no hold then. */
+static void detach(struct hold *hold)
+{
+    struct client *c = hold->client;
+    *(hold->prev ? &hold->prev->next : &hold->list->first) = hold->next;
+    *(hold->next ? &hold->next->prev : &hold->list->last) = hold->prev;
+    c->hold = NULL;
+    c->router->clients.body_bytes -= buf_len(&hold->body);
+}
+
+static void release(struct hold *hold)
+{
+    buf_clear(&hold->head);
+    buf_clear(&hold->body);
+    free(hold);
+}
+
+/* Longer than whatever it may be that is waited for. */
+static uint64_t longest_ms(const struct config *cfg)
+{
+    return cfg->router_shard_wait + cfg->auth_callback_timeout + cfg->auth_jwks_timeout;
+}
+
+void hold_request(struct hold_list *list, struct client *c, struct slice bytes, struct slice body, hold_go *go)
+{
+    struct router *r = c->router;
+    if (body.len && r->clients.body_bytes + body.len > r->cfg->router_body_memory) {
+        answer_error(c, ERR_OVERLOADED);
+        return;
+    }
+    struct hold *hold = xcalloc(1, sizeof *hold);
+    *hold = (struct hold){.client = c, .list = list, .prev = list->last, .go = go};
+    *(list->last ? &list->last->next : &list->first) = hold;
+    list->last = hold;
+    buf_add_slice(&hold->head, bytes);
+    buf_add_slice(&hold->body, body);
+    r->clients.body_bytes += body.len;
+    c->hold = hold;
+    client_set_state(c, CLIENT_WAITING);
+    client_arm(c, DEADLINE_HOLD, longest_ms(r->cfg));
+}
+
+struct client *hold_client(const struct hold_list *list)
+{
+    return list->first->client;
+}
+
+void hold_longer(const struct hold_list *list)
+{
+    struct client *c = hold_client(list);
+    client_arm(c, DEADLINE_HOLD, longest_ms(c->router->cfg));
+}
+
+void hold_resume(struct hold_list *list)
+{
+    struct hold_list all = *list;
+    *list = (struct hold_list){0}; /* some may come back to it */
+    for (struct hold *hold = all.first; hold; hold = hold->next)
+        hold->list = &all;
+    while (all.first) {
+        struct hold *hold = all.first;
+        struct http_head head = http_head_again(buf_slice(&hold->head));
+        detach(hold);
+        client_set_state(hold->client, CLIENT_HEAD);
+        hold->go(hold->client, &head, buf_slice(&hold->head), buf_slice(&hold->body));
+        release(hold);
+    }
+}
+
+void hold_drop(struct client *c)
+{
+    struct hold *hold = c->hold;
+    if (!hold)
+        return;
+    detach(hold);
+    release(hold);
+}
+
+void hold_expired(struct client *c)
+{
+    hold_drop(c);
+    client_refuse(c, ERR_OVERLOADED, NULL); /* its body may still be on its way */
+}

@@ -1,0 +1,159 @@
+#include "router/conn/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "router/router.h"
+
+#define ACCEPTS_A_TURN 64
+#define METRICS_CONNECTIONS 64 /* of their own */
+#define REFUSED_AT_ONCE 64     /* connections over the limit that are told so; more are just closed */
+/* Descriptors that clients do not get, but half of all at the most: for those who are refused or scrape, sockets to
+ * shards, which come and go, and files of pages. Without one for a socket that the supervisor sends, the process could
+ * not go on. */
+#define KEPT 256u
+
+void listener_init(struct router *r)
+{
+    struct rlimit limit;
+    r->listener.room = SIZE_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    r->listener.room = limit.rlim_cur - (limit.rlim_cur / 2 < KEPT ? limit.rlim_cur / 2 : KEPT);
+    if (r->listener.room < r->cfg->limits_max_connections)
+        log_info("limits.max_connections is %llu, but %llu files may be open: %zu connections at the most",
+                 (unsigned long long)r->cfg->limits_max_connections, (unsigned long long)limit.rlim_cur,
+                 r->listener.room);
+}
+
+size_t listener_room(const struct router *r)
+{
+    return r->listener.room < r->cfg->limits_max_connections ? r->listener.room : r->cfg->limits_max_connections;
+}
+
+static size_t others(const struct clients *clients)
+{
+    return clients->count - clients->refused - clients->scraping;
+}
+
+static void admit(struct router *r, int fd)
+{
+    static const int on = 1;
+    metrics_add(r->metrics, METRIC_ACCEPTED, 1);
+    bool full = others(&r->clients) >= listener_room(r);
+    if (full)
+        metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
+    if (full && r->clients.refused >= REFUSED_AT_ONCE) {
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct client *c = client_new(r, fd);
+    if (!full)
+        return;
+    c->refused = true;
+    r->clients.refused++;
+    client_refuse(c, ERR_TOO_MANY_CONNECTIONS, NULL);
+}
+
+/* True: the process is out of descriptors, and the listener does not try again at once. */
+static bool rests(struct listener *listener)
+{
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+        return false;
+    log_warn_errno("cannot accept connections for now");
+    event_del(listener->event);
+    listener->resting = true;
+    return true;
+}
+
+static void on_connection(evutil_socket_t fd, short what, void *arg)
+{
+    struct router *r = arg;
+    (void)what;
+    router_clock(r);
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            admit(r, client);
+            continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK || rests(&r->listener))
+            return;
+        /* Otherwise that one connection was gone before we came to it. */
+    }
+}
+
+/* Those who scrape are few; they come in though everybody else has filled limits.max_connections, and take nothing from
+ * that. */
+static void on_metrics_connection(evutil_socket_t fd, short what, void *arg)
+{
+    struct router *r = arg;
+    (void)what;
+    router_clock(r);
+    int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client < 0) {
+        (void)rests(&r->metrics_listener);
+    } else if (r->clients.scraping < METRICS_CONNECTIONS) {
+        client_new(r, client)->only_metrics = true;
+        r->clients.scraping++;
+    } else {
+        close(client);
+    }
+}
+
+static void close_one(struct listener *listener)
+{
+    if (!listener->event)
+        return;
+    event_free(listener->event);
+    close(listener->fd);
+    *listener = (struct listener){.room = listener->room};
+}
+
+void listener_close(struct router *r)
+{
+    close_one(&r->listener);
+    close_one(&r->metrics_listener);
+}
+
+static void open_one(struct router *r, struct listener *listener, int fd, event_callback_fn callback)
+{
+    close_one(listener);
+    evutil_make_socket_nonblocking(fd);
+    listener->fd = fd;
+    listener->event = event_new(r->base, fd, EV_READ | EV_PERSIST, callback, r);
+    if (!listener->event || event_add(listener->event, NULL) != 0)
+        fatalx("cannot watch the listening socket");
+}
+
+void listener_open(struct router *r, int fd)
+{
+    open_one(r, &r->listener, fd, on_connection);
+}
+
+void listener_open_metrics(struct router *r, int fd)
+{
+    open_one(r, &r->metrics_listener, fd, on_metrics_connection);
+}
+
+static void try_again(struct listener *listener)
+{
+    if (!listener->resting)
+        return;
+    listener->resting = false;
+    if (event_add(listener->event, NULL) != 0)
+        fatalx("cannot watch the listening socket");
+}
+
+void listener_tick(struct router *r)
+{
+    try_again(&r->listener);
+    try_again(&r->metrics_listener);
+}

@@ -1,0 +1,153 @@
+#include "router/conn/output.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+#define PIECES_A_WRITE 64
+
+struct block *block_new(struct output_pool *pool, size_t len)
+{
+    struct block *block = xmalloc(sizeof *block + len);
+    block->pool = pool;
+    block->refs = 1;
+    block->fd = -1;
+    block->len = len;
+    pool->block_bytes += len;
+    return block;
+}
+
+struct block *block_file(struct output_pool *pool, int fd, uint64_t at, size_t len)
+{
+    struct block *block = xmalloc(sizeof *block);
+    *block = (struct block){.pool = pool, .refs = 1, .fd = fd, .at = at, .len = len};
+    pool->block_bytes += len;
+    return block;
+}
+
+struct block *block_copy(struct output_pool *pool, struct slice bytes)
+{
+    struct block *block = block_new(pool, bytes.len);
+    if (bytes.len)
+        memcpy(block->data, bytes.data, bytes.len);
+    return block;
+}
+
+void block_unref(struct block *block)
+{
+    if (!block || --block->refs)
+        return;
+    block->pool->block_bytes -= block->len;
+    if (block->fd >= 0)
+        close(block->fd);
+    free(block);
+}
+
+void output_add(struct output *output, struct output_pool *pool, struct block *block, size_t start, size_t len)
+{
+    struct piece *piece = pool->unused;
+    if (!len)
+        return;
+    if (piece)
+        pool->unused = piece->next;
+    else
+        piece = xmalloc(sizeof *piece);
+    block->refs++;
+    *piece = (struct piece){.block = block, .start = start, .len = len};
+    if (output->last)
+        output->last->next = piece;
+    else
+        output->first = piece;
+    output->last = piece;
+    output->bytes += len;
+}
+
+void output_shorten(struct output *output, size_t bytes)
+{
+    output->last->len -= bytes;
+    output->bytes -= bytes;
+}
+
+static void drop_first(struct output *output, struct output_pool *pool)
+{
+    struct piece *piece = output->first;
+    output->first = piece->next;
+    if (!output->first)
+        output->last = NULL;
+    output->bytes -= piece->len;
+    block_unref(piece->block);
+    piece->next = pool->unused;
+    pool->unused = piece;
+}
+
+static void drop_written(struct output *output, struct output_pool *pool, size_t written)
+{
+    while (output->first && written >= output->first->len) {
+        written -= output->first->len;
+        drop_first(output, pool);
+    }
+    if (!written)
+        return;
+    output->first->start += written;
+    output->first->len -= written;
+    output->bytes -= written;
+}
+
+static ssize_t write_file(const struct piece *piece, int fd, size_t most)
+{
+    off_t at = (off_t)(piece->block->at + piece->start);
+    return sendfile(fd, piece->block->fd, &at, piece->len < most ? piece->len : most);
+}
+
+/* The pieces of memory up to the next file in one call. */
+static ssize_t write_memory(const struct output *output, int fd)
+{
+    const struct piece *p = output->first;
+    struct iovec iov[PIECES_A_WRITE];
+    struct msghdr message = {.msg_iov = iov};
+    for (; p && p->block->fd < 0 && message.msg_iovlen < PIECES_A_WRITE; p = p->next)
+        iov[message.msg_iovlen++] = (struct iovec){p->block->data + p->start, p->len};
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (p ? MSG_MORE : 0));
+}
+
+static ssize_t write_some(const struct output *output, int fd, size_t most)
+{
+    const struct piece *first = output->first;
+    if (first->block->fd >= 0)
+        return write_file(first, fd, most);
+    if (first == output->last)
+        return send(fd, first->block->data + first->start, first->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return write_memory(output, fd);
+}
+
+enum output_result output_write(struct output *output, struct output_pool *pool, int fd, size_t most, size_t *written)
+{
+    *written = 0;
+    while (output->first) {
+        if (*written >= most)
+            return OUTPUT_PARTLY;
+        ssize_t n = write_some(output, fd, most - *written);
+        if (n > 0) {
+            drop_written(output, pool, (size_t)n);
+            *written += (size_t)n;
+            continue;
+        }
+        if (n == 0)
+            return OUTPUT_BROKEN; /* the file is shorter than it was said to be */
+        if (n < 0 && errno == EINTR)
+            continue;
+        return n < 0 && errno != EAGAIN && errno != EWOULDBLOCK ? OUTPUT_BROKEN : OUTPUT_BLOCKED;
+    }
+    return OUTPUT_EMPTY;
+}
+
+void output_clear(struct output *output, struct output_pool *pool)
+{
+    while (output->first)
+        drop_first(output, pool);
+}

@@ -1,0 +1,368 @@
+#include "router/conn/request_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "router/auth/cors.h"
+#include "router/dispatch.h"
+#include "router/http/http.h"
+#include "router/live/reader.h"
+#include "router/observe/timing.h"
+#include "router/router.h"
+
+#define BODY_READ ((size_t)256 << 10)
+
+/* A request whose body is arriving. */
+struct upload {
+    struct buf head; /* its bytes, parsed again when the body is there */
+    struct buf body;
+    struct http_chunked chunked;
+    uint64_t left;  /* of a body of known length */
+    uint64_t taken; /* so far */
+    bool is_chunked;
+    bool wanted; /* the body is kept; any other is only read to its end */
+};
+
+/* ---- bodies ---- */
+
+void intake_drop(struct client *c)
+{
+    struct upload *upload = c->upload;
+    if (!upload)
+        return;
+    c->router->clients.body_bytes -= buf_len(&upload->body);
+    buf_clear(&upload->head);
+    buf_clear(&upload->body);
+    free(upload);
+    c->upload = NULL;
+}
+
+static void body_whole(struct client *c)
+{
+    struct upload *upload = c->upload;
+    c->upload = NULL;
+    c->router->clients.body_bytes -= buf_len(&upload->body);
+    struct http_head head = http_head_again(buf_slice(&upload->head));
+    dispatch_request(c, &head, buf_slice(&upload->head), buf_slice(&upload->body));
+    buf_clear(&upload->head);
+    buf_clear(&upload->body);
+    free(upload);
+}
+
+static void refuse_body(struct client *c)
+{
+    struct detail detail;
+    client_refuse(c,
+                  detail_say(&detail, ERR_PAYLOAD_TOO_LARGE, "the body is larger than limits.max_body, %llu bytes",
+                             (unsigned long long)c->router->cfg->limits_max_body),
+                  detail.text);
+}
+
+static void refuse_head(struct client *c)
+{
+    struct detail detail;
+    client_refuse(c,
+                  detail_say(&detail, ERR_HEADERS_TOO_LARGE,
+                             "the request line and headers are larger than limits.max_header, %llu bytes",
+                             (unsigned long long)c->router->cfg->limits_max_header),
+                  detail.text);
+}
+
+static void body_add(struct upload *upload, struct slice data)
+{
+    if (upload->wanted)
+        buf_add_slice(&upload->body, data);
+}
+
+/* Counts bytes of the body that came. False: that was too much, and the client was told. */
+static bool body_grown(struct client *c, size_t len)
+{
+    struct router *r = c->router;
+    c->upload->taken += len;
+    if (c->upload->wanted)
+        r->clients.body_bytes += len;
+    if (c->upload->taken > r->cfg->limits_max_body) {
+        refuse_body(c);
+        return false;
+    }
+    if (c->upload->wanted && r->clients.body_bytes > r->cfg->router_body_memory) {
+        client_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
+        return false;
+    }
+    return true;
+}
+
+static size_t take_known(struct client *c, struct slice in)
+{
+    struct upload *upload = c->upload;
+    size_t len = in.len < upload->left ? in.len : (size_t)upload->left;
+    body_add(upload, slice_of(in.data, len));
+    upload->left -= len;
+    if (body_grown(c, len) && !upload->left)
+        body_whole(c);
+    return len;
+}
+
+static size_t take_chunked(struct client *c, struct slice in)
+{
+    struct upload *upload = c->upload;
+    size_t taken = 0;
+    while (taken < in.len) {
+        struct slice data;
+        size_t used;
+        enum http_parse result =
+            http_chunked_next(&upload->chunked, slice_of(in.data + taken, in.len - taken), &data, &used);
+        taken += used;
+        if (result == HTTP_PARSE_BAD) {
+            client_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
+            return in.len;
+        }
+        body_add(upload, data);
+        if (!body_grown(c, data.len))
+            return in.len;
+        if (result == HTTP_PARSE_DONE) {
+            body_whole(c);
+            return taken;
+        }
+    }
+    return taken;
+}
+
+static size_t take_body(struct client *c, struct slice in)
+{
+    client_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
+    return c->upload->is_chunked ? take_chunked(c, in) : take_known(c, in);
+}
+
+static void send_continue(struct client *c)
+{
+    struct block *block = block_copy(&c->router->outputs, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+    client_send(c, block, 0, block->len);
+    block_unref(block);
+}
+
+static void body_begin(struct client *c, const struct http_head *head, struct slice bytes, bool wanted)
+{
+    struct upload *upload = xcalloc(1, sizeof *upload);
+    buf_add_slice(&upload->head, bytes);
+    upload->is_chunked = head->chunked;
+    upload->left = head->content_length;
+    upload->wanted = wanted;
+    if (!head->chunked && wanted)
+        (void)buf_reserve(&upload->body, head->content_length < BODY_READ ? (size_t)head->content_length : BODY_READ);
+    c->upload = upload;
+    timing_mark(c, TIMING_BODY);
+    if (head->expect_continue)
+        send_continue(c);
+    client_set_state(c, CLIENT_BODY);
+}
+
+/* ---- heads ---- */
+
+/* Nothing has to be waited for to know whether the request may. Takes its body if that is there; no other body is
+ * waited for. Returns how much of rest that was. */
+static size_t take_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
+{
+    struct detail detail = {0};
+    bool wanted;
+    timing_mark(c, TIMING_ADMITTED);
+    if (!head->chunked && head->content_length <= rest.len) {
+        size_t len = (size_t)head->content_length;
+        dispatch_request(c, head, bytes, slice_of(rest.data, len));
+        return len;
+    }
+    enum error error = dispatch_check(c, head, &wanted, &detail);
+    if (error != ERR_NONE) {
+        client_refuse(c, error, detail.text);
+        return rest.len;
+    }
+    body_begin(c, head, bytes, wanted);
+    return 0;
+}
+
+void intake_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+{
+    (void)ignored;
+    buf_consume(&c->in, take_admitted(c, head, bytes, buf_slice(&c->in)));
+    intake_resume(c);
+}
+
+void intake_again(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+{
+    if (dispatch_admit(c, head, bytes))
+        intake_admitted(c, head, bytes, ignored);
+}
+
+/* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
+static size_t take_request(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
+{
+    c->http10 = head->http10;
+    c->head_only = head->method == HTTP_HEAD;
+    c->keep_alive = head->keep_alive;
+    if (head->content_length > c->router->cfg->limits_max_body) {
+        refuse_body(c);
+        return rest.len;
+    }
+    return dispatch_admit(c, head, bytes) ? take_admitted(c, head, bytes, rest) : 0;
+}
+
+static void head_partial(struct client *c, struct slice in)
+{
+    struct router *r = c->router;
+    if (in.len > r->cfg->limits_max_header) {
+        account_begin(c);
+        refuse_head(c);
+    } else if (c->timer_class != DEADLINE_HEAD || !deadline_armed(&c->timer))
+        client_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
+}
+
+/* Returns how much of in was taken; 0: the head is not whole. */
+static size_t take_head(struct client *c, struct slice in)
+{
+    struct http_head head;
+    enum error error = ERR_BAD_REQUEST;
+    struct detail detail = {0};
+    size_t used = 0;
+    uint64_t started = c->router->timing ? clock_monotonic_us() : 0;
+    c->http10 = c->head_only = false;
+    cors_unknown(c);
+    switch (http_head_parse(in, &c->scanned, &head, &used, &error, &detail)) {
+    case HTTP_PARSE_MORE:
+        head_partial(c, in);
+        return 0;
+    case HTTP_PARSE_BAD:
+        account_begin(c);
+        client_refuse(c, error, detail.text);
+        return in.len;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    c->scanned = 0;
+    account_begin(c);
+    account_method(c, head.method);
+    request_log_begin(c, &head);
+    timing_begin(c, started);
+    if (used > c->router->cfg->limits_max_header) {
+        refuse_head(c);
+        return in.len;
+    }
+    return used + take_request(c, &head, slice_of(in.data, used), slice_of(in.data + used, in.len - used));
+}
+
+/* ---- bytes ---- */
+
+/* Takes what can be taken now. Returns how much that was; the rest waits. */
+static size_t take(struct client *c, struct slice in)
+{
+    size_t taken = 0;
+    while (taken < in.len) {
+        struct slice rest = slice_of(in.data + taken, in.len - taken);
+        size_t used = 0;
+        if (c->state == CLIENT_HEAD && c->out.bytes < CLIENT_OUTPUT_PAUSE)
+            used = take_head(c, rest);
+        else if (c->state == CLIENT_BODY)
+            used = take_body(c, rest);
+        else if (c->state == CLIENT_ENDING || c->state == CLIENT_LINGERING || c->state == CLIENT_DEAD)
+            used = rest.len;
+        if (!used)
+            break;
+        taken += used;
+    }
+    return taken;
+}
+
+static void take_waiting(struct client *c)
+{
+    buf_consume(&c->in, take(c, buf_slice(&c->in)));
+    if (buf_len(&c->in) == 0)
+        buf_clear(&c->in);
+}
+
+void intake_resume(struct client *c)
+{
+    take_waiting(c);
+    if (c->state == CLIENT_HEAD && c->eof && c->out.bytes < CLIENT_OUTPUT_PAUSE)
+        client_set_state(c, CLIENT_ENDING);
+    else if (c->state == CLIENT_BODY && c->eof)
+        client_close(c); /* the rest of its body will not come */
+    client_watch(c);
+}
+
+/* Nothing more comes. A request that is whole is still answered; a live reader gets what is there, and is gone. */
+static void ended(struct client *c)
+{
+    c->eof = true;
+    switch (c->state) {
+    case CLIENT_HEAD:
+        client_set_state(c, c->out.bytes ? CLIENT_ENDING : CLIENT_DEAD);
+        return;
+    case CLIENT_WAITING:
+    case CLIENT_ENDING:
+        client_watch(c);
+        return;
+    case CLIENT_LIVE:
+        reader_hang_up(c->reader);
+        client_watch(c);
+        return;
+    case CLIENT_BODY:
+    case CLIENT_LINGERING:
+    case CLIENT_DEAD:
+        client_close(c);
+        return;
+    }
+}
+
+/* Reads into at, which has room for len bytes. Returns how many came; 0: none, and the end was dealt with. */
+static size_t receive(struct client *c, char *at, size_t len)
+{
+    ssize_t n = recv(event_get_fd(&c->event), at, len, MSG_DONTWAIT);
+    if (n > 0) {
+        metrics_add(c->router->metrics, METRIC_RECEIVED, (uint64_t)n);
+        return (size_t)n;
+    }
+    if (n == 0)
+        ended(c);
+    else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        client_close(c);
+    return 0;
+}
+
+/* A large body of known length goes straight to where it is collected. */
+static void receive_body(struct client *c)
+{
+    struct upload *upload = c->upload;
+    size_t room = upload->left < BODY_READ ? (size_t)upload->left : BODY_READ;
+    size_t n = receive(c, buf_reserve(&upload->body, room), room);
+    if (!n)
+        return;
+    buf_grow(&upload->body, n);
+    upload->left -= n;
+    client_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
+    if (body_grown(c, n) && !upload->left)
+        body_whole(c);
+}
+
+void intake_readable(struct client *c)
+{
+    char *scratch = c->router->scratch;
+    if (c->state == CLIENT_BODY && !c->upload->is_chunked && c->upload->wanted && buf_len(&c->in) == 0) {
+        receive_body(c);
+        client_watch(c);
+        return;
+    }
+    size_t n = receive(c, scratch, ROUTER_SCRATCH);
+    if (!n)
+        return;
+    if (buf_len(&c->in) > 0) {
+        buf_add(&c->in, scratch, n);
+        take_waiting(c);
+    } else {
+        size_t used = take(c, slice_of(scratch, n));
+        if (used < n && c->state != CLIENT_DEAD)
+            buf_add(&c->in, scratch + used, n - used);
+    }
+    client_watch(c);
+}

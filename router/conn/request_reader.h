@@ -1,0 +1,24 @@
+/* What comes from a client's socket: heads and bodies, gathered until a request is whole. Whether a request may is
+ * asked when its head is there: the body of one that may not takes no memory. A body that comes together with its head
+ * is used where it was received; any other is collected. */
+#ifndef ROUTER_CONN_REQUEST_READER_H
+#define ROUTER_CONN_REQUEST_READER_H
+
+#include "router/conn/client.h"
+#include "router/http/http.h"
+
+/* The socket has something. */
+void intake_readable(struct client *client);
+
+/* An answer is out: goes on with what came behind its request. */
+void intake_resume(struct client *client);
+
+/* What a request that was held for its right goes on with (hold_go; no body is held with it): it is known now whether
+ * it may, or this has to be looked at again. */
+void intake_admitted(struct client *client, const struct http_head *head, struct slice bytes, struct slice ignored);
+void intake_again(struct client *client, const struct http_head *head, struct slice bytes, struct slice ignored);
+
+/* Forgets a body that is arriving. */
+void intake_drop(struct client *client);
+
+#endif

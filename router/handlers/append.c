@@ -1,0 +1,144 @@
+/* POST: an append, a close, or both. */
+#include "common/json.h"
+#include "common/media_type.h"
+#include "router/conn/answer.h"
+#include "router/handlers/handlers.h"
+#include "router/handlers/rules.h"
+#include "router/router.h"
+
+#define MESSAGES_KEEP ((size_t)1 << 20)
+
+static void add_fanout(struct buf *head, const struct wire_appended *m)
+{
+    static const struct slice modes[] = {
+        [WIRE_FANOUT_INLINE] = {"inline", 6},
+        [WIRE_FANOUT_QUEUED] = {"queued", 6},
+        [WIRE_FANOUT_CIRCUIT_OPEN] = {"circuit-open", 12},
+    };
+    if (m->fanout == WIRE_FANOUT_NONE || m->fanout > WIRE_FANOUT_CIRCUIT_OPEN)
+        return;
+    response_add_number(head, "Stream-Fanout-Count", m->subscribers);
+    response_add(head, "Stream-Fanout-Mode", modes[m->fanout]);
+    if (m->fanout != WIRE_FANOUT_INLINE)
+        return;
+    response_add_number(head, "Stream-Fanout-Successes", m->successes);
+    response_add_number(head, "Stream-Fanout-Failures", m->failures);
+}
+
+static void answer_appended(struct client *c, const struct wire_appended *m)
+{
+    const struct exchange *exchange = &c->exchange;
+    bool created = exchange->producer && !exchange->close_only && !(m->flags & WIRE_APPENDED_DUPLICATE);
+    struct buf *head = answer_begin(c, created ? 200 : 204);
+    response_add_offset(head, "Stream-Next-Offset", m->tail);
+    if (m->flags & WIRE_APPENDED_CLOSED)
+        response_add(head, "Stream-Closed", SLICE("true"));
+    if (exchange->producer) {
+        response_add_number(head, "Producer-Epoch", m->epoch);
+        response_add_number(head, "Producer-Seq", m->seq);
+    }
+    add_fanout(head, m);
+    response_add(head, "Cache-Control", SLICE("no-store"));
+    if (created)
+        answer_end(c, NULL, 0);
+    else
+        answer_end_bare(c);
+}
+
+/* Every conflict of a producer says what is next: clients that get no Producer-Expected-Seq take it for 0, and wait for
+ * all batches before theirs, or try again without end. */
+static void answer_refused(struct client *c, const struct answer *answer)
+{
+    const struct wire_appended *m = answer->appended;
+    struct buf *head = answer_error_begin(c, answer->error);
+    if (answer->error == ERR_STREAM_CLOSED) {
+        response_add(head, "Stream-Closed", SLICE("true"));
+        response_add_offset(head, "Stream-Next-Offset", m->tail);
+    } else if (answer->error == ERR_STALE_PRODUCER_EPOCH) {
+        response_add_number(head, "Producer-Epoch", m->epoch);
+    }
+    if (c->exchange.producer && error_status(answer->error) == 409) {
+        response_add_number(head, "Producer-Expected-Seq", m->expected);
+        response_add_number(head, "Producer-Received-Seq", c->exchange.received);
+    }
+    answer_error_end(c, answer->error, answer->text);
+}
+
+/* What this router sent twice because a shard died, the client sent once: it was taken, and the stream closed since. */
+static bool taken_before(const struct request *request, const struct answer *answer)
+{
+    return request->repeated && answer->error == ERR_STREAM_CLOSED && answer->appended &&
+           (answer->appended->flags & WIRE_APPENDED_DUPLICATE);
+}
+
+static void answered(struct request *request, const struct answer *answer)
+{
+    struct client *c = request->client;
+    if (answer->error == ERR_NONE || taken_before(request, answer))
+        answer_appended(c, answer->appended);
+    else if (answer->appended)
+        answer_refused(c, answer);
+    else
+        answer_error_text(c, answer->error, answer->text);
+}
+
+/* The body as it is stored. JSON lands in the router's buffers, which are free again when the frame is put. */
+static enum error take_body(struct router *r, struct slice body, struct wire_append *append, struct detail *detail)
+{
+    append->count = body.len;
+    append->data = body;
+    if (!body.len || !media_type_is_json(append->content_type))
+        return ERR_NONE;
+    buf_reset(&r->messages);
+    buf_reset(&r->marks);
+    if (!json_messages(body, &r->messages, &r->marks, &append->count, detail))
+        return ERR_INVALID_JSON;
+    if (!append->count)
+        return ERR_EMPTY_JSON_ARRAY;
+    append->data = buf_slice(&r->messages);
+    if (append->count > 1)
+        append->marks = buf_slice(&r->marks);
+    return ERR_NONE;
+}
+
+static void give_back(struct router *r)
+{
+    if (r->messages.cap > MESSAGES_KEEP)
+        buf_clear(&r->messages);
+    if (r->marks.cap > MESSAGES_KEEP)
+        buf_clear(&r->marks);
+}
+
+static void submit(struct client *c, struct wire_append *append)
+{
+    struct shards *shards = &c->router->shards;
+    struct request *request = request_new(shards, shards_of(shards, append->name), c, answered);
+    append->id = request->id;
+    wire_put_append(&request->frame, append);
+    c->exchange.producer = (append->flags & WIRE_APPEND_PRODUCER) != 0;
+    c->exchange.close_only = append->count == 0;
+    c->exchange.received = append->seq;
+    request->repeatable = c->exchange.producer;
+    client_set_state(c, CLIENT_WAITING);
+    if (!request_send(shards, request))
+        answer_error(c, ERR_OVERLOADED);
+}
+
+void verb_append(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    struct wire_append append = {.name = name};
+    struct detail detail = {0};
+    enum error error = quota_append(c, name, body.len);
+    if (error != ERR_NONE) {
+        quota_refuse(c, error);
+        return;
+    }
+    error = rules_append(head, body.len > 0, &append, &detail);
+    if (error == ERR_NONE)
+        error = take_body(c->router, body, &append, &detail);
+    if (error == ERR_NONE)
+        submit(c, &append);
+    else
+        answer_error_text(c, error, detail.text);
+    give_back(c->router);
+}

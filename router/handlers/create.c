@@ -1,0 +1,106 @@
+/* PUT: a new stream or fork, or the assurance that it is there. */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+#include "router/conn/answer.h"
+#include "router/handlers/handlers.h"
+#include "router/handlers/rules.h"
+#include "router/router.h"
+
+static void answered(struct request *request, const struct answer *answer)
+{
+    struct client *c = request->client;
+    const struct wire_stream *stream = answer->stream;
+    if (answer->error == ERR_QUOTA_EXCEEDED) {
+        quota_refuse(c, answer->error);
+        return;
+    }
+    if (answer->error != ERR_NONE) {
+        answer_refusal(c, answer);
+        return;
+    }
+    bool created = stream->flags & WIRE_STREAM_CREATED;
+    struct buf *head = answer_begin(c, created ? 201 : 200);
+    if (created)
+        response_add(head, "Location", slice_str(c->exchange.text));
+    answer_add_metadata(head, stream);
+    answer_end(c, NULL, 0);
+}
+
+/* The port that a Host names, or implies for http. */
+static unsigned port_of(struct slice host)
+{
+    const char *colon = memrchr(host.data, ':', host.len);
+    uint64_t port = 0;
+    if (!colon || memchr(colon, ']', host.len - (size_t)(colon - host.data)))
+        return 80;
+    (void)!rules_integer(slice_of(colon + 1, host.len - (size_t)(colon + 1 - host.data)), UINT16_MAX, &port);
+    return (unsigned)port;
+}
+
+/* Of the connection, at our end. */
+static unsigned local_port(const struct client *c)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    if (getsockname(event_get_fd(&c->event), (struct sockaddr *)&address, &len) != 0)
+        return 0;
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+/* The stream's URL, where it is known: a target that was one, or a client that is connected to the port that it names.
+ * What a proxy was called with is not known, perhaps not even that there is one: then it is the path, which is right
+ * everywhere (RFC 9110 10.2.2). */
+static char *location(const struct client *c, const struct http_head *head)
+{
+    struct slice host = head->headers[HTTP_HOST_HEADER], origin = head->origin;
+    bool direct = !origin.data && !head->forwarded && host.len && port_of(host) == local_port(c);
+    size_t room = origin.len + host.len + head->path.len + sizeof "http://";
+    char *text = xmalloc(room);
+    if (!direct)
+        host = SLICE("");
+    snprintf(text, room, "%.*s%s%.*s%.*s", (int)origin.len, origin.len ? origin.data : "", direct ? "http://" : "",
+             (int)host.len, host.data, (int)head->path.len, head->path.data);
+    return text;
+}
+
+/* A stream whose creation does not say how much it keeps, keeps what its project says. */
+static void add_retention(struct client *c, struct wire_create *create)
+{
+    const struct project *project = auth_project(&c->router->auth, project_of(create->name));
+    if ((create->flags & WIRE_CREATE_RETENTION) || !project)
+        return;
+    create->retention_s = project->retention.seconds;
+    create->retention_bytes = project->retention.bytes;
+}
+
+void verb_create(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    struct shards *shards = &c->router->shards;
+    struct rules_create_room room;
+    struct wire_create create = {.name = name, .data = body};
+    struct detail detail = {0};
+    enum error error = rules_create(head, c->router->cfg->limits_max_path, &room, &create, &detail);
+    if (error == ERR_NONE && !route_reachable(name))
+        error = detail_say(&detail, ERR_INVALID_PATH,
+                           "a stream cannot be called %s: URLs do not keep the segments '.' and '..'",
+                           detail_quote(name).text);
+    if (error != ERR_NONE) {
+        answer_error_text(c, error, detail.text);
+        return;
+    }
+    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    create.id = request->id;
+    add_retention(c, &create);
+    if (quota_create(c, name, body.len) != ERR_NONE)
+        create.flags |= WIRE_CREATE_FULL;
+    wire_put_create(&request->frame, &create);
+    request->repeatable = true;
+    c->exchange.text = location(c, head);
+    client_set_state(c, CLIENT_WAITING);
+    if (!request_send(shards, request))
+        answer_error(c, ERR_OVERLOADED);
+}

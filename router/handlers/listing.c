@@ -1,0 +1,227 @@
+#include "router/handlers/listing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/escape.h"
+#include "common/mem.h"
+#include "common/offset.h"
+#include "common/percent.h"
+#include "common/project.h"
+#include "router/handlers/rules.h"
+#include "router/http/query.h"
+
+/* ---- what is asked ---- */
+
+/* A query's value, decoded, to the end of a name. */
+static enum error add_value(struct buf *name, const char *parameter, struct slice value, struct detail *detail)
+{
+    size_t len = 0;
+    if (!value.len)
+        return ERR_NONE;
+    if (!percent_decode(value, buf_reserve(name, value.len), &len))
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM,
+                          "query parameter %s has a broken percent-encoding or a control character: %s", parameter,
+                          detail_quote(value).text);
+    buf_grow(name, len);
+    return ERR_NONE;
+}
+
+static enum error understand_limit(struct listing *listing, struct slice value, struct detail *detail)
+{
+    uint64_t number = LISTING_LIMIT;
+    if (value.data && (!rules_integer(value, LISTING_LIMIT_MAX, &number) || !number))
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM,
+                          "limit must be a whole number of streams from 1 to %u, not %s", LISTING_LIMIT_MAX,
+                          detail_quote(value).text);
+    listing->limit = (uint32_t)number;
+    return ERR_NONE;
+}
+
+static enum error understand(struct listing *listing, struct slice project, struct slice query, struct detail *detail)
+{
+    struct slice after = query_value(query, '&', SLICE("after"));
+    enum error error = understand_limit(listing, query_value(query, '&', SLICE("limit")), detail);
+    listing->all = project.len == 0;
+    buf_add_slice(&listing->prefix, project);
+    if (!listing->all)
+        buf_add_byte(&listing->prefix, '/');
+    buf_add_slice(&listing->from, buf_slice(&listing->prefix));
+    if (error == ERR_NONE)
+        error = add_value(&listing->prefix, "prefix", query_value(query, '&', SLICE("prefix")), detail);
+    if (error == ERR_NONE)
+        error = add_value(&listing->from, "after", after, detail);
+    buf_add_byte(&listing->from, 0); /* no name has a NUL, so this is the least that is behind it */
+    if (!after.len || slice_compare(buf_slice(&listing->from), buf_slice(&listing->prefix)) < 0) {
+        buf_reset(&listing->from);
+        buf_add_slice(&listing->from, buf_slice(&listing->prefix));
+    }
+    return error;
+}
+
+struct listing *listing_new(struct slice project, struct slice query, struct detail *detail)
+{
+    struct listing *listing = xcalloc(1, sizeof *listing);
+    if (understand(listing, project, query, detail) == ERR_NONE)
+        return listing;
+    listing_free(listing);
+    return NULL;
+}
+
+void listing_free(struct listing *listing)
+{
+    if (!listing)
+        return;
+    buf_clear(&listing->prefix);
+    buf_clear(&listing->from);
+    buf_clear(&listing->until);
+    buf_clear(&listing->rows);
+    free(listing);
+}
+
+struct wire_list listing_ask(const struct listing *listing, uint64_t id)
+{
+    return (struct wire_list){
+        .id = id,
+        .prefix = buf_slice(&listing->prefix),
+        .from = buf_slice(&listing->from),
+        .until = buf_slice(&listing->until),
+        .limit = listing->limit,
+    };
+}
+
+/* ---- what is answered ---- */
+
+/* A row, and the frame it came in. frame.len == 0: there is none. */
+struct row {
+    struct slice frame;
+    struct wire_listed_stream m;
+};
+
+/* Takes the first row off. False: what is there is none. */
+static bool take_row(struct slice *rows, struct row *row)
+{
+    const struct slice before = *rows;
+    struct slice body;
+    *row = (struct row){0};
+    if (!rows->len)
+        return true;
+    if (!wire_take(rows, WIRE_LISTED_STREAM, &body) || !wire_get_listed_stream(body, &row->m))
+        return false;
+    row->frame = slice_of(before.data, before.len - rows->len);
+    return true;
+}
+
+/* The page ends with this name, or earlier. */
+static void end_at(struct listing *listing, struct slice name)
+{
+    if (listing->more && slice_compare(buf_slice(&listing->until), name) <= 0)
+        return;
+    listing->more = true;
+    buf_reset(&listing->until);
+    buf_add_slice(&listing->until, name);
+}
+
+bool listing_take(struct listing *listing, const struct wire_listed *m)
+{
+    struct slice ours = buf_slice(&listing->rows), theirs = m->rows;
+    struct buf merged = {0};
+    struct row a, b, last = {0};
+    bool good = take_row(&ours, &a) && take_row(&theirs, &b);
+    if (m->flags & WIRE_LISTED_MORE)
+        end_at(listing, m->upto);
+    for (uint32_t count = 0; good && (a.frame.len || b.frame.len); count++) {
+        bool is_ours = !b.frame.len || (a.frame.len && slice_compare(a.m.name, b.m.name) < 0);
+        struct row *first = is_ours ? &a : &b;
+        if (listing->more && slice_compare(first->m.name, buf_slice(&listing->until)) > 0)
+            break;
+        if (count == listing->limit) {
+            end_at(listing, last.m.name);
+            break;
+        }
+        buf_add_slice(&merged, first->frame);
+        last = *first;
+        good = take_row(is_ours ? &ours : &theirs, first);
+    }
+    buf_clear(&listing->rows);
+    listing->rows = merged;
+    return good;
+}
+
+/* ---- and how it is told ---- */
+
+static void add_number(struct buf *out, const char *key, uint64_t value)
+{
+    char text[64];
+    snprintf(text, sizeof text, ",\"%s\":%llu", key, (unsigned long long)value);
+    buf_add_text(out, text);
+}
+
+static void add_offset(struct buf *out, const char *key, uint64_t position)
+{
+    char text[OFFSET_LEN + 1] = "";
+    buf_add_text(out, ",\"");
+    buf_add_text(out, key);
+    buf_add_text(out, "\":\"");
+    offset_print(text, position);
+    buf_add_text(out, text);
+    buf_add_text(out, "\"");
+}
+
+static void add_retention(struct buf *out, const struct wire_listed_stream *m)
+{
+    char text[96];
+    if (!m->retention_s && !m->retention_bytes)
+        return;
+    snprintf(text, sizeof text, ",\"retention\":{\"seconds\":%llu,\"bytes\":%llu}", (unsigned long long)m->retention_s,
+             (unsigned long long)m->retention_bytes);
+    buf_add_text(out, text);
+}
+
+/* Expiries are timestamps, which need no escaping. */
+void listing_print_stream(struct buf *out, const struct wire_listed_stream *m, bool whole)
+{
+    buf_add_text(out, "{\"name\":\"");
+    percent_encode(whole ? m->name : project_stream(m->name), out);
+    buf_add_text(out, "\",\"contentType\":\"");
+    escape_json_add(out, m->content_type);
+    buf_add_text(out, "\"");
+    add_offset(out, "nextOffset", m->tail);
+    if (m->earliest || m->retention_s || m->retention_bytes)
+        add_offset(out, "earliestOffset", m->earliest);
+    add_number(out, "bytes", m->bytes);
+    buf_add_text(out, m->flags & WIRE_STREAM_CLOSED ? ",\"closed\":true" : ",\"closed\":false");
+    buf_add_text(out, m->flags & WIRE_STREAM_PUBLIC ? ",\"public\":true" : ",\"public\":false");
+    buf_add_text(out, m->flags & WIRE_LISTED_ESTUARY ? ",\"estuary\":true" : ",\"estuary\":false");
+    buf_add_text(out, m->flags & WIRE_LISTED_FORK ? ",\"fork\":true" : ",\"fork\":false");
+    if (m->flags & WIRE_STREAM_TTL)
+        add_number(out, "ttl", m->ttl_s);
+    if ((m->flags & WIRE_STREAM_EXPIRES) && m->expires_text.len) {
+        buf_add_text(out, ",\"expiresAt\":\"");
+        buf_add_slice(out, m->expires_text);
+        buf_add_text(out, "\"");
+    }
+    add_retention(out, m);
+}
+
+void listing_print(const struct listing *listing, struct buf *out)
+{
+    struct slice rows = buf_slice(&listing->rows);
+    struct row row;
+    buf_add_text(out, "{\"streams\":[");
+    for (bool first = true; take_row(&rows, &row) && row.frame.len; first = false) {
+        if (!first)
+            buf_add_text(out, ",");
+        listing_print_stream(out, &row.m, listing->all);
+        buf_add_text(out, "}");
+    }
+    buf_add_text(out, "],\"next\":");
+    if (listing->more) {
+        buf_add_text(out, "\"");
+        struct slice until = buf_slice(&listing->until);
+        percent_encode(listing->all ? until : project_stream(until), out);
+        buf_add_text(out, "\"}");
+    } else {
+        buf_add_text(out, "null}");
+    }
+}

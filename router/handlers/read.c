@@ -1,0 +1,64 @@
+/* GET: a catch-up read; a live one goes on in reader.c. */
+#include "common/mem.h"
+#include "common/offset.h"
+#include "router/conn/answer.h"
+#include "router/handlers/handlers.h"
+#include "router/http/query.h"
+#include "router/live/reader.h"
+#include "router/observe/timing.h"
+#include "router/router.h"
+
+static void catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
+{
+    uint64_t page = c->router->cfg->limits_read_page, most = c->router->cfg->limits_read_answer;
+    const struct wire_read read = {
+        .name = name,
+        .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) |
+                           (query->earliest ? WIRE_READ_EARLIEST : 0) | (c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
+        .position = query->position,
+        .max_bytes = page < most ? page : most,
+        .max_messages = query->limit,
+    };
+    if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
+        c->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
+    client_set_state(c, CLIENT_WAITING);
+    timing_mark(c, TIMING_SENT);
+    collapse_read(&c->router->collapse, c, read);
+}
+
+/* An EventSource that reconnects asks with its old URL and says here how far it has come. */
+static void follow_last_event(const struct http_head *head, struct query *query)
+{
+    uint64_t position;
+    struct slice id = head->headers[HTTP_LAST_EVENT_ID_HEADER];
+    if (!id.data || !offset_parse(id, &position))
+        return;
+    query->position = position;
+    query->now = query->earliest = false;
+}
+
+void verb_read(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    struct query query;
+    struct detail detail = {0};
+    (void)body;
+    enum error error = query_parse(head->query, &query, &detail);
+    if (error != ERR_NONE) {
+        answer_error_text(c, error, detail.text);
+        return;
+    }
+    c->exchange.now = query.now;
+    c->exchange.earliest = query.earliest;
+    if (query.live == QUERY_CATCH_UP) {
+        catch_up(c, head, name, &query);
+        return;
+    }
+    error = quota_read_live(c, name);
+    if (error != ERR_NONE) {
+        quota_refuse(c, error);
+        return;
+    }
+    if (query.live == QUERY_SSE)
+        follow_last_event(head, &query);
+    reader_start(c, name, &query);
+}

@@ -1,0 +1,264 @@
+#include "router/handlers/rules.h"
+
+#include "common/media_type.h"
+#include "common/offset.h"
+#include "common/project.h"
+#include "router/http/query.h"
+#include "router/http/timestamp.h"
+
+static bool given(const struct http_head *head, enum http_header header)
+{
+    return head->headers[header].data != NULL;
+}
+
+/* ---- every request ---- */
+
+static enum error refuse_condition(struct slice name, struct detail *detail)
+{
+    return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
+                      "header %s is a condition that is not supported here; nothing was done", detail_quote(name).text);
+}
+
+enum error rules_request(const struct http_head *head, bool evaluates, struct detail *detail)
+{
+    bool reads = head->method == HTTP_GET || head->method == HTTP_HEAD;
+    if (head->coding.data && !reads)
+        return detail_say(detail, ERR_UNSUPPORTED_CONTENT_ENCODING,
+                          "Content-Encoding %s is not supported; send the body as it is, without this header",
+                          detail_quote(head->coding).text);
+    if (head->condition.data)
+        return refuse_condition(head->condition, detail);
+    if (given(head, HTTP_IF_MATCH_HEADER) && !evaluates)
+        return refuse_condition(SLICE("If-Match"), detail);
+    if (given(head, HTTP_IF_NONE_MATCH_HEADER) && !evaluates && !reads)
+        return refuse_condition(SLICE("If-None-Match"), detail);
+    return ERR_NONE;
+}
+
+/* ---- values ---- */
+
+enum integer { INTEGER_GOOD, INTEGER_NONE, INTEGER_OVERFLOW };
+
+static enum integer parse_integer(struct slice text, uint64_t max, uint64_t *value)
+{
+    *value = 0;
+    if (!text.len || (text.len > 1 && text.data[0] == '0'))
+        return INTEGER_NONE;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return INTEGER_NONE;
+    for (size_t i = 0; i < text.len; i++) {
+        *value = *value * 10 + (uint64_t)(text.data[i] - '0');
+        if (*value > max)
+            return INTEGER_OVERFLOW;
+    }
+    return INTEGER_GOOD;
+}
+
+bool rules_integer(struct slice text, uint64_t max, uint64_t *value)
+{
+    return parse_integer(text, max, value) == INTEGER_GOOD;
+}
+
+static enum error content_type(struct slice value, struct slice *type, struct detail *detail)
+{
+    *type = value;
+    if (media_type_valid(value))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_CONTENT_TYPE,
+                      "Content-Type must be type/subtype, perhaps with ';' and ASCII parameters, of at most %d bytes, "
+                      "not %s",
+                      MEDIA_TYPE_MAX, detail_quote(value).text);
+}
+
+/* Any other value counts as absent (PROTOCOL.md 4.1). */
+static bool says_closed(const struct http_head *head)
+{
+    struct slice value = head->headers[HTTP_STREAM_CLOSED_HEADER];
+    return slice_alike(value, SLICE("true"));
+}
+
+/* ---- create ---- */
+
+static enum error create_expiry(const struct http_head *head, struct wire_create *create, struct detail *detail)
+{
+    struct slice ttl = head->headers[HTTP_STREAM_TTL_HEADER];
+    struct slice expires = head->headers[HTTP_STREAM_EXPIRES_AT_HEADER];
+    if (ttl.data && expires.data)
+        return ERR_TTL_EXPIRES_MUTUALLY_EXCLUSIVE;
+    if (ttl.data) {
+        if (!rules_integer(ttl, RULES_TTL_MAX, &create->ttl_s))
+            return detail_say(detail, ERR_INVALID_TTL,
+                              "Stream-TTL must be a whole number of seconds up to %llu without "
+                              "sign or leading zeros, not %s",
+                              (unsigned long long)RULES_TTL_MAX, detail_quote(ttl).text);
+        create->flags |= WIRE_CREATE_TTL;
+    }
+    if (expires.data) {
+        if (expires.len > 64 || !timestamp_parse(expires, &create->expires_ms))
+            return detail_say(detail, ERR_INVALID_EXPIRES_AT,
+                              "Stream-Expires-At must be an RFC 3339 timestamp such as "
+                              "2030-01-31T12:00:00Z, not %s",
+                              detail_quote(expires).text);
+        create->flags |= WIRE_CREATE_EXPIRES;
+        create->expires_text = expires;
+    }
+    return ERR_NONE;
+}
+
+/* A number from 1; absent: 0. */
+static enum error retention_of(struct slice text, const char *name, uint64_t max, uint64_t *value,
+                               struct detail *detail)
+{
+    if (!text.data || (rules_integer(text, max, value) && *value > 0))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_RETENTION,
+                      "%s must be a whole number from 1 to %llu without leading zeros, not %s", name,
+                      (unsigned long long)max, detail_quote(text).text);
+}
+
+static enum error create_retention(const struct http_head *head, struct wire_create *create, struct detail *detail)
+{
+    struct slice seconds = head->headers[HTTP_STREAM_RETENTION_SECONDS_HEADER];
+    struct slice bytes = head->headers[HTTP_STREAM_RETENTION_BYTES_HEADER];
+    if (seconds.data || bytes.data)
+        create->flags |= WIRE_CREATE_RETENTION;
+    enum error error =
+        retention_of(seconds, "Stream-Retention-Seconds", PROJECT_RETENTION_MAX_S, &create->retention_s, detail);
+    if (error == ERR_NONE)
+        error = retention_of(bytes, "Stream-Retention-Bytes", RULES_INTEGER_MAX, &create->retention_bytes, detail);
+    return error;
+}
+
+static enum error fork_source(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                              struct wire_create *create, struct detail *detail)
+{
+    if (route_parse_fork(head, max_path, room->source, &create->fork_source) == ERR_NONE)
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_FORK_SOURCE,
+                      "Stream-Forked-From must be the path of a stream on this server "
+                      "(/v1/stream/{project}/{stream}), or a URL with this request's host and port, not %s",
+                      detail_quote(head->headers[HTTP_STREAM_FORKED_FROM_HEADER]).text);
+}
+
+static enum error create_fork(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                              struct wire_create *create, struct detail *detail)
+{
+    struct slice offset = head->headers[HTTP_STREAM_FORK_OFFSET_HEADER];
+    struct slice sub = head->headers[HTTP_STREAM_FORK_SUB_OFFSET_HEADER];
+    if (!given(head, HTTP_STREAM_FORKED_FROM_HEADER)) {
+        if (offset.data)
+            return detail_say(detail, ERR_INVALID_FORK_OFFSET, "Stream-Fork-Offset needs Stream-Forked-From");
+        return sub.data
+                   ? detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET, "Stream-Fork-Sub-Offset needs Stream-Forked-From")
+                   : ERR_NONE;
+    }
+    create->flags |= WIRE_CREATE_FORK;
+    if (offset.data) {
+        create->flags |= WIRE_CREATE_FORK_POSITION;
+        if (!slice_equal(offset, SLICE("-1")) && !offset_parse(offset, &create->fork_position))
+            return detail_say(detail, ERR_INVALID_FORK_OFFSET,
+                              "Stream-Fork-Offset must be -1 (the start) or an offset "
+                              "as Stream-Next-Offset gave it, not %s",
+                              detail_quote(offset).text);
+    }
+    if (sub.data && !rules_integer(sub, RULES_INTEGER_MAX, &create->fork_sub))
+        return detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET,
+                          "Stream-Fork-Sub-Offset must be a whole number without sign or leading zeros, not %s",
+                          detail_quote(sub).text);
+    return fork_source(head, max_path, room, create, detail);
+}
+
+enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                        struct wire_create *create, struct detail *detail)
+{
+    enum error error = ERR_NONE;
+    create->content_type = SLICE("");
+    if (head->headers[HTTP_CONTENT_TYPE_HEADER].len)
+        error = content_type(head->headers[HTTP_CONTENT_TYPE_HEADER], &create->content_type, detail);
+    if (says_closed(head))
+        create->flags |= WIRE_CREATE_CLOSED;
+    if (slice_equal(query_value(head->query, '&', SLICE("public")), SLICE("true")))
+        create->flags |= WIRE_CREATE_PUBLIC;
+    if (error == ERR_NONE)
+        error = create_expiry(head, create, detail);
+    if (error == ERR_NONE)
+        error = create_retention(head, create, detail);
+    return error != ERR_NONE ? error : create_fork(head, max_path, room, create, detail);
+}
+
+/* ---- append ---- */
+
+static enum error producer_numbers(struct slice epoch, struct slice seq, struct wire_append *append,
+                                   struct detail *detail)
+{
+    enum integer first = parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
+    enum integer second = parse_integer(seq, RULES_INTEGER_MAX, &append->seq);
+    if (first == INTEGER_GOOD && second == INTEGER_GOOD)
+        return ERR_NONE;
+    bool none = first == INTEGER_NONE || second == INTEGER_NONE;
+    bool by_epoch = first == (none ? INTEGER_NONE : INTEGER_OVERFLOW);
+    return detail_say(detail, none ? ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS : ERR_PRODUCER_EPOCH_SEQ_OVERFLOW,
+                      "%s must be a whole number from 0 to 2^53-1 without sign or leading zeros, not %s",
+                      by_epoch ? "Producer-Epoch" : "Producer-Seq", detail_quote(by_epoch ? epoch : seq).text);
+}
+
+static enum error append_producer(const struct http_head *head, struct wire_append *append, struct detail *detail)
+{
+    struct slice id = head->headers[HTTP_PRODUCER_ID_HEADER];
+    struct slice epoch = head->headers[HTTP_PRODUCER_EPOCH_HEADER];
+    struct slice seq = head->headers[HTTP_PRODUCER_SEQ_HEADER];
+    if (!id.data && !epoch.data && !seq.data)
+        return ERR_NONE;
+    if (!id.data || !epoch.data || !seq.data)
+        return detail_say(detail, ERR_PRODUCER_HEADERS_INCOMPLETE,
+                          "Producer-Id, Producer-Epoch and Producer-Seq go together: %s is missing",
+                          !id.data      ? "Producer-Id"
+                          : !epoch.data ? "Producer-Epoch"
+                                        : "Producer-Seq");
+    if (!id.len || id.len > RULES_PRODUCER_ID_MAX)
+        return detail_say(detail, ERR_PRODUCER_ID_INVALID, "Producer-Id must be 1 to %d bytes, not %zu",
+                          RULES_PRODUCER_ID_MAX, id.len);
+    enum error error = producer_numbers(epoch, seq, append, detail);
+    if (error != ERR_NONE)
+        return error;
+    append->flags |= WIRE_APPEND_PRODUCER;
+    append->producer = id;
+    return ERR_NONE;
+}
+
+static enum error append_stream_seq(const struct http_head *head, struct wire_append *append, struct detail *detail)
+{
+    struct slice seq = head->headers[HTTP_STREAM_SEQ_HEADER];
+    if (!seq.data)
+        return ERR_NONE;
+    if (!seq.len || seq.len > RULES_STREAM_SEQ_MAX)
+        return detail_say(detail, ERR_INVALID_STREAM_SEQ, "Stream-Seq must be 1 to %d bytes, not %zu",
+                          RULES_STREAM_SEQ_MAX, seq.len);
+    append->flags |= WIRE_APPEND_STREAM_SEQ;
+    append->stream_seq = seq;
+    return ERR_NONE;
+}
+
+/* Without a body the type does not matter: some clients always send one (PROTOCOL.md 5.2). */
+static enum error append_type(const struct http_head *head, bool has_body, struct wire_append *append,
+                              struct detail *detail)
+{
+    struct slice value = head->headers[HTTP_CONTENT_TYPE_HEADER];
+    append->content_type = SLICE("");
+    if (!has_body)
+        return append->flags & WIRE_APPEND_CLOSE ? ERR_NONE : ERR_EMPTY_BODY;
+    if (!value.len)
+        return ERR_CONTENT_TYPE_REQUIRED;
+    return content_type(value, &append->content_type, detail);
+}
+
+enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append, struct detail *detail)
+{
+    if (says_closed(head))
+        append->flags |= WIRE_APPEND_CLOSE;
+    enum error error = append_producer(head, append, detail);
+    if (error == ERR_NONE)
+        error = append_stream_seq(head, append, detail);
+    return error != ERR_NONE ? error : append_type(head, has_body, append, detail);
+}

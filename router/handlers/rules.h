@@ -1,0 +1,37 @@
+/* What the request headers of a create and an append must be (PROTOCOL.md 5.1, 5.2, 4.2). Pure: from a parsed head to
+ * the fields of a frame, or to what to refuse the request with, of which *detail may say more. */
+#ifndef ROUTER_HANDLERS_RULES_H
+#define ROUTER_HANDLERS_RULES_H
+
+#include "common/detail.h"
+#include "common/wire.h"
+#include "router/http/http.h"
+#include "router/http/route.h"
+
+#define RULES_INTEGER_MAX ((uint64_t)9007199254740991u) /* 2^53-1 */
+#define RULES_STREAM_SEQ_MAX 256
+#define RULES_PRODUCER_ID_MAX 1024 /* bytes; otherwise any text that a header can carry */
+#define RULES_TTL_MAX ((uint64_t)1 << 40)
+
+/* What holds of every request: its body is not coded (RFC 9110 8.4), and it depends on nothing that is not evaluated:
+ * a condition that is ignored does what the client wanted to prevent. evaluates: If-Match and If-None-Match are looked
+ * at later. */
+enum error rules_request(const struct http_head *head, bool evaluates, struct detail *detail) MUSTUSE;
+
+/* Digits only, without leading zeros, at most max. */
+bool rules_integer(struct slice text, uint64_t max, uint64_t *value) MUSTUSE;
+
+/* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, retention_*, fork_*. The slices point
+ * into the head and into the room. */
+struct rules_create_room {
+    char source[ROUTE_NAME_MAX];
+};
+enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                        struct wire_create *create, struct detail *detail) MUSTUSE;
+
+/* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq.
+ */
+enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append,
+                        struct detail *detail) MUSTUSE;
+
+#endif

@@ -1,0 +1,141 @@
+/* One stream of a listing, with all there is to say of it. */
+#include <stdio.h>
+
+#include "common/escape.h"
+#include "common/offset.h"
+#include "common/percent.h"
+#include "common/project.h"
+#include "router/conn/answer.h"
+#include "router/handlers/handlers.h"
+#include "router/handlers/listing.h"
+#include "router/router.h"
+
+static void add_number(struct buf *out, const char *before, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    buf_add_text(out, before);
+    buf_add_text(out, text);
+}
+
+static void add_tiers(struct buf *out, const struct wire_shown *m)
+{
+    add_number(out, ",\"log\":{\"entries\":", m->log_entries);
+    add_number(out, ",\"bytes\":", m->log_bytes);
+    add_number(out, "},\"chunks\":{\"messages\":", m->chunk_messages);
+    add_number(out, ",\"bytes\":", m->chunk_bytes);
+    add_number(out, "},\"segments\":{\"count\":", m->segments);
+    add_number(out, ",\"bytes\":", m->segment_bytes);
+    add_number(out, ",\"stored\":", m->stored);
+    buf_add_text(out, "}");
+}
+
+static void add_producers(struct buf *out, const struct wire_shown *m)
+{
+    struct slice rest = m->first_producers, body;
+    struct wire_shown_producer producer;
+    const char *before = "";
+    add_number(out, ",\"producers\":{\"count\":", m->producers);
+    buf_add_text(out, ",\"first\":[");
+    while (wire_take(&rest, WIRE_SHOWN_PRODUCER, &body) && wire_get_shown_producer(body, &producer)) {
+        buf_add_text(out, before);
+        buf_add_text(out, "{\"id\":\"");
+        escape_json_add(out, producer.name);
+        add_number(out, "\",\"epoch\":", producer.epoch);
+        add_number(out, ",\"seq\":", producer.seq);
+        buf_add_text(out, "}");
+        before = ",";
+    }
+    buf_add_text(out, "]}");
+}
+
+static void add_sources(struct buf *out, const struct wire_shown *m, bool named)
+{
+    struct slice rest = named ? m->first_sources : (struct slice){0};
+    const char *before = "\"";
+    add_number(out, ",\"subscribedTo\":{\"count\":", m->sources);
+    buf_add_text(out, ",\"first\":[");
+    while (rest.len) {
+        size_t len = strnlen(rest.data, rest.len);
+        buf_add_text(out, before);
+        percent_encode(project_stream(slice_of(rest.data, len)), out);
+        buf_add_text(out, "\"");
+        rest = slice_of(rest.data + len + 1, rest.len - len - 1);
+        before = ",\"";
+    }
+    buf_add_text(out, "]}");
+}
+
+static void add_fork(struct buf *out, const struct wire_shown *m, bool named)
+{
+    char offset[OFFSET_LEN + 1] = "";
+    if (!m->fork_source.len)
+        return;
+    if (named) {
+        buf_add_text(out, ",\"forkedFrom\":\"");
+        percent_encode(m->fork_source, out);
+        buf_add_text(out, "\"");
+    }
+    buf_add_text(out, ",\"forkedAt\":\"");
+    offset_print(offset, m->base);
+    buf_add_text(out, offset);
+    buf_add_text(out, "\"");
+}
+
+/* Names of other streams are not for whoever may not see these. False: the shard's answer is malformed. */
+static bool print(struct client *c, const struct request *request, const struct wire_shown *m, struct buf *out)
+{
+    struct wire_listed_stream stream;
+    struct slice row = m->stream, body;
+    char uid[32];
+    if (!wire_take(&row, WIRE_LISTED_STREAM, &body) || !wire_get_listed_stream(body, &stream))
+        return false;
+    listing_print_stream(out, &stream, false);
+    snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);
+    buf_add_text(out, uid);
+    add_number(out, ",\"shard\":", request->shard);
+    if (m->remaining_ms != UINT64_MAX)
+        add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
+    add_fork(out, m, !c->grant.narrow);
+    add_number(out, ",\"forks\":", m->forks);
+    add_tiers(out, m);
+    add_producers(out, m);
+    add_number(out, ",\"subscribers\":", m->subscribers);
+    add_sources(out, m, !c->grant.narrow);
+    add_number(out, ",\"readers\":{\"here\":", live_readers(&c->router->live, stream.name));
+    add_number(out, ",\"routers\":", m->watchers);
+    buf_add_text(out, "}}");
+    return true;
+}
+
+static void answered(struct request *request, const struct answer *answer)
+{
+    struct client *c = request->client;
+    struct buf body = {0};
+    if (answer->error != ERR_NONE) {
+        answer_error_text(c, answer->error, answer->text);
+        return;
+    }
+    if (print(c, request, answer->shown, &body))
+        answer_json(c, buf_slice(&body));
+    else
+        answer_error(c, ERR_INTERNAL);
+    buf_clear(&body);
+}
+
+void verb_show(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+{
+    struct shards *shards = &c->router->shards;
+    if (answer_memory_full(c->router)) {
+        answer_error(c, ERR_OVERLOADED);
+        return;
+    }
+    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    (void)head;
+    (void)body;
+    wire_put_show(&request->frame, &(struct wire_show){.id = request->id, .name = name});
+    request->repeatable = true;
+    client_set_state(c, CLIENT_WAITING);
+    if (!request_send(shards, request))
+        answer_error(c, ERR_OVERLOADED);
+}

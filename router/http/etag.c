@@ -1,0 +1,56 @@
+#include "router/http/etag.h"
+
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+
+#include "common/log.h"
+
+size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed)
+{
+    int len =
+        snprintf(out, ETAG_MAX, "\"%" PRIx64 ":%" PRIu64 ":%" PRIu64 "%s\"", uid, start, next, closed ? ":c" : "");
+    return (size_t)len;
+}
+
+static struct slice skip_separators(struct slice list)
+{
+    while (list.len && (*list.data == ' ' || *list.data == '\t' || *list.data == ','))
+        list = slice_of(list.data + 1, list.len - 1);
+    return list;
+}
+
+size_t etag_print_document(char out[ETAG_MAX], struct slice document)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    size_t len = 0;
+    if (EVP_Digest(document.data, document.len, digest, NULL, EVP_sha256(), NULL) != 1)
+        fatalx("no SHA-256");
+    out[len++] = '"';
+    for (unsigned i = 0; i < 16; i++)
+        len += (size_t)snprintf(out + len, 3, "%02x", digest[i]);
+    out[len++] = '"';
+    return len;
+}
+
+bool etag_listed(struct slice list, struct slice etag, enum etag_compare compare)
+{
+    list = skip_separators(list);
+    if (list.len && list.data[0] == '*')
+        return true;
+    while (list.len) {
+        bool weak = list.len > 2 && memcmp(list.data, "W/", 2) == 0;
+        if (weak)
+            list = slice_of(list.data + 2, list.len - 2);
+        if (list.data[0] != '"')
+            return false;
+        const char *end = list.len > 1 ? memchr(list.data + 1, '"', list.len - 1) : NULL;
+        if (!end)
+            return false;
+        size_t len = (size_t)(end - list.data) + 1;
+        if (slice_equal(slice_of(list.data, len), etag) && (!weak || compare == ETAG_WEAK))
+            return true;
+        list = skip_separators(slice_of(list.data + len, list.len - len));
+    }
+    return false;
+}

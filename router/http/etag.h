@@ -1,0 +1,25 @@
+/* Entity tags of catch-up answers and documents, If-Match and If-None-Match (RFC 9110 8.8.3, 13.1.1, 13.1.2). */
+#ifndef ROUTER_HTTP_ETAG_H
+#define ROUTER_HTTP_ETAG_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/slice.h"
+
+#define ETAG_MAX 80
+
+/* Writes "<uid>:<start>:<next>" in quotes, with :c before the closing quote for an answer that says the stream is
+ * closed. uid is that of the stream's incarnation, so a tag survives neither deletion nor recreation. Returns the
+ * length. */
+size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed);
+
+/* Writes the tag of a document: of what it says, whoever prints it. Returns the length. */
+size_t etag_print_document(char out[ETAG_MAX], struct slice document);
+
+/* Does a value of If-None-Match or If-Match name the tag? It is a list of tags, or "*". If-Match compares strongly: a
+ * weak tag names none. */
+enum etag_compare { ETAG_WEAK, ETAG_STRONG };
+bool etag_listed(struct slice list, struct slice etag, enum etag_compare compare) MUSTUSE;
+
+#endif

@@ -1,0 +1,191 @@
+#include "router/http/query.h"
+
+#include "common/offset.h"
+#include "common/percent.h"
+#include "router/handlers/rules.h"
+#include "router/http/cursor.h"
+
+#define KEY_MAX 32    /* longer is none of ours */
+#define VALUE_MAX 256 /* longer is no valid value of ours */
+
+enum param { PARAM_OFFSET, PARAM_LIVE, PARAM_CURSOR, PARAM_LIMIT, PARAM_COUNT };
+
+static const struct slice names[PARAM_COUNT] = {
+    [PARAM_OFFSET] = {"offset", 6},
+    [PARAM_LIVE] = {"live", 4},
+    [PARAM_CURSOR] = {"cursor", 6},
+    [PARAM_LIMIT] = {"limit", 5},
+};
+
+struct params {
+    bool given[PARAM_COUNT];
+    struct slice value[PARAM_COUNT];
+    char room[PARAM_COUNT][VALUE_MAX];
+};
+
+static enum param param_of(struct slice key)
+{
+    char room[KEY_MAX];
+    size_t len = 0;
+    if (key.len > sizeof room || !percent_decode(key, room, &len))
+        return PARAM_COUNT;
+    for (enum param p = 0; p < PARAM_COUNT; p++)
+        if (slice_equal(names[p], slice_of(room, len)))
+            return p;
+    return PARAM_COUNT;
+}
+
+/* One key=value. A parameter of ours may come once. */
+static enum error take(struct params *params, struct slice pair, struct detail *detail)
+{
+    const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
+    struct slice key = slice_of(pair.data, equals ? (size_t)(equals - pair.data) : pair.len);
+    struct slice value = slice_of(pair.data + key.len + 1, equals ? pair.len - key.len - 1 : 0);
+    enum param p = param_of(key);
+    size_t len = 0;
+    if (p == PARAM_COUNT)
+        return ERR_NONE;
+    if (params->given[p])
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is given twice", names[p].data);
+    if (value.len > VALUE_MAX)
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is longer than %d bytes", names[p].data,
+                          VALUE_MAX);
+    if (!percent_decode(value, params->room[p], &len))
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM,
+                          "query parameter %s has a broken percent-encoding or a control character: %s", names[p].data,
+                          detail_quote(value).text);
+    params->given[p] = true;
+    params->value[p] = slice_of(params->room[p], len);
+    return ERR_NONE;
+}
+
+static enum error take_all(struct params *params, struct slice text, struct detail *detail)
+{
+    enum error error = ERR_NONE;
+    while (text.len && error == ERR_NONE) {
+        const char *end = memchr(text.data, '&', text.len);
+        size_t len = end ? (size_t)(end - text.data) : text.len;
+        error = take(params, slice_of(text.data, len), detail);
+        if (end)
+            len++;
+        text = slice_of(text.data + len, text.len - len);
+    }
+    return error;
+}
+
+static enum error empty(enum param p, struct detail *detail)
+{
+    return detail_say(detail, ERR_EMPTY_QUERY_PARAM, "query parameter %s must not be empty", names[p].data);
+}
+
+static enum error understand_offset(struct slice value, struct query *query, struct detail *detail)
+{
+    if (!value.len)
+        return empty(PARAM_OFFSET, detail);
+    if (slice_equal(value, SLICE("-1")))
+        return ERR_NONE;
+    query->earliest = false;
+    query->now = slice_equal(value, SLICE("now"));
+    if (query->now || offset_parse(value, &query->position))
+        return ERR_NONE;
+    return detail_say(
+        detail, ERR_INVALID_OFFSET,
+        "offset must be -1 (the start), now (the end), or an offset as Stream-Next-Offset gave it; not %s",
+        detail_quote(value).text);
+}
+
+static enum error understand_live(struct slice value, struct query *query, struct detail *detail)
+{
+    if (slice_equal(value, SLICE("long-poll")))
+        query->live = QUERY_LONG_POLL;
+    else if (slice_equal(value, SLICE("sse")))
+        query->live = QUERY_SSE;
+    else
+        return detail_say(detail, ERR_INVALID_LIVE_MODE, "live must be long-poll or sse, not %s",
+                          detail_quote(value).text);
+    return ERR_NONE;
+}
+
+static enum error understand_limit(struct slice value, struct query *query, struct detail *detail)
+{
+    if (rules_integer(value, RULES_INTEGER_MAX, &query->limit) && query->limit)
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_QUERY_PARAM, "limit must be a whole number of messages from 1, not %s",
+                      detail_quote(value).text);
+}
+
+/* What no server has made may be anything: it is only a cache key. But an answer never goes back behind a number. */
+static enum error understand_cursor(struct slice value, struct query *query, struct detail *detail)
+{
+    if (!value.len)
+        return empty(PARAM_CURSOR, detail);
+    if (cursor_parse(value, &query->cursor))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_QUERY_PARAM, "cursor must be one that Stream-Cursor gave, not %s",
+                      detail_quote(value).text);
+}
+
+static enum error understand(const struct params *params, struct query *query, struct detail *detail)
+{
+    enum error error = ERR_NONE;
+    if (params->given[PARAM_OFFSET])
+        error = understand_offset(params->value[PARAM_OFFSET], query, detail);
+    if (error == ERR_NONE && params->given[PARAM_LIVE])
+        error = understand_live(params->value[PARAM_LIVE], query, detail);
+    if (error == ERR_NONE && query->live != QUERY_CATCH_UP && !params->given[PARAM_OFFSET])
+        error = detail_say(detail, ERR_OFFSET_REQUIRED,
+                           "live reads need an offset: -1 (the start), now (the end), or one that came in "
+                           "Stream-Next-Offset");
+    if (error == ERR_NONE && params->given[PARAM_CURSOR])
+        error = understand_cursor(params->value[PARAM_CURSOR], query, detail);
+    if (error == ERR_NONE && params->given[PARAM_LIMIT])
+        error = understand_limit(params->value[PARAM_LIMIT], query, detail);
+    return error;
+}
+
+enum error query_parse(struct slice text, struct query *query, struct detail *detail)
+{
+    struct params params;
+    *query = (struct query){.earliest = true};
+    memset(params.given, 0, sizeof params.given);
+    memset(params.value, 0, sizeof params.value);
+    enum error error = take_all(&params, text, detail);
+    return error != ERR_NONE ? error : understand(&params, query, detail);
+}
+
+/* In a query, a name may be encoded (RFC 3986 6.2.2.2). */
+static bool is_name(struct slice key, struct slice name, bool encoded)
+{
+    char room[KEY_MAX];
+    size_t len = 0;
+    if (!encoded || key.len > sizeof room || !percent_decode(key, room, &len))
+        return slice_equal(key, name);
+    return slice_equal(slice_of(room, len), name);
+}
+
+struct slice query_value(struct slice list, char separator, struct slice name)
+{
+    while (list.len) {
+        const char *end = memchr(list.data, separator, list.len);
+        struct slice pair = slice_of(list.data, end ? (size_t)(end - list.data) : list.len);
+        list = slice_of(pair.data + pair.len + (end != NULL), list.len - pair.len - (end != NULL));
+        while (pair.len && *pair.data == ' ')
+            pair = slice_of(pair.data + 1, pair.len - 1);
+        const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
+        size_t len = equals ? (size_t)(equals - pair.data) : 0;
+        if (equals && is_name(slice_of(pair.data, len), name, separator == '&'))
+            return slice_of(equals + 1, pair.len - len - 1);
+    }
+    return (struct slice){0};
+}
+
+struct slice query_text(struct slice query, struct slice name, struct buf *room)
+{
+    struct slice value = query_value(query, '&', name);
+    size_t len;
+    if (!value.len || !memchr(value.data, '%', value.len) || !percent_decode(value, buf_reserve(room, value.len), &len))
+        return value;
+    size_t start = buf_len(room);
+    buf_grow(room, len);
+    return slice_of(buf_slice(room).data + start, len);
+}

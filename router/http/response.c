@@ -1,0 +1,120 @@
+#include "router/http/response.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/escape.h"
+#include "common/offset.h"
+
+static const char always[] = "X-Content-Type-Options: nosniff\r\n"
+                             "Cross-Origin-Resource-Policy: cross-origin\r\n";
+
+/* RFC 9110 15, RFC 6585, RFC 4918: of every status that is sent. */
+static const struct {
+    int status;
+    const char *phrase;
+} reasons[] = {
+    {200, "OK"},
+    {201, "Created"},
+    {204, "No Content"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
+};
+
+const char *response_reason(int status)
+{
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i].status == status)
+            return reasons[i].phrase;
+    return "";
+}
+
+static void refresh_date(struct response_date *date)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    if (now == date->second)
+        return;
+    date->second = now;
+    gmtime_r(&now, &tm);
+    strftime(date->text, sizeof date->text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+}
+
+void response_begin(struct buf *out, int status, struct response_date *date)
+{
+    char *line = buf_reserve(out, 128);
+    refresh_date(date);
+    int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, response_reason(status), date->text);
+    buf_grow(out, (size_t)len);
+    buf_add(out, always, sizeof always - 1);
+}
+
+static void add_name(struct buf *out, const char *name)
+{
+    buf_add(out, name, strlen(name));
+    buf_add_slice(out, SLICE(": "));
+}
+
+void response_add(struct buf *out, const char *name, struct slice value)
+{
+    add_name(out, name);
+    buf_add_slice(out, value);
+    buf_add_slice(out, SLICE("\r\n"));
+}
+
+void response_add_number(struct buf *out, const char *name, uint64_t value)
+{
+    char digits[20], *at = digits + sizeof digits;
+    do {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    response_add(out, name, slice_of(at, (size_t)(digits + sizeof digits - at)));
+}
+
+void response_add_offset(struct buf *out, const char *name, uint64_t position)
+{
+    char text[OFFSET_LEN];
+    offset_print(text, position);
+    response_add(out, name, slice_of(text, sizeof text));
+}
+
+void response_end(struct buf *out, enum response_body body, uint64_t length, bool keep_alive, bool http10)
+{
+    if (body == RESPONSE_LENGTH)
+        response_add_number(out, "Content-Length", length);
+    if (body == RESPONSE_CHUNKED)
+        buf_add_slice(out, SLICE("Transfer-Encoding: chunked\r\n"));
+    if (!keep_alive)
+        buf_add_slice(out, SLICE("Connection: close\r\n"));
+    else if (http10)
+        buf_add_slice(out, SLICE("Connection: keep-alive\r\n"));
+    buf_add_slice(out, SLICE("\r\n"));
+}
+
+void response_error_body(struct buf *out, enum error error, const char *text)
+{
+    buf_add_slice(out, SLICE("{\"code\":\""));
+    buf_add_text(out, error_code(error));
+    buf_add_slice(out, SLICE("\",\"error\":\""));
+    escape_json_add(out, slice_str(text && *text ? text : error_text(error)));
+    buf_add_slice(out, SLICE("\"}"));
+}

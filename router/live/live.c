@@ -1,0 +1,382 @@
+#include "router/live/live.h"
+
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/live/reader.h"
+#include "router/observe/stats.h"
+#include "router/router.h"
+
+void live_init(struct live *live, struct router *router)
+{
+    live->router = router;
+    live->bucket_count = 256;
+    live->buckets = xcalloc(live->bucket_count, sizeof(struct entry *));
+}
+
+/* ---- the table ---- */
+
+static uint32_t hash_name(struct slice name)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < name.len; i++)
+        hash = (hash ^ (unsigned char)name.data[i]) * 16777619u;
+    return hash;
+}
+
+static void grow_buckets(struct live *live)
+{
+    size_t count = live->bucket_count * 2;
+    struct entry **buckets = xcalloc(count, sizeof(struct entry *));
+    for (size_t i = 0; i < live->bucket_count; i++)
+        for (struct entry *e = live->buckets[i], *next; e; e = next) {
+            next = e->bucket_next;
+            e->bucket_next = buckets[e->hash & (count - 1)];
+            buckets[e->hash & (count - 1)] = e;
+        }
+    free(live->buckets);
+    live->buckets = buckets;
+    live->bucket_count = count;
+}
+
+static void give_watch(struct live *live, struct entry *e)
+{
+    uint32_t slot;
+    if (live->free_count) {
+        slot = live->free_slots[--live->free_count];
+    } else {
+        slot = (uint32_t)live->slot_count++;
+        live->slots = xrealloc(live->slots, live->slot_count * sizeof(struct entry *));
+        live->free_slots = xrealloc(live->free_slots, live->slot_count * sizeof *live->free_slots);
+    }
+    live->slots[slot] = e;
+    e->watch = ++live->serial << 32 | slot;
+}
+
+static struct entry *entry_by_watch(const struct live *live, uint64_t watch)
+{
+    uint32_t slot = (uint32_t)watch;
+    struct entry *e = slot < live->slot_count ? live->slots[slot] : NULL;
+    return e && e->watch == watch ? e : NULL;
+}
+
+static struct entry *find(const struct live *live, uint32_t hash, struct slice name)
+{
+    struct entry *e = live->buckets[hash & (live->bucket_count - 1)];
+    while (e && !(e->hash == hash && slice_equal(slice_of(e->name, e->name_len), name)))
+        e = e->bucket_next;
+    return e;
+}
+
+size_t live_readers(const struct live *live, struct slice name)
+{
+    const struct entry *e = find(live, hash_name(name), name);
+    return e ? e->users : 0;
+}
+
+struct entry *live_entry(struct live *live, struct slice name)
+{
+    uint32_t hash = hash_name(name);
+    struct entry **bucket = &live->buckets[hash & (live->bucket_count - 1)];
+    struct entry *e = find(live, hash, name);
+    if (e) {
+        e->users++;
+        return e;
+    }
+    e = xcalloc(1, sizeof *e);
+    e->users = 1;
+    e->live = live;
+    e->name = xslicedup(name);
+    e->name_len = name.len;
+    e->hash = hash;
+    e->shard = shards_of(&live->router->shards, name);
+    e->bucket_next = *bucket;
+    *bucket = e;
+    give_watch(live, e);
+    if (++live->entry_count > live->bucket_count)
+        grow_buckets(live);
+    return e;
+}
+
+static void entry_free(struct entry *e)
+{
+    struct live *live = e->live;
+    struct entry **at = &live->buckets[e->hash & (live->bucket_count - 1)];
+    while (*at != e)
+        at = &(*at)->bucket_next;
+    *at = e->bucket_next;
+    live->entry_count--;
+    live->slots[(uint32_t)e->watch] = NULL;
+    live->free_slots[live->free_count++] = (uint32_t)e->watch;
+    free(e->name);
+    free(e->content_type);
+    free(e->expires_text);
+    free(e);
+}
+
+/* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays:
+ * an UNWATCH would cross its answer. */
+static void settle(struct entry *e)
+{
+    if (e->held || e->reads || e->first)
+        return;
+    if (e->watching || e->doubtful)
+        shards_unwatch(&e->live->router->shards, e->shard, slice_of(e->name, e->name_len), e->watch);
+    e->watching = e->doubtful = false;
+    if (!e->users)
+        entry_free(e);
+}
+
+void live_release(struct entry *e)
+{
+    e->users--;
+    settle(e);
+}
+
+/* ---- readers at the tail ---- */
+
+static bool same_kept(const struct sse_kept *a, const struct sse_kept *b)
+{
+    return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+bool live_join(struct entry *e, struct reader *reader, uint64_t position)
+{
+    if (e->first && e->position != position)
+        return false;
+    if (!e->first) {
+        e->cursor = 0;
+        e->kept = reader->kept;
+    }
+    reader->apart = reader->sse && !same_kept(&e->kept, &reader->kept);
+    e->position = position;
+    if (reader->cursor > e->cursor)
+        e->cursor = reader->cursor;
+    reader->next = NULL;
+    reader->prev = e->last;
+    if (e->last)
+        e->last->next = reader;
+    else
+        e->first = reader;
+    e->last = reader;
+    return true;
+}
+
+void live_leave(struct entry *e, struct reader *reader)
+{
+    if (reader->prev)
+        reader->prev->next = reader->next;
+    else
+        e->first = reader->next;
+    if (reader->next)
+        reader->next->prev = reader->prev;
+    else
+        e->last = reader->prev;
+    reader->prev = reader->next = NULL;
+}
+
+/* Each step on a reader may take it off the list. */
+static void end_all(struct entry *e, enum error error)
+{
+    while (e->first)
+        reader_gone(e->first, error);
+}
+
+/* Brings data to all readers at the position, and the position forward. */
+static void deliver(struct entry *e, const struct wire_stream *stream)
+{
+    struct wire_stream text = *stream;
+    struct delivery delivery = {.entry = e, .stream = stream, .text = &text};
+    live_keep(e, &e->kept, &text);
+    e->position = stream->next;
+    for (struct reader *reader = e->first, *next; reader; reader = next) {
+        next = reader->next;
+        reader_deliver(reader, &delivery);
+    }
+    block_unref(delivery.event);
+    block_unref(delivery.body);
+}
+
+/* ---- reading ---- */
+
+static void answered(struct request *q, const struct answer *answer);
+
+bool live_read(struct entry *e, struct client *client, struct wire_read read)
+{
+    struct shards *shards = &e->live->router->shards;
+    struct request *q = request_new(shards, e->shard, client, answered);
+    q->entry = e;
+    q->repeatable = true;
+    q->is_read = true;
+    q->patient = client == NULL;
+    read.id = q->id;
+    read.name = slice_of(e->name, e->name_len);
+    read.watch = e->watch;
+    wire_put_read(&q->frame, &read);
+    if (!request_send(shards, q))
+        return false;
+    e->reads++;
+    return true;
+}
+
+/* Reads on for all readers at the position. Those with much queued are spared: they go on at their own pace. */
+static void resume(struct entry *e)
+{
+    if (e->resuming)
+        return;
+    for (struct reader *reader = e->first, *next; reader; reader = next) {
+        next = reader->next;
+        reader_spare(reader);
+    }
+    if (!e->first)
+        return;
+    e->resuming = live_read(e, NULL,
+                            (struct wire_read){.flags = WIRE_READ_CUT,
+                                               .position = e->position,
+                                               .max_bytes = e->live->router->cfg->limits_sse_event});
+}
+
+static void replace_text(char **text, struct slice *slice)
+{
+    if (*text && slice_equal(*slice, slice_str(*text))) {
+        slice->data = *text;
+        return;
+    }
+    free(*text);
+    *text = xslicedup(*slice);
+    slice->data = *text;
+}
+
+static void learn(struct entry *e, const struct wire_stream *stream)
+{
+    if (e->first && stream->uid != e->facts.uid)
+        end_all(e, ERR_STREAM_NOT_FOUND); /* it was deleted and made again while its shard was away */
+    uint64_t time_ms = stream->data.len ? stream->time_ms : e->facts.time_ms;
+    e->facts = *stream;
+    e->facts.time_ms = time_ms;
+    e->facts.remaining_ms = UINT64_MAX;
+    e->facts.data = (struct slice){0};
+    replace_text(&e->content_type, &e->facts.content_type);
+    replace_text(&e->expires_text, &e->facts.expires_text);
+    if (stream->flags & WIRE_STREAM_WATCHING)
+        e->watching = true;
+}
+
+void live_keep(const struct entry *e, struct sse_kept *kept, struct wire_stream *stream)
+{
+    struct live *live = e->live;
+    if (sse_kind_of(stream->content_type) != SSE_TEXT)
+        return;
+    if (kept->len) {
+        if (live->text.cap > ((size_t)1 << 20))
+            buf_clear(&live->text);
+        buf_reset(&live->text);
+        buf_add(&live->text, kept->bytes, kept->len);
+        buf_add_slice(&live->text, stream->data);
+        stream->data = buf_slice(&live->text);
+        stream->start -= kept->len;
+        if (stream->time_ms < e->facts.time_ms)
+            stream->time_ms = e->facts.time_ms; /* if nothing else came */
+    }
+    bool ends = (stream->flags & WIRE_STREAM_CLOSED) && stream->next == stream->tail;
+    size_t len = ends ? stream->data.len : sse_text_cut(stream->data);
+    kept->len = (unsigned char)(stream->data.len - len);
+    if (kept->len)
+        memcpy(kept->bytes, stream->data.data + len, kept->len);
+    stream->next -= kept->len;
+    stream->data.len = len;
+}
+
+/* The entry's own read. */
+static void resumed(struct entry *e, const struct answer *answer)
+{
+    e->resuming = false;
+    if (!e->first)
+        return;
+    if (answer->error != ERR_NONE) {
+        end_all(e, answer->error);
+        return;
+    }
+    struct wire_stream stream = *answer->stream;
+    if (stream.start != e->position) {
+        resume(e); /* those it was for have left, and others have come */
+        return;
+    }
+    if (stream.data.len || ((stream.flags & WIRE_STREAM_CLOSED) && stream.next == stream.tail))
+        deliver(e, &stream);
+    if (e->first && !(stream.flags & WIRE_STREAM_WATCHING))
+        resume(e);
+}
+
+static void answered(struct request *q, const struct answer *answer)
+{
+    struct entry *e = q->entry;
+    e->held++;
+    e->reads--;
+    if (answer->error == ERR_NONE)
+        learn(e, answer->stream);
+    else if (!answer->stream)
+        e->doubtful = true;
+    if (q->client)
+        reader_answered(q->client->reader, answer);
+    else if (q->patient)
+        resumed(e, answer);
+    e->held--;
+    settle(e);
+}
+
+/* ---- events ---- */
+
+void live_event(struct live *live, const struct wire_event *event)
+{
+    struct entry *e = entry_by_watch(live, event->watch);
+    if (!e)
+        return;
+    e->held++;
+    if (event->flags & WIRE_EVENT_DELETED) {
+        e->watching = false;
+        end_all(e, ERR_STREAM_NOT_FOUND);
+    } else if (!e->first || e->resuming) {
+        /* Nobody needs it, or it is part of what is being read. */
+    } else if ((event->flags & WIRE_EVENT_MOVED) || event->from != e->position) {
+        resume(e);
+    } else {
+        struct wire_stream stream = e->facts;
+        stream.flags &= ~WIRE_STREAM_CLOSED;
+        if (event->flags & WIRE_EVENT_CLOSED)
+            stream.flags |= WIRE_STREAM_CLOSED;
+        stream.start = event->from;
+        stream.next = stream.tail = event->next;
+        if (event->data.len)
+            e->facts.time_ms = event->time_ms;
+        stream.time_ms = e->facts.time_ms;
+        stream.data = event->data;
+        gauges_event(live->router, event->time_ms);
+        deliver(e, &stream);
+    }
+    e->held--;
+    settle(e);
+}
+
+/* ---- shards ---- */
+
+void live_shard_down(struct live *live, unsigned shard)
+{
+    for (size_t i = 0; i < live->slot_count; i++)
+        if (live->slots[i] && live->slots[i]->shard == shard)
+            live->slots[i]->watching = live->slots[i]->doubtful = false;
+}
+
+void live_shard_up(struct live *live, unsigned shard)
+{
+    for (size_t i = 0; i < live->slot_count; i++) {
+        struct entry *e = live->slots[i];
+        if (!e || e->shard != shard || !e->first)
+            continue;
+        e->held++;
+        resume(e);
+        e->held--;
+        settle(e);
+    }
+}

@@ -1,0 +1,97 @@
+/* The streams that are watched for live readers: one entry a stream, whatever the number of its readers.
+ *
+ * The readers of an entry that have had everything share one position, the entry's. An event moves all of them; it is
+ * rendered once. Of a text the event streams among them have not had the last bytes if these are no whole character or
+ * line end: the entry keeps them for the next event. A reader that began inside of these bytes stays apart, and reads
+ * the next ones for itself. A reader that is behind reads for itself (reader.c) until it has reached the tail. The
+ * entry's READs and events come over one link in order, so an answer that says WATCHING leaves the reader exactly where
+ * the next event begins. After the death of a shard, and where an event was too large to be pushed, the entry itself
+ * reads on from its position until it is WATCHING again; events that come meanwhile are part of what it reads. */
+#ifndef ROUTER_LIVE_LIVE_H
+#define ROUTER_LIVE_LIVE_H
+
+#include <stdint.h>
+
+#include "common/wire.h"
+#include "router/live/sse.h"
+#include "router/shards/shards.h"
+
+struct block;
+struct client;
+struct reader;
+struct router;
+
+struct entry {
+    struct live *live;
+    char *name;
+    size_t name_len;
+    uint64_t watch; /* its name towards the shard */
+    unsigned shard;
+    uint32_t hash;
+    struct entry *bucket_next;
+
+    struct reader *first, *last; /* those at its position */
+    uint64_t position;           /* means nothing without them */
+    struct sse_kept kept;        /* before the position: what event streams have not had yet */
+    uint64_t cursor;             /* the highest that any of them was given */
+    size_t users;                /* readers, wherever they are */
+    size_t reads;                /* live reads under way, of readers and its own */
+    unsigned held;               /* being worked on: not to be freed */
+    bool watching;               /* the shard sends events */
+    bool doubtful;               /* a read was given up whose answer may still make it watching */
+    bool resuming;               /* its own read is under way */
+
+    struct wire_stream facts; /* of the last answer; only what holds for the stream itself */
+    char *content_type, *expires_text;
+};
+
+struct live {
+    struct router *router;
+    struct entry **buckets;
+    size_t bucket_count, entry_count;
+    struct entry **slots; /* by the low half of a watch */
+    uint32_t *free_slots;
+    size_t slot_count, free_count;
+    uint64_t serial; /* the high half of the next watch */
+    struct buf text; /* what was kept, and what came next; until the next of these */
+};
+
+/* What one step brings to all readers at an entry's position. Rendered when the first of them needs it. */
+struct delivery {
+    struct entry *entry;
+    const struct wire_stream *stream; /* data covers [start, next) */
+    const struct wire_stream *text;   /* the same for event streams: live_keep() */
+    struct block *event;              /* an HTTP chunk: a data event and its control event */
+    size_t event_start, event_len;    /* the same without the chunk's framing */
+    struct block *body;               /* of a long-poll's answer */
+};
+
+void live_init(struct live *live, struct router *router);
+
+/* The entry of a stream for one more reader, made if there is none; live_release() it. */
+struct entry *live_entry(struct live *live, struct slice name);
+
+void live_release(struct entry *entry);
+
+/* How many readers a stream has here. */
+size_t live_readers(const struct live *live, struct slice name);
+
+/* Sends a READ for the client's reader; the answer goes to reader_answered(). name and watch are filled in. False: too
+ * much is waiting for that shard. */
+bool live_read(struct entry *entry, struct client *client, struct wire_read read) MUSTUSE;
+
+/* A reader that has had everything up to `position` joins those at the entry's. False: they are elsewhere, and it has
+ * to read on. */
+bool live_join(struct entry *entry, struct reader *reader, uint64_t position) MUSTUSE;
+void live_leave(struct entry *entry, struct reader *reader);
+
+/* Makes of a text's next bytes what an event brings: what was kept comes first, and an end that has to wait is kept
+ * instead, unless the stream ends here. Borrows live->text. Does nothing to a stream that is not text. */
+void live_keep(const struct entry *entry, struct sse_kept *kept, struct wire_stream *stream);
+
+/* A frame, and the fate of shards. */
+void live_event(struct live *live, const struct wire_event *event);
+void live_shard_down(struct live *live, unsigned shard);
+void live_shard_up(struct live *live, unsigned shard);
+
+#endif

@@ -1,0 +1,570 @@
+#include "router/live/reader.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/conn/answer.h"
+#include "router/handlers/read_answer.h"
+#include "router/http/cursor.h"
+#include "router/observe/request_log.h"
+#include "router/router.h"
+
+#define STOPPING_RETRIES 10u /* while the process stops, clients are to wait longer by this factor */
+
+static struct router *router_of(const struct reader *reader)
+{
+    return reader->client->router;
+}
+
+static bool ends_stream(const struct wire_stream *stream)
+{
+    return (stream->flags & WIRE_STREAM_CLOSED) && stream->next == stream->tail;
+}
+
+/* What it has not had yet of the bytes before its place in the stream. */
+static const struct sse_kept *kept_of(const struct reader *reader)
+{
+    return reader->state == READER_AT_TAIL && reader->sse && !reader->apart ? &reader->entry->kept : &reader->kept;
+}
+
+static unsigned reader_kind(const struct reader *reader)
+{
+    return reader->sse ? METRIC_READER_SSE : METRIC_READER_LONG_POLL;
+}
+
+/* ---- life ---- */
+
+void reader_free(struct reader *reader)
+{
+    struct client *c = reader->client;
+    if (c->request)
+        request_abandon(&c->router->shards, c->request);
+    if (reader->state == READER_AT_TAIL)
+        live_leave(reader->entry, reader);
+    live_release(reader->entry);
+    deadline_clear(&reader->beat);
+    tally_reader_gone(&c->router->tallies, reader->tally);
+    metrics_add(c->router->metrics, METRIC_READERS + reader_kind(reader), UINT64_MAX); /* one less */
+    c->reader = NULL;
+    free(reader);
+}
+
+/* The event stream ends as a whole: its reader reconnects, unless it was told that the stream is closed. */
+static void sse_close(struct reader *reader)
+{
+    struct client *c = reader->client;
+    struct block *last = c->router->last_chunk;
+    if (reader->chunked)
+        client_send(c, last, 0, last->len);
+    reader_free(reader);
+    client_done(c);
+}
+
+static void send_kept(struct reader *reader);
+
+static void fail(struct reader *reader, const struct answer *answer)
+{
+    struct client *c = reader->client;
+    if (reader->started) {
+        if (answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE)
+            send_kept(reader);
+        sse_close(reader);
+        return;
+    }
+    reader_free(reader);
+    answer_refusal(c, answer);
+}
+
+void reader_gone(struct reader *reader, enum error error)
+{
+    fail(reader, &(struct answer){.error = error});
+}
+
+static void read_on(struct reader *reader)
+{
+    const struct config *cfg = router_of(reader)->cfg;
+    struct wire_read read = {
+        .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0) |
+                           (reader->earliest ? WIRE_READ_EARLIEST : 0) |
+                           (reader->client->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
+        .position = reader->position,
+        .max_bytes = reader->sse ? cfg->limits_sse_event : cfg->limits_read_page,
+        .max_messages = reader->limit,
+    };
+    reader->state = READER_READING;
+    if (!live_read(reader->entry, reader->client, read))
+        reader_gone(reader, ERR_OVERLOADED);
+}
+
+static void begin(struct reader *reader)
+{
+    struct client *c = reader->client;
+    c->reader = reader;
+    account_live(c, reader->sse);
+    metrics_add(c->router->metrics, METRIC_READERS + reader_kind(reader), 1);
+}
+
+/* What a callback has allowed is asked about again sooner or later: the client comes back for that. */
+static uint64_t longest_ms(const struct router *r, uint64_t ms)
+{
+    return r->callbacks.on && r->cfg->auth_callback_recheck < ms ? r->cfg->auth_callback_recheck : ms;
+}
+
+void reader_start(struct client *c, struct slice name, const struct query *query)
+{
+    struct router *r = c->router;
+    struct reader *reader = xcalloc(1, sizeof *reader);
+    reader->client = c;
+    reader->entry = live_entry(&r->live, name);
+    reader->tally = tally_reader(&r->tallies, name);
+    reader->sse = query->live == QUERY_SSE;
+    reader->now = query->now;
+    reader->earliest = query->earliest;
+    reader->position = query->position;
+    reader->limit = reader->sse ? 0 : query->limit;
+    reader->cursor = query->cursor;
+    uint64_t lasts = longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
+    uint64_t left = auth_left_ms(&c->grant);
+    reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
+    begin(reader);
+    client_set_state(c, CLIENT_LIVE);
+    read_on(reader);
+}
+
+static void arm_end(struct reader *reader)
+{
+    uint64_t now = router_of(reader)->now_ms;
+    client_arm(reader->client, reader->sse ? DEADLINE_SSE_LIFETIME : DEADLINE_LONG_POLL,
+               reader->ends_ms > now ? reader->ends_ms - now : 0);
+}
+
+static void beat_later(struct reader *reader)
+{
+    struct router *r = router_of(reader);
+    deadline_set(&r->deadlines, DEADLINE_HEARTBEAT, &reader->beat, r->now_ms + r->cfg->live_heartbeat);
+}
+
+void reader_resume(struct client *c, struct slice name, const struct reader *state)
+{
+    struct router *r = c->router;
+    struct reader *reader = xmalloc(sizeof *reader);
+    *reader = *state;
+    reader->client = c;
+    reader->entry = live_entry(&r->live, name);
+    reader->tally = tally_reader(&r->tallies, name);
+    if (reader->ends_ms > r->now_ms)
+        reader->ends_ms = r->now_ms + longest_ms(r, reader->ends_ms - r->now_ms);
+    begin(reader);
+    if (reader->started)
+        c->account.status = 200; /* it was answered where it came from */
+    client_set_state(c, CLIENT_LIVE);
+    if (reader->sse) {
+        arm_end(reader);
+        beat_later(reader);
+    }
+    read_on(reader);
+}
+
+bool reader_rests(const struct reader *reader)
+{
+    return reader->state == READER_AT_TAIL || reader->state == READER_PAUSED;
+}
+
+uint64_t reader_position(const struct reader *reader)
+{
+    uint64_t place = reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
+    return place - kept_of(reader)->len;
+}
+
+static uint64_t next_cursor(const struct reader *reader)
+{
+    return cursor_next(reader->cursor, (uint64_t)time(NULL), router_random(router_of(reader)));
+}
+
+static uint64_t later_cursor(uint64_t cursor)
+{
+    uint64_t now = cursor_interval((uint64_t)time(NULL));
+    return cursor > now ? cursor : now;
+}
+
+/* ---- long-poll ---- */
+
+static void poll_nothing(struct reader *reader, uint64_t next, bool closed)
+{
+    struct client *c = reader->client;
+    uint64_t cursor = next_cursor(reader);
+    reader_free(reader);
+    read_answer_nothing(c, next, cursor, closed);
+}
+
+static void poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)
+{
+    struct client *c = reader->client;
+    uint64_t cursor = next_cursor(reader);
+    reader_free(reader);
+    read_answer_poll(c, stream, cursor, body);
+}
+
+static void poll_answered(struct reader *reader, const struct wire_stream *stream)
+{
+    if (stream->data.len) {
+        struct block *body = read_answer_body(router_of(reader), stream);
+        poll_data(reader, stream, body);
+        block_unref(body);
+    } else if (ends_stream(stream)) {
+        poll_nothing(reader, stream->next, true);
+    } else if (!(stream->flags & WIRE_STREAM_WATCHING) || router_of(reader)->stopping) {
+        poll_nothing(reader, stream->next, false);
+    } else if (reader->client->eof) {
+        client_close(reader->client);
+    } else if (live_join(reader->entry, reader, stream->next)) {
+        reader->state = READER_AT_TAIL;
+        account_waits(reader->client);
+        arm_end(reader);
+    } else {
+        reader->position = stream->next;
+        read_on(reader);
+    }
+}
+
+static void poll_deliver(struct reader *reader, struct delivery *delivery)
+{
+    const struct wire_stream *stream = delivery->stream;
+    if (!stream->data.len) {
+        poll_nothing(reader, stream->next, ends_stream(stream));
+    } else if (reader->limit) {
+        live_leave(reader->entry, reader);
+        reader->position = stream->start;
+        read_on(reader);
+    } else {
+        if (!delivery->body)
+            delivery->body = read_answer_body(router_of(reader), stream);
+        metrics_add(router_of(reader)->metrics, METRIC_DELIVERIES + METRIC_READER_LONG_POLL, 1);
+        poll_data(reader, stream, delivery->body);
+    }
+}
+
+/* ---- events ---- */
+
+/* Renders an event as an HTTP chunk. [*start, *start + *len) of it is the event without the chunk's framing. */
+static struct block *render(struct router *r, const struct wire_stream *stream, uint64_t cursor, uint64_t retry_ms,
+                            size_t *start, size_t *len)
+{
+    char size[20];
+    const struct sse_event event = {
+        .kind = sse_kind_of(stream->content_type),
+        .data = stream->data,
+        .next = stream->next,
+        .time_ms = stream->time_ms,
+        .cursor = cursor,
+        .retry_ms = retry_ms,
+        .up_to_date = stream->next == stream->tail,
+        .closed = ends_stream(stream),
+    };
+    buf_reset(&r->event);
+    sse_render(&r->event, &event);
+    *len = buf_len(&r->event);
+    *start = (size_t)snprintf(size, sizeof size, "%zx\r\n", *len);
+    struct block *block = block_new(&r->outputs, *start + *len + 2);
+    memcpy(block->data, size, *start);
+    memcpy(block->data + *start, buf_slice(&r->event).data, *len);
+    memcpy(block->data + *start + *len, "\r\n", 2);
+    if (r->event.cap > ((size_t)1 << 20))
+        buf_clear(&r->event);
+    return block;
+}
+
+static void send_event(struct reader *reader, struct block *block, size_t start, size_t len)
+{
+    if (reader->chunked)
+        client_send(reader->client, block, 0, block->len);
+    else
+        client_send(reader->client, block, start, len);
+    beat_later(reader);
+}
+
+/* After how long the client is to come back. Chance parts those whose connections end together; while the process stops
+ * there is nobody to come back to for a while. */
+static uint64_t retry_ms(struct router *r)
+{
+    uint64_t least = r->cfg->live_sse_retry * (r->stopping ? STOPPING_RETRIES : 1);
+    return least ? least + router_random(r) % least : 0;
+}
+
+/* An event for this reader only. */
+static void send_own(struct reader *reader, const struct wire_stream *stream, uint64_t retry)
+{
+    size_t start, len;
+    struct block *block = render(router_of(reader), stream, reader->cursor, retry, &start, &len);
+    send_event(reader, block, start, len);
+    block_unref(block);
+}
+
+/* Nothing comes after it any more. */
+static void send_kept(struct reader *reader)
+{
+    const struct sse_kept *kept = kept_of(reader);
+    uint64_t position = reader_position(reader);
+    const struct wire_stream last = {.content_type = SLICE("text/plain"),
+                                     .start = position,
+                                     .next = position + kept->len,
+                                     .tail = UINT64_MAX,
+                                     .time_ms = reader->entry->facts.time_ms,
+                                     .data = slice_of(kept->bytes, kept->len)};
+    if (kept->len)
+        send_own(reader, &last, 0);
+}
+
+static void sse_open(struct reader *reader, const struct wire_stream *stream)
+{
+    struct client *c = reader->client;
+    struct buf *head = answer_begin(c, 200);
+    response_add(head, "Content-Type", SLICE("text/event-stream"));
+    response_add(head, "Cache-Control", SLICE("no-cache"));
+    response_add(head, "X-Accel-Buffering", SLICE("no"));
+    if (sse_kind_of(stream->content_type) == SSE_BASE64)
+        response_add(head, "Stream-SSE-Data-Encoding", SLICE("base64"));
+    answer_open(c);
+    reader->started = true;
+    reader->chunked = !c->http10;
+    reader->cursor = next_cursor(reader);
+    arm_end(reader);
+}
+
+/* While clients are handed over it rests until it is its turn. */
+static void sse_go_on(struct reader *reader)
+{
+    if (!router_of(reader)->handover.leaving &&
+        reader->client->out.bytes < router_of(reader)->cfg->limits_reader_buffer / 2)
+        read_on(reader);
+    else
+        reader->state = READER_PAUSED;
+}
+
+/* A page of a reader that is behind. */
+static void sse_answered(struct reader *reader, const struct wire_stream *answer)
+{
+    struct router *r = router_of(reader);
+    struct wire_stream stream = *answer;
+    bool first = !reader->started;
+    live_keep(reader->entry, &reader->kept, &stream);
+    if (first)
+        sse_open(reader, &stream);
+    if (first || stream.data.len || ends_stream(&stream)) {
+        reader->cursor = later_cursor(reader->cursor);
+        send_own(reader, &stream, first || r->stopping ? retry_ms(r) : 0);
+    }
+    reader->position = answer->next;
+    bool over = reader->client->eof && (stream.flags & WIRE_STREAM_WATCHING);
+    if (ends_stream(&stream) || r->stopping || over) {
+        sse_close(reader);
+    } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, reader->position)) {
+        reader->state = READER_AT_TAIL;
+        account_waits(reader->client);
+    } else {
+        sse_go_on(reader);
+    }
+}
+
+/* One event may be larger than the buffer. */
+static bool overflows(const struct client *c, size_t len)
+{
+    return c->out.bytes && c->out.bytes + len > c->router->cfg->limits_reader_buffer;
+}
+
+static void sse_deliver(struct reader *reader, struct delivery *delivery)
+{
+    struct client *c = reader->client;
+    struct entry *e = delivery->entry;
+    if (reader->apart) {
+        live_leave(e, reader);
+        reader->position = delivery->stream->start;
+        sse_go_on(reader);
+        return;
+    }
+    if (!delivery->text->data.len && !ends_stream(delivery->text))
+        return; /* all of it is kept */
+    if (!delivery->event) {
+        e->cursor = later_cursor(e->cursor);
+        delivery->event = render(c->router, delivery->text, e->cursor, 0, &delivery->event_start, &delivery->event_len);
+    }
+    if (overflows(c, delivery->event_len))
+        client_push(c);
+    if (c->state == CLIENT_DEAD)
+        return;
+    if (overflows(c, delivery->event_len)) {
+        struct slice id = request_log_id(c);
+        log_debug("a reader of %s does not read and is let go%s%.*s", e->name, id.len ? ", request " : "", (int)id.len,
+                  id.data);
+        metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_BUFFER, 1);
+        client_close(c);
+        return;
+    }
+    reader->cursor = e->cursor;
+    metrics_add(c->router->metrics, METRIC_DELIVERIES + METRIC_READER_SSE, 1);
+    send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
+    if (ends_stream(delivery->text))
+        sse_close(reader);
+}
+
+/* ---- what happens to a reader ---- */
+
+static bool may_read(const struct reader *reader)
+{
+    return reader->is_public || !reader->client->grant.anonymous;
+}
+
+static void share(struct reader *reader)
+{
+    reader->client->shared_answer = reader->open || reader->client->grant.shared;
+}
+
+static void learn(struct reader *reader, const struct wire_stream *stream)
+{
+    struct grant grant = reader->client->grant;
+    grant.shared = false;
+    reader->is_public = stream->flags & WIRE_STREAM_PUBLIC;
+    reader->open = auth_shared(&grant, stream);
+    share(reader);
+}
+
+void reader_answered(struct reader *reader, const struct answer *answer)
+{
+    const struct wire_stream *stream = answer->stream;
+    if (answer->error != ERR_NONE) {
+        fail(reader, answer);
+        return;
+    }
+    if (reader->answered_once && reader->uid != stream->uid) {
+        reader_gone(reader, ERR_STREAM_NOT_FOUND); /* another stream has taken its name */
+        return;
+    }
+    reader->answered_once = true;
+    reader->uid = stream->uid;
+    reader->now = reader->earliest = false;
+    learn(reader, stream);
+    if (!may_read(reader))
+        reader_expire(reader); /* its right has ended meanwhile */
+    else if (reader->sse)
+        sse_answered(reader, stream);
+    else
+        poll_answered(reader, stream);
+}
+
+void reader_deliver(struct reader *reader, struct delivery *delivery)
+{
+    if (reader->sse)
+        sse_deliver(reader, delivery);
+    else
+        poll_deliver(reader, delivery);
+}
+
+void reader_spare(struct reader *reader)
+{
+    if (!reader->sse || reader->client->out.bytes <= router_of(reader)->cfg->limits_reader_buffer / 2)
+        return;
+    live_leave(reader->entry, reader);
+    reader->position = reader->entry->position;
+    reader->kept = *kept_of(reader);
+    reader->state = READER_PAUSED;
+}
+
+/* The last thing it hears is where it can go on. */
+static void sse_end(struct reader *reader)
+{
+    if (reader_rests(reader)) {
+        struct router *r = router_of(reader);
+        uint64_t position = reader_position(reader);
+        uint64_t tail = reader->state == READER_AT_TAIL ? reader->entry->position : UINT64_MAX; /* or it is not known */
+        const struct wire_stream here = {.start = position, .next = position, .tail = tail};
+        send_own(reader, &here, r->stopping ? retry_ms(r) : 0);
+    }
+    sse_close(reader);
+}
+
+void reader_end(struct reader *reader)
+{
+    if (reader->sse)
+        sse_end(reader);
+    else if (reader->state == READER_AT_TAIL)
+        poll_nothing(reader, reader->entry->position, false);
+    /* else an answer is on its way */
+}
+
+struct slice reader_project(const struct reader *reader)
+{
+    return project_of(slice_str(reader->entry->name));
+}
+
+/* One that has nothing yet is looked at when it has. */
+void reader_granted(struct reader *reader)
+{
+    if (!reader_rests(reader))
+        return;
+    share(reader);
+    if (!may_read(reader))
+        reader_expire(reader);
+}
+
+/* Also where an answer is on its way: it would come too late. */
+void reader_expire(struct reader *reader)
+{
+    if (reader->started)
+        sse_end(reader);
+    else
+        reader_gone(reader, ERR_UNAUTHORIZED);
+}
+
+bool reader_stop(struct reader *reader)
+{
+    if (!reader->started && reader->state != READER_AT_TAIL)
+        return false;
+    reader_end(reader);
+    return true;
+}
+
+void reader_hang_up(struct reader *reader)
+{
+    if (reader->state != READER_AT_TAIL)
+        return; /* it gets as far as the tail */
+    if (reader->sse)
+        sse_close(reader);
+    else
+        client_close(reader->client);
+}
+
+void reader_send_back(struct reader *reader)
+{
+    reader->ends_ms = router_of(reader)->now_ms; /* of one whose answer is on its way */
+    (void)reader_stop(reader);
+}
+
+void readers_send_back(struct router *router)
+{
+    for (struct client *c = router->clients.first, *next; c; c = next) {
+        next = c->next;
+        if (c->state == CLIENT_LIVE)
+            reader_send_back(c->reader);
+    }
+}
+
+void reader_heartbeat(struct deadline *beat)
+{
+    struct reader *reader = (struct reader *)((char *)beat - offsetof(struct reader, beat));
+    struct block *block = router_of(reader)->heartbeat;
+    if (reader->client->out.bytes == 0)
+        send_event(reader, block, 3, block->len - 5); /* without "d\r\n" and the last CRLF */
+    else
+        beat_later(reader);
+}
+
+void reader_drained(struct reader *reader)
+{
+    if (reader->state == READER_PAUSED)
+        sse_go_on(reader);
+}

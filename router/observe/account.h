@@ -1,0 +1,56 @@
+/* What becomes of each request, from the head's last byte to the answer's end: the one place that whoever counts or
+ * tells of requests is called from. */
+#ifndef ROUTER_OBSERVE_ACCOUNT_H
+#define ROUTER_OBSERVE_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "router/http/http.h"
+#include "router/http/route.h"
+
+struct client;
+
+struct account {
+    uint64_t began_us; /* monotonic: when its head was whole; 0: there is no request */
+    uint64_t answered_us;
+    /* Small, for there is one for every idle reader. */
+    enum http_method method : 8;
+    enum route_kind route : 8;
+    unsigned live : 8;         /* METRIC_OPERATION_LONG_POLL or _SSE; 0: it is no live read */
+    bool routed : 1;           /* route counts: its path is one of ours */
+    unsigned status : 16;      /* 0: not answered yet */
+    enum error error : 16;     /* of an answer that is one */
+    uint64_t waits_us;         /* a live read that has had everything: since when; 0: it has not */
+    uint64_t bytes;            /* that were queued for the client, heads included */
+    struct request_note *note; /* what may be said of it (request_log.h), or NULL */
+    struct timing *timing;     /* how it went (timing.h), or NULL */
+};
+
+/* A request begins: its head is whole, or as much of it as shows that it is not one, or will never be. */
+void account_begin(struct client *client);
+
+/* What it is. */
+void account_method(struct client *client, enum http_method method);
+void account_route(struct client *client, enum route_kind route);
+
+/* It is a live read. */
+void account_live(struct client *client, bool sse);
+
+/* Its answer begins. Without a request it is a connection that is refused, and counts as one. */
+void account_answered(struct client *client, int status);
+
+/* And says this error. */
+void account_refused(struct client *client, enum error error);
+
+/* A live read has had everything, and waits for more. */
+void account_waits(struct client *client);
+
+/* It is over: the answer is queued to its end, or the client is gone. Nothing happens if there is no request. */
+void account_end(struct client *client);
+
+/* Somebody else goes on with the request, and tells of it; and has gone on, here. */
+void account_forget(struct client *client);
+void account_resume(struct client *client, uint64_t began_us, int status);
+
+#endif

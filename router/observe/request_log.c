@@ -1,0 +1,253 @@
+#include "router/observe/request_log.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/project.h"
+#include "common/redact.h"
+#include "router/dispatch.h"
+#include "router/http/query.h"
+#include "router/http/route.h"
+#include "router/router.h"
+
+#define ID_MAX 64
+#define PATH_SHOWN 1024u
+#define VALUE_SHOWN 40u
+
+struct request_note {
+    bool asked;          /* it came with an id, if not with this one */
+    char id[ID_MAX + 1]; /* "": it has none */
+    char address[INET6_ADDRSTRLEN + 8];
+    size_t path_len, query_len;
+    char text[]; /* path, query as it may be shown */
+};
+
+enum request_log request_log_mode(const struct config *cfg)
+{
+    return strcmp(cfg->log_access, "all") == 0      ? REQUEST_LOG_ALL
+           : strcmp(cfg->log_access, "slow") == 0   ? REQUEST_LOG_SLOW
+           : strcmp(cfg->log_access, "errors") == 0 ? REQUEST_LOG_ERRORS
+                                                    : REQUEST_LOG_OFF;
+}
+
+/* ---- what may be said ---- */
+
+bool request_id_valid(struct slice id)
+{
+    if (!id.len || id.len > ID_MAX || redact_begins_token(id))
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (!redact_is_word(id.data[i]) && id.data[i] != ':')
+            return false;
+    return true;
+}
+
+/* Positions, numbers and modes. */
+static bool is_harmless(struct slice value)
+{
+    if (slice_equal(value, SLICE("now")) || slice_equal(value, SLICE("long-poll")) || slice_equal(value, SLICE("sse")))
+        return true;
+    for (size_t i = 0; i < value.len; i++)
+        if ((value.data[i] < '0' || value.data[i] > '9') && value.data[i] != '_' && value.data[i] != '-')
+            return false;
+    return value.len <= VALUE_SHOWN;
+}
+
+size_t request_query_shown(char out[REQUEST_QUERY_MAX], struct slice query)
+{
+    static const struct slice names[] = {{"offset", 6}, {"live", 4}, {"cursor", 6}, {"limit", 5}};
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct slice value = query_value(query, '&', names[i]);
+        if (!value.data)
+            continue;
+        if (!is_harmless(value))
+            value = SLICE("?");
+        len += (size_t)snprintf(out + len, REQUEST_QUERY_MAX - len, "%s%s=%.*s", len ? "&" : "", names[i].data,
+                                (int)value.len, value.data);
+    }
+    return len;
+}
+
+/* ---- the note ---- */
+
+static void note_address(const struct client *c, struct request_note *note)
+{
+    struct sockaddr_storage peer;
+    char host[INET6_ADDRSTRLEN] = "";
+    if (!client_address(c, &peer))
+        return;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
+    if (peer.ss_family == AF_INET && inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host))
+        snprintf(note->address, sizeof note->address, "%s:%u", host, ntohs(v4->sin_port));
+    if (peer.ss_family == AF_INET6 && inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host))
+        snprintf(note->address, sizeof note->address, "[%.45s]:%u", host, ntohs(v6->sin6_port));
+}
+
+static struct request_note *note_new(struct client *c, struct slice path, struct slice query)
+{
+    char shown[REQUEST_QUERY_MAX];
+    bool logged = c->router->request_log != REQUEST_LOG_OFF;
+    size_t path_len = !logged ? 0 : path.len < PATH_SHOWN ? path.len : PATH_SHOWN;
+    size_t query_len = logged && query.data ? request_query_shown(shown, query) : 0;
+    struct request_note *note = xcalloc(1, sizeof *note + path_len + query_len);
+    if (path_len)
+        memcpy(note->text, path.data, path_len);
+    note->path_len = redact_tokens(note->text, path_len);
+    memcpy(note->text + note->path_len, shown, query_len);
+    note->query_len = query_len;
+    if (logged)
+        note_address(c, note);
+    c->account.note = note;
+    return note;
+}
+
+static void set_id(struct request_note *note, struct slice id)
+{
+    note->asked = id.data;
+    if (id.data && request_id_valid(id))
+        memcpy(note->id, id.data, id.len);
+}
+
+void request_log_begin(struct client *c, const struct http_head *head)
+{
+    struct slice id = head->headers[HTTP_REQUEST_ID_HEADER];
+    if (c->router->request_log == REQUEST_LOG_OFF && !id.data)
+        return;
+    set_id(note_new(c, head->path, head->query), id);
+}
+
+void request_log_resume(struct client *c, struct slice name, struct slice id)
+{
+    char path[PATH_SHOWN];
+    if (c->router->request_log == REQUEST_LOG_OFF && !id.len)
+        return;
+    int len = snprintf(path, sizeof path, "/v1/stream/%.*s", (int)name.len, name.data);
+    set_id(note_new(c, slice_of(path, (size_t)len < sizeof path ? (size_t)len : sizeof path - 1), (struct slice){0}),
+           id);
+}
+
+void request_log_answer(struct client *c, struct buf *head, int status)
+{
+    struct request_note *note = c->account.note;
+    bool wants = status >= 500 || c->router->request_log == REQUEST_LOG_ALL;
+    if (!note && !wants)
+        return;
+    if (!note)
+        note = note_new(c, (struct slice){0}, (struct slice){0});
+    if (!*note->id && (wants || note->asked))
+        snprintf(note->id, sizeof note->id, "%016" PRIx64, router_random(c->router));
+    if (*note->id && !c->exchange.kept)
+        response_add(head, "X-Request-Id", slice_str(note->id));
+}
+
+struct slice request_log_id(const struct client *c)
+{
+    return c->account.note ? slice_str(c->account.note->id) : SLICE("");
+}
+
+void request_log_drop(struct client *c)
+{
+    free(c->account.note);
+    c->account.note = NULL;
+}
+
+/* ---- the line ---- */
+
+/* It could not be read to its end, so nobody knows what it was. */
+static bool is_cut_off(enum error error)
+{
+    return error == ERR_BAD_REQUEST || error == ERR_DUPLICATE_HEADER || error == ERR_HEADERS_TOO_LARGE ||
+           error == ERR_PAYLOAD_TOO_LARGE || error == ERR_REQUEST_TIMEOUT || error == ERR_EXPECTATION_FAILED;
+}
+
+/* When it had what it was there for: a live read waits for news as long as there are none. */
+static uint64_t served_us(const struct account *a, uint64_t now_us)
+{
+    uint64_t served = a->answered_us ? a->answered_us : now_us;
+    return a->waits_us && a->waits_us < served ? a->waits_us : served;
+}
+
+static void add_project(struct log_line *line, const struct client *c)
+{
+    char room[ROUTE_NAME_MAX];
+    struct route route;
+    const struct request_note *note = c->account.note;
+    struct slice path = slice_of(note->text, note->path_len);
+    if (route_parse(path, c->account.method, c->router->cfg->limits_max_path, room, &route, NULL) != ERR_NONE)
+        return;
+    struct slice project = project_of(route.name);
+    if (project.len)
+        log_line_text(line, "project", project);
+}
+
+static void add_fields(struct log_line *line, const struct client *c, uint64_t now_us)
+{
+    const struct account *a = &c->account;
+    const struct request_note *note = a->note;
+    if (*note->id)
+        log_line_text(line, "id", slice_str(note->id));
+    log_line_text(line, "method", slice_str(dispatch_method_name(a->method)));
+    if (a->routed)
+        log_line_text(line, "route", slice_str(route_name(a->route)));
+    if (note->path_len)
+        log_line_text(line, "path", slice_of(note->text, note->path_len));
+    if (note->query_len)
+        log_line_text(line, "query", slice_of(note->text + note->path_len, note->query_len));
+    if (a->status)
+        log_line_number(line, "status", (uint64_t)a->status);
+    if (a->error != ERR_NONE)
+        log_line_text(line, "reason", slice_str(error_code(a->error)));
+    else if (!a->status)
+        log_line_text(line, "reason", SLICE("CLIENT_GONE"));
+    log_line_number(line, "bytes", a->bytes);
+    log_line_ms(line, "ms", now_us - a->began_us);
+    if (a->waits_us > a->began_us) /* what came from another router was ready there */
+        log_line_ms(line, "ready_ms", served_us(a, now_us) - a->began_us);
+    if (*note->address)
+        log_line_text(line, "client", slice_str(note->address));
+    if (note->path_len)
+        add_project(line, c);
+}
+
+static void write_line(struct client *c, const char *kind, const char *what, uint64_t now_us)
+{
+    struct log_line line;
+    enum log_level level = c->account.status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+    bool all = c->router->request_log == REQUEST_LOG_ALL;
+    char message[80];
+    snprintf(message, sizeof message, "%s%s%s", what, kind ? ": " : "", kind ? kind : "");
+    if (!log_begin(&line, level, all ? NULL : kind ? kind : what, slice_str(message)))
+        return;
+    if (!c->account.note)
+        (void)note_new(c, (struct slice){0}, (struct slice){0});
+    add_fields(&line, c, now_us);
+    log_end(&line);
+}
+
+static void log_request(struct client *c)
+{
+    static const char usual[] = "request", slow[] = "slow request", failed[] = "request failed";
+    const struct account *a = &c->account;
+    enum request_log mode = c->router->request_log;
+    uint64_t now_us = clock_monotonic_us();
+    if (a->status >= 500 || is_cut_off(a->error))
+        write_line(c, error_code(a->error), failed, now_us);
+    else if (mode >= REQUEST_LOG_SLOW && served_us(a, now_us) - a->began_us >= c->router->cfg->log_slow * 1000)
+        write_line(c, NULL, slow, now_us);
+    else if (mode == REQUEST_LOG_ALL)
+        write_line(c, NULL, usual, now_us);
+}
+
+void request_log_end(struct client *c)
+{
+    if (c->router->request_log != REQUEST_LOG_OFF)
+        log_request(c);
+    request_log_drop(c);
+}

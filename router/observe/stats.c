@@ -1,0 +1,45 @@
+#include "router/observe/stats.h"
+
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "router/router.h"
+
+/* Of the shard for which most waits. */
+static uint64_t most_held(const struct shards *shards)
+{
+    uint64_t most = 0;
+    for (unsigned i = 0; i < shards->count; i++)
+        if (shards->peers[i].held > most)
+            most = shards->peers[i].held;
+    return most;
+}
+
+void gauges_tick(struct router *r)
+{
+    struct metrics *m = r->metrics;
+    const struct config *cfg = r->cfg;
+    metrics_set(m, METRIC_CONNECTIONS, r->clients.count);
+    metrics_set(m, METRIC_CONNECTIONS_LIMIT, listener_room(r));
+    metrics_set(m, METRIC_WATCHED, r->live.entry_count);
+    metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_SHARD, most_held(&r->shards));
+    metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_ANSWERS, r->outputs.block_bytes);
+    metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_BODIES, r->clients.body_bytes);
+    metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_SHARD, cfg->router_queue_memory);
+    metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_ANSWERS, cfg->router_answer_memory);
+    metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_BODIES, cfg->router_body_memory);
+}
+
+void gauges_event(struct router *r, uint64_t time_ms)
+{
+    if (!r->oldest_event_ms || time_ms < r->oldest_event_ms)
+        r->oldest_event_ms = time_ms;
+}
+
+void gauges_written(struct router *r)
+{
+    if (!r->oldest_event_ms)
+        return;
+    uint64_t now_us = clock_unix_us(), then_us = r->oldest_event_ms * 1000;
+    metrics_observe_us(r->metrics, METRIC_DELIVERY_US, now_us > then_us ? now_us - then_us : 0);
+    r->oldest_event_ms = 0;
+}

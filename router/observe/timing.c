@@ -1,0 +1,94 @@
+#include "router/observe/timing.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+#include "router/http/response.h"
+#include "router/shards/shards.h"
+
+void timing_begin(struct client *c, uint64_t started_us)
+{
+    if (!started_us)
+        return;
+    struct timing *timing = xcalloc(1, sizeof *timing);
+    timing->at[TIMING_STARTED] = started_us;
+    c->account.timing = timing;
+    timing_mark(c, TIMING_PARSED);
+}
+
+void timing_of_shard(struct client *c, const struct request *request)
+{
+    struct timing *timing = c->account.timing;
+    if (!timing)
+        return;
+    timing->at[TIMING_TAKEN] = request->taken_us;
+    timing->at[TIMING_DONE] = request->done_us;
+    timing_mark(c, TIMING_ANSWERED);
+}
+
+void timing_fanned(struct client *c)
+{
+    if (c->account.timing)
+        c->account.timing->fanned = true;
+}
+
+void timing_drop(struct client *c)
+{
+    free(c->account.timing);
+    c->account.timing = NULL;
+}
+
+/* ---- the header ---- */
+
+struct stages {
+    char text[400];
+    size_t len;
+};
+
+static void add(struct stages *stages, const char *name, uint64_t us)
+{
+    int len = snprintf(stages->text + stages->len, sizeof stages->text - stages->len, "%s%s;dur=%" PRIu64 ".%03u",
+                       stages->len ? ", " : "", name, us / 1000, (unsigned)(us % 1000));
+    if (len > 0 && (size_t)len < sizeof stages->text - stages->len)
+        stages->len += (size_t)len;
+}
+
+static uint64_t since(const struct timing *timing, enum timing_point from, enum timing_point to)
+{
+    return timing->at[from] && timing->at[to] > timing->at[from] ? timing->at[to] - timing->at[from] : 0;
+}
+
+static void add_shard(struct stages *stages, const struct account *a)
+{
+    const struct timing *timing = a->timing;
+    bool reads = a->method == HTTP_GET || a->method == HTTP_HEAD;
+    if (!timing->at[TIMING_TAKEN] || !timing->at[TIMING_ANSWERED])
+        return;
+    add(stages, "queue", since(timing, TIMING_SENT, TIMING_TAKEN));
+    if (reads || timing->fanned)
+        add(stages, reads ? "read" : "fanout", since(timing, TIMING_TAKEN, TIMING_DONE));
+    add(stages, "commit", since(timing, reads || timing->fanned ? TIMING_DONE : TIMING_TAKEN, TIMING_ANSWERED));
+}
+
+void timing_answer(struct client *c, struct buf *head)
+{
+    const struct account *a = &c->account;
+    const struct timing *timing = a->timing;
+    uint64_t now_us = timing ? clock_monotonic_us() : 0;
+    struct stages stages = {.len = 0};
+    if (!timing)
+        return;
+    add(&stages, "parse", since(timing, TIMING_STARTED, TIMING_PARSED) + since(timing, TIMING_ALLOWED, TIMING_SENT));
+    if (timing->at[TIMING_BODY])
+        add(&stages, "body", since(timing, TIMING_BODY, TIMING_WHOLE));
+    if (timing->at[TIMING_ALLOWED])
+        add(&stages, "auth",
+            since(timing, TIMING_PARSED, TIMING_ADMITTED) + since(timing, TIMING_WHOLE, TIMING_ALLOWED));
+    add_shard(&stages, a);
+    if (a->waits_us)
+        add(&stages, "wait", now_us - a->waits_us);
+    add(&stages, "total", now_us - timing->at[TIMING_STARTED]);
+    response_add(head, "Server-Timing", slice_of(stages.text, stages.len));
+}

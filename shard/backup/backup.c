@@ -1,0 +1,592 @@
+#include "shard/backup/backup.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "common/document.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/owned.h"
+#include "common/registry.h"
+#include "common/version.h"
+#include "shard/segments/object_s3.h"
+#include "shard/shard.h"
+
+#define TURN_PAGES 64
+#define NEAR_PAGES 256 /* so many are copied while all hold still */
+#define HOLD_MAX_MS 2000
+#define LEVEL 3 /* of zstd */
+#define READ_SIZE ((size_t)1 << 20)
+#define WHOLE UINT64_MAX /* no piece */
+
+/* ---- names ---- */
+
+void backup_object_name(char *out, size_t size, uint64_t id, const char *name, uint64_t piece)
+{
+    if (piece == WHOLE)
+        snprintf(out, size, "backup/%" PRIu64 "/%s", id, name);
+    else
+        snprintf(out, size, "backup/%" PRIu64 "/%s.%" PRIu64, id, name, piece);
+}
+
+/* Copies are in a folder of their own; the layout does not change while shards run. */
+static void path_of(const struct shard *shard, const char *name, char out[OBJECT_ROOT_MAX])
+{
+    const char *folder = strcmp(name, "layout") == 0 ? "" : "backup/";
+    snprintf(out, OBJECT_ROOT_MAX, "%s/%s%s", shard->cfg->server_data_dir, folder, name);
+}
+
+/* ---- beginning and ending ---- */
+
+static void say(struct shard *shard, enum backup_step step, struct slice text)
+{
+    role_backup(shard->role, step, text);
+}
+
+static void add_file(struct backup *b, const char *name)
+{
+    snprintf(b->files[b->count++].name, BACKUP_NAME_MAX, "%s", name);
+}
+
+static void remove_copies(struct shard *shard)
+{
+    char path[OBJECT_ROOT_MAX], name[BACKUP_NAME_MAX];
+    snprintf(name, sizeof name, "shard-%u.db", shard->index);
+    path_of(shard, name, path);
+    unlink(path);
+    if (shard->index == 0) {
+        path_of(shard, "registry.db", path);
+        unlink(path);
+    }
+}
+
+static void end(struct shard *shard)
+{
+    struct backup *b = &shard->backup;
+    if (b->copy)
+        store_copy_abandon(b->copy);
+    b->copy = NULL;
+    b->state = BACKUP_NONE;
+    if (!b->working)
+        buf_clear(&b->bytes);
+    remove_copies(shard);
+}
+
+static void fail(struct shard *shard, const char *why)
+{
+    end(shard);
+    say(shard, BACKUP_FAILED, slice_str(why));
+}
+
+void backup_init(struct shard *shard)
+{
+    shard->backup = (struct backup){.shard = shard};
+    remove_copies(shard); /* a predecessor's */
+}
+
+void backup_clear(struct shard *shard)
+{
+    end(shard);
+}
+
+/* ---- copying ---- */
+
+static bool room_for(struct shard *shard)
+{
+    struct statvfs disk;
+    uint64_t wanted = store_size(shard->store) + shard->cfg->shard_disk_reserve;
+    return statvfs(shard->cfg->server_data_dir, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize >= wanted;
+}
+
+static const char *begin_copy(struct shard *shard)
+{
+    struct backup *b = &shard->backup;
+    char path[OBJECT_ROOT_MAX];
+    const char *why = NULL;
+    snprintf(path, sizeof path, "%s/backup", shard->cfg->server_data_dir);
+    if (owned_mkdir(AT_FDCWD, path) != 0 && errno != EEXIST)
+        return "server.data_dir/backup cannot be made";
+    path_of(shard, b->files[0].name, path);
+    b->copy = store_copy_begin(shard->store, path, &why);
+    return b->copy ? NULL : why;
+}
+
+/* From now on what becomes an orphan is kept for this backup. */
+static void note(struct shard *shard, const char *name, uint64_t pieces)
+{
+    struct backup_file_row row = {.id = shard->backup.id, .pieces = pieces};
+    snprintf(row.name, sizeof row.name, "%s", name);
+    store_begin(shard->store);
+    store_backup_put(shard->store, &row);
+}
+
+static void begin(struct shard *shard, struct slice text)
+{
+    struct backup *b = &shard->backup;
+    char digits[24], newer[64];
+    if (b->working || b->state != BACKUP_NONE) {
+        say(shard, BACKUP_FAILED, SLICE("the last one is not over yet"));
+        return;
+    }
+    snprintf(digits, sizeof digits, "%.*s", (int)text.len, text.data);
+    *b = (struct backup){.shard = shard, .id = strtoull(digits, NULL, 10), .removing = b->removing};
+    snprintf(b->files[b->count++].name, BACKUP_NAME_MAX, "shard-%u.db", shard->index);
+    const char *why = NULL;
+    snprintf(newer, sizeof newer, BACKUP_NEWER "%" PRIu64, store_backup_last(shard->store));
+    if (!shard->objects.puts_away)
+        why = "segment.store is not s3";
+    else if (b->id <= store_backup_last(shard->store))
+        why = newer;
+    else if (shard->disk_full || !room_for(shard))
+        why = "there is not enough room on the disk for a copy";
+    if (why) {
+        fail(shard, why);
+        return;
+    }
+    note(shard, "", 0);
+    b->state = BACKUP_COPIES;
+    shard_again(shard);
+}
+
+static void copy_some(struct shard *shard)
+{
+    struct backup *b = &shard->backup;
+    const char *why = b->copy ? NULL : begin_copy(shard);
+    int64_t left = why ? -1 : store_copy_step(b->copy, TURN_PAGES, NEAR_PAGES);
+    if (left < 0) {
+        fail(shard, why ? why : "the copy cannot be written");
+    } else if (left > NEAR_PAGES) {
+        shard_again(shard);
+    } else if (b->state == BACKUP_COPIES) {
+        b->state = BACKUP_IS_NEAR;
+        say(shard, BACKUP_NEAR, SLICE(""));
+    }
+}
+
+static void finish_copy(struct shard *shard)
+{
+    struct backup *b = &shard->backup;
+    bool good = store_copy_finish(b->copy);
+    b->copy = NULL;
+    fault_point("backup.copied");
+    if (!good) {
+        fail(shard, "the copy cannot be written");
+        return;
+    }
+    b->state = BACKUP_HOLDS;
+    b->hold_until_ms = shard->ticks_ms + HOLD_MAX_MS;
+    say(shard, BACKUP_HELD, SLICE(""));
+}
+
+bool backup_holds(struct shard *shard)
+{
+    struct backup *b = &shard->backup;
+    if (b->state != BACKUP_HOLDS || shard->stopping)
+        return false;
+    if (shard->ticks_ms < b->hold_until_ms)
+        return true;
+    fail(shard, "the other shards were not ready in time");
+    return false;
+}
+
+/* ---- in the worker ---- */
+
+static bool read_all(int fd, char *out, size_t len, uint64_t at)
+{
+    while (len) {
+        ssize_t n = pread(fd, out, len, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        out += n;
+        at += (size_t)n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool measure_file(const struct shard *shard, struct backup_file *file)
+{
+    char path[OBJECT_ROOT_MAX];
+    struct stat stat;
+    path_of(shard, file->name, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && fstat(fd, &stat) == 0;
+    XXH3_state_t *hash = XXH3_createState();
+    char *room = xmalloc(READ_SIZE);
+    XXH3_64bits_reset(hash);
+    file->bytes = good ? (uint64_t)stat.st_size : 0;
+    for (uint64_t at = 0; good && at < file->bytes;) {
+        size_t len = file->bytes - at < READ_SIZE ? (size_t)(file->bytes - at) : READ_SIZE;
+        good = read_all(fd, room, len, at);
+        XXH3_64bits_update(hash, room, len);
+        at += len;
+    }
+    file->checksum = XXH3_64bits_digest(hash);
+    file->pieces = (file->bytes + BACKUP_PIECE - 1) / BACKUP_PIECE;
+    XXH3_freeState(hash);
+    free(room);
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static void measure(struct work *work)
+{
+    struct backup *b = (struct backup *)work;
+    char path[OBJECT_ROOT_MAX];
+    if (b->shard->index == 0) {
+        path_of(b->shard, "registry.db", path);
+        if (!registry_copy(b->shard->cfg->server_data_dir, path))
+            snprintf(b->failure, sizeof b->failure, "registry.db cannot be copied");
+        if (access(path, F_OK) == 0)
+            add_file(b, "registry.db");
+        add_file(b, "layout");
+    }
+    for (unsigned i = 0; i < b->count && !*b->failure; i++)
+        if (!measure_file(b->shard, &b->files[i]))
+            snprintf(b->failure, sizeof b->failure, "%s cannot be read", b->files[i].name);
+}
+
+static void make_piece(struct work *work)
+{
+    struct backup *b = (struct backup *)work;
+    const struct backup_file *file = &b->files[b->file];
+    uint64_t at = b->piece * BACKUP_PIECE, left = file->bytes - at;
+    size_t len = left < BACKUP_PIECE ? (size_t)left : BACKUP_PIECE, stored = 0;
+    char path[OBJECT_ROOT_MAX], *raw = xmalloc(len);
+    path_of(b->shard, file->name, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && read_all(fd, raw, len, at);
+    if (good) {
+        buf_reset(&b->bytes);
+        size_t room = ZSTD_compressBound(len);
+        stored = ZSTD_compress(buf_reserve(&b->bytes, room), room, raw, len, LEVEL);
+        good = !ZSTD_isError(stored);
+    }
+    if (good)
+        buf_grow(&b->bytes, stored);
+    else
+        snprintf(b->failure, sizeof b->failure, "%s cannot be read", file->name);
+    free(raw);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* ---- putting away ---- */
+
+static void ask_worker(struct shard *shard, void (*run)(struct work *), void (*done)(struct work *, void *))
+{
+    struct backup *b = &shard->backup;
+    b->work = (struct work){.run = run, .done = done};
+    b->working = true;
+    worker_put(&shard->worker, &b->work);
+}
+
+/* What was asked for is done. False: it does not matter any more. */
+static bool goes_on(struct backup *b, enum backup_state expected)
+{
+    b->working = false;
+    if (b->state == expected && !b->shard->stopping)
+        return true;
+    buf_clear(&b->bytes);
+    return false;
+}
+
+static void put_next(struct shard *shard);
+
+static void on_piece_put(void *ctx, const char *failure)
+{
+    struct backup *b = ctx;
+    if (!goes_on(b, BACKUP_PUTS))
+        return;
+    fault_point("backup.piece");
+    if (failure) {
+        fail(b->shard, failure);
+        return;
+    }
+    if (++b->piece >= b->files[b->file].pieces) {
+        b->piece = 0;
+        b->file++;
+    }
+    put_next(b->shard);
+}
+
+static void on_piece_made(struct work *work, void *ctx)
+{
+    struct backup *b = (struct backup *)work;
+    char name[OBJECT_NAME_MAX];
+    if (!goes_on(b, BACKUP_PUTS) || !ctx)
+        return;
+    if (*b->failure) {
+        fail(b->shard, b->failure);
+        return;
+    }
+    backup_object_name(name, sizeof name, b->id, b->files[b->file].name, b->piece);
+    b->working = true;
+    s3_put(&b->shard->objects, name, buf_slice(&b->bytes), on_piece_put, b);
+}
+
+static void tell_files(struct shard *shard)
+{
+    const struct backup *b = &shard->backup;
+    char text[BACKUP_FILES_MAX * 160];
+    size_t len = 0;
+    for (unsigned i = 0; i < b->count; i++)
+        len += (size_t)snprintf(
+            text + len, sizeof text - len,
+            "%s{\"name\":\"%s\",\"bytes\":%" PRIu64 ",\"pieces\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\"}",
+            i ? "," : "", b->files[i].name, b->files[i].bytes, b->files[i].pieces, b->files[i].checksum);
+    say(shard, BACKUP_PUT, slice_of(text, len));
+}
+
+static void put_next(struct shard *shard)
+{
+    struct backup *b = &shard->backup;
+    if (b->file < b->count) {
+        b->state = BACKUP_PUTS;
+        ask_worker(shard, make_piece, on_piece_made);
+        return;
+    }
+    buf_clear(&b->bytes);
+    remove_copies(shard);
+    b->state = BACKUP_WAITS;
+    tell_files(shard);
+}
+
+static void on_measured(struct work *work, void *ctx)
+{
+    struct backup *b = (struct backup *)work;
+    if (!goes_on(b, BACKUP_MEASURES) || !ctx)
+        return;
+    if (*b->failure) {
+        fail(b->shard, b->failure);
+        return;
+    }
+    if (b->shard->disk_stuck) {
+        fail(b->shard, "the disk has no room to note it");
+        return;
+    }
+    for (unsigned i = 0; i < b->count; i++)
+        note(b->shard, b->files[i].name, b->files[i].pieces);
+    if (b->shard->index == 0)
+        note(b->shard, "manifest", 0);
+    b->state = BACKUP_PUTS_NEXT;
+}
+
+void backup_turn(struct shard *shard)
+{
+    if (shard->disk_full && shard->backup.copy)
+        fail(shard, "there is not enough room on the disk for a copy");
+    switch (shard->backup.state) {
+    case BACKUP_COPIES:
+    case BACKUP_IS_NEAR: /* it grows while others copy */
+        copy_some(shard);
+        break;
+    case BACKUP_FINISHES:
+        finish_copy(shard);
+        break;
+    case BACKUP_PUTS_NEXT:
+        put_next(shard);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- sealing: the first shard ---- */
+
+static void on_index_put(void *ctx, const char *failure)
+{
+    struct backup *b = ctx;
+    char text[24];
+    if (!goes_on(b, BACKUP_SEALS))
+        return;
+    fault_point("backup.sealed");
+    if (failure) {
+        fail(b->shard, failure);
+        return;
+    }
+    cJSON *index = document_parse(buf_slice(&b->bytes));
+    int len = snprintf(text, sizeof text, "%.0f",
+                       cJSON_GetNumberValue(cJSON_GetArrayItem(index, cJSON_GetArraySize(index) - 1)));
+    cJSON_Delete(index);
+    say(b->shard, BACKUP_SEALED, slice_of(text, (size_t)len));
+}
+
+static void put_list(struct backup *b, const char *name, cJSON *list, objects_done *done)
+{
+    char *text = cJSON_PrintUnformatted(list);
+    cJSON_Delete(list);
+    buf_reset(&b->bytes);
+    buf_add(&b->bytes, text, strlen(text));
+    cJSON_free(text);
+    b->working = true;
+    s3_put(&b->shard->objects, name, buf_slice(&b->bytes), done, b);
+}
+
+/* The newest first, and as many as are to be kept. */
+static void on_index_got(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    struct backup *b = ctx;
+    if (!goes_on(b, BACKUP_SEALS))
+        return;
+    cJSON *index = error == ERR_NONE              ? document_parse(bytes)
+                   : error == ERR_SEGMENT_MISSING ? cJSON_CreateArray()
+                                                  : NULL;
+    if (!cJSON_IsArray(index)) {
+        cJSON_Delete(index);
+        fail(b->shard, failure ? failure : "backup/index is damaged");
+        return;
+    }
+    cJSON_InsertItemInArray(index, 0, cJSON_CreateNumber((double)b->id));
+    while (cJSON_GetArraySize(index) > (int)b->shard->cfg->backup_keep)
+        cJSON_DeleteItemFromArray(index, cJSON_GetArraySize(index) - 1);
+    put_list(b, "backup/index", index, on_index_put);
+}
+
+static void on_manifest_put(void *ctx, const char *failure)
+{
+    struct backup *b = ctx;
+    if (!goes_on(b, BACKUP_SEALS))
+        return;
+    fault_point("backup.manifest");
+    if (failure) {
+        fail(b->shard, failure);
+        return;
+    }
+    b->working = true;
+    s3_get(&b->shard->objects, "backup/index", BACKUP_LIST_MAX, on_index_got, b);
+}
+
+static void seal(struct shard *shard, struct slice files)
+{
+    struct backup *b = &shard->backup;
+    char name[OBJECT_NAME_MAX];
+    struct buf array = {0};
+    buf_add_slice(&array, SLICE("["));
+    buf_add_slice(&array, files);
+    buf_add_slice(&array, SLICE("]"));
+    cJSON *manifest = cJSON_CreateObject();
+    cJSON_AddNumberToObject(manifest, "version", BACKUP_VERSION);
+    cJSON_AddStringToObject(manifest, "streamd", STREAMD_VERSION);
+    cJSON_AddNumberToObject(manifest, "id", (double)b->id);
+    cJSON_AddItemToObject(manifest, "files", document_parse(buf_slice(&array)));
+    buf_clear(&array);
+    b->state = BACKUP_SEALS;
+    backup_object_name(name, sizeof name, b->id, "manifest", WHOLE);
+    put_list(b, name, manifest, on_manifest_put);
+}
+
+/* ---- what the supervisor says ---- */
+
+/* The backups in this range do not count. A later one says it again of older ones. */
+static void note_gone(struct shard *shard, uint64_t from, uint64_t to)
+{
+    if (shard->disk_stuck)
+        return;
+    store_begin(shard->store);
+    store_backups_gone(shard->store, from, to);
+}
+
+static void sealed(struct shard *shard, struct slice oldest)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%.*s", (int)oldest.len, oldest.data);
+    note_gone(shard, 0, strtoull(digits, NULL, 10));
+    end(shard);
+}
+
+/* Whether it was sealed may be unknown; then it goes when it is as old as others that go. */
+static void given_up(struct shard *shard, bool may_count)
+{
+    const struct backup *b = &shard->backup;
+    if (b->id && !may_count)
+        note_gone(shard, b->id, b->id + 1);
+    end(shard);
+}
+
+void backup_step(struct shard *shard, enum backup_step step, struct slice text)
+{
+    struct backup *b = &shard->backup;
+    if (step == BACKUP_BEGIN) {
+        begin(shard, text);
+    } else if (step == BACKUP_HOLD && b->state == BACKUP_IS_NEAR) {
+        b->state = BACKUP_FINISHES;
+    } else if (step == BACKUP_GO_ON && b->state == BACKUP_HOLDS) {
+        b->state = BACKUP_MEASURES;
+        ask_worker(shard, measure, on_measured);
+    } else if (step == BACKUP_SEAL && b->state == BACKUP_WAITS && shard->index == 0) {
+        seal(shard, text);
+    } else if (step == BACKUP_SEALED) {
+        sealed(shard, text);
+    } else if (step == BACKUP_FAILED) {
+        given_up(shard, text.len > 0);
+    }
+    shard_again(shard);
+}
+
+/* ---- what does not count any more ---- */
+
+struct backup_removal {
+    struct shard *shard;
+    struct backup_file_row row;
+    uint64_t next; /* of its pieces */
+};
+
+static void remove_next(struct backup_removal *removal);
+
+static void on_removed(void *ctx, const char *failure)
+{
+    struct backup_removal *removal = ctx;
+    struct shard *shard = removal->shard;
+    if (!failure && ++removal->next < removal->row.pieces) {
+        remove_next(removal);
+        return;
+    }
+    shard->backup.removing = false;
+    if (!failure) {
+        store_begin(shard->store);
+        store_backup_delete(shard->store, &removal->row);
+        backup_upkeep(shard);
+        shard_again(shard);
+    } else if (!shard->stopping) {
+        log_warn("a file of an old backup cannot be removed: %s; it will be tried again", failure);
+    }
+    free(removal);
+}
+
+static void remove_next(struct backup_removal *removal)
+{
+    char name[OBJECT_NAME_MAX];
+    const struct backup_file_row *row = &removal->row;
+    backup_object_name(name, sizeof name, row->id, row->name, row->pieces ? removal->next : WHOLE);
+    s3_remove(&removal->shard->objects, name, on_removed, removal);
+}
+
+void backup_upkeep(struct shard *shard)
+{
+    struct backup_file_row row;
+    while (!shard->backup.removing && store_backup_gone(shard->store, &row)) {
+        if (!*row.name) {
+            store_begin(shard->store);
+            store_backup_delete(shard->store, &row);
+            continue;
+        }
+        struct backup_removal *removal = xcalloc(1, sizeof *removal);
+        *removal = (struct backup_removal){.shard = shard, .row = row};
+        shard->backup.removing = true;
+        remove_next(removal);
+    }
+}

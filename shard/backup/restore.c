@@ -1,0 +1,344 @@
+#include "shard/backup/restore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "common/document.h"
+#include "common/fault.h"
+#include "common/layout.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/owned.h"
+#include "common/role.h"
+#include "shard/backup/backup.h"
+#include "shard/segments/object_s3.h"
+
+#define FILES_MAX (LAYOUT_SHARDS_MAX + 2)
+#define NUMBER_MAX 9007199254740991.0 /* a JSON number is exact up to here */
+
+struct restore {
+    struct role role;
+    const struct config *cfg;
+    struct worker worker;
+    struct objects objects;
+    const char *from;
+    char owner[OWNER_TEXT_MAX]; /* of the bucket, or "" */
+    char *folder;               /* server.data_dir/restore */
+    uint64_t id;
+    struct backup_file files[FILES_MAX];
+    unsigned count, file;
+    uint64_t piece, written; /* of that file */
+    int fd;
+    XXH3_state_t *hash;
+};
+
+/* ---- folders ---- */
+
+static void sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        fatal("%s: fsync", path);
+    close(fd);
+}
+
+static bool is_ours(const char *name)
+{
+    unsigned shard;
+    char rest[8];
+    return strcmp(name, "layout") == 0 || strcmp(name, "registry.db") == 0 ||
+           (sscanf(name, "shard-%u%7s", &shard, rest) == 2 && shard < LAYOUT_SHARDS_MAX && strcmp(rest, ".db") == 0);
+}
+
+/* Removes what another attempt has left: everything in `restore`, and of the data what a backup has. */
+static void empty(const char *path, bool all)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
+        if (entry->d_name[0] != '.' && (all || is_ours(entry->d_name) || strcmp(entry->d_name, OWNER_NAME) == 0))
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+}
+
+static void prepare(struct restore *r)
+{
+    const char *data_dir = r->cfg->server_data_dir;
+    size_t room = strlen(data_dir) + sizeof "/restore";
+    r->folder = xmalloc(room);
+    snprintf(r->folder, room, "%s/restore", data_dir);
+    if (owned_mkdir(AT_FDCWD, r->folder) != 0 && errno != EEXIST)
+        fatal("cannot make %s", r->folder);
+    sync_folder(data_dir);
+    empty(data_dir, false);
+    empty(r->folder, true);
+}
+
+static void path_of(const char *folder, const char *name, char out[OBJECT_ROOT_MAX])
+{
+    snprintf(out, OBJECT_ROOT_MAX, "%s/%s", folder, name);
+}
+
+/* ---- when all files are there ---- */
+
+static void note(const struct restore *r, struct store *store, const char *name, uint64_t pieces)
+{
+    struct backup_file_row row = {.id = r->id, .pieces = pieces};
+    snprintf(row.name, sizeof row.name, "%s", name);
+    store_backup_put(store, &row);
+}
+
+/* The databases are ours and of this version. They hold what the backup refers to, and the first knows of its files. */
+static void check_databases(struct restore *r)
+{
+    for (unsigned i = 0; i < r->count; i++) {
+        unsigned shard;
+        if (sscanf(r->files[i].name, "shard-%u", &shard) != 1)
+            continue;
+        struct store *store = store_open(r->folder, shard, r->cfg->shard_page_cache);
+        store_begin(store);
+        store_backup_hold(store, r->id);
+        for (unsigned k = 0; shard == 0 && k < r->count; k++)
+            note(r, store, r->files[k].name, r->files[k].pieces);
+        if (shard == 0)
+            note(r, store, "manifest", 0);
+        store_commit(store);
+        store_close(store);
+        role_report(&r->role);
+    }
+}
+
+static void move_files(struct restore *r)
+{
+    char from[OBJECT_ROOT_MAX], to[OBJECT_ROOT_MAX];
+    empty(r->cfg->server_data_dir, false);
+    for (unsigned i = 0; i < r->count; i++) {
+        path_of(r->folder, r->files[i].name, from);
+        path_of(r->cfg->server_data_dir, r->files[i].name, to);
+        if (rename(from, to) != 0)
+            fatal("%s: rename", from);
+        fault_point("restore.moved");
+    }
+    if (*r->owner && !owner_take(r->cfg->server_data_dir, slice_str(r->owner)))
+        fatal("%s/" OWNER_NAME " cannot be made as it is in the bucket", r->cfg->server_data_dir);
+    sync_folder(r->cfg->server_data_dir);
+    empty(r->folder, true); /* what SQLite has left beside them */
+    if (rmdir(r->folder) != 0)
+        fatal("%s: rmdir", r->folder);
+    sync_folder(r->cfg->server_data_dir);
+}
+
+static void conclude(struct restore *r)
+{
+    uint64_t bytes = 0;
+    check_databases(r);
+    fault_point("restore.checked");
+    move_files(r);
+    for (unsigned i = 0; i < r->count; i++)
+        bytes += r->files[i].bytes;
+    log_info("backup %" PRIu64 " is restored: %u files, %" PRIu64 " bytes", r->id, r->count, bytes);
+    role_done(&r->role);
+}
+
+/* ---- one file after the other ---- */
+
+static void fetch_next(struct restore *r);
+
+static void write_all(struct restore *r, const char *bytes, size_t len)
+{
+    XXH3_64bits_update(r->hash, bytes, len);
+    r->written += len;
+    while (len) {
+        ssize_t n = write(r->fd, bytes, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            fatal("%s/%s: write", r->folder, r->files[r->file].name);
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+static void end_file(struct restore *r)
+{
+    const struct backup_file *file = &r->files[r->file];
+    if (r->written != file->bytes || XXH3_64bits_digest(r->hash) != file->checksum)
+        fatal_never_restart("backup %" PRIu64 ": %s is damaged", r->id, file->name);
+    if (fsync(r->fd) != 0)
+        fatal("%s/%s: fsync", r->folder, file->name);
+    close(r->fd);
+    fault_point("restore.fetched");
+    r->file++;
+    r->piece = 0;
+}
+
+static void on_piece(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    struct restore *r = ctx;
+    const struct backup_file *file = &r->files[r->file];
+    char *raw = xmalloc(BACKUP_PIECE);
+    if (error != ERR_NONE)
+        fatal_never_restart("backup %" PRIu64 ": piece %" PRIu64 " of %s cannot be had: %s", r->id, r->piece,
+                            file->name, failure);
+    size_t len = ZSTD_decompress(raw, BACKUP_PIECE, bytes.data, bytes.len);
+    if (ZSTD_isError(len))
+        fatal_never_restart("backup %" PRIu64 ": piece %" PRIu64 " of %s is damaged", r->id, r->piece, file->name);
+    write_all(r, raw, len);
+    free(raw);
+    if (++r->piece == file->pieces)
+        end_file(r);
+    fetch_next(r);
+}
+
+static void begin_file(struct restore *r)
+{
+    char path[OBJECT_ROOT_MAX];
+    path_of(r->folder, r->files[r->file].name, path);
+    r->fd = owned_open(AT_FDCWD, path, O_WRONLY | O_TRUNC);
+    if (r->fd < 0)
+        fatal("cannot make %s", path);
+    r->written = 0;
+    XXH3_64bits_reset(r->hash);
+}
+
+/* What was restored is the server whose the bucket is. One that was used before there were owners has none. */
+static void on_owner(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    struct restore *r = ctx;
+    if (error != ERR_NONE && error != ERR_SEGMENT_MISSING)
+        fatal_never_restart("the object " OWNER_NAME " of the bucket cannot be had: %s", failure);
+    if (error == ERR_NONE)
+        snprintf(r->owner, sizeof r->owner, "%.*s", (int)bytes.len, bytes.data);
+    conclude(r);
+}
+
+static void fetch_next(struct restore *r)
+{
+    char name[OBJECT_NAME_MAX];
+    if (r->file == r->count) {
+        s3_get(&r->objects, OWNER_NAME, OWNER_TEXT_MAX, on_owner, r);
+        return;
+    }
+    if (r->piece == 0)
+        begin_file(r);
+    backup_object_name(name, sizeof name, r->id, r->files[r->file].name, r->piece);
+    s3_get(&r->objects, name, ZSTD_compressBound(BACKUP_PIECE), on_piece, r);
+}
+
+/* ---- which files ---- */
+
+static bool take_number(const cJSON *object, const char *name, uint64_t *value)
+{
+    double number = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    *value = number >= 0 && number <= NUMBER_MAX ? (uint64_t)number : 0;
+    return (double)*value == number;
+}
+
+static bool take_file(const cJSON *item, struct backup_file *file)
+{
+    const char *name = document_text(item, "name");
+    const char *checksum = document_text(item, "checksum");
+    if (!name || !checksum || !is_ours(name) || strlen(checksum) != 16 || strspn(checksum, "0123456789abcdef") != 16 ||
+        !take_number(item, "bytes", &file->bytes) || !take_number(item, "pieces", &file->pieces))
+        return false;
+    snprintf(file->name, sizeof file->name, "%s", name);
+    file->checksum = strtoull(checksum, NULL, 16);
+    return file->pieces > 0 && file->pieces == (file->bytes + BACKUP_PIECE - 1) / BACKUP_PIECE;
+}
+
+static bool take_manifest(struct restore *r, const cJSON *manifest)
+{
+    const cJSON *item, *files = cJSON_GetObjectItemCaseSensitive(manifest, "files");
+    uint64_t version, id;
+    if (!take_number(manifest, "version", &version) || !take_number(manifest, "id", &id) || id != r->id)
+        return false;
+    if (version != BACKUP_VERSION)
+        fatal_never_restart("backup %" PRIu64 " was made by another version of streamd", r->id);
+    cJSON_ArrayForEach(item, files)
+    {
+        if (r->count == FILES_MAX || !take_file(item, &r->files[r->count]))
+            return false;
+        r->count++;
+    }
+    return r->count > 1; /* a database and the layout, at least */
+}
+
+static void on_manifest(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    struct restore *r = ctx;
+    if (error != ERR_NONE)
+        fatal_never_restart("the manifest of backup %" PRIu64 " cannot be had: %s", r->id, failure);
+    cJSON *manifest = document_parse(bytes);
+    if (!take_manifest(r, manifest))
+        fatal_never_restart("the manifest of backup %" PRIu64 " is damaged", r->id);
+    cJSON_Delete(manifest);
+    prepare(r);
+    fetch_next(r);
+}
+
+static void on_index(void *ctx, enum error error, const char *failure, struct slice bytes)
+{
+    struct restore *r = ctx;
+    char name[OBJECT_NAME_MAX], text[24];
+    if (error == ERR_SEGMENT_MISSING)
+        fatal_never_restart("there is no backup in the bucket %s under %sbackup", r->cfg->s3_bucket, r->cfg->s3_prefix);
+    if (error != ERR_NONE)
+        fatal_never_restart("the list of backups cannot be had: %s", failure);
+    const cJSON *item;
+    cJSON *index = document_parse(bytes);
+    struct buf known = {0};
+    cJSON_ArrayForEach(item, index)
+    {
+        int len = snprintf(text, sizeof text, "%.0f", cJSON_GetNumberValue(item));
+        buf_add_slice(&known, SLICE(" "));
+        buf_add(&known, text, (size_t)len);
+        if (!r->id && (strcmp(r->from, "latest") == 0 || strcmp(r->from, text) == 0))
+            r->id = strtoull(text, NULL, 10);
+    }
+    if (!r->id)
+        fatal_never_restart("there is no backup %s; there are:%.*s", r->from, (int)buf_len(&known),
+                            buf_slice(&known).data ? buf_slice(&known).data : " none");
+    buf_clear(&known);
+    cJSON_Delete(index);
+    backup_object_name(name, sizeof name, r->id, "manifest", UINT64_MAX);
+    s3_get(&r->objects, name, BACKUP_LIST_MAX, on_manifest, r);
+}
+
+/* ---- the role ---- */
+
+static void start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
+{
+    struct restore *r = ctx;
+    (void)index;
+    r->cfg = cfg;
+    r->hash = XXH3_createState();
+    worker_init(&r->worker, base);
+    objects_init(&r->objects, cfg, base, &r->worker);
+    s3_get(&r->objects, "backup/index", BACKUP_LIST_MAX, on_index, r);
+}
+
+static void nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+int restore_main(int argc, char **argv)
+{
+    static struct restore restore;
+    restore.from = argv[2];
+    restore.role = (struct role){.kind = ROLE_SHARD, .ctx = &restore, .start = start, .stop = nothing, .turn = nothing};
+    int status = role_run(&restore.role, argc, argv);
+    objects_clear(&restore.objects);
+    worker_clear(&restore.worker);
+    XXH3_freeState(restore.hash);
+    free(restore.folder);
+    return status;
+}

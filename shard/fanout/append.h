@@ -1,0 +1,11 @@
+/* What every append does, wherever it comes from. */
+#ifndef SHARD_FANOUT_APPEND_H
+#define SHARD_FANOUT_APPEND_H
+
+#include "shard/shard.h"
+
+/* Appends the entry at the stream's tail, in this turn's transaction, and lets its watchers know. The caller has filled
+ * in what is appended: count, flags and what belongs to them, marks, data. */
+void append_entry(struct shard *shard, struct stream *stream, struct log_entry *entry);
+
+#endif

@@ -1,0 +1,708 @@
+#include "shard/fanout/feed.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/random.h"
+#include "shard/handlers/delete.h"
+#include "shard/handlers/handlers.h"
+#include "shard/peers/disk.h"
+#include "shard/streams/page.h"
+
+#define TURN_BYTES ((size_t)1 << 20) /* read for shards that are behind, a turn */
+#define LOAD_AT_ONCE 256             /* streams that are behind */
+#define ENDED_AT_ONCE 256
+#define LAG_MS 5000
+#define RUN_BITS 16    /* of runs in a millisecond: a process never has numbers of an earlier one */
+#define RESEND_MS 1000 /* without a word from a shard that was sent something */
+
+struct fanout_wait {
+    struct fanout_wait *prev, *next; /* all */
+    struct fanout_wait *later;       /* of the same stream */
+    struct stream *stream;
+    struct asker asker;
+    struct wire_appended answer;
+    uint64_t upto; /* the position all shards have to reach */
+    unsigned left; /* shards */
+    uint64_t deadline_ms;
+};
+
+/* ---- feeds of a stream ---- */
+
+static void unready(struct feeds *feeds, struct feed *feed)
+{
+    struct feed_peer *peer = &feeds->peers[feed->row.shard];
+    if (!feed->ready)
+        return;
+    *(feed->ready_prev ? &feed->ready_prev->ready_next : &peer->first) = feed->ready_next;
+    *(feed->ready_next ? &feed->ready_next->ready_prev : &peer->last) = feed->ready_prev;
+    feed->ready = false;
+}
+
+static void make_ready(struct feeds *feeds, struct feed *feed)
+{
+    struct feed_peer *peer = &feeds->peers[feed->row.shard];
+    if (feed->ready)
+        return;
+    feed->ready = true;
+    feed->ready_next = NULL;
+    feed->ready_prev = peer->last;
+    *(peer->last ? &peer->last->ready_next : &peer->first) = feed;
+    peer->last = feed;
+}
+
+/* From the last position that was taken for sure. */
+static void start_over(struct feeds *feeds, struct feed *feed)
+{
+    feed->sent = feed->row.acked;
+    feed->run = ++feeds->last_run;
+    feed->doubt = 0;
+    if (feed->sent < feed->stream->tail)
+        make_ready(feeds, feed);
+}
+
+static struct feed *add(struct streams *streams, struct stream *stream, const struct feed_row *row)
+{
+    struct feed *feed = xcalloc(1, sizeof *feed);
+    *feed = (struct feed){.stream = stream, .row = *row, .next = stream->feeds};
+    stream->feeds = feed;
+    start_over(&streams->feeds, feed);
+    return feed;
+}
+
+struct loading {
+    struct streams *streams;
+    struct stream *stream;
+};
+
+static void load_one(void *ctx, const struct feed_row *row)
+{
+    const struct loading *loading = ctx;
+    if (row->state != FEED_ENDED)
+        add(loading->streams, loading->stream, row);
+}
+
+void feeds_load(struct streams *streams, struct stream *stream)
+{
+    struct loading loading = {streams, stream};
+    store_feeds(streams->store, stream->row.uid, load_one, &loading);
+}
+
+static void forget(struct feeds *feeds, struct feed *feed)
+{
+    struct feed **at = &feed->stream->feeds;
+    unready(feeds, feed);
+    while (*at != feed)
+        at = &(*at)->next;
+    *at = feed->next;
+    free(feed);
+}
+
+void feeds_forget(struct streams *streams, struct stream *stream)
+{
+    while (stream->feeds)
+        forget(&streams->feeds, stream->feeds);
+}
+
+uint64_t feeds_taken(const struct stream *stream)
+{
+    uint64_t least = UINT64_MAX;
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        if (feed->row.acked < least)
+            least = feed->row.acked;
+    return least;
+}
+
+bool feeds_level(const struct stream *stream)
+{
+    return feeds_taken(stream) >= stream->tail;
+}
+
+bool feeds_idle(const struct streams *streams, const struct stream *stream)
+{
+    if (stream->waits)
+        return false;
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        if (feed->row.acked < stream->tail &&
+            !(streams->feeds.peers[feed->row.shard].down && feed->row.state == FEED_BEHIND))
+            return false;
+    return true;
+}
+
+static struct feed *find(const struct stream *stream, unsigned shard)
+{
+    for (struct feed *feed = stream->feeds; feed; feed = feed->next)
+        if (feed->row.shard == shard)
+            return feed;
+    return NULL;
+}
+
+/* What the store has to know: that something settled was not taken. */
+static void store_state(struct store *store, struct feed *feed, bool always)
+{
+    enum feed_state state = feed->row.acked < feed->stream->row.settled ? FEED_BEHIND : FEED_LEVEL;
+    if (state == feed->row.state && !always)
+        return;
+    feed->row.state = state;
+    store_begin(store);
+    store_feed_put(store, &feed->row);
+}
+
+void feeds_settled(struct streams *streams, struct stream *stream)
+{
+    for (struct feed *feed = stream->feeds; feed; feed = feed->next)
+        store_state(streams->store, feed, true);
+}
+
+/* ---- answers that wait ---- */
+
+static void wait_forget(struct shard *shard, struct fanout_wait *wait)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    struct fanout_wait **at = &wait->stream->waits;
+    while (*at != wait)
+        at = &(*at)->later;
+    *at = wait->later;
+    *(wait->prev ? &wait->prev->next : &feeds->first) = wait->next;
+    *(wait->next ? &wait->next->prev : &feeds->last) = wait->prev;
+    free(wait);
+}
+
+static void wait_answer(struct shard *shard, struct fanout_wait *wait)
+{
+    struct buf *out = asker_out(shard, wait->asker);
+    wait->answer.failures = wait->answer.subscribers - wait->answer.successes;
+    if (out) {
+        asker_time(out, wait->asker);
+        wire_put_appended(out, &wait->answer);
+    }
+    wait_forget(shard, wait);
+}
+
+/* A shard with so many subscribers has come from `from` to `to`. */
+static void wait_progress(struct shard *shard, struct stream *stream, uint64_t subscribers, uint64_t from, uint64_t to)
+{
+    for (struct fanout_wait *wait = stream->waits, *later; wait; wait = later) {
+        later = wait->later;
+        if (wait->upto <= from || wait->upto > to)
+            continue;
+        uint64_t most = wait->answer.subscribers - wait->answer.successes;
+        wait->answer.successes += subscribers < most ? subscribers : most;
+        if (--wait->left)
+            continue;
+        wait->answer.successes = wait->answer.subscribers; /* some have come or gone meanwhile */
+        wait_answer(shard, wait);
+    }
+}
+
+static bool circuits_closed(const struct shard *shard, const struct stream *stream)
+{
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        if (shard->streams.feeds.peers[feed->row.shard].open_until_ms > shard->ticks_ms)
+            return false;
+    return true;
+}
+
+static void wait_add(struct shard *shard, struct asker asker, struct stream *stream, const struct wire_appended *answer)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    struct fanout_wait *wait = xcalloc(1, sizeof *wait), **at = &stream->waits;
+    *wait = (struct fanout_wait){
+        .prev = feeds->last,
+        .stream = stream,
+        .asker = asker,
+        .answer = *answer,
+        .upto = answer->tail,
+        .deadline_ms = shard->ticks_ms + shard->cfg->fanout_inline_timeout,
+    };
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        wait->left++;
+    *(feeds->last ? &feeds->last->next : &feeds->first) = wait;
+    feeds->last = wait;
+    while (*at)
+        at = &(*at)->later;
+    *at = wait;
+}
+
+void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream, const struct wire_appended *m)
+{
+    struct wire_appended answer = *m;
+    struct buf *out = asker_out(shard, asker);
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        answer.subscribers += feed->row.subscribers;
+    if (!answer.subscribers) {
+        answer.fanout = WIRE_FANOUT_NONE; /* they are about to be subscribed, or have just gone */
+    } else if (answer.subscribers > shard->cfg->fanout_inline_limit) {
+        answer.fanout = WIRE_FANOUT_QUEUED;
+    } else if (!circuits_closed(shard, stream)) {
+        answer.fanout = WIRE_FANOUT_CIRCUIT_OPEN;
+    } else {
+        answer.fanout = WIRE_FANOUT_INLINE;
+        wait_add(shard, asker, stream, &answer);
+        return;
+    }
+    if (out) {
+        asker_time(out, asker);
+        wire_put_appended(out, &answer);
+    }
+}
+
+static void blame(struct shard *shard, const struct fanout_wait *wait)
+{
+    for (const struct feed *feed = wait->stream->feeds; feed; feed = feed->next) {
+        struct feed_peer *peer = &shard->streams.feeds.peers[feed->row.shard];
+        if (feed->row.acked >= wait->upto)
+            continue;
+        bool was_open = peer->open_until_ms != 0;
+        if (++peer->failures < shard->cfg->fanout_failures && !was_open)
+            continue;
+        if (!was_open)
+            log_warn("fan-out: shard %u is too slow: answers to appends wait for it no more", feed->row.shard);
+        peer->open_until_ms = shard->ticks_ms + shard->cfg->fanout_recovery;
+    }
+}
+
+/* ---- sending ---- */
+
+static void put(struct shard *shard, struct feed *feed, const struct run *run)
+{
+    struct feed_peer *peer = &shard->streams.feeds.peers[feed->row.shard];
+    const struct wire_deliver m = {
+        .uid = feed->row.source_uid,
+        .feed = feed->row.feed,
+        .run = feed->run,
+        .start = run->start,
+        .next = run->start + run->count,
+        .marks = run->marks,
+        .data = run->data,
+    };
+    bool here = feed->row.shard == shard->index;
+    if (!peer->under_way && !peer->stalled)
+        peer->progress_ms = shard->ticks_ms;
+    peer->under_way += delivery_weight(&m);
+    peer->sent_ms = feed->sent_ms = shard->ticks_ms;
+    feed->sent = m.next;
+    wire_put_deliver(here ? &shard->self : &peer->frames, &m);
+    if (here)
+        shard_again(shard);
+}
+
+static bool may_send(const struct shard *shard, unsigned index)
+{
+    const struct feed_peer *peer = &shard->streams.feeds.peers[index];
+    return peer->under_way < shard->cfg->fanout_window &&
+           (index == shard->index || link_up(&shard->shards[index].link));
+}
+
+void feeds_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry)
+{
+    const struct run run = {.start = entry->start, .count = entry->count, .marks = entry->marks, .data = entry->data};
+    if (!entry->count)
+        return;
+    for (struct feed *feed = stream->feeds; feed; feed = feed->next) {
+        if (!feed->followed) {
+            feed->followed = entry->start + entry->count;
+            feed->followed_us = clock_monotonic_us();
+        }
+        if (!feed->ready && feed->sent == entry->start && may_send(shard, feed->row.shard))
+            put(shard, feed, &run);
+        else
+            make_ready(&shard->streams.feeds, feed);
+    }
+}
+
+/* Some of what the feed's shard does not have. Whole appends: what comes next may be of another source. */
+static enum error send_next(struct shard *shard, struct feed *feed, size_t *sent)
+{
+    struct joined joined = {0};
+    struct run run;
+    enum error error = page_appends_at(&shard->streams, feed->stream, feed->sent, &joined, &run);
+    if (error == ERR_NONE) {
+        *sent += run.data.len;
+        put(shard, feed, &run);
+    }
+    buf_clear(&joined.data);
+    buf_clear(&joined.marks);
+    return error;
+}
+
+static void send_ready(struct shard *shard, unsigned index)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    struct feed_peer *peer = &feeds->peers[index];
+    size_t sent = 0;
+    while (peer->first && sent < TURN_BYTES && may_send(shard, index)) {
+        struct feed *feed = peer->first;
+        unready(feeds, feed);
+        if (feed->sent >= feed->stream->tail)
+            continue;
+        enum error error = send_next(shard, feed, &sent);
+        if (error == ERR_SEGMENT_UNAVAILABLE) {
+            feed->starved = feeds->starved = true;
+            continue;
+        }
+        if (error != ERR_NONE) {
+            log_error("stream %llu: what is to be delivered from %llu is damaged",
+                      (unsigned long long)feed->row.source_uid, (unsigned long long)feed->sent);
+            continue;
+        }
+        if (feed->sent < feed->stream->tail)
+            make_ready(feeds, feed);
+    }
+    if (peer->first && may_send(shard, index))
+        shard_again(shard);
+}
+
+static void note_uid(void *ctx, const struct feed_row *row)
+{
+    buf_add(ctx, &row->source_uid, sizeof row->source_uid);
+}
+
+/* Some of the streams that are behind, and of which nobody has spoken since the start; their feeds are ready then.
+ * Those that the store does not know to be level are told of. */
+static void load_behind(struct shard *shard, unsigned index)
+{
+    struct feed_peer *peer = &shard->streams.feeds.peers[index];
+    struct buf uids = {0};
+    uint64_t uid;
+    store_feeds_in(shard->store, FEED_BEHIND, index, peer->cursor, LOAD_AT_ONCE, note_uid, &uids);
+    peer->stored = buf_len(&uids) == LOAD_AT_ONCE * sizeof uid;
+    for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
+        memcpy(&uid, buf_slice(&uids).data, sizeof uid);
+        struct stream *stream = streams_by_uid(&shard->streams, uid);
+        struct feed *feed = stream ? find(stream, index) : NULL;
+        peer->cursor = uid;
+        if (!feed || feed->row.acked < stream->tail)
+            continue;
+        store_state(shard->store, feed, false);
+        delete_unpinned(shard, stream);
+    }
+    buf_clear(&uids);
+    if (peer->stored)
+        shard_again(shard);
+}
+
+void feeds_turn(struct shard *shard)
+{
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        const struct feed_peer *peer = &shard->streams.feeds.peers[i];
+        if (peer->stored && !peer->first && may_send(shard, i))
+            load_behind(shard, i);
+        if (peer->first)
+            send_ready(shard, i);
+    }
+}
+
+void feeds_flush(struct shard *shard)
+{
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        struct feed_peer *peer = &shard->streams.feeds.peers[i];
+        if (!buf_len(&peer->frames))
+            continue;
+        fault_point("shard.fanout-before-send");
+        if (bus_send(&shard->bus, i, buf_slice(&peer->frames)))
+            buf_clear(&peer->frames);
+    }
+}
+
+/* Whatever was on its way to this shard may be lost. */
+static void peer_starts_over(struct shard *shard, unsigned index)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    struct feed_peer *peer = &feeds->peers[index];
+    buf_clear(&peer->frames);
+    peer->under_way = 0;
+    peer->first_run = feeds->last_run + 1;
+    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next) {
+        struct feed *feed = stream->feeds ? find(stream, index) : NULL;
+        if (feed)
+            start_over(feeds, feed);
+    }
+}
+
+/* Feeds whose segment may have come by now. */
+static void feed_the_starved(struct shard *shard)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    if (!feeds->starved)
+        return;
+    feeds->starved = false;
+    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+        for (struct feed *feed = stream->feeds; feed; feed = feed->next) {
+            if (feed->starved && feed->sent < stream->tail)
+                make_ready(feeds, feed);
+            feed->starved = false;
+        }
+}
+
+/* What was sent long ago and never spoken of may be lost, whatever else the shard has taken since. */
+static void start_over_what_is_lost(struct shard *shard)
+{
+    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+        for (struct feed *feed = stream->feeds; feed; feed = feed->next)
+            if (feed->row.acked < feed->sent && shard->ticks_ms > feed->sent_ms + LAG_MS)
+                start_over(&shard->streams.feeds, feed);
+}
+
+void feeds_tick(struct shard *shard)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    feed_the_starved(shard);
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        struct feed_peer *peer = &feeds->peers[i];
+        if (peer->under_way && shard->ticks_ms > peer->sent_ms + RESEND_MS &&
+            shard->ticks_ms > peer->progress_ms + RESEND_MS) {
+            peer_starts_over(shard, i);
+            peer->stalled = true;
+        }
+    }
+    while (feeds->first && feeds->first->deadline_ms <= shard->ticks_ms) {
+        blame(shard, feeds->first);
+        wait_answer(shard, feeds->first);
+    }
+}
+
+/* ---- the beginning and the end ---- */
+
+static void send_ended(void *ctx, const struct feed_row *row)
+{
+    struct shard *shard = ctx;
+    struct buf *out = row->shard < shard->layout.shards ? shard_out(shard, row->shard) : NULL;
+    if (!out)
+        return;
+    wire_put_ended(out, &(struct wire_ended){.uid = row->source_uid, .feed = row->feed});
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+void feeds_ended(struct shard *shard, struct stream *stream)
+{
+    while (stream->waits)
+        wait_answer(shard, stream->waits);
+    while (stream->feeds) {
+        struct feed *feed = stream->feeds;
+        feed->row.state = FEED_ENDED;
+        store_feed_put(shard->store, &feed->row);
+        send_ended(shard, &feed->row);
+        forget(&shard->streams.feeds, feed);
+    }
+}
+
+void feeds_upkeep(struct shard *shard)
+{
+    start_over_what_is_lost(shard);
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        struct feed_peer *peer = &shard->streams.feeds.peers[i];
+        store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, send_ended, shard);
+        if (peer->under_way && shard->ticks_ms > peer->progress_ms + LAG_MS)
+            log_info("fan-out: shard %u has taken nothing for %llu s; %llu bytes are on their way", i,
+                     (unsigned long long)(shard->ticks_ms - peer->progress_ms) / 1000,
+                     (unsigned long long)peer->under_way);
+    }
+}
+
+void feeds_init(struct feeds *feeds, uint64_t now_ms)
+{
+    *feeds = (struct feeds){.last_run = now_ms << RUN_BITS};
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+        feeds->peers[i].first_run = feeds->last_run;
+}
+
+void feeds_recover(struct shard *shard)
+{
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        shard->streams.feeds.peers[i].stored = true;
+        shard->streams.feeds.peers[i].down = i != shard->index;
+    }
+    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+        for (struct feed *feed = stream->feeds; feed; feed = feed->next)
+            if (feed->sent < stream->tail)
+                make_ready(&shard->streams.feeds, feed);
+}
+
+void feeds_shard_up(struct shard *shard, unsigned index)
+{
+    struct feed_peer *peer = &shard->streams.feeds.peers[index];
+    peer_starts_over(shard, index);
+    peer->down = peer->stalled = false;
+    peer->stored = true;
+    peer->cursor = 0;
+    feeds_upkeep(shard);
+}
+
+void feeds_shard_down(struct shard *shard, unsigned index)
+{
+    struct feed_peer *peer = &shard->streams.feeds.peers[index];
+    peer->down = true;
+    buf_clear(&peer->frames); /* all is sent again when it is back */
+}
+
+void feeds_clear(struct shard *shard)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    while (feeds->first)
+        wait_forget(shard, feeds->first);
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+        buf_clear(&feeds->peers[i].frames);
+}
+
+/* ---- what the estuaries' shards say ---- */
+
+void handle_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
+{
+    struct wire_attached answer = {.id = m->id};
+    struct buf *out = shard_out(shard, from);
+    enum error error = ERR_NONE;
+    struct stream *stream = shard_stream(shard, m->source, &error);
+    if (stream && !(m->flags & WIRE_ATTACH_LEAVES) && !disk_takes(shard, 0))
+        error = ERR_INSUFFICIENT_STORAGE;
+    answer.error = (uint8_t)error;
+    if (stream && error == ERR_NONE) {
+        struct feed *feed = find(stream, from);
+        if (m->flags & WIRE_ATTACH_LEAVES) {
+            if (feed)
+                feed->row.subscribers -=
+                    m->subscribers < feed->row.subscribers ? m->subscribers : feed->row.subscribers;
+        } else {
+            const struct feed_row row = {stream->row.uid, from, random_secret(), 0, stream->tail, FEED_LEVEL};
+            store_begin(shard->store);
+            (void)stream_write(&shard->streams, stream);
+            if (!feed)
+                feed = add(&shard->streams, stream, &row);
+            if (!(stream->row.kind & STREAM_KIND_FED)) {
+                stream->row.kind |= STREAM_KIND_FED;
+                store_stream_set_kind(shard->store, &stream->row);
+            }
+            feed->row.subscribers += m->subscribers;
+            if (feed->doubt) /* what it was sent meanwhile was dropped there */
+                start_over(&shard->streams.feeds, feed);
+            store_state(shard->store, feed, true);
+        }
+        answer.uid = stream->row.uid;
+        answer.feed = feed ? feed->row.feed : 0;
+        answer.position = stream->tail;
+        answer.content_type = stream->row.content_type;
+    }
+    if (out)
+        wire_put_attached(out, &answer);
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+static void remove_feed(struct shard *shard, struct feed *feed)
+{
+    struct stream *stream = feed->stream;
+    wait_progress(shard, stream, feed->row.subscribers, feed->row.acked, UINT64_MAX);
+    store_begin(shard->store);
+    store_feed_delete(shard->store, feed->row.source_uid, feed->row.shard);
+    forget(&shard->streams.feeds, feed);
+    delete_unpinned(shard, stream);
+}
+
+/* Nobody seems to be subscribed there; but somebody who is just about to be may have been told so. */
+static void doubt(struct shard *shard, struct feed *feed)
+{
+    struct buf *out = shard_out(shard, feed->row.shard);
+    if (!out || feed->doubt)
+        return;
+    feed->doubt = ++shard->streams.feeds.last_run;
+    wire_put_wanted(out,
+                    &(struct wire_wanted){.uid = feed->row.source_uid, .feed = feed->row.feed, .run = feed->doubt});
+    if (out == &shard->self)
+        shard_again(shard);
+}
+
+void handle_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m)
+{
+    struct stream *stream = streams_by_uid(&shard->streams, m->uid);
+    struct feed *feed = stream ? find(stream, from) : NULL;
+    if (!feed || feed->row.feed != m->feed)
+        return;
+    feed->row.subscribers = m->subscribers;
+    store_state(shard->store, feed, true);
+    if (!m->subscribers)
+        doubt(shard, feed);
+}
+
+struct ended_feed {
+    struct shard *shard;
+    unsigned from;
+    uint64_t feed;
+    bool found;
+};
+
+static void look_for_ended(void *ctx, const struct feed_row *row)
+{
+    struct ended_feed *ended = ctx;
+    ended->found |= row->shard == ended->from && row->feed == ended->feed && row->state == FEED_ENDED;
+}
+
+/* Nobody there is subscribed: to a stream that is gone, or any more. */
+static void unwanted(struct shard *shard, unsigned from, const struct wire_taken *m, struct feed *feed)
+{
+    struct ended_feed ended = {.shard = shard, .from = from, .feed = m->feed};
+    if (feed && !(m->flags & WIRE_TAKEN_SURE))
+        doubt(shard, feed);
+    else if (feed && feed->doubt && feed->doubt == m->run)
+        remove_feed(shard, feed);
+    if (feed)
+        return;
+    store_feeds(shard->store, m->uid, look_for_ended, &ended);
+    if (!ended.found)
+        return;
+    store_begin(shard->store);
+    store_feed_delete(shard->store, m->uid, from);
+}
+
+/* One position of a feed at a time is followed until it is taken. */
+static void note_lag(struct shard *shard, struct feed *feed)
+{
+    if (!feed->followed || feed->row.acked < feed->followed)
+        return;
+    metrics_observe_us(shard->metrics, METRIC_FANOUT_US, clock_monotonic_us() - feed->followed_us);
+    feed->followed = 0;
+}
+
+void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
+{
+    struct feeds *feeds = &shard->streams.feeds;
+    struct feed_peer *peer = &feeds->peers[from];
+    struct stream *stream = streams_by_uid(&shard->streams, m->uid);
+    struct feed *feed = stream ? find(stream, from) : NULL;
+    bool current = m->run >= peer->first_run;
+    if (current) {
+        peer->under_way -= m->bytes < peer->under_way ? m->bytes : peer->under_way;
+        peer->progress_ms = shard->ticks_ms;
+        peer->stalled = false;
+    }
+    if (feed && feed->row.feed != m->feed)
+        feed = NULL;
+    if (m->flags & WIRE_TAKEN_UNWANTED) {
+        unwanted(shard, from, m, feed);
+        return;
+    }
+    if (!feed || m->position > stream->tail)
+        return;
+    feed->row.subscribers = m->subscribers;
+    bool wanted = feed->doubt && feed->doubt == m->run;
+    if (m->position > feed->row.acked) {
+        uint64_t before = feed->row.acked;
+        feed->row.acked = m->position;
+        note_lag(shard, feed);
+        if (feed->sent < m->position)
+            feed->sent = m->position;
+        if (feed->row.state == FEED_BEHIND)
+            store_state(shard->store, feed, false);
+        if (peer->open_until_ms && peer->open_until_ms <= shard->ticks_ms)
+            log_info("fan-out: answers to appends wait for shard %u again", from);
+        if (peer->open_until_ms <= shard->ticks_ms)
+            peer->failures = peer->open_until_ms = 0;
+        wait_progress(shard, stream, m->subscribers, before, m->position);
+    }
+    if ((m->flags & WIRE_TAKEN_AGAIN) && (m->run == feed->run || wanted))
+        start_over(feeds, feed);
+    delete_unpinned(shard, stream);
+}

@@ -1,0 +1,261 @@
+#include "shard/handlers/create.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/media_type.h"
+#include "shard/fanout/append.h"
+#include "shard/handlers/fork.h"
+#include "shard/handlers/handlers.h"
+#include "shard/peers/answer.h"
+#include "shard/peers/disk.h"
+
+static const struct slice default_type = {"application/octet-stream", 24};
+
+/* ---- a stream is there already ---- */
+
+static bool expiry_matches(const struct stream_row *row, const struct wire_create *m)
+{
+    bool asked_ttl = m->flags & WIRE_CREATE_TTL, asked_expires = m->flags & WIRE_CREATE_EXPIRES;
+    if (!asked_ttl && !asked_expires)
+        return row->expiry_inherited || (row->ttl_s == STORE_NONE && row->expires_ms == STORE_NONE);
+    if (asked_ttl)
+        return row->ttl_s == m->ttl_s;
+    return row->ttl_s == STORE_NONE && row->expires_ms == m->expires_ms;
+}
+
+static bool fork_matches(const struct stream_row *row, const struct wire_create *m)
+{
+    if (!(m->flags & WIRE_CREATE_FORK))
+        return row->source_uid == STORE_NONE;
+    return row->source_uid != STORE_NONE && slice_equal(row->source_name, m->fork_source) &&
+           row->fork_sub == m->fork_sub &&
+           (!(m->flags & WIRE_CREATE_FORK_POSITION) || row->fork_position == m->fork_position);
+}
+
+struct expiry {
+    char text[128];
+};
+
+/* ttl_s STORE_NONE: there is no TTL; a text of no bytes: there is no expiry. */
+static struct expiry expiry_text(uint64_t ttl_s, struct slice expires)
+{
+    struct expiry expiry = {"neither Stream-TTL nor Stream-Expires-At"};
+    if (ttl_s != STORE_NONE)
+        snprintf(expiry.text, sizeof expiry.text, "Stream-TTL: %llu", (unsigned long long)ttl_s);
+    else if (expires.len)
+        snprintf(expiry.text, sizeof expiry.text, "Stream-Expires-At: %.*s", (int)expires.len, expires.data);
+    return expiry;
+}
+
+static enum error say_expiry(struct detail *detail, const struct stream_row *row, const struct wire_create *m)
+{
+    uint64_t ttl_s = (m->flags & WIRE_CREATE_TTL) ? m->ttl_s : STORE_NONE;
+    return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream has %s; this request has %s",
+                      expiry_text(row->ttl_s, row->expires_text).text, expiry_text(ttl_s, m->expires_text).text);
+}
+
+static enum error say_closed(struct detail *detail, bool closed)
+{
+    return detail_say(detail, ERR_STREAM_CLOSED_STATUS_MISMATCH,
+                      closed ? "the stream is closed; a PUT of a closed stream has Stream-Closed: true"
+                             : "the stream is open; close it with a POST, or leave Stream-Closed out");
+}
+
+static enum error compare(const struct stream *stream, const struct wire_create *m, struct detail *detail)
+{
+    const struct stream_row *row = &stream->row;
+    if (m->content_type.len && !media_type_same(row->content_type, m->content_type))
+        return answer_types(detail, row->content_type, "request", m->content_type);
+    if (row->closed != ((m->flags & WIRE_CREATE_CLOSED) != 0))
+        return say_closed(detail, row->closed);
+    if (!expiry_matches(row, m))
+        return say_expiry(detail, row, m);
+    if (row->is_public != ((m->flags & WIRE_CREATE_PUBLIC) != 0))
+        return detail_say(detail, ERR_STREAM_EXISTS, "the stream exists and is %spublic", row->is_public ? "" : "not ");
+    if ((m->flags & WIRE_CREATE_RETENTION) &&
+        (row->retention_s != m->retention_s || row->retention_bytes != m->retention_bytes))
+        return detail_say(detail, ERR_STREAM_RETENTION_MISMATCH,
+                          "the stream exists and keeps %llu seconds and %llu bytes (0: no limit)",
+                          (unsigned long long)row->retention_s, (unsigned long long)row->retention_bytes);
+    return fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
+}
+
+bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m)
+{
+    enum error error;
+    struct detail detail = {0};
+    struct stream *stream = shard_stream(shard, m->name, &error);
+    if (!stream && error == ERR_STREAM_NOT_FOUND)
+        return false;
+    if (stream)
+        error = compare(stream, m, &detail);
+    else
+        error = ERR_STREAM_SOFT_DELETED;
+    if (error != ERR_NONE) {
+        answer_refusal(shard, asker, error, 0, slice_str(detail.text));
+        return true;
+    }
+    struct wire_stream answer = answer_stream(shard, stream, m->id);
+    answer_send(shard, asker, &answer);
+    return true;
+}
+
+/* ---- a new stream ---- */
+
+struct body {
+    struct buf data, marks;
+    uint64_t count;
+};
+
+static enum error take_body(const struct wire_create *m, bool json, struct body *body, struct detail *detail)
+{
+    if (!m->data.len)
+        return ERR_NONE;
+    if (json)
+        return json_messages(m->data, &body->data, &body->marks, &body->count, detail) ? ERR_NONE : ERR_INVALID_JSON;
+    buf_add_slice(&body->data, m->data);
+    body->count = m->data.len;
+    return ERR_NONE;
+}
+
+static struct stream_row plain_row(const struct shard *shard, const struct wire_create *m)
+{
+    return (struct stream_row){
+        .name = m->name,
+        .content_type = m->content_type.len ? m->content_type : default_type,
+        .closed = (m->flags & WIRE_CREATE_CLOSED) != 0,
+        .ttl_s = (m->flags & WIRE_CREATE_TTL) ? m->ttl_s : STORE_NONE,
+        .expires_ms = (m->flags & WIRE_CREATE_EXPIRES) ? m->expires_ms : STORE_NONE,
+        .expires_text = m->expires_text,
+        .accessed_ms = shard->now_ms,
+        .source_uid = STORE_NONE,
+        .is_public = (m->flags & WIRE_CREATE_PUBLIC) != 0,
+        .retention_s = m->retention_s,
+        .retention_bytes = m->retention_bytes,
+        .retain_ms = STORE_NONE,
+    };
+}
+
+static void make_reader_key(struct stream_row *row)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t random[READER_KEY_DIGITS / 2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        fatal("getrandom");
+    for (size_t i = 0; i < READER_KEY_DIGITS; i++)
+        row->reader_key[i] = digits[random[i / 2] >> (i % 2 * 4) & 15];
+}
+
+/* What a fork takes from its source: bytes, and a type and an expiry if it asked for none (PROTOCOL.md 4.2). */
+static void inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source, uint64_t pin)
+{
+    if (!m->content_type.len)
+        row->content_type = source->content_type;
+    row->base = row->settled = row->cold = source->position;
+    row->earliest = source->earliest;
+    row->source_uid = source->uid;
+    row->pin = pin;
+    row->fork_sub = m->fork_sub;
+    row->fork_position = source->position - m->fork_sub;
+    row->source_name = m->fork_source;
+    row->lineage = source->lineage;
+    if (m->flags & (WIRE_CREATE_TTL | WIRE_CREATE_EXPIRES))
+        return;
+    row->expiry_inherited = true;
+    row->ttl_s = source->has_ttl ? source->ttl_s : STORE_NONE;
+    row->expires_ms = source->expires_text.len ? source->expires_ms : STORE_NONE;
+    row->expires_text = source->expires_text;
+}
+
+static struct log_entry first_entry(const struct body *body)
+{
+    return (struct log_entry){
+        .count = body->count,
+        .marks = buf_slice(&body->marks),
+        .data = buf_slice(&body->data),
+    };
+}
+
+/* A fork's row holds what only the store has, so it is written at once. */
+static struct stream *insert_fork(struct shard *shard, const struct stream_row *row, const struct body *body)
+{
+    struct stream *stream = streams_add_new(&shard->streams, row);
+    store_stream_insert(shard->store, row);
+    struct log_entry first = first_entry(body);
+    if (first.count)
+        append_entry(shard, stream, &first);
+    return stream;
+}
+
+/* Creating any other stream is like appending to it: one entry in the log. */
+static struct stream *log_creation(struct shard *shard, const struct stream_row *row, const struct body *body)
+{
+    struct stream *stream = streams_add_new(&shard->streams, row);
+    struct log_entry first = first_entry(body);
+    stream_set_unwritten(&shard->streams, stream);
+    first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0) | (row->is_public ? LOG_PUBLIC : 0);
+    first.reader_key = slice_of(row->reader_key, READER_KEY_DIGITS);
+    first.name = row->name;
+    first.content_type = row->content_type;
+    first.expires_text = row->expires_text;
+    first.ttl_s = row->ttl_s;
+    first.expires_ms = row->expires_ms;
+    first.retention_s = row->retention_s;
+    first.retention_bytes = row->retention_bytes;
+    append_entry(shard, stream, &first);
+    return stream;
+}
+
+struct stream *create_plain(struct shard *shard, struct slice name, struct slice content_type)
+{
+    const struct wire_create m = {.name = name, .content_type = content_type};
+    struct stream_row row = plain_row(shard, &m);
+    store_begin(shard->store);
+    make_reader_key(&row);
+    row.uid = store_next_uid(shard->store, layout_slot(name));
+    return log_creation(shard, &row, &(struct body){0});
+}
+
+bool create_stream(struct shard *shard, struct asker asker, const struct wire_create *m,
+                   const struct wire_pinned *source, uint64_t pin)
+{
+    struct stream_row row = plain_row(shard, m);
+    struct body body = {0};
+    struct detail detail = {0};
+    if (source)
+        inherit(&row, m, source, pin);
+    enum error error = take_body(m, media_type_is_json(row.content_type), &body, &detail);
+    if (error == ERR_NONE) {
+        store_begin(shard->store);
+        make_reader_key(&row);
+        row.uid = store_next_uid(shard->store, layout_slot(m->name));
+        struct stream *stream = source ? insert_fork(shard, &row, &body) : log_creation(shard, &row, &body);
+        struct wire_stream answer = answer_stream(shard, stream, asker.id);
+        answer.flags |= WIRE_STREAM_CREATED;
+        answer_send(shard, asker, &answer);
+    } else {
+        answer_refusal(shard, asker, error, 0, slice_str(detail.text));
+    }
+    buf_clear(&body.data);
+    buf_clear(&body.marks);
+    return error == ERR_NONE;
+}
+
+void handle_create(struct shard *shard, struct asker asker, const struct wire_create *m)
+{
+    if (create_answer_existing(shard, asker, m))
+        return;
+    if (!disk_takes(shard, m->data.len))
+        answer_error(shard, asker, ERR_INSUFFICIENT_STORAGE);
+    else if (m->data.len && shard_is_full(shard))
+        answer_error(shard, asker, ERR_SEGMENT_BACKLOG);
+    else if (m->flags & WIRE_CREATE_FULL)
+        answer_error(shard, asker, ERR_QUOTA_EXCEEDED);
+    else if (m->flags & WIRE_CREATE_FORK)
+        fork_begin(shard, asker, m);
+    else
+        (void)!create_stream(shard, asker, m, NULL, 0);
+}

@@ -1,0 +1,185 @@
+#include "shard/handlers/list.h"
+
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/handlers/handlers.h"
+
+#define SORTED_MIN 2000 /* new streams that a turn brings into order */
+#define LOOKED_MAX 2000 /* streams looked at for one page, or in one turn: also those that are not shown */
+#define ROWS_BYTES ((size_t)256 << 10) /* no new one is added to more than this */
+
+struct list {
+    struct shard *shard;
+    const struct wire_list *m;
+    struct stream *unwritten; /* the next of those that are only in the log */
+    struct buf rows, upto;
+    unsigned shown, looked;
+    bool over; /* all of it was looked at, or as much as may be */
+    bool more; /* the latter */
+};
+
+struct wire_listed_stream list_facts(const struct stream_row *row, const struct stream *stream)
+{
+    return (struct wire_listed_stream){
+        .name = row->name,
+        .content_type = row->content_type,
+        .flags = (row->closed ? WIRE_STREAM_CLOSED : 0) | (row->ttl_s != STORE_NONE ? WIRE_STREAM_TTL : 0) |
+                 (row->expires_ms != STORE_NONE ? WIRE_STREAM_EXPIRES : 0) | (row->is_public ? WIRE_STREAM_PUBLIC : 0) |
+                 (row->kind & STREAM_KIND_ESTUARY ? WIRE_LISTED_ESTUARY : 0) |
+                 (row->source_uid != STORE_NONE ? WIRE_LISTED_FORK : 0),
+        .uid = row->uid,
+        .earliest = row->earliest,
+        .tail = stream ? stream->tail : row->settled,
+        .bytes = stream ? stream->bytes : row->bytes,
+        .ttl_s = row->ttl_s,
+        .expires_text = row->expires_text,
+        .retention_s = row->retention_s,
+        .retention_bytes = row->retention_bytes,
+    };
+}
+
+static bool is_there(const struct list *list, const struct stream_row *row, const struct stream *stream)
+{
+    uint64_t now = list->shard->now_ms;
+    if (row->state != STREAM_LIVE)
+        return false;
+    return stream_row_deadline(row) > now || (stream && stream->watcher_count);
+}
+
+/* False: nothing more is wanted. */
+static bool look(struct list *list, const struct stream_row *row, const struct stream *stream)
+{
+    const struct wire_list *m = list->m;
+    if (!slice_begins(row->name, m->prefix) || (m->until.len && slice_compare(row->name, m->until) > 0)) {
+        list->over = true;
+        return false;
+    }
+    if (list->shown >= m->limit || list->looked >= LOOKED_MAX || buf_len(&list->rows) > ROWS_BYTES) {
+        list->over = list->more = true;
+        return false;
+    }
+    list->looked++;
+    buf_reset(&list->upto);
+    buf_add_slice(&list->upto, row->name);
+    if (!is_there(list, row, stream))
+        return true;
+    const struct wire_listed_stream facts = list_facts(row, stream);
+    wire_put_listed_stream(&list->rows, &facts);
+    list->shown++;
+    return true;
+}
+
+static void next_unwritten(struct list *list)
+{
+    struct buf behind = {0}; /* no name has a NUL, so this is the least that is behind it */
+    buf_add_slice(&behind, list->unwritten->row.name);
+    buf_add_byte(&behind, 0);
+    list->unwritten = unwritten_from(&list->shard->streams.unwritten, buf_slice(&behind));
+    buf_clear(&behind);
+}
+
+/* Those before `name`; NULL: all that are left. */
+static bool look_at_unwritten(struct list *list, const struct slice *name)
+{
+    while (list->unwritten && (!name || slice_compare(list->unwritten->row.name, *name) < 0)) {
+        if (!look(list, &list->unwritten->row, list->unwritten))
+            return false;
+        next_unwritten(list);
+    }
+    return true;
+}
+
+static bool on_row(void *ctx, const struct stream_row *row)
+{
+    struct list *list = ctx;
+    if (!look_at_unwritten(list, &row->name))
+        return false;
+    const struct stream *stream = streams_peek(&list->shard->streams, row->name);
+    return look(list, stream ? &stream->row : row, stream);
+}
+
+/* Returns how many streams it has looked at. */
+static unsigned answer(struct shard *shard, struct asker asker, const struct wire_list *m)
+{
+    struct list list = {.shard = shard, .m = m, .unwritten = unwritten_from(&shard->streams.unwritten, m->from)};
+    struct buf *out = asker_out(shard, asker);
+    store_streams_from(shard->store, m->from, on_row, &list);
+    if (!list.over)
+        (void)look_at_unwritten(&list, NULL);
+    shard->turn_read += buf_len(&list.rows);
+    if (out)
+        wire_put_listed(out, &(struct wire_listed){
+                                 .id = asker.id,
+                                 .flags = list.more ? WIRE_LISTED_MORE : 0,
+                                 .upto = buf_slice(&list.upto),
+                                 .rows = buf_slice(&list.rows),
+                             });
+    buf_clear(&list.rows);
+    buf_clear(&list.upto);
+    return list.looked;
+}
+
+/* ---- waiting for new streams to be in order, and for listings before it ---- */
+
+struct waiting_list {
+    struct waiting_list *next;
+    struct asker asker;
+    struct buf request; /* the LIST frame */
+};
+
+static struct wire_list request_of(const struct waiting_list *waiting)
+{
+    struct wire_list m;
+    struct slice frame = buf_slice(&waiting->request), body;
+    if (!wire_take(&frame, WIRE_LIST, &body) || !wire_get_list(body, &m))
+        fatalx("a request kept for a listing does not read back");
+    return m;
+}
+
+static void waiting_free(struct shard *shard, struct waiting_list *waiting)
+{
+    shard->waiting_lists = waiting->next;
+    if (!shard->waiting_lists)
+        shard->waiting_lists_end = &shard->waiting_lists;
+    buf_clear(&waiting->request);
+    free(waiting);
+}
+
+void list_init(struct shard *shard)
+{
+    shard->waiting_lists_end = &shard->waiting_lists;
+}
+
+void handle_list(struct shard *shard, struct asker asker, const struct wire_list *m)
+{
+    struct waiting_list *waiting = xcalloc(1, sizeof *waiting);
+    waiting->asker = asker;
+    wire_put_list(&waiting->request, m);
+    *shard->waiting_lists_end = waiting;
+    shard->waiting_lists_end = &waiting->next;
+}
+
+/* More streams get into order than are made meanwhile. */
+void list_turn(struct shard *shard)
+{
+    unsigned looked = 0;
+    if (!shard->waiting_lists)
+        return;
+    bool sorted = unwritten_sort(&shard->streams.unwritten, SORTED_MIN + 2 * shard->turn_appends);
+    while (sorted && shard->waiting_lists && looked < LOOKED_MAX) {
+        struct waiting_list *waiting = shard->waiting_lists;
+        const struct wire_list m = request_of(waiting);
+        looked += answer(shard, waiting->asker, &m);
+        waiting_free(shard, waiting);
+    }
+    if (shard->waiting_lists)
+        shard_again(shard);
+}
+
+void list_clear(struct shard *shard)
+{
+    while (shard->waiting_lists)
+        waiting_free(shard, shard->waiting_lists);
+}

@@ -1,0 +1,17 @@
+/* Listings: the streams that are there now, by name, whether their rows are written or only in the log. */
+#ifndef SHARD_HANDLERS_LIST_H
+#define SHARD_HANDLERS_LIST_H
+
+#include "common/wire.h"
+#include "shard/shard.h"
+
+/* What a listing says of the stream; slices point into it. `stream` NULL: it is not in memory, and the row is all. */
+struct wire_listed_stream list_facts(const struct stream_row *row, const struct stream *stream);
+
+void list_init(struct shard *shard);
+
+/* The step of a turn: the listings that were asked for. */
+void list_turn(struct shard *shard);
+void list_clear(struct shard *shard);
+
+#endif

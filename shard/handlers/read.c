@@ -1,0 +1,477 @@
+#include "shard/handlers/read.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/handlers/handlers.h"
+#include "shard/peers/answer.h"
+#include "shard/segments/cold.h"
+#include "shard/streams/page.h"
+#include "shard/streams/watch.h"
+
+#define REMOTE_READS_MAX 4096
+/* Read from the store in one turn before other catch-up reads wait for the next: appends do not stand behind readers.
+ */
+#define TURN_READ_MAX ((size_t)512 << 10)
+#define PAGE_FILE_KEPT_MS 30000 /* after its last use */
+
+/* A read under way. It fills its page extent by extent: the bytes inherited from each source, then the stream's own. */
+struct reading {
+    struct asker asker;
+    uint64_t uid;
+    uint64_t start;
+    uint64_t watch; /* 0: not live */
+    bool wait;
+    bool as_file;      /* if it is large */
+    uint64_t began_us; /* monotonic */
+    struct page page;
+};
+
+/* A catch-up read that this turn has no time for. */
+struct waiting_read {
+    struct waiting_read *next;
+    struct asker asker;
+    struct wire_read read; /* its name is `name` */
+    char name[];
+};
+
+/* A reading that waits for bytes from another shard. */
+struct remote_read {
+    struct remote_read *next;
+    struct reading reading;
+    char *name;
+    size_t name_len;
+    uint64_t id;
+    unsigned owner;
+    uint64_t from_uid, to; /* what is fetched: bytes of from_uid up to `to` */
+    uint64_t deadline_ms;
+};
+
+static void count(const struct shard *shard, const struct reading *reading, unsigned tier, uint64_t bytes)
+{
+    if (!bytes)
+        return;
+    metrics_observe_us(shard->metrics, METRIC_READ_US + tier * METRICS_HISTOGRAM,
+                       clock_monotonic_us() - reading->began_us);
+    metrics_add(shard->metrics, METRIC_READ_BYTES + tier, bytes);
+}
+
+/* Reads on until the page is full, the tail is reached, or *extent lies in another shard. */
+static enum error advance(struct shard *shard, struct reading *reading, const struct stream *stream,
+                          const struct extent **extent)
+{
+    struct page *page = &reading->page;
+    enum error error = ERR_NONE;
+    while (error == ERR_NONE && !page->full && page->next < stream->tail) {
+        if (page->next < stream->row.earliest)
+            return buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE;
+        *extent = lineage_find(&stream->lineage, page->next);
+        if (*extent && shard_owner_of_uid(shard, (*extent)->uid) != shard->index)
+            return ERR_NONE;
+        const struct stream *source = *extent ? streams_by_uid(&shard->streams, (*extent)->uid) : stream;
+        uint64_t end = *extent ? (*extent)->end : stream->tail;
+        error = source && end <= source->tail ? page_read(page, &shard->streams, source, end) : ERR_INTERNAL;
+    }
+    *extent = NULL;
+    return error;
+}
+
+static struct page_key key_of(const struct reading *reading)
+{
+    return (struct page_key){reading->uid, reading->start, reading->page.max_bytes, reading->page.max_messages};
+}
+
+/* It is all in segments, is as long as it will ever be, and stays as long as the stream, which does not end by itself.
+ */
+static bool is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
+{
+    const struct stream_row *row = &stream->row;
+    return reading->start >= row->base && next > reading->start && next <= row->cold && next < stream->tail &&
+           !reading->page.broken && !row->retention_s && !row->retention_bytes &&
+           stream_row_deadline(row) == STORE_NONE;
+}
+
+/* What a page says, whether it was read now or is a file that was kept. */
+static struct wire_stream describe(struct shard *shard, const struct reading *reading, const struct stream *stream,
+                                   uint64_t next, uint64_t time_ms)
+{
+    struct wire_stream answer = answer_stream(shard, stream, reading->asker.id);
+    answer.start = reading->start;
+    answer.next = next;
+    answer.time_ms = time_ms;
+    if (is_cold(reading, stream, next))
+        answer.flags |= WIRE_STREAM_COLD;
+    return answer;
+}
+
+static bool send_file(struct shard *shard, const struct reading *reading, const struct stream *stream,
+                      const struct page_file *file)
+{
+    struct wire_stream answer = describe(shard, reading, stream, file->next, file->time_ms);
+    return answer_send_file(shard, reading->asker, &answer, &(struct file_bytes){file->fd, 0, file->bytes});
+}
+
+/* Answers with bytes of a segment's file as they are. */
+static bool answer_in_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page page = reading->page;
+    struct file_bytes bytes;
+    if (!reading->as_file || reading->start < stream->row.base || reading->start >= stream->row.cold ||
+        !page_in_file(&page, &shard->streams, stream, &bytes) || bytes.bytes < PAGE_FILE_MIN)
+        return false;
+    struct reading done = *reading;
+    page.broken = !page.full; /* it ends with the segment */
+    done.page = page;
+    struct wire_stream answer = describe(shard, &done, stream, page.next, page.time_ms);
+    count(shard, reading, METRIC_TIER_SEGMENT, bytes.bytes);
+    return answer_send_file(shard, reading->asker, &answer, &bytes);
+}
+
+/* Answers with a file that was kept. */
+static bool answer_kept(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page_key key = key_of(reading);
+    if (!reading->as_file || reading->start == stream->tail)
+        return false;
+    const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->ticks_ms);
+    if (!file || !send_file(shard, reading, stream, file))
+        return false;
+    count(shard, reading, METRIC_TIER_CACHE, file->bytes);
+    return true;
+}
+
+/* Answers with a file that is made now. */
+static bool answer_as_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page_key key = key_of(reading);
+    if (!reading->as_file || reading->page.broken || buf_len(&reading->page.data) < PAGE_FILE_MIN)
+        return false;
+    const struct page_file *file =
+        page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->ticks_ms);
+    return file && send_file(shard, reading, stream, file);
+}
+
+static void finish(struct shard *shard, struct reading *reading, struct stream *stream)
+{
+    shard->turn_read += buf_len(&reading->page.data);
+    count(shard, reading, reading->page.tier, buf_len(&reading->page.data));
+    if (answer_as_file(shard, reading, stream)) {
+        buf_clear(&reading->page.data);
+        return;
+    }
+    struct wire_stream answer = describe(shard, reading, stream, reading->page.next, reading->page.time_ms);
+    bool at_tail = reading->page.next == stream->tail;
+    bool empty = buf_len(&reading->page.data) == 0;
+    answer.data = buf_slice(&reading->page.data);
+    watch_tell(shard, stream); /* what was appended before this answer is not told after it */
+    if (reading->watch && at_tail && !stream->row.closed && (empty || !reading->wait)) {
+        watch_add(shard, stream, reading->asker, reading->watch);
+        answer.flags |= WIRE_STREAM_WATCHING;
+    }
+    answer_send(shard, reading->asker, &answer);
+    buf_clear(&reading->page.data);
+}
+
+static void fail(struct shard *shard, struct reading *reading, enum error error)
+{
+    answer_error(shard, reading->asker, error);
+    buf_clear(&reading->page.data);
+}
+
+/* ---- bytes from other shards ---- */
+
+static void ask_owner(struct shard *shard, const struct remote_read *remote)
+{
+    const struct page *page = &remote->reading.page;
+    struct buf *out = shard_out(shard, remote->owner);
+    if (!out)
+        return; /* asked again when it is up */
+    struct wire_fetch fetch = {
+        .id = remote->id,
+        .uid = remote->from_uid,
+        .from = page->next,
+        .to = remote->to,
+        .max_bytes = page->max_bytes - buf_len(&page->data),
+        .max_messages = page->max_messages ? page->max_messages - page->count : 0,
+        .cut = page->cut,
+    };
+    wire_put_fetch(out, &fetch);
+}
+
+static void aim(struct shard *shard, struct remote_read *remote, const struct extent *extent)
+{
+    remote->id = ++shard->last_id;
+    remote->owner = shard_owner_of_uid(shard, extent->uid);
+    remote->from_uid = extent->uid;
+    remote->to = extent->end;
+    ask_owner(shard, remote);
+}
+
+static void go_remote(struct shard *shard, struct reading *reading, const struct stream *stream,
+                      const struct extent *extent)
+{
+    if (shard->remote_reads_count >= REMOTE_READS_MAX) {
+        fail(shard, reading, ERR_OVERLOADED);
+        return;
+    }
+    struct remote_read *remote = xcalloc(1, sizeof *remote);
+    remote->reading = *reading; /* takes the page's buffer */
+    remote->name = xslicedup(stream->row.name);
+    remote->name_len = stream->row.name.len;
+    remote->deadline_ms = shard->ticks_ms + shard->cfg->router_shard_wait;
+    remote->next = shard->remote_reads;
+    shard->remote_reads = remote;
+    shard->remote_reads_count++;
+    aim(shard, remote, extent);
+}
+
+static void remote_free(struct shard *shard, struct remote_read *remote)
+{
+    struct remote_read **at = &shard->remote_reads;
+    while (*at != remote)
+        at = &(*at)->next;
+    *at = remote->next;
+    shard->remote_reads_count--;
+    free(remote->name);
+    free(remote);
+}
+
+/* Goes on with a reading whose page has grown. The stream may have ended meanwhile. */
+static void resume(struct shard *shard, struct remote_read *remote)
+{
+    struct reading *reading = &remote->reading;
+    const struct extent *extent = NULL;
+    enum error error = ERR_STREAM_NOT_FOUND;
+    struct stream *stream = shard_stream(shard, slice_of(remote->name, remote->name_len), &error);
+    if (!stream || stream->row.uid != reading->uid) {
+        fail(shard, reading, error);
+        remote_free(shard, remote);
+        return;
+    }
+    error = advance(shard, reading, stream, &extent);
+    if (extent) {
+        aim(shard, remote, extent);
+        return;
+    }
+    if (error == ERR_NONE)
+        finish(shard, reading, stream);
+    else
+        fail(shard, reading, error);
+    remote_free(shard, remote);
+}
+
+void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m)
+{
+    struct remote_read *remote = shard->remote_reads;
+    while (remote && remote->id != m->id)
+        remote = remote->next;
+    if (!remote || remote->owner != from)
+        return; /* given up since */
+    struct page *page = &remote->reading.page;
+    if (m->error != ERR_NONE && buf_len(&page->data)) {
+        page->full = true; /* it is met again by whoever reads on */
+        resume(shard, remote);
+        return;
+    }
+    if (m->error != ERR_NONE || m->next <= page->next) {
+        bool cold = m->error >= ERR_SEGMENT_MISSING && m->error <= ERR_SEGMENT_UNAVAILABLE;
+        if (!cold)
+            log_error("shard %u has no bytes of stream %llu at %llu", from, (unsigned long long)remote->from_uid,
+                      (unsigned long long)page->next);
+        fail(shard, &remote->reading, cold ? (enum error)m->error : ERR_INTERNAL);
+        remote_free(shard, remote);
+        return;
+    }
+    buf_add_slice(&page->data, m->data);
+    page->tier = METRIC_TIER_REMOTE;
+    page->next = m->next;
+    page->count += m->count;
+    page->time_ms = m->time_ms;
+    page->full = buf_len(&page->data) >= page->max_bytes || (page->max_messages && page->count >= page->max_messages) ||
+                 m->next < remote->to;
+    resume(shard, remote);
+}
+
+void handle_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
+{
+    struct wire_fetched answer = {.id = m->id, .error = ERR_STREAM_NOT_FOUND};
+    struct page page = {.next = m->from, .max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = m->cut};
+    struct buf *out = shard_out(shard, from);
+    const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
+    if (stream && m->from >= stream->row.base && m->to <= stream->tail)
+        answer.error = (uint8_t)page_read(&page, &shard->streams, stream, m->to);
+    struct buf *later = answer.error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
+    if (later) {
+        wire_put_fetch(later, m);
+        return;
+    }
+    if (answer.error == ERR_NONE) {
+        answer = (struct wire_fetched){.id = m->id,
+                                       .next = page.next,
+                                       .count = page.count,
+                                       .time_ms = page.time_ms,
+                                       .data = buf_slice(&page.data)};
+    }
+    if (out)
+        wire_put_fetched(out, &answer);
+    buf_clear(&page.data);
+}
+
+void read_shard_up(struct shard *shard, unsigned index)
+{
+    for (struct remote_read *remote = shard->remote_reads; remote; remote = remote->next)
+        if (remote->owner == index)
+            ask_owner(shard, remote);
+}
+
+void read_tick(struct shard *shard)
+{
+    for (struct remote_read *remote = shard->remote_reads, *next; remote; remote = next) {
+        next = remote->next;
+        if (remote->deadline_ms > shard->ticks_ms)
+            continue;
+        fail(shard, &remote->reading, ERR_SHARD_UNAVAILABLE);
+        remote_free(shard, remote);
+    }
+    if (shard->ticks_ms > PAGE_FILE_KEPT_MS)
+        page_files_age(&shard->page_files, shard->ticks_ms - PAGE_FILE_KEPT_MS);
+}
+
+static struct waiting_read *take_waiting(struct shard *shard)
+{
+    struct waiting_read *waiting = shard->waiting_reads;
+    shard->waiting_reads = waiting->next;
+    if (!shard->waiting_reads)
+        shard->waiting_reads_end = &shard->waiting_reads;
+    return waiting;
+}
+
+void read_init(struct shard *shard)
+{
+    shard->waiting_reads_end = &shard->waiting_reads;
+}
+
+void read_clear(struct shard *shard)
+{
+    while (shard->remote_reads) {
+        buf_clear(&shard->remote_reads->reading.page.data);
+        remote_free(shard, shard->remote_reads);
+    }
+    while (shard->waiting_reads)
+        free(take_waiting(shard));
+    page_files_clear(&shard->page_files);
+}
+
+/* ---- the verbs ---- */
+
+/* Whether there is a stream at all is for those who may read it. */
+static bool is_hidden(const struct stream *stream, uint8_t flags)
+{
+    return (flags & WIRE_READ_ANONYMOUS) && (!stream || !stream->row.is_public);
+}
+
+static void park(struct shard *shard, struct asker asker, const struct wire_read *m, struct buf *later)
+{
+    struct buf *out = asker_out(shard, asker);
+    wire_put_read(later, m);
+    if (out)
+        wire_put_parked(out, &(struct wire_parked){.id = m->id});
+}
+
+static uint64_t begins_at(const struct stream *stream, const struct wire_read *m)
+{
+    if (m->flags & WIRE_READ_NOW)
+        return stream->tail;
+    return m->flags & WIRE_READ_EARLIEST ? stream->row.earliest : m->position;
+}
+
+static void start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
+{
+    enum error error = ERR_NONE;
+    const struct extent *extent = NULL;
+    struct buf *later;
+    struct detail detail = {0};
+    struct stream *stream = shard_stream(shard, m->name, &error);
+    uint64_t position = stream ? begins_at(stream, m) : 0;
+    if (stream && position > stream->tail)
+        error = ERR_OFFSET_BEYOND_TAIL;
+    if (stream && position < stream->row.earliest)
+        error = ERR_OFFSET_GONE;
+    if (is_hidden(stream, m->flags))
+        error = ERR_UNAUTHORIZED;
+    if (error == ERR_OFFSET_BEYOND_TAIL)
+        error = answer_tail(&detail, error, stream->tail);
+    if (error != ERR_NONE) {
+        answer_refusal(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0,
+                       slice_str(detail.text));
+        return;
+    }
+    stream_touch(&shard->streams, stream, shard->now_ms);
+    struct reading reading = {
+        .asker = asker,
+        .uid = stream->row.uid,
+        .start = position,
+        .watch = m->watch,
+        .wait = (m->flags & WIRE_READ_WAIT) != 0,
+        .as_file = (m->flags & WIRE_READ_FILE) != 0,
+        .began_us = clock_monotonic_us(),
+        .page = {.next = position,
+                 .max_bytes = m->max_bytes,
+                 .max_messages = m->max_messages,
+                 .cut = (m->flags & WIRE_READ_CUT) != 0},
+    };
+    if (answer_kept(shard, &reading, stream) || answer_in_file(shard, &reading, stream))
+        return;
+    error = advance(shard, &reading, stream, &extent);
+    if (extent)
+        go_remote(shard, &reading, stream, extent);
+    else if (error == ERR_NONE)
+        finish(shard, &reading, stream);
+    else if (error == ERR_SEGMENT_UNAVAILABLE && (later = cold_wait_router(shard, asker)))
+        park(shard, asker, m, later);
+    else
+        fail(shard, &reading, error);
+}
+
+/* Only catch-up reads wait: a live one must keep its place before an UNWATCH. */
+void handle_read(struct shard *shard, struct asker asker, const struct wire_read *m)
+{
+    if (m->watch || (!shard->waiting_reads && shard->turn_read < TURN_READ_MAX)) {
+        start_reading(shard, asker, m);
+        return;
+    }
+    struct waiting_read *waiting = xmalloc(sizeof *waiting + m->name.len);
+    *waiting = (struct waiting_read){.asker = asker, .read = *m};
+    memcpy(waiting->name, m->name.data, m->name.len);
+    waiting->read.name = slice_of(waiting->name, m->name.len);
+    *shard->waiting_reads_end = waiting;
+    shard->waiting_reads_end = &waiting->next;
+    shard_again(shard);
+}
+
+void read_turn(struct shard *shard)
+{
+    while (shard->waiting_reads && shard->turn_read < TURN_READ_MAX) {
+        struct waiting_read *waiting = take_waiting(shard);
+        start_reading(shard, waiting->asker, &waiting->read);
+        free(waiting);
+    }
+    if (shard->waiting_reads)
+        shard_again(shard);
+}
+
+void handle_head(struct shard *shard, struct asker asker, const struct wire_head *m)
+{
+    enum error error = ERR_NONE;
+    struct stream *stream = shard_stream(shard, m->name, &error);
+    if (is_hidden(stream, m->flags))
+        error = ERR_UNAUTHORIZED;
+    if (error != ERR_NONE) {
+        answer_error(shard, asker, error);
+        return;
+    }
+    struct wire_stream answer = answer_stream(shard, stream, m->id);
+    answer_send(shard, asker, &answer);
+}

@@ -1,0 +1,84 @@
+#include "shard/peers/answer.h"
+
+#include "common/offset.h"
+
+struct wire_stream answer_stream(const struct shard *shard, const struct stream *stream, uint64_t id)
+{
+    const struct stream_row *row = &stream->row;
+    uint64_t deadline = stream_row_deadline(row);
+    struct wire_stream answer = {
+        .id = id,
+        .uid = row->uid,
+        .earliest = row->earliest,
+        .retention_s = row->retention_s,
+        .retention_bytes = row->retention_bytes,
+        .start = stream->tail,
+        .next = stream->tail,
+        .tail = stream->tail,
+        .ttl_s = row->ttl_s,
+        .remaining_ms = UINT64_MAX,
+        .expires_text = row->expires_text,
+        .content_type = row->content_type,
+        .flags = (row->closed ? WIRE_STREAM_CLOSED : 0) | (row->ttl_s != STORE_NONE ? WIRE_STREAM_TTL : 0) |
+                 (row->expires_ms != STORE_NONE ? WIRE_STREAM_EXPIRES : 0) | (row->is_public ? WIRE_STREAM_PUBLIC : 0),
+        .reader_key = slice_of(row->reader_key, READER_KEY_DIGITS),
+    };
+    if (deadline != STORE_NONE)
+        answer.remaining_ms = deadline > shard->now_ms ? deadline - shard->now_ms : 0;
+    return answer;
+}
+
+void answer_send(struct shard *shard, struct asker asker, const struct wire_stream *answer)
+{
+    struct buf *out = asker_out(shard, asker);
+    if (!out)
+        return;
+    asker_time(out, asker);
+    wire_put_stream(out, answer);
+}
+
+bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer,
+                      const struct file_bytes *bytes)
+{
+    struct buf *out = asker_out(shard, asker);
+    if (!out || !link_enclose(&shard->routers[asker.router].link, bytes->fd))
+        return false;
+    answer->flags |= WIRE_STREAM_FILE;
+    answer->file_at = bytes->at;
+    answer->file_bytes = bytes->bytes;
+    asker_time(out, asker);
+    wire_put_stream(out, answer);
+    return true;
+}
+
+void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text)
+{
+    struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error, .earliest = earliest, .text = text};
+    answer_send(shard, asker, &answer);
+}
+
+enum error answer_source(struct detail *detail, enum error error, struct slice source)
+{
+    if (error == ERR_STREAM_GONE)
+        return detail_say(detail, ERR_FORK_SOURCE_GONE, "the fork's source %s is deleted", detail_quote(source).text);
+    return detail_say(detail, ERR_FORK_SOURCE_NOT_FOUND, "the fork's source %s does not exist",
+                      detail_quote(source).text);
+}
+
+enum error answer_types(struct detail *detail, struct slice stream, const char *what, struct slice other)
+{
+    return detail_say(detail, ERR_CONTENT_TYPE_MISMATCH, "the stream is %.*s; this %s is %.*s", (int)stream.len,
+                      stream.data, what, (int)other.len, other.data);
+}
+
+enum error answer_tail(struct detail *detail, enum error error, uint64_t tail)
+{
+    char text[OFFSET_LEN];
+    offset_print(text, tail);
+    return detail_say(detail, error, "the offset is beyond the stream's tail, %.*s", OFFSET_LEN, text);
+}
+
+void answer_error(struct shard *shard, struct asker asker, enum error error)
+{
+    answer_refusal(shard, asker, error, 0, SLICE(""));
+}

@@ -1,0 +1,367 @@
+#include "shard/segments/object_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fault.h"
+#include "common/layout.h"
+#include "common/mem.h"
+#include "common/owned.h"
+#include "shard/segments/owner.h"
+#include "shard/segments/segment.h"
+
+#define SLOT_DIGITS 3
+
+/* One thing to do for the worker. */
+struct task {
+    struct work work;
+    char root[OBJECT_ROOT_MAX];
+    char name[OBJECT_NAME_MAX];
+    struct slice file;
+    struct buf owned;        /* of a cache */
+    uint64_t checksum, most; /* of a cache, too */
+    const struct owner *owner;
+    char failure[OWNER_WHY_MAX]; /* "": none */
+    int error;                   /* errno of it */
+    objects_done *done;
+    void *ctx;
+};
+
+void object_name(char name[OBJECT_NAME_MAX], const struct object *object)
+{
+    snprintf(name, OBJECT_NAME_MAX, "%0*x/%016llx-%016llx-%016llx.seg", SLOT_DIGITS, layout_slot_of_uid(object->uid),
+             (unsigned long long)object->uid, (unsigned long long)object->start, (unsigned long long)object->id);
+}
+
+/* ---- in the thread ---- */
+
+static bool failed(struct task *task, const char *what)
+{
+    char why[64];
+    task->error = errno;
+    snprintf(task->failure, sizeof task->failure, "%s: %s", what, strerror_r(errno, why, sizeof why));
+    return false;
+}
+
+/* The folder of a slot, made if need be, and whatever it is in. */
+static int open_folder(struct task *task, bool make)
+{
+    char slot[SLOT_DIGITS + 1];
+    memcpy(slot, task->name, SLOT_DIGITS);
+    slot[SLOT_DIGITS] = '\0';
+    if (make && owned_mkdir(AT_FDCWD, task->root) != 0 && errno != EEXIST)
+        return failed(task, "mkdir"), -1;
+    int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return errno == ENOENT && !make ? -1 : (failed(task, "folder"), -1);
+    bool made = make && owned_mkdir(root, slot) == 0;
+    int folder = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 && !(errno == ENOENT && !make))
+        failed(task, "folder");
+    else if (made && fsync(root) != 0)
+        failed(task, "fsync of the folder");
+    close(root);
+    return folder;
+}
+
+static const char *file_name(const struct task *task)
+{
+    return task->name + SLOT_DIGITS + 1;
+}
+
+static bool write_all(struct task *task, int fd)
+{
+    struct slice rest = task->file;
+    while (rest.len) {
+        ssize_t n = write(fd, rest.data, rest.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return failed(task, "write");
+        rest = slice_of(rest.data + n, rest.len - (size_t)n);
+    }
+    return true;
+}
+
+static bool make_sure(struct task *task, int fd, int folder)
+{
+    fault_point("segment.written");
+    if (fsync(fd) != 0)
+        return failed(task, "fsync");
+    return fsync(folder) == 0 || failed(task, "fsync of the folder");
+}
+
+/* From the disk, not from what the kernel remembers of the writing. */
+static bool read_back(struct task *task, int fd)
+{
+    char *copy = xmalloc(task->file.len);
+    size_t at = 0;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    while (at < task->file.len) {
+        ssize_t n = pread(fd, copy + at, task->file.len - at, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        at += (size_t)n;
+    }
+    bool good = at == task->file.len && memcmp(copy, task->file.data, at) == 0 && segment_check(task->file);
+    free(copy);
+    if (!good)
+        snprintf(task->failure, sizeof task->failure, "it does not read back as it was written");
+    return good;
+}
+
+static void put(struct work *work)
+{
+    struct task *task = (struct task *)work;
+    if (!owner_has(task->owner, task->root, true, task->failure))
+        return;
+    int folder = open_folder(task, true);
+    if (folder < 0)
+        return;
+    int fd = owned_open(folder, file_name(task), O_RDWR | O_TRUNC);
+    if (fd < 0)
+        failed(task, "open");
+    else if (!write_all(task, fd))
+        unlinkat(folder, file_name(task), 0); /* a full disk wants it back */
+    else if (make_sure(task, fd, folder))
+        (void)read_back(task, fd);
+    if (fd >= 0)
+        close(fd);
+    close(folder);
+    fault_point("segment.put");
+}
+
+/* The file is not there. That is success if the folder is still the same store. */
+static void not_there(struct task *task)
+{
+    if (task->owner)
+        (void)!owner_has(task->owner, task->root, false, task->failure);
+}
+
+static void take_away(struct work *work)
+{
+    struct task *task = (struct task *)work;
+    int folder = open_folder(task, false);
+    if (folder < 0) {
+        if (!*task->failure)
+            not_there(task);
+        return;
+    }
+    if (unlinkat(folder, file_name(task), 0) == 0) {
+        if (fsync(folder) != 0)
+            failed(task, "fsync of the folder");
+    } else if (errno == ENOENT) {
+        not_there(task);
+    } else {
+        failed(task, "unlink");
+    }
+    close(folder);
+    fault_point("segment.removed");
+}
+
+/* ---- the cache ---- */
+
+struct cached {
+    char name[OBJECT_NAME_MAX];
+    struct timespec used;
+    uint64_t size;
+};
+
+static void list_folder(int root, const char *slot, struct buf *all)
+{
+    struct cached cached;
+    struct stat stat;
+    int fd = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.' || strlen(entry->d_name) + SLOT_DIGITS + 2 > sizeof cached.name ||
+            fstatat(fd, entry->d_name, &stat, 0) != 0)
+            continue;
+        snprintf(cached.name, sizeof cached.name, "%.*s/%.*s", SLOT_DIGITS, slot, OBJECT_NAME_MAX - SLOT_DIGITS - 2,
+                 entry->d_name);
+        cached.used = stat.st_atim;
+        cached.size = (uint64_t)stat.st_size;
+        buf_add(all, &cached, sizeof cached);
+    }
+    if (folder)
+        closedir(folder);
+    else if (fd >= 0)
+        close(fd);
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct cached *x = a, *y = b;
+    if (x->used.tv_sec != y->used.tv_sec)
+        return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
+    return x->used.tv_nsec < y->used.tv_nsec ? -1 : x->used.tv_nsec > y->used.tv_nsec;
+}
+
+/* Removes what was not used for longest until `most` bytes are left, but not the newest `kept`. */
+static void trim(const struct task *task, uint64_t most, size_t kept)
+{
+    struct buf all = {0};
+    uint64_t sum = 0;
+    int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *slots = root < 0 ? NULL : fdopendir(root);
+    for (struct dirent *entry; slots && (entry = readdir(slots));)
+        if (strlen(entry->d_name) == SLOT_DIGITS)
+            list_folder(root, entry->d_name, &all);
+    struct cached *cached = (struct cached *)(void *)all.data;
+    size_t count = buf_len(&all) / sizeof *cached;
+    if (count)
+        qsort(cached, count, sizeof *cached, by_use);
+    for (size_t i = 0; i < count; i++)
+        sum += cached[i].size;
+    for (size_t i = 0; i + kept < count && sum > most; i++)
+        if (unlinkat(root, cached[i].name, 0) == 0)
+            sum -= cached[i].size;
+    buf_clear(&all);
+    if (slots)
+        closedir(slots);
+    else if (root >= 0)
+        close(root);
+}
+
+/* Looked at before anything in it is inflated. */
+static bool is_segment(struct slice file, uint64_t checksum)
+{
+    struct segment segment;
+    uint64_t need;
+    if (!segment_parse(&segment, file, file.len, &need))
+        return false;
+    bool good = segment.checksum == checksum && segment_check(file);
+    segment_clear(&segment);
+    return good;
+}
+
+static bool put_in_cache(struct task *task, int folder)
+{
+    char temporary[OBJECT_NAME_MAX + 8];
+    snprintf(temporary, sizeof temporary, "%s.new", file_name(task));
+    int fd = owned_open(folder, temporary, O_WRONLY | O_TRUNC);
+    if (fd < 0)
+        return failed(task, "open");
+    bool good =
+        write_all(task, fd) && (renameat(folder, temporary, folder, file_name(task)) == 0 || failed(task, "rename"));
+    if (!good)
+        unlinkat(folder, temporary, 0);
+    close(fd);
+    return good;
+}
+
+/* On a full disk the others make room: what is being read counts for more than what was. */
+static bool has_owner(const char *root)
+{
+    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
+    snprintf(path, sizeof path, "%s/" OWNER_NAME, root);
+    return access(path, F_OK) == 0;
+}
+
+static void cache(struct work *work)
+{
+    struct task *task = (struct task *)work;
+    if (!is_segment(task->file, task->checksum)) {
+        snprintf(task->failure, sizeof task->failure, "damaged");
+        return;
+    }
+    if (has_owner(task->root)) {
+        snprintf(task->failure, sizeof task->failure,
+                 "segment.cache_directory: %.900s is a store of segments: it has a file " OWNER_NAME, task->root);
+        return;
+    }
+    int folder = open_folder(task, true);
+    if (folder < 0)
+        return;
+    if (!put_in_cache(task, folder) && (task->error == ENOSPC || task->error == EDQUOT)) {
+        trim(task, 0, 0);
+        *task->failure = '\0';
+        (void)!put_in_cache(task, folder);
+    }
+    close(folder);
+    if (task->most)
+        trim(task, task->most, 1);
+}
+
+/* ---- in the shard ---- */
+
+static void task_done(struct work *work, void *ctx)
+{
+    struct task *task = (struct task *)work;
+    task->done(task->ctx, !ctx ? "the shard stops" : *task->failure ? task->failure : NULL);
+    buf_clear(&task->owned);
+    free(task);
+}
+
+static struct task *begin(const char *root, const struct object *object, void (*run)(struct work *), objects_done *done,
+                          void *ctx)
+{
+    struct task *task = xcalloc(1, sizeof *task);
+    *task = (struct task){.work = {.run = run, .done = task_done}, .done = done, .ctx = ctx};
+    snprintf(task->root, sizeof task->root, "%s", root);
+    object_name(task->name, object);
+    return task;
+}
+
+void files_put(struct worker *worker, const char *root, const struct owner *owner, const struct object *object,
+               struct slice file, objects_done *done, void *ctx)
+{
+    struct task *task = begin(root, object, put, done, ctx);
+    task->owner = owner;
+    task->file = file;
+    worker_put(worker, &task->work);
+}
+
+void files_cache(struct worker *worker, const char *root, const struct object *object, struct buf *file,
+                 uint64_t checksum, uint64_t most, objects_done *done, void *ctx)
+{
+    struct task *task = begin(root, object, cache, done, ctx);
+    task->owned = *file;
+    task->file = buf_slice(&task->owned);
+    task->checksum = checksum;
+    task->most = most;
+    *file = (struct buf){0};
+    worker_put(worker, &task->work);
+}
+
+void files_remove(struct worker *worker, const char *root, const struct owner *owner, const struct object *object,
+                  objects_done *done, void *ctx)
+{
+    struct task *task = begin(root, object, take_away, done, ctx);
+    task->owner = owner;
+    worker_put(worker, &task->work);
+}
+
+static void path_of(const char *root, const struct object *object, char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX])
+{
+    char name[OBJECT_NAME_MAX];
+    object_name(name, object);
+    snprintf(path, OBJECT_ROOT_MAX + OBJECT_NAME_MAX, "%s/%s", root, name);
+}
+
+int files_open(const char *root, const struct object *object)
+{
+    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
+    struct stat stat;
+    path_of(root, object, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* whatever it is */
+    if (fd < 0 || (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)))
+        return fd;
+    close(fd);
+    errno = EINVAL;
+    return -1;
+}
+
+void files_unlink(const char *root, const struct object *object)
+{
+    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
+    path_of(root, object, path);
+    unlink(path);
+}

@@ -1,0 +1,166 @@
+#include "shard/segments/objects.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/segments/object_s3.h"
+
+static const char *folder_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
+{
+    return config_segments(objects->cfg, out, OBJECT_ROOT_MAX);
+}
+
+static const char *cache_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
+{
+    return config_cache(objects->cfg, out, OBJECT_ROOT_MAX);
+}
+
+void objects_init(struct objects *objects, const struct config *cfg, struct event_base *base, struct worker *worker)
+{
+    *objects = (struct objects){
+        .cfg = cfg,
+        .base = base,
+        .worker = worker,
+        .web = {.base = base, .connections = (long)cfg->s3_connections},
+        .puts_away = strcmp(cfg->segment_store, "s3") == 0,
+        .away = *cfg->s3_bucket != 0,
+    };
+}
+
+static bool has_folder(struct objects *objects, bool mark)
+{
+    char room[OBJECT_ROOT_MAX], why[OWNER_WHY_MAX];
+    const char *folder = folder_of(objects, room);
+    bool ours = owner_has(&objects->owner, folder, mark, why);
+    if (!ours && !objects->doubted)
+        log_error("%s", why);
+    else if (ours && objects->doubted)
+        log_info("segment.directory: %s is this server's again", folder);
+    objects->doubted = !ours;
+    return ours;
+}
+
+bool objects_know_folder(const struct objects *objects)
+{
+    char room[OBJECT_ROOT_MAX];
+    return owner_knows(&objects->owner, folder_of(objects, room));
+}
+
+bool objects_have_folder(struct objects *objects)
+{
+    return has_folder(objects, false);
+}
+
+void objects_know(struct objects *objects)
+{
+    objects->owner.alone = !objects->away;
+    owner_open(&objects->owner, objects->cfg->server_data_dir, false);
+}
+
+void objects_own(struct objects *objects, struct store *store)
+{
+    struct owner *owner = &objects->owner;
+    owner->alone = !objects->away;
+    owner->count = store_segments_any(store, owner->samples, OWNER_SAMPLES);
+    owner_open(owner, objects->cfg->server_data_dir, true);
+    (void)!has_folder(objects, objects_know_folder(objects));
+    objects->marks = true;
+    if (objects->away)
+        s3_own(objects);
+}
+
+void objects_clear(struct objects *objects)
+{
+    s3_clear(objects);
+}
+
+void objects_put(struct objects *objects, const struct object *object, struct slice file, objects_done *done, void *ctx)
+{
+    char root[OBJECT_ROOT_MAX], name[OBJECT_NAME_MAX];
+    object_name(name, object);
+    if (objects->puts_away)
+        s3_put(objects, name, file, done, ctx);
+    else
+        files_put(objects->worker, folder_of(objects, root), &objects->owner, object, file, done, ctx);
+}
+
+static void removed_here(void *ctx, const char *failure)
+{
+    (void)ctx;
+    (void)failure; /* the cache is looked through in any case */
+}
+
+/* A file that is to be removed wherever it is. */
+struct removal {
+    struct objects *objects;
+    struct object object;
+    objects_done *done;
+    void *ctx;
+};
+
+static void removed_from_folder(void *ctx, const char *failure)
+{
+    struct removal *removal = ctx;
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &removal->object);
+    if (failure)
+        removal->done(removal->ctx, failure);
+    else
+        s3_remove(removal->objects, name, removal->done, removal->ctx);
+    free(removal);
+}
+
+void objects_remove(struct objects *objects, const struct object *object, objects_done *done, void *ctx)
+{
+    char root[OBJECT_ROOT_MAX];
+    if (!objects->away) {
+        files_remove(objects->worker, folder_of(objects, root), &objects->owner, object, done, ctx);
+        return;
+    }
+    struct removal *removal = xcalloc(1, sizeof *removal);
+    *removal = (struct removal){objects, *object, done, ctx};
+    files_remove(objects->worker, cache_of(objects, root), NULL, object, removed_here, NULL);
+    files_remove(objects->worker, folder_of(objects, root), &objects->owner, object, removed_from_folder, removal);
+}
+
+int objects_open(struct objects *objects, const struct object *object, bool *cached)
+{
+    static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+    char root[OBJECT_ROOT_MAX];
+    int fd = files_open(folder_of(objects, root), object);
+    *cached = false;
+    if (fd >= 0 && objects->doubted)
+        (void)!objects_have_folder(objects);
+    if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR))
+        return fd;
+    if (!objects->away) {
+        int error = errno;
+        errno = objects_have_folder(objects) ? error : ESTALE;
+        return -1;
+    }
+    fd = files_open(cache_of(objects, root), object);
+    if (fd >= 0) {
+        *cached = true;
+        (void)!futimens(fd, now); /* whatever the file system does about it: it was used */
+    } else if (errno == ENOTDIR || errno == EINVAL) {
+        errno = ENOENT; /* something else is in its place, as putting it there will find out */
+    }
+    return fd;
+}
+
+void objects_uncache(const struct objects *objects, const struct object *object)
+{
+    char root[OBJECT_ROOT_MAX];
+    files_unlink(cache_of(objects, root), object);
+}
+
+void objects_fetch(struct objects *objects, const struct segment_row *row, objects_fetched *done, void *ctx)
+{
+    char root[OBJECT_ROOT_MAX];
+    s3_fetch(objects, row, cache_of(objects, root), done, ctx);
+}

@@ -1,0 +1,214 @@
+#include "shard/segments/owner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/owned.h"
+#include "shard/segments/object_files.h"
+
+#define PATH_ROOM 4300
+#define BEGINS "streamd "
+#define RANDOM_BYTES 16
+
+/* ---- small files ---- */
+
+/* Reads what fits; false: errno is set. */
+static bool read_file(const char *folder, const char *name, char *text, size_t room)
+{
+    char path[PATH_ROOM];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t len = read(fd, text, room - 1);
+    text[len < 0 ? 0 : len] = '\0';
+    int error = errno;
+    close(fd);
+    errno = error;
+    return len >= 0;
+}
+
+static bool sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+/* It is there as a whole, or not at all. replace: one that is there goes; without, it stays, and that is good too. */
+static bool write_file(const char *folder, const char *name, const char *text, bool replace)
+{
+    char path[PATH_ROOM], temporary[PATH_ROOM];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(temporary, sizeof temporary, "%s/%s.%d", folder, name, (int)getpid());
+    int fd = owned_open(AT_FDCWD, temporary, O_WRONLY | O_TRUNC);
+    if (fd < 0)
+        return false;
+    bool good = write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0;
+    close(fd);
+    if (good && replace)
+        good = rename(temporary, path) == 0;
+    else if (good)
+        good = link(temporary, path) == 0 || errno == EEXIST;
+    int error = errno;
+    unlink(temporary);
+    errno = error;
+    return good && sync_folder(folder);
+}
+
+/* ---- this server ---- */
+
+static bool is_text(const char *text)
+{
+    const char *digits = text + sizeof BEGINS - 1;
+    return strncmp(text, BEGINS, sizeof BEGINS - 1) == 0 &&
+           strspn(digits, "0123456789abcdef") == 2 * (size_t)RANDOM_BYTES &&
+           strcmp(digits + 2 * (size_t)RANDOM_BYTES, "\n") == 0;
+}
+
+static void make_text(char text[OWNER_TEXT_MAX])
+{
+    unsigned char random[RANDOM_BYTES];
+    size_t len = sizeof BEGINS - 1;
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        fatal("getrandom");
+    strcpy(text, BEGINS);
+    for (size_t i = 0; i < sizeof random; i++, len += 2)
+        snprintf(text + len, OWNER_TEXT_MAX - len, "%02x", random[i]);
+    text[len] = '\n';
+    text[len + 1] = '\0';
+}
+
+/* Another shard may be first. A full disk does not keep a shard from starting. */
+static void make_owner(struct owner *owner)
+{
+    make_text(owner->text);
+    if (write_file(owner->data_dir, OWNER_NAME, owner->text, false) &&
+        read_file(owner->data_dir, OWNER_NAME, owner->text, sizeof owner->text))
+        return;
+    log_error("%s/" OWNER_NAME ": %s; stores of segments are believed to be this server's", owner->data_dir,
+              strerror(errno));
+    *owner->text = '\0';
+}
+
+void owner_open(struct owner *owner, const char *data_dir, bool make)
+{
+    owner->data_dir = data_dir;
+    bool there = read_file(data_dir, OWNER_NAME, owner->text, sizeof owner->text);
+    if (!there && errno == ENOENT && make)
+        make_owner(owner);
+    else if (!there && make)
+        fatal_never_restart("%s/" OWNER_NAME ": %s", data_dir, strerror(errno));
+    if ((there || *owner->text) && !is_text(owner->text))
+        fatal_never_restart("%s/" OWNER_NAME " is damaged: expected \"" BEGINS
+                            "\" and %d hexadecimal digits; a store that"
+                            " this server has used has a copy of it",
+                            data_dir, 2 * RANDOM_BYTES);
+}
+
+bool owner_take(const char *data_dir, struct slice text)
+{
+    char copy[OWNER_TEXT_MAX];
+    snprintf(copy, sizeof copy, "%.*s", (int)text.len, text.data ? text.data : "");
+    errno = EINVAL;
+    return is_text(copy) && write_file(data_dir, OWNER_NAME, copy, true);
+}
+
+/* ---- what it has marked ---- */
+
+static const char *note_of(enum owner_kind kind)
+{
+    return kind == OWNER_FOLDER ? "owner.folder" : "owner.bucket";
+}
+
+bool owner_marked(const struct owner *owner, enum owner_kind kind, char where[OWNER_WHERE_MAX])
+{
+    *where = '\0';
+    bool marked = read_file(owner->data_dir, note_of(kind), where, OWNER_WHERE_MAX) || errno != ENOENT;
+    where[strcspn(where, "\n")] = '\0';
+    return marked;
+}
+
+bool owner_note(const struct owner *owner, enum owner_kind kind, const char *where)
+{
+    char text[OWNER_WHERE_MAX];
+    snprintf(text, sizeof text, "%.*s\n", (int)sizeof text - 2, where);
+    return write_file(owner->data_dir, note_of(kind), text, true);
+}
+
+/* ---- a folder ---- */
+
+bool owner_knows(const struct owner *owner, const char *folder)
+{
+    for (size_t i = 0; i < owner->count; i++) {
+        int fd = files_open(folder, &owner->samples[i].object);
+        if (fd >= 0) {
+            close(fd);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A note that cannot be made is made with the next file. */
+static bool mark_folder(const struct owner *owner, const char *folder, char why[OWNER_WHY_MAX])
+{
+    if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) && write_file(folder, OWNER_NAME, owner->text, true)) {
+        (void)!owner_note(owner, OWNER_FOLDER, folder);
+        return true;
+    }
+    snprintf(why, OWNER_WHY_MAX, "segment.directory: %s/" OWNER_NAME ": %s", folder, strerror(errno));
+    return false;
+}
+
+/* It has no owner. Whether it may get one: `where` says where the last one was, if there was one. */
+static bool is_new(const struct owner *owner, const char *folder, bool marked, const char *where,
+                   char why[OWNER_WHY_MAX])
+{
+    if (marked)
+        snprintf(why, OWNER_WHY_MAX,
+                 "segment.directory: %s has no file " OWNER_NAME ": its volume is not mounted, or the segments are"
+                 " elsewhere (they were in %s)",
+                 folder, where);
+    else if (owner->alone && owner->count && !owner_knows(owner, folder))
+        snprintf(why, OWNER_WHY_MAX,
+                 "segment.directory: %s has none of the segments that the databases know: its volume is not mounted, or"
+                 " they are elsewhere",
+                 folder);
+    else
+        return true;
+    return false;
+}
+
+/* The note is read before the folder: another shard may mark the folder and then make its note in between. */
+bool owner_has(const struct owner *owner, const char *folder, bool mark, char why[OWNER_WHY_MAX])
+{
+    char where[OWNER_WHERE_MAX], text[OWNER_TEXT_MAX];
+    if (!*owner->text)
+        return true;
+    if (!mark && owner->alone && owner_marked(owner, OWNER_BUCKET, where)) { /* a file that is not here may be there */
+        snprintf(why, OWNER_WHY_MAX, "s3.bucket is empty, and there are segments in %s", where);
+        return false;
+    }
+    bool marked = owner_marked(owner, OWNER_FOLDER, where);
+    if (read_file(folder, OWNER_NAME, text, sizeof text)) {
+        if (strcmp(text, owner->text) == 0)
+            return !mark || marked || mark_folder(owner, folder, why);
+        snprintf(why, OWNER_WHY_MAX, "segment.directory: %s has the file " OWNER_NAME " of another server", folder);
+        return false;
+    }
+    if (errno != ENOENT && errno != ENOTDIR) {
+        snprintf(why, OWNER_WHY_MAX, "segment.directory: %s/" OWNER_NAME ": %s", folder, strerror(errno));
+        return false;
+    }
+    return is_new(owner, folder, marked, where, why) && (!mark || mark_folder(owner, folder, why));
+}

@@ -1,0 +1,341 @@
+#include "shard/segments/segment.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "common/boundaries.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define MAGIC "STRMSEG\1"
+#define FLAG_JSON 1u
+#define CHECKSUM_AT 88u
+#define LEVEL 3                                /* of zstd */
+#define PAYS(stored) ((stored) + (stored) / 8) /* it must be shorter by a ninth */
+
+/* ---- numbers ---- */
+
+static void put_u32(struct buf *out, uint64_t value)
+{
+    uint32_t le = htole32((uint32_t)value);
+    buf_add(out, &le, sizeof le);
+}
+
+static void put_u64(struct buf *out, uint64_t value)
+{
+    uint64_t le = htole64(value);
+    buf_add(out, &le, sizeof le);
+}
+
+static uint32_t take_u32(const char **in)
+{
+    uint32_t le;
+    memcpy(&le, *in, sizeof le);
+    *in += sizeof le;
+    return le32toh(le);
+}
+
+static uint64_t take_u64(const char **in)
+{
+    uint64_t le;
+    memcpy(&le, *in, sizeof le);
+    *in += sizeof le;
+    return le64toh(le);
+}
+
+static uint64_t checksum_of(struct slice a, struct slice b)
+{
+    return XXH3_64bits_withSeed(b.data, b.len, XXH3_64bits(a.data, a.len));
+}
+
+/* ---- making ---- */
+
+static struct segment_block *last_block(struct segment_draft *draft)
+{
+    return &draft->segment.blocks[draft->segment.count - 1];
+}
+
+static void begin_block(struct segment_draft *draft)
+{
+    struct segment *s = &draft->segment;
+    if (s->count == draft->cap) {
+        draft->cap = draft->cap ? draft->cap * 2 : 16;
+        s->blocks = xrealloc(s->blocks, draft->cap * sizeof *s->blocks);
+    }
+    s->blocks[s->count++] = (struct segment_block){
+        .start = s->end, .at = buf_len(&draft->data), .marks_at = (uint32_t)buf_len(&draft->marks)};
+}
+
+static void add_message(struct segment_draft *draft, struct slice message, bool last_of_append, uint64_t time_ms)
+{
+    struct segment *s = &draft->segment;
+    if (!s->count || last_block(draft)->bytes + message.len > SEGMENT_BLOCK)
+        begin_block(draft);
+    struct segment_block *block = last_block(draft);
+    size_t before = buf_len(&draft->marks);
+    marks_add(&draft->marks, message.len, last_of_append);
+    buf_add_slice(&draft->data, message);
+    block->marks += (uint32_t)(buf_len(&draft->marks) - before);
+    block->bytes += (uint32_t)message.len;
+    block->time_ms = time_ms;
+    s->end += s->json ? 1 : message.len;
+    s->messages++;
+    s->bytes += message.len;
+}
+
+bool segment_add(struct segment_draft *draft, const struct run *run)
+{
+    struct segment *s = &draft->segment;
+    struct slice marks = run->marks;
+    uint64_t position = run->start, length = run->data.len, at = 0, before = s->end;
+    bool last = true, bare = !run->marks.len;
+    while (!draft->full && (bare || marks_next(&marks, &length, &last))) {
+        if (!length || length > run->data.len - at)
+            return false;
+        if (position == s->end) {
+            draft->full = s->messages && (s->messages >= draft->max_messages || s->bytes + length > draft->max_bytes);
+            if (!draft->full)
+                add_message(draft, slice_of(run->data.data + at, (size_t)length), last, run->time_ms);
+        } else if (position > s->end) {
+            return false;
+        }
+        position += s->json ? 1 : length;
+        at += length;
+        if (bare)
+            break;
+    }
+    draft->full |= s->messages >= draft->max_messages || s->bytes >= draft->max_bytes;
+    return draft->full || s->end > before;
+}
+
+/* Puts the block's bytes at the end of the file as they are best kept. */
+static void store_block(struct segment_draft *draft, struct segment_block *block, ZSTD_CCtx *zstd, struct buf *file)
+{
+    const char *data = buf_slice(&draft->data).data + block->at;
+    struct slice marks = slice_of(buf_slice(&draft->marks).data + block->marks_at, block->marks);
+    size_t room = ZSTD_compressBound(block->bytes), stored = block->bytes;
+    char *out = buf_reserve(file, room);
+    if (zstd) {
+        stored = ZSTD_compressCCtx(zstd, out, room, data, block->bytes, LEVEL);
+        if (ZSTD_isError(stored) || PAYS(stored) > block->bytes)
+            stored = block->bytes;
+    }
+    if (stored == block->bytes)
+        memcpy(out, data, block->bytes);
+    block->at = buf_len(file);
+    block->stored = (uint32_t)stored;
+    block->checksum = checksum_of(marks, slice_of(out, stored));
+    buf_grow(file, stored);
+}
+
+static void put_head(const struct segment *s, struct buf *out)
+{
+    buf_add(out, MAGIC, 8);
+    put_u32(out, s->json ? FLAG_JSON : 0);
+    put_u32(out, s->count);
+    const uint64_t numbers[] = {s->uid, s->start, s->end, s->messages, s->bytes, s->size, s->marks, 0, 0};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        put_u64(out, numbers[i]);
+}
+
+static void put_entry(const struct segment_block *b, struct buf *out)
+{
+    put_u64(out, b->start);
+    put_u64(out, b->time_ms);
+    put_u64(out, b->at);
+    put_u32(out, b->stored);
+    put_u32(out, b->bytes);
+    put_u32(out, b->marks_at);
+    put_u32(out, b->marks);
+    put_u64(out, b->checksum);
+}
+
+void segment_seal(struct segment_draft *draft, bool compress, struct buf *file)
+{
+    struct segment *s = &draft->segment;
+    size_t front = SEGMENT_HEAD + s->count * SEGMENT_ENTRY;
+    struct buf head = {0}, index = {0};
+    ZSTD_CCtx *zstd = compress ? ZSTD_createCCtx() : NULL;
+    if (compress && !zstd)
+        fatalx("zstd has no memory");
+    s->marks_at = front;
+    s->marks = buf_len(&draft->marks);
+    memset(buf_reserve(file, front), 0, front);
+    buf_grow(file, front);
+    buf_add_slice(file, buf_slice(&draft->marks));
+    for (size_t i = 0; i < s->count; i++)
+        store_block(draft, &s->blocks[i], zstd, file);
+    ZSTD_freeCCtx(zstd);
+    s->size = buf_len(file);
+    put_head(s, &head);
+    for (size_t i = 0; i < s->count; i++)
+        put_entry(&s->blocks[i], &index);
+    s->checksum = checksum_of(buf_slice(&head), buf_slice(&index));
+    put_u64(&head, s->checksum);
+    char *at = file->data + file->start;
+    memcpy(at, head.data, SEGMENT_HEAD);
+    memcpy(at + SEGMENT_HEAD, index.data, buf_len(&index));
+    buf_clear(&head);
+    buf_clear(&index);
+}
+
+void segment_draft_clear(struct segment_draft *draft)
+{
+    segment_clear(&draft->segment);
+    buf_clear(&draft->data);
+    buf_clear(&draft->marks);
+}
+
+/* ---- reading ---- */
+
+static void take_head(struct segment *s, const char *in)
+{
+    s->json = take_u32(&in) & FLAG_JSON;
+    s->count = take_u32(&in);
+    s->uid = take_u64(&in);
+    s->start = take_u64(&in);
+    s->end = take_u64(&in);
+    s->messages = take_u64(&in);
+    s->bytes = take_u64(&in);
+    s->size = take_u64(&in);
+    s->marks = take_u64(&in);
+    in += 16;
+    s->checksum = take_u64(&in);
+}
+
+/* Every block begins where the one before it ends, in the file and in the stream. */
+static bool take_index(struct segment *s, const char *in)
+{
+    uint64_t at = s->marks_at + s->marks, marks = 0, bytes = 0, position = s->start;
+    for (size_t i = 0; i < s->count; i++) {
+        struct segment_block *b = &s->blocks[i];
+        b->start = take_u64(&in);
+        b->time_ms = take_u64(&in);
+        b->at = take_u64(&in);
+        b->stored = take_u32(&in);
+        b->bytes = take_u32(&in);
+        b->marks_at = take_u32(&in);
+        b->marks = take_u32(&in);
+        b->checksum = take_u64(&in);
+        if (b->at != at || b->marks_at != marks || !b->stored || b->stored > b->bytes || !b->marks ||
+            (i ? b->start <= position : b->start != position) || b->start >= s->end)
+            return false;
+        position = b->start;
+        at += b->stored;
+        marks += b->marks;
+        bytes += b->bytes;
+    }
+    return at == s->size && marks == s->marks && bytes == s->bytes;
+}
+
+bool segment_parse(struct segment *segment, struct slice front, uint64_t size, uint64_t *need)
+{
+    struct segment s = {0};
+    *need = SEGMENT_HEAD;
+    if (front.len < SEGMENT_HEAD && size >= SEGMENT_HEAD)
+        return false;
+    *need = 0;
+    if (front.len < SEGMENT_HEAD || memcmp(front.data, MAGIC, 8) != 0)
+        return false;
+    take_head(&s, front.data + 8);
+    s.marks_at = SEGMENT_HEAD + (uint64_t)s.count * SEGMENT_ENTRY;
+    if (!s.count || s.size != size || s.marks_at > size || s.marks > size - s.marks_at || s.start >= s.end)
+        return false;
+    if (front.len < s.marks_at) {
+        *need = s.marks_at;
+        return false;
+    }
+    struct slice index = slice_of(front.data + SEGMENT_HEAD, s.marks_at - SEGMENT_HEAD);
+    if (checksum_of(slice_of(front.data, CHECKSUM_AT), index) != s.checksum)
+        return false;
+    s.blocks = xcalloc(s.count, sizeof *s.blocks);
+    if (!take_index(&s, index.data)) {
+        segment_clear(&s);
+        return false;
+    }
+    *segment = s;
+    return true;
+}
+
+void segment_clear(struct segment *segment)
+{
+    free(segment->blocks);
+    *segment = (struct segment){0};
+}
+
+size_t segment_find(const struct segment *segment, uint64_t position)
+{
+    size_t low = 0, high = segment->count;
+    while (high - low > 1) {
+        size_t mid = (low + high) / 2;
+        if (segment->blocks[mid].start <= position)
+            low = mid;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* The marks say as many positions and bytes as the index does. */
+static bool marks_fit(const struct segment *s, struct slice marks, uint64_t positions, uint64_t bytes)
+{
+    uint64_t length, count = 0, sum = 0;
+    bool last;
+    while (marks_next(&marks, &length, &last)) {
+        if (!length || length > bytes - sum)
+            return false;
+        sum += length;
+        count++;
+    }
+    return !marks.len && sum == bytes && (s->json ? count : sum) == positions;
+}
+
+bool segment_run(const struct segment *segment, size_t block, struct slice marks, struct slice stored,
+                 struct buf *inflated, struct run *run)
+{
+    const struct segment_block *b = &segment->blocks[block];
+    uint64_t end = block + 1 < segment->count ? segment->blocks[block + 1].start : segment->end;
+    struct slice data = stored;
+    if (marks.len != b->marks || stored.len != b->stored || checksum_of(marks, stored) != b->checksum ||
+        !marks_fit(segment, marks, end - b->start, b->bytes))
+        return false;
+    if (b->stored < b->bytes) {
+        if (ZSTD_getFrameContentSize(stored.data, stored.len) != b->bytes)
+            return false;
+        buf_reset(inflated);
+        size_t len = ZSTD_decompress(buf_reserve(inflated, b->bytes), b->bytes, stored.data, stored.len);
+        if (ZSTD_isError(len) || len != b->bytes)
+            return false;
+        buf_grow(inflated, len);
+        data = buf_slice(inflated);
+    }
+    *run =
+        (struct run){.start = b->start, .count = end - b->start, .time_ms = b->time_ms, .marks = marks, .data = data};
+    return true;
+}
+
+bool segment_check(struct slice file)
+{
+    struct segment s;
+    struct buf inflated = {0};
+    struct run run;
+    uint64_t need, messages = 0;
+    bool good = segment_parse(&s, file, file.len, &need);
+    if (!good)
+        return false;
+    for (size_t i = 0; i < s.count && good; i++) {
+        const struct segment_block *b = &s.blocks[i];
+        struct slice marks = slice_of(file.data + s.marks_at + b->marks_at, b->marks);
+        uint64_t length;
+        bool last;
+        good = segment_run(&s, i, marks, slice_of(file.data + b->at, b->stored), &inflated, &run);
+        while (good && marks_next(&marks, &length, &last))
+            messages++;
+    }
+    good = good && messages == s.messages;
+    buf_clear(&inflated);
+    segment_clear(&s);
+    return good;
+}

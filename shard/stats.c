@@ -1,0 +1,99 @@
+#include "shard/stats.h"
+
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "shard/shard.h"
+
+#define SEGMENTS_AT_ONCE 5000
+#define ORPHANS_MOST 10000
+
+void measure_commit(struct shard *shard, uint64_t began_us)
+{
+    struct metrics *m = shard->metrics;
+    uint64_t synced_us = store_synced_us(shard->store);
+    if (!synced_us && !shard->turn_appends)
+        return; /* there was nothing to write */
+    metrics_observe_us(m, METRIC_COMMIT_US, clock_monotonic_us() - began_us);
+    if (synced_us)
+        metrics_observe_us(m, METRIC_FSYNC_US, synced_us);
+    if (!shard->turn_appends)
+        return;
+    metrics_observe(m, METRIC_BATCH, shard->turn_appends, 1);
+    metrics_add(m, METRIC_APPENDS, shard->turn_appends);
+    metrics_add(m, METRIC_APPEND_BYTES, shard->turn_bytes);
+}
+
+/* For how long a shard has not taken what there is for it. */
+static uint64_t behind_ms(struct feed_peer *peer, uint64_t now_ms)
+{
+    if (!peer->under_way && !peer->first) {
+        peer->behind_since_ms = 0;
+        return 0;
+    }
+    if (!peer->behind_since_ms)
+        peer->behind_since_ms = now_ms;
+    if (peer->progress_ms > peer->behind_since_ms)
+        peer->behind_since_ms = peer->progress_ms;
+    return now_ms > peer->behind_since_ms ? now_ms - peer->behind_since_ms : 0;
+}
+
+static void measure_fanout(struct shard *shard)
+{
+    struct metrics *m = shard->metrics;
+    uint64_t furthest = 0, most = 0, circuits = 0;
+    for (unsigned i = 0; i < shard->layout.shards; i++) {
+        struct feed_peer *peer = &shard->streams.feeds.peers[i];
+        uint64_t behind = behind_ms(peer, shard->ticks_ms);
+        metrics_set(m, METRIC_PAIR_BEHIND_MS + i, behind);
+        metrics_set(m, METRIC_PAIR_BYTES + i, peer->under_way);
+        furthest = behind > furthest ? behind : furthest;
+        most = peer->under_way > most ? peer->under_way : most;
+        circuits += peer->open_until_ms > shard->ticks_ms;
+    }
+    metrics_set(m, METRIC_FANOUT_BEHIND, furthest);
+    metrics_set(m, METRIC_FANOUT_WINDOW, most);
+    metrics_set(m, METRIC_FANOUT_WINDOW_LIMIT, shard->cfg->fanout_window);
+    metrics_set(m, METRIC_FANOUT_CIRCUITS, circuits);
+}
+
+void measure_tick(struct shard *shard)
+{
+    struct metrics *m = shard->metrics;
+    const struct streams *streams = &shard->streams;
+    metrics_set(m, METRIC_STREAMS, streams->usages.streams);
+    metrics_set(m, METRIC_STREAMS_IN_MEMORY, streams->count);
+    metrics_set(m, METRIC_STORED + METRIC_KEPT_LOG, streams->log_bytes);
+    metrics_set(m, METRIC_UNSETTLED, streams->log_entries);
+    metrics_set(m, METRIC_BACKLOG, streams->backlog);
+    metrics_set(m, METRIC_BACKLOG_LIMIT, shard->cfg->segment_backlog_limit);
+    metrics_set(m, METRIC_ROTATIONS, shard->rotations.count);
+    metrics_set(m, METRIC_COLD_WAITS, shard->cold_wait_count);
+    metrics_set(m, METRIC_DISK_FULL, shard->disk_full);
+    metrics_set(m, METRIC_DISK_STUCK, shard->disk_stuck);
+    metrics_set(m, METRIC_S3_UNREACHABLE, shard->objects.unreachable);
+    measure_fanout(shard);
+}
+
+/* A few at a time, round and round. */
+static void measure_segments(struct shard *shard)
+{
+    struct metrics *m = shard->metrics;
+    struct segment_sums *sums = &shard->segment_sums;
+    if (store_segments_sum(shard->store, sums, SEGMENTS_AT_ONCE))
+        return;
+    const struct streams *streams = &shard->streams;
+    uint64_t elsewhere = streams->log_bytes + sums->bytes;
+    metrics_set(m, METRIC_SEGMENTS, sums->count);
+    metrics_set(m, METRIC_SEGMENT_FILES, sums->size);
+    metrics_set(m, METRIC_STORED + METRIC_KEPT_SEGMENTS, sums->bytes);
+    metrics_set(m, METRIC_STORED + METRIC_KEPT_CHUNKS,
+                streams->usages.bytes > elsewhere ? streams->usages.bytes - elsewhere : 0);
+    *sums = (struct segment_sums){0};
+}
+
+void measure_upkeep(struct shard *shard)
+{
+    metrics_set(shard->metrics, METRIC_DATABASE, store_size(shard->store));
+    metrics_set(shard->metrics, METRIC_ORPHANS, store_orphan_count(shard->store, ORPHANS_MOST));
+    measure_segments(shard);
+}

@@ -1,0 +1,16 @@
+/* What a shard counts (common/metrics.def): what it has, by the tick and, where that costs something, by the upkeep;
+ * and its commits. What else happens is counted where it does. */
+#ifndef SHARD_STATS_H
+#define SHARD_STATS_H
+
+#include <stdint.h>
+
+struct shard;
+
+/* The turn's transaction is durable; it began to become so at began_us (monotonic). */
+void measure_commit(struct shard *shard, uint64_t began_us);
+
+void measure_tick(struct shard *shard);
+void measure_upkeep(struct shard *shard);
+
+#endif

@@ -1,0 +1,89 @@
+#include "shard/store/entry.h"
+
+#include "common/varint.h"
+
+static void add_text(struct buf *heads, struct slice text)
+{
+    varint_add(heads, text.len);
+    buf_add_slice(heads, text);
+}
+
+void entry_add(struct buf *heads, const struct log_entry *e)
+{
+    varint_add(heads, e->uid);
+    varint_add(heads, e->start);
+    varint_add(heads, e->count);
+    varint_add(heads, e->flags);
+    if (!(e->flags & LOG_SAME)) {
+        varint_add(heads, e->marks.len);
+        varint_add(heads, e->data.len);
+    }
+    if (e->flags & LOG_STREAM_SEQ)
+        add_text(heads, e->stream_seq);
+    if (e->flags & LOG_PRODUCER) {
+        add_text(heads, e->producer);
+        varint_add(heads, e->epoch);
+        varint_add(heads, e->producer_seq);
+    }
+    if (e->flags & LOG_CREATES) {
+        add_text(heads, e->name);
+        add_text(heads, e->content_type);
+        add_text(heads, e->expires_text);
+        add_text(heads, e->reader_key);
+        varint_add(heads, e->ttl_s + 1); /* STORE_NONE becomes 0 */
+        varint_add(heads, e->expires_ms + 1);
+        varint_add(heads, e->retention_s);
+        varint_add(heads, e->retention_bytes);
+    }
+}
+
+/* Takes len bytes off the front of *in. */
+static bool take_bytes(struct slice *in, uint64_t len, struct slice *bytes)
+{
+    if (len > in->len)
+        return false;
+    *bytes = slice_of(in->data, (size_t)len);
+    *in = slice_of(in->data + len, in->len - (size_t)len);
+    return true;
+}
+
+static bool take_text(struct slice *heads, struct slice *text)
+{
+    uint64_t len;
+    return varint_take(heads, &len) && take_bytes(heads, len, text);
+}
+
+static bool take_created(struct slice *heads, struct log_entry *e)
+{
+    if (!take_text(heads, &e->name) || !take_text(heads, &e->content_type) || !take_text(heads, &e->expires_text) ||
+        !take_text(heads, &e->reader_key) || !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms) ||
+        !varint_take(heads, &e->retention_s) || !varint_take(heads, &e->retention_bytes))
+        return false;
+    e->ttl_s--;
+    e->expires_ms--;
+    return true;
+}
+
+static bool take_data(struct slice *heads, struct slice *data, struct log_entry *e)
+{
+    uint64_t marks_len, data_len;
+    return varint_take(heads, &marks_len) && varint_take(heads, &data_len) && take_bytes(data, marks_len, &e->marks) &&
+           take_bytes(data, data_len, &e->data);
+}
+
+bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
+{
+    uint64_t flags;
+    if (!varint_take(heads, &e->uid) || !varint_take(heads, &e->start) || !varint_take(heads, &e->count) ||
+        !varint_take(heads, &flags) || flags > LOG_FLAGS)
+        return false;
+    e->flags = (unsigned)flags;
+    if ((flags & LOG_SAME) ? !e->data.data : !take_data(heads, data, e))
+        return false;
+    if ((flags & LOG_STREAM_SEQ) && !take_text(heads, &e->stream_seq))
+        return false;
+    if ((flags & LOG_PRODUCER) &&
+        !(take_text(heads, &e->producer) && varint_take(heads, &e->epoch) && varint_take(heads, &e->producer_seq)))
+        return false;
+    return !(flags & LOG_CREATES) || take_created(heads, e);
+}

@@ -1,0 +1,203 @@
+/* The reserve: blocks that the database's files have before they are needed. Writing to such a block takes nothing from
+ * the file system, so a store goes on deleting when somebody else has filled the disk. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "shard/store/store_sql.h"
+
+#define CHECKPOINT_PAGES 4000
+#define BLOCK 4096
+#define SHARED_BYTES ((off_t)256 << 10) /* of the memory that readers share: for 128 MiB of log */
+#define STAT_BLOCK 512                  /* what st_blocks counts */
+#define FRAME_HEADER 24                 /* of a page in the write-ahead log */
+#define HEAD_BYTES 64                   /* what an entry of the log costs at most, but for its data */
+
+static int open_file(const struct store *store, const char *suffix)
+{
+    char path[sizeof store->path + 8];
+    snprintf(path, sizeof path, "%s%s", store->path, suffix);
+    return open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* SQLite loses its locks on a file when this process closes any descriptor of it: store_close() does that last. */
+static void open_files(struct store *store)
+{
+    if (store->database_reserve.fd < 0)
+        store->database_reserve.fd = open_file(store, "");
+    if (store->log_reserve.fd < 0)
+        store->log_reserve.fd = open_file(store, "-wal");
+    if (store->shared_fd < 0)
+        store->shared_fd = open_file(store, "-shm");
+}
+
+/* What is behind its end goes when a file is truncated. */
+static bool reserve(struct store_file *file, uint64_t bytes)
+{
+    struct stat stat;
+    if (file->fd < 0 || fstat(file->fd, &stat) != 0)
+        return false;
+    off_t from = stat.st_size & ~(off_t)(BLOCK - 1);
+    if (stat.st_size < file->size)
+        file->upto = 0;
+    file->size = stat.st_size;
+    if (file->upto >= bytes)
+        return true;
+    /* XFS wants as much once more for blocks that are there. */
+    if (from < (off_t)bytes && fallocate(file->fd, FALLOC_FL_KEEP_SIZE, from, (off_t)bytes - from) != 0 &&
+        (uint64_t)stat.st_blocks * STAT_BLOCK < bytes)
+        return errno == EOPNOTSUPP || errno == ENOSYS;
+    file->upto = bytes;
+    return true;
+}
+
+static uint64_t logged_bytes(const struct store *store)
+{
+    return store->log_pages * (store->page_size + FRAME_HEADER);
+}
+
+bool store_reserve(struct store *store, uint64_t bytes)
+{
+    store->reserve = bytes;
+    if (!bytes)
+        return true;
+    open_files(store); /* a new database has no log at first */
+    /* It is mapped: a page whose blocks are not there would end the process. */
+    if (store->shared_fd >= 0)
+        (void)!fallocate(store->shared_fd, FALLOC_FL_KEEP_SIZE, 0, SHARED_BYTES);
+    bool log = reserve(&store->log_reserve, logged_bytes(store) + bytes);
+    return reserve(&store->database_reserve, store_size(store) + bytes) && log;
+}
+
+bool store_probe(struct store *store, uint64_t bytes)
+{
+    struct store_file *file = &store->log_reserve;
+    uint64_t end = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
+    off_t behind = (off_t)((end + BLOCK - 1) & ~(uint64_t)(BLOCK - 1));
+    if (file->fd < 0 || !bytes)
+        return true;
+    if (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, behind, (off_t)bytes) != 0)
+        return errno == EOPNOTSUPP || errno == ENOSYS;
+    return fallocate(file->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, behind, (off_t)bytes) == 0;
+}
+
+bool store_disk_shares(const char *data_dir)
+{
+    struct statvfs disk;
+    return statvfs(data_dir, &disk) != 0 || (uint64_t)disk.f_bavail * disk.f_frsize >= (uint64_t)SHARED_BYTES * 4;
+}
+
+/* A file system that copies on write has to find other blocks all the same. */
+static bool writes_in_place(int fd)
+{
+    struct statfs stat;
+    return fstatfs(fd, &stat) == 0 && stat.f_type != BTRFS_SUPER_MAGIC;
+}
+
+uint64_t store_room(const struct store *store)
+{
+    const struct store_file *file = &store->log_reserve;
+    uint64_t used = logged_bytes(store), there = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
+    return there > used && writes_in_place(file->fd) ? there - used : 0;
+}
+
+uint64_t store_unused(struct store *store)
+{
+    struct stat stat;
+    uint64_t pages = (uint64_t)store_number(store, "PRAGMA freelist_count") * store->page_size;
+    if (store->database_reserve.fd < 0 || fstat(store->database_reserve.fd, &stat) != 0)
+        return pages;
+    uint64_t size = store_size(store), there = (uint64_t)stat.st_blocks * STAT_BLOCK;
+    return pages + (there > size ? there - size : 0);
+}
+
+unsigned store_changes(const struct store *store)
+{
+    if (!store->open)
+        return 0;
+    unsigned rows = (unsigned)sqlite3_total_changes(store->db) - store->changes_before;
+    return rows + (store->batch ? (unsigned)(buf_len(&store->batch->heads) / HEAD_BYTES) : 0);
+}
+
+/* What is not copied, for lack of room or because somebody reads it, stays where it is. */
+void store_checkpoint(struct store *store)
+{
+    int pages = 0, copied = -1;
+    store->database_reserve.upto = 0; /* its end may move */
+    if (sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) == SQLITE_OK &&
+        pages >= 0)
+        store->log_pages = copied == pages ? 0 : (uint64_t)pages;
+}
+
+static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+    struct store *store = ctx;
+    (void)db;
+    (void)name;
+    store->log_pages = (uint64_t)pages;
+    if (pages >= CHECKPOINT_PAGES)
+        store_checkpoint(store);
+    return SQLITE_OK;
+}
+
+/* SQLite truncates after each checkpoint, mostly to the size that the file has: its blocks behind that would go. */
+static int truncate_if_longer(sqlite3_file *file, sqlite3_int64 size)
+{
+    const struct store_database_file *database = (const struct store_database_file *)(const void *)file->pMethods;
+    sqlite3_int64 now;
+    if (database->methods.xFileSize(file, &now) == SQLITE_OK && now == size)
+        return SQLITE_OK;
+    return database->truncate(file, size);
+}
+
+static void keep_blocks(struct store *store)
+{
+    struct store_database_file *database = &store->database_file;
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK || !file ||
+        !file->pMethods)
+        return;
+    database->methods = *file->pMethods;
+    database->truncate = database->methods.xTruncate;
+    database->methods.xTruncate = truncate_if_longer;
+    file->pMethods = &database->methods;
+}
+
+void store_disk_init(struct store *store)
+{
+    struct stat stat;
+    store->page_size = (uint64_t)store_number(store, "PRAGMA page_size");
+    store->database_reserve.fd = store->log_reserve.fd = store->shared_fd = -1;
+    keep_blocks(store);
+    sqlite3_wal_hook(store->db, on_commit, store);
+    open_files(store);
+    if (store->log_reserve.fd >= 0 && fstat(store->log_reserve.fd, &stat) == 0)
+        store->log_pages = (uint64_t)stat.st_size / (store->page_size + FRAME_HEADER); /* at most */
+    store_checkpoint(store);
+}
+
+/* The files stay with their reserve: the next start may be on a full disk. */
+void store_disk_closing(struct store *store)
+{
+    int yes = 1;
+    if (store->reserve)
+        sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &yes);
+}
+
+void store_disk_closed(struct store *store)
+{
+    if (store->reserve && !reserve(&store->log_reserve, store->reserve))
+        log_warn("%s: the disk has no room for shard.disk_ballast", store->path);
+    if (store->database_reserve.fd >= 0)
+        close(store->database_reserve.fd);
+    if (store->log_reserve.fd >= 0)
+        close(store->log_reserve.fd);
+    if (store->shared_fd >= 0)
+        close(store->shared_fd);
+}

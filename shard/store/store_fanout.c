@@ -1,0 +1,179 @@
+/* Feeds, inflows and subscriptions. Names of feeds are 64 random bits, so they are bound as they are. */
+#include "shard/store/store_sql.h"
+
+void store_feed_put(struct store *store, const struct feed_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_FEED_PUT);
+    bind_u64(statement, 1, row->source_uid);
+    bind_u64(statement, 2, row->shard);
+    sqlite3_bind_int64(statement, 3, (sqlite3_int64)row->feed);
+    bind_u64(statement, 4, row->subscribers);
+    bind_u64(statement, 5, row->acked);
+    bind_u64(statement, 6, row->state);
+    store_run(store, statement);
+}
+
+void store_feed_delete(struct store *store, uint64_t source_uid, unsigned shard)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_FEED_DELETE);
+    bind_u64(statement, 1, source_uid);
+    bind_u64(statement, 2, shard);
+    store_run(store, statement);
+}
+
+static void visit_feeds(struct store *store, sqlite3_stmt *statement, store_feed_visit *visit, void *ctx)
+{
+    while (store_step(store, statement)) {
+        const struct feed_row row = {
+            .source_uid = column_u64(statement, 0),
+            .shard = (unsigned)column_u64(statement, 1),
+            .feed = (uint64_t)sqlite3_column_int64(statement, 2),
+            .subscribers = column_u64(statement, 3),
+            .acked = column_u64(statement, 4),
+            .state = (enum feed_state)column_u64(statement, 5),
+        };
+        visit(ctx, &row);
+    }
+}
+
+void store_feeds(struct store *store, uint64_t source_uid, store_feed_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_FEEDS);
+    bind_u64(statement, 1, source_uid);
+    visit_feeds(store, statement, visit, ctx);
+}
+
+void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, uint64_t uid, unsigned max,
+                    store_feed_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_FEEDS_IN);
+    bind_u64(statement, 1, state);
+    bind_u64(statement, 2, shard);
+    bind_u64(statement, 3, uid);
+    bind_u64(statement, 4, max);
+    visit_feeds(store, statement, visit, ctx);
+}
+
+bool store_inflow(struct store *store, uint64_t source_uid, struct inflow_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW);
+    bind_u64(statement, 1, source_uid);
+    if (!store_step(store, statement))
+        return false;
+    *row = (struct inflow_row){
+        .source_uid = source_uid,
+        .feed = (uint64_t)sqlite3_column_int64(statement, 1),
+        .taken = column_u64(statement, 2),
+        .name = column_slice(statement, 3),
+    };
+    return true;
+}
+
+void store_inflow_put(struct store *store, const struct inflow_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW_PUT);
+    bind_u64(statement, 1, row->source_uid);
+    sqlite3_bind_int64(statement, 2, (sqlite3_int64)row->feed);
+    bind_u64(statement, 3, row->taken);
+    bind_slice(statement, 4, row->name);
+    store_run(store, statement);
+}
+
+void store_inflow_taken(struct store *store, uint64_t source_uid, uint64_t taken)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW_TAKEN);
+    bind_u64(statement, 1, source_uid);
+    bind_u64(statement, 2, taken);
+    store_run(store, statement);
+}
+
+void store_inflow_delete(struct store *store, uint64_t source_uid)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW_DELETE);
+    bind_u64(statement, 1, source_uid);
+    store_run(store, statement);
+}
+
+void store_subscription_put(struct store *store, const struct subscription_row *row)
+{
+    store_subscription_delete(store, row);
+    sqlite3_stmt *statement = store_prepare(store, SQL_SUBSCRIPTION_INSERT);
+    bind_u64(statement, 1, row->source_uid);
+    bind_u64(statement, 2, row->estuary_uid);
+    bind_u64(statement, 3, row->from);
+    bind_u64(statement, 4, row->until);
+    bind_u64(statement, 5, row->flags);
+    store_run(store, statement);
+}
+
+void store_subscription_delete(struct store *store, const struct subscription_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SUBSCRIPTION_DELETE);
+    bind_u64(statement, 1, row->source_uid);
+    bind_u64(statement, 2, row->estuary_uid);
+    bind_u64(statement, 3, row->from);
+    store_run(store, statement);
+}
+
+static struct subscription_row read_subscription(sqlite3_stmt *statement)
+{
+    return (struct subscription_row){
+        .source_uid = column_u64(statement, 0),
+        .estuary_uid = column_u64(statement, 1),
+        .from = column_u64(statement, 2),
+        .until = column_u64(statement, 3),
+        .flags = (unsigned)column_u64(statement, 4),
+    };
+}
+
+void store_subscriptions_clean(struct store *store)
+{
+    store_begin(store);
+    store_run(store, store_prepare(store, SQL_SUBSCRIPTION_PENDING));
+    store_run(store, store_prepare(store, SQL_INFLOWS_CLEAN));
+}
+
+bool store_subscription(struct store *store, uint64_t source_uid, uint64_t estuary_uid, struct subscription_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SUBSCRIPTION);
+    bind_u64(statement, 1, source_uid);
+    bind_u64(statement, 2, estuary_uid);
+    if (!store_step(store, statement))
+        return false;
+    *row = read_subscription(statement);
+    return true;
+}
+
+void store_subscriptions(struct store *store, uint64_t source_uid, store_subscription_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SUBSCRIPTIONS);
+    bind_u64(statement, 1, source_uid);
+    while (store_step(store, statement)) {
+        const struct subscription_row row = read_subscription(statement);
+        visit(ctx, &row);
+    }
+}
+
+static void visit_sources(struct store *store, sqlite3_stmt *statement, store_source_visit *visit, void *ctx)
+{
+    while (store_step(store, statement)) {
+        const struct subscription_row row = read_subscription(statement);
+        visit(ctx, &row, column_slice(statement, 5));
+    }
+}
+
+void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES_OF);
+    bind_u64(statement, 1, estuary_uid);
+    visit_sources(store, statement, visit, ctx);
+}
+
+void store_sources_named(struct store *store, uint64_t estuary_uid, struct slice name, store_source_visit *visit,
+                         void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES_NAMED);
+    bind_slice(statement, 1, name);
+    bind_u64(statement, 2, estuary_uid);
+    visit_sources(store, statement, visit, ctx);
+}

@@ -1,0 +1,214 @@
+/* The rows of segments, and of files that are none (any more, or not yet). */
+#include "shard/store/store_sql.h"
+
+bool store_chunks_drop(struct store *store, uint64_t uid, uint64_t upto, unsigned max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNKS_COLD);
+    bool any = false;
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, upto);
+    bind_u64(statement, 3, max);
+    while (store_step(store, statement)) {
+        if (column_u64(statement, 1))
+            store_shared_release(store, column_slice(statement, 2));
+        store_chunk_delete(store, sqlite3_column_int64(statement, 0));
+        any = true;
+    }
+    return any;
+}
+
+static void read_row(sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
+{
+    *row = (struct segment_row){
+        .object = {uid, column_u64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 2)},
+        .end = column_u64(statement, 1),
+        .size = column_u64(statement, 3),
+        .checksum = (uint64_t)sqlite3_column_int64(statement, 4),
+        .bytes = column_u64(statement, 5),
+        .messages = column_u64(statement, 6),
+        .time_ms = column_u64(statement, 7),
+    };
+}
+
+static bool take_row(struct store *store, sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
+{
+    if (!store_step(store, statement))
+        return false;
+    read_row(statement, uid, row);
+    sqlite3_reset(statement);
+    return true;
+}
+
+bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct segment_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_AT);
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, position);
+    return take_row(store, statement, uid, row);
+}
+
+bool store_segment_oldest(struct store *store, uint64_t uid, struct segment_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_OLDEST);
+    bind_u64(statement, 1, uid);
+    return take_row(store, statement, uid, row);
+}
+
+size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_LAST);
+    size_t count = 0;
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, max);
+    while (count < max && store_step(store, statement))
+        read_row(statement, uid, &rows[count++]);
+    sqlite3_reset(statement);
+    return count;
+}
+
+size_t store_segments_any(struct store *store, struct segment_row *rows, size_t max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_ANY);
+    size_t count = 0;
+    bind_u64(statement, 1, max);
+    while (count < max && store_step(store, statement)) {
+        read_row(statement, column_u64(statement, 8), &rows[count]);
+        count++;
+    }
+    sqlite3_reset(statement);
+    return count;
+}
+
+uint64_t store_segments_count(struct store *store, uint64_t uid, uint64_t most, uint64_t *size)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_COUNT);
+    uint64_t count = 0;
+    *size = 0;
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, most);
+    if (store_step(store, statement)) {
+        count = column_u64(statement, 0);
+        *size = (uint64_t)sqlite3_column_int64(statement, 1);
+    }
+    sqlite3_reset(statement);
+    return count;
+}
+
+void store_segment_insert(struct store *store, const struct segment_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_INSERT);
+    bind_u64(statement, 1, row->object.uid);
+    bind_u64(statement, 2, row->object.start);
+    bind_u64(statement, 3, row->end);
+    sqlite3_bind_int64(statement, 4, (sqlite3_int64)row->object.id);
+    bind_u64(statement, 5, row->size);
+    sqlite3_bind_int64(statement, 6, (sqlite3_int64)row->checksum);
+    bind_u64(statement, 7, row->bytes);
+    bind_u64(statement, 8, row->messages);
+    bind_u64(statement, 9, row->time_ms);
+    store_run(store, statement);
+}
+
+void store_stream_set_cold(struct store *store, const struct stream_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_COLD);
+    bind_u64(statement, 1, row->uid);
+    bind_u64(statement, 2, row->cold);
+    bind_u64(statement, 3, row->hot_bytes);
+    bind_u64(statement, 4, row->hot_messages);
+    bind_u64(statement, 5, row->due);
+    store_run(store, statement);
+}
+
+uint64_t store_next_due(struct store *store, uint64_t uid)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_DUE);
+    bind_u64(statement, 1, uid);
+    uint64_t next = store_step(store, statement) ? column_u64(statement, 0) : STORE_NONE;
+    sqlite3_reset(statement);
+    return next;
+}
+
+uint64_t store_backlog(struct store *store)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_BACKLOG);
+    uint64_t bytes = store_step(store, statement) ? column_u64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return bytes;
+}
+
+void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to)
+{
+    static const enum store_sql steps[] = {SQL_SEGMENTS_ORPHANED, SQL_SEGMENTS_DELETE};
+    for (size_t i = 0; i < 2; i++) {
+        sqlite3_stmt *statement = store_prepare(store, steps[i]);
+        bind_u64(statement, 1, uid);
+        bind_u64(statement, 2, from);
+        bind_u64(statement, 3, to);
+        store_run(store, statement);
+    }
+}
+
+static void run_with_object(struct store *store, enum store_sql sql, const struct object *object)
+{
+    sqlite3_stmt *statement = store_prepare(store, sql);
+    bind_u64(statement, 1, object->uid);
+    bind_u64(statement, 2, object->start);
+    sqlite3_bind_int64(statement, 3, (sqlite3_int64)object->id);
+    store_run(store, statement);
+}
+
+void store_orphan_put(struct store *store, const struct object *object)
+{
+    run_with_object(store, SQL_ORPHAN_PUT, object);
+}
+
+void store_orphan_delete(struct store *store, const struct object *object)
+{
+    run_with_object(store, SQL_ORPHAN_DELETE, object);
+}
+
+uint64_t store_orphan_count(struct store *store, unsigned max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_ORPHAN_COUNT);
+    bind_u64(statement, 1, max);
+    uint64_t count = store_step(store, statement) ? column_u64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return count;
+}
+
+bool store_segments_sum(struct store *store, struct segment_sums *sums, unsigned max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENTS_AFTER);
+    unsigned count = 0;
+    bind_u64(statement, 1, sums->uid);
+    bind_u64(statement, 2, sums->start);
+    bind_u64(statement, 3, max);
+    for (; store_step(store, statement); count++) {
+        sums->uid = column_u64(statement, 0);
+        sums->start = column_u64(statement, 1);
+        sums->bytes += column_u64(statement, 2);
+        sums->size += column_u64(statement, 3);
+    }
+    sums->count += count;
+    return count == max;
+}
+
+unsigned store_orphans(struct store *store, const struct orphan_place *place, unsigned max, store_orphan_visit *visit,
+                       void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_ORPHANS);
+    unsigned count = 0;
+    bind_u64(statement, 1, max);
+    bind_u64(statement, 2, place->backup);
+    bind_u64(statement, 3, place->object.uid);
+    bind_u64(statement, 4, place->object.start);
+    sqlite3_bind_int64(statement, 5, (sqlite3_int64)place->object.id);
+    while (store_step(store, statement)) {
+        const struct object object = {column_u64(statement, 0), column_u64(statement, 1),
+                                      (uint64_t)sqlite3_column_int64(statement, 2)};
+        visit(ctx, &object, &(struct orphan_place){column_u64(statement, 3), object});
+        count++;
+    }
+    return count;
+}

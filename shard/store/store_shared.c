@@ -1,0 +1,66 @@
+/* Bytes that several streams share. */
+#include "common/varint.h"
+#include "shard/store/store_sql.h"
+
+_Static_assert(SHARED_AT_BITS == 20, "spelled out where the last batch is looked for");
+
+void store_shared_ref(struct store *store, uint64_t id, const struct run *run)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_REF);
+    bind_u64(statement, 1, id);
+    bind_slice(statement, 2, run->marks);
+    bind_slice(statement, 3, run->data);
+    store_run(store, statement);
+}
+
+void shared_ref_add(struct buf *refs, uint64_t id, uint64_t count)
+{
+    varint_add(refs, id);
+    varint_add(refs, count);
+}
+
+static bool take_ref(struct slice *refs, uint64_t *id, uint64_t *count)
+{
+    return varint_take(refs, id) && varint_take(refs, count);
+}
+
+bool store_shared_run(struct store *store, uint64_t position, struct run *run)
+{
+    struct slice refs = run->marks;
+    uint64_t id, count;
+    while (take_ref(&refs, &id, &count)) {
+        run->count = count;
+        if (position < run->start + count) {
+            sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_GET);
+            bind_u64(statement, 1, id);
+            if (!store_step(store, statement))
+                return false;
+            run->marks = column_slice(statement, 0);
+            run->data = column_slice(statement, 1);
+            return true;
+        }
+        run->start += count;
+    }
+    return false;
+}
+
+void store_shared_release(struct store *store, struct slice refs)
+{
+    uint64_t id, count;
+    while (take_ref(&refs, &id, &count)) {
+        sqlite3_stmt *change = store_prepare(store, SQL_SHARED_LET_GO);
+        bind_u64(change, 1, id);
+        store_run(store, change);
+        change = store_prepare(store, SQL_SHARED_DELETE);
+        bind_u64(change, 1, id);
+        store_run(store, change);
+    }
+}
+
+void store_shared_let_go(struct store *store, uint64_t uid)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_SLICE_REFS);
+    bind_u64(statement, 1, uid);
+    while (store_step(store, statement))
+        store_shared_release(store, column_slice(statement, 0));
+}

@@ -1,0 +1,61 @@
+#include "shard/streams/lineage.h"
+
+#include <endian.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+
+#define EXTENT_SIZE 16
+
+bool lineage_decode(struct slice stored, struct lineage *lineage)
+{
+    *lineage = (struct lineage){0};
+    if (stored.len % EXTENT_SIZE != 0)
+        return false;
+    lineage->count = stored.len / EXTENT_SIZE;
+    if (!lineage->count)
+        return true;
+    lineage->extents = xcalloc(lineage->count, sizeof *lineage->extents);
+    for (size_t i = 0; i < lineage->count; i++) {
+        uint64_t field[2];
+        memcpy(field, stored.data + i * EXTENT_SIZE, sizeof field);
+        lineage->extents[i] = (struct extent){le64toh(field[0]), le64toh(field[1])};
+    }
+    return true;
+}
+
+void lineage_clear(struct lineage *lineage)
+{
+    free(lineage->extents);
+    *lineage = (struct lineage){0};
+}
+
+const struct extent *lineage_find(const struct lineage *lineage, uint64_t position)
+{
+    for (size_t i = 0; i < lineage->count; i++)
+        if (position < lineage->extents[i].end)
+            return &lineage->extents[i];
+    return NULL;
+}
+
+static void extent_add(struct buf *stored, uint64_t uid, uint64_t end)
+{
+    uint64_t field[2] = {htole64(uid), htole64(end)};
+    buf_add(stored, field, sizeof field);
+}
+
+bool lineage_of_fork(const struct lineage *source, uint64_t uid, uint64_t base, uint64_t position, size_t max,
+                     struct buf *stored)
+{
+    size_t count = 0;
+    uint64_t end = 0;
+    for (size_t i = 0; i < source->count && end < position; i++, count++) {
+        end = source->extents[i].end < position ? source->extents[i].end : position;
+        extent_add(stored, source->extents[i].uid, end);
+    }
+    if (position > base) {
+        extent_add(stored, uid, position);
+        count++;
+    }
+    return count <= max;
+}

@@ -1,0 +1,34 @@
+/* Where a fork's inherited bytes live: the chain of its sources, flattened. Extent i covers positions from the end of
+ * extent i-1 (0 for the first) up to `end`, in the own bytes of stream uid. The last extent ends at the fork's base. */
+#ifndef SHARD_STREAMS_LINEAGE_H
+#define SHARD_STREAMS_LINEAGE_H
+
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/slice.h"
+
+struct extent {
+    uint64_t uid;
+    uint64_t end;
+};
+
+struct lineage {
+    struct extent *extents;
+    size_t count;
+};
+
+/* From its stored form; false if that is damaged. The caller clears it. */
+bool lineage_decode(struct slice stored, struct lineage *lineage) MUSTUSE;
+void lineage_clear(struct lineage *lineage);
+
+/* The extent that holds position, or NULL: position is at or after the fork's base. */
+const struct extent *lineage_find(const struct lineage *lineage, uint64_t position);
+
+/* Adds the stored form of a lineage for a fork at `position` of a stream `uid` whose own lineage and base are given.
+ * False: it would have more than max extents. */
+bool lineage_of_fork(const struct lineage *source, uint64_t uid, uint64_t base, uint64_t position, size_t max,
+                     struct buf *stored) MUSTUSE;
+
+#endif

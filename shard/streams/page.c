@@ -1,0 +1,288 @@
+#include "shard/streams/page.h"
+
+#include "common/boundaries.h"
+#include "common/log.h"
+#include "common/metrics.h"
+
+/* Walks the messages of a run; position and byte are where the current one begins. */
+struct walk {
+    struct slice marks;
+    bool single; /* no marks: the run is one message */
+    bool json;
+    uint64_t position, byte, length;
+    bool last_of_append;
+    bool damaged; /* the marks do not describe the data */
+};
+
+static struct walk walk_start(const struct run *run, bool json)
+{
+    return (struct walk){.marks = run->marks, .single = run->marks.len == 0, .json = json, .position = run->start};
+}
+
+/* To the next message; `byte` and `position` move over the current one. */
+static bool walk_next(struct walk *w, const struct run *run)
+{
+    w->position += w->length ? (w->json ? 1 : w->length) : 0;
+    w->byte += w->length;
+    if (w->single) {
+        w->single = false;
+        w->length = run->data.len;
+        w->last_of_append = true;
+        return true;
+    }
+    if (!marks_next(&w->marks, &w->length, &w->last_of_append))
+        return false;
+    w->damaged = w->length == 0 || w->length > run->data.len - w->byte;
+    return !w->damaged;
+}
+
+static uint64_t walk_end(const struct walk *w)
+{
+    return w->position + (w->json ? 1 : w->length);
+}
+
+/* How many of the message's `length` bytes go on the page; 0: none, the page is full. */
+static uint64_t fit(struct page *page, uint64_t length, uint64_t taken, bool json)
+{
+    uint64_t held = buf_len(&page->data) + page->in_file + taken;
+    if (held + length <= page->max_bytes)
+        return length;
+    page->full = true;
+    if (held > 0)
+        return 0;
+    return page->cut && !json ? page->max_bytes : length;
+}
+
+/* Bytes of the run, from *from on, that go on the page. False: the marks are damaged. */
+static bool take_messages(struct page *page, const struct run *run, bool json, uint64_t upto, uint64_t *from,
+                          uint64_t *taken)
+{
+    struct walk w = walk_start(run, json);
+    *from = UINT64_MAX;
+    *taken = 0;
+    while (!page->full && walk_next(&w, run)) {
+        if (walk_end(&w) <= page->next)
+            continue;
+        if (w.position >= upto)
+            break;
+        uint64_t skip = json ? 0 : page->next - w.position;
+        uint64_t length = w.length - skip;
+        if (!json && w.position + w.length > upto)
+            length = upto - w.position - skip;
+        if (*from == UINT64_MAX)
+            *from = w.byte + skip;
+        uint64_t added = fit(page, length, *taken, json);
+        if (!added)
+            break;
+        *taken += added;
+        page->next += json ? 1 : added;
+        page->time_ms = run->time_ms;
+        if (++page->count == page->max_messages)
+            page->full = true;
+    }
+    return !w.damaged;
+}
+
+static bool add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
+{
+    uint64_t from, taken;
+    bool good = take_messages(page, run, json, upto, &from, &taken);
+    if (taken)
+        buf_add(&page->data, run->data.data + from, taken);
+    return good && (taken || page->full);
+}
+
+bool page_in_file(struct page *page, struct streams *streams, const struct stream *stream, struct file_bytes *out)
+{
+    struct stored_block block;
+    uint64_t from, taken;
+    *out = (struct file_bytes){.fd = -1};
+    while (!page->full && page->next < stream->row.cold &&
+           segments_stored(&streams->segments, stream->row.uid, page->next, &block)) {
+        if (out->bytes && (block.fd != out->fd || block.at != out->at + out->bytes))
+            break; /* another segment */
+        if (!take_messages(page, &block.run, stream->json, stream->row.cold, &from, &taken) || !taken)
+            break;
+        if (!out->bytes)
+            *out = (struct file_bytes){.fd = block.fd, .at = block.at + from};
+        out->bytes += taken;
+        page->in_file = out->bytes;
+    }
+    return out->bytes > 0;
+}
+
+bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto)
+{
+    bool whole = page->next == run->start && run->start + run->count <= upto && !page->max_messages;
+    if (!whole || buf_len(&page->data) + run->data.len > page->max_bytes)
+        return add_messages(page, run, json, upto);
+    buf_add_slice(&page->data, run->data);
+    page->next = run->start + run->count;
+    page->time_ms = run->time_ms;
+    return true;
+}
+
+/* The pending entry that holds position, which is at or after row.settled. */
+static const struct pending *pending_at(const struct stream *stream, uint64_t position)
+{
+    size_t low = 0, high = stream->pending_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const struct pending *p = &stream->pending[mid];
+        if (p->start + p->count <= position)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < stream->pending_count ? &stream->pending[low] : NULL;
+}
+
+static bool hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+{
+    if (position < stream->row.settled)
+        return store_chunk_run(streams->store, stream->row.uid, position, run);
+    const struct pending *p = pending_at(stream, position);
+    if (p)
+        *run = pending_run(p);
+    return p;
+}
+
+enum error page_run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+{
+    if (position < stream->row.cold)
+        return segments_run(&streams->segments, stream->row.uid, position, run);
+    if (hot_run(streams, stream, position, run) && run->start <= position)
+        return ERR_NONE;
+    log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
+              (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
+    return ERR_INTERNAL;
+}
+
+static unsigned tier_at(const struct stream *stream, uint64_t position)
+{
+    return position < stream->row.cold      ? METRIC_TIER_SEGMENT
+           : position < stream->row.settled ? METRIC_TIER_CHUNK
+                                            : METRIC_TIER_LOG;
+}
+
+enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
+{
+    struct run run;
+    while (!page->full && page->next < upto) {
+        unsigned tier = tier_at(stream, page->next);
+        page->tier = tier > page->tier ? tier : page->tier;
+        enum error error = page_run_at(streams, stream, page->next, &run);
+        if (error == ERR_NONE && !page_add_run(page, &run, stream->json, upto))
+            error = ERR_INTERNAL;
+        if (error != ERR_NONE && !buf_len(&page->data))
+            return error;
+        page->broken = error != ERR_NONE; /* it is met again by whoever reads on */
+        page->full |= page->broken;
+    }
+    return ERR_NONE;
+}
+
+enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
+{
+    struct run run;
+    if (position < stream->row.base)
+        return ERR_INVALID_FORK_SUB_OFFSET;
+    /* An append may go on in the next run. */
+    for (uint64_t at = position; at < stream->tail; at = run.start + run.count) {
+        enum error error = page_run_at(streams, stream, at, &run);
+        if (error != ERR_NONE)
+            return error;
+        struct walk w = walk_start(&run, stream->json);
+        while (walk_next(&w, &run)) {
+            if (walk_end(&w) <= position || !w.last_of_append)
+                continue;
+            *end = walk_end(&w);
+            return ERR_NONE;
+        }
+        if (run.start + run.count <= at)
+            break;
+    }
+    return ERR_INVALID_FORK_SUB_OFFSET;
+}
+
+bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
+{
+    uint64_t end = run->start + run->count;
+    struct walk w = walk_start(run, json);
+    struct run cut = {.start = from, .time_ms = run->time_ms};
+    const char *marks = run->marks.data;
+    if (from <= run->start && to >= end)
+        return true;
+    cut.start = from > run->start ? from : run->start;
+    cut.count = (to < end ? to : end) - cut.start;
+    while (walk_next(&w, run) && w.position < to) {
+        if (w.position == cut.start) {
+            cut.data.data = run->data.data + w.byte;
+            cut.marks.data = marks;
+        }
+        marks = w.marks.data;
+        if (!cut.data.data)
+            continue;
+        cut.data.len += w.length;
+        cut.marks.len = (size_t)(marks - cut.marks.data);
+    }
+    if (!json && cut.data.len != cut.count) { /* no boundary of a message, but a byte stream has one everywhere */
+        cut.data = slice_of(run->data.data + (cut.start - run->start), (size_t)cut.count);
+        cut.marks = (struct slice){0};
+    }
+    if (w.damaged || !cut.data.data)
+        return false;
+    *run = cut;
+    return true;
+}
+
+/* Where the last append that ends in the run, after `from`, ends; `from` if none does. False: the marks are damaged. */
+static bool last_end(const struct run *run, bool json, uint64_t from, uint64_t *end)
+{
+    struct walk w = walk_start(run, json);
+    *end = from;
+    while (walk_next(&w, run))
+        if (w.last_of_append && walk_end(&w) > from)
+            *end = walk_end(&w);
+    return !w.damaged;
+}
+
+/* [from, to) of a JSON stream, which lies in several runs. */
+static enum error join_runs(struct streams *streams, const struct stream *stream, uint64_t from, uint64_t to,
+                            struct joined *joined, struct run *run)
+{
+    buf_reset(&joined->data);
+    buf_reset(&joined->marks);
+    for (uint64_t at = from; at < to; at = run->start + run->count) {
+        enum error error = page_run_at(streams, stream, at, run);
+        if (error == ERR_NONE && !page_cut_run(run, true, at, to))
+            error = ERR_INTERNAL;
+        if (error != ERR_NONE)
+            return error;
+        buf_add_slice(&joined->data, run->data);
+        if (run->marks.len)
+            buf_add_slice(&joined->marks, run->marks);
+        else
+            marks_add(&joined->marks, run->data.len, true);
+    }
+    run->start = from;
+    run->count = to - from;
+    run->data = buf_slice(&joined->data);
+    run->marks = buf_slice(&joined->marks);
+    return ERR_NONE;
+}
+
+enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                           struct joined *joined, struct run *run)
+{
+    uint64_t end;
+    enum error error = page_run_at(streams, stream, position, run);
+    if (error != ERR_NONE)
+        return error;
+    if (!last_end(run, stream->json, position, &end))
+        return ERR_INTERNAL;
+    if (end > position)
+        return page_cut_run(run, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL;
+    error = page_append_end(streams, stream, position, &end);
+    return error == ERR_NONE ? join_runs(streams, stream, position, end, joined, run) : error;
+}

@@ -1,0 +1,67 @@
+/* One answer's worth of a stream's bytes: whole messages from a position on, up to a size and a number of messages. */
+#ifndef SHARD_STREAMS_PAGE_H
+#define SHARD_STREAMS_PAGE_H
+
+#include "common/errors.h"
+#include "shard/streams/stream.h"
+
+struct page {
+    uint64_t next; /* the position to read from; moves on as bytes are added */
+    uint64_t max_bytes;
+    uint64_t max_messages; /* 0: no limit */
+    bool cut;              /* a byte stream's message longer than max_bytes is cut, not sent whole */
+
+    struct buf data;
+    uint64_t in_file; /* bytes on the page that are not in data, but in a file: page_in_file() */
+    uint64_t count;   /* messages added */
+    uint64_t time_ms; /* when the newest of them was written, 0 for none */
+    unsigned tier;    /* METRIC_TIER_*: the coldest it was read from */
+    bool full;
+    bool broken; /* it ended where it did because what follows could not be had */
+};
+
+/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. What
+ * is missing or damaged is an error for a page that begins there, and the end of one that begins before; it is logged.
+ */
+enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto) MUSTUSE;
+
+/* Adds what lies in [page->next, upto) of a run that holds page->next. False: the run's marks are damaged. Used by
+ * page_read() and by unit tests. */
+bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto) MUSTUSE;
+
+/* Bytes of a file that are as they are sent. */
+struct file_bytes {
+    int fd; /* borrowed until the next call of anything that reads streams */
+    uint64_t at, bytes;
+};
+
+/* Puts on an empty page what lies in one segment's file as it is, without reading it. False: there is nothing like that
+ * at page->next. */
+bool page_in_file(struct page *page, struct streams *streams, const struct stream *stream,
+                  struct file_bytes *out) MUSTUSE;
+
+/* The run that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used again
+ * or the stream appended to. INTERNAL: the store does not hold what it should. */
+enum error page_run_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                       struct run *run) MUSTUSE;
+
+/* Leaves of a run what lies in [from, to), which are message boundaries in it; of a byte stream they may be others, and
+ * what is left is one message then. False: its marks are damaged. */
+bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUSE;
+
+/* An append that lies in several runs, as one. */
+struct joined {
+    struct buf data, marks;
+};
+
+/* Whole appends from a position on, the beginning of one: those that end in the run there, or the one that goes on in
+ * the runs behind it. Borrowed as above, or from *joined, which the caller clears. */
+enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                           struct joined *joined, struct run *run) MUSTUSE;
+
+/* Where the append that holds `position` ends, in the stream's own bytes. INVALID_FORK_SUB_OFFSET: they do not hold it.
+ */
+enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position,
+                           uint64_t *end) MUSTUSE;
+
+#endif

@@ -1,0 +1,103 @@
+#include "shard/streams/page_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#define FILES_MAX 256 /* few enough to look through, and to have open */
+
+static void take_out(struct page_files *files, struct page_file *file)
+{
+    *(file->newer ? &file->newer->older : &files->newest) = file->older;
+    *(file->older ? &file->older->newer : &files->oldest) = file->newer;
+}
+
+static void put_first(struct page_files *files, struct page_file *file, uint64_t now_ms)
+{
+    file->used_ms = now_ms;
+    file->newer = NULL;
+    file->older = files->newest;
+    *(files->newest ? &files->newest->newer : &files->oldest) = file;
+    files->newest = file;
+}
+
+static void forget_oldest(struct page_files *files)
+{
+    struct page_file *file = files->oldest;
+    take_out(files, file);
+    files->count--;
+    files->bytes -= file->bytes;
+    close(file->fd);
+    free(file);
+}
+
+const struct page_file *page_files_find(struct page_files *files, const struct page_key *key, uint64_t tail,
+                                        uint64_t now_ms)
+{
+    for (struct page_file *file = files->newest; file; file = file->older) {
+        if (memcmp(&file->key, key, sizeof *key) != 0 || !(file->full || file->next == tail))
+            continue;
+        take_out(files, file);
+        put_first(files, file, now_ms);
+        return file;
+    }
+    return NULL;
+}
+
+/* -1: there is no memory or no descriptor for it. */
+static int make_file(struct slice bytes)
+{
+    int fd = memfd_create("page", MFD_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    while (bytes.len) {
+        ssize_t n = write(fd, bytes.data, bytes.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            close(fd);
+            return -1;
+        }
+        bytes = slice_of(bytes.data + n, bytes.len - (size_t)n);
+    }
+    return fd;
+}
+
+const struct page_file *page_files_add(struct page_files *files, const struct page_key *key, const struct page *page,
+                                       uint64_t max_bytes, uint64_t now_ms)
+{
+    /* The newest stays whatever it takes: it is borrowed. */
+    while (files->oldest && (files->count >= FILES_MAX || files->bytes + buf_len(&page->data) > max_bytes))
+        forget_oldest(files);
+    int fd = make_file(buf_slice(&page->data));
+    if (fd < 0) {
+        log_warn("no file for a page: %s", strerror(errno));
+        return NULL;
+    }
+    struct page_file *file = xcalloc(1, sizeof *file);
+    file->key = *key;
+    file->next = page->next;
+    file->time_ms = page->time_ms;
+    file->bytes = buf_len(&page->data);
+    file->full = page->full;
+    file->fd = fd;
+    put_first(files, file, now_ms);
+    files->count++;
+    files->bytes += file->bytes;
+    return file;
+}
+
+void page_files_age(struct page_files *files, uint64_t before_ms)
+{
+    while (files->oldest && files->oldest->used_ms < before_ms)
+        forget_oldest(files);
+}
+
+void page_files_clear(struct page_files *files)
+{
+    page_files_age(files, UINT64_MAX);
+}

@@ -1,0 +1,185 @@
+#include "shard/streams/usage.h"
+
+#include <stdlib.h>
+
+#include "common/hash.h"
+#include "common/mem.h"
+#include "shard/handlers/handlers.h"
+
+/* What each router has said and done, for the others. */
+struct usage_watch {
+    bool watching[SHARD_ROUTERS_MAX];
+    uint64_t readers[SHARD_ROUTERS_MAX];
+    uint64_t appends[SHARD_ROUTERS_MAX]; /* since the others were last told */
+};
+
+/* ---- the table ---- */
+
+static struct usage **chain(const struct usages *usages, struct slice project)
+{
+    uint64_t hash = hash_add(HASH_SEED, project);
+    return &usages->table[(size_t)(hash ^ hash >> 32) & (usages->buckets - 1)];
+}
+
+static struct slice name_of(const struct usage *usage)
+{
+    return slice_of(usage->project, usage->project_len);
+}
+
+void usages_init(struct usages *usages, struct store *store)
+{
+    *usages = (struct usages){.store = store, .buckets = 64};
+    store_usage_all(store, &usages->streams, &usages->bytes);
+    usages->table = xcalloc(usages->buckets, sizeof *usages->table);
+}
+
+static void usage_free(struct usage *usage)
+{
+    free(usage->project);
+    free(usage->watch);
+    free(usage);
+}
+
+void usages_clear(struct usages *usages)
+{
+    for (size_t i = 0; i < usages->buckets; i++)
+        for (struct usage *u = usages->table[i], *next; u; u = next) {
+            next = u->next;
+            usage_free(u);
+        }
+    free(usages->table);
+    *usages = (struct usages){0};
+}
+
+static void grow(struct usages *usages)
+{
+    struct usage **old = usages->table;
+    size_t buckets = usages->buckets;
+    usages->buckets *= 2;
+    usages->table = xcalloc(usages->buckets, sizeof *usages->table);
+    for (size_t i = 0; i < buckets; i++)
+        for (struct usage *u = old[i], *next; u; u = next) {
+            struct usage **at = chain(usages, name_of(u));
+            next = u->next;
+            u->next = *at;
+            *at = u;
+        }
+    free(old);
+}
+
+/* Nothing of a project that is not in memory is unsettled, so what the store says is all there is. */
+static struct usage *find(struct usages *usages, struct slice project)
+{
+    struct usage *usage;
+    for (usage = *chain(usages, project); usage; usage = usage->next)
+        if (slice_equal(name_of(usage), project))
+            return usage;
+    if (++usages->count > usages->buckets)
+        grow(usages);
+    struct usage **at = chain(usages, project);
+    usage = xcalloc(1, sizeof *usage);
+    *usage = (struct usage){.project = xslicedup(project), .project_len = project.len, .next = *at};
+    *at = usage;
+    store_usage(usages->store, project, &usage->streams, &usage->bytes);
+    return usage;
+}
+
+struct usage *usage_ref(struct usages *usages, struct slice name)
+{
+    const char *slash = memchr(name.data, '/', name.len);
+    struct usage *usage = find(usages, slice_of(name.data, slash ? (size_t)(slash - name.data) : name.len));
+    usage->refs++;
+    return usage;
+}
+
+void usage_unref(struct usages *usages, struct usage *usage)
+{
+    if (--usage->refs || usage->watch)
+        return;
+    struct usage **at = chain(usages, name_of(usage));
+    while (*at != usage)
+        at = &(*at)->next;
+    *at = usage->next;
+    usages->count--;
+    usage_free(usage);
+}
+
+/* ---- changes ---- */
+
+static void mark_changed(struct usages *usages, struct usage *usage)
+{
+    if (!usage->watch || usage->changed)
+        return;
+    usage->changed = true;
+    usage->changed_next = usages->changed;
+    usages->changed = usage;
+}
+
+void usage_add(struct usages *usages, struct usage *usage, int64_t streams, int64_t bytes)
+{
+    usage->streams += (uint64_t)streams;
+    usage->bytes += (uint64_t)bytes;
+    usages->streams += (uint64_t)streams;
+    usages->bytes += (uint64_t)bytes;
+    mark_changed(usages, usage);
+}
+
+void usage_appended(struct usages *usages, struct usage *usage, unsigned router)
+{
+    if (usage->watch)
+        usage->watch->appends[router]++;
+    mark_changed(usages, usage);
+}
+
+/* ---- routers ---- */
+
+/* Of its own doing a router knows before we do. */
+static void tell(struct shard *shard, const struct usage *usage, unsigned router)
+{
+    const struct usage_watch *watch = usage->watch;
+    struct link *link = &shard->routers[router].link;
+    struct wire_usage m = {.project = name_of(usage), .streams = usage->streams, .bytes = usage->bytes};
+    if (!watch->watching[router] || !link_up(link))
+        return;
+    for (unsigned other = 0; other < SHARD_ROUTERS_MAX; other++) {
+        m.appends += other == router ? 0 : watch->appends[other];
+        m.readers += other == router ? 0 : watch->readers[other];
+    }
+    wire_put_usage(&link->out, &m);
+}
+
+void usage_tell_all(struct shard *shard)
+{
+    struct usages *usages = &shard->streams.usages;
+    struct usage *usage;
+    while ((usage = usages->changed)) {
+        usages->changed = usage->changed_next;
+        usage->changed = false;
+        for (unsigned router = 0; router < SHARD_ROUTERS_MAX; router++)
+            tell(shard, usage, router);
+        memset(usage->watch->appends, 0, sizeof usage->watch->appends);
+    }
+}
+
+void handle_watch_usage(struct shard *shard, struct asker asker, const struct wire_watch_usage *m)
+{
+    struct usage *usage = find(&shard->streams.usages, m->project);
+    if (!usage->watch)
+        usage->watch = xcalloc(1, sizeof *usage->watch);
+    usage->watch->watching[asker.router] = true;
+    usage->watch->readers[asker.router] = m->readers;
+    mark_changed(&shard->streams.usages, usage);
+}
+
+void usage_router_gone(struct shard *shard, unsigned router)
+{
+    struct usages *usages = &shard->streams.usages;
+    for (size_t i = 0; i < usages->buckets; i++)
+        for (struct usage *usage = usages->table[i]; usage; usage = usage->next) {
+            if (!usage->watch)
+                continue;
+            usage->watch->watching[router] = false;
+            usage->watch->readers[router] = 0;
+            mark_changed(usages, usage);
+        }
+}

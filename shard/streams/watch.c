@@ -1,0 +1,128 @@
+#include "shard/streams/watch.h"
+
+#include "common/mem.h"
+#include "shard/handlers/handlers.h"
+
+/* Past this many bytes waiting for a router, events carry no data: the router reads when it has room. */
+#define ROUTER_BACKLOG ((size_t)16 << 20)
+
+void watch_add(struct shard *shard, struct stream *stream, struct asker asker, uint64_t watch)
+{
+    (void)shard;
+    for (size_t i = 0; i < stream->watcher_count; i++)
+        if (stream->watchers[i].router == asker.router) {
+            stream->watchers[i].watch = watch;
+            return;
+        }
+    stream->watchers = xrealloc(stream->watchers, (stream->watcher_count + 1) * sizeof *stream->watchers);
+    stream->watchers[stream->watcher_count++] = (struct watcher){asker.router, watch};
+}
+
+void watch_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry)
+{
+    if (!stream->watcher_count)
+        return;
+    if (!stream->is_fresh) {
+        stream->is_fresh = true;
+        stream->fresh_next = shard->streams.fresh_first;
+        shard->streams.fresh_first = stream;
+    }
+    if (!stream->fresh_any) {
+        stream->fresh_any = true;
+        stream->fresh_moved = false;
+        stream->fresh_from = entry->start;
+    }
+    stream->fresh_time_ms = entry->time_ms;
+    if (buf_len(&stream->fresh) + entry->data.len > shard->cfg->limits_sse_event) {
+        stream->fresh_moved = true;
+        buf_reset(&stream->fresh);
+    }
+    if (!stream->fresh_moved)
+        buf_add_slice(&stream->fresh, entry->data);
+}
+
+static void put_event(struct shard *shard, const struct watcher *watcher, struct wire_event event)
+{
+    struct link *link = &shard->routers[watcher->router].link;
+    event.watch = watcher->watch;
+    if (!link_up(link))
+        return;
+    if (buf_len(&link->out) > ROUTER_BACKLOG && !(event.flags & WIRE_EVENT_DELETED)) {
+        event.flags |= WIRE_EVENT_MOVED;
+        event.data = (struct slice){0};
+    }
+    wire_put_event(&link->out, &event);
+}
+
+void watch_tell(struct shard *shard, struct stream *stream)
+{
+    if (!stream->fresh_any)
+        return;
+    struct wire_event event = {
+        .flags = (uint8_t)((stream->row.closed ? WIRE_EVENT_CLOSED : 0) | (stream->fresh_moved ? WIRE_EVENT_MOVED : 0)),
+        .from = stream->fresh_from,
+        .next = stream->tail,
+        .time_ms = stream->fresh_time_ms,
+        .data = buf_slice(&stream->fresh),
+    };
+    for (size_t i = 0; i < stream->watcher_count; i++)
+        put_event(shard, &stream->watchers[i], event);
+    stream->fresh_any = false;
+    buf_clear(&stream->fresh);
+}
+
+void watch_tell_all(struct shard *shard)
+{
+    while (shard->streams.fresh_first) {
+        struct stream *stream = shard->streams.fresh_first;
+        shard->streams.fresh_first = stream->fresh_next;
+        stream->is_fresh = false;
+        watch_tell(shard, stream);
+    }
+}
+
+static void unlist_fresh(struct shard *shard, struct stream *stream)
+{
+    struct stream **at = &shard->streams.fresh_first;
+    if (!stream->is_fresh)
+        return;
+    while (*at != stream)
+        at = &(*at)->fresh_next;
+    *at = stream->fresh_next;
+    stream->is_fresh = false;
+}
+
+void watch_deleted(struct shard *shard, struct stream *stream)
+{
+    struct wire_event event = {.flags = WIRE_EVENT_DELETED, .from = stream->tail, .next = stream->tail};
+    watch_tell(shard, stream);
+    unlist_fresh(shard, stream);
+    for (size_t i = 0; i < stream->watcher_count; i++)
+        put_event(shard, &stream->watchers[i], event);
+    stream->watcher_count = 0;
+}
+
+static void remove_watcher(struct stream *stream, unsigned router)
+{
+    for (size_t i = 0; i < stream->watcher_count; i++)
+        if (stream->watchers[i].router == router) {
+            stream->watchers[i] = stream->watchers[--stream->watcher_count];
+            return;
+        }
+}
+
+void watch_router_gone(struct shard *shard, unsigned router)
+{
+    for (struct stream *s = shard->streams.newest; s; s = s->used_next)
+        remove_watcher(s, router);
+}
+
+void handle_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m)
+{
+    struct stream *stream = streams_by_name(&shard->streams, m->name);
+    if (!stream)
+        return;
+    for (size_t i = 0; i < stream->watcher_count; i++)
+        if (stream->watchers[i].router == asker.router && stream->watchers[i].watch == m->watch)
+            remove_watcher(stream, asker.router);
+}

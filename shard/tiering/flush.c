@@ -1,0 +1,234 @@
+#include "shard/tiering/flush.h"
+
+#include "common/boundaries.h"
+#include "common/fault.h"
+#include "shard/peers/disk.h"
+
+#define OLD 30                         /* times shard.settle_idle */
+#define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
+#define CHUNK_MERGE 4096               /* the newest chunk is rewritten while it is shorter than a page */
+#define REFS_BYTES 1024                /* as is one of references */
+#define SLICE_APPENDS 512
+#define SLICE_FULL 32 /* on a full disk */
+#define SLICE_BYTES ((size_t)1 << 20)
+#define REF_BYTES 32 /* what one costs, of a slice */
+#define DROP_BATCHES 32
+#define IDLE_SLICES 8
+
+/* A chunk being put together. */
+struct chunk {
+    struct buf data, marks;
+    uint64_t start, count, time_ms;
+    bool any, replaces;
+    bool bare; /* one run without marks: stays without */
+    bool refs; /* it holds references, in `marks` */
+    int64_t row_id;
+};
+
+static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
+{
+    struct run run = {
+        .start = chunk->start,
+        .count = chunk->count,
+        .time_ms = chunk->time_ms,
+        .marks = chunk->bare && !chunk->refs ? (struct slice){0} : buf_slice(&chunk->marks),
+        .data = buf_slice(&chunk->data),
+    };
+    if (!chunk->any)
+        return;
+    if (chunk->replaces)
+        store_chunk_replace(store, chunk->row_id, &run);
+    else
+        store_chunk_insert(store, uid, &run);
+    buf_reset(&chunk->data);
+    buf_reset(&chunk->marks);
+    chunk->any = chunk->replaces = chunk->refs = false;
+}
+
+/* Bytes that other streams have too are referred to. */
+static void chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, const struct pending *pending)
+{
+    struct run run = pending_run(pending);
+    uint64_t id = shared_id(pending->batch->seq, pending->at);
+    if (chunk->any && (!chunk->refs || buf_len(&chunk->marks) > REFS_BYTES))
+        chunk_write(store, uid, chunk);
+    if (!chunk->any) {
+        chunk->any = chunk->refs = true;
+        chunk->start = run.start;
+        chunk->count = 0;
+    }
+    store_shared_ref(store, id, &run);
+    shared_ref_add(&chunk->marks, id, run.count);
+    chunk->count += run.count;
+    chunk->time_ms = run.time_ms;
+}
+
+static void chunk_add(struct chunk *chunk, const struct run *run)
+{
+    chunk->bare = !chunk->any && run->marks.len == 0;
+    if (!chunk->any) {
+        chunk->any = true;
+        chunk->start = run->start;
+        chunk->count = 0;
+    }
+    if (run->marks.len)
+        buf_add_slice(&chunk->marks, run->marks);
+    else
+        marks_add(&chunk->marks, run->data.len, true);
+    buf_add_slice(&chunk->data, run->data);
+    chunk->count += run->count;
+    chunk->time_ms = run->time_ms;
+}
+
+/* Goes on with the newest chunk of the stream. */
+static void chunk_reopen(struct chunk *chunk, const struct run *run)
+{
+    if (run->data.len || !run->count) {
+        chunk_add(chunk, run);
+    } else if (run->marks.len > REFS_BYTES) {
+        return;
+    } else {
+        *chunk =
+            (struct chunk){.start = run->start, .count = run->count, .time_ms = run->time_ms, .row_id = chunk->row_id};
+        chunk->any = chunk->refs = true;
+        buf_add_slice(&chunk->marks, run->marks);
+    }
+    chunk->replaces = true;
+}
+
+/* Settles the stream's oldest pending appends, up to the two limits; returns how many that were. */
+static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, int64_t upto,
+                            size_t max_appends, size_t max_bytes)
+{
+    struct chunk chunk = {0};
+    struct run run;
+    size_t appends = 0, bytes = 0;
+    uint64_t uid = stream->row.uid;
+    if (!stream->unwritten && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run))
+        chunk_reopen(&chunk, &run);
+    for (; appends < stream->pending_count && appends < max_appends && bytes < max_bytes; appends++) {
+        run = pending_run(&stream->pending[appends]);
+        if (!run.count)
+            continue;
+        if (stream->pending[appends].shared) {
+            chunk_refer(store, uid, &chunk, &stream->pending[appends]);
+            bytes += REF_BYTES;
+            continue;
+        }
+        if (chunk.any && (chunk.refs || buf_len(&chunk.data) + run.data.len > CHUNK_BYTES))
+            chunk_write(store, uid, &chunk);
+        chunk_add(&chunk, &run);
+        bytes += run.data.len;
+    }
+    chunk_write(store, uid, &chunk);
+    buf_clear(&chunk.data);
+    buf_clear(&chunk.marks);
+    stream_settled(streams, stream, appends, upto);
+    return appends;
+}
+
+/* One slice of the generation that ends with batch `upto`. False: all of it is in chunks. */
+static bool settle_slice(struct store *store, struct streams *streams, int64_t upto, size_t max_appends,
+                         size_t max_bytes)
+{
+    size_t appends = 0;
+    uint64_t before = streams->log_bytes;
+    while (appends < max_appends && before - streams->log_bytes < max_bytes) {
+        struct stream *stream = streams->settling->first;
+        if (!stream)
+            return false;
+        store_begin(store);
+        appends += settle_stream(store, streams, stream, upto, max_appends - appends, max_bytes);
+    }
+    return true;
+}
+
+static bool log_is_long(const struct shard *shard)
+{
+    return shard->logged >= shard->cfg->shard_settle_appends || shard->logged_bytes >= shard->cfg->shard_settle_bytes;
+}
+
+static bool idle(const struct shard *shard)
+{
+    return shard->ticks_ms >= shard->written_ms + shard->cfg->shard_settle_idle;
+}
+
+static size_t at_least(size_t value, size_t least)
+{
+    return value > least ? value : least;
+}
+
+/* What is in the log is there twice until it is dropped. On a full disk it has to fit into what the database has: so
+ * streams that are deleted while they are in the log make room, too. */
+static bool has_room(const struct shard *shard)
+{
+    uint64_t need = shard->streams.log_bytes * 3 / 2 + 2 * SLICE_BYTES;
+    return disk_has(shard, need) || store_unused(shard->store) >= need;
+}
+
+/* One step of what is under way: it settles and drops more than came in this turn. */
+static void step(struct shard *shard)
+{
+    struct store *store = shard->store;
+    size_t most = shard->disk_full ? SLICE_FULL : at_least(shard->turn_appends * 2, SLICE_APPENDS);
+    if (shard->settling_upto && has_room(shard) &&
+        !settle_slice(store, &shard->streams, shard->settling_upto, most,
+                      at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
+        shard->settled_upto = shard->settling_upto;
+        shard->settling_upto = 0;
+    }
+    store_begin(store);
+    if (shard->dropped_upto < shard->settled_upto && !store_log_drop(store, shard->settled_upto, DROP_BATCHES))
+        shard->dropped_upto = shard->settled_upto;
+}
+
+static bool under_way(const struct shard *shard)
+{
+    return shard->settling_upto || shard->dropped_upto < shard->settled_upto;
+}
+
+/* Where appends never stop and are never many, what has waited for long is settled too: it may have to leave. */
+static bool log_is_old(struct shard *shard)
+{
+    if (!shard->settle_due_ms)
+        shard->settle_due_ms = shard->ticks_ms + OLD * shard->cfg->shard_settle_idle;
+    return shard->ticks_ms >= shard->settle_due_ms;
+}
+
+void settle_turn(struct shard *shard)
+{
+    int64_t last = store_log_last(shard->store);
+    bool quiet = idle(shard);
+    if (!shard->settling_upto && last > shard->settled_upto && (quiet || log_is_long(shard) || log_is_old(shard))) {
+        shard->settling_upto = last;
+        shard->settle_due_ms = 0;
+        streams_begin_generation(&shard->streams);
+        shard->logged = shard->logged_bytes = 0;
+    }
+    if (!under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
+        return; /* a turn of reads pays for no writing */
+    if (disk_spent(shard) || (shard->dropped_upto == shard->settled_upto && !has_room(shard)))
+        return;
+    fault_point("shard.settle-before-commit");
+    for (unsigned slices = 0; under_way(shard) && slices < (quiet && !shard->disk_full ? IDLE_SLICES : 1); slices++)
+        step(shard);
+    if (quiet && under_way(shard))
+        shard_again(shard);
+}
+
+void settle_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
+{
+    int64_t upto = store_log_last(store);
+    streams_begin_generation(streams);
+    while (settle_slice(store, streams, upto, SLICE_APPENDS * 8, SLICE_BYTES)) {
+        store_commit(store);
+        alive(ctx);
+    }
+    store_begin(store);
+    while (store_log_drop(store, upto, DROP_BATCHES)) {
+        store_commit(store);
+        store_begin(store);
+        alive(ctx);
+    }
+    store_commit(store);
+}

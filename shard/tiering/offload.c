@@ -1,0 +1,420 @@
+#include "shard/tiering/offload.h"
+
+#include <stdlib.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/random.h"
+#include "shard/peers/disk.h"
+#include "shard/segments/segment.h"
+#include "shard/shard.h"
+#include "shard/tiering/retain.h"
+
+#define ROTATIONS_MAX 4
+#define TURN_READ ((size_t)256 << 10) /* bytes of chunks that are read a turn */
+#define TURN_DROP 8                   /* chunks that go a turn */
+#define PAUSE_MS 500                  /* after a failure; twice as long after each that follows */
+#define PAUSE_MAX_MS 60000
+#define ORPHANS_AT_ONCE 64
+#define ORPHANS_AT_ONCE_AWAY 4 /* of a store's connections, which reads need too */
+#define MERGE_MIN 8            /* so many small segments of an open stream become one; of a closed one two do */
+#define MERGE_MAX 64           /* and at most so many */
+#define MERGE_MANY 64          /* so many become one also while the stream has more to put away */
+#define MERGE_PART 2           /* small: it has less than such a part of segment.max_bytes */
+
+enum rotation_state {
+    ROTATION_DROPS,  /* chunks that a segment has */
+    ROTATION_READS,  /* chunks that one is to have */
+    ROTATION_MERGES, /* segments that one is to have */
+    ROTATION_NAMED,  /* its name is on disk when the turn has committed */
+    ROTATION_IS_MADE /* by the worker, or it is on its way */
+};
+
+struct rotation {
+    struct work work;
+    struct rotation *next;
+    struct shard *shard;
+    enum rotation_state state;
+    uint64_t uid;
+    struct segment_draft draft;
+    struct buf file;
+    struct object object;
+    bool compress;
+    bool awaits;        /* a segment that is being fetched: the tick looks again */
+    uint64_t merge_end; /* where the segments end that it takes the place of; 0: it is made of chunks */
+};
+
+/* ---- life ---- */
+
+static void forget_draft(struct rotation *r)
+{
+    segment_draft_clear(&r->draft);
+    buf_clear(&r->file);
+}
+
+static void forget(struct rotations *rotations, struct rotation *r)
+{
+    struct rotation **at = &rotations->first;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    rotations->count--;
+    forget_draft(r);
+    free(r);
+}
+
+void rotate_clear(struct shard *shard)
+{
+    while (shard->rotations.first)
+        forget(&shard->rotations, shard->rotations.first);
+}
+
+/* The store of segments does not take it now; the stream stays due. Its name stays an orphan's. */
+static void give_up(struct rotation *r, const char *failure)
+{
+    struct shard *shard = r->shard;
+    struct rotations *rotations = &shard->rotations;
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &r->object);
+    metrics_add(shard->metrics, METRIC_PUTS_FAILED, 1);
+    rotations->pause_ms = rotations->pause_ms ? rotations->pause_ms * 2 : PAUSE_MS;
+    if (rotations->pause_ms > PAUSE_MAX_MS)
+        rotations->pause_ms = PAUSE_MAX_MS;
+    rotations->paused_until_ms =
+        shard->ticks_ms + rotations->pause_ms / 2 + random_secret() % (rotations->pause_ms / 2);
+    if (!shard->stopping)
+        log_error("segment %s cannot be put: %s; %llu bytes wait", name, failure,
+                  (unsigned long long)shard->streams.backlog);
+    shard->streams.due_any = true;
+    forget(rotations, r);
+}
+
+/* ---- the steps ---- */
+
+static void begin_draft(struct rotation *r, const struct stream *stream)
+{
+    const struct config *cfg = r->shard->cfg;
+    r->draft = (struct segment_draft){
+        .segment = {.uid = r->uid, .start = stream->row.cold, .end = stream->row.cold, .json = stream->json},
+        .max_messages = cfg->segment_max_messages,
+        .max_bytes = stream_segment_bytes(&r->shard->streams, stream),
+    };
+    r->merge_end = 0;
+    r->state = ROTATION_READS;
+}
+
+/* The newest segments that are small and do not hold more together than one may; true if it is worth it. */
+static bool begin_merge(struct rotation *r, const struct stream *stream, size_t least)
+{
+    struct shard *shard = r->shard;
+    struct segment_row rows[MERGE_MAX];
+    uint64_t most = stream_segment_bytes(&shard->streams, stream), sum = 0, span = INT64_MAX;
+    size_t there = store_segments_last(shard->store, r->uid, rows, MERGE_MAX), count = 0;
+    if (stream->row.retention_s)
+        span = stream->row.retention_s * 1000 / RETENTION_PARTS;
+    /* A large one waits until what follows is as large: so each message is written anew a few times only. */
+    while (count < there && rows[count].bytes < most / MERGE_PART && sum + rows[count].bytes <= most &&
+           rows[count].time_ms + span >= rows[0].time_ms && (stream->row.closed || !count || rows[count].bytes <= sum))
+        sum += rows[count++].bytes;
+    if (count < least)
+        return false;
+    uint64_t start = rows[count - 1].object.start;
+    r->draft = (struct segment_draft){
+        .segment = {.uid = r->uid, .start = start, .end = start, .json = stream->json},
+        .max_messages = UINT64_MAX,
+        .max_bytes = UINT64_MAX,
+    };
+    r->merge_end = rows[0].end;
+    r->state = ROTATION_MERGES;
+    return true;
+}
+
+static void drop(struct rotation *r, struct stream *stream)
+{
+    struct shard *shard = r->shard;
+    store_begin(shard->store);
+    if (store_chunks_drop(shard->store, r->uid, stream->row.cold, TURN_DROP))
+        return;
+    fault_point("segment.dropped");
+    bool more = stream_is_due(&shard->streams, stream);
+    if (!r->merge_end && begin_merge(r, stream, more ? MERGE_MANY : stream->row.closed ? 2 : MERGE_MIN))
+        return; /* it stays due until that is done, whoever does it */
+    stream_cold_dropped(&shard->streams, stream);
+    if (more)
+        begin_draft(r, stream);
+    else
+        forget(&shard->rotations, r);
+}
+
+static void name(struct rotation *r)
+{
+    r->object = (struct object){r->uid, r->draft.segment.start, random_secret()};
+    store_begin(r->shard->store);
+    store_orphan_put(r->shard->store, &r->object);
+    r->state = ROTATION_NAMED;
+    fault_point("segment.named-before-commit");
+}
+
+static void leave(struct rotation *r, struct stream *stream)
+{
+    stream_not_due(&r->shard->streams, stream);
+    forget(&r->shard->rotations, r);
+}
+
+static void read_chunks(struct rotation *r, struct stream *stream)
+{
+    struct segment_draft *draft = &r->draft;
+    struct run run;
+    size_t before = buf_len(&draft->data);
+    while (!draft->full && draft->segment.end < stream->row.settled && buf_len(&draft->data) - before < TURN_READ) {
+        if (store_chunk_run(r->shard->store, r->uid, draft->segment.end, &run) && segment_add(draft, &run))
+            continue;
+        log_error("stream %llu: its chunks are damaged at %llu, or missing; they stay where they are",
+                  (unsigned long long)r->uid, (unsigned long long)draft->segment.end);
+        leave(r, stream);
+        return;
+    }
+    if (!draft->full && draft->segment.end < stream->row.settled)
+        return;
+    if (draft->segment.messages)
+        name(r);
+    else
+        leave(r, stream); /* there is nothing after all */
+}
+
+static void read_segments(struct rotation *r, struct stream *stream)
+{
+    struct shard *shard = r->shard;
+    struct segment_draft *draft = &r->draft;
+    struct run run;
+    size_t before = buf_len(&draft->data);
+    r->awaits = false;
+    while (draft->segment.end < r->merge_end && buf_len(&draft->data) - before < TURN_READ) {
+        enum error error = segments_run(&shard->streams.segments, r->uid, draft->segment.end, &run);
+        if (error == ERR_NONE && segment_add(draft, &run))
+            continue;
+        r->awaits = error == ERR_SEGMENT_UNAVAILABLE && shard->streams.segments.awaited.uid;
+        if (!r->awaits)
+            leave(r, stream); /* they stay as they are */
+        return;
+    }
+    if (draft->segment.end == r->merge_end)
+        name(r);
+}
+
+static void on_put(void *ctx, const char *failure)
+{
+    struct rotation *r = ctx;
+    struct shard *shard = r->shard;
+    const struct segment *s = &r->draft.segment;
+    struct stream *stream = streams_by_uid(&shard->streams, r->uid);
+    if (!failure && shard->disk_stuck)
+        failure = "the disk has no room to note it";
+    if (failure) {
+        give_up(r, failure);
+        return;
+    }
+    metrics_add(shard->metrics, METRIC_SEGMENTS_PUT, 1);
+    shard->rotations.pause_ms = 0;
+    if (!stream || (r->merge_end ? stream->row.earliest > s->start : stream->row.cold != s->start)) {
+        /* it was deleted, or some of it is not kept any more: the file is an orphan */
+        forget(&shard->rotations, r);
+        return;
+    }
+    const struct segment_row row = {.object = r->object,
+                                    .end = s->end,
+                                    .size = s->size,
+                                    .checksum = s->checksum,
+                                    .bytes = s->bytes,
+                                    .messages = s->messages,
+                                    .time_ms = s->blocks[s->count - 1].time_ms};
+    store_begin(shard->store);
+    store_orphan_delete(shard->store, &r->object);
+    if (r->merge_end) {
+        store_segments_orphan(shard->store, r->uid, s->start, s->end);
+        fault_point("segment.merged-before-commit");
+    } else {
+        stream_cooled(&shard->streams, stream, s->end, s->bytes, s->messages);
+        fault_point("segment.put-before-commit");
+    }
+    store_segment_insert(shard->store, &row);
+    retain_stream(shard, stream);
+    forget_draft(r);
+    r->state = ROTATION_DROPS;
+}
+
+static void seal(struct work *work)
+{
+    struct rotation *r = (struct rotation *)work;
+    segment_seal(&r->draft, r->compress, &r->file);
+}
+
+static void on_sealed(struct work *work, void *ctx)
+{
+    struct rotation *r = (struct rotation *)work;
+    buf_clear(&r->draft.data);
+    if (ctx)
+        objects_put(&r->shard->objects, &r->object, buf_slice(&r->file), on_put, r);
+}
+
+static void make(struct rotation *r)
+{
+    r->compress = strcmp(r->shard->cfg->segment_compression, "zstd") == 0;
+    r->work = (struct work){.run = seal, .done = on_sealed};
+    r->state = ROTATION_IS_MADE;
+    fault_point("segment.named");
+    worker_put(&r->shard->worker, &r->work);
+}
+
+static void step(struct rotation *r)
+{
+    struct stream *stream;
+    switch (r->state) {
+    case ROTATION_DROPS:
+    case ROTATION_READS:
+    case ROTATION_MERGES:
+        stream = streams_by_uid(&r->shard->streams, r->uid);
+        if (!stream)
+            forget(&r->shard->rotations, r);
+        else if (r->state == ROTATION_DROPS)
+            drop(r, stream);
+        else if (r->state == ROTATION_READS)
+            read_chunks(r, stream);
+        else
+            read_segments(r, stream);
+        break;
+    case ROTATION_NAMED:
+        make(r);
+        break;
+    case ROTATION_IS_MADE:
+        break;
+    }
+}
+
+/* ---- the turn ---- */
+
+static bool under_way(const struct rotations *rotations, uint64_t uid)
+{
+    for (const struct rotation *r = rotations->first; r; r = r->next)
+        if (r->uid == uid)
+            return true;
+    return false;
+}
+
+/* The next stream that is due, round and round. */
+static void begin_next(struct shard *shard)
+{
+    struct rotations *rotations = &shard->rotations;
+    uint64_t uid = store_next_due(shard->store, rotations->last_uid);
+    if (uid == STORE_NONE && rotations->last_uid)
+        uid = store_next_due(shard->store, 0);
+    while (uid != STORE_NONE && under_way(rotations, uid))
+        uid = store_next_due(shard->store, uid);
+    if (uid == STORE_NONE) {
+        rotations->last_uid = 0;
+        shard->streams.due_any = rotations->count > 0; /* it is looked again when these are over */
+        return;
+    }
+    struct rotation *r = xcalloc(1, sizeof *r);
+    *r = (struct rotation){.shard = shard, .uid = uid, .state = ROTATION_DROPS, .next = rotations->first};
+    rotations->first = r;
+    rotations->count++;
+    rotations->last_uid = uid;
+}
+
+/* Not after a failure, nor where a file would take what a full disk has left. */
+static bool may_begin(const struct shard *shard)
+{
+    const struct config *cfg = shard->cfg;
+    return shard->ticks_ms >= shard->rotations.paused_until_ms && strcmp(cfg->segment_store, "none") != 0 &&
+           (shard->objects.puts_away || disk_has(shard, 2 * cfg->segment_max_bytes));
+}
+
+static bool wants_turns(const struct rotations *rotations)
+{
+    for (const struct rotation *r = rotations->first; r; r = r->next)
+        if (r->state != ROTATION_IS_MADE && !r->awaits)
+            return true;
+    return false;
+}
+
+void rotate_turn(struct shard *shard)
+{
+    struct rotations *rotations = &shard->rotations;
+    worker_take(&shard->worker, shard);
+    for (struct rotation *r = rotations->first, *next; r; r = next) {
+        next = r->next;
+        if (!disk_spent(shard) && (!r->awaits || shard->tick_due))
+            step(r);
+    }
+    if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && may_begin(shard))
+        begin_next(shard);
+    if (wants_turns(rotations) && !shard->disk_stuck)
+        shard_again(shard);
+}
+
+/* ---- orphans ---- */
+
+struct removal {
+    struct shard *shard;
+    struct object object;
+};
+
+static void remove_some(struct shard *shard);
+
+static void on_removed(void *ctx, const char *failure)
+{
+    struct removal *removal = ctx;
+    struct shard *shard = removal->shard;
+    char name[OBJECT_NAME_MAX];
+    object_name(name, &removal->object);
+    shard->rotations.removing--;
+    if (failure && !shard->stopping && !shard->rotations.failed++)
+        log_warn("segment %s cannot be removed: %s; it will be tried again", name, failure);
+    if (!failure && !shard->disk_stuck) {
+        store_begin(shard->store);
+        store_orphan_delete(shard->store, &removal->object);
+    }
+    free(removal);
+    if (!shard->stopping)
+        remove_some(shard);
+}
+
+static void remove_orphan(void *ctx, const struct object *object, const struct orphan_place *place)
+{
+    struct shard *shard = ctx;
+    shard->rotations.place = *place;
+    for (const struct rotation *r = shard->rotations.first; r; r = r->next)
+        if (r->uid == object->uid && r->state >= ROTATION_NAMED && r->object.id == object->id)
+            return; /* it is about to become a segment */
+    segments_forget(&shard->streams.segments, object);
+    struct removal *removal = xcalloc(1, sizeof *removal);
+    *removal = (struct removal){shard, *object};
+    shard->rotations.removing++;
+    objects_remove(&shard->objects, object, on_removed, removal);
+}
+
+/* The next of this round, which ends where there are no more. */
+static void remove_some(struct shard *shard)
+{
+    struct rotations *rotations = &shard->rotations;
+    unsigned most = shard->objects.away ? ORPHANS_AT_ONCE_AWAY : ORPHANS_AT_ONCE;
+    if (!rotations->round || rotations->visiting || rotations->removing > most / 2)
+        return;
+    rotations->visiting = true;
+    struct orphan_place from = rotations->place;
+    rotations->round = store_orphans(shard->store, &from, most - rotations->removing, remove_orphan, shard) > 0;
+    rotations->visiting = false;
+}
+
+void rotate_upkeep(struct shard *shard)
+{
+    struct rotations *rotations = &shard->rotations;
+    if (!rotations->round && !rotations->removing) {
+        rotations->round = true;
+        rotations->failed = 0;
+        rotations->place = (struct orphan_place){0};
+    }
+    remove_some(shard);
+}

@@ -1,0 +1,88 @@
+#include "shard/tiering/retain.h"
+
+#include "common/fault.h"
+#include "shard/handlers/fork.h"
+#include "shard/peers/disk.h"
+
+#define AT_ONCE 64
+#define GONE_AT_ONCE 16   /* segments of a stream */
+#define AGAIN_MIN_MS 1000 /* where something is in the way */
+#define AGAIN_MAX_MS 60000
+
+static bool is_over(const struct stream *stream, const struct segment_row *oldest, uint64_t now_ms)
+{
+    const struct stream_row *row = &stream->row;
+    return (row->retention_s && oldest->time_ms + row->retention_s * 1000 <= now_ms) ||
+           (row->retention_bytes && stream->bytes >= row->retention_bytes + oldest->bytes);
+}
+
+static void let_go(struct shard *shard, struct stream *stream, const struct segment_row *oldest)
+{
+    const struct stream_row *row = &stream->row;
+    store_segments_orphan(shard->store, row->uid, oldest->object.start, oldest->end);
+    if (row->source_uid != STORE_NONE && oldest->object.start == row->base)
+        fork_let_go(shard, row->uid, row->source_uid, row->pin); /* what it has of its source is gone, too */
+    stream_let_go(&shard->streams, stream, oldest->end, oldest->bytes);
+    fault_point("segment.let-go");
+}
+
+static uint64_t soon(const struct stream *stream, uint64_t now_ms)
+{
+    uint64_t pause = stream->row.retention_s * 100; /* a tenth of it */
+    return now_ms + (pause < AGAIN_MIN_MS ? AGAIN_MIN_MS : pause > AGAIN_MAX_MS ? AGAIN_MAX_MS : pause);
+}
+
+/* The clock was ahead when a segment got a time that is still to come: it is no younger than the newest, then. */
+static bool oldest_of(const struct shard *shard, const struct stream *stream, struct segment_row *oldest)
+{
+    struct segment_row newest;
+    if (!store_segment_oldest(shard->store, stream->row.uid, oldest))
+        return false;
+    if (oldest->time_ms > shard->now_ms && store_segments_last(shard->store, stream->row.uid, &newest, 1) == 1 &&
+        newest.time_ms < oldest->time_ms)
+        oldest->time_ms = newest.time_ms;
+    return true;
+}
+
+static uint64_t next_look(const struct shard *shard, const struct stream *stream, const struct segment_row *oldest)
+{
+    const struct stream_row *row = &stream->row;
+    if (oldest && (is_over(stream, oldest, shard->now_ms) || oldest->time_ms > shard->now_ms))
+        return soon(stream, shard->now_ms); /* something holds it, or the clock was set */
+    if (!row->retention_s || (!oldest && !row->hot_messages))
+        return STORE_NONE;
+    return oldest ? oldest->time_ms + row->retention_s * 1000 : soon(stream, shard->now_ms);
+}
+
+void retain_stream(struct shard *shard, struct stream *stream)
+{
+    struct segment_row oldest;
+    const struct stream_row *row = &stream->row;
+    if (!row->retention_s && !row->retention_bytes)
+        return;
+    store_begin(shard->store);
+    bool any = oldest_of(shard, stream, &oldest);
+    bool held = any && store_pinned(shard->store, row->uid);
+    unsigned gone = 0;
+    for (; gone < GONE_AT_ONCE && any && !held && is_over(stream, &oldest, shard->now_ms) &&
+           oldest.end <= feeds_taken(stream);
+         gone++) {
+        let_go(shard, stream, &oldest);
+        any = oldest_of(shard, stream, &oldest);
+    }
+    stream->row.retain_ms = gone == GONE_AT_ONCE ? shard->now_ms : next_look(shard, stream, any ? &oldest : NULL);
+    store_stream_set_retained(shard->store, row);
+    if (!any && row->retention_s && row->hot_messages)
+        stream_age(&shard->streams, stream);
+}
+
+void retain_tick(struct shard *shard)
+{
+    uint64_t uids[AT_ONCE];
+    size_t count = store_retained(shard->store, shard->now_ms, uids, AT_ONCE);
+    for (size_t i = 0; i < count && !disk_spent(shard); i++) {
+        struct stream *stream = streams_by_uid(&shard->streams, uids[i]);
+        if (stream)
+            retain_stream(shard, stream);
+    }
+}

@@ -1,0 +1,131 @@
+#include "shard/tools/verify_rules.h"
+
+#include "common/boundaries.h"
+#include "common/json.h"
+#include "common/layout.h"
+#include "shard/streams/lineage.h"
+
+#define POSITION_MAX ((uint64_t)INT64_MAX)
+
+uint64_t verify_first(const struct stream_row *row)
+{
+    return row->earliest > row->base ? row->earliest : row->base;
+}
+
+static const char *check_lineage(const struct stream_row *row)
+{
+    struct lineage lineage;
+    uint64_t end = 0;
+    const char *why = NULL;
+    if (!lineage_decode(row->lineage, &lineage))
+        return "its lineage is damaged";
+    for (size_t i = 0; i < lineage.count && !why; end = lineage.extents[i++].end)
+        if (lineage.extents[i].end <= end || layout_slot_of_uid(lineage.extents[i].uid) >= LAYOUT_SLOTS)
+            why = "its lineage is damaged";
+    if (!why && end != row->base)
+        why = "its lineage does not end where its own bytes begin";
+    lineage_clear(&lineage);
+    return why;
+}
+
+const char *verify_row(const struct stream_row *row)
+{
+    if (row->state > STREAM_CONDEMNED)
+        return "its state is unknown";
+    if (!row->name.len || !row->content_type.len)
+        return "it has no name, or no content type";
+    if (layout_slot_of_uid(row->uid) >= LAYOUT_SLOTS || layout_slot(row->name) != layout_slot_of_uid(row->uid))
+        return "its number is not of its name's slot";
+    if (row->settled > POSITION_MAX || row->base > row->cold || row->cold > row->settled || row->earliest > row->cold)
+        return "its positions are not in order";
+    if (row->source_uid == STORE_NONE && row->base)
+        return "its own bytes begin late, and it is no fork";
+    return check_lineage(row);
+}
+
+/* A message as it is stored, with its comma; what another one would be is looked at as it would be sent. */
+static bool is_json(struct slice message, struct buf *data, struct buf *marks)
+{
+    uint64_t count;
+    buf_reset(data);
+    buf_reset(marks);
+    return message.data[message.len - 1] == ',' &&
+           json_messages(slice_of(message.data, message.len - 1), data, marks, &count, NULL);
+}
+
+struct walk {
+    struct buf data, marks;
+    uint64_t position, at, messages;
+};
+
+static const char *walk_message(struct walk *walk, const struct run *run, uint64_t length, bool json, uint64_t from,
+                                struct verify_sum *sum)
+{
+    if (!length || length > run->data.len - walk->at)
+        return "its marks go beyond its data";
+    if (json && !is_json(slice_of(run->data.data + walk->at, (size_t)length), &walk->data, &walk->marks))
+        return "a message is not JSON";
+    if (walk->position >= from) {
+        sum->bytes += length;
+        sum->messages++;
+    }
+    walk->position += json ? 1 : length;
+    walk->at += length;
+    return NULL;
+}
+
+const char *verify_run(const struct run *run, bool json, uint64_t from, struct verify_sum *sum)
+{
+    struct walk walk = {.position = run->start};
+    struct slice marks = run->marks;
+    const char *why = NULL;
+    uint64_t length;
+    bool last;
+    if (!marks.len && run->data.len)
+        why = walk_message(&walk, run, run->data.len, json, from, sum);
+    while (!why && marks.len)
+        why = marks_next(&marks, &length, &last) ? walk_message(&walk, run, length, json, from, sum)
+                                                 : "its marks are damaged";
+    if (!why && walk.at != run->data.len)
+        why = "its marks end before its data";
+    if (!why && walk.position != run->start + run->count)
+        why = "it does not hold as many positions as it says";
+    buf_clear(&walk.data);
+    buf_clear(&walk.marks);
+    return why;
+}
+
+const char *verify_segment_row(const struct segment_row *row, bool json)
+{
+    uint64_t positions = row->end - row->object.start;
+    if (row->end > POSITION_MAX || row->end <= row->object.start)
+        return "it holds nothing";
+    if (positions != (json ? row->messages : row->bytes) || !row->messages)
+        return "it does not hold as many positions as it says";
+    return NULL;
+}
+
+static bool is_of_row(const struct segment *s, const struct segment_row *row, bool json)
+{
+    return s->uid == row->object.uid && s->start == row->object.start && s->end == row->end && s->json == json &&
+           s->messages == row->messages && s->bytes == row->bytes;
+}
+
+const char *verify_segment_file(const struct segment_row *row, bool json, struct slice file)
+{
+    struct segment segment;
+    uint64_t need;
+    const char *why = NULL;
+    if (file.len != row->size)
+        return "its file has another size";
+    if (!segment_parse(&segment, file, file.len, &need))
+        return "its file is no segment, or its beginning is damaged";
+    if (segment.checksum != row->checksum)
+        why = "its file has another checksum";
+    else if (!is_of_row(&segment, row, json))
+        why = "its file is of another segment";
+    else if (!segment_check(file))
+        why = "its file is damaged";
+    segment_clear(&segment);
+    return why;
+}

@@ -1,0 +1,102 @@
+#include "supervisor/cli/cli_exec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/address.h"
+#include "common/mem.h"
+#include "supervisor/control_socket.h"
+#include "supervisor/process.h"
+
+#define URL_ROOM 1024
+
+struct remote {
+    char url[URL_ROOM];
+    bool elsewhere; /* it was said where the server is: our secrets are none of its business */
+    char **arguments;
+    int count;
+};
+
+static int fail(const char *command, const char *why)
+{
+    fprintf(stderr, "streamd: %s: %s\n", command, why);
+    return 1;
+}
+
+/* Whoever listens on every address is reached on this machine's own. */
+static bool url_of(const char *listens, char url[URL_ROOM])
+{
+    struct address address;
+    if (!address_parse(listens, &address))
+        return false;
+    const char *host = address.host;
+    if (strcmp(host, "0.0.0.0") == 0)
+        host = "127.0.0.1";
+    else if (strcmp(host, "::") == 0)
+        host = "::1";
+    snprintf(url, URL_ROOM, address.v6 ? "http://[%s]:%s" : "http://%s:%s", host, address.port);
+    return true;
+}
+
+/* Only the server on the folder itself is believed: it gets a token. NULL: it was found; otherwise why not. */
+static const char *find(const struct config *cfg, char url[URL_ROOM])
+{
+    static char text[512];
+    char listens[ADDRESS_MAX + 16];
+    const char *why = "its address has no URL";
+    if (console_get(cfg->server_data_dir, "address", listens, sizeof listens, &why) && url_of(listens, url))
+        return NULL;
+    snprintf(text, sizeof text, "%s: %s; --url says where another server is", cfg->server_data_dir, why);
+    return text;
+}
+
+/* What the running server says counts, whatever configuration this command has read; an older one does not say. */
+static bool wants_tokens(const struct config *cfg)
+{
+    char mode[32];
+    const char *why;
+    bool said = console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why);
+    return strcmp(said ? mode : cfg->auth_mode, "jwt") == 0;
+}
+
+/* Takes --url and --token out of the arguments. */
+static const char *take(struct remote *remote, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        bool url = strcmp(argv[i], "--url") == 0, token = strcmp(argv[i], "--token") == 0;
+        if (!url && !token) {
+            remote->arguments[remote->count++] = argv[i];
+            continue;
+        }
+        if (i + 1 == argc)
+            return url ? "a value is missing after --url" : "a value is missing after --token";
+        const char *value = argv[++i];
+        if (token)
+            setenv("STREAMD_TOKEN", value, 1);
+        if (url && (size_t)snprintf(remote->url, sizeof remote->url, "%s", value) >= sizeof remote->url)
+            return "--url is too long";
+        remote->elsewhere |= url;
+    }
+    return NULL;
+}
+
+int remote_run(const struct config *cfg, int argc, char **argv)
+{
+    struct remote remote = {.arguments = xcalloc((size_t)argc + 4, sizeof *argv), .count = 4};
+    bool doctor = strcmp(argv[0], "doctor") == 0; /* its URL is an argument */
+    const char *wrong = take(&remote, argc, argv);
+    if (!wrong && doctor && remote.elsewhere)
+        wrong = "the URL is wanted without --url";
+    if (!wrong && !doctor && !remote.elsewhere)
+        wrong = find(cfg, remote.url);
+    if (!wrong) {
+        bool sign = !doctor && !remote.elsewhere && !getenv("STREAMD_TOKEN") && wants_tokens(cfg);
+        remote.arguments[1] = argv[0];
+        remote.arguments[2] = remote.url;
+        remote.arguments[3] = sign ? cfg->server_data_dir : "";
+        process_become("streamd-router", remote.arguments);
+    }
+    free(remote.arguments);
+    return wrong ? fail(argv[0], wrong) : 1;
+}

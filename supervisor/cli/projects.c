@@ -1,0 +1,386 @@
+#include "supervisor/cli/projects.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/project.h"
+#include "common/registry.h"
+#include "common/token.h"
+#include "supervisor/control_socket.h"
+#include "supervisor/data_dir.h"
+
+#define SECRET_BYTES 32
+#define SECRET_PREFIX_MIN 6 /* of a key to be removed: enough to know it, too little to use it */
+
+static int fail(const char *what, const char *why)
+{
+    fprintf(stderr, "streamd: %s: %s\n", what, why);
+    return 1;
+}
+
+static int misused(const char *command, const char *why)
+{
+    fprintf(stderr, "streamd: %s: %s (see streamd help %s)\n", command, why, command);
+    return 1;
+}
+
+/* No project was ever made there: only create-project makes the folder and the registry. */
+static bool is_empty(const struct config *cfg)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/registry.db", cfg->server_data_dir);
+    return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
+static struct registry *open_registry(const struct config *cfg, bool make)
+{
+    const char *why;
+    if (!make && is_empty(cfg)) {
+        (void)fail(cfg->server_data_dir, "there is no such project, nor any other");
+        return NULL;
+    }
+    bool made = access(cfg->server_data_dir, F_OK) != 0;
+    folder_make(cfg->server_data_dir);
+    if (made)
+        fprintf(stderr, "streamd: made the folder %s; no server works on it yet\n", cfg->server_data_dir);
+    struct registry *registry = registry_open(cfg->server_data_dir, &why);
+    if (!registry)
+        fprintf(stderr, "streamd: %s/registry.db: %s\n", cfg->server_data_dir, why);
+    return registry;
+}
+
+/* The new one is the first, which signs. */
+static void add_secret(struct texts *secrets)
+{
+    uint8_t random[SECRET_BYTES];
+    char text[2 * SECRET_BYTES + 1];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        fatal("getrandom");
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(text + 2 * i, 3, "%02x", random[i]);
+    texts_add(secrets, slice_str(text));
+    char *newest = secrets->items[secrets->count - 1];
+    memmove(secrets->items + 1, secrets->items, (secrets->count - 1) * sizeof *secrets->items);
+    secrets->items[0] = newest;
+    explicit_bzero(text, sizeof text);
+    explicit_bzero(random, sizeof random);
+}
+
+/* One command on one project. `apply` alters it and returns the exit status; what it refuses it has said. */
+typedef int apply_change(struct project *project, bool there, const char *name, const char *argument);
+
+struct change {
+    apply_change *apply;
+    const char *name, *argument;
+    bool makes; /* the registry, if there is none */
+    int status;
+    char *secret; /* the one that signs from now on */
+};
+
+static bool apply_to(void *ctx, struct project *project, bool there)
+{
+    struct change *change = ctx;
+    change->status = change->apply(project, there, change->name, change->argument);
+    if (change->status == 0 && project->secrets.count)
+        change->secret = xstrdup(project->secrets.items[0]);
+    return change->status == 0;
+}
+
+static int status_of(enum registry_result result, const char *name)
+{
+    if (result == REGISTRY_OK)
+        return 0;
+    if (result == REGISTRY_ABSENT)
+        return fail(name, "there is no such project");
+    if (result == REGISTRY_BUSY)
+        return fail(name, "other commands have been writing for ten seconds; nothing was changed, try again");
+    return 1; /* and it was said why */
+}
+
+static int update(const struct config *cfg, const char *name, struct change *change)
+{
+    struct registry *registry = open_registry(cfg, change->makes);
+    if (!registry)
+        return 1;
+    change->name = name;
+    int status = status_of(registry_update(registry, slice_str(name), apply_to, change), name);
+    registry_close(registry);
+    return status;
+}
+
+static void clear(struct change *change)
+{
+    if (change->secret)
+        explicit_bzero(change->secret, strlen(change->secret));
+    free(change->secret);
+}
+
+/* Whoever changes a project or makes a token is told if the running server looks at neither. */
+static void warn_unused(const struct config *cfg)
+{
+    char mode[32];
+    const char *why;
+    if (console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why) && strcmp(mode, "jwt") != 0)
+        fprintf(
+            stderr,
+            "streamd: the server that runs on %s has auth.mode = %s; only auth.mode = jwt uses projects' keys, tokens"
+            " and origins\n",
+            cfg->server_data_dir, mode);
+}
+
+/* A secret is printed when it counts, and not before. */
+static int run(const struct config *cfg, const char *name, struct change *change, bool print)
+{
+    int status = update(cfg, name, change);
+    if (status == 0 && print)
+        puts(change->secret);
+    if (status == 0)
+        warn_unused(cfg);
+    clear(change);
+    return status;
+}
+
+static int missing(const char *name)
+{
+    return fail(name, "there is no such project");
+}
+
+static int create(struct project *project, bool there, const char *name, const char *ignored)
+{
+    (void)ignored;
+    if (there)
+        return fail(name, "the project is there already");
+    add_secret(&project->secrets);
+    return 0;
+}
+
+int projects_create(const struct config *cfg, int argc, char **argv)
+{
+    if (argc != 2)
+        return misused(argv[0], "the project's name is wanted");
+    if (!project_name_valid(slice_str(argv[1])))
+        return fail(argv[1], PROJECT_NAME_RULE);
+    return run(cfg, argv[1], &(struct change){.apply = create, .makes = true}, true);
+}
+
+int projects_delete(const struct config *cfg, int argc, char **argv)
+{
+    if (argc != 2)
+        return misused(argv[0], "the project's name is wanted");
+    struct registry *registry = open_registry(cfg, false);
+    if (!registry)
+        return 1;
+    enum registry_result result = registry_delete(registry, slice_str(argv[1]));
+    registry_close(registry);
+    if (result == REGISTRY_OK)
+        warn_unused(cfg);
+    return status_of(result, argv[1]);
+}
+
+static void gather_name(void *ctx, struct slice name)
+{
+    texts_add(ctx, name);
+}
+
+/* One that was deleted meanwhile has no line. */
+static bool print_line(struct registry *registry, const char *name)
+{
+    struct project project;
+    enum registry_result result = registry_get(registry, slice_str(name), &project);
+    if (result != REGISTRY_OK)
+        return result == REGISTRY_ABSENT;
+    printf("%s keys=%zu origins=%zu public=%s\n", name, project.secrets.count, project.origins.count,
+           project.is_public ? "true" : "false");
+    project_clear(&project);
+    return true;
+}
+
+int projects_list(const struct config *cfg, int argc, char **argv)
+{
+    struct texts names = {0};
+    if (argc != 1)
+        return misused(argv[0], "no argument is wanted");
+    if (is_empty(cfg))
+        return access(cfg->server_data_dir, F_OK) == 0 ? 0 : fail(cfg->server_data_dir, strerror(errno));
+    struct registry *registry = open_registry(cfg, false);
+    if (!registry)
+        return 1;
+    bool good = registry_names(registry, gather_name, &names) == REGISTRY_OK;
+    for (size_t i = 0; i < names.count; i++)
+        good &= print_line(registry, names.items[i]);
+    texts_clear(&names);
+    registry_close(registry);
+    return good ? 0 : 1;
+}
+
+static int add_key(struct project *project, bool there, const char *name, const char *ignored)
+{
+    (void)ignored;
+    if (!there)
+        return missing(name);
+    if (project->secrets.count >= PROJECT_SECRETS_MAX)
+        return fail("add-key", "the project has as many keys as it may have (16)");
+    add_secret(&project->secrets);
+    return 0;
+}
+
+/* The only one that begins so; a whole one counts though another goes on from it. */
+static const char *find_secret(const struct texts *secrets, const char *prefix, const char **why)
+{
+    const char *found = NULL;
+    bool enough = strlen(prefix) >= SECRET_PREFIX_MIN;
+    *why = enough ? "no key of the project begins so" : "at least the first 6 characters of the key are wanted";
+    for (size_t i = 0; i < secrets->count; i++) {
+        const char *secret = secrets->items[i];
+        if (strcmp(secret, prefix) == 0)
+            return secret;
+        if (strncmp(secret, prefix, strlen(prefix)) != 0)
+            continue;
+        if (found) {
+            *why = "more than one key begins so";
+            return NULL;
+        }
+        found = secret;
+    }
+    return enough ? found : NULL;
+}
+
+static int remove_key(struct project *project, bool there, const char *name, const char *prefix)
+{
+    const char *why;
+    if (!there)
+        return missing(name);
+    const char *found = find_secret(&project->secrets, prefix, &why);
+    if (!found)
+        return fail(name, why);
+    if (project->secrets.count == 1)
+        return fail(name, "the last key stays: add another first");
+    (void)!texts_remove(&project->secrets, slice_str(found));
+    return 0;
+}
+
+static int add_origin(struct project *project, bool there, const char *name, const char *origin)
+{
+    if (!there)
+        return missing(name);
+    if (!project_origin_valid(origin))
+        return fail(origin, "an origin is * or " ORIGIN_RULE);
+    if (texts_have(&project->origins, slice_str(origin)))
+        return 0;
+    if (project->origins.count >= PROJECT_ORIGINS_MAX)
+        return fail("add-origin", "the project has as many origins as it may have (64)");
+    texts_add(&project->origins, slice_str(origin));
+    if (!project_origins_valid(&project->origins))
+        return fail(origin, "* stands alone: remove the others, or it, first");
+    return 0;
+}
+
+static int remove_origin(struct project *project, bool there, const char *name, const char *origin)
+{
+    if (!there)
+        return missing(name);
+    return texts_remove(&project->origins, slice_str(origin)) ? 0 : fail(origin, "the project does not have it");
+}
+
+int projects_add_key(const struct config *cfg, int argc, char **argv)
+{
+    if (argc != 2)
+        return misused(argv[0], "the project's name is wanted");
+    return run(cfg, argv[1], &(struct change){.apply = add_key}, true);
+}
+
+int projects_remove_key(const struct config *cfg, int argc, char **argv)
+{
+    if (argc != 3)
+        return misused(argv[0], "the project's name and the beginning of the key are wanted");
+    return run(cfg, argv[1], &(struct change){.apply = remove_key, .argument = argv[2]}, false);
+}
+
+static int change_origins(const struct config *cfg, int argc, char **argv, apply_change *how)
+{
+    if (argc != 3)
+        return misused(argv[0], "the project's name and an origin are wanted");
+    return run(cfg, argv[1], &(struct change){.apply = how, .argument = argv[2]}, false);
+}
+
+int projects_add_origin(const struct config *cfg, int argc, char **argv)
+{
+    return change_origins(cfg, argc, argv, add_origin);
+}
+
+int projects_remove_origin(const struct config *cfg, int argc, char **argv)
+{
+    return change_origins(cfg, argc, argv, remove_origin);
+}
+
+/* ---- tokens ---- */
+
+static const char *option(int argc, char **argv, const char *name)
+{
+    for (int i = 1; i + 1 < argc; i += 2)
+        if (strcmp(argv[i], name) == 0)
+            return argv[i + 1];
+    return NULL;
+}
+
+static bool known_options(int argc, char **argv)
+{
+    static const char *const names[] = {"--project", "--scope", "--stream", "--ttl"};
+    if (argc % 2 == 0)
+        return false;
+    for (int i = 1; i < argc; i += 2) {
+        bool known = false;
+        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++)
+            known |= strcmp(argv[i], names[j]) == 0;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+static int print_token(struct registry *registry, const char *name, struct claims *claims)
+{
+    struct project project;
+    enum registry_result result = registry_get(registry, slice_str(name), &project);
+    if (result != REGISTRY_OK)
+        return status_of(result, name);
+    char *token = token_sign(project.secrets.items[0], claims);
+    project_clear(&project);
+    puts(token);
+    free(token);
+    return 0;
+}
+
+int projects_token(const struct config *cfg, int argc, char **argv)
+{
+    const char *project = option(argc, argv, "--project"), *scope = option(argc, argv, "--scope");
+    const char *stream = option(argc, argv, "--stream"), *ttl = option(argc, argv, "--ttl");
+    uint64_t ttl_ms;
+    if (!known_options(argc, argv) || !project || !scope || !ttl)
+        return misused(argv[0], "--project NAME --scope read|write|manage [--stream ID] --ttl TIME is wanted");
+    if (scope_of(slice_str(scope)) == SCOPE_NONE)
+        return fail(scope, "a scope is read, write or manage");
+    if (!config_duration(ttl, &ttl_ms) || ttl_ms < 1000)
+        return fail(ttl, "a time is wanted, from 1s: 90s, 15m, 1h");
+    struct registry *registry = open_registry(cfg, false);
+    if (!registry)
+        return 1;
+    struct claims claims = {
+        .scope = scope_of(slice_str(scope)),
+        .expires_s = (uint64_t)time(NULL) + ttl_ms / 1000,
+        .subject = xstrdup(project),
+        .stream_id = stream ? xstrdup(stream) : NULL,
+    };
+    int status = print_token(registry, project, &claims);
+    if (status == 0)
+        warn_unused(cfg);
+    claims_clear(&claims);
+    registry_close(registry);
+    return status;
+}

@@ -1,0 +1,56 @@
+#include "supervisor/cli/sample.h"
+
+#include <string.h>
+
+static uint64_t sum_of(const struct metrics *m, unsigned first, unsigned count)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < count; i++)
+        sum += metrics_get(m, first + i);
+    return sum;
+}
+
+static void take_process(struct sampled *sampled, const struct metrics *m, enum metrics_of of)
+{
+    sampled->cpu_ms = metrics_get(m, METRIC_CPU);
+    sampled->restarts = metrics_get(m, METRIC_RESTARTS);
+    if (of != METRICS_SHARD)
+        return;
+    sampled->appends = metrics_get(m, METRIC_APPENDS);
+    for (unsigned i = 0; i < METRICS_HISTOGRAM; i++) {
+        sampled->commits[i] = metrics_get(m, METRIC_COMMIT_US + i);
+        sampled->fsyncs[i] = metrics_get(m, METRIC_FSYNC_US + i);
+    }
+}
+
+static void add_router(struct sample *sample, const struct metrics *m)
+{
+    sample->requests += sum_of(m, METRIC_REQUESTS, METRIC_REQUESTS_END - METRIC_REQUESTS + 1);
+    sample->dropped += sum_of(m, METRIC_DROPPED, METRIC_DROPPED_COUNT);
+    sample->refused += sum_of(m, METRIC_REFUSED, METRIC_REFUSED_COUNT);
+    for (unsigned i = 0; i < ERR_COUNT; i++)
+        sample->errors[i] += metrics_get(m, METRIC_ERRORS + i);
+}
+
+void sample_take(struct sample *sample, const struct metrics_region *region, uint64_t now_ms)
+{
+    memset(sample, 0, sizeof *sample);
+    sample->time_ms = now_ms;
+    for (unsigned slot = 0; slot < METRICS_SLOTS; slot++) {
+        const struct metrics *m = metrics_at(region, slot);
+        if (!m)
+            continue;
+        take_process(&sample->list[slot], m, metrics_slot_of(slot));
+        if (metrics_slot_of(slot) == METRICS_ROUTER)
+            add_router(sample, m);
+    }
+}
+
+/* Both are nothing but numbers. */
+void sample_subtract(struct sample *now, const struct sample *before)
+{
+    uint64_t *to = (uint64_t *)(void *)now;
+    const uint64_t *from = (const uint64_t *)(const void *)before;
+    for (size_t i = 0; i < sizeof *now / sizeof *to; i++)
+        to[i] -= from[i];
+}

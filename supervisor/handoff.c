@@ -1,0 +1,156 @@
+#include "supervisor/handoff.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#define VARIABLE "STREAMD_INHERITANCE"
+#define FIRST_LINE "streamd inheritance 1"
+
+static void set_survives(int fd, bool survives)
+{
+    if (fcntl(fd, F_SETFD, survives ? 0 : FD_CLOEXEC) != 0)
+        fatal("cannot change what becomes of a descriptor");
+}
+
+static void set_all(const struct fleet *fleet, bool survive)
+{
+    set_survives(fleet->lock, survive);
+    set_survives(fleet->meter.fd, survive);
+    for (unsigned i = 0; i < fleet->listeners->count; i++)
+        set_survives(fleet->listeners->fd[i], survive);
+    if (fleet->listeners->has_metrics)
+        set_survives(fleet->listeners->metrics, survive);
+    for (unsigned i = 0; i < fleet->count; i++)
+        if (fleet->list[i].pid)
+            set_survives(fleet->list[i].control.fd, survive);
+}
+
+/* ---- leaving ---- */
+
+static void write_text(FILE *out, const struct fleet *fleet)
+{
+    fprintf(out, FIRST_LINE "\nlock %d\nmetrics %d\n", fleet->lock, fleet->meter.fd);
+    for (unsigned i = 0; i < fleet->listeners->count; i++)
+        fprintf(out, "listener %d\n", fleet->listeners->fd[i]);
+    if (fleet->listeners->has_metrics)
+        fprintf(out, "metrics-listener %d\n", fleet->listeners->metrics);
+    for (unsigned i = 0; i < fleet->count; i++) {
+        const struct process *process = &fleet->list[i];
+        if (process->pid)
+            fprintf(out, "child %s %u pid %d control %d wire %u deaths %u started %llu\n",
+                    process->kind == ROLE_ROUTER ? "router" : "shard", process->place, (int)process->pid,
+                    process->control.fd, process->wire, process->life.deaths,
+                    (unsigned long long)process->life.started);
+    }
+    fprintf(out, "configuration\n%s", fleet->config_text);
+}
+
+bool inheritance_leave(const struct fleet *fleet)
+{
+    char number[16];
+    int fd = memfd_create("streamd-inheritance", 0);
+    FILE *out = fd >= 0 ? fdopen(dup(fd), "w") : NULL;
+    if (!out)
+        return false;
+    write_text(out, fleet);
+    bool written = !ferror(out) && fflush(out) == 0;
+    fclose(out);
+    snprintf(number, sizeof number, "%d", fd);
+    if (!written || lseek(fd, 0, SEEK_SET) != 0 || setenv(VARIABLE, number, 1) != 0)
+        return false;
+    set_all(fleet, true);
+    return true;
+}
+
+void inheritance_keep(const struct fleet *fleet)
+{
+    const char *number = getenv(VARIABLE);
+    if (number)
+        close(atoi(number));
+    unsetenv(VARIABLE);
+    set_all(fleet, false);
+}
+
+/* ---- taking ---- */
+
+static void take_child(struct inheritance *in, const char *line)
+{
+    char role[16];
+    int pid;
+    struct inherited_child child;
+    if (sscanf(line, "child %15s %u pid %d control %d wire %u deaths %u started %" SCNu64, role, &child.place, &pid,
+               &child.control, &child.wire, &child.deaths, &child.started) != 7)
+        fatalx("what was left to us does not read: %s", line);
+    child.kind = strcmp(role, "router") == 0 ? ROLE_ROUTER : ROLE_SHARD;
+    child.pid = pid;
+    set_survives(child.control, false);
+    in->children = xrealloc(in->children, (in->child_count + 1) * sizeof child);
+    in->children[in->child_count++] = child;
+}
+
+static void take_line(struct inheritance *in, const char *line)
+{
+    int fd;
+    if (sscanf(line, "lock %d", &fd) == 1) {
+        in->lock = fd;
+        set_survives(fd, false);
+    } else if (sscanf(line, "metrics %d", &fd) == 1) {
+        in->metrics = fd;
+        set_survives(fd, false);
+    } else if (sscanf(line, "metrics-listener %d", &fd) == 1) {
+        in->metrics_listener = fd;
+        set_survives(fd, false);
+    } else if (sscanf(line, "listener %d", &fd) == 1 && in->listener_count < LISTENERS_MAX) {
+        in->listeners[in->listener_count++] = fd;
+        set_survives(fd, false);
+    } else if (strncmp(line, "child ", 6) == 0) {
+        take_child(in, line);
+    }
+}
+
+static char *take_rest(FILE *text)
+{
+    char *rest = NULL;
+    size_t len = 0, size = 0;
+    FILE *out = open_memstream(&rest, &size);
+    char piece[4096];
+    if (!out)
+        fatal("cannot keep what was left to us");
+    while ((len = fread(piece, 1, sizeof piece, text)) > 0)
+        fwrite(piece, 1, len, out);
+    fclose(out);
+    return rest;
+}
+
+bool inheritance_take(struct inheritance *in)
+{
+    char line[256];
+    const char *number = getenv(VARIABLE);
+    *in = (struct inheritance){.lock = -1, .metrics = -1, .metrics_listener = -1};
+    if (!number)
+        return false;
+    FILE *text = fdopen(atoi(number), "r");
+    unsetenv(VARIABLE);
+    if (!text || !fgets(line, sizeof line, text) || strcmp(line, FIRST_LINE "\n") != 0)
+        fatalx("what was left to us does not read");
+    while (fgets(line, sizeof line, text) && strcmp(line, "configuration\n") != 0)
+        take_line(in, line);
+    in->config_text = take_rest(text);
+    fclose(text);
+    if (in->lock < 0 || !in->listener_count)
+        fatalx("what was left to us is not whole");
+    return true;
+}
+
+void inheritance_clear(struct inheritance *in)
+{
+    free(in->children);
+    free(in->config_text);
+}

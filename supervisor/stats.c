@@ -1,0 +1,107 @@
+#include "supervisor/stats.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/process.h"
+
+#define EVERY_MS 2000u
+
+static void started(struct metrics *m, pid_t pid)
+{
+    metrics_set(m, METRIC_PID, (uint64_t)pid);
+    metrics_set(m, METRIC_CPU_SEEN, 0);
+    metrics_set(m, METRIC_STARTED, clock_unix_ms());
+}
+
+void meter_open(struct meter *meter, int fd)
+{
+    *meter = (struct meter){.fd = fd, .region = fd >= 0 ? metrics_map(fd) : NULL};
+    if (!meter->region) {
+        if (fd >= 0)
+            close(fd);
+        meter->fd = metrics_make();
+        meter->region = metrics_map(meter->fd);
+    }
+    if (!meter->region)
+        fatalx("cannot map the memory of metrics");
+    meter->own = metrics_open(meter->region, metrics_slot(METRICS_SUPERVISOR, 0));
+    metrics_set(meter->own, METRIC_UP, 1);
+    metrics_set(meter->own, METRIC_STATE, CHILD_UP);
+    if (metrics_get(meter->own, METRIC_PID) != (uint64_t)getpid()) /* an upgrade is no start */
+        started(meter->own, getpid());
+}
+
+void meter_close(struct meter *meter)
+{
+    close(meter->fd); /* the mapping goes with the process */
+}
+
+/* proc(5): what follows the name in parentheses, from the third field on. */
+static bool read_stat(uint64_t pid, uint64_t *ticks, uint64_t *pages)
+{
+    char path[32], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    const char *rest = strrchr(text, ')');
+    unsigned long long user, system, resident;
+    if (!rest ||
+        sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %*u %llu",
+               &user, &system, &resident) != 3)
+        return false;
+    *ticks = user + system;
+    *pages = resident;
+    return true;
+}
+
+static void look_at(struct metrics *m)
+{
+    uint64_t ticks, pages, pid = metrics_get(m, METRIC_PID);
+    if (!pid || !read_stat(pid, &ticks, &pages))
+        return;
+    uint64_t cpu_ms = ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK), seen_ms = metrics_get(m, METRIC_CPU_SEEN);
+    metrics_set(m, METRIC_MEMORY, pages * (uint64_t)sysconf(_SC_PAGESIZE));
+    metrics_add(m, METRIC_CPU, cpu_ms - seen_ms);
+    metrics_set(m, METRIC_CPU_SEEN, cpu_ms);
+}
+
+void meter_process(struct meter *meter, const struct process *process)
+{
+    enum metrics_of of = process->kind == ROLE_ROUTER ? METRICS_ROUTER : METRICS_SHARD;
+    unsigned slot = metrics_slot(of, process->place);
+    if (process->argument || (!process->pid && !metrics_at(meter->region, slot)))
+        return; /* it counts nothing, or there has never been one */
+    struct metrics *m = metrics_open(meter->region, slot);
+    if (process->pid && metrics_get(m, METRIC_PID) != (uint64_t)process->pid)
+        started(m, process->pid);
+    if (process->life.state == CHILD_WAITING && metrics_get(m, METRIC_STATE) != CHILD_WAITING)
+        metrics_add(m, METRIC_RESTARTS, 1); /* it died, and nobody wanted that */
+    if (process->life.state == CHILD_UP && metrics_get(m, METRIC_STATE) != CHILD_UP)
+        look_at(m);
+    metrics_set(m, METRIC_UP, process->life.state == CHILD_UP);
+    metrics_set(m, METRIC_STATE, process->life.state);
+    if (process->pid)
+        return;
+    metrics_set(m, METRIC_PID, 0);
+    metrics_set(m, METRIC_MEMORY, 0);
+    metrics_bury(m, of);
+}
+
+uint64_t meter_expire(struct meter *meter, uint64_t now_ms)
+{
+    if (now_ms < meter->next_ms)
+        return meter->next_ms;
+    for (unsigned slot = 0; slot < METRICS_SLOTS; slot++)
+        if (metrics_at(meter->region, slot))
+            look_at(metrics_open(meter->region, slot));
+    meter->next_ms = now_ms + EVERY_MS;
+    return meter->next_ms;
+}
