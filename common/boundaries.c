@@ -4,16 +4,16 @@
 
 #include "common/varint.h"
 
-void marks_add(struct buf *marks, uint64_t length, bool last_of_append)
+void boundaries_add(struct buf *boundaries, uint64_t length, bool last_of_append)
 {
     assert(length <= UINT64_MAX >> 1);
-    varint_add(marks, length << 1 | last_of_append);
+    varint_add(boundaries, length << 1 | last_of_append);
 }
 
-bool marks_next(struct slice *marks, uint64_t *length, bool *last_of_append)
+bool boundaries_next(struct slice *boundaries, uint64_t *length, bool *last_of_append)
 {
     uint64_t value;
-    if (!varint_take(marks, &value))
+    if (!varint_take(boundaries, &value))
         return false;
     *length = value >> 1;
     *last_of_append = value & 1;

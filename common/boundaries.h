@@ -9,9 +9,9 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-void marks_add(struct buf *marks, uint64_t length, bool last_of_append);
+void boundaries_add(struct buf *boundaries, uint64_t length, bool last_of_append);
 
 /* Takes one mark off the front of *marks. False at its end, or if the bytes are damaged. */
-bool marks_next(struct slice *marks, uint64_t *length, bool *last_of_append) MUSTUSE;
+bool boundaries_next(struct slice *boundaries, uint64_t *length, bool *last_of_append) MUSTUSE;
 
 #endif

@@ -45,6 +45,14 @@ static const struct row rows[] = {
 
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
+static const struct {
+    const char *section, *old, *now;
+} renamed[] = {
+#define RENAMED(section, old, now) {#section, #old, #now},
+#include "common/config_renamed.def"
+#undef RENAMED
+};
+
 /* Units from the smallest; a value is printed in the largest that divides it. */
 struct unit {
     const char *name;
@@ -281,8 +289,20 @@ static bool error_other_section(struct reading *r, struct slice key)
     return found;
 }
 
+static bool error_renamed_key(struct reading *r, struct slice section, struct slice key)
+{
+    for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)
+        if (slice_equal(slice_str(renamed[i].section), section) && slice_equal(slice_str(renamed[i].old), key)) {
+            fprintf(r->out, "this key has a new name; expected %s\n", renamed[i].now);
+            return true;
+        }
+    return false;
+}
+
 static void error_unknown_key(struct reading *r, struct slice section, struct slice key)
 {
+    if (error_renamed_key(r, section, key))
+        return;
     fputs("unknown key; ", r->out);
     if (error_other_section(r, key)) {
         fputc('\n', r->out);

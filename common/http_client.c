@@ -9,10 +9,10 @@
 #include "common/mem.h"
 
 /* One that is under way. */
-struct web_call {
-    struct web_call *prev, *next;
-    struct web *web;
-    struct web_question question;
+struct http_client_call {
+    struct http_client_call *prev, *next;
+    struct http_client *http_client;
+    struct http_client_request question;
     CURL *easy;
     struct curl_slist *headers;
     struct buf body;
@@ -21,17 +21,17 @@ struct web_call {
 
 /* ---- answers ---- */
 
-static void take_out(struct web_call *call)
+static void take_out(struct http_client_call *call)
 {
-    struct web *web = call->web;
-    curl_multi_remove_handle(web->multi, call->easy);
+    struct http_client *http_client = call->http_client;
+    curl_multi_remove_handle(http_client->multi, call->easy);
     curl_easy_cleanup(call->easy);
-    *(call->prev ? &call->prev->next : &web->calls) = call->next;
+    *(call->prev ? &call->prev->next : &http_client->calls) = call->next;
     if (call->next)
         call->next->prev = call->prev;
 }
 
-static void call_free(struct web_call *call)
+static void call_free(struct http_client_call *call)
 {
     curl_slist_free_all(call->headers);
     free(call->question.payload);
@@ -39,9 +39,9 @@ static void call_free(struct web_call *call)
     free(call);
 }
 
-static void finish(struct web_call *call, const char *failure, bool unreachable)
+static void finish(struct http_client_call *call, const char *failure, bool unreachable)
 {
-    struct web_answer answer = {.failure = failure, .unreachable = unreachable};
+    struct http_client_answer answer = {.failure = failure, .unreachable = unreachable};
     long connects = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
@@ -53,7 +53,7 @@ static void finish(struct web_call *call, const char *failure, bool unreachable)
     call_free(call);
 }
 
-void web_cancel(struct web_call *call)
+void http_client_cancel(struct http_client_call *call)
 {
     take_out(call);
     call_free(call);
@@ -65,14 +65,14 @@ static bool unreachable(CURLcode result)
            result == CURLE_OPERATION_TIMEDOUT;
 }
 
-static void take_answers(struct web *web)
+static void take_answers(struct http_client *http_client)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(web->multi, &left)))
+    while ((message = curl_multi_info_read(http_client->multi, &left)))
         if (message->msg == CURLMSG_DONE) {
             CURLcode result = message->data.result;
-            struct web_call *call;
+            struct http_client_call *call;
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
             finish(call, result == CURLE_OK ? NULL : curl_easy_strerror(result), unreachable(result));
         }
@@ -80,7 +80,7 @@ static void take_answers(struct web *web)
 
 static size_t on_header(char *data, size_t size, size_t count, void *user)
 {
-    struct web_call *call = user;
+    struct http_client_call *call = user;
     struct slice line = slice_of(data, size * count);
     const char *colon = memchr(line.data, ':', line.len);
     if (colon && call->question.header) {
@@ -97,7 +97,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
 
 static size_t on_body(char *data, size_t size, size_t count, void *user)
 {
-    struct web_call *call = user;
+    struct http_client_call *call = user;
     size_t len = size * count;
     if (call->question.piece)
         return call->question.piece(call->question.ctx, slice_of(data, len)) ? len : 0;
@@ -114,31 +114,31 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
-    struct web *web = arg;
+    struct http_client *http_client = arg;
     int running;
-    if (web->woken)
-        web->woken(web->ctx);
-    curl_multi_socket_action(web->multi, fd,
+    if (http_client->woken)
+        http_client->woken(http_client->ctx);
+    curl_multi_socket_action(http_client->multi, fd,
                              ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0),
                              &running);
-    take_answers(web);
+    take_answers(http_client);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    struct web *web = arg;
+    struct http_client *http_client = arg;
     int running;
     (void)fd;
     (void)what;
-    if (web->woken)
-        web->woken(web->ctx);
-    curl_multi_socket_action(web->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    take_answers(web);
+    if (http_client->woken)
+        http_client->woken(http_client->ctx);
+    curl_multi_socket_action(http_client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    take_answers(http_client);
 }
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 {
-    struct web *web = user;
+    struct http_client *http_client = user;
     struct event *event = socket_user;
     (void)easy;
     if (event)
@@ -147,37 +147,37 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     if (what != CURL_POLL_REMOVE) {
         short events =
             (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) | ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
-        event = event_new(web->base, fd, events, on_socket, web);
+        event = event_new(http_client->base, fd, events, on_socket, http_client);
         if (!event || event_add(event, NULL) != 0)
             fatalx("cannot watch a socket");
     }
-    curl_multi_assign(web->multi, fd, event);
+    curl_multi_assign(http_client->multi, fd, event);
     return 0;
 }
 
 static int set_timer(CURLM *multi, long ms, void *user)
 {
-    struct web *web = user;
+    struct http_client *http_client = user;
     const struct timeval after = {ms / 1000, ms % 1000 * 1000};
     (void)multi;
     if (ms < 0)
-        evtimer_del(web->timer);
-    else if (evtimer_add(web->timer, &after) != 0)
+        evtimer_del(http_client->timer);
+    else if (evtimer_add(http_client->timer, &after) != 0)
         fatalx("cannot set a timer");
     return 0;
 }
 
 /* A process that never asks anybody does without all of this. */
-static void start(struct web *web)
+static void start(struct http_client *http_client)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(web->multi = curl_multi_init()))
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(http_client->multi = curl_multi_init()))
         fatalx("libcurl cannot be used");
-    web->timer = evtimer_new(web->base, on_timer, web);
-    curl_multi_setopt(web->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-    curl_multi_setopt(web->multi, CURLMOPT_SOCKETDATA, web);
-    curl_multi_setopt(web->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-    curl_multi_setopt(web->multi, CURLMOPT_TIMERDATA, web);
-    curl_multi_setopt(web->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, web->connections);
+    http_client->timer = evtimer_new(http_client->base, on_timer, http_client);
+    curl_multi_setopt(http_client->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(http_client->multi, CURLMOPT_SOCKETDATA, http_client);
+    curl_multi_setopt(http_client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(http_client->multi, CURLMOPT_TIMERDATA, http_client);
+    curl_multi_setopt(http_client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, http_client->connections);
 }
 
 /* ---- redirections ---- */
@@ -225,7 +225,7 @@ static bool may_go(CURLU *to, CURLU *home)
     return may;
 }
 
-char *web_redirect(const char *url, const char *location, const char *home)
+char *http_client_redirect(const char *url, const char *location, const char *home)
 {
     char *found = NULL;
     CURLU *to = curl_url(), *from = curl_url();
@@ -243,7 +243,7 @@ char *web_redirect(const char *url, const char *location, const char *home)
 
 /* ---- asking ---- */
 
-static void take_headers(struct web_call *call)
+static void take_headers(struct http_client_call *call)
 {
     struct buf *lines = &call->question.headers;
     if (!call->question.aws_sigv4) /* it would be signed, and not sent */
@@ -256,7 +256,7 @@ static void take_headers(struct web_call *call)
     buf_wipe(lines); /* tokens */
 }
 
-static void sign(CURL *easy, const struct web_question *question)
+static void sign(CURL *easy, const struct http_client_request *question)
 {
     if (question->ca_file && *question->ca_file)
         curl_easy_setopt(easy, CURLOPT_CAINFO, question->ca_file);
@@ -267,28 +267,28 @@ static void sign(CURL *easy, const struct web_question *question)
     curl_easy_setopt(easy, CURLOPT_PASSWORD, question->password);
 }
 
-void web_clear(struct web *web)
+void http_client_clear(struct http_client *http_client)
 {
-    while (web->calls)
-        finish(web->calls, "nobody waits for it any more", false);
-    if (!web->multi)
+    while (http_client->calls)
+        finish(http_client->calls, "nobody waits for it any more", false);
+    if (!http_client->multi)
         return;
-    curl_multi_cleanup(web->multi);
-    event_free(web->timer);
-    web->multi = NULL;
+    curl_multi_cleanup(http_client->multi);
+    event_free(http_client->timer);
+    http_client->multi = NULL;
 }
 
-struct web_call *web_ask(struct web *web, struct web_question *question)
+struct http_client_call *http_client_send(struct http_client *http_client, struct http_client_request *question)
 {
-    struct web_call *call = xcalloc(1, sizeof *call);
-    if (!web->multi)
-        start(web);
+    struct http_client_call *call = xcalloc(1, sizeof *call);
+    if (!http_client->multi)
+        start(http_client);
     call->question = *question;
-    call->web = web;
-    call->next = web->calls;
-    if (web->calls)
-        web->calls->prev = call;
-    web->calls = call;
+    call->http_client = http_client;
+    call->next = http_client->calls;
+    if (http_client->calls)
+        http_client->calls->prev = call;
+    http_client->calls = call;
     take_headers(call);
     CURL *easy = call->easy = curl_easy_init();
     if (!easy)
@@ -316,6 +316,6 @@ struct web_call *web_ask(struct web *web, struct web_question *question)
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_multi_add_handle(web->multi, easy);
+    curl_multi_add_handle(http_client->multi, easy);
     return call;
 }

@@ -11,20 +11,20 @@
 
 struct event;
 struct event_base;
-struct web_call;
+struct http_client_call;
 
 /* Zeroed, but for the first four, which its owner sets. */
-struct web {
+struct http_client {
     struct event_base *base;
     long connections;         /* at most so many at a time; the rest wait */
     void (*woken)(void *ctx); /* called before anything else when the loop comes here, or NULL */
     void *ctx;
     void *multi; /* a CURLM; NULL: nobody was asked yet */
     struct event *timer;
-    struct web_call *calls;
+    struct http_client_call *calls;
 };
 
-struct web_answer {
+struct http_client_answer {
     const char *failure; /* why there is none, or NULL */
     bool unreachable;    /* because nobody is there: no connection, or no answer in time */
     long status;
@@ -33,12 +33,12 @@ struct web_answer {
     bool large;        /* there is none because the body has more than `most` bytes */
 };
 
-typedef void web_header(void *ctx, struct slice name, struct slice value);
-typedef bool web_piece(void *ctx, struct slice piece);
-typedef void web_done(void *ctx, const struct web_answer *answer);
+typedef void http_client_header(void *ctx, struct slice name, struct slice value);
+typedef bool http_client_piece(void *ctx, struct slice piece);
+typedef void http_client_done(void *ctx, const struct http_client_answer *answer);
 
 /* What is asked. Texts are copied. */
-struct web_question {
+struct http_client_request {
     const char *url;
     uint64_t timeout_ms; /* 0: none, but for connecting */
     size_t most;         /* bytes of the answer's body that are wanted; more is a failure. 0: none, however many come */
@@ -48,25 +48,25 @@ struct web_question {
     struct slice body;   /* of another method; stays the caller's until it is done */
     const char *aws_sigv4, *user, *password; /* it is signed (CURLOPT_AWS_SIGV4), or NULL */
     const char *ca_file;                     /* NULL or "": the system's */
-    web_header *header;                      /* called for each of the answer's, or NULL */
-    web_piece *piece;                        /* called for each piece of the body instead of gathering them; false: it
-                                                fails; or NULL */
-    web_done *done;                          /* called once, from the event loop, after which the call is gone */
+    http_client_header *header;              /* called for each of the answer's, or NULL */
+    http_client_piece *piece;                /* called for each piece of the body instead of gathering them; false: it
+                                        fails; or NULL */
+    http_client_done *done;                  /* called once, from the event loop, after which the call is gone */
     void *ctx;
 };
 
 /* Ends the process if libcurl cannot be used. What it returns is there until it is done. */
-struct web_call *web_ask(struct web *web, struct web_question *question);
+struct http_client_call *http_client_send(struct http_client *http_client, struct http_client_request *question);
 
 /* Where a redirection from `url` points to, to be freed; NULL where a signed request is not to go: that is without the
  * TLS that `home` has, to a host that is not near home's (s3.example.org: names below it and below example.org; of
  * Amazon's: all that are below amazonaws.com; an address: itself), or with a user's name of its own. */
-char *web_redirect(const char *url, const char *location, const char *home) MUSTUSE;
+char *http_client_redirect(const char *url, const char *location, const char *home) MUSTUSE;
 
 /* Ends what is under way; nobody is told. Not from a callback of the call's own. */
-void web_cancel(struct web_call *call);
+void http_client_cancel(struct http_client_call *call);
 
 /* Ends all that is under way; each is told. */
-void web_clear(struct web *web);
+void http_client_clear(struct http_client *http_client);
 
 #endif

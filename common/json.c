@@ -15,7 +15,7 @@ struct scan {
     unsigned depth;                        /* of open arrays and objects */
     uint64_t objects[JSON_DEPTH_MAX / 64]; /* a bit a level: 1 object, 0 array */
     struct buf *out;
-    struct buf *marks;
+    struct buf *boundaries;
     uint64_t count;
     const uint8_t *wrong;
     const char *expected;
@@ -241,7 +241,7 @@ static void add_message(struct scan *s, const uint8_t *start, const uint8_t *end
     size_t len = (size_t)(end - start);
     buf_add(s->out, start, len);
     buf_add_byte(s->out, ',');
-    marks_add(s->marks, len + 1, last);
+    boundaries_add(s->boundaries, len + 1, last);
     s->count++;
 }
 
@@ -297,11 +297,11 @@ static void say(struct detail *detail, const struct scan *s, struct slice text, 
                    at, s->expected);
 }
 
-bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64_t *count, struct detail *detail)
+bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, uint64_t *count, struct detail *detail)
 {
     const uint8_t *at = (const uint8_t *)text.data;
-    struct scan s = {.end = at + text.len, .out = out, .marks = marks};
-    size_t out_len = buf_len(out), marks_len = buf_len(marks);
+    struct scan s = {.end = at + text.len, .out = out, .boundaries = boundaries};
+    size_t out_len = buf_len(out), boundaries_len = buf_len(boundaries);
     if (!text.len)
         return false;
     buf_reserve(out, text.len + 1); /* the most it can come to */
@@ -311,7 +311,7 @@ bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64
     if (s.wrong) {
         say(detail, &s, text, end);
         out->end = out->start + out_len;
-        marks->end = marks->start + marks_len;
+        boundaries->end = boundaries->start + boundaries_len;
         return false;
     }
     *count = s.count;

@@ -17,7 +17,7 @@
  * (PROTOCOL.md 9.1.2): each element is a message. Adds one mark a message to marks, the last with last_of_append.
  * *count is the number of messages, 0 for []. False: text is not valid JSON, *detail says where (NULL: nobody wants to
  * know), and out and marks are as before. */
-bool json_messages(struct slice text, struct buf *out, struct buf *marks, uint64_t *count,
+bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, uint64_t *count,
                    struct detail *detail) MUSTUSE;
 
 #endif

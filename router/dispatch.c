@@ -135,12 +135,12 @@ bool dispatch_admit(struct client *c, const struct http_head *head, struct slice
         return true;
     struct hold_list *list = auth_wait(c, head, route.name);
     if (list)
-        hold_request(list, c, bytes, (struct slice){0}, intake_again);
+        hold_request(list, c, bytes, (struct slice){0}, request_reader_again);
     if (list || !r->callbacks.on)
         return !list;
     struct buf names = {0};
     name_head(c, head, &route, &names);
-    return callback_ask(c, head, bytes, (struct slice){0}, &names, intake_admitted);
+    return callback_ask(c, head, bytes, (struct slice){0}, &names, request_reader_admitted);
 }
 
 enum error dispatch_check(struct client *c, const struct http_head *head, bool *wanted, struct detail *detail)

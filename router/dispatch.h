@@ -16,8 +16,8 @@ void dispatch_decided(struct client *client, const struct http_head *head, struc
 /* "GET"; "other" for HTTP_OTHER. */
 const char *dispatch_method_name(enum http_method method);
 
-/* Asks whether the request may, when its head is there. False: the client waits for the answer, and intake_admitted()
- * or intake_again() goes on. */
+/* Asks whether the request may, when its head is there. False: the client waits for the answer, and
+ * request_reader_admitted() or request_reader_again() goes on. */
 bool dispatch_admit(struct client *client, const struct http_head *head, struct slice bytes) MUSTUSE;
 
 /* Why the request will be refused whatever its body is, or ERR_NONE: a body need not arrive for that. *wanted: what is

@@ -103,8 +103,8 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     shards_init(&r->shards, r);
     live_init(&r->live, r);
     collapse_init(&r->collapse, r);
-    r->web =
-        (struct web){.base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
+    r->http_client = (struct http_client){
+        .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
     auth_init(&r->auth, r);
     callback_init(&r->callbacks, r);
     router_reload(r);

@@ -43,7 +43,7 @@ struct router {
     struct shards shards;
     struct live live;
     struct collapse collapse;
-    struct web web;
+    struct http_client http_client;
     struct auth auth;
     struct callbacks callbacks;
     struct tallies tallies;
@@ -51,11 +51,11 @@ struct router {
     struct output_pool outputs;
 
     /* Room that is used and emptied within one step. */
-    char *scratch;       /* ROUTER_SCRATCH bytes: what a socket had */
-    struct buf head;     /* the answer being built */
-    struct buf event;    /* the SSE event being rendered */
-    struct buf messages; /* a JSON body in stored form */
-    struct buf marks;    /* and its marks */
+    char *scratch;         /* ROUTER_SCRATCH bytes: what a socket had */
+    struct buf head;       /* the answer being built */
+    struct buf event;      /* the SSE event being rendered */
+    struct buf messages;   /* a JSON body in stored form */
+    struct buf boundaries; /* and its marks */
 
     struct block *heartbeat; /* ": heartbeat" as an HTTP chunk */
     struct block *last_chunk;

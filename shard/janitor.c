@@ -52,9 +52,9 @@ static void expire(struct shard *shard)
 static void sweep(struct shard *shard)
 {
     uint64_t until = clock_monotonic_ms() + SWEEP_MS;
-    while (!disk_spent(shard) && store_condemned_any(shard->store)) {
+    while (!disk_spent(shard) && store_deleting_any(shard->store)) {
         store_begin(shard->store);
-        store_condemned_slice(shard->store);
+        store_deleting_slice(shard->store);
         if (clock_monotonic_ms() >= until)
             return;
     }
@@ -93,12 +93,12 @@ static void upkeep(struct shard *shard)
     shard->upkeep_ms = shard->ticks_ms + UPKEEP_MS;
     fork_upkeep(shard);
     feeds_upkeep(shard);
-    rotate_upkeep(shard);
+    offload_upkeep(shard);
     if (!shard->disk_stuck)
         backup_upkeep(shard);
     measure_upkeep(shard);
     give_back(shard);
-    if (!shard->disk_full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_settle_idle)
+    if (!shard->disk_full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle)
         (void)store_vacuum_slice(shard->store, VACUUM_PAGES, false);
 }
 

@@ -126,7 +126,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         struct wire_##name m;                                                                                          \
         if (!wire_get_##name(body, &m))                                                                                \
             return false;                                                                                              \
-        handle_##name(shard, asker, &m);                                                                               \
+        on_##name(shard, asker, &m);                                                                                   \
         return true;                                                                                                   \
     }
 #define ROUTER_CASE_ID(NAME, name)                                                                                     \
@@ -136,7 +136,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
             return false;                                                                                              \
         asker.id = m.id;                                                                                               \
         asker.taken_us = taken_us(shard, asker);                                                                       \
-        handle_##name(shard, asker, &m);                                                                               \
+        on_##name(shard, asker, &m);                                                                                   \
         return true;                                                                                                   \
     }
         ROUTER_CASE_ID(CREATE, create)
@@ -188,7 +188,7 @@ static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, 
         struct wire_##name m;                                                                                          \
         if (!wire_get_##name(body, &m))                                                                                \
             return false;                                                                                              \
-        handle_##name(shard, from, &m);                                                                                \
+        on_##name(shard, from, &m);                                                                                    \
         return true;                                                                                                   \
     }
         SHARD_CASE(PIN, pin)
@@ -299,7 +299,7 @@ static void take_bus(struct shard *shard)
         while (wire_peek(rest, &type, &body, &size) == WIRE_PEEK_FRAME) {
             rest = slice_of(rest.data + size, rest.len - size);
             if (type == WIRE_DELIVER && wire_get_deliver(body, &m) && layout_slot_of_uid(m.uid) < LAYOUT_SLOTS)
-                handle_deliver(shard, shard_owner_of_uid(shard, m.uid), &m);
+                on_deliver(shard, shard_owner_of_uid(shard, m.uid), &m);
             else
                 log_error("bus: %s does not belong here or is malformed", wire_name(type));
         }
@@ -384,8 +384,8 @@ void shard_turn(void *ctx)
     usage_tell_all(shard); /* what this turn has added to projects */
     watch_tell_all(shard); /* events follow the answers of this turn */
     janitor_turn(shard);   /* expiry, deletion, forks' duties: by the tick */
-    rotate_turn(shard);    /* what is settled leaves the database */
-    settle_turn(shard);    /* in the same transaction: no fsync of its own */
+    offload_turn(shard);   /* what is settled leaves the database */
+    flush_turn(shard);     /* in the same transaction: no fsync of its own */
     commit(shard);         /* from here on it is true */
     feeds_flush(shard);    /* and only now somebody hears of it */
     flush_links(shard);
@@ -527,7 +527,7 @@ void shard_close(struct shard *shard)
     shard->objects.stopping = true;
     worker_clear(&shard->worker); /* before the requests whose bytes it has */
     objects_clear(&shard->objects);
-    rotate_clear(shard);
+    offload_clear(shard);
     backup_clear(shard);
     cold_clear(shard);
     fork_clear(shard);

@@ -66,7 +66,7 @@ struct shard {
     struct page_files page_files;
     struct worker worker;
     struct objects objects;
-    struct rotations rotations;
+    struct offloads offloads;
     struct backup backup;
     struct segment_sums segment_sums; /* of the round under way */
     struct cold_wait *cold_waits;
@@ -85,7 +85,7 @@ struct shard {
     size_t turn_read;                /* bytes of pages read from the store in it */
     uint64_t logged, logged_bytes;   /* entries since a generation of the log was last chosen to be settled */
     uint64_t written_ms;             /* in ticks, as the next two are: when the last append was */
-    uint64_t settle_due_ms;          /* when what waits in the log is settled at the latest; 0: nothing does */
+    uint64_t flush_due_ms;           /* when what waits in the log is settled at the latest; 0: nothing does */
     uint64_t upkeep_ms;              /* when the rarer upkeep is due */
     size_t evicted;                  /* streams that left memory since it was last given back */
     struct event *tick, *again;
@@ -98,7 +98,7 @@ struct shard {
     bool disk_stuck;         /* the disk takes nothing at all: no deletes either */
     bool vacuums;            /* what the database does not use is given back to a full disk */
     /* Batches of the log, by seq: being settled (0: none are), settled, and dropped. */
-    int64_t settling_upto, settled_upto, dropped_upto;
+    int64_t flushing_upto, flushed_upto, dropped_upto;
 };
 
 /* The out buffer of shard `index` (this one's own included), or NULL while it is down. */

@@ -63,11 +63,11 @@ void measure_tick(struct shard *shard)
     metrics_set(m, METRIC_STREAMS, streams->usages.streams);
     metrics_set(m, METRIC_STREAMS_IN_MEMORY, streams->count);
     metrics_set(m, METRIC_STORED + METRIC_KEPT_LOG, streams->log_bytes);
-    metrics_set(m, METRIC_UNSETTLED, streams->log_entries);
+    metrics_set(m, METRIC_UNFLUSHED, streams->log_entries);
     metrics_set(m, METRIC_BACKLOG, streams->backlog);
     metrics_set(m, METRIC_BACKLOG_LIMIT, shard->cfg->segment_backlog_limit);
-    metrics_set(m, METRIC_ROTATIONS, shard->rotations.count);
-    metrics_set(m, METRIC_COLD_WAITS, shard->cold_wait_count);
+    metrics_set(m, METRIC_OFFLOADS, shard->offloads.count);
+    metrics_set(m, METRIC_FETCH_WAITS, shard->cold_wait_count);
     metrics_set(m, METRIC_DISK_FULL, shard->disk_full);
     metrics_set(m, METRIC_DISK_STUCK, shard->disk_stuck);
     metrics_set(m, METRIC_S3_UNREACHABLE, shard->objects.unreachable);

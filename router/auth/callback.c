@@ -235,7 +235,7 @@ static void answered_one(struct question *q, enum error error, enum scope scope)
 
 /* ---- no answer ---- */
 
-static void complain(struct callbacks *all, const struct web_answer *answer, const char *so)
+static void complain(struct callbacks *all, const struct http_client_answer *answer, const char *so)
 {
     if (!all->failing)
         log_warn("auth.callback_url: %s (status %ld): %s", answer->failure ? answer->failure : "it is broken",
@@ -244,7 +244,7 @@ static void complain(struct callbacks *all, const struct web_answer *answer, con
 }
 
 /* Nobody is there. What is wrong with one question only is no such thing: whoever asks could bring that about. */
-static bool nobody_there(const struct web_answer *answer)
+static bool nobody_there(const struct http_client_answer *answer)
 {
     bool gateway = answer->status == 502 || answer->status == 503 || answer->status == 504;
     return answer->failure ? answer->unreachable : gateway;
@@ -254,7 +254,7 @@ static bool nobody_there(const struct web_answer *answer)
 static void probe(struct question *q);
 
 /* This question got no answer. With auth.callback_down = allow it is allowed where nobody gets one. */
-static void unanswered(struct question *q, const struct web_answer *answer)
+static void unanswered(struct question *q, const struct http_client_answer *answer)
 {
     struct callbacks *all = q->inquiry->all;
     uint64_t now_ms = all->router->now_ms;
@@ -273,7 +273,7 @@ static void unanswered(struct question *q, const struct web_answer *answer)
 
 /* ---- asking ---- */
 
-static void answered(void *ctx, const struct web_answer *answer)
+static void answered(void *ctx, const struct http_client_answer *answer)
 {
     struct question *q = ctx;
     struct callbacks *all = q->inquiry->all;
@@ -311,7 +311,7 @@ static void put(struct question *q, char *payload, const struct buf *headers)
 {
     static const char type[] = "Content-Type: application/json";
     struct router *r = q->inquiry->all->router;
-    struct web_question web = {
+    struct http_client_request http_client = {
         .url = r->cfg->auth_callback_url,
         .timeout_ms = r->cfg->auth_callback_timeout,
         .payload = payload,
@@ -320,10 +320,10 @@ static void put(struct question *q, char *payload, const struct buf *headers)
         .ctx = q,
     };
     if (headers)
-        buf_add_slice(&web.headers, buf_slice(headers));
-    buf_add(&web.headers, type, sizeof type);
+        buf_add_slice(&http_client.headers, buf_slice(headers));
+    buf_add(&http_client.headers, type, sizeof type);
     q->asked_ms = r->now_ms;
-    web_ask(&r->web, &web);
+    http_client_send(&r->http_client, &http_client);
 }
 
 static void probe(struct question *q)

@@ -95,7 +95,7 @@ static void tell_left_off(const struct key_source *source)
                  source->keys.count + source->keys.left_off, source->keys.count);
 }
 
-static const char *take(struct key_source *source, const struct web_answer *answer, bool *changed)
+static const char *take(struct key_source *source, const struct http_client_answer *answer, bool *changed)
 {
     struct jwks keys;
     const struct router *r = source->all->router;
@@ -119,7 +119,7 @@ static const char *take(struct key_source *source, const struct web_answer *answ
     return NULL;
 }
 
-static void fetched(void *ctx, const struct web_answer *answer)
+static void fetched(void *ctx, const struct http_client_answer *answer)
 {
     struct key_source *source = ctx;
     bool changed;
@@ -146,13 +146,13 @@ static bool fetch(struct key_source *source)
         !key_source_allowed(r->cfg, source->url))
         return false;
     source->fetching = true;
-    web_ask(&r->web, &(struct web_question){
-                         .url = source->url,
-                         .timeout_ms = r->cfg->auth_jwks_timeout,
-                         .most = r->cfg->auth_jwks_size,
-                         .done = fetched,
-                         .ctx = source,
-                     });
+    http_client_send(&r->http_client, &(struct http_client_request){
+                                          .url = source->url,
+                                          .timeout_ms = r->cfg->auth_jwks_timeout,
+                                          .most = r->cfg->auth_jwks_size,
+                                          .done = fetched,
+                                          .ctx = source,
+                                      });
     return true;
 }
 

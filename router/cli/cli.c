@@ -283,12 +283,12 @@ static void start(struct command *c)
     c->timer = evtimer_new(c->base, on_timer, c);
     if (!c->timer)
         fatalx("cannot make a timer");
-    c->web = (struct web){.base = c->base, .connections = 16};
+    c->http_client = (struct http_client){.base = c->base, .connections = 16};
 }
 
 static void stop(struct command *c)
 {
-    web_clear(&c->web);
+    http_client_clear(&c->http_client);
     event_free(c->timer);
     for (size_t i = 0; i < 2; i++)
         event_free(c->signals[i]);

@@ -23,7 +23,7 @@ struct command {
     const char *wrong; /* with the arguments */
     struct event_base *base;
     struct event *timer, *signals[2];
-    struct web web;
+    struct http_client http_client;
     bool interrupted; /* ^C, or what prints is gone */
 };
 

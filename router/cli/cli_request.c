@@ -15,7 +15,7 @@ static void on_header(void *ctx, struct slice name, struct slice value)
     buf_add_byte(&call->said, 0);
 }
 
-static void on_done(void *ctx, const struct web_answer *answer)
+static void on_done(void *ctx, const struct http_client_answer *answer)
 {
     struct call *call = ctx;
     call->done = true;
@@ -63,19 +63,19 @@ void call_start(struct command *c, struct call *call, const char *path)
     buf_add_byte(&url, 0);
     if (call->token)
         authorize(call);
-    call->under_way = web_ask(&c->web, &(struct web_question){
-                                           .url = url.data,
-                                           .timeout_ms = call->timeout_ms,
-                                           .most = ANSWER_MAX,
-                                           .headers = call->headers,
-                                           .method = call->method,
-                                           .body = call->body,
-                                           .ca_file = c->ca_file,
-                                           .header = on_header,
-                                           .piece = call->piece ? on_piece : NULL,
-                                           .done = on_done,
-                                           .ctx = call,
-                                       });
+    call->under_way = http_client_send(&c->http_client, &(struct http_client_request){
+                                                            .url = url.data,
+                                                            .timeout_ms = call->timeout_ms,
+                                                            .most = ANSWER_MAX,
+                                                            .headers = call->headers,
+                                                            .method = call->method,
+                                                            .body = call->body,
+                                                            .ca_file = c->ca_file,
+                                                            .header = on_header,
+                                                            .piece = call->piece ? on_piece : NULL,
+                                                            .done = on_done,
+                                                            .ctx = call,
+                                                        });
     call->headers = (struct buf){0};
     buf_clear(&url);
 }
@@ -112,7 +112,7 @@ cJSON *call_document(struct command *c, struct call *call, const char *project, 
 void call_clear(struct call *call)
 {
     if (call->under_way)
-        web_cancel(call->under_way);
+        http_client_cancel(call->under_way);
     buf_clear(&call->headers);
     buf_clear(&call->said);
     buf_clear(&call->text);

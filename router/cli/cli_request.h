@@ -14,8 +14,8 @@ struct call {
     struct buf headers; /* "Name: value\0"...; taken */
     struct slice body;  /* stays as long as it is under way */
     uint64_t timeout_ms;
-    web_piece *piece; /* as in common/http_client.h */
-    void *ctx;        /* of piece */
+    http_client_piece *piece; /* as in common/http_client.h */
+    void *ctx;                /* of piece */
 
     /* The answer, as far as it is there. */
     bool done;
@@ -24,7 +24,7 @@ struct call {
     bool reused;
     struct buf said; /* its headers: "name\0value\0"..., names in lower case */
     struct buf text; /* its body */
-    struct web_call *under_way;
+    struct http_client_call *under_way;
 };
 
 /* Starts it. `path` goes behind the server's URL. */

@@ -74,16 +74,16 @@ static void put_message(char *text, size_t len)
 
 static bool put_messages(struct slice json)
 {
-    struct buf messages = {0}, marks = {0};
+    struct buf messages = {0}, boundaries = {0};
     uint64_t count, length;
-    bool last, good = json_messages(json, &messages, &marks, &count, NULL);
-    struct slice rest = buf_slice(&marks);
-    while (good && marks_next(&rest, &length, &last)) {
+    bool last, good = json_messages(json, &messages, &boundaries, &count, NULL);
+    struct slice rest = buf_slice(&boundaries);
+    while (good && boundaries_next(&rest, &length, &last)) {
         put_message(messages.data + messages.start, (size_t)length - 1); /* without its comma */
         buf_consume(&messages, (size_t)length);
     }
     buf_clear(&messages);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
     return good;
 }
 

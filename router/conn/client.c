@@ -51,7 +51,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         mark_dirty(c);
     }
     if (what & EV_READ)
-        intake_readable(c);
+        request_reader_readable(c);
 }
 
 static bool wants_input(const struct client *c)
@@ -166,7 +166,7 @@ static void bury(struct client *c)
         request_abandon(&r->shards, c->request);
     collapse_drop(c);
     hold_drop(c);
-    intake_drop(c);
+    request_reader_drop(c);
     deadline_clear(&c->stall);
     if (c->watched)
         event_del(&c->event);
@@ -248,7 +248,7 @@ void client_done(struct client *c)
 
 void client_refuse(struct client *c, enum error error, const char *text)
 {
-    intake_drop(c);
+    request_reader_drop(c);
     c->keep_alive = false;
     c->linger = true;
     answer_error_text(c, error, text);
@@ -263,7 +263,7 @@ void clients_resume(struct router *router)
         router->clients.ready = c->ready_next;
         c->ready = false;
         if (c->state != CLIENT_DEAD) {
-            intake_resume(c);
+            request_reader_resume(c);
         } else {
             c->ready_next = router->clients.grave;
             router->clients.grave = c;

@@ -28,7 +28,7 @@ struct upload {
 
 /* ---- bodies ---- */
 
-void intake_drop(struct client *c)
+void request_reader_drop(struct client *c)
 {
     struct upload *upload = c->upload;
     if (!upload)
@@ -183,17 +183,17 @@ static size_t take_admitted(struct client *c, const struct http_head *head, stru
     return 0;
 }
 
-void intake_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+void request_reader_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
 {
     (void)ignored;
     buf_consume(&c->in, take_admitted(c, head, bytes, buf_slice(&c->in)));
-    intake_resume(c);
+    request_reader_resume(c);
 }
 
-void intake_again(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+void request_reader_again(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
 {
     if (dispatch_admit(c, head, bytes))
-        intake_admitted(c, head, bytes, ignored);
+        request_reader_admitted(c, head, bytes, ignored);
 }
 
 /* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
@@ -281,7 +281,7 @@ static void take_waiting(struct client *c)
         buf_clear(&c->in);
 }
 
-void intake_resume(struct client *c)
+void request_reader_resume(struct client *c)
 {
     take_waiting(c);
     if (c->state == CLIENT_HEAD && c->eof && c->out.bytes < CLIENT_OUTPUT_PAUSE)
@@ -345,7 +345,7 @@ static void receive_body(struct client *c)
         body_whole(c);
 }
 
-void intake_readable(struct client *c)
+void request_reader_readable(struct client *c)
 {
     char *scratch = c->router->scratch;
     if (c->state == CLIENT_BODY && !c->upload->is_chunked && c->upload->wanted && buf_len(&c->in) == 0) {

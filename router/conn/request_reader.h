@@ -8,17 +8,19 @@
 #include "router/http/http.h"
 
 /* The socket has something. */
-void intake_readable(struct client *client);
+void request_reader_readable(struct client *client);
 
 /* An answer is out: goes on with what came behind its request. */
-void intake_resume(struct client *client);
+void request_reader_resume(struct client *client);
 
 /* What a request that was held for its right goes on with (hold_go; no body is held with it): it is known now whether
  * it may, or this has to be looked at again. */
-void intake_admitted(struct client *client, const struct http_head *head, struct slice bytes, struct slice ignored);
-void intake_again(struct client *client, const struct http_head *head, struct slice bytes, struct slice ignored);
+void request_reader_admitted(struct client *client, const struct http_head *head, struct slice bytes,
+                             struct slice ignored);
+void request_reader_again(struct client *client, const struct http_head *head, struct slice bytes,
+                          struct slice ignored);
 
 /* Forgets a body that is arriving. */
-void intake_drop(struct client *client);
+void request_reader_drop(struct client *client);
 
 #endif

@@ -90,14 +90,14 @@ static enum error take_body(struct router *r, struct slice body, struct wire_app
     if (!body.len || !media_type_is_json(append->content_type))
         return ERR_NONE;
     buf_reset(&r->messages);
-    buf_reset(&r->marks);
-    if (!json_messages(body, &r->messages, &r->marks, &append->count, detail))
+    buf_reset(&r->boundaries);
+    if (!json_messages(body, &r->messages, &r->boundaries, &append->count, detail))
         return ERR_INVALID_JSON;
     if (!append->count)
         return ERR_EMPTY_JSON_ARRAY;
     append->data = buf_slice(&r->messages);
     if (append->count > 1)
-        append->marks = buf_slice(&r->marks);
+        append->boundaries = buf_slice(&r->boundaries);
     return ERR_NONE;
 }
 
@@ -105,8 +105,8 @@ static void give_back(struct router *r)
 {
     if (r->messages.cap > MESSAGES_KEEP)
         buf_clear(&r->messages);
-    if (r->marks.cap > MESSAGES_KEEP)
-        buf_clear(&r->marks);
+    if (r->boundaries.cap > MESSAGES_KEEP)
+        buf_clear(&r->boundaries);
 }
 
 static void submit(struct client *c, struct wire_append *append)
@@ -124,7 +124,7 @@ static void submit(struct client *c, struct wire_append *append)
         answer_error(c, ERR_OVERLOADED);
 }
 
-void verb_append(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_append(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct wire_append append = {.name = name};
     struct detail detail = {0};

@@ -89,7 +89,7 @@ static void answer_config(struct client *c, const struct http_head *request, con
     answer_end(c, &body, 1);
 }
 
-void verb_config_get(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_config_get(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     const struct project *project = auth_project(&c->router->auth, name);
     struct buf json = {0};
@@ -172,7 +172,7 @@ static enum error read_put(struct client *c, const struct http_head *head, struc
 }
 
 /* The whole entry is replaced. A write of the registry takes some milliseconds, which is rare enough for a turn. */
-void verb_config_put(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_config_put(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct replacement replacement = {.head = head};
     struct detail detail = {0};
@@ -184,7 +184,7 @@ void verb_config_put(struct client *c, const struct http_head *head, struct slic
     project_clear(&replacement.project);
 }
 
-void verb_usage(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_usage(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     const struct project *project = auth_project(&c->router->auth, name);
     const struct tally *usage = tally_of(&c->router->tallies, name);

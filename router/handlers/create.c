@@ -77,7 +77,7 @@ static void add_retention(struct client *c, struct wire_create *create)
     create->retention_bytes = project->retention.bytes;
 }
 
-void verb_create(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_create(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
     struct rules_create_room room;

@@ -14,7 +14,7 @@ static void answered(struct request *request, const struct answer *answer)
     answer_end_bare(c);
 }
 
-void verb_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
     struct request *request = request_new(shards, shards_of(shards, name), c, answered);

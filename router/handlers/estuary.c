@@ -304,7 +304,7 @@ static void clear(struct subscription *s)
     buf_clear(&s->sources);
 }
 
-void verb_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names)
+void handle_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names)
 {
     struct subscription s = {0};
     if (read_subscription(cfg, name, body, &s, NULL) == ERR_NONE) {
@@ -332,20 +332,20 @@ static void submit(struct client *c, struct slice name, struct slice body, unsig
     clear(&s);
 }
 
-void verb_subscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_subscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     submit(c, name, body, 0);
 }
 
-void verb_subscribe_many(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_subscribe_many(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     c->exchange.many = true;
     submit(c, name, body, 0);
 }
 
-void verb_unsubscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_unsubscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     submit(c, name, body, WIRE_SUBSCRIBE_END);
@@ -395,21 +395,21 @@ static void ask(struct client *c, struct slice name, unsigned what)
         answer_error(c, ERR_OVERLOADED);
 }
 
-void verb_estuary(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_estuary(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     (void)body;
     ask(c, name, WIRE_ESTUARY_LOOK);
 }
 
-void verb_estuary_touch(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_estuary_touch(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     (void)body;
     ask(c, name, WIRE_ESTUARY_TOUCH);
 }
 
-void verb_estuary_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_estuary_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)body;
     bool manages = auth_check(c, head, name, SCOPE_MANAGE, NULL) == ERR_NONE;

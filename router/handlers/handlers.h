@@ -1,5 +1,5 @@
 /* The verbs on a stream. Each checks its headers, puts a frame to the stream's shard, and renders the answer that comes
- * back: verb_*.c. Everything given is borrowed for the call. */
+ * back: the files of this folder.c. Everything given is borrowed for the call. */
 #ifndef ROUTER_HANDLERS_HANDLERS_H
 #define ROUTER_HANDLERS_HANDLERS_H
 
@@ -10,28 +10,28 @@ struct config;
 
 typedef void verb(struct client *client, const struct http_head *head, struct slice name, struct slice body);
 
-verb verb_root;
-verb verb_health;
-verb verb_metrics;
-verb verb_config_get; /* of a project: name is its own */
-verb verb_config_put;
-verb verb_usage;
-verb verb_list;
-verb verb_show; /* a stream of these */
+verb handle_root;
+verb handle_health;
+verb handle_metrics;
+verb handle_config_get; /* of a project: name is its own */
+verb handle_config_put;
+verb handle_usage;
+verb handle_list;
+verb handle_show; /* a stream of these */
 
-verb verb_subscribe; /* of an estuary to the stream that is named */
-verb verb_subscribe_many;
-verb verb_unsubscribe;
+verb handle_subscribe; /* of an estuary to the stream that is named */
+verb handle_subscribe_many;
+verb handle_unsubscribe;
 /* Adds what the body of any of these names (router/handlers/named.h); nothing if it is malformed. name: of its path. */
-void verb_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names);
-verb verb_estuary;
-verb verb_estuary_touch;
-verb verb_estuary_delete;
+void handle_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names);
+verb handle_estuary;
+verb handle_estuary_touch;
+verb handle_estuary_delete;
 
-verb verb_create; /* PUT */
-verb verb_append; /* POST */
-verb verb_read;   /* GET */
-verb verb_head;
-verb verb_delete;
+verb handle_create; /* PUT */
+verb handle_append; /* POST */
+verb handle_read;   /* GET */
+verb handle_head;
+verb handle_delete;
 
 #endif

@@ -16,7 +16,7 @@ static void answered(struct request *request, const struct answer *answer)
     answer_end_bare(c); /* a length here would be that of a GET, which nobody knows */
 }
 
-void verb_head(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_head(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
     struct request *request = request_new(shards, shards_of(shards, name), c, answered);

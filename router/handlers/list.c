@@ -52,7 +52,7 @@ static void ask_next(struct client *c)
         answer_error(c, ERR_OVERLOADED);
 }
 
-void verb_list(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_list(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct detail detail = {0};
     (void)body;

@@ -97,7 +97,7 @@ static void add_projects(struct buf *out, struct router *r)
     free(projects.list);
 }
 
-void verb_metrics(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
+void handle_metrics(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
 {
     struct buf page = {0};
     (void)request;

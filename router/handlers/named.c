@@ -65,5 +65,5 @@ void named_in_head(const struct http_head *head, enum route_kind route, const st
 void named_in_body(const struct route *route, struct slice body, const struct config *cfg, struct buf *names)
 {
     if (route->kind == ROUTE_SUBSCRIPTION || route->kind == ROUTE_SUBSCRIPTIONS)
-        verb_subscribe_names(route->name, body, cfg, names);
+        handle_subscribe_names(route->name, body, cfg, names);
 }

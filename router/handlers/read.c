@@ -37,7 +37,7 @@ static void follow_last_event(const struct http_head *head, struct query *query)
     query->now = query->earliest = false;
 }
 
-void verb_read(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_read(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct query query;
     struct detail detail = {0};

@@ -20,7 +20,7 @@ static const char root[] = "{\"name\":\"streamd\",\"version\":\"" STREAMD_VERSIO
                            "\"/metrics\","
                            "\"/health\"]}";
 
-void verb_root(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
+void handle_root(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
 {
     (void)request;
     (void)name;
@@ -28,7 +28,7 @@ void verb_root(struct client *c, const struct http_head *request, struct slice n
     answer_json(c, SLICE(root));
 }
 
-void verb_health(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
+void handle_health(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
 {
     const struct slice body = SLICE("ok");
     struct buf *head = answer_begin(c, 200);

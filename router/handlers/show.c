@@ -123,7 +123,7 @@ static void answered(struct request *request, const struct answer *answer)
     buf_clear(&body);
 }
 
-void verb_show(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_show(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
     if (answer_memory_full(c->router)) {

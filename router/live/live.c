@@ -117,7 +117,7 @@ static void entry_free(struct entry *e)
 
 /* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays:
  * an UNWATCH would cross its answer. */
-static void settle(struct entry *e)
+static void flush(struct entry *e)
 {
     if (e->held || e->reads || e->first)
         return;
@@ -131,7 +131,7 @@ static void settle(struct entry *e)
 void live_release(struct entry *e)
 {
     e->users--;
-    settle(e);
+    flush(e);
 }
 
 /* ---- readers at the tail ---- */
@@ -323,7 +323,7 @@ static void answered(struct request *q, const struct answer *answer)
     else if (q->patient)
         resumed(e, answer);
     e->held--;
-    settle(e);
+    flush(e);
 }
 
 /* ---- events ---- */
@@ -356,7 +356,7 @@ void live_event(struct live *live, const struct wire_event *event)
         deliver(e, &stream);
     }
     e->held--;
-    settle(e);
+    flush(e);
 }
 
 /* ---- shards ---- */
@@ -377,6 +377,6 @@ void live_shard_up(struct live *live, unsigned shard)
         e->held++;
         resume(e);
         e->held--;
-        settle(e);
+        flush(e);
     }
 }

@@ -105,7 +105,7 @@ static struct verdict check(struct shard *shard, const struct stream *stream, co
         return refuse(ERR_INSUFFICIENT_STORAGE); /* it was not looked for */
     if (stream->row.closed)
         return check_closed(stream, m, known, detail);
-    if (!disk_takes(shard, m->marks.len + m->data.len))
+    if (!disk_takes(shard, m->boundaries.len + m->data.len))
         return refuse(ERR_INSUFFICIENT_STORAGE);
     if (shard_is_full(shard) && m->count > 0)
         return refuse(ERR_SEGMENT_BACKLOG);
@@ -139,9 +139,9 @@ void append_entry(struct shard *shard, struct stream *stream, struct log_entry *
     shard->turn_appends++;
     shard->logged++;
     if (!(entry->flags & LOG_SAME))
-        shard->logged_bytes += entry->marks.len + entry->data.len;
-    shard->turn_bytes += entry->marks.len + entry->data.len;
-    shard->disk_unlooked += entry->marks.len + entry->data.len;
+        shard->logged_bytes += entry->boundaries.len + entry->data.len;
+    shard->turn_bytes += entry->boundaries.len + entry->data.len;
+    shard->disk_unlooked += entry->boundaries.len + entry->data.len;
     shard->written_ms = shard->ticks_ms;
 }
 
@@ -156,13 +156,13 @@ static void apply(struct shard *shard, struct stream *stream, const struct wire_
         .producer = m->producer,
         .epoch = m->epoch,
         .producer_seq = m->seq,
-        .marks = m->marks,
+        .boundaries = m->boundaries,
         .data = m->data,
     };
     append_entry(shard, stream, &entry);
 }
 
-void handle_append(struct shard *shard, struct asker asker, const struct wire_append *m)
+void on_append(struct shard *shard, struct asker asker, const struct wire_append *m)
 {
     struct wire_appended answer = {.id = m->id};
     struct buf *out = asker_out(shard, asker);

@@ -247,7 +247,7 @@ void estuary_ended(struct shard *shard, const struct stream *stream)
 struct delivery {
     const struct inflow *inflow;
     struct run plain, envelopes; /* the whole of it; envelopes are made when the first wants them */
-    struct buf data, marks;      /* of the envelopes */
+    struct buf data, boundaries; /* of the envelopes */
     const char *last;            /* the bytes that the last estuary got, and how many */
     size_t last_len;
     size_t subscribers;
@@ -256,13 +256,13 @@ struct delivery {
 /* Each message as {"stream":...,"offset":...,"data":...}; the offset is where to go on in the source after it. */
 static void make_envelopes(struct delivery *d)
 {
-    struct slice marks = d->plain.marks, stream = d->inflow->name;
+    struct slice boundaries = d->plain.boundaries, stream = d->inflow->name;
     const char *slash = memchr(stream.data, '/', stream.len);
     uint64_t length = d->plain.data.len, position = d->plain.start;
     size_t at = 0;
     bool last = true;
     stream = slice_of(slash + 1, stream.len - (size_t)(slash + 1 - stream.data));
-    while (d->plain.marks.len ? marks_next(&marks, &length, &last) : at == 0) {
+    while (d->plain.boundaries.len ? boundaries_next(&boundaries, &length, &last) : at == 0) {
         char offset[OFFSET_LEN];
         size_t before = buf_len(&d->data);
         offset_print(offset, ++position);
@@ -273,12 +273,12 @@ static void make_envelopes(struct delivery *d)
         buf_add_slice(&d->data, SLICE("\",\"data\":"));
         buf_add(&d->data, d->plain.data.data + at, (size_t)length - 1); /* without its comma */
         buf_add_slice(&d->data, SLICE("},"));
-        marks_add(&d->marks, buf_len(&d->data) - before, last);
+        boundaries_add(&d->boundaries, buf_len(&d->data) - before, last);
         at += (size_t)length;
     }
     d->envelopes = d->plain;
     d->envelopes.data = buf_slice(&d->data);
-    d->envelopes.marks = d->plain.marks.len ? buf_slice(&d->marks) : (struct slice){0};
+    d->envelopes.boundaries = d->plain.boundaries.len ? buf_slice(&d->boundaries) : (struct slice){0};
 }
 
 static void deliver_to(struct shard *shard, struct delivery *d, const struct subscription_row *s)
@@ -299,7 +299,7 @@ static void deliver_to(struct shard *shard, struct delivery *d, const struct sub
     struct log_entry entry = {
         .count = run.count,
         .flags = (shared ? LOG_SHARED : 0) | (same ? LOG_SAME : 0),
-        .marks = run.marks,
+        .boundaries = run.boundaries,
         .data = run.data,
     };
     append_entry(shard, stream, &entry);
@@ -323,7 +323,7 @@ static void deliver(struct shard *shard, struct inflow *inflow, const struct wir
 {
     struct delivery d = {
         .inflow = inflow,
-        .plain = {.start = m->start, .count = m->next - m->start, .marks = m->marks, .data = m->data},
+        .plain = {.start = m->start, .count = m->next - m->start, .boundaries = m->boundaries, .data = m->data},
         .subscribers = inflow->count,
     };
     store_begin(shard->store);
@@ -335,17 +335,17 @@ static void deliver(struct shard *shard, struct inflow *inflow, const struct wir
         if (inflow->subscriptions[i].until <= inflow->taken)
             remove_subscription(shard, inflow, i);
     buf_clear(&d.data);
-    buf_clear(&d.marks);
+    buf_clear(&d.boundaries);
     fault_point("shard.delivered-before-commit");
 }
 
 /* A frame that came over the bus, or from this shard itself. Answered over the link, after the commit. */
-void handle_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m)
+void on_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m)
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
     struct buf *out = shard_out(shard, from);
     struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .bytes = delivery_weight(m)};
-    if (shard_is_full(shard) || !disk_takes(shard, m->marks.len + m->data.len))
+    if (shard_is_full(shard) || !disk_takes(shard, m->boundaries.len + m->data.len))
         return; /* it is sent again, and again */
     if (!inflow || inflow->feed != m->feed)
         answer.flags = WIRE_TAKEN_UNWANTED;
@@ -366,7 +366,7 @@ void handle_deliver(struct shard *shard, unsigned from, const struct wire_delive
         shard_again(shard);
 }
 
-void handle_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m)
+void on_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m)
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
     struct buf *out = shard_out(shard, from);
@@ -383,7 +383,7 @@ void handle_wanted(struct shard *shard, unsigned from, const struct wire_wanted 
         shard_again(shard);
 }
 
-void handle_ended(struct shard *shard, unsigned from, const struct wire_ended *m)
+void on_ended(struct shard *shard, unsigned from, const struct wire_ended *m)
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
     struct buf *out = shard_out(shard, from);

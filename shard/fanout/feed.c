@@ -143,7 +143,7 @@ static struct feed *find(const struct stream *stream, unsigned shard)
 /* What the store has to know: that something settled was not taken. */
 static void store_state(struct store *store, struct feed *feed, bool always)
 {
-    enum feed_state state = feed->row.acked < feed->stream->row.settled ? FEED_BEHIND : FEED_LEVEL;
+    enum feed_state state = feed->row.acked < feed->stream->row.flushed ? FEED_BEHIND : FEED_LEVEL;
     if (state == feed->row.state && !always)
         return;
     feed->row.state = state;
@@ -151,7 +151,7 @@ static void store_state(struct store *store, struct feed *feed, bool always)
     store_feed_put(store, &feed->row);
 }
 
-void feeds_settled(struct streams *streams, struct stream *stream)
+void feeds_flushed(struct streams *streams, struct stream *stream)
 {
     for (struct feed *feed = stream->feeds; feed; feed = feed->next)
         store_state(streams->store, feed, true);
@@ -276,7 +276,7 @@ static void put(struct shard *shard, struct feed *feed, const struct run *run)
         .run = feed->run,
         .start = run->start,
         .next = run->start + run->count,
-        .marks = run->marks,
+        .boundaries = run->boundaries,
         .data = run->data,
     };
     bool here = feed->row.shard == shard->index;
@@ -299,7 +299,8 @@ static bool may_send(const struct shard *shard, unsigned index)
 
 void feeds_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry)
 {
-    const struct run run = {.start = entry->start, .count = entry->count, .marks = entry->marks, .data = entry->data};
+    const struct run run = {
+        .start = entry->start, .count = entry->count, .boundaries = entry->boundaries, .data = entry->data};
     if (!entry->count)
         return;
     for (struct feed *feed = stream->feeds; feed; feed = feed->next) {
@@ -325,7 +326,7 @@ static enum error send_next(struct shard *shard, struct feed *feed, size_t *sent
         put(shard, feed, &run);
     }
     buf_clear(&joined.data);
-    buf_clear(&joined.marks);
+    buf_clear(&joined.boundaries);
     return error;
 }
 
@@ -551,7 +552,7 @@ void feeds_clear(struct shard *shard)
 
 /* ---- what the estuaries' shards say ---- */
 
-void handle_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
+void on_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
 {
     struct wire_attached answer = {.id = m->id};
     struct buf *out = shard_out(shard, from);
@@ -615,7 +616,7 @@ static void doubt(struct shard *shard, struct feed *feed)
         shard_again(shard);
 }
 
-void handle_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m)
+void on_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m)
 {
     struct stream *stream = streams_by_uid(&shard->streams, m->uid);
     struct feed *feed = stream ? find(stream, from) : NULL;
@@ -666,7 +667,7 @@ static void note_lag(struct shard *shard, struct feed *feed)
     feed->followed = 0;
 }
 
-void handle_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
+void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
 {
     struct feeds *feeds = &shard->streams.feeds;
     struct feed_peer *peer = &feeds->peers[from];

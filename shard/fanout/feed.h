@@ -61,7 +61,7 @@ struct feeds {
 /* What a DELIVER counts for in the window, on both sides. */
 static inline uint64_t delivery_weight(const struct wire_deliver *m)
 {
-    return m->data.len + m->marks.len + 64;
+    return m->data.len + m->boundaries.len + 64;
 }
 
 /* now_ms: Unix time, so that its runs are newer than a predecessor's. All other times of feeds are in ticks. */
@@ -84,7 +84,7 @@ bool feeds_idle(const struct streams *streams, const struct stream *stream) MUST
 void feeds_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry);
 
 /* Settling has come this far: what the store knows of the feeds follows. */
-void feeds_settled(struct streams *streams, struct stream *stream);
+void feeds_flushed(struct streams *streams, struct stream *stream);
 
 /* The answer to an append to a stream that has feeds: it is sent now or later. */
 void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream, const struct wire_appended *answer);

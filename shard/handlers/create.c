@@ -106,7 +106,7 @@ bool create_answer_existing(struct shard *shard, struct asker asker, const struc
 /* ---- a new stream ---- */
 
 struct body {
-    struct buf data, marks;
+    struct buf data, boundaries;
     uint64_t count;
 };
 
@@ -115,7 +115,8 @@ static enum error take_body(const struct wire_create *m, bool json, struct body 
     if (!m->data.len)
         return ERR_NONE;
     if (json)
-        return json_messages(m->data, &body->data, &body->marks, &body->count, detail) ? ERR_NONE : ERR_INVALID_JSON;
+        return json_messages(m->data, &body->data, &body->boundaries, &body->count, detail) ? ERR_NONE
+                                                                                            : ERR_INVALID_JSON;
     buf_add_slice(&body->data, m->data);
     body->count = m->data.len;
     return ERR_NONE;
@@ -154,7 +155,7 @@ static void inherit(struct stream_row *row, const struct wire_create *m, const s
 {
     if (!m->content_type.len)
         row->content_type = source->content_type;
-    row->base = row->settled = row->cold = source->position;
+    row->base = row->flushed = row->cold = source->position;
     row->earliest = source->earliest;
     row->source_uid = source->uid;
     row->pin = pin;
@@ -174,7 +175,7 @@ static struct log_entry first_entry(const struct body *body)
 {
     return (struct log_entry){
         .count = body->count,
-        .marks = buf_slice(&body->marks),
+        .boundaries = buf_slice(&body->boundaries),
         .data = buf_slice(&body->data),
     };
 }
@@ -195,7 +196,7 @@ static struct stream *log_creation(struct shard *shard, const struct stream_row 
 {
     struct stream *stream = streams_add_new(&shard->streams, row);
     struct log_entry first = first_entry(body);
-    stream_set_unwritten(&shard->streams, stream);
+    stream_set_unflushed(&shard->streams, stream);
     first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0) | (row->is_public ? LOG_PUBLIC : 0);
     first.reader_key = slice_of(row->reader_key, READER_KEY_DIGITS);
     first.name = row->name;
@@ -240,11 +241,11 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
         answer_refusal(shard, asker, error, 0, slice_str(detail.text));
     }
     buf_clear(&body.data);
-    buf_clear(&body.marks);
+    buf_clear(&body.boundaries);
     return error == ERR_NONE;
 }
 
-void handle_create(struct shard *shard, struct asker asker, const struct wire_create *m)
+void on_create(struct shard *shard, struct asker asker, const struct wire_create *m)
 {
     if (create_answer_existing(shard, asker, m))
         return;

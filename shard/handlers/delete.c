@@ -6,20 +6,20 @@
 #include "shard/streams/watch.h"
 
 /* Its bytes go in the background; its name is free at once, and its source will be let go. */
-static void condemn(struct shard *shard, struct stream *stream)
+static void set_deleting(struct shard *shard, struct stream *stream)
 {
     struct log_entry end = {.uid = stream->row.uid, .time_ms = shard->now_ms, .flags = LOG_DELETES};
     store_begin(shard->store);
     store_log_append(shard->store, &end);
     shard->logged++;
-    if (!stream->unwritten)
-        store_stream_condemn(shard->store, stream->row.uid);
+    if (!stream->unflushed)
+        store_stream_set_deleting(shard->store, stream->row.uid);
     if (stream->row.source_uid != STORE_NONE)
         fork_let_go(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
     feeds_ended(shard, stream);
     estuary_ended(shard, stream);
     watch_deleted(shard, stream);
-    streams_condemned(&shard->streams, stream);
+    streams_deleting(&shard->streams, stream);
 }
 
 /* Forks hold its bytes, or shards whose estuaries still get them. */
@@ -40,7 +40,7 @@ static void end_feeds(struct shard *shard, struct stream *stream)
 void delete_stream(struct shard *shard, struct stream *stream)
 {
     if (!held(shard, stream)) {
-        condemn(shard, stream);
+        set_deleting(shard, stream);
         return;
     }
     store_begin(shard->store);
@@ -66,10 +66,10 @@ void delete_unpinned(struct shard *shard, struct stream *stream)
     if (held(shard, stream))
         end_feeds(shard, stream);
     else
-        condemn(shard, stream);
+        set_deleting(shard, stream);
 }
 
-void handle_delete(struct shard *shard, struct asker asker, const struct wire_delete *m)
+void on_delete(struct shard *shard, struct asker asker, const struct wire_delete *m)
 {
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);

@@ -162,7 +162,7 @@ static void conclude(struct shard *shard, struct fork_making *making, const stru
     making_free(shard, making);
 }
 
-void handle_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m)
+void on_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m)
 {
     struct fork_making *making = find_making(shard, m->id, from);
     if (!making || buf_len(&making->pinned))
@@ -177,7 +177,7 @@ void handle_pinned(struct shard *shard, unsigned from, const struct wire_pinned 
     ask(shard, making);
 }
 
-void handle_bounded(struct shard *shard, unsigned from, const struct wire_bounded *m)
+void on_bounded(struct shard *shard, unsigned from, const struct wire_bounded *m)
 {
     struct fork_making *making = find_making(shard, m->id, from);
     if (!making || !buf_len(&making->pinned))
@@ -227,18 +227,18 @@ static void send_unpin(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64
 
 void fork_let_go(struct shard *shard, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
 {
-    store_duty_insert(shard->store, fork_uid, source_uid, pin);
+    store_unpin_insert(shard->store, fork_uid, source_uid, pin);
     send_unpin(shard, fork_uid, source_uid, pin);
 }
 
-void handle_unpinned(struct shard *shard, unsigned from, const struct wire_unpinned *m)
+void on_unpinned(struct shard *shard, unsigned from, const struct wire_unpinned *m)
 {
     (void)from;
     store_begin(shard->store);
-    store_duty_delete(shard->store, m->fork_uid);
+    store_unpin_delete(shard->store, m->fork_uid);
 }
 
-void handle_probe(struct shard *shard, unsigned from, const struct wire_probe *m)
+void on_probe(struct shard *shard, unsigned from, const struct wire_probe *m)
 {
     struct wire_probed answer = {.source_uid = m->source_uid, .pin = m->pin};
     struct buf *out = shard_out(shard, from);
@@ -310,7 +310,7 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
     return ERR_NONE;
 }
 
-void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
+void on_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
 {
     struct wire_pinned answer = {.id = m->id};
     struct buf lineage = {0};
@@ -332,7 +332,7 @@ void handle_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
     buf_clear(&lineage);
 }
 
-void handle_boundary(struct shard *shard, unsigned from, const struct wire_boundary *m)
+void on_boundary(struct shard *shard, unsigned from, const struct wire_boundary *m)
 {
     struct wire_bounded answer = {.id = m->id};
     const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
@@ -358,7 +358,7 @@ static void drop_pin(struct shard *shard, uint64_t source_uid, uint64_t pin)
         delete_unpinned(shard, source);
 }
 
-void handle_unpin(struct shard *shard, unsigned from, const struct wire_unpin *m)
+void on_unpin(struct shard *shard, unsigned from, const struct wire_unpin *m)
 {
     struct wire_unpinned answer = {.fork_uid = m->fork_uid};
     struct buf *out = shard_out(shard, from);
@@ -369,7 +369,7 @@ void handle_unpin(struct shard *shard, unsigned from, const struct wire_unpin *m
         shard_again(shard);
 }
 
-void handle_probed(struct shard *shard, unsigned from, const struct wire_probed *m)
+void on_probed(struct shard *shard, unsigned from, const struct wire_probed *m)
 {
     (void)from;
     if (!m->exists) {
@@ -394,7 +394,7 @@ static void send_probe(void *ctx, uint64_t source_uid, uint64_t pin, struct slic
 
 void fork_upkeep(struct shard *shard)
 {
-    store_duties(shard->store, send_unpin, shard);
+    store_unpin_queue(shard->store, send_unpin, shard);
     if (shard->now_ms > PROBE_AFTER_MS)
         store_pins_unconfirmed(shard->store, shard->now_ms - PROBE_AFTER_MS, shard->now_ms, PROBES_AT_ONCE, send_probe,
                                shard);

@@ -13,7 +13,7 @@
 struct list {
     struct shard *shard;
     const struct wire_list *m;
-    struct stream *unwritten; /* the next of those that are only in the log */
+    struct stream *unflushed; /* the next of those that are only in the log */
     struct buf rows, upto;
     unsigned shown, looked;
     bool over; /* all of it was looked at, or as much as may be */
@@ -31,7 +31,7 @@ struct wire_listed_stream list_facts(const struct stream_row *row, const struct 
                  (row->source_uid != STORE_NONE ? WIRE_LISTED_FORK : 0),
         .uid = row->uid,
         .earliest = row->earliest,
-        .tail = stream ? stream->tail : row->settled,
+        .tail = stream ? stream->tail : row->flushed,
         .bytes = stream ? stream->bytes : row->bytes,
         .ttl_s = row->ttl_s,
         .expires_text = row->expires_text,
@@ -71,22 +71,22 @@ static bool look(struct list *list, const struct stream_row *row, const struct s
     return true;
 }
 
-static void next_unwritten(struct list *list)
+static void next_unflushed(struct list *list)
 {
     struct buf behind = {0}; /* no name has a NUL, so this is the least that is behind it */
-    buf_add_slice(&behind, list->unwritten->row.name);
+    buf_add_slice(&behind, list->unflushed->row.name);
     buf_add_byte(&behind, 0);
-    list->unwritten = unwritten_from(&list->shard->streams.unwritten, buf_slice(&behind));
+    list->unflushed = unflushed_from(&list->shard->streams.unflushed, buf_slice(&behind));
     buf_clear(&behind);
 }
 
 /* Those before `name`; NULL: all that are left. */
-static bool look_at_unwritten(struct list *list, const struct slice *name)
+static bool look_at_unflushed(struct list *list, const struct slice *name)
 {
-    while (list->unwritten && (!name || slice_compare(list->unwritten->row.name, *name) < 0)) {
-        if (!look(list, &list->unwritten->row, list->unwritten))
+    while (list->unflushed && (!name || slice_compare(list->unflushed->row.name, *name) < 0)) {
+        if (!look(list, &list->unflushed->row, list->unflushed))
             return false;
-        next_unwritten(list);
+        next_unflushed(list);
     }
     return true;
 }
@@ -94,7 +94,7 @@ static bool look_at_unwritten(struct list *list, const struct slice *name)
 static bool on_row(void *ctx, const struct stream_row *row)
 {
     struct list *list = ctx;
-    if (!look_at_unwritten(list, &row->name))
+    if (!look_at_unflushed(list, &row->name))
         return false;
     const struct stream *stream = streams_peek(&list->shard->streams, row->name);
     return look(list, stream ? &stream->row : row, stream);
@@ -103,11 +103,11 @@ static bool on_row(void *ctx, const struct stream_row *row)
 /* Returns how many streams it has looked at. */
 static unsigned answer(struct shard *shard, struct asker asker, const struct wire_list *m)
 {
-    struct list list = {.shard = shard, .m = m, .unwritten = unwritten_from(&shard->streams.unwritten, m->from)};
+    struct list list = {.shard = shard, .m = m, .unflushed = unflushed_from(&shard->streams.unflushed, m->from)};
     struct buf *out = asker_out(shard, asker);
     store_streams_from(shard->store, m->from, on_row, &list);
     if (!list.over)
-        (void)look_at_unwritten(&list, NULL);
+        (void)look_at_unflushed(&list, NULL);
     shard->turn_read += buf_len(&list.rows);
     if (out)
         wire_put_listed(out, &(struct wire_listed){
@@ -152,7 +152,7 @@ void list_init(struct shard *shard)
     shard->waiting_lists_end = &shard->waiting_lists;
 }
 
-void handle_list(struct shard *shard, struct asker asker, const struct wire_list *m)
+void on_list(struct shard *shard, struct asker asker, const struct wire_list *m)
 {
     struct waiting_list *waiting = xcalloc(1, sizeof *waiting);
     waiting->asker = asker;
@@ -167,7 +167,7 @@ void list_turn(struct shard *shard)
     unsigned looked = 0;
     if (!shard->waiting_lists)
         return;
-    bool sorted = unwritten_sort(&shard->streams.unwritten, SORTED_MIN + 2 * shard->turn_appends);
+    bool sorted = unflushed_sort(&shard->streams.unflushed, SORTED_MIN + 2 * shard->turn_appends);
     while (sorted && shard->waiting_lists && looked < LOOKED_MAX) {
         struct waiting_list *waiting = shard->waiting_lists;
         const struct wire_list m = request_of(waiting);

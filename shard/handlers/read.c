@@ -262,7 +262,7 @@ static void resume(struct shard *shard, struct remote_read *remote)
     remote_free(shard, remote);
 }
 
-void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m)
+void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m)
 {
     struct remote_read *remote = shard->remote_reads;
     while (remote && remote->id != m->id)
@@ -294,7 +294,7 @@ void handle_fetched(struct shard *shard, unsigned from, const struct wire_fetche
     resume(shard, remote);
 }
 
-void handle_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
+void on_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
 {
     struct wire_fetched answer = {.id = m->id, .error = ERR_STREAM_NOT_FOUND};
     struct page page = {.next = m->from, .max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = m->cut};
@@ -436,7 +436,7 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
 }
 
 /* Only catch-up reads wait: a live one must keep its place before an UNWATCH. */
-void handle_read(struct shard *shard, struct asker asker, const struct wire_read *m)
+void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
 {
     if (m->watch || (!shard->waiting_reads && shard->turn_read < TURN_READ_MAX)) {
         start_reading(shard, asker, m);
@@ -462,7 +462,7 @@ void read_turn(struct shard *shard)
         shard_again(shard);
 }
 
-void handle_head(struct shard *shard, struct asker asker, const struct wire_head *m)
+void on_head(struct shard *shard, struct asker asker, const struct wire_head *m)
 {
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);

@@ -92,7 +92,7 @@ static void describe(struct shard *shard, struct show *show, uint64_t remaining_
         store_sources_of(shard->store, stream->row.uid, on_source, show);
 }
 
-void handle_show(struct shard *shard, struct asker asker, const struct wire_show *m)
+void on_show(struct shard *shard, struct asker asker, const struct wire_show *m)
 {
     enum error error = ERR_NONE;
     struct show show = {.stream = shard_stream(shard, m->name, &error)};

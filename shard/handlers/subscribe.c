@@ -342,7 +342,7 @@ static void add_step(struct shard *shard, struct subscribing *s, struct slice na
 }
 
 /* The subscription comes into force, or it is none. */
-static void settle_source(struct shard *shard, struct subscribing *s, struct source *source, enum error result)
+static void flush_source(struct shard *shard, struct subscribing *s, struct source *source, enum error result)
 {
     struct stream *stream = its_estuary(shard, s);
     struct inflow *inflow = inflow_of(shard, source->uid);
@@ -371,7 +371,7 @@ static void walked(struct shard *shard, struct subscribing *s, enum error result
     }
     for (size_t i = all ? 0 : s->walking; i < (all ? s->count : s->walking + 1); i++)
         if (s->sources[i].error == ERR_NONE)
-            settle_source(shard, s, &s->sources[i], result);
+            flush_source(shard, s, &s->sources[i], result);
     if (all || s->walking + 1 == s->count)
         conclude(shard, s);
     else
@@ -396,7 +396,7 @@ static void note_name(void *ctx, const struct subscription_row *row, struct slic
     buf_add_byte(ctx, 0);
 }
 
-void handle_sources(struct shard *shard, unsigned from, const struct wire_sources *m)
+void on_sources(struct shard *shard, unsigned from, const struct wire_sources *m)
 {
     struct buf names = {0}, *out = shard_out(shard, from);
     struct stream *stream = streams_by_name(&shard->streams, m->name);
@@ -426,7 +426,7 @@ static struct subscribing *find(const struct shard *shard, uint64_t id)
     return s;
 }
 
-void handle_sourced(struct shard *shard, unsigned from, const struct wire_sourced *m)
+void on_sourced(struct shard *shard, unsigned from, const struct wire_sourced *m)
 {
     struct subscribing *s = find(shard, m->id);
     struct slice names = m->sources;
@@ -488,7 +488,7 @@ static void ask(struct shard *shard, const struct subscribing *s, size_t i)
 
 static void unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream);
 
-void handle_attached(struct shard *shard, unsigned from, const struct wire_attached *m)
+void on_attached(struct shard *shard, unsigned from, const struct wire_attached *m)
 {
     struct subscribing *s = find(shard, m->id);
     (void)from;
@@ -519,7 +519,7 @@ void handle_attached(struct shard *shard, unsigned from, const struct wire_attac
     answer(shard, s, stream);
 }
 
-void handle_subscribe(struct shard *shard, struct asker asker, const struct wire_subscribe *m)
+void on_subscribe(struct shard *shard, struct asker asker, const struct wire_subscribe *m)
 {
     struct slice names = m->sources;
     if (shard->disk_stuck || (!(m->flags & WIRE_SUBSCRIBE_END) && !disk_takes(shard, 0))) {
@@ -624,7 +624,7 @@ static void note_source(void *ctx, const struct subscription_row *row, struct sl
         note_name(ctx, row, name);
 }
 
-void handle_estuary(struct shard *shard, struct asker asker, const struct wire_estuary *m)
+void on_estuary(struct shard *shard, struct asker asker, const struct wire_estuary *m)
 {
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);

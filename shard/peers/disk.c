@@ -28,8 +28,8 @@ static uint64_t free_bytes(const struct shard *shard)
 /* All shards settle what they have into the same file system. */
 static uint64_t reserve(const struct shard *shard)
 {
-    uint64_t settles = shard->layout.shards * shard->cfg->shard_settle_bytes;
-    return settles > shard->cfg->shard_disk_reserve ? settles : shard->cfg->shard_disk_reserve;
+    uint64_t flushes = shard->layout.shards * shard->cfg->shard_flush_bytes;
+    return flushes > shard->cfg->shard_disk_reserve ? flushes : shard->cfg->shard_disk_reserve;
 }
 
 /* Rows that a turn may change. */

@@ -203,7 +203,7 @@ static void add_range(const struct s3_request *r, struct buf *headers)
     add_header(headers, "Range", range);
 }
 
-static void answered(void *ctx, const struct web_answer *answer);
+static void answered(void *ctx, const struct http_client_answer *answer);
 
 static void on_header(void *ctx, struct slice name, struct slice value)
 {
@@ -237,7 +237,7 @@ static void ask(struct s3_request *r)
         url_of(r, r->url, sizeof r->url);
     *r->location = '\0';
     snprintf(sigv4, sizeof sigv4, "aws:amz:%s:s3", cfg->s3_region);
-    struct web_question question = {
+    struct http_client_request question = {
         .url = r->url,
         .timeout_ms = cfg->s3_timeout,
         .most = ANSWER_MAX + (r->step == S3_READ_BACK ? r->file.len : r->size),
@@ -259,7 +259,7 @@ static void ask(struct s3_request *r)
     if (*credentials.token)
         add_header(&question.headers, "x-amz-security-token", credentials.token);
     r->asked_us = clock_monotonic_us();
-    web_ask(&r->objects->web, &question);
+    http_client_send(&r->objects->http_client, &question);
     explicit_bzero(&credentials, sizeof credentials);
 }
 
@@ -309,7 +309,7 @@ static uint64_t trim_to(struct objects *objects, uint64_t size)
     return most;
 }
 
-static void take_answer(struct s3_request *r, const struct web_answer *answer)
+static void take_answer(struct s3_request *r, const struct http_client_answer *answer)
 {
     switch (r->step) {
     case S3_PUT:
@@ -344,7 +344,7 @@ static void take_answer(struct s3_request *r, const struct web_answer *answer)
 }
 
 /* What S3 calls its error; "" where there is none, as in the answer of something else in front of it. */
-static void code_of(const struct web_answer *answer, char code[64])
+static void code_of(const struct http_client_answer *answer, char code[64])
 {
     static const char tag[] = "<Code>";
     struct slice body = answer->body;
@@ -356,7 +356,7 @@ static void code_of(const struct web_answer *answer, char code[64])
     code[len] = '\0';
 }
 
-static bool has_code(const struct web_answer *answer, const char *const *codes)
+static bool has_code(const struct http_client_answer *answer, const char *const *codes)
 {
     char code[64];
     code_of(answer, code);
@@ -366,14 +366,14 @@ static bool has_code(const struct web_answer *answer, const char *const *codes)
 }
 
 /* Only this says that the object is not there: a bucket that is not there, a proxy and a web server answer 404 too. */
-static bool is_missing(const struct web_answer *answer)
+static bool is_missing(const struct http_client_answer *answer)
 {
     static const char *const codes[] = {"NoSuchKey", NULL};
     return !answer->failure && answer->status == 404 && has_code(answer, codes);
 }
 
 /* What S3's clients ask again for, whatever its status. */
-static bool may_help(const struct web_answer *answer)
+static bool may_help(const struct http_client_answer *answer)
 {
     static const char *const codes[] = {"RequestTimeout",
                                         "RequestTimeoutException",
@@ -396,12 +396,12 @@ static bool may_help(const struct web_answer *answer)
 }
 
 /* A new bucket is elsewhere for a while, and the store says where. */
-static bool is_redirected(struct s3_request *r, const struct web_answer *answer)
+static bool is_redirected(struct s3_request *r, const struct http_client_answer *answer)
 {
     bool moved = !answer->failure && (answer->status == 307 || answer->status == 308) && *r->location;
     if (!moved || r->redirects == REDIRECTS || r->objects->stopping)
         return false;
-    char *to = web_redirect(r->url, r->location, r->objects->cfg->s3_endpoint);
+    char *to = http_client_redirect(r->url, r->location, r->objects->cfg->s3_endpoint);
     if (!to || strlen(to) >= sizeof r->url) {
         free(to);
         return false;
@@ -490,7 +490,7 @@ static void note_and_believe(struct objects *objects)
 {
     char where[OWNER_WHERE_MAX];
     place_of(objects, where);
-    if (objects->marks && !owner_note(&objects->owner, OWNER_BUCKET, where))
+    if (objects->boundaries && !owner_note(&objects->owner, OWNER_BUCKET, where))
         log_warn("server.data_dir/owner.bucket cannot be written; the bucket is asked again at the next start");
     believe(objects);
 }
@@ -506,7 +506,7 @@ static void on_marked(void *ctx, const char *failure)
 /* The bucket is new, or has segments that the database knows. A process that only reads there does not mark it. */
 static void mark(struct objects *objects)
 {
-    if (!objects->marks || !objects->puts_away) {
+    if (!objects->boundaries || !objects->puts_away) {
         believe(objects);
         return;
     }
@@ -614,7 +614,7 @@ static void ask_if_ours(struct s3_request *r)
 
 /* ---- failures ---- */
 
-static void fail(struct s3_request *r, const struct web_answer *answer)
+static void fail(struct s3_request *r, const struct http_client_answer *answer)
 {
     char why[256], code[64];
     bool missing = is_missing(answer);
@@ -635,7 +635,7 @@ static void fail(struct s3_request *r, const struct web_answer *answer)
     conclude(r, why, missing ? ERR_SEGMENT_MISSING : ERR_SEGMENT_UNAVAILABLE);
 }
 
-static void count_answer(const struct s3_request *r, const struct web_answer *answer)
+static void count_answer(const struct s3_request *r, const struct http_client_answer *answer)
 {
     static const uint8_t calls[] = {
         [S3_PUT] = METRIC_S3_CALL_PUT, [S3_READ_BACK] = METRIC_S3_CALL_READ_BACK, [S3_REMOVE] = METRIC_S3_CALL_REMOVE,
@@ -652,7 +652,7 @@ static void count_answer(const struct s3_request *r, const struct web_answer *an
                        clock_monotonic_us() - r->asked_us);
 }
 
-static void answered(void *ctx, const struct web_answer *answer)
+static void answered(void *ctx, const struct http_client_answer *answer)
 {
     struct s3_request *r = ctx;
     count_answer(r, answer);
@@ -683,7 +683,7 @@ static void answered(void *ctx, const struct web_answer *answer)
 void s3_clear(struct objects *objects)
 {
     objects->stopping = true;
-    web_clear(&objects->web);
+    http_client_clear(&objects->http_client);
     while (objects->requests)
         conclude(objects->requests, "the shard stops", ERR_SEGMENT_UNAVAILABLE);
 }

@@ -26,7 +26,7 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
         .cfg = cfg,
         .base = base,
         .worker = worker,
-        .web = {.base = base, .connections = (long)cfg->s3_connections},
+        .http_client = {.base = base, .connections = (long)cfg->s3_connections},
         .puts_away = strcmp(cfg->segment_store, "s3") == 0,
         .away = *cfg->s3_bucket != 0,
     };
@@ -69,7 +69,7 @@ void objects_own(struct objects *objects, struct store *store)
     owner->count = store_segments_any(store, owner->samples, OWNER_SAMPLES);
     owner_open(owner, objects->cfg->server_data_dir, true);
     (void)!has_folder(objects, objects_know_folder(objects));
-    objects->marks = true;
+    objects->boundaries = true;
     if (objects->away)
         s3_own(objects);
 }

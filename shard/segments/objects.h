@@ -14,7 +14,7 @@ struct objects {
     const struct config *cfg;
     struct event_base *base;
     struct worker *worker;
-    struct web web;
+    struct http_client http_client;
     struct metrics *metrics;
     struct s3_request *requests;
     bool stopping;
@@ -25,7 +25,7 @@ struct objects {
     struct owner owner;
     bool doubted;    /* the folder is not ours; this was logged */
     bool trusted;    /* the bucket is ours */
-    bool marks;      /* stores that are used are marked */
+    bool boundaries; /* stores that are used are marked */
     bool asks_owner; /* it is being asked whose it is */
     bool refused;    /* it is not ours; this was logged */
     size_t sample;   /* that is looked for there */

@@ -65,7 +65,7 @@ static void begin_block(struct segment_draft *draft)
         s->blocks = xrealloc(s->blocks, draft->cap * sizeof *s->blocks);
     }
     s->blocks[s->count++] = (struct segment_block){
-        .start = s->end, .at = buf_len(&draft->data), .marks_at = (uint32_t)buf_len(&draft->marks)};
+        .start = s->end, .at = buf_len(&draft->data), .boundaries_at = (uint32_t)buf_len(&draft->boundaries)};
 }
 
 static void add_message(struct segment_draft *draft, struct slice message, bool last_of_append, uint64_t time_ms)
@@ -74,10 +74,10 @@ static void add_message(struct segment_draft *draft, struct slice message, bool 
     if (!s->count || last_block(draft)->bytes + message.len > SEGMENT_BLOCK)
         begin_block(draft);
     struct segment_block *block = last_block(draft);
-    size_t before = buf_len(&draft->marks);
-    marks_add(&draft->marks, message.len, last_of_append);
+    size_t before = buf_len(&draft->boundaries);
+    boundaries_add(&draft->boundaries, message.len, last_of_append);
     buf_add_slice(&draft->data, message);
-    block->marks += (uint32_t)(buf_len(&draft->marks) - before);
+    block->boundaries += (uint32_t)(buf_len(&draft->boundaries) - before);
     block->bytes += (uint32_t)message.len;
     block->time_ms = time_ms;
     s->end += s->json ? 1 : message.len;
@@ -88,10 +88,10 @@ static void add_message(struct segment_draft *draft, struct slice message, bool 
 bool segment_add(struct segment_draft *draft, const struct run *run)
 {
     struct segment *s = &draft->segment;
-    struct slice marks = run->marks;
+    struct slice boundaries = run->boundaries;
     uint64_t position = run->start, length = run->data.len, at = 0, before = s->end;
-    bool last = true, bare = !run->marks.len;
-    while (!draft->full && (bare || marks_next(&marks, &length, &last))) {
+    bool last = true, bare = !run->boundaries.len;
+    while (!draft->full && (bare || boundaries_next(&boundaries, &length, &last))) {
         if (!length || length > run->data.len - at)
             return false;
         if (position == s->end) {
@@ -114,7 +114,7 @@ bool segment_add(struct segment_draft *draft, const struct run *run)
 static void store_block(struct segment_draft *draft, struct segment_block *block, ZSTD_CCtx *zstd, struct buf *file)
 {
     const char *data = buf_slice(&draft->data).data + block->at;
-    struct slice marks = slice_of(buf_slice(&draft->marks).data + block->marks_at, block->marks);
+    struct slice boundaries = slice_of(buf_slice(&draft->boundaries).data + block->boundaries_at, block->boundaries);
     size_t room = ZSTD_compressBound(block->bytes), stored = block->bytes;
     char *out = buf_reserve(file, room);
     if (zstd) {
@@ -126,7 +126,7 @@ static void store_block(struct segment_draft *draft, struct segment_block *block
         memcpy(out, data, block->bytes);
     block->at = buf_len(file);
     block->stored = (uint32_t)stored;
-    block->checksum = checksum_of(marks, slice_of(out, stored));
+    block->checksum = checksum_of(boundaries, slice_of(out, stored));
     buf_grow(file, stored);
 }
 
@@ -135,7 +135,7 @@ static void put_head(const struct segment *s, struct buf *out)
     buf_add(out, MAGIC, 8);
     put_u32(out, s->json ? FLAG_JSON : 0);
     put_u32(out, s->count);
-    const uint64_t numbers[] = {s->uid, s->start, s->end, s->messages, s->bytes, s->size, s->marks, 0, 0};
+    const uint64_t numbers[] = {s->uid, s->start, s->end, s->messages, s->bytes, s->size, s->boundaries, 0, 0};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         put_u64(out, numbers[i]);
 }
@@ -147,8 +147,8 @@ static void put_entry(const struct segment_block *b, struct buf *out)
     put_u64(out, b->at);
     put_u32(out, b->stored);
     put_u32(out, b->bytes);
-    put_u32(out, b->marks_at);
-    put_u32(out, b->marks);
+    put_u32(out, b->boundaries_at);
+    put_u32(out, b->boundaries);
     put_u64(out, b->checksum);
 }
 
@@ -160,11 +160,11 @@ void segment_seal(struct segment_draft *draft, bool compress, struct buf *file)
     ZSTD_CCtx *zstd = compress ? ZSTD_createCCtx() : NULL;
     if (compress && !zstd)
         fatalx("zstd has no memory");
-    s->marks_at = front;
-    s->marks = buf_len(&draft->marks);
+    s->boundaries_at = front;
+    s->boundaries = buf_len(&draft->boundaries);
     memset(buf_reserve(file, front), 0, front);
     buf_grow(file, front);
-    buf_add_slice(file, buf_slice(&draft->marks));
+    buf_add_slice(file, buf_slice(&draft->boundaries));
     for (size_t i = 0; i < s->count; i++)
         store_block(draft, &s->blocks[i], zstd, file);
     ZSTD_freeCCtx(zstd);
@@ -185,7 +185,7 @@ void segment_draft_clear(struct segment_draft *draft)
 {
     segment_clear(&draft->segment);
     buf_clear(&draft->data);
-    buf_clear(&draft->marks);
+    buf_clear(&draft->boundaries);
 }
 
 /* ---- reading ---- */
@@ -200,7 +200,7 @@ static void take_head(struct segment *s, const char *in)
     s->messages = take_u64(&in);
     s->bytes = take_u64(&in);
     s->size = take_u64(&in);
-    s->marks = take_u64(&in);
+    s->boundaries = take_u64(&in);
     in += 16;
     s->checksum = take_u64(&in);
 }
@@ -208,7 +208,7 @@ static void take_head(struct segment *s, const char *in)
 /* Every block begins where the one before it ends, in the file and in the stream. */
 static bool take_index(struct segment *s, const char *in)
 {
-    uint64_t at = s->marks_at + s->marks, marks = 0, bytes = 0, position = s->start;
+    uint64_t at = s->boundaries_at + s->boundaries, boundaries = 0, bytes = 0, position = s->start;
     for (size_t i = 0; i < s->count; i++) {
         struct segment_block *b = &s->blocks[i];
         b->start = take_u64(&in);
@@ -216,18 +216,18 @@ static bool take_index(struct segment *s, const char *in)
         b->at = take_u64(&in);
         b->stored = take_u32(&in);
         b->bytes = take_u32(&in);
-        b->marks_at = take_u32(&in);
-        b->marks = take_u32(&in);
+        b->boundaries_at = take_u32(&in);
+        b->boundaries = take_u32(&in);
         b->checksum = take_u64(&in);
-        if (b->at != at || b->marks_at != marks || !b->stored || b->stored > b->bytes || !b->marks ||
+        if (b->at != at || b->boundaries_at != boundaries || !b->stored || b->stored > b->bytes || !b->boundaries ||
             (i ? b->start <= position : b->start != position) || b->start >= s->end)
             return false;
         position = b->start;
         at += b->stored;
-        marks += b->marks;
+        boundaries += b->boundaries;
         bytes += b->bytes;
     }
-    return at == s->size && marks == s->marks && bytes == s->bytes;
+    return at == s->size && boundaries == s->boundaries && bytes == s->bytes;
 }
 
 bool segment_parse(struct segment *segment, struct slice front, uint64_t size, uint64_t *need)
@@ -240,14 +240,15 @@ bool segment_parse(struct segment *segment, struct slice front, uint64_t size, u
     if (front.len < SEGMENT_HEAD || memcmp(front.data, MAGIC, 8) != 0)
         return false;
     take_head(&s, front.data + 8);
-    s.marks_at = SEGMENT_HEAD + (uint64_t)s.count * SEGMENT_ENTRY;
-    if (!s.count || s.size != size || s.marks_at > size || s.marks > size - s.marks_at || s.start >= s.end)
+    s.boundaries_at = SEGMENT_HEAD + (uint64_t)s.count * SEGMENT_ENTRY;
+    if (!s.count || s.size != size || s.boundaries_at > size || s.boundaries > size - s.boundaries_at ||
+        s.start >= s.end)
         return false;
-    if (front.len < s.marks_at) {
-        *need = s.marks_at;
+    if (front.len < s.boundaries_at) {
+        *need = s.boundaries_at;
         return false;
     }
-    struct slice index = slice_of(front.data + SEGMENT_HEAD, s.marks_at - SEGMENT_HEAD);
+    struct slice index = slice_of(front.data + SEGMENT_HEAD, s.boundaries_at - SEGMENT_HEAD);
     if (checksum_of(slice_of(front.data, CHECKSUM_AT), index) != s.checksum)
         return false;
     s.blocks = xcalloc(s.count, sizeof *s.blocks);
@@ -279,27 +280,27 @@ size_t segment_find(const struct segment *segment, uint64_t position)
 }
 
 /* The marks say as many positions and bytes as the index does. */
-static bool marks_fit(const struct segment *s, struct slice marks, uint64_t positions, uint64_t bytes)
+static bool boundaries_fit(const struct segment *s, struct slice boundaries, uint64_t positions, uint64_t bytes)
 {
     uint64_t length, count = 0, sum = 0;
     bool last;
-    while (marks_next(&marks, &length, &last)) {
+    while (boundaries_next(&boundaries, &length, &last)) {
         if (!length || length > bytes - sum)
             return false;
         sum += length;
         count++;
     }
-    return !marks.len && sum == bytes && (s->json ? count : sum) == positions;
+    return !boundaries.len && sum == bytes && (s->json ? count : sum) == positions;
 }
 
-bool segment_run(const struct segment *segment, size_t block, struct slice marks, struct slice stored,
+bool segment_run(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
                  struct buf *inflated, struct run *run)
 {
     const struct segment_block *b = &segment->blocks[block];
     uint64_t end = block + 1 < segment->count ? segment->blocks[block + 1].start : segment->end;
     struct slice data = stored;
-    if (marks.len != b->marks || stored.len != b->stored || checksum_of(marks, stored) != b->checksum ||
-        !marks_fit(segment, marks, end - b->start, b->bytes))
+    if (boundaries.len != b->boundaries || stored.len != b->stored || checksum_of(boundaries, stored) != b->checksum ||
+        !boundaries_fit(segment, boundaries, end - b->start, b->bytes))
         return false;
     if (b->stored < b->bytes) {
         if (ZSTD_getFrameContentSize(stored.data, stored.len) != b->bytes)
@@ -311,8 +312,8 @@ bool segment_run(const struct segment *segment, size_t block, struct slice marks
         buf_grow(inflated, len);
         data = buf_slice(inflated);
     }
-    *run =
-        (struct run){.start = b->start, .count = end - b->start, .time_ms = b->time_ms, .marks = marks, .data = data};
+    *run = (struct run){
+        .start = b->start, .count = end - b->start, .time_ms = b->time_ms, .boundaries = boundaries, .data = data};
     return true;
 }
 
@@ -327,11 +328,11 @@ bool segment_check(struct slice file)
         return false;
     for (size_t i = 0; i < s.count && good; i++) {
         const struct segment_block *b = &s.blocks[i];
-        struct slice marks = slice_of(file.data + s.marks_at + b->marks_at, b->marks);
+        struct slice boundaries = slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries);
         uint64_t length;
         bool last;
-        good = segment_run(&s, i, marks, slice_of(file.data + b->at, b->stored), &inflated, &run);
-        while (good && marks_next(&marks, &length, &last))
+        good = segment_run(&s, i, boundaries, slice_of(file.data + b->at, b->stored), &inflated, &run);
+        while (good && boundaries_next(&boundaries, &length, &last))
             messages++;
     }
     good = good && messages == s.messages;

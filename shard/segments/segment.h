@@ -5,7 +5,7 @@
  *           u64 messages, u64 bytes (of the messages), u64 size (of the file), u64 marks (bytes of that part);
  *           16 bytes of zeros; u64 checksum of the head up to here and of the index
  *   index   48 bytes a block: u64 start, u64 time_ms (of its newest message), u64 at (in the file), u32 stored,
- *           u32 bytes, u32 marks_at (in that part), u32 marks, u64 checksum of its marks and of what is stored
+ *           u32 bytes, u32 boundaries_at (in that part), u32 marks, u64 checksum of its marks and of what is stored
  *   marks   where messages begin and appends end, block after block (common/boundaries.h)
  *   blocks  whole messages, about SEGMENT_BLOCK of them each; as they are sent, or zstd where stored < bytes
  *
@@ -33,7 +33,7 @@ struct segment_block {
     uint64_t at;      /* in the file */
     uint32_t stored;  /* bytes there; fewer than `bytes` if they are compressed */
     uint32_t bytes;
-    uint32_t marks_at, marks; /* in the part of the marks */
+    uint32_t boundaries_at, boundaries; /* in the part of the marks */
     uint64_t checksum;
 };
 
@@ -44,8 +44,8 @@ struct segment {
     bool json;
     struct segment_block *blocks;
     size_t count;
-    uint64_t marks_at, marks; /* in the file */
-    uint64_t checksum;        /* of head and index */
+    uint64_t boundaries_at, boundaries; /* in the file */
+    uint64_t checksum;                  /* of head and index */
 };
 
 /* ---- making ---- */
@@ -55,7 +55,7 @@ struct segment_draft {
     struct segment segment; /* its blocks are not compressed and have no place in the file yet */
     uint64_t max_messages, max_bytes;
     bool full;
-    struct buf data, marks;
+    struct buf data, boundaries;
     size_t cap;
 };
 
@@ -81,7 +81,7 @@ size_t segment_find(const struct segment *segment, uint64_t position);
 
 /* The run of a block, from its marks and what is stored. The run points into these, or into *inflated, which is
  * replaced. False: they are damaged. */
-bool segment_run(const struct segment *segment, size_t block, struct slice marks, struct slice stored,
+bool segment_run(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
                  struct buf *inflated, struct run *run) MUSTUSE;
 
 /* Checks a whole file; false: damaged. */

@@ -247,17 +247,17 @@ static enum error find(struct segments *segments, uint64_t uid, uint64_t positio
     return ERR_INTERNAL;
 }
 
-static bool read_marks(struct segments *segments, const struct open_segment *open, size_t block)
+static bool read_boundaries(struct segments *segments, const struct open_segment *open, size_t block)
 {
     const struct segment_block *b = &open->segment.blocks[block];
-    return read_at(open->fd, open->segment.marks_at + b->marks_at, b->marks, &segments->front);
+    return read_at(open->fd, open->segment.boundaries_at + b->boundaries_at, b->boundaries, &segments->front);
 }
 
 static bool read_block(struct segments *segments, struct open_segment *open, size_t block, struct run *run)
 {
     const struct segment *s = &open->segment;
     const struct segment_block *b = &s->blocks[block];
-    return read_marks(segments, open, block) && read_at(open->fd, b->at, b->stored, &segments->stored) &&
+    return read_boundaries(segments, open, block) && read_at(open->fd, b->at, b->stored, &segments->stored) &&
            segment_run(s, block, buf_slice(&segments->front), buf_slice(&segments->stored), &segments->inflated, run);
 }
 
@@ -291,7 +291,7 @@ bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position,
     size_t i = segment_find(&open->segment, position);
     const struct segment_block *b = &open->segment.blocks[i];
     if (b->stored < b->bytes ||
-        !(open->checked[i] ? read_marks(segments, open, i) : read_block(segments, open, i, &block->run)))
+        !(open->checked[i] ? read_boundaries(segments, open, i) : read_block(segments, open, i, &block->run)))
         return false;
     open->checked[i] = 1;
     uint64_t end = i + 1 < open->segment.count ? b[1].start : open->segment.end;
@@ -300,7 +300,7 @@ bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position,
     block->run = (struct run){.start = b->start,
                               .count = end - b->start,
                               .time_ms = b->time_ms,
-                              .marks = buf_slice(&segments->front),
+                              .boundaries = buf_slice(&segments->front),
                               .data = slice_of(NULL, b->bytes)};
     return true;
 }

@@ -15,7 +15,7 @@ void entry_add(struct buf *heads, const struct log_entry *e)
     varint_add(heads, e->count);
     varint_add(heads, e->flags);
     if (!(e->flags & LOG_SAME)) {
-        varint_add(heads, e->marks.len);
+        varint_add(heads, e->boundaries.len);
         varint_add(heads, e->data.len);
     }
     if (e->flags & LOG_STREAM_SEQ)
@@ -66,9 +66,9 @@ static bool take_created(struct slice *heads, struct log_entry *e)
 
 static bool take_data(struct slice *heads, struct slice *data, struct log_entry *e)
 {
-    uint64_t marks_len, data_len;
-    return varint_take(heads, &marks_len) && varint_take(heads, &data_len) && take_bytes(data, marks_len, &e->marks) &&
-           take_bytes(data, data_len, &e->data);
+    uint64_t boundaries_len, data_len;
+    return varint_take(heads, &boundaries_len) && varint_take(heads, &data_len) &&
+           take_bytes(data, boundaries_len, &e->boundaries) && take_bytes(data, data_len, &e->data);
 }
 
 bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)

@@ -24,7 +24,7 @@ struct store;
 enum stream_state {
     STREAM_LIVE,
     STREAM_SOFT_DELETED, /* deleted, but pinned by forks: keeps its name and its data */
-    STREAM_CONDEMNED     /* deleted: nameless, its data goes in the background */
+    STREAM_DELETING      /* deleted: nameless, its data goes in the background */
 };
 
 #define STREAM_KIND_ESTUARY 1u /* it is, or was, subscribed to others */
@@ -38,7 +38,7 @@ struct stream_row {
     enum stream_state state;
     struct slice content_type;
     uint64_t base;    /* where its own bytes begin: 0, or the position it was forked at */
-    uint64_t settled; /* its own positions up to here are in chunks */
+    uint64_t flushed; /* its own positions up to here are in chunks */
     uint64_t bytes;   /* of the messages there */
     bool closed;
     struct slice closer; /* the producer that closed it, "" if none */
@@ -115,7 +115,7 @@ void store_stream_touch(struct store *store, const struct stream_row *row);
 /* Its kind and its expiry, of a row that is there. */
 void store_stream_set_kind(struct store *store, const struct stream_row *row);
 void store_stream_soft_delete(struct store *store, uint64_t uid);
-void store_stream_condemn(struct store *store, uint64_t uid);
+void store_stream_set_deleting(struct store *store, uint64_t uid);
 
 /* What is settled of a project: streams that are not deleted, and bytes of all that have a name. */
 void store_usage(struct store *store, struct slice project, uint64_t *streams, uint64_t *bytes);
@@ -136,8 +136,8 @@ size_t store_retained(struct store *store, uint64_t now_ms, uint64_t *uids, size
 size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max) MUSTUSE;
 
 /* Whether a condemned stream has rows left; deletes a slice of one's rows. */
-bool store_condemned_any(struct store *store) MUSTUSE;
-void store_condemned_slice(struct store *store);
+bool store_deleting_any(struct store *store) MUSTUSE;
+void store_deleting_slice(struct store *store);
 
 /* Gives up to `pages` pages back to the file system, if more than a part of the file is free: some room to grow into is
  * kept. With `all` hardly any is. True: there are more. */
@@ -182,7 +182,7 @@ struct log_entry {
     /* with LOG_CREATES; its expiry as in struct stream_row */
     struct slice name, content_type, expires_text, reader_key;
     uint64_t ttl_s, expires_ms, retention_s, retention_bytes;
-    struct slice marks; /* empty: one message that is one append */
+    struct slice boundaries; /* empty: one message that is one append */
     struct slice data;
     /* set by the store: where it lies; the batch is borrowed */
     struct batch *batch;
@@ -205,7 +205,7 @@ bool store_log_drop(struct store *store, int64_t upto, int64_t max);
 /* Bytes of one stream in a row, from either tier. */
 struct run {
     uint64_t start, count, time_ms; /* time_ms of its newest message */
-    struct slice marks, data;       /* marks empty: one message that is one append */
+    struct slice boundaries, data;  /* marks empty: one message that is one append */
 };
 
 /* The chunk of the stream that holds position, or the next after it. Borrowed until the store is used again. */
@@ -332,10 +332,10 @@ typedef void store_pin_visit(void *ctx, uint64_t source_uid, uint64_t pin, struc
 void store_pins_unconfirmed(struct store *store, uint64_t since_ms, uint64_t now_ms, unsigned max,
                             store_pin_visit *visit, void *ctx);
 
-void store_duty_insert(struct store *store, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
-void store_duty_delete(struct store *store, uint64_t fork_uid);
-typedef void store_duty_visit(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
-void store_duties(struct store *store, store_duty_visit *visit, void *ctx);
+void store_unpin_insert(struct store *store, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
+void store_unpin_delete(struct store *store, uint64_t fork_uid);
+typedef void store_unpin_visit(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
+void store_unpin_queue(struct store *store, store_unpin_visit *visit, void *ctx);
 
 /* ---- bytes that several streams share: a chunk without data has references to them in its marks ---- */
 

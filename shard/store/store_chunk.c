@@ -6,7 +6,7 @@ static void read_run(sqlite3_stmt *statement, int at, struct run *run)
     run->start = column_u64(statement, at);
     run->count = column_u64(statement, at + 1);
     run->time_ms = column_u64(statement, at + 2);
-    run->marks = column_slice(statement, at + 3);
+    run->boundaries = column_slice(statement, at + 3);
     run->data = column_slice(statement, at + 4);
 }
 
@@ -43,7 +43,7 @@ void store_chunk_insert(struct store *store, uint64_t uid, const struct run *run
     bind_u64(statement, 2, run->start);
     bind_u64(statement, 3, run->count);
     bind_u64(statement, 4, run->time_ms);
-    bind_slice(statement, 5, run->marks);
+    bind_slice(statement, 5, run->boundaries);
     bind_slice(statement, 6, run->data);
     store_run(store, statement);
 }
@@ -61,7 +61,7 @@ void store_chunk_replace(struct store *store, int64_t row_id, const struct run *
     sqlite3_bind_int64(statement, 1, row_id);
     bind_u64(statement, 2, run->count);
     bind_u64(statement, 3, run->time_ms);
-    bind_slice(statement, 4, run->marks);
+    bind_slice(statement, 4, run->boundaries);
     bind_slice(statement, 5, run->data);
     store_run(store, statement);
 }

@@ -70,7 +70,7 @@ void store_log_append(struct store *store, struct log_entry *entry)
     if (entry->flags & LOG_SAME)
         return;
     entry->at = batch->last_at = buf_len(&batch->data);
-    buf_add_slice(&batch->data, entry->marks);
+    buf_add_slice(&batch->data, entry->boundaries);
     buf_add_slice(&batch->data, entry->data);
 }
 
@@ -85,7 +85,7 @@ static void recover_batch(struct store *store, struct batch *batch, struct slice
             .time_ms = batch->time_ms,
             .batch = batch,
             .at = entry.at, /* these three stay with LOG_SAME */
-            .marks = entry.marks,
+            .boundaries = entry.boundaries,
             .data = entry.data,
         };
         if (!entry_take(&heads, &data, &entry))

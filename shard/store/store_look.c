@@ -328,7 +328,8 @@ bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, stor
             .start = column_u64(statement, 0),
             .count = column_u64(statement, 1),
             .time_ms = column_u64(statement, 2),
-            .marks = content ? column_slice(statement, 3) : slice_of(NULL, (size_t)sqlite3_column_int64(statement, 3)),
+            .boundaries =
+                content ? column_slice(statement, 3) : slice_of(NULL, (size_t)sqlite3_column_int64(statement, 3)),
             .data = content ? column_slice(statement, 4) : slice_of(NULL, (size_t)sqlite3_column_int64(statement, 4)),
         };
         visit(ctx, &run);
@@ -347,7 +348,7 @@ bool store_look_shared(struct store_look *look, uint64_t id, struct run *run, bo
     bind_u64(statement, 1, id);
     if (step(look, statement) != STEP_ROW)
         return false;
-    run->marks = column_slice(statement, 0);
+    run->boundaries = column_slice(statement, 0);
     run->data = column_slice(statement, 1);
     return true;
 }

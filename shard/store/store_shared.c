@@ -8,7 +8,7 @@ void store_shared_ref(struct store *store, uint64_t id, const struct run *run)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_REF);
     bind_u64(statement, 1, id);
-    bind_slice(statement, 2, run->marks);
+    bind_slice(statement, 2, run->boundaries);
     bind_slice(statement, 3, run->data);
     store_run(store, statement);
 }
@@ -26,7 +26,7 @@ static bool take_ref(struct slice *refs, uint64_t *id, uint64_t *count)
 
 bool store_shared_run(struct store *store, uint64_t position, struct run *run)
 {
-    struct slice refs = run->marks;
+    struct slice refs = run->boundaries;
     uint64_t id, count;
     while (take_ref(&refs, &id, &count)) {
         run->count = count;
@@ -35,7 +35,7 @@ bool store_shared_run(struct store *store, uint64_t position, struct run *run)
             bind_u64(statement, 1, id);
             if (!store_step(store, statement))
                 return false;
-            run->marks = column_slice(statement, 0);
+            run->boundaries = column_slice(statement, 0);
             run->data = column_slice(statement, 1);
             return true;
         }

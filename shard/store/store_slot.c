@@ -133,7 +133,7 @@ static void expand_chunk(struct store *store, int64_t row_id, uint64_t uid, stru
     struct run piece;
     uint64_t end = run.start + run.count;
     for (uint64_t position = run.start; position < end; position += piece.count) {
-        piece = (struct run){.start = run.start, .count = run.count, .time_ms = run.time_ms, .marks = refs};
+        piece = (struct run){.start = run.start, .count = run.count, .time_ms = run.time_ms, .boundaries = refs};
         if (!store_shared_run(store, position, &piece))
             store_fatal(store, "shared bytes are missing");
         if (position == run.start)

@@ -18,7 +18,7 @@ void stream_row_read(sqlite3_stmt *statement, struct stream_row *row)
         .state = (enum stream_state)column_u64(statement, 2),
         .content_type = column_slice(statement, 3),
         .base = column_u64(statement, 4),
-        .settled = column_u64(statement, 5),
+        .flushed = column_u64(statement, 5),
         .closed = column_u64(statement, 6) != 0,
         .closer = column_slice(statement, 7),
         .closer_epoch = column_u64(statement, 8),
@@ -95,7 +95,7 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_u64(statement, 3, row->state);
     bind_slice(statement, 4, row->content_type);
     bind_u64(statement, 5, row->base);
-    bind_u64(statement, 6, row->settled);
+    bind_u64(statement, 6, row->flushed);
     bind_u64(statement, 7, row->closed);
     bind_slice(statement, 8, row->closer);
     bind_u64(statement, 9, row->closer_epoch);
@@ -135,7 +135,7 @@ void store_stream_update(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_UPDATE);
     bind_u64(statement, 1, row->uid);
-    bind_u64(statement, 2, row->settled);
+    bind_u64(statement, 2, row->flushed);
     bind_u64(statement, 3, row->closed);
     bind_slice(statement, 4, row->closer);
     bind_u64(statement, 5, row->closer_epoch);
@@ -196,10 +196,10 @@ void store_stream_soft_delete(struct store *store, uint64_t uid)
     run_with_uid(store, SQL_STREAM_SOFT_DELETE, uid);
 }
 
-void store_stream_condemn(struct store *store, uint64_t uid)
+void store_stream_set_deleting(struct store *store, uint64_t uid)
 {
     fault_point("shard.condemn");
-    run_with_uid(store, SQL_STREAM_CONDEMN, uid);
+    run_with_uid(store, SQL_STREAM_SET_DELETING, uid);
 }
 
 void store_usage(struct store *store, struct slice project, uint64_t *streams, uint64_t *bytes)
@@ -247,9 +247,9 @@ size_t store_retained(struct store *store, uint64_t now_ms, uint64_t *uids, size
     return uids_until(store, SQL_STREAM_RETAINED, now_ms, uids, max);
 }
 
-static bool condemned(struct store *store, uint64_t *uid)
+static bool deleting(struct store *store, uint64_t *uid)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_CONDEMNED);
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_DELETING);
     if (!store_step(store, statement))
         return false;
     *uid = column_u64(statement, 0);
@@ -257,16 +257,16 @@ static bool condemned(struct store *store, uint64_t *uid)
     return true;
 }
 
-bool store_condemned_any(struct store *store)
+bool store_deleting_any(struct store *store)
 {
     uint64_t uid;
-    return condemned(store, &uid);
+    return deleting(store, &uid);
 }
 
-void store_condemned_slice(struct store *store)
+void store_deleting_slice(struct store *store)
 {
     uint64_t uid;
-    if (!condemned(store, &uid))
+    if (!deleting(store, &uid))
         return;
     store_segments_orphan(store, uid, 0, STORE_NONE);
     store_shared_let_go(store, uid);
@@ -380,23 +380,23 @@ void store_pins_unconfirmed(struct store *store, uint64_t since_ms, uint64_t now
         visit(ctx, column_u64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 1), column_slice(statement, 2));
 }
 
-void store_duty_insert(struct store *store, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
+void store_unpin_insert(struct store *store, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_DUTY_INSERT);
+    sqlite3_stmt *statement = store_prepare(store, SQL_UNPIN_INSERT);
     bind_u64(statement, 1, fork_uid);
     bind_u64(statement, 2, source_uid);
     sqlite3_bind_int64(statement, 3, (sqlite3_int64)pin);
     store_run(store, statement);
 }
 
-void store_duty_delete(struct store *store, uint64_t fork_uid)
+void store_unpin_delete(struct store *store, uint64_t fork_uid)
 {
-    run_with_uid(store, SQL_DUTY_DELETE, fork_uid);
+    run_with_uid(store, SQL_UNPIN_DELETE, fork_uid);
 }
 
-void store_duties(struct store *store, store_duty_visit *visit, void *ctx)
+void store_unpin_queue(struct store *store, store_unpin_visit *visit, void *ctx)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_DUTIES);
+    sqlite3_stmt *statement = store_prepare(store, SQL_UNPIN_QUEUE);
     while (store_step(store, statement))
         visit(ctx, column_u64(statement, 0), column_u64(statement, 1), (uint64_t)sqlite3_column_int64(statement, 2));
 }

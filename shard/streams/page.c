@@ -6,7 +6,7 @@
 
 /* Walks the messages of a run; position and byte are where the current one begins. */
 struct walk {
-    struct slice marks;
+    struct slice boundaries;
     bool single; /* no marks: the run is one message */
     bool json;
     uint64_t position, byte, length;
@@ -16,7 +16,8 @@ struct walk {
 
 static struct walk walk_start(const struct run *run, bool json)
 {
-    return (struct walk){.marks = run->marks, .single = run->marks.len == 0, .json = json, .position = run->start};
+    return (struct walk){
+        .boundaries = run->boundaries, .single = run->boundaries.len == 0, .json = json, .position = run->start};
 }
 
 /* To the next message; `byte` and `position` move over the current one. */
@@ -30,7 +31,7 @@ static bool walk_next(struct walk *w, const struct run *run)
         w->last_of_append = true;
         return true;
     }
-    if (!marks_next(&w->marks, &w->length, &w->last_of_append))
+    if (!boundaries_next(&w->boundaries, &w->length, &w->last_of_append))
         return false;
     w->damaged = w->length == 0 || w->length > run->data.len - w->byte;
     return !w->damaged;
@@ -139,7 +140,7 @@ static const struct pending *pending_at(const struct stream *stream, uint64_t po
 
 static bool hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
 {
-    if (position < stream->row.settled)
+    if (position < stream->row.flushed)
         return store_chunk_run(streams->store, stream->row.uid, position, run);
     const struct pending *p = pending_at(stream, position);
     if (p)
@@ -161,7 +162,7 @@ enum error page_run_at(struct streams *streams, const struct stream *stream, uin
 static unsigned tier_at(const struct stream *stream, uint64_t position)
 {
     return position < stream->row.cold      ? METRIC_TIER_SEGMENT
-           : position < stream->row.settled ? METRIC_TIER_CHUNK
+           : position < stream->row.flushed ? METRIC_TIER_CHUNK
                                             : METRIC_TIER_LOG;
 }
 
@@ -210,7 +211,7 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
     uint64_t end = run->start + run->count;
     struct walk w = walk_start(run, json);
     struct run cut = {.start = from, .time_ms = run->time_ms};
-    const char *marks = run->marks.data;
+    const char *boundaries = run->boundaries.data;
     if (from <= run->start && to >= end)
         return true;
     cut.start = from > run->start ? from : run->start;
@@ -218,17 +219,17 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
     while (walk_next(&w, run) && w.position < to) {
         if (w.position == cut.start) {
             cut.data.data = run->data.data + w.byte;
-            cut.marks.data = marks;
+            cut.boundaries.data = boundaries;
         }
-        marks = w.marks.data;
+        boundaries = w.boundaries.data;
         if (!cut.data.data)
             continue;
         cut.data.len += w.length;
-        cut.marks.len = (size_t)(marks - cut.marks.data);
+        cut.boundaries.len = (size_t)(boundaries - cut.boundaries.data);
     }
     if (!json && cut.data.len != cut.count) { /* no boundary of a message, but a byte stream has one everywhere */
         cut.data = slice_of(run->data.data + (cut.start - run->start), (size_t)cut.count);
-        cut.marks = (struct slice){0};
+        cut.boundaries = (struct slice){0};
     }
     if (w.damaged || !cut.data.data)
         return false;
@@ -252,7 +253,7 @@ static enum error join_runs(struct streams *streams, const struct stream *stream
                             struct joined *joined, struct run *run)
 {
     buf_reset(&joined->data);
-    buf_reset(&joined->marks);
+    buf_reset(&joined->boundaries);
     for (uint64_t at = from; at < to; at = run->start + run->count) {
         enum error error = page_run_at(streams, stream, at, run);
         if (error == ERR_NONE && !page_cut_run(run, true, at, to))
@@ -260,15 +261,15 @@ static enum error join_runs(struct streams *streams, const struct stream *stream
         if (error != ERR_NONE)
             return error;
         buf_add_slice(&joined->data, run->data);
-        if (run->marks.len)
-            buf_add_slice(&joined->marks, run->marks);
+        if (run->boundaries.len)
+            buf_add_slice(&joined->boundaries, run->boundaries);
         else
-            marks_add(&joined->marks, run->data.len, true);
+            boundaries_add(&joined->boundaries, run->data.len, true);
     }
     run->start = from;
     run->count = to - from;
     run->data = buf_slice(&joined->data);
-    run->marks = buf_slice(&joined->marks);
+    run->boundaries = buf_slice(&joined->boundaries);
     return ERR_NONE;
 }
 

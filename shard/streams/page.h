@@ -51,7 +51,7 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUS
 
 /* An append that lies in several runs, as one. */
 struct joined {
-    struct buf data, marks;
+    struct buf data, boundaries;
 };
 
 /* Whole appends from a position on, the beginning of one: those that end in the run there, or the one that goes on in

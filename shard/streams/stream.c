@@ -30,12 +30,12 @@ void streams_init(struct streams *streams, struct store *store, const struct con
 {
     *streams = (struct streams){.store = store, .cfg = cfg, .buckets = 1024, .due_any = true};
     streams->backlog = store_backlog(store);
-    streams->settling = &streams->unsettled[0];
-    streams->waiting = &streams->unsettled[1];
+    streams->flushing = &streams->flush_lists[0];
+    streams->waiting = &streams->flush_lists[1];
     streams->by_name = xcalloc(streams->buckets, sizeof *streams->by_name);
     streams->by_uid = xcalloc(streams->buckets, sizeof *streams->by_uid);
     usages_init(&streams->usages, store);
-    unwritten_init(&streams->unwritten);
+    unflushed_init(&streams->unflushed);
 }
 
 /* ---- the tables ---- */
@@ -132,7 +132,7 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
     stream->row.lineage = own(row->lineage);
     if (!lineage_decode(stream->row.lineage, &stream->lineage))
         fatal_never_restart("stream %llu: its lineage is damaged", (unsigned long long)row->uid);
-    stream->tail = row->settled;
+    stream->tail = row->flushed;
     stream->bytes = row->bytes;
     stream->usage = usage_ref(&streams->usages, row->name);
     stream->json = media_type_is_json(row->content_type);
@@ -174,14 +174,14 @@ static void stream_free(struct stream *stream)
     free(stream);
 }
 
-static void unlist_unsettled(struct stream *stream)
+static void flush_list_remove(struct stream *stream)
 {
-    struct stream_list *list = stream->unsettled;
+    struct stream_list *list = stream->flush_list;
     if (!list)
         return;
-    *(stream->unsettled_prev ? &stream->unsettled_prev->unsettled_next : &list->first) = stream->unsettled_next;
-    *(stream->unsettled_next ? &stream->unsettled_next->unsettled_prev : &list->last) = stream->unsettled_prev;
-    stream->unsettled = NULL;
+    *(stream->flush_prev ? &stream->flush_prev->flush_next : &list->first) = stream->flush_next;
+    *(stream->flush_next ? &stream->flush_next->flush_prev : &list->last) = stream->flush_prev;
+    stream->flush_list = NULL;
 }
 
 static void unlist_touched(struct streams *streams, struct stream *stream)
@@ -198,7 +198,7 @@ static void unlist_touched(struct streams *streams, struct stream *stream)
 /* What a pending append costs to settle. */
 static uint64_t weight(const struct pending *p)
 {
-    return p->shared ? SHARED_WEIGHT : p->marks + (uint64_t)p->bytes;
+    return p->shared ? SHARED_WEIGHT : p->boundaries + (uint64_t)p->bytes;
 }
 
 /* Drops the oldest `count` pending appends. */
@@ -218,10 +218,10 @@ static void forget(struct streams *streams, struct stream *stream)
 {
     assert(!stream->is_fresh);
     forget_pending(streams, stream, stream->pending_count);
-    unlist_unsettled(stream);
+    flush_list_remove(stream);
     unlist_touched(streams, stream);
-    if (stream->unwritten)
-        unwritten_remove(&streams->unwritten, stream);
+    if (stream->unflushed)
+        unflushed_remove(&streams->unflushed, stream);
     unlink_tables(streams, stream);
     unlink_used(streams, stream);
     feeds_forget(streams, stream);
@@ -236,7 +236,7 @@ void stream_soft_deleted(struct streams *streams, struct stream *stream)
     usage_add(&streams->usages, stream->usage, -1, 0);
 }
 
-void streams_condemned(struct streams *streams, struct stream *stream)
+void streams_deleting(struct streams *streams, struct stream *stream)
 {
     usage_add(&streams->usages, stream->usage, stream->row.state == STREAM_LIVE ? -1 : 0, -(int64_t)stream->bytes);
     if (stream->row.due)
@@ -247,7 +247,7 @@ void streams_condemned(struct streams *streams, struct stream *stream)
 static bool evictable(const struct streams *streams, const struct stream *stream)
 {
     return feeds_idle(streams, stream) && !stream->pending_count && !stream->watcher_count && !stream->touched &&
-           !stream->is_fresh && !stream->unsettled;
+           !stream->is_fresh && !stream->flush_list;
 }
 
 size_t streams_evict(struct streams *streams, uint64_t keep)
@@ -305,7 +305,7 @@ struct stream *streams_by_uid(struct streams *streams, uint64_t uid)
     for (; s; s = s->by_uid)
         if (s->row.uid == uid)
             return use(streams, s);
-    if (!store_stream_by_uid(streams->store, uid, &row) || row.state == STREAM_CONDEMNED)
+    if (!store_stream_by_uid(streams->store, uid, &row) || row.state == STREAM_DELETING)
         return NULL;
     return streams_add(streams, &row);
 }
@@ -343,7 +343,7 @@ static struct producer *keep_producer(struct streams *streams, struct stream *st
     if (p)
         return p;
     /* A recovery writes nothing of a stream that the log may yet delete. */
-    if (stream->producer_count >= PRODUCERS_KEPT && !(streams->recovering && stream->unwritten))
+    if (stream->producer_count >= PRODUCERS_KEPT && !(streams->recovering && stream->unflushed))
         forget_producers(streams, stream);
     stream->producers = xrealloc(stream->producers, (stream->producer_count + 1) * sizeof *p);
     p = &stream->producers[stream->producer_count++];
@@ -366,14 +366,14 @@ bool stream_producer(struct streams *streams, struct stream *stream, struct slic
     return true;
 }
 
-static void list_unsettled(struct stream_list *list, struct stream *stream)
+static void flush_list_add(struct stream_list *list, struct stream *stream)
 {
-    if (stream->unsettled)
+    if (stream->flush_list)
         return;
-    stream->unsettled = list;
-    stream->unsettled_prev = list->last;
-    stream->unsettled_next = NULL;
-    *(list->last ? &list->last->unsettled_next : &list->first) = stream;
+    stream->flush_list = list;
+    stream->flush_prev = list->last;
+    stream->flush_next = NULL;
+    *(list->last ? &list->last->flush_next : &list->first) = stream;
     list->last = stream;
 }
 
@@ -388,13 +388,13 @@ static void add_pending(struct streams *streams, struct stream *stream, const st
         .start = entry->start,
         .count = entry->count,
         .at = (uint32_t)entry->at,
-        .marks = (uint32_t)entry->marks.len,
+        .boundaries = (uint32_t)entry->boundaries.len,
         .bytes = (uint32_t)entry->data.len,
         .shared = (entry->flags & LOG_SHARED) != 0,
     };
     streams->log_entries++;
     streams->log_bytes += weight(&stream->pending[stream->pending_count - 1]);
-    list_unsettled(streams->waiting, stream);
+    flush_list_add(streams->waiting, stream);
 }
 
 struct run pending_run(const struct pending *p)
@@ -404,8 +404,8 @@ struct run pending_run(const struct pending *p)
         .start = p->start,
         .count = p->count,
         .time_ms = p->batch->time_ms,
-        .marks = slice_of(at, p->marks),
-        .data = slice_of(at + p->marks, p->bytes),
+        .boundaries = slice_of(at, p->boundaries),
+        .data = slice_of(at + p->boundaries, p->bytes),
     };
 }
 
@@ -459,7 +459,7 @@ static struct stream *recover_creation(struct streams *streams, const struct log
     if (store_stream_by_uid(streams->store, entry->uid, &there))
         return NULL;
     struct stream *stream = streams_add_new(streams, &row);
-    stream_set_unwritten(streams, stream);
+    stream_set_unflushed(streams, stream);
     return stream;
 }
 
@@ -469,12 +469,12 @@ static void recover_entry(void *ctx, const struct log_entry *entry)
     struct stream *stream = streams_by_uid(streams, entry->uid);
     if (entry->flags & LOG_DELETES) {
         if (stream) /* it came back with its creation, and goes again */
-            streams_condemned(streams, stream);
+            streams_deleting(streams, stream);
         return;
     }
     if (!stream && (entry->flags & LOG_CREATES))
         stream = recover_creation(streams, entry);
-    if (!stream || entry->start < stream->row.settled)
+    if (!stream || entry->start < stream->row.flushed)
         return; /* deleted since, or settled already */
     stream_apply(streams, stream, entry);
     if (entry->time_ms > stream->row.accessed_ms)
@@ -491,18 +491,18 @@ void streams_recover(struct streams *streams, uint64_t now_ms)
     streams->recovering = false;
 }
 
-void stream_set_unwritten(struct streams *streams, struct stream *stream)
+void stream_set_unflushed(struct streams *streams, struct stream *stream)
 {
-    stream->unwritten = true;
-    unwritten_add(&streams->unwritten, stream);
+    stream->unflushed = true;
+    unflushed_add(&streams->unflushed, stream);
 }
 
 bool stream_write(struct streams *streams, struct stream *stream)
 {
-    if (!stream->unwritten)
+    if (!stream->unflushed)
         return false;
-    stream->unwritten = false;
-    unwritten_remove(&streams->unwritten, stream);
+    stream->unflushed = false;
+    unflushed_remove(&streams->unflushed, stream);
     store_stream_insert(streams->store, &stream->row);
     return true;
 }
@@ -517,7 +517,7 @@ static int by_uid(const void *a, const void *b)
 static void sort(struct stream_list *list)
 {
     struct buf all = {0};
-    for (struct stream *s = list->first; s; s = s->unsettled_next)
+    for (struct stream *s = list->first; s; s = s->flush_next)
         buf_add(&all, &s, sizeof s);
     size_t count = buf_len(&all) / sizeof(struct stream *);
     struct stream **streams = (struct stream **)(void *)all.data;
@@ -525,8 +525,8 @@ static void sort(struct stream_list *list)
         return;
     qsort(streams, count, sizeof *streams, by_uid);
     for (size_t i = 0; i < count; i++) {
-        streams[i]->unsettled_prev = i ? streams[i - 1] : NULL;
-        streams[i]->unsettled_next = i + 1 < count ? streams[i + 1] : NULL;
+        streams[i]->flush_prev = i ? streams[i - 1] : NULL;
+        streams[i]->flush_next = i + 1 < count ? streams[i + 1] : NULL;
     }
     list->first = streams[0];
     list->last = streams[count - 1];
@@ -537,9 +537,9 @@ void streams_begin_generation(struct streams *streams)
 {
     struct stream_list *all = streams->waiting;
     sort(all);
-    assert(!streams->settling->first);
-    streams->waiting = streams->settling;
-    streams->settling = all;
+    assert(!streams->flushing->first);
+    streams->waiting = streams->flushing;
+    streams->flushing = all;
 }
 
 uint64_t stream_segment_bytes(const struct streams *streams, const struct stream *stream)
@@ -614,12 +614,12 @@ void stream_let_go(struct streams *streams, struct stream *stream, uint64_t earl
 
 static uint64_t message_count(const struct pending *p, bool json)
 {
-    struct slice marks = pending_run(p).marks;
+    struct slice boundaries = pending_run(p).boundaries;
     uint64_t length, count = 0;
     bool last;
-    if (json || !p->marks)
+    if (json || !p->boundaries)
         return json ? p->count : p->count > 0;
-    while (marks_next(&marks, &length, &last))
+    while (boundaries_next(&boundaries, &length, &last))
         count++;
     return count;
 }
@@ -633,11 +633,11 @@ static void heat(struct streams *streams, struct stream *stream, const struct pe
         streams->backlog += p->bytes;
 }
 
-void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto)
+void stream_flushed(struct streams *streams, struct stream *stream, size_t count, int64_t upto)
 {
     const struct pending *last = &stream->pending[count - 1];
     uint64_t time_ms = last->batch->time_ms;
-    stream->row.settled = last->start + last->count;
+    stream->row.flushed = last->start + last->count;
     for (size_t i = 0; i < count; i++)
         heat(streams, stream, &stream->pending[i]);
     forget_producers(streams, stream);
@@ -653,12 +653,12 @@ void stream_settled(struct streams *streams, struct stream *stream, size_t count
         stream->pending_cap = 0;
     }
     if (!stream->pending_count || stream->pending[0].batch->seq > upto)
-        unlist_unsettled(stream); /* nothing of this generation is left */
+        flush_list_remove(stream); /* nothing of this generation is left */
     if (stream->pending_count)
-        list_unsettled(streams->waiting, stream);
+        flush_list_add(streams->waiting, stream);
     if (!stream_write(streams, stream))
         store_stream_update(streams->store, &stream->row);
-    feeds_settled(streams, stream);
+    feeds_flushed(streams, stream);
 }
 
 void stream_set_expiry_text(struct stream *stream, struct slice text)

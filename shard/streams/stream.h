@@ -16,8 +16,8 @@
 struct pending {
     struct batch *batch; /* holds a reference */
     uint64_t start, count;
-    uint32_t at, marks, bytes; /* in batch->data: at `at` its marks, then its data */
-    bool shared;               /* with other streams */
+    uint32_t at, boundaries, bytes; /* in batch->data: at `at` its marks, then its data */
+    bool shared;                    /* with other streams */
 };
 
 /* A producer's newest accepted append (PROTOCOL.md 5.2.1). */
@@ -60,17 +60,17 @@ struct stream {
     bool fresh_any, fresh_moved;
 
     bool aged;      /* what is in chunks is to become a segment however little it is, so that it can go in time */
-    bool unwritten; /* its row is only in the log yet */
+    bool unflushed; /* its row is only in the log yet */
     bool touched;   /* row.accessed_ms is newer than the store's */
 
     /* Of struct unwritten. */
-    struct stream *unwritten_left, *unwritten_right;
-    uint64_t unwritten_rank;
+    struct stream *unflushed_left, *unflushed_right;
+    uint64_t unflushed_rank;
 
     struct stream *by_name, *by_uid;      /* hash chains */
     struct stream *used_prev, *used_next; /* by last use, newest first */
-    struct stream_list *unsettled;        /* the list it is on while it has something pending, or NULL */
-    struct stream *unsettled_prev, *unsettled_next;
+    struct stream_list *flush_list;       /* the list it is on while it has something pending, or NULL */
+    struct stream *flush_prev, *flush_next;
     struct stream *fresh_next, *touched_next;
     bool is_fresh;
 };
@@ -90,9 +90,9 @@ struct streams {
     struct stream *newest, *oldest;
     /* Streams with something pending: one list has those of the generation that is being settled, until nothing of
      * theirs is of its batches; the other has the rest. They change roles when a generation begins. */
-    struct stream_list unsettled[2];
-    struct stream_list *settling, *waiting;
-    struct unwritten unwritten;
+    struct stream_list flush_lists[2];
+    struct stream_list *flushing, *waiting;
+    struct unflushed unflushed;
     struct stream *fresh_first;
     struct stream *touched_first;
     uint64_t log_entries, log_bytes; /* what waits to be settled */
@@ -125,13 +125,13 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
 struct stream *streams_add_new(struct streams *streams, const struct stream_row *row);
 
 /* Its row is only in the log yet. */
-void stream_set_unwritten(struct streams *streams, struct stream *stream);
+void stream_set_unflushed(struct streams *streams, struct stream *stream);
 
 /* Inserts the row of a stream that only the log has, in the transaction that is open. False: it was there. */
 bool stream_write(struct streams *streams, struct stream *stream);
 
 /* A stream was deleted, and is forgotten: its project does not have it any more. */
-void streams_condemned(struct streams *streams, struct stream *stream);
+void streams_deleting(struct streams *streams, struct stream *stream);
 
 /* A stream was deleted, but forks hold it. */
 void stream_soft_deleted(struct streams *streams, struct stream *stream);
@@ -155,7 +155,7 @@ void streams_begin_generation(struct streams *streams);
 
 /* The oldest `count` pending appends are in chunks now: the row says so and producers are in the store. The generation
  * ends with batch `upto`. */
-void stream_settled(struct streams *streams, struct stream *stream, size_t count, int64_t upto);
+void stream_flushed(struct streams *streams, struct stream *stream, size_t count, int64_t upto);
 
 /* Whether some of what is in chunks is to become a segment. */
 bool stream_is_due(const struct streams *streams, const struct stream *stream) MUSTUSE;

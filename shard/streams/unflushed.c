@@ -4,9 +4,9 @@
 #include "shard/streams/stream.h"
 
 /* Ranks are random, so that nobody can choose names that make the tree a list. */
-void unwritten_init(struct unwritten *all)
+void unflushed_init(struct unflushed *all)
 {
-    *all = (struct unwritten){0};
+    *all = (struct unflushed){0};
     all->random = random_secret() | 1;
 }
 
@@ -16,12 +16,12 @@ static void split(struct stream *tree, struct slice name, struct stream **before
     while (tree) {
         if (slice_compare(tree->row.name, name) < 0) {
             *before = tree;
-            before = &tree->unwritten_right;
-            tree = tree->unwritten_right;
+            before = &tree->unflushed_right;
+            tree = tree->unflushed_right;
         } else {
             *rest = tree;
-            rest = &tree->unwritten_left;
-            tree = tree->unwritten_left;
+            rest = &tree->unflushed_left;
+            tree = tree->unflushed_left;
         }
     }
     *before = *rest = NULL;
@@ -32,14 +32,14 @@ static struct stream *join(struct stream *before, struct stream *rest)
 {
     struct stream *root = NULL, **at = &root;
     while (before && rest) {
-        if (before->unwritten_rank >= rest->unwritten_rank) {
+        if (before->unflushed_rank >= rest->unflushed_rank) {
             *at = before;
-            at = &before->unwritten_right;
-            before = before->unwritten_right;
+            at = &before->unflushed_right;
+            before = before->unflushed_right;
         } else {
             *at = rest;
-            at = &rest->unwritten_left;
-            rest = rest->unwritten_left;
+            at = &rest->unflushed_left;
+            rest = rest->unflushed_left;
         }
     }
     *at = before ? before : rest;
@@ -48,55 +48,55 @@ static struct stream *join(struct stream *before, struct stream *rest)
 
 /* ---- loose ones: their rank is 0 ---- */
 
-void unwritten_add(struct unwritten *all, struct stream *stream)
+void unflushed_add(struct unflushed *all, struct stream *stream)
 {
-    stream->unwritten_rank = 0;
-    stream->unwritten_left = NULL;
-    stream->unwritten_right = all->loose;
+    stream->unflushed_rank = 0;
+    stream->unflushed_left = NULL;
+    stream->unflushed_right = all->loose;
     if (all->loose)
-        all->loose->unwritten_left = stream;
+        all->loose->unflushed_left = stream;
     all->loose = stream;
 }
 
-static void unlist(struct unwritten *all, struct stream *stream)
+static void unlist(struct unflushed *all, struct stream *stream)
 {
-    struct stream *before = stream->unwritten_left, *behind = stream->unwritten_right;
-    *(before ? &before->unwritten_right : &all->loose) = behind;
+    struct stream *before = stream->unflushed_left, *behind = stream->unflushed_right;
+    *(before ? &before->unflushed_right : &all->loose) = behind;
     if (behind)
-        behind->unwritten_left = before;
-    stream->unwritten_left = stream->unwritten_right = NULL;
+        behind->unflushed_left = before;
+    stream->unflushed_left = stream->unflushed_right = NULL;
 }
 
 /* ---- and those in order ---- */
 
-static void insert(struct unwritten *all, struct stream *stream)
+static void insert(struct unflushed *all, struct stream *stream)
 {
     struct stream **at = &all->root;
-    stream->unwritten_rank = random_next(&all->random);
-    while (*at && (*at)->unwritten_rank >= stream->unwritten_rank)
-        at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unwritten_left : &(*at)->unwritten_right;
-    split(*at, stream->row.name, &stream->unwritten_left, &stream->unwritten_right);
+    stream->unflushed_rank = random_next(&all->random);
+    while (*at && (*at)->unflushed_rank >= stream->unflushed_rank)
+        at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unflushed_left : &(*at)->unflushed_right;
+    split(*at, stream->row.name, &stream->unflushed_left, &stream->unflushed_right);
     *at = stream;
 }
 
-static void take_out(struct unwritten *all, struct stream *stream)
+static void take_out(struct unflushed *all, struct stream *stream)
 {
     struct stream **at = &all->root;
     while (*at != stream)
-        at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unwritten_left : &(*at)->unwritten_right;
-    *at = join(stream->unwritten_left, stream->unwritten_right);
-    stream->unwritten_left = stream->unwritten_right = NULL;
+        at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unflushed_left : &(*at)->unflushed_right;
+    *at = join(stream->unflushed_left, stream->unflushed_right);
+    stream->unflushed_left = stream->unflushed_right = NULL;
 }
 
-void unwritten_remove(struct unwritten *all, struct stream *stream)
+void unflushed_remove(struct unflushed *all, struct stream *stream)
 {
-    if (stream->unwritten_rank)
+    if (stream->unflushed_rank)
         take_out(all, stream);
     else
         unlist(all, stream);
 }
 
-bool unwritten_sort(struct unwritten *all, size_t most)
+bool unflushed_sort(struct unflushed *all, size_t most)
 {
     for (struct stream *stream; (stream = all->loose) && most; most--) {
         unlist(all, stream);
@@ -105,14 +105,14 @@ bool unwritten_sort(struct unwritten *all, size_t most)
     return !all->loose;
 }
 
-struct stream *unwritten_from(const struct unwritten *all, struct slice name)
+struct stream *unflushed_from(const struct unflushed *all, struct slice name)
 {
     struct stream *found = NULL, *at = all->root;
     while (at) {
         bool behind = slice_compare(at->row.name, name) >= 0;
         if (behind)
             found = at;
-        at = behind ? at->unwritten_left : at->unwritten_right;
+        at = behind ? at->unflushed_left : at->unflushed_right;
     }
     return found;
 }

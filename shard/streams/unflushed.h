@@ -10,22 +10,22 @@
 
 struct stream;
 
-struct unwritten {
+struct unflushed {
     struct stream *root;  /* of those in order */
-    struct stream *loose; /* the others; by unwritten_right, and back by unwritten_left */
+    struct stream *loose; /* the others; by unflushed_right, and back by unflushed_left */
     uint64_t random;      /* state; not zero */
 };
 
-void unwritten_init(struct unwritten *all);
+void unflushed_init(struct unflushed *all);
 
 /* A stream is there once at most, and no two have the same name. */
-void unwritten_add(struct unwritten *all, struct stream *stream);
-void unwritten_remove(struct unwritten *all, struct stream *stream);
+void unflushed_add(struct unflushed *all, struct stream *stream);
+void unflushed_remove(struct unflushed *all, struct stream *stream);
 
 /* Brings up to `most` loose ones into order. True: all are. */
-bool unwritten_sort(struct unwritten *all, size_t most) MUSTUSE;
+bool unflushed_sort(struct unflushed *all, size_t most) MUSTUSE;
 
 /* The first of those in order whose name is not before this one, or NULL. */
-struct stream *unwritten_from(const struct unwritten *all, struct slice name);
+struct stream *unflushed_from(const struct unflushed *all, struct slice name);
 
 #endif

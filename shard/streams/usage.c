@@ -161,7 +161,7 @@ void usage_tell_all(struct shard *shard)
     }
 }
 
-void handle_watch_usage(struct shard *shard, struct asker asker, const struct wire_watch_usage *m)
+void on_watch_usage(struct shard *shard, struct asker asker, const struct wire_watch_usage *m)
 {
     struct usage *usage = find(&shard->streams.usages, m->project);
     if (!usage->watch)

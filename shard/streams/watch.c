@@ -117,7 +117,7 @@ void watch_router_gone(struct shard *shard, unsigned router)
         remove_watcher(s, router);
 }
 
-void handle_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m)
+void on_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m)
 {
     struct stream *stream = streams_by_name(&shard->streams, m->name);
     if (!stream)

@@ -4,7 +4,7 @@
 #include "common/fault.h"
 #include "shard/peers/disk.h"
 
-#define OLD 30                         /* times shard.settle_idle */
+#define OLD 30                         /* times shard.flush_idle */
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
 #define CHUNK_MERGE 4096               /* the newest chunk is rewritten while it is shorter than a page */
 #define REFS_BYTES 1024                /* as is one of references */
@@ -17,7 +17,7 @@
 
 /* A chunk being put together. */
 struct chunk {
-    struct buf data, marks;
+    struct buf data, boundaries;
     uint64_t start, count, time_ms;
     bool any, replaces;
     bool bare; /* one run without marks: stays without */
@@ -31,7 +31,7 @@ static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
         .start = chunk->start,
         .count = chunk->count,
         .time_ms = chunk->time_ms,
-        .marks = chunk->bare && !chunk->refs ? (struct slice){0} : buf_slice(&chunk->marks),
+        .boundaries = chunk->bare && !chunk->refs ? (struct slice){0} : buf_slice(&chunk->boundaries),
         .data = buf_slice(&chunk->data),
     };
     if (!chunk->any)
@@ -41,7 +41,7 @@ static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
     else
         store_chunk_insert(store, uid, &run);
     buf_reset(&chunk->data);
-    buf_reset(&chunk->marks);
+    buf_reset(&chunk->boundaries);
     chunk->any = chunk->replaces = chunk->refs = false;
 }
 
@@ -50,7 +50,7 @@ static void chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, 
 {
     struct run run = pending_run(pending);
     uint64_t id = shared_id(pending->batch->seq, pending->at);
-    if (chunk->any && (!chunk->refs || buf_len(&chunk->marks) > REFS_BYTES))
+    if (chunk->any && (!chunk->refs || buf_len(&chunk->boundaries) > REFS_BYTES))
         chunk_write(store, uid, chunk);
     if (!chunk->any) {
         chunk->any = chunk->refs = true;
@@ -58,23 +58,23 @@ static void chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, 
         chunk->count = 0;
     }
     store_shared_ref(store, id, &run);
-    shared_ref_add(&chunk->marks, id, run.count);
+    shared_ref_add(&chunk->boundaries, id, run.count);
     chunk->count += run.count;
     chunk->time_ms = run.time_ms;
 }
 
 static void chunk_add(struct chunk *chunk, const struct run *run)
 {
-    chunk->bare = !chunk->any && run->marks.len == 0;
+    chunk->bare = !chunk->any && run->boundaries.len == 0;
     if (!chunk->any) {
         chunk->any = true;
         chunk->start = run->start;
         chunk->count = 0;
     }
-    if (run->marks.len)
-        buf_add_slice(&chunk->marks, run->marks);
+    if (run->boundaries.len)
+        buf_add_slice(&chunk->boundaries, run->boundaries);
     else
-        marks_add(&chunk->marks, run->data.len, true);
+        boundaries_add(&chunk->boundaries, run->data.len, true);
     buf_add_slice(&chunk->data, run->data);
     chunk->count += run->count;
     chunk->time_ms = run->time_ms;
@@ -85,26 +85,26 @@ static void chunk_reopen(struct chunk *chunk, const struct run *run)
 {
     if (run->data.len || !run->count) {
         chunk_add(chunk, run);
-    } else if (run->marks.len > REFS_BYTES) {
+    } else if (run->boundaries.len > REFS_BYTES) {
         return;
     } else {
         *chunk =
             (struct chunk){.start = run->start, .count = run->count, .time_ms = run->time_ms, .row_id = chunk->row_id};
         chunk->any = chunk->refs = true;
-        buf_add_slice(&chunk->marks, run->marks);
+        buf_add_slice(&chunk->boundaries, run->boundaries);
     }
     chunk->replaces = true;
 }
 
 /* Settles the stream's oldest pending appends, up to the two limits; returns how many that were. */
-static size_t settle_stream(struct store *store, struct streams *streams, struct stream *stream, int64_t upto,
-                            size_t max_appends, size_t max_bytes)
+static size_t flush_stream(struct store *store, struct streams *streams, struct stream *stream, int64_t upto,
+                           size_t max_appends, size_t max_bytes)
 {
     struct chunk chunk = {0};
     struct run run;
     size_t appends = 0, bytes = 0;
     uint64_t uid = stream->row.uid;
-    if (!stream->unwritten && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run))
+    if (!stream->unflushed && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run))
         chunk_reopen(&chunk, &run);
     for (; appends < stream->pending_count && appends < max_appends && bytes < max_bytes; appends++) {
         run = pending_run(&stream->pending[appends]);
@@ -122,35 +122,35 @@ static size_t settle_stream(struct store *store, struct streams *streams, struct
     }
     chunk_write(store, uid, &chunk);
     buf_clear(&chunk.data);
-    buf_clear(&chunk.marks);
-    stream_settled(streams, stream, appends, upto);
+    buf_clear(&chunk.boundaries);
+    stream_flushed(streams, stream, appends, upto);
     return appends;
 }
 
 /* One slice of the generation that ends with batch `upto`. False: all of it is in chunks. */
-static bool settle_slice(struct store *store, struct streams *streams, int64_t upto, size_t max_appends,
-                         size_t max_bytes)
+static bool flush_slice(struct store *store, struct streams *streams, int64_t upto, size_t max_appends,
+                        size_t max_bytes)
 {
     size_t appends = 0;
     uint64_t before = streams->log_bytes;
     while (appends < max_appends && before - streams->log_bytes < max_bytes) {
-        struct stream *stream = streams->settling->first;
+        struct stream *stream = streams->flushing->first;
         if (!stream)
             return false;
         store_begin(store);
-        appends += settle_stream(store, streams, stream, upto, max_appends - appends, max_bytes);
+        appends += flush_stream(store, streams, stream, upto, max_appends - appends, max_bytes);
     }
     return true;
 }
 
 static bool log_is_long(const struct shard *shard)
 {
-    return shard->logged >= shard->cfg->shard_settle_appends || shard->logged_bytes >= shard->cfg->shard_settle_bytes;
+    return shard->logged >= shard->cfg->shard_flush_appends || shard->logged_bytes >= shard->cfg->shard_flush_bytes;
 }
 
 static bool idle(const struct shard *shard)
 {
-    return shard->ticks_ms >= shard->written_ms + shard->cfg->shard_settle_idle;
+    return shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle;
 }
 
 static size_t at_least(size_t value, size_t least)
@@ -171,43 +171,43 @@ static void step(struct shard *shard)
 {
     struct store *store = shard->store;
     size_t most = shard->disk_full ? SLICE_FULL : at_least(shard->turn_appends * 2, SLICE_APPENDS);
-    if (shard->settling_upto && has_room(shard) &&
-        !settle_slice(store, &shard->streams, shard->settling_upto, most,
-                      at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
-        shard->settled_upto = shard->settling_upto;
-        shard->settling_upto = 0;
+    if (shard->flushing_upto && has_room(shard) &&
+        !flush_slice(store, &shard->streams, shard->flushing_upto, most,
+                     at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
+        shard->flushed_upto = shard->flushing_upto;
+        shard->flushing_upto = 0;
     }
     store_begin(store);
-    if (shard->dropped_upto < shard->settled_upto && !store_log_drop(store, shard->settled_upto, DROP_BATCHES))
-        shard->dropped_upto = shard->settled_upto;
+    if (shard->dropped_upto < shard->flushed_upto && !store_log_drop(store, shard->flushed_upto, DROP_BATCHES))
+        shard->dropped_upto = shard->flushed_upto;
 }
 
 static bool under_way(const struct shard *shard)
 {
-    return shard->settling_upto || shard->dropped_upto < shard->settled_upto;
+    return shard->flushing_upto || shard->dropped_upto < shard->flushed_upto;
 }
 
 /* Where appends never stop and are never many, what has waited for long is settled too: it may have to leave. */
 static bool log_is_old(struct shard *shard)
 {
-    if (!shard->settle_due_ms)
-        shard->settle_due_ms = shard->ticks_ms + OLD * shard->cfg->shard_settle_idle;
-    return shard->ticks_ms >= shard->settle_due_ms;
+    if (!shard->flush_due_ms)
+        shard->flush_due_ms = shard->ticks_ms + OLD * shard->cfg->shard_flush_idle;
+    return shard->ticks_ms >= shard->flush_due_ms;
 }
 
-void settle_turn(struct shard *shard)
+void flush_turn(struct shard *shard)
 {
     int64_t last = store_log_last(shard->store);
     bool quiet = idle(shard);
-    if (!shard->settling_upto && last > shard->settled_upto && (quiet || log_is_long(shard) || log_is_old(shard))) {
-        shard->settling_upto = last;
-        shard->settle_due_ms = 0;
+    if (!shard->flushing_upto && last > shard->flushed_upto && (quiet || log_is_long(shard) || log_is_old(shard))) {
+        shard->flushing_upto = last;
+        shard->flush_due_ms = 0;
         streams_begin_generation(&shard->streams);
         shard->logged = shard->logged_bytes = 0;
     }
     if (!under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
         return; /* a turn of reads pays for no writing */
-    if (disk_spent(shard) || (shard->dropped_upto == shard->settled_upto && !has_room(shard)))
+    if (disk_spent(shard) || (shard->dropped_upto == shard->flushed_upto && !has_room(shard)))
         return;
     fault_point("shard.settle-before-commit");
     for (unsigned slices = 0; under_way(shard) && slices < (quiet && !shard->disk_full ? IDLE_SLICES : 1); slices++)
@@ -216,11 +216,11 @@ void settle_turn(struct shard *shard)
         shard_again(shard);
 }
 
-void settle_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
+void flush_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
 {
     int64_t upto = store_log_last(store);
     streams_begin_generation(streams);
-    while (settle_slice(store, streams, upto, SLICE_APPENDS * 8, SLICE_BYTES)) {
+    while (flush_slice(store, streams, upto, SLICE_APPENDS * 8, SLICE_BYTES)) {
         store_commit(store);
         alive(ctx);
     }

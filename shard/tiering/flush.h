@@ -9,9 +9,9 @@
 #include "shard/shard.h"
 
 /* Once a turn, before the commit. */
-void settle_turn(struct shard *shard);
+void flush_turn(struct shard *shard);
 
 /* All of it, in transactions of its own; for moves between shards. alive() is called now and then. */
-void settle_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx);
+void flush_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx);
 
 #endif

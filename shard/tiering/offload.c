@@ -11,7 +11,7 @@
 #include "shard/shard.h"
 #include "shard/tiering/retain.h"
 
-#define ROTATIONS_MAX 4
+#define OFFLOADS_MAX 4
 #define TURN_READ ((size_t)256 << 10) /* bytes of chunks that are read a turn */
 #define TURN_DROP 8                   /* chunks that go a turn */
 #define PAUSE_MS 500                  /* after a failure; twice as long after each that follows */
@@ -23,19 +23,19 @@
 #define MERGE_MANY 64          /* so many become one also while the stream has more to put away */
 #define MERGE_PART 2           /* small: it has less than such a part of segment.max_bytes */
 
-enum rotation_state {
-    ROTATION_DROPS,  /* chunks that a segment has */
-    ROTATION_READS,  /* chunks that one is to have */
-    ROTATION_MERGES, /* segments that one is to have */
-    ROTATION_NAMED,  /* its name is on disk when the turn has committed */
-    ROTATION_IS_MADE /* by the worker, or it is on its way */
+enum offload_state {
+    OFFLOAD_DROPS,  /* chunks that a segment has */
+    OFFLOAD_READS,  /* chunks that one is to have */
+    OFFLOAD_MERGES, /* segments that one is to have */
+    OFFLOAD_NAMED,  /* its name is on disk when the turn has committed */
+    OFFLOAD_IS_MADE /* by the worker, or it is on its way */
 };
 
-struct rotation {
+struct offload {
     struct work work;
-    struct rotation *next;
+    struct offload *next;
     struct shard *shard;
-    enum rotation_state state;
+    enum offload_state state;
     uint64_t uid;
     struct segment_draft draft;
     struct buf file;
@@ -47,52 +47,51 @@ struct rotation {
 
 /* ---- life ---- */
 
-static void forget_draft(struct rotation *r)
+static void forget_draft(struct offload *r)
 {
     segment_draft_clear(&r->draft);
     buf_clear(&r->file);
 }
 
-static void forget(struct rotations *rotations, struct rotation *r)
+static void forget(struct offloads *offloads, struct offload *r)
 {
-    struct rotation **at = &rotations->first;
+    struct offload **at = &offloads->first;
     while (*at != r)
         at = &(*at)->next;
     *at = r->next;
-    rotations->count--;
+    offloads->count--;
     forget_draft(r);
     free(r);
 }
 
-void rotate_clear(struct shard *shard)
+void offload_clear(struct shard *shard)
 {
-    while (shard->rotations.first)
-        forget(&shard->rotations, shard->rotations.first);
+    while (shard->offloads.first)
+        forget(&shard->offloads, shard->offloads.first);
 }
 
 /* The store of segments does not take it now; the stream stays due. Its name stays an orphan's. */
-static void give_up(struct rotation *r, const char *failure)
+static void give_up(struct offload *r, const char *failure)
 {
     struct shard *shard = r->shard;
-    struct rotations *rotations = &shard->rotations;
+    struct offloads *offloads = &shard->offloads;
     char name[OBJECT_NAME_MAX];
     object_name(name, &r->object);
     metrics_add(shard->metrics, METRIC_PUTS_FAILED, 1);
-    rotations->pause_ms = rotations->pause_ms ? rotations->pause_ms * 2 : PAUSE_MS;
-    if (rotations->pause_ms > PAUSE_MAX_MS)
-        rotations->pause_ms = PAUSE_MAX_MS;
-    rotations->paused_until_ms =
-        shard->ticks_ms + rotations->pause_ms / 2 + random_secret() % (rotations->pause_ms / 2);
+    offloads->pause_ms = offloads->pause_ms ? offloads->pause_ms * 2 : PAUSE_MS;
+    if (offloads->pause_ms > PAUSE_MAX_MS)
+        offloads->pause_ms = PAUSE_MAX_MS;
+    offloads->paused_until_ms = shard->ticks_ms + offloads->pause_ms / 2 + random_secret() % (offloads->pause_ms / 2);
     if (!shard->stopping)
         log_error("segment %s cannot be put: %s; %llu bytes wait", name, failure,
                   (unsigned long long)shard->streams.backlog);
     shard->streams.due_any = true;
-    forget(rotations, r);
+    forget(offloads, r);
 }
 
 /* ---- the steps ---- */
 
-static void begin_draft(struct rotation *r, const struct stream *stream)
+static void begin_draft(struct offload *r, const struct stream *stream)
 {
     const struct config *cfg = r->shard->cfg;
     r->draft = (struct segment_draft){
@@ -101,11 +100,11 @@ static void begin_draft(struct rotation *r, const struct stream *stream)
         .max_bytes = stream_segment_bytes(&r->shard->streams, stream),
     };
     r->merge_end = 0;
-    r->state = ROTATION_READS;
+    r->state = OFFLOAD_READS;
 }
 
 /* The newest segments that are small and do not hold more together than one may; true if it is worth it. */
-static bool begin_merge(struct rotation *r, const struct stream *stream, size_t least)
+static bool begin_merge(struct offload *r, const struct stream *stream, size_t least)
 {
     struct shard *shard = r->shard;
     struct segment_row rows[MERGE_MAX];
@@ -126,11 +125,11 @@ static bool begin_merge(struct rotation *r, const struct stream *stream, size_t 
         .max_bytes = UINT64_MAX,
     };
     r->merge_end = rows[0].end;
-    r->state = ROTATION_MERGES;
+    r->state = OFFLOAD_MERGES;
     return true;
 }
 
-static void drop(struct rotation *r, struct stream *stream)
+static void drop(struct offload *r, struct stream *stream)
 {
     struct shard *shard = r->shard;
     store_begin(shard->store);
@@ -144,30 +143,30 @@ static void drop(struct rotation *r, struct stream *stream)
     if (more)
         begin_draft(r, stream);
     else
-        forget(&shard->rotations, r);
+        forget(&shard->offloads, r);
 }
 
-static void name(struct rotation *r)
+static void name(struct offload *r)
 {
     r->object = (struct object){r->uid, r->draft.segment.start, random_secret()};
     store_begin(r->shard->store);
     store_orphan_put(r->shard->store, &r->object);
-    r->state = ROTATION_NAMED;
+    r->state = OFFLOAD_NAMED;
     fault_point("segment.named-before-commit");
 }
 
-static void leave(struct rotation *r, struct stream *stream)
+static void leave(struct offload *r, struct stream *stream)
 {
     stream_not_due(&r->shard->streams, stream);
-    forget(&r->shard->rotations, r);
+    forget(&r->shard->offloads, r);
 }
 
-static void read_chunks(struct rotation *r, struct stream *stream)
+static void read_chunks(struct offload *r, struct stream *stream)
 {
     struct segment_draft *draft = &r->draft;
     struct run run;
     size_t before = buf_len(&draft->data);
-    while (!draft->full && draft->segment.end < stream->row.settled && buf_len(&draft->data) - before < TURN_READ) {
+    while (!draft->full && draft->segment.end < stream->row.flushed && buf_len(&draft->data) - before < TURN_READ) {
         if (store_chunk_run(r->shard->store, r->uid, draft->segment.end, &run) && segment_add(draft, &run))
             continue;
         log_error("stream %llu: its chunks are damaged at %llu, or missing; they stay where they are",
@@ -175,7 +174,7 @@ static void read_chunks(struct rotation *r, struct stream *stream)
         leave(r, stream);
         return;
     }
-    if (!draft->full && draft->segment.end < stream->row.settled)
+    if (!draft->full && draft->segment.end < stream->row.flushed)
         return;
     if (draft->segment.messages)
         name(r);
@@ -183,7 +182,7 @@ static void read_chunks(struct rotation *r, struct stream *stream)
         leave(r, stream); /* there is nothing after all */
 }
 
-static void read_segments(struct rotation *r, struct stream *stream)
+static void read_segments(struct offload *r, struct stream *stream)
 {
     struct shard *shard = r->shard;
     struct segment_draft *draft = &r->draft;
@@ -205,7 +204,7 @@ static void read_segments(struct rotation *r, struct stream *stream)
 
 static void on_put(void *ctx, const char *failure)
 {
-    struct rotation *r = ctx;
+    struct offload *r = ctx;
     struct shard *shard = r->shard;
     const struct segment *s = &r->draft.segment;
     struct stream *stream = streams_by_uid(&shard->streams, r->uid);
@@ -216,10 +215,10 @@ static void on_put(void *ctx, const char *failure)
         return;
     }
     metrics_add(shard->metrics, METRIC_SEGMENTS_PUT, 1);
-    shard->rotations.pause_ms = 0;
+    shard->offloads.pause_ms = 0;
     if (!stream || (r->merge_end ? stream->row.earliest > s->start : stream->row.cold != s->start)) {
         /* it was deleted, or some of it is not kept any more: the file is an orphan */
-        forget(&shard->rotations, r);
+        forget(&shard->offloads, r);
         return;
     }
     const struct segment_row row = {.object = r->object,
@@ -241,62 +240,62 @@ static void on_put(void *ctx, const char *failure)
     store_segment_insert(shard->store, &row);
     retain_stream(shard, stream);
     forget_draft(r);
-    r->state = ROTATION_DROPS;
+    r->state = OFFLOAD_DROPS;
 }
 
 static void seal(struct work *work)
 {
-    struct rotation *r = (struct rotation *)work;
+    struct offload *r = (struct offload *)work;
     segment_seal(&r->draft, r->compress, &r->file);
 }
 
 static void on_sealed(struct work *work, void *ctx)
 {
-    struct rotation *r = (struct rotation *)work;
+    struct offload *r = (struct offload *)work;
     buf_clear(&r->draft.data);
     if (ctx)
         objects_put(&r->shard->objects, &r->object, buf_slice(&r->file), on_put, r);
 }
 
-static void make(struct rotation *r)
+static void make(struct offload *r)
 {
     r->compress = strcmp(r->shard->cfg->segment_compression, "zstd") == 0;
     r->work = (struct work){.run = seal, .done = on_sealed};
-    r->state = ROTATION_IS_MADE;
+    r->state = OFFLOAD_IS_MADE;
     fault_point("segment.named");
     worker_put(&r->shard->worker, &r->work);
 }
 
-static void step(struct rotation *r)
+static void step(struct offload *r)
 {
     struct stream *stream;
     switch (r->state) {
-    case ROTATION_DROPS:
-    case ROTATION_READS:
-    case ROTATION_MERGES:
+    case OFFLOAD_DROPS:
+    case OFFLOAD_READS:
+    case OFFLOAD_MERGES:
         stream = streams_by_uid(&r->shard->streams, r->uid);
         if (!stream)
-            forget(&r->shard->rotations, r);
-        else if (r->state == ROTATION_DROPS)
+            forget(&r->shard->offloads, r);
+        else if (r->state == OFFLOAD_DROPS)
             drop(r, stream);
-        else if (r->state == ROTATION_READS)
+        else if (r->state == OFFLOAD_READS)
             read_chunks(r, stream);
         else
             read_segments(r, stream);
         break;
-    case ROTATION_NAMED:
+    case OFFLOAD_NAMED:
         make(r);
         break;
-    case ROTATION_IS_MADE:
+    case OFFLOAD_IS_MADE:
         break;
     }
 }
 
 /* ---- the turn ---- */
 
-static bool under_way(const struct rotations *rotations, uint64_t uid)
+static bool under_way(const struct offloads *offloads, uint64_t uid)
 {
-    for (const struct rotation *r = rotations->first; r; r = r->next)
+    for (const struct offload *r = offloads->first; r; r = r->next)
         if (r->uid == uid)
             return true;
     return false;
@@ -305,52 +304,52 @@ static bool under_way(const struct rotations *rotations, uint64_t uid)
 /* The next stream that is due, round and round. */
 static void begin_next(struct shard *shard)
 {
-    struct rotations *rotations = &shard->rotations;
-    uint64_t uid = store_next_due(shard->store, rotations->last_uid);
-    if (uid == STORE_NONE && rotations->last_uid)
+    struct offloads *offloads = &shard->offloads;
+    uint64_t uid = store_next_due(shard->store, offloads->last_uid);
+    if (uid == STORE_NONE && offloads->last_uid)
         uid = store_next_due(shard->store, 0);
-    while (uid != STORE_NONE && under_way(rotations, uid))
+    while (uid != STORE_NONE && under_way(offloads, uid))
         uid = store_next_due(shard->store, uid);
     if (uid == STORE_NONE) {
-        rotations->last_uid = 0;
-        shard->streams.due_any = rotations->count > 0; /* it is looked again when these are over */
+        offloads->last_uid = 0;
+        shard->streams.due_any = offloads->count > 0; /* it is looked again when these are over */
         return;
     }
-    struct rotation *r = xcalloc(1, sizeof *r);
-    *r = (struct rotation){.shard = shard, .uid = uid, .state = ROTATION_DROPS, .next = rotations->first};
-    rotations->first = r;
-    rotations->count++;
-    rotations->last_uid = uid;
+    struct offload *r = xcalloc(1, sizeof *r);
+    *r = (struct offload){.shard = shard, .uid = uid, .state = OFFLOAD_DROPS, .next = offloads->first};
+    offloads->first = r;
+    offloads->count++;
+    offloads->last_uid = uid;
 }
 
 /* Not after a failure, nor where a file would take what a full disk has left. */
 static bool may_begin(const struct shard *shard)
 {
     const struct config *cfg = shard->cfg;
-    return shard->ticks_ms >= shard->rotations.paused_until_ms && strcmp(cfg->segment_store, "none") != 0 &&
+    return shard->ticks_ms >= shard->offloads.paused_until_ms && strcmp(cfg->segment_store, "none") != 0 &&
            (shard->objects.puts_away || disk_has(shard, 2 * cfg->segment_max_bytes));
 }
 
-static bool wants_turns(const struct rotations *rotations)
+static bool wants_turns(const struct offloads *offloads)
 {
-    for (const struct rotation *r = rotations->first; r; r = r->next)
-        if (r->state != ROTATION_IS_MADE && !r->awaits)
+    for (const struct offload *r = offloads->first; r; r = r->next)
+        if (r->state != OFFLOAD_IS_MADE && !r->awaits)
             return true;
     return false;
 }
 
-void rotate_turn(struct shard *shard)
+void offload_turn(struct shard *shard)
 {
-    struct rotations *rotations = &shard->rotations;
+    struct offloads *offloads = &shard->offloads;
     worker_take(&shard->worker, shard);
-    for (struct rotation *r = rotations->first, *next; r; r = next) {
+    for (struct offload *r = offloads->first, *next; r; r = next) {
         next = r->next;
         if (!disk_spent(shard) && (!r->awaits || shard->tick_due))
             step(r);
     }
-    if (shard->streams.due_any && rotations->count < ROTATIONS_MAX && may_begin(shard))
+    if (shard->streams.due_any && offloads->count < OFFLOADS_MAX && may_begin(shard))
         begin_next(shard);
-    if (wants_turns(rotations) && !shard->disk_stuck)
+    if (wants_turns(offloads) && !shard->disk_stuck)
         shard_again(shard);
 }
 
@@ -369,8 +368,8 @@ static void on_removed(void *ctx, const char *failure)
     struct shard *shard = removal->shard;
     char name[OBJECT_NAME_MAX];
     object_name(name, &removal->object);
-    shard->rotations.removing--;
-    if (failure && !shard->stopping && !shard->rotations.failed++)
+    shard->offloads.removing--;
+    if (failure && !shard->stopping && !shard->offloads.failed++)
         log_warn("segment %s cannot be removed: %s; it will be tried again", name, failure);
     if (!failure && !shard->disk_stuck) {
         store_begin(shard->store);
@@ -384,37 +383,37 @@ static void on_removed(void *ctx, const char *failure)
 static void remove_orphan(void *ctx, const struct object *object, const struct orphan_place *place)
 {
     struct shard *shard = ctx;
-    shard->rotations.place = *place;
-    for (const struct rotation *r = shard->rotations.first; r; r = r->next)
-        if (r->uid == object->uid && r->state >= ROTATION_NAMED && r->object.id == object->id)
+    shard->offloads.place = *place;
+    for (const struct offload *r = shard->offloads.first; r; r = r->next)
+        if (r->uid == object->uid && r->state >= OFFLOAD_NAMED && r->object.id == object->id)
             return; /* it is about to become a segment */
     segments_forget(&shard->streams.segments, object);
     struct removal *removal = xcalloc(1, sizeof *removal);
     *removal = (struct removal){shard, *object};
-    shard->rotations.removing++;
+    shard->offloads.removing++;
     objects_remove(&shard->objects, object, on_removed, removal);
 }
 
 /* The next of this round, which ends where there are no more. */
 static void remove_some(struct shard *shard)
 {
-    struct rotations *rotations = &shard->rotations;
+    struct offloads *offloads = &shard->offloads;
     unsigned most = shard->objects.away ? ORPHANS_AT_ONCE_AWAY : ORPHANS_AT_ONCE;
-    if (!rotations->round || rotations->visiting || rotations->removing > most / 2)
+    if (!offloads->round || offloads->visiting || offloads->removing > most / 2)
         return;
-    rotations->visiting = true;
-    struct orphan_place from = rotations->place;
-    rotations->round = store_orphans(shard->store, &from, most - rotations->removing, remove_orphan, shard) > 0;
-    rotations->visiting = false;
+    offloads->visiting = true;
+    struct orphan_place from = offloads->place;
+    offloads->round = store_orphans(shard->store, &from, most - offloads->removing, remove_orphan, shard) > 0;
+    offloads->visiting = false;
 }
 
-void rotate_upkeep(struct shard *shard)
+void offload_upkeep(struct shard *shard)
 {
-    struct rotations *rotations = &shard->rotations;
-    if (!rotations->round && !rotations->removing) {
-        rotations->round = true;
-        rotations->failed = 0;
-        rotations->place = (struct orphan_place){0};
+    struct offloads *offloads = &shard->offloads;
+    if (!offloads->round && !offloads->removing) {
+        offloads->round = true;
+        offloads->failed = 0;
+        offloads->place = (struct orphan_place){0};
     }
     remove_some(shard);
 }

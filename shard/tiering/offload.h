@@ -12,11 +12,11 @@
 
 #include "shard/store/store.h"
 
-struct rotation;
+struct offload;
 struct shard;
 
-struct rotations {
-    struct rotation *first; /* under way, one a stream */
+struct offloads {
+    struct offload *first; /* under way, one a stream */
     unsigned count;
     uint64_t last_uid;                  /* the stream that was begun last */
     uint64_t paused_until_ms, pause_ms; /* after a failure */
@@ -26,12 +26,12 @@ struct rotations {
     bool visiting; /* some are being looked at just now */
 };
 
-void rotate_turn(struct shard *shard);
+void offload_turn(struct shard *shard);
 
 /* By the tick: orphans are removed. */
-void rotate_upkeep(struct shard *shard);
+void offload_upkeep(struct shard *shard);
 
 /* After the worker was stopped. */
-void rotate_clear(struct shard *shard);
+void offload_clear(struct shard *shard);
 
 #endif

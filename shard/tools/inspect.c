@@ -39,7 +39,7 @@ static bool print_block(const struct segment *s, size_t i, struct slice file, st
 {
     const struct segment_block *b = &s->blocks[i];
     struct run run;
-    bool good = segment_run(s, i, slice_of(file.data + s->marks_at + b->marks_at, b->marks),
+    bool good = segment_run(s, i, slice_of(file.data + s->boundaries_at + b->boundaries_at, b->boundaries),
                             slice_of(file.data + b->at, b->stored), inflated, &run);
     printf("block %zu: from %llu, %u bytes, %u stored at %llu%s, ", i, (unsigned long long)b->start, b->bytes,
            b->stored, (unsigned long long)b->at, b->stored < b->bytes ? " (zstd)" : "");

@@ -49,7 +49,7 @@ static void tidy(struct move *move, unsigned shard)
     store_slots_clean(store, keep);
     streams_init(&streams, store, move->cfg);
     streams_recover(&streams, clock_unix_ms());
-    settle_everything(store, &streams, alive, &move->role);
+    flush_everything(store, &streams, alive, &move->role);
     streams_clear(&streams);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
         if (keep[slot] && move->target[slot] != shard)
@@ -150,7 +150,7 @@ static void put_feeds(struct store *store, struct inflow_list *list, unsigned sh
     store_begin(store);
     for (; buf_len(&list->rows); buf_consume(&list->rows, sizeof row)) {
         memcpy(&row, buf_slice(&list->rows).data, sizeof row);
-        bool there = store_stream_by_uid(store, row.source_uid, &stream) && stream.state != STREAM_CONDEMNED;
+        bool there = store_stream_by_uid(store, row.source_uid, &stream) && stream.state != STREAM_DELETING;
         row.shard = shard;
         row.state = there ? FEED_BEHIND : FEED_ENDED;
         store_feed_put(store, &row);

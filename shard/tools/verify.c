@@ -94,7 +94,7 @@ static const char *check_content(struct looking *l, const struct run *run)
 /* A chunk that refers to bytes which others have too. */
 static const char *check_references(struct looking *l, const struct run *chunk)
 {
-    struct slice refs = chunk->marks;
+    struct slice refs = chunk->boundaries;
     struct run run = {.start = chunk->start};
     const char *why = NULL;
     uint64_t id;
@@ -104,7 +104,7 @@ static const char *check_references(struct looking *l, const struct run *chunk)
             return "its references are damaged";
         if (!store_look_shared(l->look, id, &run, &first))
             why = "it refers to shared bytes that are not there";
-        else if (!why && l->row->state != STREAM_CONDEMNED)
+        else if (!why && l->row->state != STREAM_DELETING)
             why = check_content(l, &run);
     }
     return why                                        ? why
@@ -124,12 +124,12 @@ static void check_chunk(void *ctx, const struct run *run)
     l->chunks++;
     if (is_reference(run))
         why = l->v->quick ? NULL : check_references(l, run);
-    else if (!l->v->quick && l->row->state != STREAM_CONDEMNED)
+    else if (!l->v->quick && l->row->state != STREAM_DELETING)
         why = check_content(l, run);
     if (why)
         verify_problem(l->v, "chunk at %" PRIu64 ": %s", run->start, why);
     l->cut |= why != NULL;
-    if (l->row->state == STREAM_CONDEMNED)
+    if (l->row->state == STREAM_DELETING)
         return;
     if (!l->any && run->start + run->count > l->row->cold && run->start > l->row->cold) {
         verify_problem(l->v, "its chunks begin at %" PRIu64 ", %" PRIu64 " was expected", run->start, l->row->cold);
@@ -171,8 +171,8 @@ static bool check_bytes(struct looking *l)
     l->next = row->cold;
     if (!store_look_chunks(l->look, row->uid, !l->v->quick, check_chunk, l))
         return false;
-    if (l->next != row->settled) {
-        verify_problem(l->v, "its chunks end at %" PRIu64 ", %" PRIu64 " was expected", l->next, row->settled);
+    if (l->next != row->flushed) {
+        verify_problem(l->v, "its chunks end at %" PRIu64 ", %" PRIu64 " was expected", l->next, row->flushed);
         l->cut = true;
     }
     if (!l->cut)
@@ -193,15 +193,15 @@ static void check_stream(void *ctx, const struct stream_row *row)
     l->json = media_type_is_json(row->content_type);
     l->cut = l->any = false;
     l->cold = l->hot = (struct verify_sum){0};
-    const char *why = row->state == STREAM_CONDEMNED ? NULL : verify_row(row);
+    const char *why = row->state == STREAM_DELETING ? NULL : verify_row(row);
     if (why)
         verify_problem(v, "%s", why);
     bool read = true;
-    if (row->state == STREAM_CONDEMNED) /* what it refers to is counted until it is gone */
+    if (row->state == STREAM_DELETING) /* what it refers to is counted until it is gone */
         read = v->quick || store_look_chunks(l->look, row->uid, true, check_chunk, l);
     else if (!why)
         read = check_bytes(l);
-    v->streams += row->state != STREAM_CONDEMNED;
+    v->streams += row->state != STREAM_DELETING;
     if (!read)
         verify_problem(v, "it cannot be read: %s", store_look_error(l->look));
     v->name = (struct slice){0};
@@ -218,9 +218,9 @@ static struct fresh_stream fresh_of(struct looking *l, const struct log_entry *e
     if (store_look_fresh(l->look, entry->uid, &fresh))
         return fresh;
     fresh = (struct fresh_stream){.uid = entry->uid};
-    if (store_look_stream_at(l->look, entry->uid, &row) && row.state != STREAM_CONDEMNED) {
+    if (store_look_stream_at(l->look, entry->uid, &row) && row.state != STREAM_DELETING) {
         fresh.known = true;
-        fresh.tail = row.settled;
+        fresh.tail = row.flushed;
         fresh.json = media_type_is_json(row.content_type);
     } else if (entry->flags & LOG_CREATES) {
         fresh.known = true;
@@ -234,7 +234,8 @@ static struct fresh_stream fresh_of(struct looking *l, const struct log_entry *e
 static void check_entry(struct looking *l, const struct log_entry *entry)
 {
     struct fresh_stream fresh = fresh_of(l, entry);
-    const struct run run = {.start = entry->start, .count = entry->count, .marks = entry->marks, .data = entry->data};
+    const struct run run = {
+        .start = entry->start, .count = entry->count, .boundaries = entry->boundaries, .data = entry->data};
     struct verify_sum sum = {0};
     const char *why = NULL;
     if (entry->flags & LOG_DELETES) {
@@ -260,7 +261,7 @@ static void check_batch(void *ctx, int64_t seq, struct slice heads, struct slice
     bool good = true;
     l->batches++;
     while (good && heads.len) {
-        entry = (struct log_entry){.marks = entry.marks, .data = entry.data}; /* these stay with LOG_SAME */
+        entry = (struct log_entry){.boundaries = entry.boundaries, .data = entry.data}; /* these stay with LOG_SAME */
         good = entry_take(&heads, &data, &entry);
         if (!good)
             break;

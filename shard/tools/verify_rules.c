@@ -30,13 +30,13 @@ static const char *check_lineage(const struct stream_row *row)
 
 const char *verify_row(const struct stream_row *row)
 {
-    if (row->state > STREAM_CONDEMNED)
+    if (row->state > STREAM_DELETING)
         return "its state is unknown";
     if (!row->name.len || !row->content_type.len)
         return "it has no name, or no content type";
     if (layout_slot_of_uid(row->uid) >= LAYOUT_SLOTS || layout_slot(row->name) != layout_slot_of_uid(row->uid))
         return "its number is not of its name's slot";
-    if (row->settled > POSITION_MAX || row->base > row->cold || row->cold > row->settled || row->earliest > row->cold)
+    if (row->flushed > POSITION_MAX || row->base > row->cold || row->cold > row->flushed || row->earliest > row->cold)
         return "its positions are not in order";
     if (row->source_uid == STORE_NONE && row->base)
         return "its own bytes begin late, and it is no fork";
@@ -44,17 +44,17 @@ const char *verify_row(const struct stream_row *row)
 }
 
 /* A message as it is stored, with its comma; what another one would be is looked at as it would be sent. */
-static bool is_json(struct slice message, struct buf *data, struct buf *marks)
+static bool is_json(struct slice message, struct buf *data, struct buf *boundaries)
 {
     uint64_t count;
     buf_reset(data);
-    buf_reset(marks);
+    buf_reset(boundaries);
     return message.data[message.len - 1] == ',' &&
-           json_messages(slice_of(message.data, message.len - 1), data, marks, &count, NULL);
+           json_messages(slice_of(message.data, message.len - 1), data, boundaries, &count, NULL);
 }
 
 struct walk {
-    struct buf data, marks;
+    struct buf data, boundaries;
     uint64_t position, at, messages;
 };
 
@@ -63,7 +63,7 @@ static const char *walk_message(struct walk *walk, const struct run *run, uint64
 {
     if (!length || length > run->data.len - walk->at)
         return "its marks go beyond its data";
-    if (json && !is_json(slice_of(run->data.data + walk->at, (size_t)length), &walk->data, &walk->marks))
+    if (json && !is_json(slice_of(run->data.data + walk->at, (size_t)length), &walk->data, &walk->boundaries))
         return "a message is not JSON";
     if (walk->position >= from) {
         sum->bytes += length;
@@ -77,21 +77,21 @@ static const char *walk_message(struct walk *walk, const struct run *run, uint64
 const char *verify_run(const struct run *run, bool json, uint64_t from, struct verify_sum *sum)
 {
     struct walk walk = {.position = run->start};
-    struct slice marks = run->marks;
+    struct slice boundaries = run->boundaries;
     const char *why = NULL;
     uint64_t length;
     bool last;
-    if (!marks.len && run->data.len)
+    if (!boundaries.len && run->data.len)
         why = walk_message(&walk, run, run->data.len, json, from, sum);
-    while (!why && marks.len)
-        why = marks_next(&marks, &length, &last) ? walk_message(&walk, run, length, json, from, sum)
-                                                 : "its marks are damaged";
+    while (!why && boundaries.len)
+        why = boundaries_next(&boundaries, &length, &last) ? walk_message(&walk, run, length, json, from, sum)
+                                                           : "its marks are damaged";
     if (!why && walk.at != run->data.len)
         why = "its marks end before its data";
     if (!why && walk.position != run->start + run->count)
         why = "it does not hold as many positions as it says";
     buf_clear(&walk.data);
-    buf_clear(&walk.marks);
+    buf_clear(&walk.boundaries);
     return why;
 }
 

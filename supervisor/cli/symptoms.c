@@ -81,7 +81,7 @@ static void look_at_commits(struct examination *e, const struct sampled *grown)
 static void look_at_storage(struct examination *e, const struct metrics *m)
 {
     unsigned backlog = percent(metrics_get(m, METRIC_BACKLOG), metrics_get(m, METRIC_BACKLOG_LIMIT));
-    uint64_t unsettled = metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG);
+    uint64_t unflushed = metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG);
     if (metrics_get(m, METRIC_DISK_FULL))
         say(e, "less than shard.disk_reserve is free on the disk: creates and appends are answered 507");
     if (metrics_get(m, METRIC_DISK_STUCK))
@@ -93,11 +93,11 @@ static void look_at_storage(struct examination *e, const struct metrics *m)
     else if (backlog >= MUCH)
         say(e, "the rotation backlog is %u %% of segment.backlog_limit: the store does not take segments fast enough",
             backlog);
-    if (unsettled > e->cfg->shard_settle_bytes * 2)
-        say(e, "settling is behind: %" PRIu64 " MiB wait, shard.settle_bytes is %" PRIu64, unsettled >> 20,
-            e->cfg->shard_settle_bytes >> 20);
-    if (metrics_get(m, METRIC_COLD_WAITS))
-        say(e, "%" PRIu64 " requests wait for segments to be fetched", metrics_get(m, METRIC_COLD_WAITS));
+    if (unflushed > e->cfg->shard_flush_bytes * 2)
+        say(e, "settling is behind: %" PRIu64 " MiB wait, shard.flush_bytes is %" PRIu64, unflushed >> 20,
+            e->cfg->shard_flush_bytes >> 20);
+    if (metrics_get(m, METRIC_FETCH_WAITS))
+        say(e, "%" PRIu64 " requests wait for segments to be fetched", metrics_get(m, METRIC_FETCH_WAITS));
 }
 
 static void look_at_fanout(struct examination *e, const struct metrics *m)

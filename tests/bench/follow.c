@@ -195,15 +195,15 @@ static void publish(struct follow *follow, struct publisher *publisher, uint64_t
     conn_flush(&publisher->conn);
 }
 
-static bool settled(const struct publisher *publisher)
+static bool flushed(const struct publisher *publisher)
 {
     return !publisher->waiting && !publisher->behind;
 }
 
-static bool all_settled(const struct follow *follow)
+static bool all_flushed(const struct follow *follow)
 {
     for (unsigned i = 0; i < follow->options->publishers; i++)
-        if (!settled(&follow->publishers[i]) || (follow->phase == ATTACHING && !follow->publishers[i].number))
+        if (!flushed(&follow->publishers[i]) || (follow->phase == ATTACHING && !follow->publishers[i].number))
             return false;
     return true;
 }
@@ -249,10 +249,10 @@ static void start_draining(struct follow *follow)
 
 static void phase_turn(struct follow *follow)
 {
-    bool settled_now = all_settled(follow);
+    bool flushed_now = all_flushed(follow);
     switch (follow->phase) {
     case ATTACHING:
-        if (settled_now)
+        if (flushed_now)
             start_running(follow);
         else if (follow->now > follow->phase_end)
             fatalx("not every reader got a message within %llu s", ATTACH_MAX_NS / CLOCK_SECOND);
@@ -262,7 +262,7 @@ static void phase_turn(struct follow *follow)
             start_draining(follow);
         break;
     case DRAINING:
-        if (settled_now || follow->now >= follow->phase_end)
+        if (flushed_now || follow->now >= follow->phase_end)
             follow->phase = OVER;
         break;
     case OVER:

@@ -38,7 +38,7 @@ function attachTokens(fixture) {
 
 // CONFORMANCE_SEGMENTS: nearly every read crosses a segment.
 const store = process.env.CONFORMANCE_SEGMENTS ? await openStore() : null;
-const SEGMENTS = { "segment.max_messages": 1, "shard.settle_idle": "10ms", ...store?.settings };
+const SEGMENTS = { "segment.max_messages": 1, "shard.flush_idle": "10ms", ...store?.settings };
 
 describe(`shard.count=${shards} router.workers=${workers} auth.mode=${auth}`, () => {
   afterAll(() => store?.close()); // before the server's: the hooks of the end run last first

@@ -26,7 +26,7 @@ describe.skipIf(!OWNED)("backup and restore", () => {
 
   const settingsFor = (bucket, more) => ({
     "segment.max_messages": 10,
-    "shard.settle_idle": "20ms",
+    "shard.flush_idle": "20ms",
     "shard.count": 3,
     "fanout.inline_limit": 0,
     "segment.store": "s3",

@@ -99,7 +99,7 @@ describe.skipIf(!OWNED)("streams", () => {
 });
 
 describe.skipIf(!OWNED)("show", () => {
-  const fixture = useServer({ settings: { "shard.settle_idle": "1h" } });
+  const fixture = useServer({ settings: { "shard.flush_idle": "1h" } });
 
   test("prints a line for each thing there is to say", async () => {
     const { server } = fixture;
@@ -120,7 +120,7 @@ describe.skipIf(!OWNED)("show", () => {
 
 describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
   const fixture = useServer({
-    settings: { "shard.count": 2, "live.long_poll_timeout": "300ms", "live.sse_lifetime": "1s", "shard.settle_idle": "50ms" },
+    settings: { "shard.count": 2, "live.long_poll_timeout": "300ms", "live.sse_lifetime": "1s", "shard.flush_idle": "50ms" },
   });
   const fresh = (options) => new Streams(fixture.server).fresh("tail", options);
 

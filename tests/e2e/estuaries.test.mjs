@@ -62,7 +62,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
   let server, all;
   beforeAll(async () => {
     server = await Server.start({
-      settings: { "shard.count": shards, "router.workers": 2, "shard.settle_idle": "200ms", "fanout.depth": 3 },
+      settings: { "shard.count": shards, "router.workers": 2, "shard.flush_idle": "200ms", "fanout.depth": 3 },
     });
     all = new Estuaries(server);
   });
@@ -651,7 +651,7 @@ describe.skipIf(!OWNED)("the end of estuaries", () => {
   });
 
   test("another shard count keeps subscriptions and what is still to be delivered", async () => {
-    const server = await Server.start({ settings: { "shard.count": 1, "shard.settle_idle": "100ms" } });
+    const server = await Server.start({ settings: { "shard.count": 1, "shard.flush_idle": "100ms" } });
     const all = new Estuaries(server);
     const sources = [];
     for (let i = 0; i < 5; i++) sources.push(await all.source());

@@ -153,7 +153,7 @@ describe("chains", () => {
 
 // What is answered must not depend on which shards the streams of a chain are in.
 describe.skipIf(!OWNED).each([1, 2, 3, 5])("sub-offsets into inherited appends, %i shards", (shards) => {
-  const own = useServer({ settings: { "shard.count": shards, "segment.max_messages": 4, "shard.settle_idle": "50ms" } });
+  const own = useServer({ settings: { "shard.count": shards, "segment.max_messages": 4, "shard.flush_idle": "50ms" } });
   const places = Array.from({ length: shards }, (_, shard) => shard);
   const all = new Streams({ get url() { return own.server.url; } });
   const fork = async (name, source, offset, sub) => {

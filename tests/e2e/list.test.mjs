@@ -54,7 +54,7 @@ async function together(items, work, at = 64) {
 }
 
 describe.skipIf(!OWNED).each([1, 4])("a listing over %i shards", (shards) => {
-  const fixture = useServer({ settings: { "shard.count": shards, "shard.settle_idle": "1h" } });
+  const fixture = useServer({ settings: { "shard.count": shards, "shard.flush_idle": "1h" } });
   const put = (path, options) => call(`${fixture.server.url}/v1/stream/${path}`, "PUT", { headers: text, ...options });
 
   test("says what there is to say of a stream", async () => {
@@ -121,7 +121,7 @@ describe.skipIf(!OWNED).each([1, 4])("a listing over %i shards", (shards) => {
     await server.restartChild("shard");
     await check(); // out of the log, after a crash
     await server.stop();
-    await server.start({ "shard.settle_idle": "10ms", "shard.memory_streams": 16 });
+    await server.start({ "shard.flush_idle": "10ms", "shard.memory_streams": 16 });
     await check(); // while they are settled
     await sleep(500);
     await put("many/last/1");
@@ -129,7 +129,7 @@ describe.skipIf(!OWNED).each([1, 4])("a listing over %i shards", (shards) => {
     all.sort();
     await check();
     await server.stop();
-    await server.start({ "shard.settle_idle": "1h" });
+    await server.start({ "shard.flush_idle": "1h" });
     await check();
   }, 60_000 * PATIENCE);
 
@@ -166,7 +166,7 @@ describe.skipIf(!OWNED).each([1, 4])("a listing over %i shards", (shards) => {
 });
 
 describe.skipIf(!OWNED)("one stream of a listing", () => {
-  const fixture = useServer({ settings: { "shard.count": 4, "shard.settle_idle": "1h", "segment.max_messages": 1000 } });
+  const fixture = useServer({ settings: { "shard.count": 4, "shard.flush_idle": "1h", "segment.max_messages": 1000 } });
   const show = async (name) => (await call(`${fixture.server.url}/v1/streams/${name}`)).json();
   const json = { "content-type": "application/json" };
 
@@ -226,7 +226,7 @@ describe.skipIf(!OWNED)("one stream of a listing", () => {
     await server.restartChild("shard", (await show("look/weighed")).shard);
     await check({ log: { bytes: 605 } });
     await server.stop();
-    await server.start({ "shard.settle_idle": "10ms" });
+    await server.start({ "shard.flush_idle": "10ms" });
     await until("it to be settled", async () => (await show("look/weighed")).log.bytes === 0);
     await check({ log: { entries: 0 }, chunks: { messages: 121, bytes: 605 } });
     await streams.close("look/weighed");
@@ -251,7 +251,7 @@ describe.skipIf(!OWNED)("one stream of a listing", () => {
 
 describe.skipIf(!OWNED)("a listing while streams come and go", () => {
   const fixture = useServer({
-    settings: { "shard.count": 4, "shard.settle_idle": "20ms", "shard.memory_streams": 16, "router.workers": 2 },
+    settings: { "shard.count": 4, "shard.flush_idle": "20ms", "shard.memory_streams": 16, "router.workers": 2 },
   });
 
   test("is what the clients know, after each of many changes and over crashes", async () => {

@@ -26,7 +26,7 @@ const shows = (server, what, name, labels, right) =>
 const metricsUrl = (server) => /metrics: (http:\/\/\S+)\/metrics/.exec(server.log)?.[1];
 
 describe.skipIf(!OWNED)("/metrics", () => {
-  const fixture = useServer({ settings: { "router.workers": 2, "shard.settle_idle": "50ms", "segment.max_messages": 10 } });
+  const fixture = useServer({ settings: { "router.workers": 2, "shard.flush_idle": "50ms", "segment.max_messages": 10 } });
   let streams;
   beforeAll(() => (streams = new Streams(fixture.server)));
 

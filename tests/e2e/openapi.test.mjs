@@ -515,7 +515,7 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
 
 describe.skipIf(!OWNED).each([["demo"], [""]])("history of a stream of project %j", (project) => {
   const fixture = useServer({
-    settings: { "shard.count": 1, "segment.max_messages": 10, "segment.max_bytes": "64K", "shard.settle_idle": "20ms" },
+    settings: { "shard.count": 1, "segment.max_messages": 10, "segment.max_bytes": "64K", "shard.flush_idle": "20ms" },
     expected: [/segment \S+: /, /has no bytes/],
   });
   let walked;

@@ -20,7 +20,7 @@ describe.skipIf(!OWNED || !IS_ROOT)("what root's commands make in a folder of an
 
   // Its programs are where that user may run them.
   const begin = (settings, through) => {
-    server = new Server({ settings: { "segment.max_messages": 5, "shard.settle_idle": "20ms", ...settings }, through });
+    server = new Server({ settings: { "segment.max_messages": 5, "shard.flush_idle": "20ms", ...settings }, through });
     chmodSync(server.folder, 0o755);
     for (const name of PROGRAMS) cpSync(join(BUILD, name), join(server.folder, name));
     server.programs = server.folder;

@@ -77,7 +77,7 @@ async function traffic(server, state) {
 
 describe.skipIf(!OWNED || !HAS_PROMETHEUS)("Prometheus", () => {
   const fixture = useServer({
-    settings: { "shard.count": 2, "segment.max_messages": 50, "shard.settle_idle": "100ms", "shard.settle_appends": 64 },
+    settings: { "shard.count": 2, "segment.max_messages": 50, "shard.flush_idle": "100ms", "shard.flush_appends": 64 },
   });
   const state = { over: false };
   let prometheus, url, busy, log = "";

@@ -43,7 +43,7 @@ describe.skipIf(!OWNED)("quotas", () => {
 
   beforeAll(async () => {
     server = await Server.start({
-      settings: { "auth.mode": "jwt", "router.workers": 2, "shard.count": 4, "shard.settle_idle": "100ms" },
+      settings: { "auth.mode": "jwt", "router.workers": 2, "shard.count": 4, "shard.flush_idle": "100ms" },
     });
   });
   afterAll(async () => {

@@ -231,7 +231,7 @@ describe("answers joined from pages", () => {
     "limits.read_page": "100K",
     "limits.read_answer": "1M",
     "segment.max_bytes": "150K",
-    "shard.settle_idle": "50ms",
+    "shard.flush_idle": "50ms",
   };
   const joined = useServer({ settings });
   const there = () => new Streams(joined.server);

@@ -8,7 +8,7 @@ import { call, freshName, Streams } from "../lib/streams.mjs";
 import { SLOW, sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
-const SETTINGS = { "segment.max_messages": 10, "segment.max_bytes": "64K", "shard.settle_idle": "20ms" };
+const SETTINGS = { "segment.max_messages": 10, "segment.max_bytes": "64K", "shard.flush_idle": "20ms" };
 const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
 const positionOf = (text) => Number(text.slice(17));
 const PAD = "x".repeat(1000);

@@ -16,7 +16,7 @@ import { call, freshName, Streams } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
-const TINY = { "segment.max_messages": 10, "shard.settle_idle": "20ms" };
+const TINY = { "segment.max_messages": 10, "shard.flush_idle": "20ms" };
 const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
 
 const segmentsOf = (server) =>

@@ -54,7 +54,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const server = await Server.start({
       settings: {
         "segment.max_messages": 10,
-        "shard.settle_idle": "20ms",
+        "shard.flush_idle": "20ms",
         "shard.count": 2,
         "segment.store": "s3",
         "s3.endpoint": meddler.url,
@@ -413,7 +413,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await until("an object", async () => (await objects()).length === 1);
     const settings = {
       "segment.max_messages": 10,
-      "shard.settle_idle": "20ms",
+      "shard.flush_idle": "20ms",
       "segment.store": "s3",
       "s3.endpoint": meddler.url,
       "s3.region": Swift.REGION,

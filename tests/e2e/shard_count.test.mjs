@@ -61,7 +61,7 @@ async function checkWriters(streams, made, round) {
 }
 
 test.skipIf(!OWNED)("1 → 4 → 3 → 1, with appends in between", { timeout: 120_000 * PATIENCE }, async () => {
-  const server = await Server.start({ settings: { "shard.count": 1, "shard.settle_appends": 64 } });
+  const server = await Server.start({ settings: { "shard.count": 1, "shard.flush_appends": 64 } });
   const streams = new Streams(server);
   const made = await populate(streams);
   for (const [round, count] of [4, 3, 1].entries()) {

@@ -7,7 +7,7 @@ import { OWNED } from "../lib/server.mjs";
 import { Streams } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
 
-const fixture = useServer({ settings: { "shard.count": 1, "shard.settle_idle": "100ms", "shard.settle_bytes": "1M" } });
+const fixture = useServer({ settings: { "shard.count": 1, "shard.flush_idle": "100ms", "shard.flush_bytes": "1M" } });
 const MIB = 1 << 20;
 const TYPE = { type: "application/octet-stream" };
 

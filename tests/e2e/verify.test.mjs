@@ -16,7 +16,7 @@ import { SLOW, sleep, until } from "../lib/wait.mjs";
 const JSON_TYPE = "application/json";
 const SETTINGS = {
   "shard.count": 2,
-  "shard.settle_idle": "20ms",
+  "shard.flush_idle": "20ms",
   "segment.max_messages": 10,
   "segment.max_bytes": "16K",
 };
@@ -183,7 +183,7 @@ describe.skipIf(!OWNED)("streamd verify", () => {
   });
 
   test("after it was killed, with appends in the log only", async () => {
-    await server.start({ "shard.settle_idle": "1m" });
+    await server.start({ "shard.flush_idle": "1m" });
     for (const name of [names.json0, names.json1, names.fork0, names.fork1]) await fill(name, JSON_TYPE, 3);
     for (const name of [names.text0, names.text1])
       for (let seq = 25; seq < 30; seq++) must(await streams.produce(name, `more\n`, { seq }));
@@ -475,7 +475,7 @@ describe.skipIf(!OWNED)("streamd verify", () => {
   });
 
   test("and what was looked at still serves", async () => {
-    await server.start({ "shard.settle_idle": "20ms" });
+    await server.start({ "shard.flush_idle": "20ms" });
     const { bytes } = await streams.readAll(names.born);
     expect(JSON.parse(bytes.toString())).toHaveLength(6);
     await until("the log to be settled", async () => {

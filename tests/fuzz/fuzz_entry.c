@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         if (!entry_take(&heads, &data, &entry))
             break;
         if (!(entry.flags & LOG_SAME)) {
-            must(entry.marks.data == taken && entry.data.data == taken + entry.marks.len);
+            must(entry.boundaries.data == taken && entry.data.data == taken + entry.boundaries.len);
             taken = entry.data.data + entry.data.len;
         }
         must(taken == data.data);

@@ -48,57 +48,57 @@ static void check_message(struct slice message, const cJSON *expected)
 }
 
 /* Each message with its element; a text that is no array is its own only message. */
-static void check_against_cjson(struct slice text, struct slice out, struct slice marks)
+static void check_against_cjson(struct slice text, struct slice out, struct slice boundaries)
 {
     cJSON *whole = parse(text);
     must(whole != NULL);
     const cJSON *element = cJSON_IsArray(whole) ? whole->child : whole;
     uint64_t length;
-    for (bool last = false; marks_next(&marks, &length, &last); element = element->next) {
+    for (bool last = false; boundaries_next(&boundaries, &length, &last); element = element->next) {
         must(element && length >= 2 && length <= out.len && out.data[length - 1] == ',');
         must(last == (length == out.len));
         check_message(slice_of(out.data, (size_t)length - 1), element);
         out = slice_of(out.data + length, out.len - (size_t)length);
     }
-    must(!element && marks.len == 0 && out.len == 0);
+    must(!element && boundaries.len == 0 && out.len == 0);
     cJSON_Delete(whole);
 }
 
-static void check_again(struct slice out, struct slice marks, uint64_t count, bool array)
+static void check_again(struct slice out, struct slice boundaries, uint64_t count, bool array)
 {
-    struct buf text = {0}, again = {0}, again_marks = {0};
+    struct buf text = {0}, again = {0}, again_boundaries = {0};
     uint64_t again_count = 0;
     buf_add_byte(&text, '[');
     buf_add(&text, out.data, out.len ? out.len - 1 : 0);
     buf_add_byte(&text, ']');
-    bool accepted = json_messages(buf_slice(&text), &again, &again_marks, &again_count, NULL);
+    bool accepted = json_messages(buf_slice(&text), &again, &again_boundaries, &again_count, NULL);
     must(accepted || !array); /* a value as deep as may be is too deep within one more array */
     if (accepted) {
         must(again_count == count && slice_equal(buf_slice(&again), out));
-        must(slice_equal(buf_slice(&again_marks), marks));
+        must(slice_equal(buf_slice(&again_boundaries), boundaries));
     }
     buf_clear(&text);
     buf_clear(&again);
-    buf_clear(&again_marks);
+    buf_clear(&again_boundaries);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice text = slice_of((const char *)data, size);
-    struct buf out = {0}, marks = {0};
+    struct buf out = {0}, boundaries = {0};
     uint64_t count = 0;
     struct detail detail = {0};
-    if (json_messages(text, &out, &marks, &count, &detail)) {
+    if (json_messages(text, &out, &boundaries, &count, &detail)) {
         while (size && memchr(" \t\r\n", *data, 4))
             data++, size--;
-        check_again(buf_slice(&out), buf_slice(&marks), count, *data == '[');
+        check_again(buf_slice(&out), buf_slice(&boundaries), count, *data == '[');
         if (!beyond_cjson(text))
-            check_against_cjson(text, buf_slice(&out), buf_slice(&marks));
+            check_against_cjson(text, buf_slice(&out), buf_slice(&boundaries));
     } else {
-        must(buf_len(&out) == 0 && buf_len(&marks) == 0);
+        must(buf_len(&out) == 0 && buf_len(&boundaries) == 0);
         must((detail.text[0] != 0) == (size > 0));
     }
     buf_clear(&out);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
     return 0;
 }

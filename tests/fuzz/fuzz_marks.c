@@ -1,4 +1,4 @@
-/* Marks that can be read are spelled in the one way marks_add() spells them. */
+/* Marks that can be read are spelled in the one way boundaries_add() spells them. */
 #include "common/boundaries.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -8,8 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf again = {0};
     uint64_t length;
     bool last;
-    while (marks_next(&rest, &length, &last))
-        marks_add(&again, length, last);
+    while (boundaries_next(&rest, &length, &last))
+        boundaries_add(&again, length, last);
     all.len -= rest.len;
     must(rest.data == all.data + all.len);
     must(slice_equal(buf_slice(&again), all));

@@ -20,7 +20,7 @@ static void try(struct slice file)
     for (size_t i = 0; i < s.count; i++) {
         struct run run;
         const struct segment_block *b = &s.blocks[i];
-        if (!segment_run(&s, i, slice_of(file.data + s.marks_at + b->marks_at, b->marks),
+        if (!segment_run(&s, i, slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries),
                          slice_of(file.data + b->at, b->stored), &inflated, &run)) {
             must(!segment_check(file));
             break;
@@ -52,14 +52,14 @@ static void correct(char *file, size_t size)
     for (size_t i = 0; i < count; i++) {
         char *entry = file + SEGMENT_HEAD + i * SEGMENT_ENTRY;
         uint64_t at;
-        uint32_t stored, marks_at, marks;
+        uint32_t stored, boundaries_at, boundaries;
         memcpy(&at, entry + 16, sizeof at);
         memcpy(&stored, entry + 24, sizeof stored);
-        memcpy(&marks_at, entry + 32, sizeof marks_at);
-        memcpy(&marks, entry + 36, sizeof marks);
-        if (at > size || stored > size - at || front + marks_at > size || marks > size - front - marks_at)
+        memcpy(&boundaries_at, entry + 32, sizeof boundaries_at);
+        memcpy(&boundaries, entry + 36, sizeof boundaries);
+        if (at > size || stored > size - at || front + boundaries_at > size || boundaries > size - front - boundaries_at)
             continue;
-        sum = checksum(file + front + marks_at, marks, file + at, stored);
+        sum = checksum(file + front + boundaries_at, boundaries, file + at, stored);
         memcpy(entry + 40, &sum, sizeof sum);
     }
     sum = checksum(file, SEGMENT_HEAD - 8, file + SEGMENT_HEAD, front - SEGMENT_HEAD);

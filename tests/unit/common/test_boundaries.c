@@ -8,37 +8,37 @@
 static void test_round_trip(void **state)
 {
     (void)state;
-    struct buf marks = {0};
+    struct buf boundaries = {0};
     for (unsigned shift = 0; shift < 63; shift++) {
         uint64_t length = (uint64_t)1 << shift;
-        marks_add(&marks, length - 1, false);
-        marks_add(&marks, length, true);
+        boundaries_add(&boundaries, length - 1, false);
+        boundaries_add(&boundaries, length, true);
     }
-    marks_add(&marks, UINT64_MAX >> 1, true);
+    boundaries_add(&boundaries, UINT64_MAX >> 1, true);
 
-    struct slice in = buf_slice(&marks);
+    struct slice in = buf_slice(&boundaries);
     uint64_t got;
     bool last;
     for (unsigned shift = 0; shift < 63; shift++) {
         uint64_t length = (uint64_t)1 << shift;
-        assert_true(marks_next(&in, &got, &last) && got == length - 1 && !last);
-        assert_true(marks_next(&in, &got, &last) && got == length && last);
+        assert_true(boundaries_next(&in, &got, &last) && got == length - 1 && !last);
+        assert_true(boundaries_next(&in, &got, &last) && got == length && last);
     }
-    assert_true(marks_next(&in, &got, &last) && got == UINT64_MAX >> 1 && last);
-    assert_false(marks_next(&in, &got, &last));
+    assert_true(boundaries_next(&in, &got, &last) && got == UINT64_MAX >> 1 && last);
+    assert_false(boundaries_next(&in, &got, &last));
     assert_int_equal(in.len, 0);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
 }
 
 static void test_stored_bytes(void **state)
 {
     (void)state;
-    struct buf marks = {0};
-    marks_add(&marks, 0, false);
-    marks_add(&marks, 63, true);
-    marks_add(&marks, 64, false);
-    assert_true(slice_equal(buf_slice(&marks), SLICE("\x00\x7f\x80\x01")));
-    buf_clear(&marks);
+    struct buf boundaries = {0};
+    boundaries_add(&boundaries, 0, false);
+    boundaries_add(&boundaries, 63, true);
+    boundaries_add(&boundaries, 64, false);
+    assert_true(slice_equal(buf_slice(&boundaries), SLICE("\x00\x7f\x80\x01")));
+    buf_clear(&boundaries);
 }
 
 static void test_damaged(void **state)
@@ -57,7 +57,7 @@ static void test_damaged(void **state)
         struct slice in = damaged[i];
         uint64_t length;
         bool last;
-        assert_false(marks_next(&in, &length, &last));
+        assert_false(boundaries_next(&in, &length, &last));
         assert_true(in.data == damaged[i].data && in.len == damaged[i].len);
     }
 }

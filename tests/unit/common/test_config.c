@@ -73,8 +73,9 @@ static void test_values(void **state)
     struct config cfg;
     (void)state;
     config_init(&cfg);
-    assert_reads(&cfg, "\xEF\xBB\xBF# comment\r\n[server]\r\n  data_dir = /var/lib/a b ; comment\r\n\r\n[shard]\ncount=7\n"
-                       "page_cache: 1G\n[live]\n; comment\nheartbeat=2m\nsse_lifetime=1500ms");
+    assert_reads(&cfg,
+                 "\xEF\xBB\xBF# comment\r\n[server]\r\n  data_dir = /var/lib/a b ; comment\r\n\r\n[shard]\ncount=7\n"
+                 "page_cache: 1G\n[live]\n; comment\nheartbeat=2m\nsse_lifetime=1500ms");
     assert_string_equal(cfg.server_data_dir, "/var/lib/a b");
     assert_int_equal(cfg.shard_count, 7);
     assert_int_equal(cfg.shard_page_cache, 1 << 30);
@@ -85,8 +86,14 @@ static void test_values(void **state)
 
 static void test_numbers_are_strict(void **state)
 {
-    static const char *const bad[] = {"",   "+1", "-1", "1 ", "0x10", "1.5", "1k", "1KB", "K",  "18446744073709551616",
-                                      "0",  "2G", "1 K", "99999999999999999G", "1e3", "\xD9\xA1"};
+    static const char *const bad[] = {"",     "+1",
+                                      "-1",   "1 ",
+                                      "0x10", "1.5",
+                                      "1k",   "1KB",
+                                      "K",    "18446744073709551616",
+                                      "0",    "2G",
+                                      "1 K",  "99999999999999999G",
+                                      "1e3",  "\xD9\xA1"};
     struct config cfg;
     struct captured errors;
     char assignment[80];
@@ -141,15 +148,16 @@ static void test_long_lines(void **state)
     assert_int_equal(cfg.server_hang_timeout, 7000);
     config_clear(&cfg);
     snprintf(ini, sizeof ini, "[server]\ndata_dir = %0300d\n", 1);
-    snprintf(complaint, sizeof complaint, "f:2: [server] data_dir: expected a text of 1 to 160 bytes, got \"%0200d...\"\n",
-             0);
+    snprintf(complaint, sizeof complaint,
+             "f:2: [server] data_dir: expected a text of 1 to 160 bytes, got \"%0200d...\"\n", 0);
     assert_refused(ini, complaint);
 }
 
 /* Nothing is passed over: a line is read as it was meant, or it is an error. */
 static void test_lines_that_cannot_be_read(void **state)
 {
-    static const char control[] = "f:1: expected a line of text without control characters; a line ends with LF or CR LF\n";
+    static const char control[] =
+        "f:1: expected a line of text without control characters; a line ends with LF or CR LF\n";
     static const char behind[] = "f:1: expected nothing behind [section]; a key has a line of its own\n";
     static const char nul[] = "[log]\nlevel = warn\0debug\n";
     struct config cfg;
@@ -159,10 +167,12 @@ static void test_lines_that_cannot_be_read(void **state)
     assert_refused("# a comment\rdata_dir = /x\n", control);
     assert_refused("[server] data_dir = /x\n", behind);
     assert_refused("[log]x\n", behind);
-    assert_refused("[auth]\ncookie = session # of the app\n",
-                   "f:2: [auth] cookie: expected no \" #\", which begins no comment behind a value (\" ;\" does), got \"session "
-                   "# of the app\"\n");
-    assert_refused("[server]\ndata_dir = \"/x\"\n", "f:2: [server] data_dir: expected no quotes around it, got \"\"/x\"\"\n");
+    assert_refused(
+        "[auth]\ncookie = session # of the app\n",
+        "f:2: [auth] cookie: expected no \" #\", which begins no comment behind a value (\" ;\" does), got \"session "
+        "# of the app\"\n");
+    assert_refused("[server]\ndata_dir = \"/x\"\n",
+                   "f:2: [server] data_dir: expected no quotes around it, got \"\"/x\"\"\n");
     assert_refused("[cors]\norigins = https://a.example\n  https://b.example\n",
                    "f:3: [cors] https: unknown key; expected one of: origins\n");
     config_init(&cfg);
@@ -170,7 +180,8 @@ static void test_lines_that_cannot_be_read(void **state)
     assert_int_equal(config_read_text(&cfg, "f", slice_of(nul, sizeof nul - 1), errors.out), 1);
     assert_int_equal(config_read_text(&cfg, "f", SLICE("\xFF\xFE[\0l\0o\0g\0]\0\n\0"), errors.out), 2);
     captured_free(&errors);
-    assert_reads(&cfg, "[log] ; of what happens\r\nlevel = warn ; # a comment\r\n[live]  # more\n\theartbeat : 9s\t; x");
+    assert_reads(&cfg,
+                 "[log] ; of what happens\r\nlevel = warn ; # a comment\r\n[live]  # more\n\theartbeat : 9s\t; x");
     assert_string_equal(cfg.log_level, "warn");
     assert_int_equal(cfg.live_heartbeat, 9000);
     config_clear(&cfg);
@@ -303,9 +314,19 @@ static void test_all_errors_are_told(void **state)
 
 static void test_set(void **state)
 {
-    static const char *const bad[] = {"", "a", "shard.count", "shardcount=1", "shard.count=", ".=", "x=shard.count",
-                                      "server.data_dir=a ; b", "server.data_dir=", "server.data_dir= a",
-                                      "server.data_dir=a\nb", "server.data_dir=a # b", "server.data_dir='a'"};
+    static const char *const bad[] = {"",
+                                      "a",
+                                      "shard.count",
+                                      "shardcount=1",
+                                      "shard.count=",
+                                      ".=",
+                                      "x=shard.count",
+                                      "server.data_dir=a ; b",
+                                      "server.data_dir=",
+                                      "server.data_dir= a",
+                                      "server.data_dir=a\nb",
+                                      "server.data_dir=a # b",
+                                      "server.data_dir='a'"};
     struct config cfg;
     struct captured errors;
     (void)state;
@@ -428,8 +449,10 @@ static void test_example_says_defaults(void **state)
 
 static void test_address(void **state)
 {
-    static const char *const bad[] = {"", ":", ":80", "a", "a:", "a:b", "a:65536", "a:-1", "a: 80", "a:080000", "::1:80",
-                                      "[::1]", "[]:80", "[a]:80", "[127.0.0.1]:80", "a b:80", "a/b:80"};
+    static const char *const bad[] = {
+        "",      ":",        ":80",    "a",     "a:",    "a:b",    "a:65536",        "a:-1",
+        "a: 80", "a:080000", "::1:80", "[::1]", "[]:80", "[a]:80", "[127.0.0.1]:80", "a b:80",
+        "a/b:80"};
     struct address address;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -10,7 +10,7 @@
 
 static void expect(const char *home, const char *location, const char *wanted)
 {
-    char *to = web_redirect("https://s3.example.org/bucket/key", location, home);
+    char *to = http_client_redirect("https://s3.example.org/bucket/key", location, home);
     if (wanted)
         assert_string_equal(to, wanted);
     else

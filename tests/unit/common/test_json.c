@@ -12,14 +12,14 @@
 struct result {
     bool ok;
     uint64_t count;
-    struct buf out, marks;
+    struct buf out, boundaries;
 };
 
 static struct result split(struct slice text)
 {
     struct result r = {.count = 99};
     struct slice copy = exact_copy(text);
-    r.ok = json_messages(copy, &r.out, &r.marks, &r.count, NULL);
+    r.ok = json_messages(copy, &r.out, &r.boundaries, &r.count, NULL);
     exact_free(copy);
     return r;
 }
@@ -27,23 +27,23 @@ static struct result split(struct slice text)
 static void result_clear(struct result *r)
 {
     buf_clear(&r->out);
-    buf_clear(&r->marks);
+    buf_clear(&r->boundaries);
 }
 
 /* The marks cover out exactly, each message ends with its comma, and the last one, only, ends the append. */
-static void check_marks(const struct result *r)
+static void check_boundaries(const struct result *r)
 {
-    struct slice marks = buf_slice(&r->marks), out = buf_slice(&r->out);
+    struct slice boundaries = buf_slice(&r->boundaries), out = buf_slice(&r->out);
     uint64_t length, at = 0, count = 0;
     bool last = false;
-    while (marks_next(&marks, &length, &last)) {
+    while (boundaries_next(&boundaries, &length, &last)) {
         count++;
         at += length;
         assert_true(at <= out.len);
         assert_int_equal(out.data[at - 1], ',');
         assert_true(last == (count == r->count));
     }
-    assert_int_equal(marks.len, 0);
+    assert_int_equal(boundaries.len, 0);
     assert_true(at == out.len && count == r->count);
 }
 
@@ -53,7 +53,7 @@ static void check_accepted(struct slice text, uint64_t count, struct slice store
     if (!r.ok || r.count != count || !slice_equal(buf_slice(&r.out), stored))
         fail_msg("%.*s: ok %d, %llu messages, stored %.*s", (int)text.len, text.data, r.ok, (unsigned long long)r.count,
                  (int)buf_len(&r.out), r.out.data);
-    check_marks(&r);
+    check_boundaries(&r);
     result_clear(&r);
 }
 
@@ -438,32 +438,32 @@ static void test_truncations(void **state)
 static void test_failure_leaves_buffers_alone(void **state)
 {
     (void)state;
-    struct buf out = {0}, marks = {0};
+    struct buf out = {0}, boundaries = {0};
     uint64_t count;
-    assert_true(json_messages(SLICE("[0,1]"), &out, &marks, &count, NULL));
+    assert_true(json_messages(SLICE("[0,1]"), &out, &boundaries, &count, NULL));
     buf_consume(&out, 2);
-    buf_consume(&marks, 1);
-    assert_false(json_messages(SLICE("[1,2,[3,4],{\"a\":5},]"), &out, &marks, &count, NULL));
+    buf_consume(&boundaries, 1);
+    assert_false(json_messages(SLICE("[1,2,[3,4],{\"a\":5},]"), &out, &boundaries, &count, NULL));
     assert_true(slice_equal(buf_slice(&out), SLICE("1,")));
-    assert_int_equal(buf_len(&marks), 1);
-    assert_true(json_messages(SLICE("[2, 3]"), &out, &marks, &count, NULL));
+    assert_int_equal(buf_len(&boundaries), 1);
+    assert_true(json_messages(SLICE("[2, 3]"), &out, &boundaries, &count, NULL));
     assert_true(slice_equal(buf_slice(&out), SLICE("1,2,3,")));
-    assert_int_equal(buf_len(&marks), 3);
+    assert_int_equal(buf_len(&boundaries), 3);
     assert_int_equal(count, 2);
     buf_clear(&out);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
 }
 
 static void check_refused(const char *text, const char *why)
 {
-    struct buf out = {0}, marks = {0};
+    struct buf out = {0}, boundaries = {0};
     struct detail detail = {0};
     uint64_t count;
     struct slice copy = exact_copy(slice_str(text));
-    assert_false(json_messages(copy, &out, &marks, &count, &detail));
+    assert_false(json_messages(copy, &out, &boundaries, &count, &detail));
     assert_string_equal(detail.text, why);
     buf_clear(&out);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
     exact_free(copy);
 }
 
@@ -507,7 +507,7 @@ static void test_large(void **state)
     buf_add_byte(&text, '"');
     struct result r = split(buf_slice(&text));
     assert_true(r.ok && r.count == 1 && buf_len(&r.out) == buf_len(&text) + 1);
-    check_marks(&r);
+    check_boundaries(&r);
     result_clear(&r);
 
     buf_reset(&text);
@@ -517,7 +517,7 @@ static void test_large(void **state)
     text.data[text.end - 1] = ']';
     r = split(buf_slice(&text));
     assert_true(r.ok && r.count == 1000000);
-    check_marks(&r);
+    check_boundaries(&r);
     result_clear(&r);
     buf_clear(&text);
 }

@@ -23,9 +23,14 @@ static void test_slots_are_golden(void **state)
         const char *name;
         unsigned slot;
     } golden[] = {
-        {"", 294},           {"a", 603},          {"b", 720},
-        {"demo/chat", 201},  {"demo/chat2", 348}, {"p/stream-000001", 247},
-        {"p/stream-000002", 449}, {"pr\xc3\xb6jekt/\xe6\xb5\x81", 165},
+        {"", 294},
+        {"a", 603},
+        {"b", 720},
+        {"demo/chat", 201},
+        {"demo/chat2", 348},
+        {"p/stream-000001", 247},
+        {"p/stream-000002", 449},
+        {"pr\xc3\xb6jekt/\xe6\xb5\x81", 165},
     };
     (void)state;
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++)
@@ -222,9 +227,12 @@ static void test_damage_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slots_are_golden), cmocka_unit_test(test_slots_are_spread),
-        cmocka_unit_test(test_plans),            cmocka_unit_test(test_a_cut_move_goes_on),
-        cmocka_unit_test(test_file_reads_back),  cmocka_unit_test(test_damage_is_found),
+        cmocka_unit_test(test_slots_are_golden),
+        cmocka_unit_test(test_slots_are_spread),
+        cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_a_cut_move_goes_on),
+        cmocka_unit_test(test_file_reads_back),
+        cmocka_unit_test(test_damage_is_found),
         cmocka_unit_test(test_no_link_is_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,6 @@ struct bench {
 
 /* ---- the stand: what role_run() and a router do ---- */
 
-
 static void boot(struct bench *b)
 {
     int pair[2];
@@ -109,8 +108,8 @@ static struct wire_stream stream_answer(struct bench *b)
 
 static struct wire_stream create(struct bench *b, const char *name, const char *type, const char *data)
 {
-    struct wire_create m = {.id = ++b->id, .name = slice_str(name), .content_type = slice_str(type),
-                            .data = slice_str(data)};
+    struct wire_create m = {
+        .id = ++b->id, .name = slice_str(name), .content_type = slice_str(type), .data = slice_str(data)};
     wire_put_create(&b->router.out, &m);
     return stream_answer(b);
 }
@@ -141,8 +140,8 @@ static struct wire_appended append(struct bench *b, struct wire_append m)
 
 static struct wire_append text(const char *name, const char *data)
 {
-    return (struct wire_append){.name = slice_str(name), .content_type = SLICE("text/plain"), .count = strlen(data),
-                                .data = slice_str(data)};
+    return (struct wire_append){
+        .name = slice_str(name), .content_type = SLICE("text/plain"), .count = strlen(data), .data = slice_str(data)};
 }
 
 static struct wire_append produced(const char *name, const char *data, uint64_t epoch, uint64_t seq)
@@ -157,8 +156,8 @@ static struct wire_append produced(const char *name, const char *data, uint64_t 
 
 static struct wire_stream read_at(struct bench *b, const char *name, uint64_t position, uint64_t watch)
 {
-    struct wire_read m = {.id = ++b->id, .name = slice_str(name), .position = position, .max_bytes = 1 << 20,
-                          .watch = watch};
+    struct wire_read m = {
+        .id = ++b->id, .name = slice_str(name), .position = position, .max_bytes = 1 << 20, .watch = watch};
     wire_put_read(&b->router.out, &m);
     return stream_answer(b);
 }
@@ -183,14 +182,14 @@ static void expect_text(struct bench *b, const char *name, const char *data)
 /* Lets the shard be idle until all is settled and swept. */
 static void rest(struct bench *b)
 {
-    b->cfg.shard_settle_idle = 0;
+    b->cfg.shard_flush_idle = 0;
     for (int i = 0; i < 50; i++) {
         b->shard->tick_due = true;
         b->shard->upkeep_ms = 0;
         turn(b);
     }
     assert_int_equal(b->shard->streams.log_entries, 0);
-    b->cfg.shard_settle_idle = 1000000;
+    b->cfg.shard_flush_idle = 1000000;
 }
 
 static int setup(void **state)
@@ -202,7 +201,7 @@ static int setup(void **state)
     config_init(&b->cfg);
     free(b->cfg.server_data_dir);
     b->cfg.server_data_dir = xstrdup(b->dir);
-    b->cfg.shard_settle_idle = 1000000;
+    b->cfg.shard_flush_idle = 1000000;
     layout_init(&layout, 1);
     assert_true(layout_save(b->dir, &layout));
     boot(b);
@@ -224,7 +223,7 @@ static int teardown(void **state)
 
 /* ---- the tests ---- */
 
-static void bytes_survive_settling_and_restarts(void **state)
+static void bytes_survive_flushing_and_restarts(void **state)
 {
     struct bench *b = *state;
     char expected[4096] = "";
@@ -258,7 +257,7 @@ static void a_busy_stream_keeps_its_generation_open(void **state)
     struct bench *b = *state;
     char name[32];
     uint64_t tail = 0;
-    b->cfg.shard_settle_appends = 3000;
+    b->cfg.shard_flush_appends = 3000;
     create(b, "p/busy", "text/plain", "");
     for (int i = 0; i < 2998; i++)
         tail = append(b, text("p/busy", "0123456789")).tail;
@@ -282,11 +281,15 @@ static void a_busy_stream_keeps_its_generation_open(void **state)
 }
 
 /* Creations, deletions and recreations whose traces are partly in the log and partly settled. */
-static void streams_begin_and_end_across_settling_and_restarts(void **state)
+static void streams_begin_and_end_across_flushing_and_restarts(void **state)
 {
     struct bench *b = *state;
-    struct wire_create m = {.id = ++b->id, .name = SLICE("p/full"), .content_type = SLICE("text/plain"),
-                            .flags = WIRE_CREATE_TTL | WIRE_CREATE_CLOSED, .ttl_s = 1000, .data = SLICE("once")};
+    struct wire_create m = {.id = ++b->id,
+                            .name = SLICE("p/full"),
+                            .content_type = SLICE("text/plain"),
+                            .flags = WIRE_CREATE_TTL | WIRE_CREATE_CLOSED,
+                            .ttl_s = 1000,
+                            .data = SLICE("once")};
     uint64_t uids[8];
     wire_put_create(&b->router.out, &m);
     stream_answer(b);
@@ -317,7 +320,7 @@ static void streams_begin_and_end_across_settling_and_restarts(void **state)
     }
 }
 
-static void producers_are_fenced_across_settling_and_restarts(void **state)
+static void producers_are_fenced_across_flushing_and_restarts(void **state)
 {
     struct bench *b = *state;
     (void)create(b, "p/a", "text/plain", "");
@@ -455,7 +458,7 @@ static void forks_keep_their_source_alive(void **state)
     assert_int_equal(delete_it(b, "p/a"), ERR_STREAM_NOT_FOUND);
     assert_int_equal(create(b, "p/f", "text/plain", "new").flags & WIRE_STREAM_CREATED, WIRE_STREAM_CREATED);
     expect_text(b, "p/f", "new");
-    assert_false(store_condemned_any(b->shard->store));
+    assert_false(store_deleting_any(b->shard->store));
 }
 
 /* The maker of a fork died between pin and creation: the pin is asked after and dropped. */
@@ -492,7 +495,7 @@ static void expect_usage(struct bench *b, uint64_t streams, uint64_t bytes)
     assert_int_equal(b->shard->streams.usages.bytes, bytes);
 }
 
-static void streams_and_bytes_are_counted_across_settling_and_restarts(void **state)
+static void streams_and_bytes_are_counted_across_flushing_and_restarts(void **state)
 {
     struct bench *b = *state;
     create(b, "p/a", "text/plain", "12");
@@ -524,12 +527,15 @@ static void streams_and_bytes_are_counted_across_settling_and_restarts(void **st
 static void json_batches_are_messages(void **state)
 {
     struct bench *b = *state;
-    struct buf marks = {0};
+    struct buf boundaries = {0};
     (void)create(b, "p/j", "application/json", "[1, [2,3], {\"a\":4}]");
-    marks_add(&marks, 3, false);
-    marks_add(&marks, 3, true);
-    struct wire_append m = {.name = SLICE("p/j"), .content_type = SLICE("application/json"), .count = 2,
-                            .marks = buf_slice(&marks), .data = SLICE("\"\",77,")};
+    boundaries_add(&boundaries, 3, false);
+    boundaries_add(&boundaries, 3, true);
+    struct wire_append m = {.name = SLICE("p/j"),
+                            .content_type = SLICE("application/json"),
+                            .count = 2,
+                            .boundaries = buf_slice(&boundaries),
+                            .data = SLICE("\"\",77,")};
     assert_int_equal(append(b, m).tail, 5);
     for (int round = 0; round < 2; round++) {
         struct wire_stream got = read_at(b, "p/j", 2, 0);
@@ -539,7 +545,7 @@ static void json_batches_are_messages(void **state)
     }
     assert_int_equal(create(b, "p/k", "application/json", "[1,").error, ERR_INVALID_JSON);
     assert_int_equal(read_at(b, "p/k", 0, 0).error, ERR_STREAM_NOT_FOUND);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
 }
 
 /* ---- a full disk ---- */
@@ -654,8 +660,12 @@ static void a_limit_of_files_is_a_full_disk(void **state)
 static void a_disk_that_takes_nothing_is_read_from(void **state)
 {
     struct bench *b = *state;
-    struct wire_create m = {.id = ++b->id, .name = SLICE("p/ttl"), .flags = WIRE_CREATE_TTL, .ttl_s = 1,
-                            .content_type = SLICE("text/plain"), .data = SLICE("abc")};
+    struct wire_create m = {.id = ++b->id,
+                            .name = SLICE("p/ttl"),
+                            .flags = WIRE_CREATE_TTL,
+                            .ttl_s = 1,
+                            .content_type = SLICE("text/plain"),
+                            .data = SLICE("abc")};
     create_many(b, 2);
     wire_put_create(&b->router.out, &m);
     assert_int_equal(stream_answer(b).error, ERR_NONE);
@@ -677,8 +687,12 @@ static void a_disk_that_takes_nothing_is_read_from(void **state)
 
 static void create_with_ttl(struct bench *b, const char *name, uint64_t ttl_s)
 {
-    struct wire_create m = {.id = ++b->id, .name = slice_str(name), .flags = WIRE_CREATE_TTL, .ttl_s = ttl_s,
-                            .content_type = SLICE("text/plain"), .data = SLICE("abc")};
+    struct wire_create m = {.id = ++b->id,
+                            .name = slice_str(name),
+                            .flags = WIRE_CREATE_TTL,
+                            .ttl_s = ttl_s,
+                            .content_type = SLICE("text/plain"),
+                            .data = SLICE("abc")};
     wire_put_create(&b->router.out, &m);
     assert_int_equal(stream_answer(b).error, ERR_NONE);
 }
@@ -709,8 +723,11 @@ static void a_renewal_counts_from_now(void **state)
 static void retention_does_not_wait_for_a_clock_that_was_ahead(void **state)
 {
     struct bench *b = *state;
-    struct wire_create m = {.id = ++b->id, .name = SLICE("p/a"), .content_type = SLICE("text/plain"),
-                            .data = SLICE("a"), .retention_s = 60};
+    struct wire_create m = {.id = ++b->id,
+                            .name = SLICE("p/a"),
+                            .content_type = SLICE("text/plain"),
+                            .data = SLICE("a"),
+                            .retention_s = 60};
     b->cfg.segment_max_messages = 1;
     wall_ahead_s = 100000;
     wire_put_create(&b->router.out, &m);
@@ -742,13 +759,13 @@ static void a_pin_of_a_clock_that_was_ahead_is_asked_after(void **state)
 }
 
 /* What is idle is settled, also after the clock was set back. */
-static void settling_does_not_wait_for_the_wall_clock(void **state)
+static void flushing_does_not_wait_for_the_wall_clock(void **state)
 {
     struct bench *b = *state;
     wall_ahead_s = 100000;
     create_many(b, 10);
     wall_ahead_s = 0;
-    b->cfg.shard_settle_idle = 1;
+    b->cfg.shard_flush_idle = 1;
     usleep(2000);
     for (int i = 0; i < 10; i++)
         turn(b);
@@ -758,10 +775,10 @@ static void settling_does_not_wait_for_the_wall_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(bytes_survive_settling_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(bytes_survive_flushing_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(a_busy_stream_keeps_its_generation_open, setup, teardown),
-        cmocka_unit_test_setup_teardown(streams_begin_and_end_across_settling_and_restarts, setup, teardown),
-        cmocka_unit_test_setup_teardown(producers_are_fenced_across_settling_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(streams_begin_and_end_across_flushing_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(producers_are_fenced_across_flushing_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(many_producers_are_all_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_is_final_and_repeatable, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_seq_must_grow_byte_by_byte, setup, teardown),
@@ -770,7 +787,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_orphaned_pin_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_stream_of_an_old_name_is_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(json_batches_are_messages, setup, teardown),
-        cmocka_unit_test_setup_teardown(streams_and_bytes_are_counted_across_settling_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(streams_and_bytes_are_counted_across_flushing_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_refuses_only_appends, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_takes_any_number_of_deletes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_kept_of_the_disk_stays_over_restarts, setup, teardown),
@@ -779,7 +796,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_renewal_counts_from_now, setup, teardown),
         cmocka_unit_test_setup_teardown(retention_does_not_wait_for_a_clock_that_was_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pin_of_a_clock_that_was_ahead_is_asked_after, setup, teardown),
-        cmocka_unit_test_setup_teardown(settling_does_not_wait_for_the_wall_clock, setup, teardown),
+        cmocka_unit_test_setup_teardown(flushing_does_not_wait_for_the_wall_clock, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,11 +131,8 @@ static void test_orderly_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_step),
-        cmocka_unit_test(test_hang),
-        cmocka_unit_test(test_spacing),
-        cmocka_unit_test(test_successors),
-        cmocka_unit_test(test_orderly_end),
+        cmocka_unit_test(test_every_step), cmocka_unit_test(test_hang),        cmocka_unit_test(test_spacing),
+        cmocka_unit_test(test_successors), cmocka_unit_test(test_orderly_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

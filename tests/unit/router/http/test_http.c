@@ -59,11 +59,11 @@ static void check_splits(struct slice in)
         struct slice part = exact_copy(slice_of(in.data, len));
         size_t before = from;
         r.state = http_head_parse(part, &from, &r.head, &r.used, &r.error, &r.why);
-        bool settled = r.state != HTTP_PARSE_MORE || len == in.len;
-        if (settled && !same_result(&whole, in.data, &r, part.data))
+        bool flushed = r.state != HTTP_PARSE_MORE || len == in.len;
+        if (flushed && !same_result(&whole, in.data, &r, part.data))
             fail_msg("differs after %zu bytes of:\n%.*s", len, (int)in.len, in.data);
         exact_free(part);
-        if (settled)
+        if (flushed)
             return;
         assert_true(from >= before && from <= len);
         len++;

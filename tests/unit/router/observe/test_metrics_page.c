@@ -169,14 +169,10 @@ static void test_what_a_death_leaves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_quantiles),
-        cmocka_unit_test(test_nobody_counts),
-        cmocka_unit_test(test_cells_do_not_overlap),
-        cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_only_a_region),
-        cmocka_unit_test(test_page),
-        cmocka_unit_test(test_what_a_death_leaves),
+        cmocka_unit_test(test_buckets),       cmocka_unit_test(test_quantiles),
+        cmocka_unit_test(test_nobody_counts), cmocka_unit_test(test_cells_do_not_overlap),
+        cmocka_unit_test(test_slots),         cmocka_unit_test(test_only_a_region),
+        cmocka_unit_test(test_page),          cmocka_unit_test(test_what_a_death_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,10 +10,10 @@
 #include "shard/segments/segment.h"
 
 /* A run of `count` JSON messages of `length` bytes each, every second one the last of its append. */
-static struct run json_run(struct buf *data, struct buf *marks, uint64_t start, uint64_t count, size_t length)
+static struct run json_run(struct buf *data, struct buf *boundaries, uint64_t start, uint64_t count, size_t length)
 {
     buf_reset(data);
-    buf_reset(marks);
+    buf_reset(boundaries);
     for (uint64_t i = 0; i < count; i++) {
         size_t before = buf_len(data);
         char number[32];
@@ -21,10 +21,13 @@ static struct run json_run(struct buf *data, struct buf *marks, uint64_t start, 
         while (buf_len(data) - before < length - 1)
             buf_add_byte(data, ' ');
         buf_add_byte(data, ',');
-        marks_add(marks, length, i & 1);
+        boundaries_add(boundaries, length, i & 1);
     }
-    return (struct run){
-        .start = start, .count = count, .time_ms = 1000 + start, .marks = buf_slice(marks), .data = buf_slice(data)};
+    return (struct run){.start = start,
+                        .count = count,
+                        .time_ms = 1000 + start,
+                        .boundaries = buf_slice(boundaries),
+                        .data = buf_slice(data)};
 }
 
 static struct segment_draft draft_at(uint64_t start, bool json, uint64_t messages, uint64_t bytes)
@@ -48,7 +51,7 @@ static void expect_content(struct slice file, uint64_t start, uint64_t end, stru
     for (size_t i = 0; i < s.count; i++) {
         struct run run;
         const struct segment_block *b = &s.blocks[i];
-        assert_true(segment_run(&s, i, slice_of(file.data + s.marks_at + b->marks_at, b->marks),
+        assert_true(segment_run(&s, i, slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries),
                                 slice_of(file.data + b->at, b->stored), &inflated, &run));
         assert_int_equal(run.start, position);
         assert_int_equal(segment_find(&s, position), i);
@@ -67,13 +70,13 @@ static void expect_content(struct slice file, uint64_t start, uint64_t end, stru
 static void json_goes_in_and_out(void **state)
 {
     (void)state;
-    struct buf data = {0}, marks = {0}, all = {0};
+    struct buf data = {0}, boundaries = {0}, all = {0};
     for (unsigned compress = 0; compress < 2; compress++) {
         struct segment_draft draft = draft_at(100, true, 100000, 64 << 20);
         struct buf file = {0};
         buf_reset(&all);
         for (uint64_t start = 100; start < 5100; start += 500) {
-            struct run run = json_run(&data, &marks, start, 500, 80);
+            struct run run = json_run(&data, &boundaries, start, 500, 80);
             assert_true(segment_add(&draft, &run));
             buf_add_slice(&all, run.data);
         }
@@ -89,15 +92,15 @@ static void json_goes_in_and_out(void **state)
         buf_clear(&file);
     }
     buf_clear(&data);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
     buf_clear(&all);
 }
 
 static void a_draft_keeps_its_limits(void **state)
 {
     (void)state;
-    struct buf data = {0}, marks = {0};
-    struct run run = json_run(&data, &marks, 0, 100, 10);
+    struct buf data = {0}, boundaries = {0};
+    struct run run = json_run(&data, &boundaries, 0, 100, 10);
     struct segment_draft few = draft_at(0, true, 30, 1 << 20), small = draft_at(0, true, 1000, 55),
                          tiny = draft_at(0, true, 1000, 5), later = draft_at(40, true, 1000, 1 << 20);
     assert_true(segment_add(&few, &run) && few.full);
@@ -113,33 +116,33 @@ static void a_draft_keeps_its_limits(void **state)
     segment_draft_clear(&tiny);
     segment_draft_clear(&later);
     buf_clear(&data);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
 }
 
 static void bytes_keep_their_messages(void **state)
 {
     (void)state;
     struct segment_draft draft = draft_at(50, false, 3, 1 << 20);
-    struct buf marks = {0}, file = {0};
+    struct buf boundaries = {0}, file = {0};
     struct run bare = {.start = 50, .count = 5, .data = SLICE("aaaaa")};
-    marks_add(&marks, 2, true);
-    marks_add(&marks, 3, false);
-    marks_add(&marks, 4, true);
-    struct run more = {.start = 55, .count = 9, .marks = buf_slice(&marks), .data = SLICE("bbcccdddd")};
+    boundaries_add(&boundaries, 2, true);
+    boundaries_add(&boundaries, 3, false);
+    boundaries_add(&boundaries, 4, true);
+    struct run more = {.start = 55, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("bbcccdddd")};
     assert_true(segment_add(&draft, &bare));
     assert_true(segment_add(&draft, &more));
     assert_true(draft.full);
     assert_int_equal(draft.segment.end, 60);
     segment_seal(&draft, true, &file);
     expect_content(buf_slice(&file), 50, 60, SLICE("aaaaabbccc"));
-    struct run damaged = {.start = 0, .count = 9, .marks = buf_slice(&marks), .data = SLICE("bbccc")};
+    struct run damaged = {.start = 0, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("bbccc")};
     struct segment_draft other = draft_at(0, false, 1000, 1 << 20), gap = draft_at(10, false, 10, 1 << 20);
     assert_false(segment_add(&other, &damaged));
     assert_false(segment_add(&gap, &bare));
     segment_draft_clear(&draft);
     segment_draft_clear(&other);
     segment_draft_clear(&gap);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
     buf_clear(&file);
 }
 
@@ -171,9 +174,9 @@ static void a_message_larger_than_a_block(void **state)
 static void damage_is_found(void **state)
 {
     (void)state;
-    struct buf data = {0}, marks = {0}, file = {0};
+    struct buf data = {0}, boundaries = {0}, file = {0};
     struct segment_draft draft = draft_at(3, true, 100000, 64 << 20);
-    struct run run = json_run(&data, &marks, 3, 40, 20);
+    struct run run = json_run(&data, &boundaries, 3, 40, 20);
     assert_true(segment_add(&draft, &run));
     segment_seal(&draft, true, &file);
     struct slice whole = buf_slice(&file);
@@ -195,7 +198,7 @@ static void damage_is_found(void **state)
     segment_clear(&s);
     segment_draft_clear(&draft);
     buf_clear(&data);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
     buf_clear(&file);
 }
 

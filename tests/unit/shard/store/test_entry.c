@@ -24,7 +24,7 @@ static struct log_entry full(void)
         .producer = SLICE("writer"),
         .epoch = 5,
         .producer_seq = 9,
-        .marks = SLICE("mmm"),
+        .boundaries = SLICE("mmm"),
         .data = SLICE("1,22,333,"),
     };
 }
@@ -39,7 +39,7 @@ static void expect_equal(const struct log_entry *got, const struct log_entry *wa
     assert_true(got->ttl_s == want->ttl_s && got->expires_ms == want->expires_ms);
     assert_true(got->retention_s == want->retention_s && got->retention_bytes == want->retention_bytes);
     assert_true(got->epoch == want->epoch && got->producer_seq == want->producer_seq);
-    assert_true(slice_equal(got->marks, want->marks) && slice_equal(got->data, want->data));
+    assert_true(slice_equal(got->boundaries, want->boundaries) && slice_equal(got->data, want->data));
 }
 
 static void test_round_trip(void **state)

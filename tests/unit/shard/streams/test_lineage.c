@@ -29,10 +29,10 @@ static void expect(const struct lineage *lineage, uint64_t position, uint64_t ui
 static void forks_of_forks_find_each_position_at_its_owner(void **state)
 {
     struct lineage none = {0};
-    struct lineage b = fork_of(&none, 1, 0, 100);  /* stream 2 forks 1 at 100 */
-    struct lineage c = fork_of(&b, 2, 100, 150);   /* stream 3 forks 2 at 150 */
-    struct lineage d = fork_of(&c, 3, 150, 60);    /* forks 3 inside what came from 1 */
-    struct lineage e = fork_of(&c, 3, 150, 150);   /* at the very end of what is inherited */
+    struct lineage b = fork_of(&none, 1, 0, 100); /* stream 2 forks 1 at 100 */
+    struct lineage c = fork_of(&b, 2, 100, 150);  /* stream 3 forks 2 at 150 */
+    struct lineage d = fork_of(&c, 3, 150, 60);   /* forks 3 inside what came from 1 */
+    struct lineage e = fork_of(&c, 3, 150, 150);  /* at the very end of what is inherited */
     (void)state;
     expect(&b, 0, 1);
     expect(&b, 99, 1);

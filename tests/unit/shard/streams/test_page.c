@@ -8,16 +8,17 @@
 #include "common/boundaries.h"
 #include "shard/streams/page.h"
 
-static struct buf marks;
+static struct buf boundaries;
 
 /* A JSON run of messages 1, 22, 333 (positions 10..13), the first two one append. */
 static struct run json_run(void)
 {
-    buf_reset(&marks);
-    marks_add(&marks, 2, false);
-    marks_add(&marks, 3, true);
-    marks_add(&marks, 4, true);
-    return (struct run){.start = 10, .count = 3, .time_ms = 7, .marks = buf_slice(&marks), .data = SLICE("1,22,333,")};
+    buf_reset(&boundaries);
+    boundaries_add(&boundaries, 2, false);
+    boundaries_add(&boundaries, 3, true);
+    boundaries_add(&boundaries, 4, true);
+    return (struct run){
+        .start = 10, .count = 3, .time_ms = 7, .boundaries = buf_slice(&boundaries), .data = SLICE("1,22,333,")};
 }
 
 static void expect(struct page *page, const struct run *run, bool json, uint64_t upto, const char *data, uint64_t next,
@@ -58,10 +59,10 @@ static void bytes_may_be_read_from_the_middle(void **state)
 static void byte_messages_stay_whole(void **state)
 {
     (void)state;
-    buf_reset(&marks);
-    marks_add(&marks, 4, true);
-    marks_add(&marks, 5, true);
-    struct run run = {.start = 0, .count = 9, .marks = buf_slice(&marks), .data = SLICE("aaaabbbbb")};
+    buf_reset(&boundaries);
+    boundaries_add(&boundaries, 4, true);
+    boundaries_add(&boundaries, 5, true);
+    struct run run = {.start = 0, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("aaaabbbbb")};
     expect(&(struct page){.max_bytes = 6}, &run, false, 9, "aaaa", 4, true);
     expect(&(struct page){.next = 2, .max_bytes = 6}, &run, false, 9, "aa", 4, true);
     expect(&(struct page){.next = 2, .max_bytes = 60, .max_messages = 1}, &run, false, 9, "aa", 4, true);
@@ -79,12 +80,12 @@ static void expect_cut(struct run run, bool json, uint64_t from, uint64_t to, st
     uint64_t length, left = data.len;
     bool last;
     for (uint64_t i = 0; i < count; i++, left -= length)
-        assert_true(marks_next(&run.marks, &length, &last));
-    assert_int_equal(run.marks.len, 0);
+        assert_true(boundaries_next(&run.boundaries, &length, &last));
+    assert_int_equal(run.boundaries.len, 0);
     assert_int_equal(left, count ? 0 : data.len);
 }
 
-static void a_part_of_a_run_has_its_own_marks(void **state)
+static void a_part_of_a_run_has_its_own_boundaries(void **state)
 {
     struct run run = json_run(), bytes = {.start = 100, .count = 9, .data = SLICE("abcdefghi")};
     (void)state;
@@ -94,12 +95,12 @@ static void a_part_of_a_run_has_its_own_marks(void **state)
     expect_cut(run, true, 0, 12, SLICE("1,22,"), 10, 2);
     expect_cut(run, true, 11, 12, SLICE("22,"), 11, 1);
     expect_cut(bytes, false, 103, 105, SLICE("de"), 103, 0);
-    bytes.marks = run.marks; /* ab cde fghi */
+    bytes.boundaries = run.boundaries; /* ab cde fghi */
     expect_cut(bytes, false, 102, UINT64_MAX, SLICE("cdefghi"), 102, 2);
     expect_cut(bytes, false, 102, 105, SLICE("cde"), 102, 1);
     expect_cut(bytes, false, 101, 105, SLICE("bcde"), 101, 0);
     expect_cut(bytes, false, 103, 107, SLICE("defg"), 103, 0);
-    run.marks.len--;
+    run.boundaries.len--;
     assert_false(page_cut_run(&run, true, 12, 13));
 }
 
@@ -107,9 +108,9 @@ static void damaged_marks_are_found(void **state)
 {
     struct page page = {.max_bytes = 4};
     (void)state;
-    buf_reset(&marks);
-    marks_add(&marks, 400, true);
-    struct run run = {.start = 0, .count = 9, .marks = buf_slice(&marks), .data = SLICE("aaaabbbbb")};
+    buf_reset(&boundaries);
+    boundaries_add(&boundaries, 400, true);
+    struct run run = {.start = 0, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("aaaabbbbb")};
     assert_false(page_add_run(&page, &run, false, 9));
     buf_clear(&page.data);
 }
@@ -118,10 +119,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_is_cut_between_messages), cmocka_unit_test(bytes_may_be_read_from_the_middle),
-        cmocka_unit_test(byte_messages_stay_whole),     cmocka_unit_test(a_part_of_a_run_has_its_own_marks),
+        cmocka_unit_test(byte_messages_stay_whole),     cmocka_unit_test(a_part_of_a_run_has_its_own_boundaries),
         cmocka_unit_test(damaged_marks_are_found),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
     return failed;
 }

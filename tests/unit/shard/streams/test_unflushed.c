@@ -30,16 +30,16 @@ static unsigned depth(const struct stream *tree)
 {
     if (!tree)
         return 0;
-    unsigned left = depth(tree->unwritten_left), right = depth(tree->unwritten_right);
+    unsigned left = depth(tree->unflushed_left), right = depth(tree->unflushed_right);
     return 1 + (left > right ? left : right);
 }
 
 static void is_like_an_array(void **state)
 {
-    struct unwritten all;
+    struct unflushed all;
     unsigned seed = 1;
     (void)state;
-    unwritten_init(&all);
+    unflushed_init(&all);
     for (size_t i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "%u", (unsigned)(i * 7919 % 10007));
         streams[i].row.name = slice_str(names[i]);
@@ -47,22 +47,22 @@ static void is_like_an_array(void **state)
     for (unsigned step = 0; step < 20000; step++) {
         size_t i = (size_t)rand_r(&seed) % COUNT, at = (size_t)rand_r(&seed) % COUNT;
         if (in[i])
-            unwritten_remove(&all, &streams[i]);
+            unflushed_remove(&all, &streams[i]);
         else
-            unwritten_add(&all, &streams[i]);
+            unflushed_add(&all, &streams[i]);
         in[i] = !in[i];
         if (step % 3)
             continue; /* some are loose for a while, and some leave so */
-        while (!unwritten_sort(&all, 2))
+        while (!unflushed_sort(&all, 2))
             ;
-        assert_ptr_equal(unwritten_from(&all, streams[at].row.name), least(streams[at].row.name));
+        assert_ptr_equal(unflushed_from(&all, streams[at].row.name), least(streams[at].row.name));
     }
-    assert_true(unwritten_sort(&all, COUNT));
-    assert_ptr_equal(unwritten_from(&all, SLICE("")), least(SLICE("")));
-    assert_null(unwritten_from(&all, SLICE("a")));
+    assert_true(unflushed_sort(&all, COUNT));
+    assert_ptr_equal(unflushed_from(&all, SLICE("")), least(SLICE("")));
+    assert_null(unflushed_from(&all, SLICE("a")));
     for (size_t i = 0; i < COUNT; i++)
         if (in[i])
-            unwritten_remove(&all, &streams[i]);
+            unflushed_remove(&all, &streams[i]);
     assert_null(all.root);
     assert_null(all.loose);
 }
@@ -71,16 +71,16 @@ static void ascending_names_make_no_list(void **state)
 {
     static struct stream many[10000];
     static char texts[10000][8];
-    struct unwritten all;
+    struct unflushed all;
     (void)state;
-    unwritten_init(&all);
+    unflushed_init(&all);
     for (size_t i = 0; i < 10000; i++) {
         snprintf(texts[i], sizeof texts[i], "%05u", (unsigned)i);
         many[i].row.name = slice_str(texts[i]);
-        unwritten_add(&all, &many[i]);
+        unflushed_add(&all, &many[i]);
     }
-    assert_false(unwritten_sort(&all, 9999));
-    assert_true(unwritten_sort(&all, 1));
+    assert_false(unflushed_sort(&all, 9999));
+    assert_true(unflushed_sort(&all, 1));
     assert_in_range(depth(all.root), 14, 100);
 }
 

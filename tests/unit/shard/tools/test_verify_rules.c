@@ -12,19 +12,19 @@
 #include "shard/tools/verify_rules.h"
 
 /* A run with these lengths as its marks. */
-static struct run run_of(struct buf *marks, const char *data, uint64_t count, const uint64_t *lengths, size_t n)
+static struct run run_of(struct buf *boundaries, const char *data, uint64_t count, const uint64_t *lengths, size_t n)
 {
-    buf_reset(marks);
+    buf_reset(boundaries);
     for (size_t i = 0; i < n; i++)
-        marks_add(marks, lengths[i], i + 1 == n);
-    return (struct run){.start = 10, .count = count, .marks = buf_slice(marks), .data = slice_str(data)};
+        boundaries_add(boundaries, lengths[i], i + 1 == n);
+    return (struct run){.start = 10, .count = count, .boundaries = buf_slice(boundaries), .data = slice_str(data)};
 }
 
 static void runs_of_json(void **state)
 {
-    struct buf marks = {0};
+    struct buf boundaries = {0};
     struct verify_sum sum = {0};
-    struct run run = run_of(&marks, "1,[2],{\"a\":3},", 3, (uint64_t[]){2, 4, 8}, 3);
+    struct run run = run_of(&boundaries, "1,[2],{\"a\":3},", 3, (uint64_t[]){2, 4, 8}, 3);
     (void)state;
     assert_null(verify_run(&run, true, 0, &sum));
     assert_int_equal(sum.bytes, 14);
@@ -35,38 +35,38 @@ static void runs_of_json(void **state)
     assert_int_equal(sum.messages, 1);
     run.count = 4;
     assert_string_equal(verify_run(&run, true, 0, &sum), "it does not hold as many positions as it says");
-    run = run_of(&marks, "1,[2}, ", 2, (uint64_t[]){2, 4}, 2);
+    run = run_of(&boundaries, "1,[2}, ", 2, (uint64_t[]){2, 4}, 2);
     assert_string_equal(verify_run(&run, true, 0, &sum), "a message is not JSON");
-    run = run_of(&marks, "1;2,", 2, (uint64_t[]){2, 2}, 2);
+    run = run_of(&boundaries, "1;2,", 2, (uint64_t[]){2, 2}, 2);
     assert_string_equal(verify_run(&run, true, 0, &sum), "a message is not JSON");
-    run = run_of(&marks, "1,2,", 1, (uint64_t[]){2}, 1);
+    run = run_of(&boundaries, "1,2,", 1, (uint64_t[]){2}, 1);
     assert_string_equal(verify_run(&run, true, 0, &sum), "its marks end before its data");
-    run = run_of(&marks, "1,", 2, (uint64_t[]){2, 2}, 2);
+    run = run_of(&boundaries, "1,", 2, (uint64_t[]){2, 2}, 2);
     assert_string_equal(verify_run(&run, true, 0, &sum), "its marks go beyond its data");
-    run = run_of(&marks, "1,", 1, (uint64_t[]){0}, 1);
+    run = run_of(&boundaries, "1,", 1, (uint64_t[]){0}, 1);
     assert_string_equal(verify_run(&run, true, 0, &sum), "its marks go beyond its data");
-    buf_clear(&marks);
+    buf_clear(&boundaries);
 }
 
 static void runs_of_bytes(void **state)
 {
-    struct buf marks = {0};
+    struct buf boundaries = {0};
     struct verify_sum sum = {0};
-    struct run run = run_of(&marks, "hello", 5, NULL, 0); /* one message that is one append */
+    struct run run = run_of(&boundaries, "hello", 5, NULL, 0); /* one message that is one append */
     (void)state;
     assert_null(verify_run(&run, false, 0, &sum));
     assert_int_equal(sum.messages, 1);
-    run = run_of(&marks, "hello", 5, (uint64_t[]){2, 3}, 2);
+    run = run_of(&boundaries, "hello", 5, (uint64_t[]){2, 3}, 2);
     assert_null(verify_run(&run, false, 0, &sum));
     assert_int_equal(sum.messages, 3);
     assert_int_equal(sum.bytes, 10);
     run.count = 6;
     assert_non_null(verify_run(&run, false, 0, &sum));
-    run.marks = SLICE("\xff");
+    run.boundaries = SLICE("\xff");
     assert_string_equal(verify_run(&run, false, 0, &sum), "its marks are damaged");
     run = (struct run){.start = 10};
     assert_null(verify_run(&run, false, 0, &sum));
-    buf_clear(&marks);
+    buf_clear(&boundaries);
 }
 
 static struct stream_row good_row(void)
@@ -79,7 +79,7 @@ static struct stream_row good_row(void)
         .source_uid = STORE_NONE,
         .earliest = 5,
         .cold = 20,
-        .settled = 30,
+        .flushed = 30,
     };
 }
 
@@ -95,7 +95,7 @@ static void rows(void **state)
     row.earliest = 21;
     assert_string_equal(verify_row(&row), "its positions are not in order");
     row = good_row();
-    row.settled = UINT64_MAX;
+    row.flushed = UINT64_MAX;
     assert_string_equal(verify_row(&row), "its positions are not in order");
     row = good_row();
     row.name = SLICE("demo/y");
@@ -133,8 +133,8 @@ static void segments(void **state)
     struct buf file = {0};
     struct segment_draft draft = {
         .segment = {.uid = 9, .start = 3, .end = 3, .json = true}, .max_messages = 10, .max_bytes = 1000};
-    struct buf marks = {0};
-    struct run run = run_of(&marks, "1,2,", 2, (uint64_t[]){2, 2}, 2);
+    struct buf boundaries = {0};
+    struct run run = run_of(&boundaries, "1,2,", 2, (uint64_t[]){2, 2}, 2);
     (void)state;
     run.start = 3;
     assert_true(segment_add(&draft, &run));
@@ -161,7 +161,7 @@ static void segments(void **state)
     assert_string_equal(verify_segment_row(&row, true), "it holds nothing");
     segment_draft_clear(&draft);
     buf_clear(&file);
-    buf_clear(&marks);
+    buf_clear(&boundaries);
 }
 
 int main(void)

@@ -178,16 +178,11 @@ static void test_backups(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing),
-        TEST(test_the_disk_is_slow),
-        TEST(test_only_what_is_new),
-        TEST(test_deaths),
-        TEST(test_backlog),
-        TEST(test_fanout),
-        TEST(test_queues),
-        TEST(test_clients),
-        TEST(test_a_core_is_full),
-        TEST(test_a_router_that_was_replaced),
+        TEST(test_nothing),          TEST(test_the_disk_is_slow),
+        TEST(test_only_what_is_new), TEST(test_deaths),
+        TEST(test_backlog),          TEST(test_fanout),
+        TEST(test_queues),           TEST(test_clients),
+        TEST(test_a_core_is_full),   TEST(test_a_router_that_was_replaced),
         TEST(test_backups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
