@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool port_valid(const char *port)
+static bool address_port_valid(const char *port)
 {
     size_t len = strlen(port);
     return len >= 1 && len <= 5 && strspn(port, "0123456789") == len && strtoul(port, NULL, 10) <= 65535;
 }
 
-static bool host_valid(const char *host, bool v6)
+static bool address_host_valid(const char *host, bool v6)
 {
     struct in6_addr ignored;
     if (v6)
@@ -22,7 +22,7 @@ static bool host_valid(const char *host, bool v6)
 bool address_parse(const char *text, struct address *address)
 {
     const char *colon = strrchr(text, ':');
-    if (!colon || strlen(text) >= ADDRESS_MAX || !port_valid(colon + 1))
+    if (!colon || strlen(text) >= ADDRESS_MAX || !address_port_valid(colon + 1))
         return false;
     size_t len = (size_t)(colon - text);
     bool v6 = len >= 2 && text[0] == '[' && colon[-1] == ']';
@@ -33,7 +33,7 @@ bool address_parse(const char *text, struct address *address)
     *address = (struct address){.v6 = v6};
     memcpy(address->host, text, len);
     snprintf(address->port, sizeof address->port, "%s", colon + 1);
-    return host_valid(address->host, v6);
+    return address_host_valid(address->host, v6);
 }
 
 bool address_is_loopback(const struct address *address)

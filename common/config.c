@@ -39,15 +39,15 @@ struct row {
 #define CHOICE(section, key, def, choices, reload, help) ROW(section, key, KIND_CHOICE, def, choices, "", reload, help)
 #define ADDRESS(section, key, def, reload, help) ROW(section, key, KIND_ADDRESS, def, "", "", reload, help)
 
-static const struct row rows[] = {
+static const struct row config_rows[] = {
 #include "common/config.def"
 };
 
-#define ROW_COUNT (sizeof rows / sizeof rows[0])
+#define ROW_COUNT (sizeof config_rows / sizeof config_rows[0])
 
 static const struct {
     const char *section, *old, *now;
-} renamed[] = {
+} config_renamed[] = {
 #define RENAMED(section, old, now) {#section, #old, #now},
 #include "common/config_renamed.def"
 #undef RENAMED
@@ -59,9 +59,9 @@ struct unit {
     uint64_t factor;
 };
 
-static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
-static const struct unit size_units[] = {{"", 1}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}, {NULL, 0}};
-static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+static const struct unit config_no_units[] = {{"", 1}, {NULL, 0}};
+static const struct unit config_size_units[] = {{"", 1}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}, {NULL, 0}};
+static const struct unit config_time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
 
 /* What is known while one file, text or --set is read. */
 struct reading {
@@ -73,30 +73,30 @@ struct reading {
     FILE *out;
 };
 
-static bool row_is_text(const struct row *row)
+static bool config_row_is_text(const struct row *row)
 {
     return row->kind == KIND_TEXT || row->kind == KIND_CHOICE || row->kind == KIND_ADDRESS;
 }
 
-static uint64_t *row_number(const struct row *row, const struct config *cfg)
+static uint64_t *config_row_number(const struct row *row, const struct config *cfg)
 {
     return (uint64_t *)((char *)(uintptr_t)cfg + row->offset);
 }
 
-static char **row_text(const struct row *row, const struct config *cfg)
+static char **config_row_text(const struct row *row, const struct config *cfg)
 {
     return (char **)((char *)(uintptr_t)cfg + row->offset);
 }
 
-static const struct unit *row_units(const struct row *row)
+static const struct unit *config_row_units(const struct row *row)
 {
     if (row->kind == KIND_SIZE)
-        return size_units;
-    return row->kind == KIND_DURATION ? time_units : no_units;
+        return config_size_units;
+    return row->kind == KIND_DURATION ? config_time_units : config_no_units;
 }
 
 /* Digits and one unit, nothing else: no sign, no space, no overflow. */
-static bool number_parse(const char *text, const struct unit *units, uint64_t *value)
+static bool config_number_parse(const char *text, const struct unit *units, uint64_t *value)
 {
     uint64_t n = 0;
     const char *p = text;
@@ -113,29 +113,29 @@ static bool number_parse(const char *text, const struct unit *units, uint64_t *v
 
 bool config_duration(const char *text, uint64_t *ms)
 {
-    return number_parse(text, time_units, ms);
+    return config_number_parse(text, config_time_units, ms);
 }
 
-static bool number_fits(const struct row *row, const char *text, uint64_t *value)
+static bool config_number_fits(const struct row *row, const char *text, uint64_t *value)
 {
-    const struct unit *units = row_units(row);
+    const struct unit *units = config_row_units(row);
     uint64_t min, max;
-    return number_parse(row->min, units, &min) && number_parse(row->max, units, &max) &&
-           number_parse(text, units, value) && *value >= min && *value <= max;
+    return config_number_parse(row->min, units, &min) && config_number_parse(row->max, units, &max) &&
+           config_number_parse(text, units, value) && *value >= min && *value <= max;
 }
 
-static bool is_quoted(const char *text, size_t len)
+static bool config_is_quoted(const char *text, size_t len)
 {
     return len >= 2 && (text[0] == '"' || text[0] == '\'') && text[len - 1] == text[0];
 }
 
 /* The thing that no text may have, or NULL: a printed configuration reads back and holds no comments. */
-static const char *text_wrong(const char *text)
+static const char *config_text_wrong(const char *text)
 {
     size_t len = strlen(text);
     if (len && (text[0] == ' ' || text[len - 1] == ' '))
         return "no space at its ends";
-    if (is_quoted(text, len))
+    if (config_is_quoted(text, len))
         return "no quotes around it";
     for (size_t i = 0; i < len; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 127)
@@ -148,7 +148,7 @@ static const char *text_wrong(const char *text)
     return NULL;
 }
 
-static bool text_fits(const struct row *row, const char *text)
+static bool config_text_fits(const struct row *row, const char *text)
 {
     struct address ignored;
     size_t len = strlen(text);
@@ -156,29 +156,29 @@ static bool text_fits(const struct row *row, const char *text)
         return words_have(row->min, slice_str(text));
     if (row->kind == KIND_ADDRESS)
         return (!*text && !*row->def) || address_parse(text, &ignored);
-    return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && !text_wrong(text) &&
+    return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && !config_text_wrong(text) &&
            (!len || !row->form || row->form->fits(text));
 }
 
 /* Stores the value if it is allowed. */
-static bool row_set(const struct row *row, struct config *cfg, const char *value)
+static bool config_row_set(const struct row *row, struct config *cfg, const char *value)
 {
     uint64_t number;
-    if (row_is_text(row)) {
-        if (!text_fits(row, value))
+    if (config_row_is_text(row)) {
+        if (!config_text_fits(row, value))
             return false;
-        free(*row_text(row, cfg));
-        *row_text(row, cfg) = xstrdup(value);
+        free(*config_row_text(row, cfg));
+        *config_row_text(row, cfg) = xstrdup(value);
         return true;
     }
-    if (!number_fits(row, value, &number))
+    if (!config_number_fits(row, value, &number))
         return false;
-    *row_number(row, cfg) = number;
+    *config_row_number(row, cfg) = number;
     return true;
 }
 
 /* What the row allows, to be read after "expected" or in the help. */
-static void row_print_range(const struct row *row, FILE *out)
+static void config_row_print_range(const struct row *row, FILE *out)
 {
     switch (row->kind) {
     case KIND_NUMBER:
@@ -203,44 +203,44 @@ static void row_print_range(const struct row *row, FILE *out)
     }
 }
 
-static void row_print_value(const struct row *row, const struct config *cfg, FILE *out)
+static void config_row_print_value(const struct row *row, const struct config *cfg, FILE *out)
 {
-    if (row_is_text(row)) {
-        fputs(*row_text(row, cfg), out);
+    if (config_row_is_text(row)) {
+        fputs(*config_row_text(row, cfg), out);
         return;
     }
-    uint64_t value = *row_number(row, cfg);
-    const struct unit *best = row_units(row);
+    uint64_t value = *config_row_number(row, cfg);
+    const struct unit *best = config_row_units(row);
     for (const struct unit *u = best; u->name && value; u++)
         if (value % u->factor == 0)
             best = u;
     fprintf(out, "%llu%s", (unsigned long long)(value / best->factor), best->name);
 }
 
-static bool row_equal(const struct row *row, const struct config *a, const struct config *b)
+static bool config_row_equal(const struct row *row, const struct config *a, const struct config *b)
 {
-    if (row_is_text(row))
-        return strcmp(*row_text(row, a), *row_text(row, b)) == 0;
-    return *row_number(row, a) == *row_number(row, b);
+    if (config_row_is_text(row))
+        return strcmp(*config_row_text(row, a), *config_row_text(row, b)) == 0;
+    return *config_row_number(row, a) == *config_row_number(row, b);
 }
 
 void config_init(struct config *cfg)
 {
     memset(cfg, 0, sizeof *cfg);
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (!row_set(&rows[i], cfg, rows[i].def))
+        if (!config_row_set(&config_rows[i], cfg, config_rows[i].def))
             abort(); /* config.def contradicts itself; the unit test finds it */
 }
 
 void config_clear(struct config *cfg)
 {
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (row_is_text(&rows[i]))
-            free(*row_text(&rows[i], cfg));
+        if (config_row_is_text(&config_rows[i]))
+            free(*config_row_text(&config_rows[i], cfg));
     memset(cfg, 0, sizeof *cfg);
 }
 
-static void error_begin(struct reading *r)
+static void config_error_begin(struct reading *r)
 {
     r->errors++;
     if (r->line)
@@ -250,7 +250,7 @@ static void error_begin(struct reading *r)
 }
 
 /* The text that was found, cut if it is long. */
-static void print_found(struct slice found, FILE *out)
+static void config_print_found(struct slice found, FILE *out)
 {
     char safe[GOT_MAX * ESCAPE_GROWTH];
     bool whole = found.len <= GOT_MAX;
@@ -258,140 +258,142 @@ static void print_found(struct slice found, FILE *out)
     fprintf(out, "%.*s%s", (int)len, safe, whole ? "" : "...");
 }
 
-static void error_unknown_section(struct reading *r, struct slice section)
+static void config_error_unknown_section(struct reading *r, struct slice section)
 {
     const char *last = "", *near = NULL;
     for (size_t i = 0; i < ROW_COUNT && !near; i++)
-        if (spelling_near(section, slice_str(rows[i].section)))
-            near = rows[i].section;
+        if (spelling_near(section, slice_str(config_rows[i].section)))
+            near = config_rows[i].section;
     fputs("unknown section; ", r->out);
     if (near)
         fprintf(r->out, "did you mean [%s]? ", near);
     fputs("expected one of:", r->out);
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        if (strcmp(rows[i].section, last) != 0)
-            fprintf(r->out, " %s", rows[i].section);
-        last = rows[i].section;
+        if (strcmp(config_rows[i].section, last) != 0)
+            fprintf(r->out, " %s", config_rows[i].section);
+        last = config_rows[i].section;
     }
     fputc('\n', r->out);
 }
 
 /* Names the sections that have such a key. False: none has. */
-static bool error_other_section(struct reading *r, struct slice key)
+static bool config_error_other_section(struct reading *r, struct slice key)
 {
     bool found = false;
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        if (!slice_equal(slice_str(rows[i].key), key))
+        if (!slice_equal(slice_str(config_rows[i].key), key))
             continue;
-        fprintf(r->out, "%s [%s]", found ? " or" : "expected in", rows[i].section);
+        fprintf(r->out, "%s [%s]", found ? " or" : "expected in", config_rows[i].section);
         found = true;
     }
     return found;
 }
 
-static bool error_renamed_key(struct reading *r, struct slice section, struct slice key)
+static bool config_error_renamed_key(struct reading *r, struct slice section, struct slice key)
 {
-    for (size_t i = 0; i < sizeof renamed / sizeof renamed[0]; i++)
-        if (slice_equal(slice_str(renamed[i].section), section) && slice_equal(slice_str(renamed[i].old), key)) {
-            fprintf(r->out, "this key has a new name; expected %s\n", renamed[i].now);
+    for (size_t i = 0; i < sizeof config_renamed / sizeof config_renamed[0]; i++)
+        if (slice_equal(slice_str(config_renamed[i].section), section) &&
+            slice_equal(slice_str(config_renamed[i].old), key)) {
+            fprintf(r->out, "this key has a new name; expected %s\n", config_renamed[i].now);
             return true;
         }
     return false;
 }
 
-static void error_unknown_key(struct reading *r, struct slice section, struct slice key)
+static void config_error_unknown_key(struct reading *r, struct slice section, struct slice key)
 {
-    if (error_renamed_key(r, section, key))
+    if (config_error_renamed_key(r, section, key))
         return;
     fputs("unknown key; ", r->out);
-    if (error_other_section(r, key)) {
+    if (config_error_other_section(r, key)) {
         fputc('\n', r->out);
         return;
     }
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (slice_equal(slice_str(rows[i].section), section) && spelling_near(key, slice_str(rows[i].key))) {
-            fprintf(r->out, "did you mean %s? ", rows[i].key);
+        if (slice_equal(slice_str(config_rows[i].section), section) &&
+            spelling_near(key, slice_str(config_rows[i].key))) {
+            fprintf(r->out, "did you mean %s? ", config_rows[i].key);
             break;
         }
     fputs("expected one of:", r->out);
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (slice_equal(slice_str(rows[i].section), section))
-            fprintf(r->out, " %s", rows[i].key);
+        if (slice_equal(slice_str(config_rows[i].section), section))
+            fprintf(r->out, " %s", config_rows[i].key);
     fputc('\n', r->out);
 }
 
-static const struct row *row_find(struct slice section, struct slice key)
+static const struct row *config_row_find(struct slice section, struct slice key)
 {
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (slice_equal(slice_str(rows[i].section), section) && slice_equal(slice_str(rows[i].key), key))
-            return &rows[i];
+        if (slice_equal(slice_str(config_rows[i].section), section) && slice_equal(slice_str(config_rows[i].key), key))
+            return &config_rows[i];
     return NULL;
 }
 
-static void error_value(struct reading *r, const struct row *row, const char *value)
+static void config_error_value(struct reading *r, const struct row *row, const char *value)
 {
-    const char *wrong = text_wrong(value);
+    const char *wrong = config_text_wrong(value);
     fputs("expected ", r->out);
     if (wrong)
         fputs(wrong, r->out);
     else
-        row_print_range(row, r->out);
+        config_row_print_range(row, r->out);
     fputs(", got \"", r->out);
-    print_found(slice_str(value), r->out);
+    config_print_found(slice_str(value), r->out);
     fputs("\"\n", r->out);
 }
 
 /* `section` is a known one. */
-static void reading_take(struct reading *r, struct slice section, struct slice key, struct slice text)
+static void config_reading_take(struct reading *r, struct slice section, struct slice key, struct slice text)
 {
-    const struct row *row = row_find(section, key);
-    bool duplicate = row && r->seen[row - rows];
+    const struct row *row = config_row_find(section, key);
+    bool duplicate = row && r->seen[row - config_rows];
     char *value = xslicedup(text);
     if (row)
-        r->seen[row - rows] = true;
-    if (!row || duplicate || !row_set(row, r->cfg, value)) {
-        error_begin(r);
+        r->seen[row - config_rows] = true;
+    if (!row || duplicate || !config_row_set(row, r->cfg, value)) {
+        config_error_begin(r);
         fprintf(r->out, "[%.*s] ", (int)section.len, section.data);
-        print_found(key, r->out);
+        config_print_found(key, r->out);
         fputs(": ", r->out);
         if (!row)
-            error_unknown_key(r, section, key);
+            config_error_unknown_key(r, section, key);
         else if (duplicate)
             fputs("given twice; expected once in a file\n", r->out);
         else
-            error_value(r, row, value);
+            config_error_value(r, row, value);
     }
     free(value);
 }
 
-static bool section_known(struct slice section)
+static bool config_section_known(struct slice section)
 {
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (slice_equal(slice_str(rows[i].section), section))
+        if (slice_equal(slice_str(config_rows[i].section), section))
             return true;
     return false;
 }
 
 /* Keys below a section that nobody knows are passed over: one error is enough. */
-static void take_section(struct reading *r, struct slice section)
+static void config_take_section(struct reading *r, struct slice section)
 {
-    if (section_known(section))
+    if (config_section_known(section))
         return;
-    error_begin(r);
+    config_error_begin(r);
     fputc('[', r->out);
-    print_found(section, r->out);
+    config_print_found(section, r->out);
     fputs("]: ", r->out);
-    error_unknown_section(r, section);
+    config_error_unknown_section(r, section);
 }
 
-static void take_key(struct reading *r, struct slice section, const struct ini_item *item)
+static void config_take_key(struct reading *r, struct slice section, const struct ini_item *item)
 {
     if (!section.data) {
-        error_begin(r);
-        print_found(item->name, r->out);
+        config_error_begin(r);
+        config_print_found(item->name, r->out);
         fputs(": expected a [section] before the first key\n", r->out);
-    } else if (section_known(section)) {
-        reading_take(r, section, item->name, item->value);
+    } else if (config_section_known(section)) {
+        config_reading_take(r, section, item->name, item->value);
     }
 }
 
@@ -405,11 +407,11 @@ unsigned config_read_text(struct config *cfg, const char *name, struct slice tex
         r.line = ini.line;
         if (item.kind == INI_SECTION) {
             section = item.name;
-            take_section(&r, section);
+            config_take_section(&r, section);
         } else if (item.kind == INI_KEY) {
-            take_key(&r, section, &item);
+            config_take_key(&r, section, &item);
         } else {
-            error_begin(&r);
+            config_error_begin(&r);
             fprintf(r.out, "expected %s\n", item.expected);
         }
     }
@@ -417,7 +419,7 @@ unsigned config_read_text(struct config *cfg, const char *name, struct slice tex
 }
 
 /* The whole of a file, which the caller frees. NULL: errno is set. */
-static char *file_load(const char *path, size_t *len)
+static char *config_file_load(const char *path, size_t *len)
 {
     const size_t limit = (size_t)1 << 20;
     FILE *file = fopen(path, "re");
@@ -440,7 +442,7 @@ static char *file_load(const char *path, size_t *len)
 unsigned config_read_file(struct config *cfg, const char *path, FILE *errors)
 {
     size_t len;
-    char *text = file_load(path, &len);
+    char *text = config_file_load(path, &len);
     if (!text) {
         fprintf(errors, "%s: cannot be read: %s\n", path, strerror(errno));
         return 1;
@@ -460,26 +462,26 @@ unsigned config_set(struct config *cfg, const char *assignment, FILE *errors)
         return 1;
     }
     struct slice section = slice_of(assignment, (size_t)(dot - assignment));
-    take_section(&r, section);
+    config_take_section(&r, section);
     if (!r.errors)
-        reading_take(&r, section, slice_of(dot + 1, (size_t)(equals - dot - 1)), slice_str(equals + 1));
+        config_reading_take(&r, section, slice_of(dot + 1, (size_t)(equals - dot - 1)), slice_str(equals + 1));
     return r.errors;
 }
 
 /* "[section]" before the first of its rows. */
-static void print_section(size_t i, FILE *out)
+static void config_print_section(size_t i, FILE *out)
 {
-    if (i > 0 && strcmp(rows[i].section, rows[i - 1].section) == 0)
+    if (i > 0 && strcmp(config_rows[i].section, config_rows[i - 1].section) == 0)
         return;
-    fprintf(out, "%s[%s]\n", i ? "\n" : "", rows[i].section);
+    fprintf(out, "%s[%s]\n", i ? "\n" : "", config_rows[i].section);
 }
 
 void config_print(const struct config *cfg, FILE *out)
 {
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        print_section(i, out);
-        fprintf(out, "%s = ", rows[i].key);
-        row_print_value(&rows[i], cfg, out);
+        config_print_section(i, out);
+        fprintf(out, "%s = ", config_rows[i].key);
+        config_row_print_value(&config_rows[i], cfg, out);
         fputc('\n', out);
     }
 }
@@ -492,30 +494,32 @@ void config_print_example(FILE *out)
           "# SIGHUP reads the file again; what it cannot change while running says \"needs a restart\".\n\n",
           out);
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        print_section(i, out);
-        fprintf(out, "\n# %s\n# ", rows[i].help);
-        row_print_range(&rows[i], out);
-        fprintf(out, "%s\n#%s = %s\n", rows[i].reloadable ? "" : "; needs a restart", rows[i].key, rows[i].def);
+        config_print_section(i, out);
+        fprintf(out, "\n# %s\n# ", config_rows[i].help);
+        config_row_print_range(&config_rows[i], out);
+        fprintf(out, "%s\n#%s = %s\n", config_rows[i].reloadable ? "" : "; needs a restart", config_rows[i].key,
+                config_rows[i].def);
     }
 }
 
 void config_print_help(FILE *out)
 {
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        fprintf(out, "  %s.%s=%s\n      %s\n      ", rows[i].section, rows[i].key, rows[i].def, rows[i].help);
-        row_print_range(&rows[i], out);
-        fprintf(out, "%s\n", rows[i].reloadable ? "" : "; needs a restart");
+        fprintf(out, "  %s.%s=%s\n      %s\n      ", config_rows[i].section, config_rows[i].key, config_rows[i].def,
+                config_rows[i].help);
+        config_row_print_range(&config_rows[i], out);
+        fprintf(out, "%s\n", config_rows[i].reloadable ? "" : "; needs a restart");
     }
 }
 
-static void row_report(const struct row *row, const struct config *cfg, const struct config *fresh, FILE *report)
+static void config_row_report(const struct row *row, const struct config *cfg, const struct config *fresh, FILE *report)
 {
     if (!report)
         return;
     fprintf(report, "[%s] %s: ", row->section, row->key);
-    row_print_value(row, cfg, report);
+    config_row_print_value(row, cfg, report);
     fputs(" -> ", report);
-    row_print_value(row, fresh, report);
+    config_row_print_value(row, fresh, report);
     fputs(row->reloadable ? "\n" : " needs a restart\n", report);
 }
 
@@ -523,17 +527,17 @@ unsigned config_reload(struct config *cfg, const struct config *fresh, FILE *rep
 {
     unsigned changed = 0;
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        const struct row *row = &rows[i];
-        if (row_equal(row, cfg, fresh))
+        const struct row *row = &config_rows[i];
+        if (config_row_equal(row, cfg, fresh))
             continue;
-        row_report(row, cfg, fresh, report);
+        config_row_report(row, cfg, fresh, report);
         if (!row->reloadable)
             continue;
-        if (row_is_text(row)) {
-            free(*row_text(row, cfg));
-            *row_text(row, cfg) = xstrdup(*row_text(row, fresh));
+        if (config_row_is_text(row)) {
+            free(*config_row_text(row, cfg));
+            *config_row_text(row, cfg) = xstrdup(*config_row_text(row, fresh));
         } else {
-            *row_number(row, cfg) = *row_number(row, fresh);
+            *config_row_number(row, cfg) = *config_row_number(row, fresh);
         }
         changed++;
     }

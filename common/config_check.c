@@ -5,7 +5,8 @@
 #include "common/address.h"
 #include "common/config.h"
 
-static const char *folder_in(const char *folder, const char *data_dir, const char *name, char *out, size_t size)
+static const char *config_check_folder_in(const char *folder, const char *data_dir, const char *name, char *out,
+                                          size_t size)
 {
     if (*folder)
         return folder;
@@ -15,18 +16,18 @@ static const char *folder_in(const char *folder, const char *data_dir, const cha
 
 const char *config_segments(const struct config *cfg, char *out, size_t size)
 {
-    return folder_in(cfg->segment_directory, cfg->server_data_dir, "segments", out, size);
+    return config_check_folder_in(cfg->segment_directory, cfg->server_data_dir, "segments", out, size);
 }
 
 const char *config_cache(const struct config *cfg, char *out, size_t size)
 {
-    return folder_in(cfg->segment_cache_directory, cfg->server_data_dir, "cache", out, size);
+    return config_check_folder_in(cfg->segment_cache_directory, cfg->server_data_dir, "cache", out, size);
 }
 
 /* ---- folders ---- */
 
 /* The next part of a path; "." and empty ones are none. */
-static struct slice next_part(const char **path)
+static struct slice config_check_next_part(const char **path)
 {
     struct slice part;
     do {
@@ -38,23 +39,23 @@ static struct slice next_part(const char **path)
 }
 
 /* By their names: `inner` is `outer`, or lies in it. */
-static bool lies_in(const char *inner, const char *outer)
+static bool config_check_lies_in(const char *inner, const char *outer)
 {
     struct slice part;
     if ((*inner == '/') != (*outer == '/'))
         return false;
-    while ((part = next_part(&outer)).len)
-        if (!slice_equal(part, next_part(&inner)))
+    while ((part = config_check_next_part(&outer)).len)
+        if (!slice_equal(part, config_check_next_part(&inner)))
             return false;
     return true;
 }
 
-static unsigned check_folders(const struct config *cfg, FILE *errors)
+static unsigned config_check_check_folders(const struct config *cfg, FILE *errors)
 {
     char segments_room[CONFIG_FOLDER_MAX], cache_room[CONFIG_FOLDER_MAX];
     const char *segments = config_segments(cfg, segments_room, sizeof segments_room);
     const char *cache = config_cache(cfg, cache_room, sizeof cache_room);
-    if (!lies_in(cache, segments) && !lies_in(segments, cache))
+    if (!config_check_lies_in(cache, segments) && !config_check_lies_in(segments, cache))
         return 0;
     fprintf(errors,
             "[segment] cache_directory: expected a folder apart from the segments' own (%s), because files in the cache"
@@ -65,12 +66,12 @@ static unsigned check_folders(const struct config *cfg, FILE *errors)
 
 /* ---- addresses ---- */
 
-static bool is_any(const struct address *address)
+static bool config_check_is_any(const struct address *address)
 {
     return strcmp(address->host, "0.0.0.0") == 0 || strcmp(address->host, "::") == 0;
 }
 
-static unsigned check_addresses(const struct config *cfg, FILE *errors)
+static unsigned config_check_check_addresses(const struct config *cfg, FILE *errors)
 {
     struct address clients, metrics;
     if (!*cfg->metrics_listen || !address_parse(cfg->router_listen, &clients) ||
@@ -79,7 +80,7 @@ static unsigned check_addresses(const struct config *cfg, FILE *errors)
     unsigned long port = strtoul(clients.port, NULL, 10);
     if (!port || port != strtoul(metrics.port, NULL, 10))
         return 0;
-    bool any = clients.v6 == metrics.v6 && (is_any(&clients) || is_any(&metrics));
+    bool any = clients.v6 == metrics.v6 && (config_check_is_any(&clients) || config_check_is_any(&metrics));
     if (!any && strcmp(clients.host, metrics.host) != 0)
         return 0;
     fprintf(errors, "[metrics] listen: expected another address or port than router.listen (%s), got \"%s\"\n",
@@ -89,7 +90,8 @@ static unsigned check_addresses(const struct config *cfg, FILE *errors)
 
 /* ---- what one key's value asks of another ---- */
 
-static unsigned wanted(const char *text, const char *section, const char *key, const char *by, FILE *errors)
+static unsigned config_check_wanted(const char *text, const char *section, const char *key, const char *by,
+                                    FILE *errors)
 {
     if (*text)
         return 0;
@@ -99,12 +101,12 @@ static unsigned wanted(const char *text, const char *section, const char *key, c
 
 unsigned config_check(const struct config *cfg, FILE *errors)
 {
-    unsigned count = check_folders(cfg, errors) + check_addresses(cfg, errors);
+    unsigned count = config_check_check_folders(cfg, errors) + config_check_check_addresses(cfg, errors);
     if (strcmp(cfg->auth_mode, "callback") == 0)
-        count += wanted(cfg->auth_callback_url, "auth", "callback_url", "auth.mode is callback", errors);
+        count += config_check_wanted(cfg->auth_callback_url, "auth", "callback_url", "auth.mode is callback", errors);
     if (strcmp(cfg->segment_store, "s3") == 0)
-        count += wanted(cfg->s3_bucket, "s3", "bucket", "segment.store is s3", errors);
+        count += config_check_wanted(cfg->s3_bucket, "s3", "bucket", "segment.store is s3", errors);
     if (*cfg->s3_bucket)
-        count += wanted(cfg->s3_endpoint, "s3", "endpoint", "s3.bucket is set", errors);
+        count += config_check_wanted(cfg->s3_endpoint, "s3", "endpoint", "s3.bucket is set", errors);
     return count;
 }

@@ -10,7 +10,7 @@ struct shape {
     bool kind, index, text, fd;
 };
 
-static const struct shape shapes[] = {
+static const struct shape control_shapes[] = {
     [CONTROL_CONFIG] = {.index = true, .text = true},
     [CONTROL_LISTEN] = {.fd = true},
     [CONTROL_PEER] = {.kind = true, .index = true, .fd = true},
@@ -24,7 +24,7 @@ static const struct shape shapes[] = {
     [CONTROL_LISTEN_METRICS] = {.fd = true},
 };
 
-#define SHAPE_COUNT (sizeof shapes / sizeof shapes[0])
+#define SHAPE_COUNT (sizeof control_shapes / sizeof control_shapes[0])
 
 union fd_room {
     struct cmsghdr header;
@@ -33,7 +33,7 @@ union fd_room {
 
 void control_encode(const struct control *message, struct buf *out)
 {
-    const struct shape *shape = &shapes[message->type];
+    const struct shape *shape = &control_shapes[message->type];
     buf_add_byte(out, (uint8_t)message->type);
     if (shape->kind)
         buf_add_byte(out, (uint8_t)message->kind);
@@ -50,7 +50,7 @@ bool control_decode(struct slice packet, int fd, struct control *message)
     const unsigned char *p = (const unsigned char *)packet.data;
     if (packet.len == 0 || p[0] == 0 || p[0] >= SHAPE_COUNT)
         return false;
-    const struct shape *shape = &shapes[p[0]];
+    const struct shape *shape = &control_shapes[p[0]];
     size_t fixed = 1 + (shape->kind ? 1u : 0u) + (shape->index ? 2u : 0u);
     if (packet.len < fixed || (packet.len > fixed && !shape->text) || (fd >= 0) != shape->fd)
         return false;
@@ -75,7 +75,7 @@ enum control_result control_send(int sock, const struct control *message)
     control_encode(message, &packet);
     struct iovec iov = {packet.data, buf_len(&packet)};
     struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (shapes[message->type].fd) {
+    if (control_shapes[message->type].fd) {
         header.msg_control = room.bytes;
         header.msg_controllen = sizeof room.bytes;
         struct cmsghdr *c = CMSG_FIRSTHDR(&header);
@@ -94,7 +94,7 @@ enum control_result control_send(int sock, const struct control *message)
     return error == EAGAIN || error == ENOBUFS || error == ETOOMANYREFS ? CONTROL_AGAIN : CONTROL_GONE;
 }
 
-static int received_fd(struct msghdr *header)
+static int control_received_fd(struct msghdr *header)
 {
     int fd = -1;
     struct cmsghdr *c = CMSG_FIRSTHDR(header);
@@ -115,7 +115,7 @@ enum control_result control_receive(int sock, char *room, struct control *messag
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN ? CONTROL_AGAIN : CONTROL_GONE;
-    int fd = received_fd(&header);
+    int fd = control_received_fd(&header);
     bool whole = n > 0 && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
     if (whole && control_decode(slice_of(room, (size_t)n), fd, message))
         return CONTROL_DONE;

@@ -6,7 +6,7 @@
 #include "common/utf8.h"
 
 /* cJSON's texts end at a NUL, so one that has \u0000 would be taken for a shorter one. */
-static bool has_nul(struct slice json)
+static bool document_has_nul(struct slice json)
 {
     for (size_t i = 0; i + 1 < json.len; i++) {
         if (json.data[i] != '\\')
@@ -18,7 +18,7 @@ static bool has_nul(struct slice json)
     return false;
 }
 
-static bool is_utf8(struct slice json)
+static bool document_is_utf8(struct slice json)
 {
     const uint8_t *at = (const uint8_t *)json.data, *end = at + json.len;
     while (at < end) {
@@ -37,7 +37,7 @@ cJSON *document_parse(struct slice json)
     cJSON *root = cJSON_ParseWithLengthOpts(json.data, json.len, &end, 0);
     while (end && end < json.data + json.len && *end && strchr(" \t\r\n", *end))
         end++;
-    if (root && end == json.data + json.len && !has_nul(json) && is_utf8(json))
+    if (root && end == json.data + json.len && !document_has_nul(json) && document_is_utf8(json))
         return root;
     cJSON_Delete(root);
     return NULL;

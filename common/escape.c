@@ -8,7 +8,7 @@
 #define REPLACEMENT "\xef\xbf\xbd"
 
 /* Those of two and three bytes that a terminal or a reader of lines may take for more than a letter. */
-static unsigned control_of(const uint8_t *at, size_t len)
+static unsigned escape_control_of(const uint8_t *at, size_t len)
 {
     if (len == 2 && at[0] == 0xc2 && at[1] < 0xa0)
         return at[1];
@@ -18,7 +18,7 @@ static unsigned control_of(const uint8_t *at, size_t len)
 }
 
 /* What stands behind the backslash; 0: the byte has no such form. */
-static char short_form(uint8_t byte)
+static char escape_short_form(uint8_t byte)
 {
     switch (byte) {
     case '\n':
@@ -35,9 +35,9 @@ static char short_form(uint8_t byte)
     }
 }
 
-static size_t print_ascii(char out[8], uint8_t byte, bool quotes)
+static size_t escape_print_ascii(char out[8], uint8_t byte, bool quotes)
 {
-    char form = !quotes && byte > ' ' ? 0 : short_form(byte);
+    char form = !quotes && byte > ' ' ? 0 : escape_short_form(byte);
     out[0] = form ? '\\' : (char)byte;
     out[1] = form;
     if (form)
@@ -46,18 +46,18 @@ static size_t print_ascii(char out[8], uint8_t byte, bool quotes)
 }
 
 /* The character at `at`, of which *taken bytes are taken. Returns the length of what stands for it. */
-static size_t print_one(char out[8], const uint8_t *at, size_t left, bool quotes, size_t *taken)
+static size_t escape_print_one(char out[8], const uint8_t *at, size_t left, bool quotes, size_t *taken)
 {
     *taken = 1;
     if (*at < 0x80)
-        return print_ascii(out, *at, quotes);
+        return escape_print_ascii(out, *at, quotes);
     size_t len = utf8_length(at, left);
     if (!len) {
         memcpy(out, REPLACEMENT, 3);
         return 3;
     }
     *taken = len;
-    unsigned control = control_of(at, len);
+    unsigned control = escape_control_of(at, len);
     if (control)
         return (size_t)snprintf(out, 8, "\\u%04x", control);
     memcpy(out, at, len);
@@ -70,7 +70,7 @@ static size_t escape(char *out, size_t room, struct slice text, bool quotes)
     size_t done = 0;
     for (size_t i = 0, taken; i < text.len; i += taken) {
         char one[8];
-        size_t len = print_one(one, at + i, text.len - i, quotes, &taken);
+        size_t len = escape_print_one(one, at + i, text.len - i, quotes, &taken);
         if (done + len > room)
             break;
         memcpy(out + done, one, len);

@@ -9,14 +9,14 @@
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-static bool is_of(const char *text, const char *characters)
+static bool form_is_of(const char *text, const char *characters)
 {
     return text[strspn(text, characters)] == '\0';
 }
 
 typedef bool word_fits(struct slice word);
 
-static bool each_word(const char *text, word_fits *fits)
+static bool form_each_word(const char *text, word_fits *fits)
 {
     struct slice word;
     while (words_next(&text, &word))
@@ -27,7 +27,7 @@ static bool each_word(const char *text, word_fits *fits)
 
 /* ---- hosts and URLs ---- */
 
-static bool port_fits(struct slice port)
+static bool form_port_fits(struct slice port)
 {
     unsigned number = 0;
     for (size_t i = 0; i < port.len; i++) {
@@ -38,7 +38,7 @@ static bool port_fits(struct slice port)
     return number > 0 && number <= 65535;
 }
 
-static bool v6_fits(struct slice host)
+static bool form_v6_fits(struct slice host)
 {
     char text[INET6_ADDRSTRLEN];
     struct in6_addr ignored;
@@ -50,7 +50,7 @@ static bool v6_fits(struct slice host)
 }
 
 /* "host" or "[v6]", and ":port" where that is allowed. */
-static bool host_fits(struct slice host, bool port_allowed)
+static bool form_host_fits(struct slice host, bool port_allowed)
 {
     size_t len = 0;
     bool v6 = host.len && host.data[0] == '[';
@@ -59,14 +59,14 @@ static bool host_fits(struct slice host, bool port_allowed)
         len = end ? (size_t)(end - host.data) + 1 : 0;
     while (!v6 && len < host.len && memchr(ALNUM "-._", host.data[len], sizeof ALNUM "-._" - 1))
         len++;
-    if (!len || (v6 && !v6_fits(slice_of(host.data, len))))
+    if (!len || (v6 && !form_v6_fits(slice_of(host.data, len))))
         return false;
     if (len == host.len)
         return true;
-    return port_allowed && host.data[len] == ':' && port_fits(slice_of(host.data + len + 1, host.len - len - 1));
+    return port_allowed && host.data[len] == ':' && form_port_fits(slice_of(host.data + len + 1, host.len - len - 1));
 }
 
-static bool split_url(const char *text, struct slice *authority, const char **rest)
+static bool form_split_url(const char *text, struct slice *authority, const char **rest)
 {
     size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
     *authority = slice_of(text + scheme, strcspn(text + scheme, "/?#"));
@@ -74,80 +74,80 @@ static bool split_url(const char *text, struct slice *authority, const char **re
     return scheme != 0;
 }
 
-static bool url_fits(const char *text)
+static bool form_url_fits(const char *text)
 {
     struct slice authority;
     const char *rest;
-    if (!split_url(text, &authority, &rest))
+    if (!form_split_url(text, &authority, &rest))
         return false;
     for (const char *c = text; *c; c++)
         if (*c <= ' ' || *c > '~' || *c == '#' || *c == '\\')
             return false;
     const char *at = memchr(authority.data, '@', authority.len);
     size_t user = at ? (size_t)(at - authority.data) + 1 : 0;
-    return host_fits(slice_of(authority.data + user, authority.len - user), true);
+    return form_host_fits(slice_of(authority.data + user, authority.len - user), true);
 }
 
-static bool endpoint_fits(const char *text)
+static bool form_endpoint_fits(const char *text)
 {
     struct slice authority;
     const char *rest;
-    return split_url(text, &authority, &rest) && host_fits(authority, true) && is_of(rest, "/");
+    return form_split_url(text, &authority, &rest) && form_host_fits(authority, true) && form_is_of(rest, "/");
 }
 
-static bool is_host(struct slice word)
+static bool form_is_host(struct slice word)
 {
-    return slice_equal(word, SLICE("*")) || host_fits(word, false);
+    return slice_equal(word, SLICE("*")) || form_host_fits(word, false);
 }
 
-static bool hosts_fit(const char *text)
+static bool form_hosts_fit(const char *text)
 {
-    return each_word(text, is_host);
+    return form_each_word(text, form_is_host);
 }
 
-static bool is_origin(struct slice word)
+static bool form_is_origin(struct slice word)
 {
     return word.len <= PROJECT_ORIGIN_MAX && origin_valid(word);
 }
 
-static bool origins_fit(const char *text)
+static bool form_origins_fit(const char *text)
 {
-    return strcmp(text, "*") == 0 || each_word(text, is_origin);
+    return strcmp(text, "*") == 0 || form_each_word(text, form_is_origin);
 }
 
 /* ---- names ---- */
 
-static bool headers_fit(const char *text)
+static bool form_headers_fit(const char *text)
 {
-    return each_word(text, tchar_all);
+    return form_each_word(text, tchar_all);
 }
 
-static bool cookie_fits(const char *text)
+static bool form_cookie_fits(const char *text)
 {
     return tchar_all(slice_str(text));
 }
 
-static bool bucket_fits(const char *text)
+static bool form_bucket_fits(const char *text)
 {
-    return is_of(text, ALNUM "-._");
+    return form_is_of(text, ALNUM "-._");
 }
 
-static bool prefix_fits(const char *text)
+static bool form_prefix_fits(const char *text)
 {
-    return is_of(text, ALNUM "-._/");
+    return form_is_of(text, ALNUM "-._/");
 }
 
-static bool region_fits(const char *text)
+static bool form_region_fits(const char *text)
 {
-    return is_of(text, ALNUM "-_");
+    return form_is_of(text, ALNUM "-_");
 }
 
-const struct form form_url = {"http:// or https:// and a host; a path may follow", url_fits};
-const struct form form_endpoint = {"http:// or https://, a host and perhaps :port", endpoint_fits};
-const struct form form_hosts = {"hosts without a port, parted by spaces, or *", hosts_fit};
-const struct form form_headers = {"names of headers, parted by spaces", headers_fit};
-const struct form form_origins = {"* alone, or origins parted by spaces, each " ORIGIN_RULE, origins_fit};
-const struct form form_cookie = {"the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", cookie_fits};
-const struct form form_bucket = {"letters, digits and - . _", bucket_fits};
-const struct form form_prefix = {"letters, digits and - . _ /", prefix_fits};
-const struct form form_region = {"letters, digits and - _", region_fits};
+const struct form form_url = {"http:// or https:// and a host; a path may follow", form_url_fits};
+const struct form form_endpoint = {"http:// or https://, a host and perhaps :port", form_endpoint_fits};
+const struct form form_hosts = {"hosts without a port, parted by spaces, or *", form_hosts_fit};
+const struct form form_headers = {"names of headers, parted by spaces", form_headers_fit};
+const struct form form_origins = {"* alone, or origins parted by spaces, each " ORIGIN_RULE, form_origins_fit};
+const struct form form_cookie = {"the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", form_cookie_fits};
+const struct form form_bucket = {"letters, digits and - . _", form_bucket_fits};
+const struct form form_prefix = {"letters, digits and - . _ /", form_prefix_fits};
+const struct form form_region = {"letters, digits and - _", form_region_fits};

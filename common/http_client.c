@@ -21,7 +21,7 @@ struct http_client_call {
 
 /* ---- answers ---- */
 
-static void take_out(struct http_client_call *call)
+static void http_client_take_out(struct http_client_call *call)
 {
     struct http_client *http_client = call->http_client;
     curl_multi_remove_handle(http_client->multi, call->easy);
@@ -31,7 +31,7 @@ static void take_out(struct http_client_call *call)
         call->next->prev = call->prev;
 }
 
-static void call_free(struct http_client_call *call)
+static void http_client_call_free(struct http_client_call *call)
 {
     curl_slist_free_all(call->headers);
     free(call->question.payload);
@@ -39,33 +39,33 @@ static void call_free(struct http_client_call *call)
     free(call);
 }
 
-static void finish(struct http_client_call *call, const char *failure, bool unreachable)
+static void http_client_finish(struct http_client_call *call, const char *failure, bool unreachable)
 {
     struct http_client_answer answer = {.failure = failure, .unreachable = unreachable};
     long connects = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
-    take_out(call);
+    http_client_take_out(call);
     answer.reused = connects == 0;
     answer.body = buf_slice(&call->body);
     answer.large = call->large;
     call->question.done(call->question.ctx, &answer);
-    call_free(call);
+    http_client_call_free(call);
 }
 
 void http_client_cancel(struct http_client_call *call)
 {
-    take_out(call);
-    call_free(call);
+    http_client_take_out(call);
+    http_client_call_free(call);
 }
 
-static bool unreachable(CURLcode result)
+static bool http_client_unreachable(CURLcode result)
 {
     return result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT ||
            result == CURLE_OPERATION_TIMEDOUT;
 }
 
-static void take_answers(struct http_client *http_client)
+static void http_client_take_answers(struct http_client *http_client)
 {
     CURLMsg *message;
     int left;
@@ -74,11 +74,12 @@ static void take_answers(struct http_client *http_client)
             CURLcode result = message->data.result;
             struct http_client_call *call;
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-            finish(call, result == CURLE_OK ? NULL : curl_easy_strerror(result), unreachable(result));
+            http_client_finish(call, result == CURLE_OK ? NULL : curl_easy_strerror(result),
+                               http_client_unreachable(result));
         }
 }
 
-static size_t on_header(char *data, size_t size, size_t count, void *user)
+static size_t http_client_on_header(char *data, size_t size, size_t count, void *user)
 {
     struct http_client_call *call = user;
     struct slice line = slice_of(data, size * count);
@@ -95,7 +96,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
     return line.len;
 }
 
-static size_t on_body(char *data, size_t size, size_t count, void *user)
+static size_t http_client_on_body(char *data, size_t size, size_t count, void *user)
 {
     struct http_client_call *call = user;
     size_t len = size * count;
@@ -112,7 +113,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 
 /* ---- libcurl in the event loop ---- */
 
-static void on_socket(evutil_socket_t fd, short what, void *arg)
+static void http_client_on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct http_client *http_client = arg;
     int running;
@@ -121,10 +122,10 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     curl_multi_socket_action(http_client->multi, fd,
                              ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0),
                              &running);
-    take_answers(http_client);
+    http_client_take_answers(http_client);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void http_client_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct http_client *http_client = arg;
     int running;
@@ -133,10 +134,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (http_client->woken)
         http_client->woken(http_client->ctx);
     curl_multi_socket_action(http_client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    take_answers(http_client);
+    http_client_take_answers(http_client);
 }
 
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
+static int http_client_watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 {
     struct http_client *http_client = user;
     struct event *event = socket_user;
@@ -147,7 +148,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     if (what != CURL_POLL_REMOVE) {
         short events =
             (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) | ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
-        event = event_new(http_client->base, fd, events, on_socket, http_client);
+        event = event_new(http_client->base, fd, events, http_client_on_socket, http_client);
         if (!event || event_add(event, NULL) != 0)
             fatalx("cannot watch a socket");
     }
@@ -155,7 +156,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void
     return 0;
 }
 
-static int set_timer(CURLM *multi, long ms, void *user)
+static int http_client_set_timer(CURLM *multi, long ms, void *user)
 {
     struct http_client *http_client = user;
     const struct timeval after = {ms / 1000, ms % 1000 * 1000};
@@ -168,54 +169,55 @@ static int set_timer(CURLM *multi, long ms, void *user)
 }
 
 /* A process that never asks anybody does without all of this. */
-static void start(struct http_client *http_client)
+static void http_client_start(struct http_client *http_client)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(http_client->multi = curl_multi_init()))
         fatalx("libcurl cannot be used");
-    http_client->timer = evtimer_new(http_client->base, on_timer, http_client);
-    curl_multi_setopt(http_client->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    http_client->timer = evtimer_new(http_client->base, http_client_on_timer, http_client);
+    curl_multi_setopt(http_client->multi, CURLMOPT_SOCKETFUNCTION, http_client_watch_socket);
     curl_multi_setopt(http_client->multi, CURLMOPT_SOCKETDATA, http_client);
-    curl_multi_setopt(http_client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(http_client->multi, CURLMOPT_TIMERFUNCTION, http_client_set_timer);
     curl_multi_setopt(http_client->multi, CURLMOPT_TIMERDATA, http_client);
     curl_multi_setopt(http_client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, http_client->connections);
 }
 
 /* ---- redirections ---- */
 
-static char *part(CURLU *url, CURLUPart what)
+static char *http_client_part(CURLU *url, CURLUPart what)
 {
     char *text = NULL;
     return curl_url_get(url, what, &text, 0) == CURLUE_OK ? text : NULL;
 }
 
-static bool ends_with(const char *text, const char *end)
+static bool http_client_ends_with(const char *text, const char *end)
 {
     size_t len = strlen(text), tail = strlen(end);
     return len > tail && strcasecmp(text + len - tail, end) == 0;
 }
 
-static bool is_below(const char *host, const char *home)
+static bool http_client_is_below(const char *host, const char *home)
 {
-    return ends_with(host, home) && host[strlen(host) - strlen(home) - 1] == '.';
+    return http_client_ends_with(host, home) && host[strlen(host) - strlen(home) - 1] == '.';
 }
 
 /* An address has no names near it. */
-static bool is_near(const char *host, const char *home)
+static bool http_client_is_near(const char *host, const char *home)
 {
     static const char aws[] = "amazonaws.com";
     const char *parent = strchr(home, '.');
     bool address = home[strspn(home, "0123456789.")] == '\0' || *home == '[';
     if (address || strcasecmp(host, home) == 0)
         return strcasecmp(host, home) == 0;
-    return is_below(host, home) || (is_below(host, aws) && is_below(home, aws)) ||
-           (parent && strchr(parent + 1, '.') && is_below(host, parent + 1));
+    return http_client_is_below(host, home) || (http_client_is_below(host, aws) && http_client_is_below(home, aws)) ||
+           (parent && strchr(parent + 1, '.') && http_client_is_below(host, parent + 1));
 }
 
-static bool may_go(CURLU *to, CURLU *home)
+static bool http_client_may_go(CURLU *to, CURLU *home)
 {
-    char *scheme = part(to, CURLUPART_SCHEME), *host = part(to, CURLUPART_HOST), *user = part(to, CURLUPART_USER);
-    char *home_scheme = part(home, CURLUPART_SCHEME), *home_host = part(home, CURLUPART_HOST);
-    bool may = scheme && host && home_scheme && home_host && !user && is_near(host, home_host) &&
+    char *scheme = http_client_part(to, CURLUPART_SCHEME), *host = http_client_part(to, CURLUPART_HOST),
+         *user = http_client_part(to, CURLUPART_USER);
+    char *home_scheme = http_client_part(home, CURLUPART_SCHEME), *home_host = http_client_part(home, CURLUPART_HOST);
+    bool may = scheme && host && home_scheme && home_host && !user && http_client_is_near(host, home_host) &&
                (strcmp(scheme, "https") == 0 || (strcmp(scheme, "http") == 0 && strcmp(home_scheme, "http") == 0));
     curl_free(scheme);
     curl_free(host);
@@ -231,8 +233,8 @@ char *http_client_redirect(const char *url, const char *location, const char *ho
     CURLU *to = curl_url(), *from = curl_url();
     if (curl_url_set(to, CURLUPART_URL, url, 0) == CURLUE_OK &&
         curl_url_set(to, CURLUPART_URL, location, 0) == CURLUE_OK &&
-        curl_url_set(from, CURLUPART_URL, home, 0) == CURLUE_OK && may_go(to, from)) {
-        char *text = part(to, CURLUPART_URL);
+        curl_url_set(from, CURLUPART_URL, home, 0) == CURLUE_OK && http_client_may_go(to, from)) {
+        char *text = http_client_part(to, CURLUPART_URL);
         found = text ? xstrdup(text) : NULL;
         curl_free(text);
     }
@@ -243,7 +245,7 @@ char *http_client_redirect(const char *url, const char *location, const char *ho
 
 /* ---- asking ---- */
 
-static void take_headers(struct http_client_call *call)
+static void http_client_take_headers(struct http_client_call *call)
 {
     struct buf *lines = &call->question.headers;
     if (!call->question.aws_sigv4) /* it would be signed, and not sent */
@@ -256,7 +258,7 @@ static void take_headers(struct http_client_call *call)
     buf_wipe(lines); /* tokens */
 }
 
-static void sign(CURL *easy, const struct http_client_request *question)
+static void http_client_sign(CURL *easy, const struct http_client_request *question)
 {
     if (question->ca_file && *question->ca_file)
         curl_easy_setopt(easy, CURLOPT_CAINFO, question->ca_file);
@@ -270,7 +272,7 @@ static void sign(CURL *easy, const struct http_client_request *question)
 void http_client_clear(struct http_client *http_client)
 {
     while (http_client->calls)
-        finish(http_client->calls, "nobody waits for it any more", false);
+        http_client_finish(http_client->calls, "nobody waits for it any more", false);
     if (!http_client->multi)
         return;
     curl_multi_cleanup(http_client->multi);
@@ -282,14 +284,14 @@ struct http_client_call *http_client_send(struct http_client *http_client, struc
 {
     struct http_client_call *call = xcalloc(1, sizeof *call);
     if (!http_client->multi)
-        start(http_client);
+        http_client_start(http_client);
     call->question = *question;
     call->http_client = http_client;
     call->next = http_client->calls;
     if (http_client->calls)
         http_client->calls->prev = call;
     http_client->calls = call;
-    take_headers(call);
+    http_client_take_headers(call);
     CURL *easy = call->easy = curl_easy_init();
     if (!easy)
         fatalx("libcurl cannot be used");
@@ -305,15 +307,15 @@ struct http_client_call *http_client_send(struct http_client *http_client, struc
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)question->body.len);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->body.data);
     }
-    sign(easy, question);
+    http_client_sign(easy, question);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)question->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, http_client_on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_client_on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_multi_add_handle(http_client->multi, easy);

@@ -21,14 +21,14 @@ struct scan {
     const char *expected;
 };
 
-static const uint8_t *refuse(struct scan *s, const uint8_t *at, const char *expected)
+static const uint8_t *json_refuse(struct scan *s, const uint8_t *at, const char *expected)
 {
     s->wrong = at;
     s->expected = expected;
     return NULL;
 }
 
-static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
+static inline const uint8_t *json_skip_space(const uint8_t *at, const uint8_t *end)
 {
     while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
         at++;
@@ -37,42 +37,43 @@ static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
 
 /* ---- strings ---- */
 
-static const uint8_t *scan_utf8(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_utf8(struct scan *s, const uint8_t *at)
 {
     while (at < s->end && *at >= 0x80) {
         size_t length = utf8_length(at, (size_t)(s->end - at));
         if (!length)
-            return refuse(s, at, "valid UTF-8");
+            return json_refuse(s, at, "valid UTF-8");
         at += length;
     }
     return at;
 }
 
-static bool is_hex(uint8_t byte)
+static bool json_is_hex(uint8_t byte)
 {
     return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'f');
 }
 
-static const uint8_t *scan_escape(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_escape(struct scan *s, const uint8_t *at)
 {
     const uint8_t *end = s->end;
     if (end - at < 2)
-        return refuse(s, end, "an escape");
+        return json_refuse(s, end, "an escape");
     if (at[1] != 'u')
-        return at[1] && strchr("\"\\/bfnrt", at[1]) ? at + 2
-                                                    : refuse(s, at, "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
-    if (end - at < 6 || !is_hex(at[2]) || !is_hex(at[3]) || !is_hex(at[4]) || !is_hex(at[5]))
-        return refuse(s, at, "\\u and four hexadecimal digits");
+        return at[1] && strchr("\"\\/bfnrt", at[1])
+                   ? at + 2
+                   : json_refuse(s, at, "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
+    if (end - at < 6 || !json_is_hex(at[2]) || !json_is_hex(at[3]) || !json_is_hex(at[4]) || !json_is_hex(at[5]))
+        return json_refuse(s, at, "\\u and four hexadecimal digits");
     return at + 6;
 }
 
-static inline bool is_plain(uint8_t byte)
+static inline bool json_is_plain(uint8_t byte)
 {
     return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
 }
 
 /* Over the ASCII that stands for itself. */
-static inline const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
+static inline const uint8_t *json_skip_plain(const uint8_t *at, const uint8_t *end)
 {
     while (end - at >= 8) {
         uint64_t word = swar_load(at);
@@ -81,162 +82,162 @@ static inline const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
             return at + swar_first(special);
         at += 8;
     }
-    while (at < end && is_plain(*at))
+    while (at < end && json_is_plain(*at))
         at++;
     return at;
 }
 
 /* From the byte after the opening quote. */
-static const uint8_t *scan_string(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_string(struct scan *s, const uint8_t *at)
 {
     while (at) {
-        at = skip_plain(at, s->end);
+        at = json_skip_plain(at, s->end);
         if (at == s->end)
-            return refuse(s, at, "a double quote, the end of a text");
+            return json_refuse(s, at, "a double quote, the end of a text");
         if (*at < 0x20)
-            return refuse(s, at, "an escape such as \\n, for control characters");
+            return json_refuse(s, at, "an escape such as \\n, for control characters");
         if (*at == '"')
             return at + 1;
-        at = *at == '\\' ? scan_escape(s, at) : scan_utf8(s, at);
+        at = *at == '\\' ? json_scan_escape(s, at) : json_scan_utf8(s, at);
     }
     return NULL;
 }
 
 /* ---- the other scalars ---- */
 
-static const uint8_t *scan_digits(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_digits(struct scan *s, const uint8_t *at)
 {
     const uint8_t *start = at;
     while (at < s->end && *at >= '0' && *at <= '9')
         at++;
-    return at > start ? at : refuse(s, at, "a digit");
+    return at > start ? at : json_refuse(s, at, "a digit");
 }
 
-static const uint8_t *scan_number(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_number(struct scan *s, const uint8_t *at)
 {
     if (*at == '-')
         at++;
     if (at < s->end && *at == '0')
         at++;
     else
-        at = scan_digits(s, at);
+        at = json_scan_digits(s, at);
     if (at && at < s->end && *at == '.')
-        at = scan_digits(s, at + 1);
+        at = json_scan_digits(s, at + 1);
     if (at && at < s->end && (*at == 'e' || *at == 'E')) {
         at++;
         if (at < s->end && (*at == '+' || *at == '-'))
             at++;
-        at = scan_digits(s, at);
+        at = json_scan_digits(s, at);
     }
     return at;
 }
 
-static const uint8_t *scan_word(struct scan *s, const uint8_t *at, const char *word)
+static const uint8_t *json_scan_word(struct scan *s, const uint8_t *at, const char *word)
 {
     size_t len = strlen(word);
     bool there = (size_t)(s->end - at) >= len && memcmp(at, word, len) == 0;
-    return there ? at + len : refuse(s, at, word);
+    return there ? at + len : json_refuse(s, at, word);
 }
 
-static const uint8_t *scan_scalar(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_scalar(struct scan *s, const uint8_t *at)
 {
     switch (*at) {
     case '"':
-        return scan_string(s, at + 1);
+        return json_scan_string(s, at + 1);
     case 't':
-        return scan_word(s, at, "true");
+        return json_scan_word(s, at, "true");
     case 'f':
-        return scan_word(s, at, "false");
+        return json_scan_word(s, at, "false");
     case 'n':
-        return scan_word(s, at, "null");
+        return json_scan_word(s, at, "null");
     default:
-        return *at == '-' || (*at >= '0' && *at <= '9') ? scan_number(s, at) : refuse(s, at, "a value");
+        return *at == '-' || (*at >= '0' && *at <= '9') ? json_scan_number(s, at) : json_refuse(s, at, "a value");
     }
 }
 
 /* ---- arrays and objects ---- */
 
-static bool push(struct scan *s, const uint8_t *at, bool object)
+static bool json_push(struct scan *s, const uint8_t *at, bool object)
 {
     if (s->depth == JSON_DEPTH_MAX)
-        return refuse(s, at, "at most " STRING(JSON_DEPTH_MAX) " levels of arrays and objects");
+        return json_refuse(s, at, "at most " STRING(JSON_DEPTH_MAX) " levels of arrays and objects");
     uint64_t bit = (uint64_t)1 << s->depth % 64, *word = &s->objects[s->depth / 64];
     *word = object ? *word | bit : *word & ~bit;
     s->depth++;
     return true;
 }
 
-static inline bool in_object(const struct scan *s)
+static inline bool json_in_object(const struct scan *s)
 {
     return s->objects[(s->depth - 1) / 64] >> (s->depth - 1) % 64 & 1;
 }
 
-static inline uint8_t closing(const struct scan *s)
+static inline uint8_t json_closing(const struct scan *s)
 {
-    return in_object(s) ? '}' : ']';
+    return json_in_object(s) ? '}' : ']';
 }
 
 /* An object's key with its colon and the space after it. */
-static const uint8_t *scan_key(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_key(struct scan *s, const uint8_t *at)
 {
     if (at == s->end || *at != '"')
-        return refuse(s, at, "a key in double quotes");
-    at = scan_string(s, at + 1);
+        return json_refuse(s, at, "a key in double quotes");
+    at = json_scan_string(s, at + 1);
     if (!at)
         return NULL;
-    at = skip_space(at, s->end);
-    return at < s->end && *at == ':' ? skip_space(at + 1, s->end) : refuse(s, at, "':'");
+    at = json_skip_space(at, s->end);
+    return at < s->end && *at == ':' ? json_skip_space(at + 1, s->end) : json_refuse(s, at, "':'");
 }
 
 /* Where the next member's value begins; `at` is past the bracket or comma before it, and space. */
-static inline const uint8_t *scan_member(struct scan *s, const uint8_t *at)
+static inline const uint8_t *json_scan_member(struct scan *s, const uint8_t *at)
 {
-    return in_object(s) ? scan_key(s, at) : at;
+    return json_in_object(s) ? json_scan_key(s, at) : at;
 }
 
 /* After a value: closes every array and object that ends here. Returns where the value after a comma begins, or, down
  * at depth `floor`, the end. */
-static const uint8_t *scan_after(struct scan *s, const uint8_t *at, unsigned floor)
+static const uint8_t *json_scan_after(struct scan *s, const uint8_t *at, unsigned floor)
 {
     while (s->depth > floor) {
-        at = skip_space(at, s->end);
+        at = json_skip_space(at, s->end);
         if (at < s->end && *at == ',')
-            return scan_member(s, skip_space(at + 1, s->end));
-        if (at == s->end || *at != closing(s))
-            return refuse(s, at, in_object(s) ? "',' or '}'" : "',' or ']'");
+            return json_scan_member(s, json_skip_space(at + 1, s->end));
+        if (at == s->end || *at != json_closing(s))
+            return json_refuse(s, at, json_in_object(s) ? "',' or '}'" : "',' or ']'");
         s->depth--;
         at++;
     }
     return at;
 }
 
-static const uint8_t *scan_value(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_value(struct scan *s, const uint8_t *at)
 {
     unsigned floor = s->depth;
     do {
         if (at == s->end)
-            return refuse(s, at, "a value");
+            return json_refuse(s, at, "a value");
         if (*at == '{' || *at == '[') {
-            if (!push(s, at, *at == '{'))
+            if (!json_push(s, at, *at == '{'))
                 return NULL;
-            at = skip_space(at + 1, s->end);
-            if (at == s->end || *at != closing(s)) {
-                at = scan_member(s, at);
+            at = json_skip_space(at + 1, s->end);
+            if (at == s->end || *at != json_closing(s)) {
+                at = json_scan_member(s, at);
                 continue;
             }
         } else {
-            at = scan_scalar(s, at);
+            at = json_scan_scalar(s, at);
             if (!at)
                 return NULL;
         }
-        at = scan_after(s, at, floor);
+        at = json_scan_after(s, at, floor);
     } while (at && s->depth > floor);
     return at;
 }
 
 /* ---- messages ---- */
 
-static void add_message(struct scan *s, const uint8_t *start, const uint8_t *end, bool last)
+static void json_add_message(struct scan *s, const uint8_t *start, const uint8_t *end, bool last)
 {
     size_t len = (size_t)(end - start);
     buf_add(s->out, start, len);
@@ -246,45 +247,45 @@ static void add_message(struct scan *s, const uint8_t *start, const uint8_t *end
 }
 
 /* The elements of the array at the top, from the byte after its bracket. */
-static const uint8_t *scan_elements(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_elements(struct scan *s, const uint8_t *at)
 {
-    if (!push(s, at, false))
+    if (!json_push(s, at, false))
         return NULL;
-    at = skip_space(at, s->end);
+    at = json_skip_space(at, s->end);
     if (at < s->end && *at == ']')
         return at + 1;
     for (;;) {
-        const uint8_t *start = at, *end = scan_value(s, at);
+        const uint8_t *start = at, *end = json_scan_value(s, at);
         if (!end)
             return NULL;
-        at = skip_space(end, s->end);
+        at = json_skip_space(end, s->end);
         if (at == s->end || (*at != ',' && *at != ']'))
-            return refuse(s, at, "',' or ']'");
+            return json_refuse(s, at, "',' or ']'");
         bool last = *at == ']';
-        add_message(s, start, end, last);
+        json_add_message(s, start, end, last);
         if (last)
             return at + 1;
-        at = skip_space(at + 1, s->end);
+        at = json_skip_space(at + 1, s->end);
     }
 }
 
-static const uint8_t *scan_text(struct scan *s, const uint8_t *at)
+static const uint8_t *json_scan_text(struct scan *s, const uint8_t *at)
 {
-    at = skip_space(at, s->end);
+    at = json_skip_space(at, s->end);
     if (at < s->end && *at == '[')
-        return scan_elements(s, at + 1);
-    const uint8_t *end = scan_value(s, at);
+        return json_scan_elements(s, at + 1);
+    const uint8_t *end = json_scan_value(s, at);
     if (end)
-        add_message(s, at, end, true);
+        json_add_message(s, at, end, true);
     return end;
 }
 
 /* Lines of JSON are what people send most often that is none. */
-static void say(struct detail *detail, const struct scan *s, struct slice text, const uint8_t *end)
+static void json_say(struct detail *detail, const struct scan *s, struct slice text, const uint8_t *end)
 {
     size_t at = (size_t)(s->wrong - (const uint8_t *)text.data), left = text.len - at;
     struct scan rest = {.end = s->end};
-    if (end && left && scan_value(&rest, s->wrong))
+    if (end && left && json_scan_value(&rest, s->wrong))
         detail_say(detail, ERR_INVALID_JSON,
                    "the body is not valid JSON: a second value begins at byte %zu; send several messages as an array, "
                    "[…, …], not as lines",
@@ -305,11 +306,11 @@ bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, u
     if (!text.len)
         return false;
     buf_reserve(out, text.len + 1); /* the most it can come to */
-    const uint8_t *end = scan_text(&s, at);
-    if (end && skip_space(end, s.end) != s.end)
-        refuse(&s, skip_space(end, s.end), "the end");
+    const uint8_t *end = json_scan_text(&s, at);
+    if (end && json_skip_space(end, s.end) != s.end)
+        json_refuse(&s, json_skip_space(end, s.end), "the end");
     if (s.wrong) {
-        say(detail, &s, text, end);
+        json_say(detail, &s, text, end);
         out->end = out->start + out_len;
         boundaries->end = boundaries->start + boundaries_len;
         return false;

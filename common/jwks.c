@@ -6,7 +6,7 @@
 #include "common/mem.h"
 
 /* A text, or nothing: what is something else is no text that could fit. */
-static bool has_text(const cJSON *item, const char *name, const char **text)
+static bool jwks_has_text(const cJSON *item, const char *name, const char **text)
 {
     const cJSON *member = cJSON_GetObjectItemCaseSensitive(item, name);
     *text = cJSON_GetStringValue(member);
@@ -15,7 +15,7 @@ static bool has_text(const cJSON *item, const char *name, const char **text)
 
 /* A key may say whether it is for signatures (RFC 7517 4.2), for verifying them (4.3), and with which algorithm (4.4).
  * A key is for one thing (RFC 8725 3.1). */
-static bool may_verify(const cJSON *item)
+static bool jwks_may_verify(const cJSON *item)
 {
     const cJSON *each, *operations = cJSON_GetObjectItemCaseSensitive(item, "key_ops");
     bool verify = false;
@@ -30,21 +30,21 @@ static bool may_verify(const cJSON *item)
 }
 
 /* NULL, or what it should have been. */
-static const char *read_key(const cJSON *item, struct public_key *key)
+static const char *jwks_read_key(const cJSON *item, struct public_key *key)
 {
     const char *use, *algorithm;
     const struct jwk jwk = {document_text(item, "kty"), document_text(item, "crv"), document_text(item, "n"),
                             document_text(item, "e"),   document_text(item, "x"),   document_text(item, "y")};
     if (cJSON_GetObjectItemCaseSensitive(item, "d"))
         return "a set of public keys: one has a d, which is private";
-    if (!has_text(item, "use", &use) || (use && strcmp(use, "sig") != 0))
+    if (!jwks_has_text(item, "use", &use) || (use && strcmp(use, "sig") != 0))
         return "a set of keys whose use, where there is one, is sig";
-    if (!may_verify(item))
+    if (!jwks_may_verify(item))
         return "a set of keys whose key_ops, where there are any, list verify";
     key->key = key_of(&jwk, &key->kind);
     if (!key->key)
         return "a set of keys that are RSA with 2048 to 8192 bits, EC on P-256, or OKP on Ed25519";
-    if (!has_text(item, "alg", &algorithm) || (algorithm && key_kind_of(slice_str(algorithm)) != key->kind))
+    if (!jwks_has_text(item, "alg", &algorithm) || (algorithm && key_kind_of(slice_str(algorithm)) != key->kind))
         return "a set of keys whose alg, where there is one, is RS256 for RSA, ES256 for EC, and EdDSA for OKP";
     const char *kid = document_text(item, "kid");
     key->pem = key_pem(key->key);
@@ -52,7 +52,7 @@ static const char *read_key(const cJSON *item, struct public_key *key)
     return NULL;
 }
 
-static void key_clear(struct public_key *key)
+static void jwks_key_clear(struct public_key *key)
 {
     key_free(key->key);
     free(key->pem);
@@ -60,7 +60,7 @@ static void key_clear(struct public_key *key)
     *key = (struct public_key){0};
 }
 
-static const char *read_set(const cJSON *root, size_t most, bool strict, struct jwks *jwks)
+static const char *jwks_read_set(const cJSON *root, size_t most, bool strict, struct jwks *jwks)
 {
     const cJSON *item, *keys = cJSON_GetObjectItemCaseSensitive(root, "keys");
     if (!cJSON_IsArray(keys))
@@ -68,14 +68,14 @@ static const char *read_set(const cJSON *root, size_t most, bool strict, struct 
     cJSON_ArrayForEach(item, keys)
     {
         struct public_key key = {0};
-        const char *wrong = read_key(item, &key);
+        const char *wrong = jwks_read_key(item, &key);
         if (!wrong && jwks->count < most) {
             jwks->keys = xrealloc(jwks->keys, (jwks->count + 1) * sizeof *jwks->keys);
             jwks->keys[jwks->count++] = key;
             continue;
         }
         jwks->left_off += !wrong;
-        key_clear(&key);
+        jwks_key_clear(&key);
         if (strict)
             return wrong ? wrong : "a set of fewer keys: up to 16";
     }
@@ -86,7 +86,7 @@ const char *jwks_parse(struct slice json, size_t most, bool strict, struct jwks 
 {
     cJSON *root = document_parse(json);
     *jwks = (struct jwks){0};
-    const char *wrong = read_set(root, most, strict, jwks);
+    const char *wrong = jwks_read_set(root, most, strict, jwks);
     cJSON_Delete(root);
     if (wrong)
         jwks_clear(jwks);
@@ -96,7 +96,7 @@ const char *jwks_parse(struct slice json, size_t most, bool strict, struct jwks 
 void jwks_clear(struct jwks *jwks)
 {
     for (size_t i = 0; i < jwks->count; i++)
-        key_clear(&jwks->keys[i]);
+        jwks_key_clear(&jwks->keys[i]);
     free(jwks->keys);
     *jwks = (struct jwks){0};
 }

@@ -17,7 +17,7 @@
 #define NUMBER_MAX 1024u /* bytes of an RSA modulus of 8192 bits */
 #define COORDINATE 32u   /* of P-256, and of Ed25519 */
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char key_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 enum key_kind key_kind_of(struct slice algorithm)
 {
@@ -36,10 +36,10 @@ enum key_kind key_kind_of(struct slice algorithm)
 
 /* ---- base64url ---- */
 
-static int digit_of(char c)
+static int key_digit_of(char c)
 {
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
+    const char *at = c ? strchr(key_digits, c) : NULL;
+    return at ? (int)(at - key_digits) : -1;
 }
 
 bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len)
@@ -48,7 +48,7 @@ bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len)
     unsigned held = 0;
     *len = 0;
     for (size_t i = 0; i < text.len; i++) {
-        int digit = digit_of(text.data[i]);
+        int digit = key_digit_of(text.data[i]);
         if (digit < 0)
             return false;
         bits = bits << 6 | (uint32_t)digit;
@@ -65,13 +65,13 @@ bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len)
 
 /* ---- a JWK becomes a key ---- */
 
-static bool decode(const char *text, uint8_t *out, size_t room, size_t *len)
+static bool key_decode_base64(const char *text, uint8_t *out, size_t room, size_t *len)
 {
     *len = 0;
     return text && key_decode(slice_str(text), out, room, len);
 }
 
-static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *build)
+static EVP_PKEY *key_from_params(const char *type, OSSL_PARAM_BLD *build)
 {
     EVP_PKEY *key = NULL;
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
@@ -84,11 +84,11 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM_BLD *build)
     return key;
 }
 
-static EVP_PKEY *rsa_key(const struct jwk *jwk)
+static EVP_PKEY *key_rsa_key(const struct jwk *jwk)
 {
     uint8_t n[NUMBER_MAX], e[8];
     size_t n_len, e_len;
-    if (!decode(jwk->n, n, sizeof n, &n_len) || !decode(jwk->e, e, sizeof e, &e_len))
+    if (!key_decode_base64(jwk->n, n, sizeof n, &n_len) || !key_decode_base64(jwk->e, e, sizeof e, &e_len))
         return NULL;
     BIGNUM *modulus = BN_bin2bn(n, (int)n_len, NULL), *exponent = BN_bin2bn(e, (int)e_len, NULL);
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
@@ -96,34 +96,36 @@ static EVP_PKEY *rsa_key(const struct jwk *jwk)
     if (BN_num_bits(modulus) >= 2048 && BN_is_odd(exponent) && !BN_is_one(exponent) &&
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) == 1 &&
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent) == 1)
-        key = from_params("RSA", build);
+        key = key_from_params("RSA", build);
     OSSL_PARAM_BLD_free(build);
     BN_free(modulus);
     BN_free(exponent);
     return key;
 }
 
-static EVP_PKEY *ec_key(const struct jwk *jwk)
+static EVP_PKEY *key_ec_key(const struct jwk *jwk)
 {
     uint8_t point[1 + 2 * COORDINATE] = {4}; /* not compressed */
     size_t x_len, y_len;
-    if (!jwk->crv || strcmp(jwk->crv, "P-256") != 0 || !decode(jwk->x, point + 1, COORDINATE, &x_len) ||
-        !decode(jwk->y, point + 1 + COORDINATE, COORDINATE, &y_len) || x_len != COORDINATE || y_len != COORDINATE)
+    if (!jwk->crv || strcmp(jwk->crv, "P-256") != 0 || !key_decode_base64(jwk->x, point + 1, COORDINATE, &x_len) ||
+        !key_decode_base64(jwk->y, point + 1 + COORDINATE, COORDINATE, &y_len) || x_len != COORDINATE ||
+        y_len != COORDINATE)
         return NULL;
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY *key = NULL;
     if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
         OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point) == 1)
-        key = from_params("EC", build);
+        key = key_from_params("EC", build);
     OSSL_PARAM_BLD_free(build);
     return key;
 }
 
-static EVP_PKEY *ed_key(const struct jwk *jwk)
+static EVP_PKEY *key_ed_key(const struct jwk *jwk)
 {
     uint8_t x[COORDINATE];
     size_t len;
-    if (!jwk->crv || strcmp(jwk->crv, "Ed25519") != 0 || !decode(jwk->x, x, sizeof x, &len) || len != sizeof x)
+    if (!jwk->crv || strcmp(jwk->crv, "Ed25519") != 0 || !key_decode_base64(jwk->x, x, sizeof x, &len) ||
+        len != sizeof x)
         return NULL;
     return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, len);
 }
@@ -133,15 +135,15 @@ EVP_PKEY *key_of(const struct jwk *jwk, enum key_kind *kind)
     *kind = KEY_NONE;
     if (jwk->kty && strcmp(jwk->kty, "RSA") == 0) {
         *kind = KEY_RS256;
-        return rsa_key(jwk);
+        return key_rsa_key(jwk);
     }
     if (jwk->kty && strcmp(jwk->kty, "EC") == 0) {
         *kind = KEY_ES256;
-        return ec_key(jwk);
+        return key_ec_key(jwk);
     }
     if (jwk->kty && strcmp(jwk->kty, "OKP") == 0) {
         *kind = KEY_EDDSA;
-        return ed_key(jwk);
+        return key_ed_key(jwk);
     }
     return NULL;
 }
@@ -165,7 +167,7 @@ char *key_pem(EVP_PKEY *key)
 
 /* ---- signatures ---- */
 
-static bool verify(EVP_PKEY *key, const EVP_MD *digest, struct slice text, struct slice signature)
+static bool key_verify_digest(EVP_PKEY *key, const EVP_MD *digest, struct slice text, struct slice signature)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool good = context && EVP_DigestVerifyInit(context, NULL, digest, NULL, key) == 1 &&
@@ -177,7 +179,7 @@ static bool verify(EVP_PKEY *key, const EVP_MD *digest, struct slice text, struc
 }
 
 /* A JWT has the two numbers of the signature one behind the other (RFC 7518 3.4), OpenSSL wants them in DER. */
-static bool verify_ecdsa(EVP_PKEY *key, struct slice text, struct slice signature)
+static bool key_verify_ecdsa(EVP_PKEY *key, struct slice text, struct slice signature)
 {
     const uint8_t *bytes = (const uint8_t *)signature.data;
     uint8_t *der = NULL;
@@ -192,7 +194,7 @@ static bool verify_ecdsa(EVP_PKEY *key, struct slice text, struct slice signatur
         BN_free(s);
     }
     int len = i2d_ECDSA_SIG(pair, &der);
-    bool good = len > 0 && verify(key, EVP_sha256(), text, slice_of((char *)der, (size_t)len));
+    bool good = len > 0 && key_verify_digest(key, EVP_sha256(), text, slice_of((char *)der, (size_t)len));
     OPENSSL_free(der);
     ECDSA_SIG_free(pair);
     return good;
@@ -215,11 +217,11 @@ bool key_verify(enum key_kind kind, EVP_PKEY *key, struct slice text, struct sli
 {
     switch (kind) {
     case KEY_RS256:
-        return verify(key, EVP_sha256(), text, signature);
+        return key_verify_digest(key, EVP_sha256(), text, signature);
     case KEY_ES256:
-        return verify_ecdsa(key, text, signature);
+        return key_verify_ecdsa(key, text, signature);
     case KEY_EDDSA:
-        return verify(key, NULL, text, signature);
+        return key_verify_digest(key, NULL, text, signature);
     case KEY_SECRET:
     case KEY_NONE:
         break;

@@ -20,7 +20,7 @@
 #define PATH_ROOM 4096
 #define PER_LINE 32u
 
-static uint64_t fnv1a(const char *data, size_t len)
+static uint64_t layout_fnv1a(const char *data, size_t len)
 {
     uint64_t hash = 0xcbf29ce484222325u;
     for (size_t i = 0; i < len; i++)
@@ -29,7 +29,7 @@ static uint64_t fnv1a(const char *data, size_t len)
 }
 
 /* FNV-1a leaves its high bits poorly mixed for short names; this spreads every bit over all. */
-static uint64_t mix(uint64_t hash)
+static uint64_t layout_mix(uint64_t hash)
 {
     hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccdu;
     hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53u;
@@ -38,7 +38,7 @@ static uint64_t mix(uint64_t hash)
 
 unsigned layout_slot(struct slice name)
 {
-    return (unsigned)(mix(fnv1a(name.data, name.len)) % LAYOUT_SLOTS);
+    return (unsigned)(layout_mix(layout_fnv1a(name.data, name.len)) % LAYOUT_SLOTS);
 }
 
 void layout_init(struct layout *layout, unsigned shards)
@@ -49,7 +49,7 @@ void layout_init(struct layout *layout, unsigned shards)
 }
 
 /* How many slots each shard should end with. Of those that get one more, the ones that have more already come first. */
-static void plan_quotas(const struct layout *layout, unsigned shards, unsigned quota[LAYOUT_SHARDS_MAX])
+static void layout_plan_quotas(const struct layout *layout, unsigned shards, unsigned quota[LAYOUT_SHARDS_MAX])
 {
     unsigned has[LAYOUT_SHARDS_MAX] = {0};
     unsigned base = LAYOUT_SLOTS / shards, extra = LAYOUT_SLOTS % shards;
@@ -74,7 +74,7 @@ void layout_plan(const struct layout *layout, unsigned shards, uint16_t target[L
     unsigned quota[LAYOUT_SHARDS_MAX];
     bool moves[LAYOUT_SLOTS];
     unsigned next = 0;
-    plan_quotas(layout, shards, quota);
+    layout_plan_quotas(layout, shards, quota);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         unsigned owner = layout->owner[slot];
         moves[slot] = owner >= shards || quota[owner] == 0;
@@ -93,7 +93,7 @@ void layout_plan(const struct layout *layout, unsigned shards, uint16_t target[L
     }
 }
 
-static bool take_text(struct slice *text, const char *expected)
+static bool layout_take_text(struct slice *text, const char *expected)
 {
     size_t len = strlen(expected);
     if (text->len < len || memcmp(text->data, expected, len) != 0)
@@ -103,7 +103,7 @@ static bool take_text(struct slice *text, const char *expected)
 }
 
 /* Up to three digits in their one spelling. */
-static bool take_number(struct slice *text, unsigned limit, unsigned *value)
+static bool layout_take_number(struct slice *text, unsigned limit, unsigned *value)
 {
     size_t n = 0;
     *value = 0;
@@ -115,32 +115,32 @@ static bool take_number(struct slice *text, unsigned limit, unsigned *value)
     return true;
 }
 
-static const char *parse_body(struct slice *text, struct layout *layout)
+static const char *layout_parse_body(struct slice *text, struct layout *layout)
 {
-    if (!take_text(text, "streamd layout 1\n"))
+    if (!layout_take_text(text, "streamd layout 1\n"))
         return "it does not begin with \"streamd layout 1\"";
-    if (!take_text(text, "shards ") || !take_number(text, LAYOUT_SHARDS_MAX, &layout->shards) || layout->shards == 0 ||
-        !take_text(text, "\n"))
+    if (!layout_take_text(text, "shards ") || !layout_take_number(text, LAYOUT_SHARDS_MAX, &layout->shards) ||
+        layout->shards == 0 || !layout_take_text(text, "\n"))
         return "its second line is not \"shards N\"";
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         unsigned owner;
-        if (!take_number(text, LAYOUT_SHARDS_MAX - 1, &owner) ||
-            !take_text(text, slot % PER_LINE == PER_LINE - 1 ? "\n" : " "))
+        if (!layout_take_number(text, LAYOUT_SHARDS_MAX - 1, &owner) ||
+            !layout_take_text(text, slot % PER_LINE == PER_LINE - 1 ? "\n" : " "))
             return "a line of owners is wrong";
         layout->owner[slot] = (uint16_t)owner;
     }
     return NULL;
 }
 
-static const char *parse(struct slice file, struct layout *layout)
+static const char *layout_parse(struct slice file, struct layout *layout)
 {
     char checksum[32];
     struct slice text = file;
-    const char *why = parse_body(&text, layout);
+    const char *why = layout_parse_body(&text, layout);
     if (why)
         return why;
     snprintf(checksum, sizeof checksum, "checksum %016llx\n",
-             (unsigned long long)fnv1a(file.data, file.len - text.len));
+             (unsigned long long)layout_fnv1a(file.data, file.len - text.len));
     if (!slice_equal(text, slice_str(checksum)))
         return "its checksum is wrong";
     return NULL;
@@ -159,11 +159,11 @@ enum layout_load layout_load(const char *data_dir, struct layout *layout, const 
     ssize_t len = read(fd, file, sizeof file);
     close(fd);
     if (len >= 0)
-        *why = parse(slice_of(file, (size_t)len), layout);
+        *why = layout_parse(slice_of(file, (size_t)len), layout);
     return *why ? LAYOUT_DAMAGED : LAYOUT_LOADED;
 }
 
-static void print(const struct layout *layout, struct buf *out)
+static void layout_print(const struct layout *layout, struct buf *out)
 {
     char word[64];
     int n = snprintf(word, sizeof word, "streamd layout 1\nshards %u\n", layout->shards);
@@ -173,11 +173,11 @@ static void print(const struct layout *layout, struct buf *out)
         buf_add(out, word, (size_t)n);
     }
     struct slice body = buf_slice(out);
-    n = snprintf(word, sizeof word, "checksum %016llx\n", (unsigned long long)fnv1a(body.data, body.len));
+    n = snprintf(word, sizeof word, "checksum %016llx\n", (unsigned long long)layout_fnv1a(body.data, body.len));
     buf_add(out, word, (size_t)n);
 }
 
-static bool write_whole(int fd, struct slice text)
+static bool layout_write_whole(int fd, struct slice text)
 {
     while (text.len) {
         ssize_t n = write(fd, text.data, text.len);
@@ -190,7 +190,7 @@ static bool write_whole(int fd, struct slice text)
     return fsync(fd) == 0;
 }
 
-static bool folder_sync(const char *path)
+static bool layout_folder_sync(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -211,11 +211,11 @@ bool layout_save(const char *data_dir, const struct layout *layout)
     int fd = owned_open(AT_FDCWD, temporary, O_WRONLY | O_TRUNC);
     if (fd < 0)
         return false;
-    print(layout, &text);
-    bool written = write_whole(fd, buf_slice(&text));
+    layout_print(layout, &text);
+    bool written = layout_write_whole(fd, buf_slice(&text));
     int saved = errno;
     buf_clear(&text);
     close(fd);
     errno = saved;
-    return written && rename(temporary, path) == 0 && folder_sync(data_dir);
+    return written && rename(temporary, path) == 0 && layout_folder_sync(data_dir);
 }

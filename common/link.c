@@ -19,7 +19,7 @@ struct enclosure {
 #define LINK_BUFFER_KEEP ((size_t)4 << 20)
 
 /* Data is read by the turn, not by the callback: it only says that the turn has something to read. */
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void link_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct link *link = arg;
     (void)fd;
@@ -27,7 +27,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     link->readable_now = true;
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+static void link_on_writable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
@@ -39,13 +39,13 @@ void link_open(struct link *link, struct event_base *base, int fd, unsigned peer
     link_close(link);
     evutil_make_socket_nonblocking(fd);
     *link = (struct link){.fd = fd, .peer = peer};
-    link->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, link);
-    link->writable = event_new(base, fd, EV_WRITE, on_writable, link);
+    link->readable = event_new(base, fd, EV_READ | EV_PERSIST, link_on_readable, link);
+    link->writable = event_new(base, fd, EV_WRITE, link_on_writable, link);
     if (!link->readable || !link->writable || event_add(link->readable, NULL) != 0)
         fatalx("cannot watch the socket to peer %u", peer);
 }
 
-static bool first_enclosure(const struct link *link, size_t index, struct enclosure *enclosure)
+static bool link_first_enclosure(const struct link *link, size_t index, struct enclosure *enclosure)
 {
     struct slice all = buf_slice(&link->enclosed);
     if (all.len < (index + 1) * sizeof *enclosure)
@@ -54,11 +54,11 @@ static bool first_enclosure(const struct link *link, size_t index, struct enclos
     return true;
 }
 
-static void close_descriptors(struct link *link)
+static void link_close_descriptors(struct link *link)
 {
     struct enclosure enclosure;
     int fd;
-    for (; first_enclosure(link, 0, &enclosure); buf_consume(&link->enclosed, sizeof enclosure))
+    for (; link_first_enclosure(link, 0, &enclosure); buf_consume(&link->enclosed, sizeof enclosure))
         close(enclosure.fd);
     while (buf_len(&link->arrived))
         if ((fd = link_take_fd(link)) >= 0)
@@ -75,7 +75,7 @@ void link_close(struct link *link)
         event_free(link->writable);
     if (link->fd >= 0 && (link->readable || link->dead))
         close(link->fd);
-    close_descriptors(link);
+    link_close_descriptors(link);
     buf_clear(&link->in);
     buf_clear(&link->out);
     *link = (struct link){.fd = -1};
@@ -106,7 +106,7 @@ union control {
 };
 
 /* Reads into `at`. *came: a descriptor came along, *fd; or -1 if this process could not have one more. */
-static ssize_t receive(int socket, char *at, size_t room, bool *came, int *fd)
+static ssize_t link_read(int socket, char *at, size_t room, bool *came, int *fd)
 {
     union control control;
     struct iovec iov = {at, room};
@@ -147,7 +147,7 @@ bool link_receive(struct link *link, size_t limit)
         char *at = buf_reserve(&link->in, room);
         bool came;
         int fd;
-        ssize_t n = receive(link->fd, at, room, &came, &fd);
+        ssize_t n = link_read(link->fd, at, room, &came, &fd);
         if (n > 0) {
             buf_grow(&link->in, (size_t)n);
             got += (size_t)n;
@@ -203,7 +203,7 @@ void link_release(struct link *link, size_t cursor)
         buf_clear(&link->in);
 }
 
-static ssize_t send_enclosing(int socket, struct slice out, int fd)
+static ssize_t link_send_enclosing(int socket, struct slice out, int fd)
 {
     union control control;
     struct iovec iov = {(char *)(uintptr_t)out.data, out.len};
@@ -219,16 +219,16 @@ static ssize_t send_enclosing(int socket, struct slice out, int fd)
 }
 
 /* Writes up to the next frame that has a descriptor; at one, with it. */
-static ssize_t send_some(struct link *link)
+static ssize_t link_send_some(struct link *link)
 {
     struct slice out = buf_slice(&link->out);
     struct enclosure first = {.fd = -1}, next;
-    bool any = first_enclosure(link, 0, &first), here = any && first.at == link->flushed;
-    if (first_enclosure(link, here ? 1 : 0, &next) && next.at - link->flushed < out.len)
+    bool any = link_first_enclosure(link, 0, &first), here = any && first.at == link->flushed;
+    if (link_first_enclosure(link, here ? 1 : 0, &next) && next.at - link->flushed < out.len)
         out.len = (size_t)(next.at - link->flushed);
     if (!here)
         return send(link->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    ssize_t n = send_enclosing(link->fd, out, first.fd);
+    ssize_t n = link_send_enclosing(link->fd, out, first.fd);
     if (n > 0) {
         close(first.fd);
         buf_consume(&link->enclosed, sizeof first);
@@ -241,7 +241,7 @@ void link_flush(struct link *link)
     if (link->fd < 0 || link->dead)
         return;
     while (buf_len(&link->out) > 0) {
-        ssize_t n = send_some(link);
+        ssize_t n = link_send_some(link);
         if (n > 0) {
             buf_consume(&link->out, (size_t)n);
             link->flushed += (uint64_t)n;

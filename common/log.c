@@ -12,16 +12,16 @@
 #include "common/log_limit.h"
 
 /* The only file-wide state of the program. */
-static char role_name[32] = "streamd";
-static int role_index = -1;
-static bool journal;
-static enum log_level threshold = LOG_LEVEL_INFO;
-static enum log_format form = LOG_FORMAT_TEXT;
-static struct log_limit limit;
-static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
+static char log_role_name[32] = "streamd";
+static int log_role_index = -1;
+static bool log_journal;
+static enum log_level log_threshold = LOG_LEVEL_INFO;
+static enum log_format log_form = LOG_FORMAT_TEXT;
+static struct log_limit log_limit;
+static pthread_mutex_t log_limit_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* sd_journal_stream_fd(3): what standard error was made to be, if it still is that. */
-static bool is_journal(void)
+static bool log_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
     struct stat st;
@@ -34,27 +34,27 @@ static bool is_journal(void)
 
 void log_init(const char *role, int index)
 {
-    snprintf(role_name, sizeof role_name, "%s", role);
-    role_index = index;
-    journal = is_journal();
+    snprintf(log_role_name, sizeof log_role_name, "%s", role);
+    log_role_index = index;
+    log_journal = log_is_journal();
 }
 
 void log_configure(const char *level, const char *format)
 {
     for (enum log_level i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++)
         if (strcmp(log_level_name(i), level) == 0)
-            threshold = i;
-    form = strcmp(format, "json") == 0     ? LOG_FORMAT_JSON
-           : strcmp(format, "logfmt") == 0 ? LOG_FORMAT_LOGFMT
-                                           : LOG_FORMAT_TEXT;
+            log_threshold = i;
+    log_form = strcmp(format, "json") == 0     ? LOG_FORMAT_JSON
+               : strcmp(format, "logfmt") == 0 ? LOG_FORMAT_LOGFMT
+                                               : LOG_FORMAT_TEXT;
 }
 
-static void begin(struct log_line *line, enum log_level level, struct slice message)
+static void log_start(struct log_line *line, enum log_level level, struct slice message)
 {
     struct log_event event = {
-        .level = level, .role = role_name, .index = role_index, .pid = (int)getpid(), .journal = journal};
+        .level = level, .role = log_role_name, .index = log_role_index, .pid = (int)getpid(), .journal = log_journal};
     clock_gettime(CLOCK_REALTIME, &event.time);
-    log_line_begin(line, form, &event, message);
+    log_line_begin(line, log_form, &event, message);
 }
 
 void log_end(struct log_line *line)
@@ -66,13 +66,13 @@ void log_end(struct log_line *line)
 
 /* ---- what repeats itself ---- */
 
-static void tell_held(uint64_t now_ms, bool all)
+static void log_tell_held(uint64_t now_ms, bool all)
 {
     const struct log_kind *kind;
     unsigned held;
-    while ((kind = log_limit_due(&limit, now_ms, all, &held))) {
+    while ((kind = log_limit_due(&log_limit, now_ms, all, &held))) {
         struct log_line line;
-        begin(&line, kind->level, slice_str(kind->last));
+        log_start(&line, kind->level, slice_str(kind->last));
         log_line_number(&line, "repeated", held);
         log_end(&line);
     }
@@ -80,24 +80,24 @@ static void tell_held(uint64_t now_ms, bool all)
 
 void log_tick(bool last)
 {
-    pthread_mutex_lock(&limit_lock);
-    tell_held(clock_monotonic_ms(), last);
-    pthread_mutex_unlock(&limit_lock);
+    pthread_mutex_lock(&log_limit_lock);
+    log_tell_held(clock_monotonic_ms(), last);
+    pthread_mutex_unlock(&log_limit_lock);
 }
 
-static bool is_held(const void *kind, enum log_level level, struct slice message)
+static bool log_is_held(const void *kind, enum log_level level, struct slice message)
 {
     uint64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&limit_lock);
-    tell_held(now_ms, false);
-    struct log_kind *held = log_limit_hold(&limit, kind, now_ms);
+    pthread_mutex_lock(&log_limit_lock);
+    log_tell_held(now_ms, false);
+    struct log_kind *held = log_limit_hold(&log_limit, kind, now_ms);
     if (held) {
         size_t len = message.len < sizeof held->last ? message.len : sizeof held->last - 1;
         memcpy(held->last, message.data, len);
         held->last[len] = 0;
         held->level = level;
     }
-    pthread_mutex_unlock(&limit_lock);
+    pthread_mutex_unlock(&log_limit_lock);
     return held;
 }
 
@@ -105,18 +105,18 @@ static bool is_held(const void *kind, enum log_level level, struct slice message
 
 bool log_begin(struct log_line *line, enum log_level level, const void *kind, struct slice message)
 {
-    if (level > threshold || (kind && is_held(kind, level, message)))
+    if (level > log_threshold || (kind && log_is_held(kind, level, message)))
         return false;
-    begin(line, level, message);
+    log_start(line, level, message);
     return true;
 }
 
 /* kind NULL: it is written whatever there was before. */
-static void emit(enum log_level level, const void *kind, const char *format, va_list ap, int error)
+static void log_emit(enum log_level level, const void *kind, const char *format, va_list ap, int error)
 {
     char message[2048];
     struct log_line line;
-    if (level > threshold)
+    if (level > log_threshold)
         return;
     int len = vsnprintf(message, sizeof message, format, ap);
     size_t n = len < 0 ? 0 : (size_t)len < sizeof message ? (size_t)len : sizeof message - 1;
@@ -133,7 +133,7 @@ static void emit(enum log_level level, const void *kind, const char *format, va_
         int saved = errno;                                                                                             \
         va_list ap;                                                                                                    \
         va_start(ap, format);                                                                                          \
-        emit(level, format, format, ap, (error));                                                                      \
+        log_emit(level, format, format, ap, (error));                                                                  \
         va_end(ap);                                                                                                    \
         errno = saved;                                                                                                 \
     }
@@ -151,7 +151,7 @@ LOG_FUNCTION(log_error, LOG_LEVEL_ERROR, 0)
         va_list ap;                                                                                                    \
         log_tick(true);                                                                                                \
         va_start(ap, format);                                                                                          \
-        emit(LOG_LEVEL_ERROR, NULL, format, ap, (error));                                                              \
+        log_emit(LOG_LEVEL_ERROR, NULL, format, ap, (error));                                                          \
         va_end(ap);                                                                                                    \
         (void)saved;                                                                                                   \
         exit(status);                                                                                                  \

@@ -1,19 +1,19 @@
 #include "common/log_limit.h"
 
-static bool is_over(const struct log_kind *k, uint64_t now_ms)
+static bool log_limit_is_over(const struct log_kind *k, uint64_t now_ms)
 {
     return now_ms - k->began_ms >= LOG_LIMIT_MS;
 }
 
 /* The place of this kind, or one that it may have; NULL: there is none. */
-static struct log_kind *place_of(struct log_limit *limit, const void *kind, uint64_t now_ms)
+static struct log_kind *log_limit_place_of(struct log_limit *limit, const void *kind, uint64_t now_ms)
 {
     struct log_kind *unused = NULL;
     for (unsigned i = 0; i < LOG_LIMIT_KINDS; i++) {
         struct log_kind *k = &limit->kinds[i];
         if (k->kind == kind)
             return k;
-        if (!k->kind || (is_over(k, now_ms) && k->lines <= LOG_LIMIT_LINES))
+        if (!k->kind || (log_limit_is_over(k, now_ms) && k->lines <= LOG_LIMIT_LINES))
             unused = k;
     }
     return unused;
@@ -21,10 +21,10 @@ static struct log_kind *place_of(struct log_limit *limit, const void *kind, uint
 
 struct log_kind *log_limit_hold(struct log_limit *limit, const void *kind, uint64_t now_ms)
 {
-    struct log_kind *k = place_of(limit, kind, now_ms);
+    struct log_kind *k = log_limit_place_of(limit, kind, now_ms);
     if (!k)
         return NULL;
-    if (k->kind != kind || is_over(k, now_ms)) {
+    if (k->kind != kind || log_limit_is_over(k, now_ms)) {
         k->kind = kind;
         k->began_ms = now_ms;
         k->lines = 0;
@@ -36,7 +36,7 @@ const struct log_kind *log_limit_due(struct log_limit *limit, uint64_t now_ms, b
 {
     for (unsigned i = 0; i < LOG_LIMIT_KINDS; i++) {
         struct log_kind *k = &limit->kinds[i];
-        if (!k->kind || k->lines <= LOG_LIMIT_LINES || (!all && !is_over(k, now_ms)))
+        if (!k->kind || k->lines <= LOG_LIMIT_LINES || (!all && !log_limit_is_over(k, now_ms)))
             continue;
         *held = k->lines - LOG_LIMIT_LINES;
         k->kind = NULL;

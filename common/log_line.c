@@ -8,82 +8,82 @@
 #define END_ROOM 4         /* a quote, a brace, a line feed */
 #define MESSAGE_ROOM 2048u /* the message leaves something to the fields */
 
-static const char *const level_names[] = {"error", "warn", "info", "debug"};
-static const int priorities[] = {3, 4, 6, 7}; /* syslog(3) */
+static const char *const log_line_level_names[] = {"error", "warn", "info", "debug"};
+static const int log_line_priorities[] = {3, 4, 6, 7}; /* syslog(3) */
 
 const char *log_level_name(enum log_level level)
 {
-    return level_names[level];
+    return log_line_level_names[level];
 }
 
-static void put(struct log_line *line, struct slice text)
+static void log_line_put(struct log_line *line, struct slice text)
 {
     memcpy(line->text + line->len, text.data, text.len);
     line->len += text.len;
 }
 
-static size_t room(const struct log_line *line)
+static size_t log_line_room(const struct log_line *line)
 {
     return line->len < LOG_LINE_MAX - END_ROOM ? LOG_LINE_MAX - END_ROOM - line->len : 0;
 }
 
-static void put_quoted(struct log_line *line, struct slice text, size_t most)
+static void log_line_put_quoted(struct log_line *line, struct slice text, size_t most)
 {
-    put(line, SLICE("\""));
-    line->len += escape_json(line->text + line->len, most < room(line) ? most : room(line), text);
-    put(line, SLICE("\""));
+    log_line_put(line, SLICE("\""));
+    line->len += escape_json(line->text + line->len, most < log_line_room(line) ? most : log_line_room(line), text);
+    log_line_put(line, SLICE("\""));
 }
 
 /* The name of a field, and whether there is room for it and `len` more. */
-static bool put_name(struct log_line *line, const char *name, size_t len)
+static bool log_line_put_name(struct log_line *line, const char *name, size_t len)
 {
     struct slice text = slice_str(name);
-    if (room(line) < text.len + len + 4)
+    if (log_line_room(line) < text.len + len + 4)
         return false;
     if (line->format != LOG_FORMAT_JSON) {
-        put(line, SLICE(" "));
-        put(line, text);
-        put(line, SLICE("="));
+        log_line_put(line, SLICE(" "));
+        log_line_put(line, text);
+        log_line_put(line, SLICE("="));
         return true;
     }
-    put(line, line->text[line->len - 1] == '{' ? SLICE("\"") : SLICE(",\""));
-    put(line, text);
-    put(line, SLICE("\":"));
+    log_line_put(line, line->text[line->len - 1] == '{' ? SLICE("\"") : SLICE(",\""));
+    log_line_put(line, text);
+    log_line_put(line, SLICE("\":"));
     return true;
 }
 
-static void put_text(struct log_line *line, const char *name, struct slice value, size_t most)
+static void log_line_put_text(struct log_line *line, const char *name, struct slice value, size_t most)
 {
-    if (!put_name(line, name, 16))
+    if (!log_line_put_name(line, name, 16))
         return;
-    if (line->format != LOG_FORMAT_JSON && escape_bare(value) && value.len <= room(line) && value.len <= most)
-        put(line, value);
+    if (line->format != LOG_FORMAT_JSON && escape_bare(value) && value.len <= log_line_room(line) && value.len <= most)
+        log_line_put(line, value);
     else
-        put_quoted(line, value, most);
+        log_line_put_quoted(line, value, most);
 }
 
 void log_line_text(struct log_line *line, const char *name, struct slice value)
 {
-    put_text(line, name, value, LOG_LINE_MAX);
+    log_line_put_text(line, name, value, LOG_LINE_MAX);
 }
 
 void log_line_number(struct log_line *line, const char *name, uint64_t value)
 {
     char digits[24];
     size_t len = (size_t)snprintf(digits, sizeof digits, "%" PRIu64, value);
-    if (put_name(line, name, len))
-        put(line, slice_of(digits, len));
+    if (log_line_put_name(line, name, len))
+        log_line_put(line, slice_of(digits, len));
 }
 
 void log_line_ms(struct log_line *line, const char *name, uint64_t us)
 {
     char digits[32];
     size_t len = (size_t)snprintf(digits, sizeof digits, "%" PRIu64 ".%03u", us / 1000, (unsigned)(us % 1000));
-    if (put_name(line, name, len))
-        put(line, slice_of(digits, len));
+    if (log_line_put_name(line, name, len))
+        log_line_put(line, slice_of(digits, len));
 }
 
-static size_t print_time(char out[40], const struct timespec *time)
+static size_t log_line_print_time(char out[40], const struct timespec *time)
 {
     struct tm tm;
     gmtime_r(&time->tv_sec, &tm);
@@ -92,20 +92,22 @@ static size_t print_time(char out[40], const struct timespec *time)
 }
 
 /* "… shard/2[4711] warn: message" */
-static void begin_text(struct log_line *line, const struct log_event *event, struct slice time, struct slice message)
+static void log_line_begin_text(struct log_line *line, const struct log_event *event, struct slice time,
+                                struct slice message)
 {
     char index[16] = "", start[80];
     if (event->index >= 0)
         snprintf(index, sizeof index, "/%d", event->index);
     int len =
         snprintf(start, sizeof start, "%.32s%s[%d] %s: ", event->role, index, event->pid, log_level_name(event->level));
-    put(line, time);
-    put(line, time.len ? SLICE(" ") : SLICE(""));
-    put(line, slice_of(start, (size_t)len));
+    log_line_put(line, time);
+    log_line_put(line, time.len ? SLICE(" ") : SLICE(""));
+    log_line_put(line, slice_of(start, (size_t)len));
     line->len += escape_plain(line->text + line->len, MESSAGE_ROOM, message);
 }
 
-static void begin_fields(struct log_line *line, const struct log_event *event, struct slice time, struct slice message)
+static void log_line_begin_fields(struct log_line *line, const struct log_event *event, struct slice time,
+                                  struct slice message)
 {
     size_t start = line->len;
     if (time.len)
@@ -115,7 +117,7 @@ static void begin_fields(struct log_line *line, const struct log_event *event, s
     if (event->index >= 0)
         log_line_number(line, "index", (uint64_t)event->index);
     log_line_number(line, "pid", (uint64_t)event->pid);
-    put_text(line, "msg", message, MESSAGE_ROOM);
+    log_line_put_text(line, "msg", message, MESSAGE_ROOM);
     if (line->format == LOG_FORMAT_LOGFMT) { /* the first field has no space before it */
         memmove(line->text + start, line->text + start + 1, line->len - start - 1);
         line->len--;
@@ -125,27 +127,27 @@ static void begin_fields(struct log_line *line, const struct log_event *event, s
 void log_line_begin(struct log_line *line, enum log_format format, const struct log_event *event, struct slice message)
 {
     char time[40];
-    struct slice when = slice_of(time, print_time(time, &event->time));
+    struct slice when = slice_of(time, log_line_print_time(time, &event->time));
     line->format = format;
     line->len = 0;
     if (event->journal) {
-        const char priority[] = {'<', (char)('0' + priorities[event->level]), '>'};
-        put(line, slice_of(priority, sizeof priority));
+        const char priority[] = {'<', (char)('0' + log_line_priorities[event->level]), '>'};
+        log_line_put(line, slice_of(priority, sizeof priority));
         if (format != LOG_FORMAT_JSON)
             when.len = 0;
     }
     if (format == LOG_FORMAT_JSON)
-        put(line, SLICE("{"));
+        log_line_put(line, SLICE("{"));
     if (format == LOG_FORMAT_TEXT)
-        begin_text(line, event, when, message);
+        log_line_begin_text(line, event, when, message);
     else
-        begin_fields(line, event, when, message);
+        log_line_begin_fields(line, event, when, message);
 }
 
 struct slice log_line_end(struct log_line *line)
 {
     if (line->format == LOG_FORMAT_JSON)
-        put(line, SLICE("}"));
-    put(line, SLICE("\n"));
+        log_line_put(line, SLICE("}"));
+    log_line_put(line, SLICE("\n"));
     return slice_of(line->text, line->len);
 }

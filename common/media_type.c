@@ -3,7 +3,7 @@
 #include "common/tchar.h"
 
 /* Without the parameters and the space before them. */
-static struct slice essence(struct slice type)
+static struct slice media_type_essence(struct slice type)
 {
     const char *end = type.len ? memchr(type.data, ';', type.len) : NULL;
     size_t len = end ? (size_t)(end - type.data) : type.len;
@@ -14,7 +14,7 @@ static struct slice essence(struct slice type)
 
 bool media_type_valid(struct slice type)
 {
-    struct slice name = essence(type);
+    struct slice name = media_type_essence(type);
     size_t slash = tchar_span(name);
     for (size_t i = name.len; i < type.len; i++)
         if ((type.data[i] < ' ' || type.data[i] > '~') && type.data[i] != '\t')
@@ -25,7 +25,7 @@ bool media_type_valid(struct slice type)
 
 bool media_type_same(struct slice a, struct slice b)
 {
-    return slice_alike(essence(a), essence(b));
+    return slice_alike(media_type_essence(a), media_type_essence(b));
 }
 
 bool media_type_is_json(struct slice type)

@@ -36,12 +36,12 @@ struct metrics_region {
 #undef HISTOGRAM
 #undef DETAIL
 
-static const char *const error_codes[] = {
+static const char *const metrics_error_codes[] = {
 #define X(name, status, text) #name,
 #include "common/errors.def"
 #undef X
 };
-static const struct metrics_label label_ERROR = {"code", ERR_COUNT, error_codes};
+static const struct metrics_label label_ERROR = {"code", ERR_COUNT, metrics_error_codes};
 
 enum how { SUM, EACH };
 
@@ -57,35 +57,35 @@ enum how { SUM, EACH };
 #define HISTOGRAM(of, how, ID, name, unit, a, help)                                                                    \
     ROW(of, how, METRICS_OF_HISTOGRAM, ID, name, unit, &label_##a, &label_NONE, &label_NONE, help)
 #define DETAIL(of, ID, count) ROW(of, EACH, METRICS_DETAIL, ID, #ID, ONE, &label_NONE, &label_NONE, &label_NONE, "")
-static const struct metrics_row rows[] = {
+static const struct metrics_row metrics_table[] = {
 #include "common/metrics.def"
 };
 
-#define ROWS (sizeof rows / sizeof rows[0])
+#define ROWS (sizeof metrics_table / sizeof metrics_table[0])
 
 const struct metrics_row *metrics_rows(unsigned *count)
 {
     *count = ROWS;
-    return rows;
+    return metrics_table;
 }
 
 /* ---- the region ---- */
 
 /* Another table is another region. */
-static uint64_t check(void)
+static uint64_t metrics_check(void)
 {
     uint64_t hash = HASH_SEED;
     for (size_t i = 0; i < ROWS; i++) {
-        hash = hash_add(hash, slice_str(rows[i].name));
-        hash = hash_add(hash, slice_of((const char *)&rows[i].count, sizeof rows[i].count));
+        hash = hash_add(hash, slice_str(metrics_table[i].name));
+        hash = hash_add(hash, slice_of((const char *)&metrics_table[i].count, sizeof metrics_table[i].count));
         for (size_t j = 0; j < 3; j++)
-            for (unsigned value = 0; value < rows[i].labels[j]->count; value++)
-                hash = hash_add(hash, slice_str(rows[i].labels[j]->values[value]));
+            for (unsigned value = 0; value < metrics_table[i].labels[j]->count; value++)
+                hash = hash_add(hash, slice_str(metrics_table[i].labels[j]->values[value]));
     }
     return hash;
 }
 
-static struct metrics_region *map(int fd)
+static struct metrics_region *metrics_map_fd(int fd)
 {
     void *at = mmap(NULL, sizeof(struct metrics_region), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     return at == MAP_FAILED ? NULL : at;
@@ -97,10 +97,10 @@ int metrics_make(void)
     if (fd < 0 || ftruncate(fd, sizeof(struct metrics_region)) != 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         fatal("cannot make the memory of metrics");
-    struct metrics_region *region = map(fd);
+    struct metrics_region *region = metrics_map_fd(fd);
     if (!region)
         fatal("cannot map the memory of metrics");
-    region->check = check();
+    region->check = metrics_check();
     munmap(region, sizeof *region);
     return fd;
 }
@@ -110,8 +110,8 @@ struct metrics_region *metrics_map(int fd)
     struct stat stat;
     if (fstat(fd, &stat) != 0 || stat.st_size != (off_t)sizeof(struct metrics_region))
         return NULL;
-    struct metrics_region *region = map(fd);
-    if (!region || region->check == check())
+    struct metrics_region *region = metrics_map_fd(fd);
+    if (!region || region->check == metrics_check())
         return region;
     munmap(region, sizeof *region);
     return NULL;
@@ -156,7 +156,7 @@ const struct metrics *metrics_at(const struct metrics_region *region, unsigned s
 void metrics_bury(struct metrics *metrics, enum metrics_of of)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        const struct metrics_row *row = &rows[i];
+        const struct metrics_row *row = &metrics_table[i];
         if (row->of != of || (row->type != METRICS_GAUGE && row->type != METRICS_DETAIL))
             continue;
         for (unsigned cell = row->cell; cell < row->cell + row->count; cell++)

@@ -4,13 +4,13 @@
 
 #define FIELD 16 /* digits */
 
-static void print_field(char *out, uint64_t value)
+static void offset_print_field(char *out, uint64_t value)
 {
     for (unsigned i = FIELD; i-- > 0; value /= 10)
         out[i] = (char)('0' + value % 10);
 }
 
-static bool parse_field(const char *text, uint64_t *value)
+static bool offset_parse_field(const char *text, uint64_t *value)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < FIELD; i++) {
@@ -28,14 +28,14 @@ void offset_print(char *out, uint64_t position)
     assert(position <= OFFSET_MAX);
     memset(out, '0', FIELD);
     out[FIELD] = '_';
-    print_field(out + FIELD + 1, position);
+    offset_print_field(out + FIELD + 1, position);
 }
 
 bool offset_parse(struct slice text, uint64_t *position)
 {
     uint64_t first, second;
-    if (text.len != OFFSET_LEN || text.data[FIELD] != '_' || !parse_field(text.data, &first) ||
-        !parse_field(text.data + FIELD + 1, &second))
+    if (text.len != OFFSET_LEN || text.data[FIELD] != '_' || !offset_parse_field(text.data, &first) ||
+        !offset_parse_field(text.data + FIELD + 1, &second))
         return false;
     *position = first == 0 ? second : OFFSET_MAX + 1;
     return true;

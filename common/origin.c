@@ -5,7 +5,7 @@
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 
-static bool is_of(struct slice text, const char *characters)
+static bool origin_is_of(struct slice text, const char *characters)
 {
     for (size_t i = 0; i < text.len; i++)
         if (!text.data[i] || !strchr(characters, text.data[i]))
@@ -18,7 +18,7 @@ struct parts {
     struct slice scheme, host, port;
 };
 
-static bool split(struct slice origin, struct parts *parts)
+static bool origin_split(struct slice origin, struct parts *parts)
 {
     const char *mark = origin.len ? memmem(origin.data, origin.len, "://", 3) : NULL;
     if (!mark)
@@ -36,18 +36,18 @@ static bool split(struct slice origin, struct parts *parts)
 }
 
 /* 80 of http and 443 of https are left out. */
-static bool is_default(struct slice scheme, struct slice port)
+static bool origin_is_default(struct slice scheme, struct slice port)
 {
     return (slice_equal(scheme, SLICE("http")) && slice_equal(port, SLICE("80"))) ||
            (slice_equal(scheme, SLICE("https")) && slice_equal(port, SLICE("443")));
 }
 
-static bool port_valid(struct slice scheme, struct slice port)
+static bool origin_port_valid(struct slice scheme, struct slice port)
 {
     unsigned number = 0;
     if (!port.data)
         return true;
-    if (!is_of(port, DIGITS) || port.len > 5 || *port.data == '0' || is_default(scheme, port))
+    if (!origin_is_of(port, DIGITS) || port.len > 5 || *port.data == '0' || origin_is_default(scheme, port))
         return false;
     for (size_t i = 0; i < port.len; i++)
         number = number * 10 + (unsigned)(port.data[i] - '0');
@@ -55,7 +55,7 @@ static bool port_valid(struct slice scheme, struct slice port)
 }
 
 /* An address has one spelling (RFC 5952), but that browsers write no dots into one of IPv6. */
-static bool address_valid(int family, struct slice text)
+static bool origin_address_valid(int family, struct slice text)
 {
     char given[INET6_ADDRSTRLEN], spelled[INET6_ADDRSTRLEN];
     struct in6_addr address;
@@ -70,39 +70,41 @@ static bool address_valid(int family, struct slice text)
     return strcmp(given, spelled) == 0;
 }
 
-static bool host_valid(struct slice host)
+static bool origin_host_valid(struct slice host)
 {
     if (host.len > 2 && *host.data == '[' && host.data[host.len - 1] == ']')
-        return address_valid(AF_INET6, slice_of(host.data + 1, host.len - 2));
+        return origin_address_valid(AF_INET6, slice_of(host.data + 1, host.len - 2));
     const char *dot = host.len ? memrchr(host.data, '.', host.len) : NULL;
     size_t label = dot ? (size_t)(dot - host.data) + 1 : 0;
-    if (is_of(slice_of(host.data + label, host.len - label), DIGITS))
-        return address_valid(AF_INET, host);
-    return is_of(host, LOWER DIGITS "-._") && *host.data != '.';
+    if (origin_is_of(slice_of(host.data + label, host.len - label), DIGITS))
+        return origin_address_valid(AF_INET, host);
+    return origin_is_of(host, LOWER DIGITS "-._") && *host.data != '.';
 }
 
 bool origin_valid(struct slice origin)
 {
     struct parts parts;
-    return split(origin, &parts) && is_of(parts.scheme, LOWER DIGITS "+-.") && strchr(LOWER, *parts.scheme.data) &&
-           host_valid(parts.host) && port_valid(parts.scheme, parts.port);
+    return origin_split(origin, &parts) && origin_is_of(parts.scheme, LOWER DIGITS "+-.") &&
+           strchr(LOWER, *parts.scheme.data) && origin_host_valid(parts.host) &&
+           origin_port_valid(parts.scheme, parts.port);
 }
 
 /* What names the same server without its default port. */
-static struct slice without_default(struct slice scheme, struct slice host)
+static struct slice origin_without_default(struct slice scheme, struct slice host)
 {
     const char *colon = host.len ? memrchr(host.data, ':', host.len) : NULL;
     size_t len = colon ? (size_t)(colon - host.data) : host.len;
-    return colon && is_default(scheme, slice_of(colon + 1, host.len - len - 1)) ? slice_of(host.data, len) : host;
+    return colon && origin_is_default(scheme, slice_of(colon + 1, host.len - len - 1)) ? slice_of(host.data, len)
+                                                                                       : host;
 }
 
 bool origin_is_host(struct slice origin, struct slice host)
 {
     struct parts parts;
-    if (!split(origin, &parts) || !parts.host.len)
+    if (!origin_split(origin, &parts) || !parts.host.len)
         return false;
     const char *end = origin.data + origin.len;
     struct slice own = slice_of(parts.host.data, (size_t)(end - parts.host.data));
-    host = without_default(parts.scheme, host);
+    host = origin_without_default(parts.scheme, host);
     return slice_alike(own, host);
 }

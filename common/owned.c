@@ -11,7 +11,7 @@
 #define TRIES 100 /* of a file that others make and remove meanwhile */
 
 /* Whose the folder of a path is. */
-static bool find_owner(int dir, const char *path, struct stat *owner)
+static bool owned_find_owner(int dir, const char *path, struct stat *owner)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -22,7 +22,7 @@ static bool find_owner(int dir, const char *path, struct stat *owner)
 }
 
 /* The path without slashes at its end: what fits is the name of a folder to be made. */
-static void without_slash(const char *path, char out[PATH_MAX])
+static void owned_without_slash(const char *path, char out[PATH_MAX])
 {
     size_t len = strnlen(path, PATH_MAX - 1);
     while (len > 1 && path[len - 1] == '/')
@@ -32,10 +32,10 @@ static void without_slash(const char *path, char out[PATH_MAX])
 }
 
 /* Where it cannot be given, as in some containers, it stays root's. */
-static void give_file(int dir, const char *path, int fd)
+static void owned_give_file(int dir, const char *path, int fd)
 {
     struct stat owner;
-    if (geteuid() == 0 && find_owner(dir, path, &owner))
+    if (geteuid() == 0 && owned_find_owner(dir, path, &owner))
         (void)!fchown(fd, owner.st_uid, owner.st_gid);
 }
 
@@ -44,7 +44,7 @@ int owned_open(int dir, const char *path, int flags)
     for (int i = 0; i < TRIES; i++) {
         int fd = openat(dir, path, flags | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd >= 0)
-            give_file(dir, path, fd);
+            owned_give_file(dir, path, fd);
         else if (errno == EEXIST)
             fd = openat(dir, path, flags | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0 || errno != ENOENT)
@@ -58,7 +58,7 @@ bool owned_make(const char *path)
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno == EEXIST;
-    give_file(AT_FDCWD, path, fd);
+    owned_give_file(AT_FDCWD, path, fd);
     close(fd);
     return true;
 }
@@ -67,10 +67,10 @@ int owned_mkdir(int dir, const char *path)
 {
     struct stat owner;
     char name[PATH_MAX];
-    without_slash(path, name);
+    owned_without_slash(path, name);
     if (mkdirat(dir, name, 0700) != 0)
         return -1;
-    if (geteuid() == 0 && find_owner(dir, name, &owner))
+    if (geteuid() == 0 && owned_find_owner(dir, name, &owner))
         (void)!fchownat(dir, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW);
     return 0;
 }

@@ -1,6 +1,6 @@
 #include "common/percent.h"
 
-static int hex_value(char c)
+static int percent_hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -17,8 +17,8 @@ bool percent_decode(struct slice in, char *out, size_t *len)
     for (size_t i = 0; i < in.len; i++) {
         unsigned char byte = (unsigned char)in.data[i];
         if (byte == '%') {
-            int high = i + 2 < in.len ? hex_value(in.data[i + 1]) : -1;
-            int low = i + 2 < in.len ? hex_value(in.data[i + 2]) : -1;
+            int high = i + 2 < in.len ? percent_hex_value(in.data[i + 1]) : -1;
+            int low = i + 2 < in.len ? percent_hex_value(in.data[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return false;
             byte = (unsigned char)(high * 16 + low);
@@ -32,7 +32,7 @@ bool percent_decode(struct slice in, char *out, size_t *len)
     return true;
 }
 
-static bool is_plain(unsigned char c)
+static bool percent_is_plain(unsigned char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-._~/:", c));
 }
@@ -42,7 +42,7 @@ void percent_encode(struct slice in, struct buf *out)
     static const char digits[] = "0123456789ABCDEF";
     for (size_t i = 0; i < in.len; i++) {
         unsigned char byte = (unsigned char)in.data[i];
-        if (is_plain(byte)) {
+        if (percent_is_plain(byte)) {
             buf_add_byte(out, byte);
             continue;
         }

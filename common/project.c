@@ -58,7 +58,7 @@ void texts_clear(struct texts *texts)
 
 /* ---- the fields ---- */
 
-static bool secret_valid(const char *secret)
+static bool project_secret_valid(const char *secret)
 {
     size_t len = strlen(secret);
     return len >= PROJECT_SECRET_MIN && len <= PROJECT_SECRET_MAX;
@@ -74,7 +74,7 @@ bool project_origins_valid(const struct texts *origins)
     return origins->count < 2 || !texts_have(origins, SLICE("*"));
 }
 
-static bool any_text(const char *text)
+static bool project_any_text(const char *text)
 {
     (void)text;
     return true;
@@ -88,15 +88,16 @@ struct texts_rule {
 
 #define SECRETS "1 to 16 different texts of 32 to 512 bytes"
 
-static const struct texts_rule secrets_rule = {"signingSecrets", SECRETS, 1, PROJECT_SECRETS_MAX, secret_valid};
-static const struct texts_rule origins_rule = {
+static const struct texts_rule project_secrets_rule = {"signingSecrets", SECRETS, 1, PROJECT_SECRETS_MAX,
+                                                       project_secret_valid};
+static const struct texts_rule project_origins_rule = {
     "corsOrigins", "* alone, or up to 64 different origins of up to 256 bytes, each " ORIGIN_RULE, 0,
     PROJECT_ORIGINS_MAX, project_origin_valid};
-static const struct texts_rule kept_origins_rule = {"corsOrigins", "up to 64 different texts", 0, PROJECT_ORIGINS_MAX,
-                                                    any_text};
+static const struct texts_rule project_kept_origins_rule = {"corsOrigins", "up to 64 different texts", 0,
+                                                            PROJECT_ORIGINS_MAX, project_any_text};
 
 /* "", or what is wrong with an item. A text may be a secret: its place is named instead. */
-static const char *item_fault(const cJSON *item, const struct texts_rule *rule, const struct texts *before)
+static const char *project_item_fault(const cJSON *item, const struct texts_rule *rule, const struct texts *before)
 {
     if (!cJSON_IsString(item))
         return "is no text";
@@ -107,8 +108,8 @@ static const char *item_fault(const cJSON *item, const struct texts_rule *rule, 
     return before->count == rule->max ? "is one too many" : "";
 }
 
-static enum error read_texts(const cJSON *array, const struct texts_rule *rule, struct texts *texts,
-                             struct detail *detail)
+static enum error project_read_texts(const cJSON *array, const struct texts_rule *rule, struct texts *texts,
+                                     struct detail *detail)
 {
     const cJSON *item;
     size_t number = 0;
@@ -118,7 +119,7 @@ static enum error read_texts(const cJSON *array, const struct texts_rule *rule, 
         return detail_say(detail, ERR_INVALID_CONFIG, "%s must be a list of %s", rule->field, rule->expected);
     cJSON_ArrayForEach(item, array)
     {
-        const char *fault = item_fault(item, rule, texts);
+        const char *fault = project_item_fault(item, rule, texts);
         number++;
         if (*fault)
             return detail_say(detail, ERR_INVALID_CONFIG, "%s must be %s: item %zu %s", rule->field, rule->expected,
@@ -128,9 +129,10 @@ static enum error read_texts(const cJSON *array, const struct texts_rule *rule, 
     return ERR_NONE;
 }
 
-static enum error read_origins(const cJSON *array, bool strict, struct project *project, struct detail *detail)
+static enum error project_read_origins(const cJSON *array, bool strict, struct project *project, struct detail *detail)
 {
-    enum error error = read_texts(array, strict ? &origins_rule : &kept_origins_rule, &project->origins, detail);
+    enum error error = project_read_texts(array, strict ? &project_origins_rule : &project_kept_origins_rule,
+                                          &project->origins, detail);
     if (error != ERR_NONE || !strict || project_origins_valid(&project->origins))
         return error;
     return detail_say(detail, ERR_INVALID_CONFIG, "corsOrigins must be * alone, or origins without *");
@@ -140,7 +142,7 @@ static enum error read_origins(const cJSON *array, bool strict, struct project *
 
 _Static_assert(PROJECT_KEYS_MAX == 16, "spelled out in what is expected");
 
-static enum error read_keys(const cJSON *item, bool strict, struct project *project, struct detail *detail)
+static enum error project_read_keys(const cJSON *item, bool strict, struct project *project, struct detail *detail)
 {
     if (!item || cJSON_IsNull(item))
         return ERR_NONE;
@@ -151,7 +153,7 @@ static enum error read_keys(const cJSON *item, bool strict, struct project *proj
     return wrong ? detail_say(detail, ERR_INVALID_CONFIG, "jwks must be %s", wrong) : ERR_NONE;
 }
 
-static bool url_valid(const char *url)
+static bool project_url_valid(const char *url)
 {
     if (strlen(url) > PROJECT_URL_MAX || (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
         return false;
@@ -161,12 +163,12 @@ static bool url_valid(const char *url)
     return true;
 }
 
-static enum error read_url(const cJSON *item, struct project *project, struct detail *detail)
+static enum error project_read_url(const cJSON *item, struct project *project, struct detail *detail)
 {
     const char *url = cJSON_GetStringValue(item);
     if (!item || cJSON_IsNull(item))
         return ERR_NONE;
-    if (!url || !url_valid(url))
+    if (!url || !project_url_valid(url))
         return detail_say(detail, ERR_INVALID_CONFIG, "jwksUrl must be an http or https URL of up to %u bytes",
                           PROJECT_URL_MAX);
     project->jwks_url = xstrdup(url);
@@ -188,27 +190,29 @@ struct numbers {
 #define NUMBER_MAX 0x1fffffffffffff /* every whole number up to here is a double */
 #define AND(name, field) ", " name
 
-static const struct numbers quotas = {"quotas",
+static const struct numbers project_quota_rows = {"quotas",
 #define QUOTA AND
-                                      PROJECT_QUOTAS,
+                                                  PROJECT_QUOTAS,
 #undef QUOTA
-                                      {
+                                                  {
 #define QUOTA(name, field) {name, offsetof(struct quotas, field), NUMBER_MAX},
-                                          PROJECT_QUOTAS
+                                                      PROJECT_QUOTAS
 #undef QUOTA
-                                      }};
+                                                  }};
 
-static const struct numbers retention = {"retention",
-                                         ", seconds, bytes",
-                                         {{"seconds", offsetof(struct retention, seconds), PROJECT_RETENTION_MAX_S},
-                                          {"bytes", offsetof(struct retention, bytes), NUMBER_MAX}}};
+static const struct numbers project_retention = {
+    "retention",
+    ", seconds, bytes",
+    {{"seconds", offsetof(struct retention, seconds), PROJECT_RETENTION_MAX_S},
+     {"bytes", offsetof(struct retention, bytes), NUMBER_MAX}}};
 
-static uint64_t *number_at(const void *all, const struct number *number)
+static uint64_t *project_number_at(const void *all, const struct number *number)
 {
     return (uint64_t *)(void *)((char *)(uintptr_t)all + number->at);
 }
 
-static enum error read_number(const cJSON *field, const struct numbers *numbers, void *all, struct detail *detail)
+static enum error project_read_number(const cJSON *field, const struct numbers *numbers, void *all,
+                                      struct detail *detail)
 {
     const struct number *number = numbers->all;
     double value = cJSON_GetNumberValue(field); /* NaN if it is none */
@@ -217,17 +221,18 @@ static enum error read_number(const cJSON *field, const struct numbers *numbers,
     if (!number->name)
         return detail_say(detail, ERR_INVALID_CONFIG, "%s has an unknown field %s; expected are: %s", numbers->field,
                           detail_quote(slice_str(field->string)).text, numbers->names + 2);
-    if (*number_at(all, number))
+    if (*project_number_at(all, number))
         return detail_say(detail, ERR_INVALID_CONFIG, "%s has %s twice", numbers->field, number->name);
     if (!(value >= 1 && value <= (double)number->max) || (double)(uint64_t)value != value)
         return detail_say(detail, ERR_INVALID_CONFIG,
                           "%s.%s must be a whole number from 1 to %llu; leave it out for no limit", numbers->field,
                           number->name, (unsigned long long)number->max);
-    *number_at(all, number) = (uint64_t)value;
+    *project_number_at(all, number) = (uint64_t)value;
     return ERR_NONE;
 }
 
-static enum error read_numbers(const cJSON *item, const struct numbers *numbers, void *all, struct detail *detail)
+static enum error project_read_numbers(const cJSON *item, const struct numbers *numbers, void *all,
+                                       struct detail *detail)
 {
     const cJSON *field;
     enum error error = ERR_NONE;
@@ -239,23 +244,23 @@ static enum error read_numbers(const cJSON *item, const struct numbers *numbers,
     cJSON_ArrayForEach(field, item)
     {
         if (error == ERR_NONE)
-            error = read_number(field, numbers, all, detail);
+            error = project_read_number(field, numbers, all, detail);
     }
     return error;
 }
 
-static cJSON *print_numbers(const struct numbers *numbers, const void *all)
+static cJSON *project_print_numbers(const struct numbers *numbers, const void *all)
 {
     cJSON *object = cJSON_CreateObject();
     for (const struct number *number = numbers->all; number->name; number++)
-        if (*number_at(all, number))
-            cJSON_AddNumberToObject(object, number->name, (double)*number_at(all, number));
+        if (*project_number_at(all, number))
+            cJSON_AddNumberToObject(object, number->name, (double)*project_number_at(all, number));
     return object;
 }
 
 cJSON *project_quotas(const struct quotas *all)
 {
-    return print_numbers(&quotas, all);
+    return project_print_numbers(&project_quota_rows, all);
 }
 
 /* ---- all of it ---- */
@@ -266,7 +271,7 @@ cJSON *project_quotas(const struct quotas *all)
     FIELD("isPublic")                                                                                                  \
     FIELD("jwks") FIELD("jwksUrl") FIELD("quotas") FIELD("retention")
 
-static enum error check_names(const cJSON *root, struct detail *detail)
+static enum error project_check_names(const cJSON *root, struct detail *detail)
 {
 #define FIELD(name) name,
     static const char *const names[] = {FIELDS};
@@ -283,32 +288,33 @@ static enum error check_names(const cJSON *root, struct detail *detail)
     return twice ? detail_say(detail, ERR_INVALID_CONFIG, "%s comes twice", twice) : ERR_NONE;
 }
 
-static enum error read_public(const cJSON *item, struct project *project, struct detail *detail)
+static enum error project_read_public(const cJSON *item, struct project *project, struct detail *detail)
 {
     project->is_public = cJSON_IsTrue(item);
     return !item || cJSON_IsBool(item) ? ERR_NONE
                                        : detail_say(detail, ERR_INVALID_CONFIG, "isPublic must be true or false");
 }
 
-static enum error read_fields(const cJSON *root, bool strict, struct project *project, struct detail *detail)
+static enum error project_read_fields(const cJSON *root, bool strict, struct project *project, struct detail *detail)
 {
     const cJSON *secrets = cJSON_GetObjectItemCaseSensitive(root, "signingSecrets");
-    enum error error = check_names(root, detail);
+    enum error error = project_check_names(root, detail);
     if (error == ERR_NONE)
-        error = read_texts(secrets, &secrets_rule, &project->secrets, detail);
+        error = project_read_texts(secrets, &project_secrets_rule, &project->secrets, detail);
     if (error == ERR_NONE)
-        error = read_origins(cJSON_GetObjectItemCaseSensitive(root, "corsOrigins"), strict, project, detail);
+        error = project_read_origins(cJSON_GetObjectItemCaseSensitive(root, "corsOrigins"), strict, project, detail);
     if (error == ERR_NONE)
-        error = read_public(cJSON_GetObjectItemCaseSensitive(root, "isPublic"), project, detail);
+        error = project_read_public(cJSON_GetObjectItemCaseSensitive(root, "isPublic"), project, detail);
     if (error == ERR_NONE)
-        error = read_keys(cJSON_GetObjectItemCaseSensitive(root, "jwks"), strict, project, detail);
+        error = project_read_keys(cJSON_GetObjectItemCaseSensitive(root, "jwks"), strict, project, detail);
     if (error == ERR_NONE)
-        error = read_url(cJSON_GetObjectItemCaseSensitive(root, "jwksUrl"), project, detail);
+        error = project_read_url(cJSON_GetObjectItemCaseSensitive(root, "jwksUrl"), project, detail);
     if (error == ERR_NONE)
-        error = read_numbers(cJSON_GetObjectItemCaseSensitive(root, "quotas"), &quotas, &project->quotas, detail);
+        error = project_read_numbers(cJSON_GetObjectItemCaseSensitive(root, "quotas"), &project_quota_rows,
+                                     &project->quotas, detail);
     if (error == ERR_NONE)
-        error =
-            read_numbers(cJSON_GetObjectItemCaseSensitive(root, "retention"), &retention, &project->retention, detail);
+        error = project_read_numbers(cJSON_GetObjectItemCaseSensitive(root, "retention"), &project_retention,
+                                     &project->retention, detail);
     if (error == ERR_NONE && !secrets) /* last, so that it hides nothing that is wrong */
         error =
             detail_say(detail, ERR_INVALID_CONFIG,
@@ -321,7 +327,7 @@ bool project_parse(struct slice json, bool strict, struct project *project, stru
     *project = (struct project){0};
     cJSON *root = document_parse(json);
     enum error error =
-        root ? read_fields(root, strict, project, detail)
+        root ? project_read_fields(root, strict, project, detail)
              : detail_say(detail, ERR_INVALID_CONFIG, "the body must be one JSON object in UTF-8, without \\u0000");
     cJSON_Delete(root);
     if (error != ERR_NONE)
@@ -329,7 +335,7 @@ bool project_parse(struct slice json, bool strict, struct project *project, stru
     return error == ERR_NONE;
 }
 
-static void add_texts(cJSON *root, const char *name, const struct texts *texts)
+static void project_add_texts(cJSON *root, const char *name, const struct texts *texts)
 {
     cJSON *array = cJSON_AddArrayToObject(root, name);
     for (size_t i = 0; i < texts->count; i++)
@@ -339,8 +345,8 @@ static void add_texts(cJSON *root, const char *name, const struct texts *texts)
 void project_print(const struct project *project, struct buf *out)
 {
     cJSON *root = cJSON_CreateObject();
-    add_texts(root, secrets_rule.field, &project->secrets);
-    add_texts(root, origins_rule.field, &project->origins);
+    project_add_texts(root, project_secrets_rule.field, &project->secrets);
+    project_add_texts(root, project_origins_rule.field, &project->origins);
     cJSON_AddBoolToObject(root, "isPublic", project->is_public);
     if (project->jwks)
         cJSON_AddRawToObject(root, "jwks", project->jwks);
@@ -349,7 +355,7 @@ void project_print(const struct project *project, struct buf *out)
     if (project_has_quotas(&project->quotas))
         cJSON_AddItemToObject(root, "quotas", project_quotas(&project->quotas));
     if (project->retention.seconds || project->retention.bytes)
-        cJSON_AddItemToObject(root, "retention", print_numbers(&retention, &project->retention));
+        cJSON_AddItemToObject(root, "retention", project_print_numbers(&project_retention, &project->retention));
     char *text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
     buf_add(out, text, strlen(text));

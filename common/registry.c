@@ -23,12 +23,12 @@ struct registry {
     uint32_t changes; /* our own, which data_version does not count */
 };
 
-static bool run(sqlite3 *db, const char *sql)
+static bool registry_run(sqlite3 *db, const char *sql)
 {
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
 }
 
-static int64_t number(sqlite3 *db, const char *sql)
+static int64_t registry_number(sqlite3 *db, const char *sql)
 {
     sqlite3_stmt *statement;
     int64_t value = -1;
@@ -38,43 +38,47 @@ static int64_t number(sqlite3 *db, const char *sql)
     return value;
 }
 
-static bool is_empty(sqlite3 *db)
+static bool registry_is_empty(sqlite3 *db)
 {
-    return number(db, "PRAGMA application_id") == 0 && number(db, "SELECT count(*) FROM sqlite_schema") == 0;
+    return registry_number(db, "PRAGMA application_id") == 0 &&
+           registry_number(db, "SELECT count(*) FROM sqlite_schema") == 0;
 }
 
 /* In a transaction, so that of two that meet one makes it and the other finds it. */
-static const char *make_schema(sqlite3 *db)
+static const char *registry_make_schema(sqlite3 *db)
 {
-    if (!run(db, "BEGIN IMMEDIATE"))
+    if (!registry_run(db, "BEGIN IMMEDIATE"))
         return sqlite3_errmsg(db);
-    if (is_empty(db) && !run(db, "CREATE TABLE project(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;"
-                                 "PRAGMA application_id = 1937011303; PRAGMA user_version = 1"))
+    if (registry_is_empty(db) &&
+        !registry_run(db, "CREATE TABLE project(name TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;"
+                          "PRAGMA application_id = 1937011303; PRAGMA user_version = 1"))
         return sqlite3_errmsg(db);
-    return run(db, "COMMIT") ? NULL : sqlite3_errmsg(db);
+    return registry_run(db, "COMMIT") ? NULL : sqlite3_errmsg(db);
 }
 
-static const char *prepare_schema(sqlite3 *db)
+static const char *registry_prepare_schema(sqlite3 *db)
 {
-    const char *why = is_empty(db) ? make_schema(db) : NULL;
+    const char *why = registry_is_empty(db) ? registry_make_schema(db) : NULL;
     if (why)
         return why;
-    if (number(db, "PRAGMA application_id") != REGISTRY_ID)
+    if (registry_number(db, "PRAGMA application_id") != REGISTRY_ID)
         return "it is not a streamd registry";
-    return number(db, "PRAGMA user_version") == REGISTRY_SCHEMA ? NULL : "it was written by another version of streamd";
+    return registry_number(db, "PRAGMA user_version") == REGISTRY_SCHEMA
+               ? NULL
+               : "it was written by another version of streamd";
 }
 
 _Static_assert(REGISTRY_ID == 1937011303, "spelled out in the schema");
 
-static bool prepare(struct registry *r, sqlite3_stmt **statement, const char *sql)
+static bool registry_prepare(struct registry *r, sqlite3_stmt **statement, const char *sql)
 {
     return sqlite3_prepare_v3(r->db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) == SQLITE_OK;
 }
 
 /* Of two that make it a WAL together SQLite turns one away without waiting. */
-static bool use_wal(sqlite3 *db)
+static bool registry_use_wal(sqlite3 *db)
 {
-    for (unsigned waited_ms = 0; !run(db, "PRAGMA journal_mode = WAL"); waited_ms += WAIT_MS) {
+    for (unsigned waited_ms = 0; !registry_run(db, "PRAGMA journal_mode = WAL"); waited_ms += WAIT_MS) {
         if (sqlite3_errcode(db) != SQLITE_BUSY || waited_ms >= BUSY_MS)
             return false;
         sqlite3_sleep(WAIT_MS);
@@ -82,7 +86,7 @@ static bool use_wal(sqlite3 *db)
     return true;
 }
 
-static const char *open_all(struct registry *r, const char *path)
+static const char *registry_open_all(struct registry *r, const char *path)
 {
     /* SQLite gives its other files the owner and the mode of this one. */
     if (!owned_make(path))
@@ -92,19 +96,19 @@ static const char *open_all(struct registry *r, const char *path)
     sqlite3_busy_timeout(r->db, BUSY_MS);
     int stay = 1; /* its other files do: the next start may be on a full disk */
     sqlite3_file_control(r->db, "main", SQLITE_FCNTL_PERSIST_WAL, &stay);
-    if (!use_wal(r->db) || !run(r->db, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
-                                       "PRAGMA journal_size_limit = 65536"))
+    if (!registry_use_wal(r->db) || !registry_run(r->db, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
+                                                         "PRAGMA journal_size_limit = 65536"))
         return sqlite3_errmsg(r->db);
-    const char *why = prepare_schema(r->db);
+    const char *why = registry_prepare_schema(r->db);
     if (why)
         return why;
-    bool prepared = prepare(r, &r->get, "SELECT config FROM project WHERE name = ?1") &&
-                    prepare(r, &r->put,
-                            "INSERT INTO project(name, config) VALUES(?1, ?2)"
-                            " ON CONFLICT(name) DO UPDATE SET config = excluded.config") &&
-                    prepare(r, &r->delete, "DELETE FROM project WHERE name = ?1") &&
-                    prepare(r, &r->names, "SELECT name FROM project ORDER BY name") &&
-                    prepare(r, &r->version, "PRAGMA data_version");
+    bool prepared = registry_prepare(r, &r->get, "SELECT config FROM project WHERE name = ?1") &&
+                    registry_prepare(r, &r->put,
+                                     "INSERT INTO project(name, config) VALUES(?1, ?2)"
+                                     " ON CONFLICT(name) DO UPDATE SET config = excluded.config") &&
+                    registry_prepare(r, &r->delete, "DELETE FROM project WHERE name = ?1") &&
+                    registry_prepare(r, &r->names, "SELECT name FROM project ORDER BY name") &&
+                    registry_prepare(r, &r->version, "PRAGMA data_version");
     return prepared ? NULL : "it is damaged";
 }
 
@@ -113,7 +117,7 @@ struct registry *registry_open(const char *data_dir, const char **why)
     struct registry *r = xcalloc(1, sizeof *r);
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/registry.db", data_dir);
-    *why = open_all(r, path);
+    *why = registry_open_all(r, path);
     if (!*why)
         return r;
     static char text[256]; /* the database's own words go with it */
@@ -123,7 +127,7 @@ struct registry *registry_open(const char *data_dir, const char **why)
     return NULL;
 }
 
-static bool copy(sqlite3 *from, sqlite3 *to)
+static bool registry_copy_text(sqlite3 *from, sqlite3 *to)
 {
     sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
     if (!backup)
@@ -146,7 +150,7 @@ bool registry_copy(const char *data_dir, const char *path)
     bool good = sqlite3_open_v2(name, &from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
                 sqlite3_busy_timeout(from, BUSY_MS) == SQLITE_OK &&
                 sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
-                run(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF") && copy(from, to);
+                registry_run(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF") && registry_copy_text(from, to);
     sqlite3_close(from);
     sqlite3_close(to);
     return good;
@@ -163,19 +167,19 @@ void registry_close(struct registry *r)
     free(r);
 }
 
-static void bind(sqlite3_stmt *statement, int at, struct slice text)
+static void registry_bind(sqlite3_stmt *statement, int at, struct slice text)
 {
     sqlite3_reset(statement);
     sqlite3_bind_text(statement, at, text.data, (int)text.len, SQLITE_STATIC);
 }
 
-static struct slice column(sqlite3_stmt *statement)
+static struct slice registry_column(sqlite3_stmt *statement)
 {
     const char *text = (const char *)sqlite3_column_text(statement, 0);
     return slice_of(text, (size_t)sqlite3_column_bytes(statement, 0));
 }
 
-static enum registry_result failed(const struct registry *r)
+static enum registry_result registry_failed(const struct registry *r)
 {
     if (sqlite3_errcode(r->db) == SQLITE_BUSY)
         return REGISTRY_BUSY;
@@ -183,7 +187,7 @@ static enum registry_result failed(const struct registry *r)
     return REGISTRY_FAILED;
 }
 
-static enum registry_result read_config(struct slice name, struct slice config, struct project *project)
+static enum registry_result registry_read_config(struct slice name, struct slice config, struct project *project)
 {
     struct detail wrong;
     if (project_parse(config, false, project, &wrong))
@@ -196,20 +200,20 @@ enum registry_result registry_get(struct registry *r, struct slice name, struct 
 {
     enum registry_result result = REGISTRY_ABSENT;
     *project = (struct project){0};
-    bind(r->get, 1, name);
+    registry_bind(r->get, 1, name);
     int rc = sqlite3_step(r->get);
     if (rc == SQLITE_ROW)
-        result = read_config(name, column(r->get), project);
+        result = registry_read_config(name, registry_column(r->get), project);
     else if (rc != SQLITE_DONE)
-        result = failed(r);
+        result = registry_failed(r);
     sqlite3_reset(r->get);
     return result;
 }
 
-static enum registry_result write_row(struct registry *r, sqlite3_stmt *statement)
+static enum registry_result registry_write_row(struct registry *r, sqlite3_stmt *statement)
 {
     int rc = sqlite3_step(statement);
-    enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : failed(r);
+    enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : registry_failed(r);
     if (result == REGISTRY_OK && sqlite3_changes(r->db) == 0)
         result = REGISTRY_ABSENT;
     sqlite3_reset(statement);
@@ -218,13 +222,13 @@ static enum registry_result write_row(struct registry *r, sqlite3_stmt *statemen
     return result;
 }
 
-static enum registry_result put(struct registry *r, struct slice name, const struct project *project)
+static enum registry_result registry_put(struct registry *r, struct slice name, const struct project *project)
 {
     struct buf config = {0};
     project_print(project, &config);
-    bind(r->put, 1, name);
-    bind(r->put, 2, buf_slice(&config));
-    enum registry_result result = write_row(r, r->put);
+    registry_bind(r->put, 1, name);
+    registry_bind(r->put, 2, buf_slice(&config));
+    enum registry_result result = registry_write_row(r, r->put);
     buf_wipe(&config);
     return result;
 }
@@ -235,40 +239,40 @@ void registry_wait(struct registry *r, unsigned ms)
 }
 
 /* Reads it, has it altered, and writes it. Only in a transaction. */
-static enum registry_result alter(struct registry *r, struct slice name, registry_change *change, void *ctx)
+static enum registry_result registry_alter(struct registry *r, struct slice name, registry_change *change, void *ctx)
 {
     struct project project;
     enum registry_result result = registry_get(r, name, &project);
     if (result == REGISTRY_OK || result == REGISTRY_ABSENT)
-        result = change(ctx, &project, result == REGISTRY_OK) ? put(r, name, &project) : REGISTRY_REFUSED;
+        result = change(ctx, &project, result == REGISTRY_OK) ? registry_put(r, name, &project) : REGISTRY_REFUSED;
     project_clear(&project);
     return result;
 }
 
 enum registry_result registry_update(struct registry *r, struct slice name, registry_change *change, void *ctx)
 {
-    if (!run(r->db, "BEGIN IMMEDIATE"))
-        return failed(r);
-    enum registry_result result = alter(r, name, change, ctx);
-    if (result == REGISTRY_OK && !run(r->db, "COMMIT"))
-        result = failed(r);
+    if (!registry_run(r->db, "BEGIN IMMEDIATE"))
+        return registry_failed(r);
+    enum registry_result result = registry_alter(r, name, change, ctx);
+    if (result == REGISTRY_OK && !registry_run(r->db, "COMMIT"))
+        result = registry_failed(r);
     if (result != REGISTRY_OK)
-        run(r->db, "ROLLBACK");
+        registry_run(r->db, "ROLLBACK");
     return result;
 }
 
 enum registry_result registry_delete(struct registry *r, struct slice name)
 {
-    bind(r->delete, 1, name);
-    return write_row(r, r->delete);
+    registry_bind(r->delete, 1, name);
+    return registry_write_row(r, r->delete);
 }
 
 enum registry_result registry_names(struct registry *r, registry_visit *visit, void *ctx)
 {
     int rc;
     while ((rc = sqlite3_step(r->names)) == SQLITE_ROW)
-        visit(ctx, column(r->names));
-    enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : failed(r);
+        visit(ctx, registry_column(r->names));
+    enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : registry_failed(r);
     sqlite3_reset(r->names);
     return result;
 }

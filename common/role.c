@@ -40,13 +40,13 @@ static const char *role_name(const struct role *role)
 }
 
 /* The supervisor is gone, and with it the reason to live. Nothing needs saving: what is acknowledged is on disk. */
-NORETURN static void leave_orphaned(void)
+NORETURN static void role_leave_orphaned(void)
 {
     log_warn("the supervisor is gone, leaving");
     _exit(1);
 }
 
-static void require_control_channel(const char *program)
+static void role_require_control_channel(const char *program)
 {
     int type = 0;
     socklen_t len = sizeof type;
@@ -55,14 +55,14 @@ static void require_control_channel(const char *program)
 }
 
 /* The terminal's ^C goes to every process of the group; when to stop is the supervisor's decision alone. */
-static void ignore_signals(void)
+static void role_ignore_signals(void)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN);
 }
 
-static void raise_fd_limit(void)
+static void role_raise_fd_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
@@ -72,24 +72,24 @@ static void raise_fd_limit(void)
         log_warn_errno("cannot raise the limit of open files");
 }
 
-static void send_or_leave(const struct control *message)
+static void role_send_or_leave(const struct control *message)
 {
     if (control_send(ROLE_CONTROL_FD, message) == CONTROL_GONE)
-        leave_orphaned();
+        role_leave_orphaned();
 }
 
-static void config_parse(struct config *cfg, struct slice text)
+static void role_config_parse(struct config *cfg, struct slice text)
 {
     config_init(cfg);
     if (config_read_text(cfg, "configuration of the supervisor", text, stderr) > 0)
         fatal_never_restart("this program and its supervisor are of different versions");
 }
 
-static void on_config(struct role *role, const struct control *message)
+static void role_on_config(struct role *role, const struct control *message)
 {
     struct running *run = role->state;
     struct config fresh;
-    config_parse(&fresh, message->text);
+    role_config_parse(&fresh, message->text);
     if (config_reload(&run->cfg, &fresh, NULL) > 0) {
         log_configure(run->cfg.log_level, run->cfg.log_format);
         if (role->reload)
@@ -98,11 +98,11 @@ static void on_config(struct role *role, const struct control *message)
     config_clear(&fresh);
 }
 
-static void on_message(struct role *role, const struct control *message)
+static void role_on_message(struct role *role, const struct control *message)
 {
     switch (message->type) {
     case CONTROL_CONFIG:
-        on_config(role, message);
+        role_on_config(role, message);
         return;
     case CONTROL_PEER:
         role->peer(role->ctx, message->kind, message->index, message->fd);
@@ -147,7 +147,7 @@ static void on_message(struct role *role, const struct control *message)
     fatalx("control message %d is not for a %s", (int)message->type, role_name(role));
 }
 
-static void on_control(evutil_socket_t fd, short what, void *arg)
+static void role_on_control(evutil_socket_t fd, short what, void *arg)
 {
     struct role *role = arg;
     struct running *run = role->state;
@@ -156,17 +156,17 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
     for (;;) {
         switch (control_receive(fd, run->room, &message)) {
         case CONTROL_DONE:
-            on_message(role, &message);
+            role_on_message(role, &message);
             break;
         case CONTROL_AGAIN:
             return;
         case CONTROL_GONE:
-            leave_orphaned();
+            role_leave_orphaned();
         }
     }
 }
 
-static void heartbeat_arm(struct running *run)
+static void role_heartbeat_arm(struct running *run)
 {
     uint64_t ms = run->cfg.server_hang_timeout / REPORTS_PER_HANG_TIMEOUT;
     if (ms > REPORT_EVERY_MS)
@@ -175,17 +175,17 @@ static void heartbeat_arm(struct running *run)
     event_add(run->heartbeat, &after);
 }
 
-static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
+static void role_on_heartbeat(evutil_socket_t fd, short what, void *arg)
 {
     struct role *role = arg;
     (void)fd;
     (void)what;
     log_tick(false);
     role_report(role);
-    heartbeat_arm(role->state);
+    role_heartbeat_arm(role->state);
 }
 
-static void metrics_begin(struct role *role)
+static void role_metrics_begin(struct role *role)
 {
     struct running *run = role->state;
     enum metrics_of of = role->kind == ROLE_ROUTER ? METRICS_ROUTER : METRICS_SHARD;
@@ -211,42 +211,42 @@ struct metrics *role_metrics(const struct role *role)
 }
 
 /* Blocks until the supervisor says who this process is. */
-static void await_config(struct role *role)
+static void role_await_config(struct role *role)
 {
     struct running *run = role->state;
     struct control message;
     if (control_receive(ROLE_CONTROL_FD, run->room, &message) != CONTROL_DONE)
-        leave_orphaned();
+        role_leave_orphaned();
     if (message.type != CONTROL_CONFIG)
         fatalx("the first control message is %d instead of the configuration", (int)message.type);
     run->place = message.index;
-    config_parse(&run->cfg, message.text);
+    role_config_parse(&run->cfg, message.text);
     log_init(role_name(role), (int)role_number(role->kind, run->place));
     log_configure(run->cfg.log_level, run->cfg.log_format);
     log_info("streamd %s, libevent %s, pid %d", STREAMD_VERSION, event_get_version(), (int)getpid());
 }
 
-static void loop_open(struct role *role)
+static void role_loop_open(struct role *role)
 {
     struct running *run = role->state;
     evutil_make_socket_nonblocking(ROLE_CONTROL_FD);
     run->base = event_base_new();
     if (!run->base)
         fatalx("cannot make an event loop");
-    run->readable = event_new(run->base, ROLE_CONTROL_FD, EV_READ | EV_PERSIST, on_control, role);
-    run->heartbeat = evtimer_new(run->base, on_heartbeat, role);
+    run->readable = event_new(run->base, ROLE_CONTROL_FD, EV_READ | EV_PERSIST, role_on_control, role);
+    run->heartbeat = evtimer_new(run->base, role_on_heartbeat, role);
     if (!run->readable || !run->heartbeat || event_add(run->readable, NULL) != 0)
         fatalx("cannot watch the control channel");
 }
 
 /* The base and the configuration stay: what the role still holds refers to them until the process exits. */
-static void loop_close(struct running *run)
+static void role_loop_close(struct running *run)
 {
     event_free(run->readable);
     event_free(run->heartbeat);
 }
 
-NORETURN static void print_version(const struct role *role)
+NORETURN static void role_print_version(const struct role *role)
 {
     printf("streamd-%s %s wire %d data %d\n", role_name(role), STREAMD_VERSION, WIRE_VERSION, STREAMD_DATA_VERSION);
     exit(0);
@@ -260,24 +260,24 @@ bool role_version_parse(const char *line, struct role_version *version)
 int role_run(struct role *role, int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "version") == 0)
-        print_version(role);
-    ignore_signals();
+        role_print_version(role);
+    role_ignore_signals();
     log_init(role_name(role), -1);
-    require_control_channel(argc > 0 ? argv[0] : role_name(role));
-    raise_fd_limit();
+    role_require_control_channel(argc > 0 ? argv[0] : role_name(role));
+    role_raise_fd_limit();
     struct running *run = xcalloc(1, sizeof *run);
     role->state = run;
-    await_config(role);
-    metrics_begin(role);
-    loop_open(role);
+    role_await_config(role);
+    role_metrics_begin(role);
+    role_loop_open(role);
     role->start(role->ctx, run->base, &run->cfg, run->place);
-    send_or_leave(&(struct control){.type = CONTROL_READY, .index = WIRE_VERSION, .fd = -1});
-    heartbeat_arm(run);
+    role_send_or_leave(&(struct control){.type = CONTROL_READY, .index = WIRE_VERSION, .fd = -1});
+    role_heartbeat_arm(run);
     while (!run->done) {
         event_base_loop(run->base, EVLOOP_ONCE);
         role->turn(role->ctx);
     }
-    loop_close(run);
+    role_loop_close(run);
     log_tick(true);
     return 0;
 }
@@ -291,12 +291,12 @@ void role_done(struct role *role)
 void role_report(struct role *role)
 {
     (void)role;
-    send_or_leave(&(struct control){.type = CONTROL_REPORT, .fd = -1});
+    role_send_or_leave(&(struct control){.type = CONTROL_REPORT, .fd = -1});
 }
 
 /* One that is lost, because the supervisor does not read, ends the backup and nothing else. */
 void role_backup(struct role *role, enum backup_step step, struct slice text)
 {
     (void)role;
-    send_or_leave(&(struct control){.type = CONTROL_BACKUP, .index = step, .text = text, .fd = -1});
+    role_send_or_leave(&(struct control){.type = CONTROL_BACKUP, .index = step, .text = text, .fd = -1});
 }

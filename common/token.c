@@ -10,26 +10,26 @@
 
 #define TIME_MAX 9007199254740991.0 /* 2^53-1: later ones are no numbers of seconds */
 
-static const char *const names[] = {
+static const char *const token_names[] = {
     [SCOPE_NONE] = "", [SCOPE_READ] = "read", [SCOPE_WRITE] = "write", [SCOPE_MANAGE] = "manage"};
 
 enum scope scope_of(struct slice text)
 {
     for (enum scope scope = SCOPE_READ; scope <= SCOPE_MANAGE; scope++)
-        if (slice_equal(text, slice_str(names[scope])))
+        if (slice_equal(text, slice_str(token_names[scope])))
             return scope;
     return SCOPE_NONE;
 }
 
 const char *scope_name(enum scope scope)
 {
-    return names[scope];
+    return token_names[scope];
 }
 
 static const struct {
     enum error error;
     const char *text;
-} faults[] = {
+} token_faults[] = {
 #define X(name, error, text) {ERR_##error, text},
 #include "common/token.def"
 #undef X
@@ -37,18 +37,18 @@ static const struct {
 
 enum error token_fault_error(enum token_fault fault)
 {
-    return faults[fault].error;
+    return token_faults[fault].error;
 }
 
 const char *token_fault_text(enum token_fault fault)
 {
-    return faults[fault].text;
+    return token_faults[fault].text;
 }
 
 /* ---- members of the two objects ---- */
 
 /* False: it comes twice (RFC 7515 4, RFC 7519 4). *item NULL: it does not come. */
-static bool member(const cJSON *object, const char *name, const cJSON **item)
+static bool token_member(const cJSON *object, const char *name, const cJSON **item)
 {
     const cJSON *each;
     *item = NULL;
@@ -64,19 +64,19 @@ static bool member(const cJSON *object, const char *name, const cJSON **item)
 }
 
 /* False: it comes twice, or is no text. *text NULL: it does not come. */
-static bool text_member(const cJSON *object, const char *name, const char **text)
+static bool token_text_member(const cJSON *object, const char *name, const char **text)
 {
     const cJSON *item;
-    bool once = member(object, name, &item);
+    bool once = token_member(object, name, &item);
     *text = cJSON_GetStringValue(item);
     return once && (!item || *text);
 }
 
 /* A NumericDate (RFC 7519 2), perhaps with a fraction. False: it comes twice, or is none. *time 0: it does not come. */
-static bool time_member(const cJSON *object, const char *name, double *time)
+static bool token_time_member(const cJSON *object, const char *name, double *time)
 {
     const cJSON *item;
-    bool once = member(object, name, &item);
+    bool once = token_member(object, name, &item);
     *time = item ? cJSON_GetNumberValue(item) : 0; /* NaN if it is no number */
     return once && *time >= 0 && *time <= TIME_MAX;
 }
@@ -88,7 +88,7 @@ struct parts {
 };
 
 /* "head.payload.signature" */
-static bool split(struct slice token, struct parts *parts)
+static bool token_split(struct slice token, struct parts *parts)
 {
     const char *first = token.len ? memchr(token.data, '.', token.len) : NULL;
     const char *last = token.len ? memrchr(token.data, '.', token.len) : NULL;
@@ -102,7 +102,7 @@ static bool split(struct slice token, struct parts *parts)
 }
 
 /* The object in a part, or NULL. The caller deletes it. */
-static cJSON *object_of(struct slice part)
+static cJSON *token_object_of(struct slice part)
 {
     size_t len;
     char *text = xmalloc(part.len + 1);
@@ -118,7 +118,7 @@ static cJSON *object_of(struct slice part)
 
 /* "application/" may be left out (RFC 7515 4.1.9). Access tokens have at+jwt (RFC 9068 2.1). Whatever else names itself
  * was not made for this (RFC 8725 3.11). */
-static bool type_fits(const char *type)
+static bool token_type_fits(const char *type)
 {
     static const char prefix[] = "application/";
     if (type && strncasecmp(type, prefix, sizeof prefix - 1) == 0)
@@ -127,15 +127,15 @@ static bool type_fits(const char *type)
 }
 
 /* What the token says that it is signed with; nothing of it is believed yet. */
-static enum token_fault read_head(const cJSON *head, enum key_kind *kind, const char **kid)
+static enum token_fault token_read_head(const cJSON *head, enum key_kind *kind, const char **kid)
 {
     const cJSON *critical;
     const char *type, *algorithm;
-    if (!text_member(head, "typ", &type) || !type_fits(type))
+    if (!token_text_member(head, "typ", &type) || !token_type_fits(type))
         return TOKEN_TYPE;
-    if (!member(head, "crit", &critical) || critical) /* RFC 7515 4.1.11 */
+    if (!token_member(head, "crit", &critical) || critical) /* RFC 7515 4.1.11 */
         return TOKEN_CRITICAL;
-    if (!text_member(head, "alg", &algorithm) || !algorithm)
+    if (!token_text_member(head, "alg", &algorithm) || !algorithm)
         return TOKEN_ALGORITHM;
     *kind = key_kind_of(slice_str(algorithm));
     *kid = document_text(head, "kid");
@@ -144,14 +144,14 @@ static enum token_fault read_head(const cJSON *head, enum key_kind *kind, const 
 
 /* ---- the signature ---- */
 
-static bool decode_signature(struct slice text, struct slice *signature)
+static bool token_decode_signature(struct slice text, struct slice *signature)
 {
     uint8_t *bytes = xmalloc(text.len + 1);
     *signature = slice_of((char *)bytes, 0);
     return key_decode(text, bytes, text.len, &signature->len);
 }
 
-static const char *find_secret(const struct texts *secrets, struct slice text, struct slice signature)
+static const char *token_find_secret(const struct texts *secrets, struct slice text, struct slice signature)
 {
     for (size_t i = 0; i < secrets->count; i++)
         if (key_verify_secret(secrets->items[i], text, signature))
@@ -160,8 +160,8 @@ static const char *find_secret(const struct texts *secrets, struct slice text, s
 }
 
 /* Those that the token names come first, which saves time and decides nothing. */
-static const char *find_key(const struct jwks *keys, enum key_kind kind, const char *kid, struct slice text,
-                            struct slice signature)
+static const char *token_find_key(const struct jwks *keys, enum key_kind kind, const char *kid, struct slice text,
+                                  struct slice signature)
 {
     for (int named = 1; named >= 0; named--)
         for (size_t i = 0; i < keys->count; i++) {
@@ -176,21 +176,21 @@ static const char *find_key(const struct jwks *keys, enum key_kind kind, const c
 /* ---- the claims ---- */
 
 /* The most that a list of scopes names (RFC 8693 4.2). */
-static enum scope best_scope(const char *text)
+static enum scope token_best_scope(const char *text)
 {
     enum scope best = SCOPE_NONE;
     for (enum scope scope = SCOPE_READ; text && scope <= SCOPE_MANAGE; scope++)
-        if (words_have(text, slice_str(names[scope])))
+        if (words_have(text, slice_str(token_names[scope])))
             best = scope;
     return best;
 }
 
 /* The audience is good, names others, or is no audience. */
-static enum token_fault check_audience(const cJSON *claims, const char *audiences, bool needed)
+static enum token_fault token_check_audience(const cJSON *claims, const char *audiences, bool needed)
 {
     const cJSON *audience, *each;
     bool named = false;
-    if (!member(claims, "aud", &audience))
+    if (!token_member(claims, "aud", &audience))
         return TOKEN_CLAIMS;
     if (!audience)
         return needed && *audiences ? TOKEN_AUDIENCE : TOKEN_GOOD;
@@ -207,21 +207,21 @@ static enum token_fault check_audience(const cJSON *claims, const char *audience
     return named ? TOKEN_GOOD : TOKEN_AUDIENCE;
 }
 
-static enum token_fault check_issuer(const cJSON *claims, const char *issuers, bool needed)
+static enum token_fault token_check_issuer(const cJSON *claims, const char *issuers, bool needed)
 {
     const char *issuer;
-    if (!text_member(claims, "iss", &issuer))
+    if (!token_text_member(claims, "iss", &issuer))
         return TOKEN_CLAIMS;
     if (!*issuers || (!issuer && !needed) || (issuer && words_have(issuers, slice_str(issuer))))
         return TOKEN_GOOD;
     return TOKEN_ISSUER;
 }
 
-static enum token_fault check_times(const cJSON *all, const struct token_rules *rules, struct claims *claims)
+static enum token_fault token_check_times(const cJSON *all, const struct token_rules *rules, struct claims *claims)
 {
     double expires, from, made;
-    if (!time_member(all, "exp", &expires) || !time_member(all, "nbf", &from) || !time_member(all, "iat", &made) ||
-        expires < 1)
+    if (!token_time_member(all, "exp", &expires) || !token_time_member(all, "nbf", &from) ||
+        !token_time_member(all, "iat", &made) || expires < 1)
         return TOKEN_TIMES;
     claims->expires_s = (uint64_t)expires;
     claims->from_ms = from * 1000;
@@ -230,53 +230,53 @@ static enum token_fault check_times(const cJSON *all, const struct token_rules *
     return claims->expires_s + rules->leeway_ms / 1000 > rules->now_ms / 1000 ? TOKEN_GOOD : TOKEN_EXPIRED;
 }
 
-static enum token_fault read_claims(const cJSON *all, const struct token_rules *rules, bool foreign,
-                                    struct claims *claims)
+static enum token_fault token_read_claims(const cJSON *all, const struct token_rules *rules, bool foreign,
+                                          struct claims *claims)
 {
     const char *scope, *subject, *stream;
-    if (!text_member(all, "sub", &subject) || !subject || !text_member(all, "stream_id", &stream))
+    if (!token_text_member(all, "sub", &subject) || !subject || !token_text_member(all, "stream_id", &stream))
         return TOKEN_CLAIMS;
-    if (!text_member(all, "scope", &scope) || best_scope(scope) == SCOPE_NONE)
+    if (!token_text_member(all, "scope", &scope) || token_best_scope(scope) == SCOPE_NONE)
         return TOKEN_SCOPE;
-    enum token_fault fault = check_audience(all, rules->audiences, foreign);
+    enum token_fault fault = token_check_audience(all, rules->audiences, foreign);
     if (fault == TOKEN_GOOD)
-        fault = check_issuer(all, rules->issuers, foreign);
+        fault = token_check_issuer(all, rules->issuers, foreign);
     if (fault == TOKEN_GOOD)
-        fault = check_times(all, rules, claims);
+        fault = token_check_times(all, rules, claims);
     if (fault != TOKEN_GOOD && fault != TOKEN_EARLY && fault != TOKEN_EXPIRED)
         return fault;
-    claims->scope = best_scope(scope);
+    claims->scope = token_best_scope(scope);
     claims->subject = xstrdup(subject);
     claims->stream_id = stream ? xstrdup(stream) : NULL;
     return fault;
 }
 
 /* No key verifies it. Its own words may say why. */
-static enum token_fault why_unverified(const cJSON *claims, struct slice project)
+static enum token_fault token_why_unverified(const cJSON *claims, struct slice project)
 {
     const char *subject;
-    bool elsewhere = text_member(claims, "sub", &subject) && subject && !slice_equal(slice_str(subject), project);
+    bool elsewhere = token_text_member(claims, "sub", &subject) && subject && !slice_equal(slice_str(subject), project);
     return elsewhere ? TOKEN_ELSEWHERE : TOKEN_UNVERIFIED;
 }
 
 /* ---- all of it ---- */
 
-static void verify_parts(const struct parts *parts, const cJSON *head, const cJSON *claims,
-                         const struct token_rules *rules, const struct texts *secrets, const struct jwks *keys,
-                         struct token_verdict *verdict)
+static void token_verify_parts(const struct parts *parts, const cJSON *head, const cJSON *claims,
+                               const struct token_rules *rules, const struct texts *secrets, const struct jwks *keys,
+                               struct token_verdict *verdict)
 {
     struct slice signature;
     const char *kid;
-    verdict->fault = read_head(head, &verdict->kind, &kid);
+    verdict->fault = token_read_head(head, &verdict->kind, &kid);
     if (verdict->fault != TOKEN_GOOD)
         return;
     bool foreign = verdict->kind != KEY_SECRET;
-    if (decode_signature(parts->signature, &signature))
-        verdict->key = foreign ? find_key(keys, verdict->kind, kid, parts->text, signature)
-                               : find_secret(secrets, parts->text, signature);
+    if (token_decode_signature(parts->signature, &signature))
+        verdict->key = foreign ? token_find_key(keys, verdict->kind, kid, parts->text, signature)
+                               : token_find_secret(secrets, parts->text, signature);
     free((char *)(uintptr_t)signature.data);
-    verdict->fault =
-        verdict->key ? read_claims(claims, rules, foreign, &verdict->claims) : why_unverified(claims, rules->project);
+    verdict->fault = verdict->key ? token_read_claims(claims, rules, foreign, &verdict->claims)
+                                  : token_why_unverified(claims, rules->project);
 }
 
 struct token_verdict token_verify(struct slice token, const struct token_rules *rules, const struct texts *secrets,
@@ -284,11 +284,11 @@ struct token_verdict token_verify(struct slice token, const struct token_rules *
 {
     struct token_verdict verdict = {.fault = TOKEN_MALFORMED};
     struct parts parts;
-    if (!split(token, &parts))
+    if (!token_split(token, &parts))
         return verdict;
-    cJSON *head = object_of(parts.head), *claims = object_of(parts.payload);
+    cJSON *head = token_object_of(parts.head), *claims = token_object_of(parts.payload);
     if (head && claims)
-        verify_parts(&parts, head, claims, rules, secrets, keys, &verdict);
+        token_verify_parts(&parts, head, claims, rules, secrets, keys, &verdict);
     cJSON_Delete(head);
     cJSON_Delete(claims);
     return verdict;

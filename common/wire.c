@@ -16,29 +16,29 @@ const char *wire_name(enum wire_type type)
 
 /* ---- putting: the length is summed first, so that a frame is reserved once and written straight ---- */
 
-static char *put_u8(char *at, uint8_t value)
+static char *wire_put_u8(char *at, uint8_t value)
 {
     *at = (char)value;
     return at + 1;
 }
 
-static char *put_u32(char *at, uint32_t value)
+static char *wire_put_u32(char *at, uint32_t value)
 {
     value = htole32(value);
     memcpy(at, &value, sizeof value);
     return at + sizeof value;
 }
 
-static char *put_u64(char *at, uint64_t value)
+static char *wire_put_u64(char *at, uint64_t value)
 {
     value = htole64(value);
     memcpy(at, &value, sizeof value);
     return at + sizeof value;
 }
 
-static char *put_str(char *at, struct slice value)
+static char *wire_put_str(char *at, struct slice value)
 {
-    at = put_u32(at, (uint32_t)value.len);
+    at = wire_put_u32(at, (uint32_t)value.len);
     if (value.len)
         memcpy(at, value.data, value.len);
     return at + value.len;
@@ -46,7 +46,7 @@ static char *put_str(char *at, struct slice value)
 
 /* ---- getting ---- */
 
-static bool get_u8(struct slice *in, uint8_t *value)
+static bool wire_get_u8(struct slice *in, uint8_t *value)
 {
     if (in->len < sizeof *value)
         return false;
@@ -55,7 +55,7 @@ static bool get_u8(struct slice *in, uint8_t *value)
     return true;
 }
 
-static bool get_u32(struct slice *in, uint32_t *value)
+static bool wire_get_u32(struct slice *in, uint32_t *value)
 {
     if (in->len < sizeof *value)
         return false;
@@ -65,7 +65,7 @@ static bool get_u32(struct slice *in, uint32_t *value)
     return true;
 }
 
-static bool get_u64(struct slice *in, uint64_t *value)
+static bool wire_get_u64(struct slice *in, uint64_t *value)
 {
     if (in->len < sizeof *value)
         return false;
@@ -75,10 +75,10 @@ static bool get_u64(struct slice *in, uint64_t *value)
     return true;
 }
 
-static bool get_str(struct slice *in, struct slice *value)
+static bool wire_get_str(struct slice *in, struct slice *value)
 {
     uint32_t len;
-    if (!get_u32(in, &len) || in->len < len)
+    if (!wire_get_u32(in, &len) || in->len < len)
         return false;
     *value = slice_of(in->data, len);
     *in = slice_of(in->data + len, in->len - len);
@@ -102,18 +102,18 @@ static bool get_str(struct slice *in, struct slice *value)
 #undef U64
 #undef STR
 
-#define U8(field) at = put_u8(at, m->field);
-#define U32(field) at = put_u32(at, m->field);
-#define U64(field) at = put_u64(at, m->field);
-#define STR(field) at = put_str(at, m->field);
+#define U8(field) at = wire_put_u8(at, m->field);
+#define U32(field) at = wire_put_u32(at, m->field);
+#define U64(field) at = wire_put_u64(at, m->field);
+#define STR(field) at = wire_put_str(at, m->field);
 #define MESSAGE(NAME, name, fields)                                                                                    \
     void wire_put_##name(struct buf *out, const struct wire_##name *m)                                                 \
     {                                                                                                                  \
         size_t size = 1 + size_##name(m);                                                                              \
         assert(size <= WIRE_FRAME_MAX);                                                                                \
         char *at = buf_reserve(out, 4 + size);                                                                         \
-        at = put_u32(at, (uint32_t)size);                                                                              \
-        at = put_u8(at, WIRE_##NAME);                                                                                  \
+        at = wire_put_u32(at, (uint32_t)size);                                                                         \
+        at = wire_put_u8(at, WIRE_##NAME);                                                                             \
         fields assert(at == out->data + out->end + 4 + size);                                                          \
         (void)at;                                                                                                      \
         buf_grow(out, 4 + size);                                                                                       \
@@ -125,10 +125,10 @@ static bool get_str(struct slice *in, struct slice *value)
 #undef U64
 #undef STR
 
-#define U8(field) &&get_u8(&body, &m->field)
-#define U32(field) &&get_u32(&body, &m->field)
-#define U64(field) &&get_u64(&body, &m->field)
-#define STR(field) &&get_str(&body, &m->field)
+#define U8(field) &&wire_get_u8(&body, &m->field)
+#define U32(field) &&wire_get_u32(&body, &m->field)
+#define U64(field) &&wire_get_u64(&body, &m->field)
+#define STR(field) &&wire_get_str(&body, &m->field)
 #define MESSAGE(NAME, name, fields)                                                                                    \
     bool wire_get_##name(struct slice body, struct wire_##name *m)                                                     \
     {                                                                                                                  \
@@ -147,14 +147,14 @@ enum wire_peek wire_peek(struct slice in, enum wire_type *type, struct slice *bo
     uint32_t len;
     uint8_t kind;
     *size = 0;
-    if (!get_u32(&rest, &len))
+    if (!wire_get_u32(&rest, &len))
         return WIRE_PEEK_MORE;
     if (len < 1 || len > WIRE_FRAME_MAX)
         return WIRE_PEEK_BAD;
     *size = (size_t)len + 4;
     if (rest.len < len)
         return WIRE_PEEK_MORE;
-    if (!get_u8(&rest, &kind) || kind == WIRE_INVALID || kind >= WIRE_TYPE_COUNT)
+    if (!wire_get_u8(&rest, &kind) || kind == WIRE_INVALID || kind >= WIRE_TYPE_COUNT)
         return WIRE_PEEK_BAD;
     *type = kind;
     *body = slice_of(rest.data, len - 1);

@@ -32,7 +32,7 @@ void handover_begin(struct router *r, int fd)
     log_info("handing over %zu clients", r->clients.count);
 }
 
-static void begin_drain(struct router *r, const char *why)
+static void handover_begin_drain(struct router *r, const char *why)
 {
     struct handover *h = &r->handover;
     if (r->clients.count)
@@ -42,7 +42,7 @@ static void begin_drain(struct router *r, const char *why)
     h->until_ms = r->now_ms + DRAIN_MS;
 }
 
-static uint32_t cors_flags(enum client_cors cors)
+static uint32_t handover_cors_flags(enum client_cors cors)
 {
     static const uint32_t flags[] = {[CORS_ANY] = WIRE_HANDED_CORS_ANY,
                                      [CORS_ORIGIN] = WIRE_HANDED_CORS_ORIGIN,
@@ -50,19 +50,20 @@ static uint32_t cors_flags(enum client_cors cors)
     return flags[cors];
 }
 
-static uint32_t grant_flags(const struct grant *grant)
+static uint32_t handover_grant_flags(const struct grant *grant)
 {
     return (grant->checked ? WIRE_HANDED_CHECKED : 0) | (grant->anonymous ? WIRE_HANDED_ANONYMOUS : 0) |
            (grant->shared ? WIRE_HANDED_PROJECT_PUBLIC : 0);
 }
 
-static void describe_reader(const struct client *c, struct wire_handed *m)
+static void handover_describe_reader(const struct client *c, struct wire_handed *m)
 {
     const struct reader *reader = c->reader;
     m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) | (reader->chunked ? WIRE_HANDED_CHUNKED : 0) |
                 (c->http10 ? WIRE_HANDED_HTTP10 : 0) | (c->keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
                 (c->shared_answer ? WIRE_HANDED_SHARED : 0) | (c->exchange.now ? WIRE_HANDED_NOW : 0) |
-                (c->exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | cors_flags(c->cors) | grant_flags(&c->grant);
+                (c->exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->cors) |
+                handover_grant_flags(&c->grant);
     m->began_us = c->account.began_us;
     m->request_id = request_log_id(c);
     m->name = slice_of(reader->entry->name, reader->entry->name_len);
@@ -79,14 +80,14 @@ static void describe_reader(const struct client *c, struct wire_handed *m)
 }
 
 /* Nothing is owed to it, and all there is to know of it can be said. */
-static bool may_go(const struct client *c)
+static bool handover_may_go(const struct client *c)
 {
     if (c->out.bytes || c->eof || c->refused)
         return false;
     return c->state == CLIENT_HEAD || (c->state == CLIENT_LIVE && reader_rests(c->reader));
 }
 
-static void hand_over(struct router *r, struct client *c)
+static void handover_hand_over(struct router *r, struct client *c)
 {
     struct link *link = &r->handover.successor;
     struct wire_handed m = {.input = buf_slice(&c->in)};
@@ -95,7 +96,7 @@ static void hand_over(struct router *r, struct client *c)
         return;
     }
     if (c->state == CLIENT_LIVE)
-        describe_reader(c, &m);
+        handover_describe_reader(c, &m);
     if (!link_enclose(link, event_get_fd(&c->event)))
         return; /* no descriptor is free: later */
     wire_put_handed(&link->out, &m);
@@ -118,12 +119,12 @@ void handover_send(struct router *r)
     if (!h->draining) {
         for (struct client *c = r->clients.first, *next; c && buf_len(&h->successor.out) < ON_THEIR_WAY; c = next) {
             next = c->next;
-            if (may_go(c))
-                hand_over(r, c);
+            if (handover_may_go(c))
+                handover_hand_over(r, c);
         }
         link_flush(&h->successor);
         if (link_receive(&h->successor, RECEIVE) || h->successor.dead)
-            begin_drain(r, "the router that takes over is gone");
+            handover_begin_drain(r, "the router that takes over is gone");
     }
     if (!r->clients.count && !buf_len(&h->successor.out) && !r->stopping) {
         log_info("handed over %zu clients", h->count);
@@ -139,7 +140,7 @@ void handover_tick(struct router *r)
     if (!h->leaving)
         return;
     if (!h->draining && r->now_ms >= h->until_ms)
-        begin_drain(r, "they could not be handed over in router.handover_timeout");
+        handover_begin_drain(r, "they could not be handed over in router.handover_timeout");
     if (!h->draining)
         return;
     uint64_t left = h->until_ms > r->now_ms ? h->until_ms - r->now_ms : 0;
@@ -154,7 +155,7 @@ void handover_accept(struct router *r, int fd)
     link_open(&r->handover.predecessor, r->base, fd, 0);
 }
 
-static enum client_cors cors_of(uint32_t flags)
+static enum client_cors handover_cors_of(uint32_t flags)
 {
     return flags & WIRE_HANDED_CORS_ANY      ? CORS_ANY
            : flags & WIRE_HANDED_CORS_ORIGIN ? CORS_ORIGIN
@@ -162,7 +163,7 @@ static enum client_cors cors_of(uint32_t flags)
                                              : CORS_NONE;
 }
 
-static void restore_grant(struct grant *grant, const struct wire_handed *m)
+static void handover_restore_grant(struct grant *grant, const struct wire_handed *m)
 {
     *grant = (struct grant){
         .checked = m->flags & WIRE_HANDED_CHECKED,
@@ -176,7 +177,7 @@ static void restore_grant(struct grant *grant, const struct wire_handed *m)
         memcpy(grant->reader_key, m->reader_key.data, m->reader_key.len);
 }
 
-static void take_reader(struct client *c, const struct wire_handed *m)
+static void handover_take_reader(struct client *c, const struct wire_handed *m)
 {
     const struct reader state = {
         .sse = m->flags & WIRE_HANDED_SSE,
@@ -194,16 +195,16 @@ static void take_reader(struct client *c, const struct wire_handed *m)
     c->shared_answer = m->flags & WIRE_HANDED_SHARED;
     c->exchange.now = m->flags & WIRE_HANDED_NOW;
     c->exchange.earliest = m->flags & WIRE_HANDED_EARLIEST;
-    c->cors = cors_of(m->flags);
+    c->cors = handover_cors_of(m->flags);
     c->exchange.origin = c->cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
-    restore_grant(&c->grant, m);
+    handover_restore_grant(&c->grant, m);
     account_resume(c, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
     request_log_resume(c, m->name, m->request_id);
     reader_resume(c, m->name, &state);
     auth_check_reader(&c->router->auth, c); /* keys may have gone while it was on its way */
 }
 
-static void take_client(struct router *r, const struct wire_handed *m)
+static void handover_take_client(struct router *r, const struct wire_handed *m)
 {
     int fd = link_take_fd(&r->handover.predecessor);
     if (fd < 0) {
@@ -214,7 +215,7 @@ static void take_client(struct router *r, const struct wire_handed *m)
     r->handover.count++;
     client_put_back(c, m->input);
     if (m->flags & WIRE_HANDED_READER)
-        take_reader(c, m);
+        handover_take_reader(c, m);
     fault_point("router.taken");
 }
 
@@ -230,7 +231,7 @@ void handover_receive(struct router *r)
         while (link_next(link, &cursor, &type, &body)) {
             struct wire_handed m;
             if (type == WIRE_HANDED && wire_get_handed(body, &m))
-                take_client(r, &m);
+                handover_take_client(r, &m);
             else
                 log_error("a predecessor's %s does not belong here or is malformed", wire_name(type));
         }

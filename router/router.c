@@ -22,7 +22,7 @@ uint64_t router_random(struct router *r)
 
 /* ---- time ---- */
 
-static void expire_timers(struct router *r, enum deadline_class class)
+static void router_expire_timers(struct router *r, enum deadline_class class)
 {
     struct deadline *due;
     while ((due = deadline_expired(&r->deadlines, class, r->now_ms)))
@@ -30,21 +30,21 @@ static void expire_timers(struct router *r, enum deadline_class class)
 }
 
 /* It has not taken anything for limits.write_timeout. */
-static void let_go(struct client *c)
+static void router_let_go(struct client *c)
 {
     if (c->state == CLIENT_LIVE)
         metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_STALLED, 1);
     client_close(c);
 }
 
-static void expire_stalls(struct router *r)
+static void router_expire_stalls(struct router *r)
 {
     struct deadline *due;
     while ((due = deadline_expired(&r->deadlines, DEADLINE_WRITE, r->now_ms)))
-        let_go((struct client *)((char *)due - offsetof(struct client, stall)));
+        router_let_go((struct client *)((char *)due - offsetof(struct client, stall)));
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void router_on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
     struct deadline *due;
@@ -53,8 +53,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     router_clock(r);
     auth_turn(&r->auth); /* readers under way hear of it though nobody asks for anything */
     for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_HOLD; class ++)
-        expire_timers(r, class);
-    expire_stalls(r);
+        router_expire_timers(r, class);
+    router_expire_stalls(r);
     while ((due = deadline_expired(&r->deadlines, DEADLINE_HEARTBEAT, r->now_ms)))
         reader_heartbeat(due);
     while ((due = deadline_expired(&r->deadlines, DEADLINE_SHARD_WAIT, r->now_ms)))
@@ -64,25 +64,25 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     gauges_tick(r);
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void router_on_wake(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     router_clock(arg); /* the turn follows */
 }
 
-static void tick_start(struct router *r)
+static void router_tick_start(struct router *r)
 {
     static const struct timeval every = {.tv_usec = ROUTER_TICK_MS * 1000};
-    r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
-    r->wake = event_new(r->base, -1, 0, on_wake, r);
+    r->tick = event_new(r->base, -1, EV_PERSIST, router_on_tick, r);
+    r->wake = event_new(r->base, -1, 0, router_on_wake, r);
     if (!r->tick || !r->wake || event_add(r->tick, &every) != 0)
         fatalx("cannot set a timer");
 }
 
 /* ---- the role ---- */
 
-static void on_web(void *ctx)
+static void router_on_web(void *ctx)
 {
     router_clock(ctx);
 }
@@ -104,7 +104,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     live_init(&r->live, r);
     collapse_init(&r->collapse, r);
     r->http_client = (struct http_client){
-        .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = on_web, .ctx = r};
+        .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = router_on_web, .ctx = r};
     auth_init(&r->auth, r);
     callback_init(&r->callbacks, r);
     router_reload(r);
@@ -112,7 +112,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->scratch = xmalloc(ROUTER_SCRATCH);
     r->heartbeat = block_copy(&r->outputs, SLICE("d\r\n: heartbeat\n\n\r\n"));
     r->last_chunk = block_copy(&r->outputs, SLICE("0\r\n\r\n"));
-    tick_start(r);
+    router_tick_start(r);
 }
 
 void router_peer(void *ctx, enum role_kind kind, unsigned place, int fd)

@@ -20,7 +20,7 @@
 #define EVICTED_MANY 1000
 
 /* Writes down when streams with a TTL were last used. */
-static void flush(struct shard *shard)
+static void janitor_flush(struct shard *shard)
 {
     while (shard->streams.touched_first && !disk_spent(shard)) {
         struct stream *stream = shard->streams.touched_first;
@@ -34,7 +34,7 @@ static void flush(struct shard *shard)
 }
 
 /* The store's deadlines lag behind what is in memory, so each is looked at again. A watched stream is in use. */
-static void expire(struct shard *shard)
+static void janitor_expire(struct shard *shard)
 {
     uint64_t uids[EXPIRED_AT_ONCE];
     size_t count = store_expired(shard->store, shard->now_ms, uids, EXPIRED_AT_ONCE);
@@ -49,7 +49,7 @@ static void expire(struct shard *shard)
     }
 }
 
-static void sweep(struct shard *shard)
+static void janitor_sweep(struct shard *shard)
 {
     uint64_t until = clock_monotonic_ms() + SWEEP_MS;
     while (!disk_spent(shard) && store_deleting_any(shard->store)) {
@@ -61,7 +61,7 @@ static void sweep(struct shard *shard)
 }
 
 /* Many streams that were in use together leave holes all over the heap. */
-static void give_back(struct shard *shard)
+static void janitor_give_back(struct shard *shard)
 {
     if (shard->evicted < EVICTED_MANY)
         return;
@@ -70,7 +70,7 @@ static void give_back(struct shard *shard)
 }
 
 /* A full disk gets everything that is unused, turn by turn. */
-static void vacuum(struct shard *shard)
+static void janitor_vacuum(struct shard *shard)
 {
     if (!shard->disk_full || shard->disk_stuck || store_changes(shard->store))
         return;
@@ -80,15 +80,15 @@ static void vacuum(struct shard *shard)
 }
 
 /* The upkeep that writes to the database. */
-static void write_down(struct shard *shard)
+static void janitor_write_down(struct shard *shard)
 {
-    flush(shard);
-    expire(shard);
+    janitor_flush(shard);
+    janitor_expire(shard);
     retain_tick(shard);
-    sweep(shard);
+    janitor_sweep(shard);
 }
 
-static void upkeep(struct shard *shard)
+static void janitor_upkeep(struct shard *shard)
 {
     shard->upkeep_ms = shard->ticks_ms + UPKEEP_MS;
     fork_upkeep(shard);
@@ -97,7 +97,7 @@ static void upkeep(struct shard *shard)
     if (!shard->disk_stuck)
         backup_upkeep(shard);
     measure_upkeep(shard);
-    give_back(shard);
+    janitor_give_back(shard);
     if (!shard->disk_full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle)
         (void)store_vacuum_slice(shard->store, VACUUM_PAGES, false);
 }
@@ -105,14 +105,14 @@ static void upkeep(struct shard *shard)
 void janitor_turn(struct shard *shard)
 {
     if (shard->stopping)
-        flush(shard);
+        janitor_flush(shard);
     if (shard->tick_due || shard->vacuums)
-        vacuum(shard);
+        janitor_vacuum(shard);
     if (!shard->tick_due)
         return;
     disk_look(shard);
     if (!shard->disk_stuck) {
-        write_down(shard);
+        janitor_write_down(shard);
         subscribe_tick(shard);
     }
     fork_tick(shard);
@@ -122,5 +122,5 @@ void janitor_turn(struct shard *shard)
     measure_tick(shard);
     shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
     if (shard->ticks_ms >= shard->upkeep_ms)
-        upkeep(shard);
+        janitor_upkeep(shard);
 }

@@ -13,7 +13,7 @@
 #include "shard/tools/verify.h"
 
 /* Output that cannot be written is an error, whatever the command has found. */
-static int printed(int status)
+static int main_printed(int status)
 {
     return fflush(stdout) == 0 && !ferror(stdout) ? status : 1;
 }
@@ -25,9 +25,9 @@ int main(int argc, char **argv)
     if (argc > 2 && strcmp(argv[1], "restore") == 0)
         return restore_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "segment") == 0)
-        return printed(inspect_main(argc, argv));
+        return main_printed(inspect_main(argc, argv));
     if (argc > 1 && strcmp(argv[1], "verify") == 0)
-        return printed(verify_main(argc, argv));
+        return main_printed(verify_main(argc, argv));
     struct shard *shard = xcalloc(1, sizeof *shard);
     struct role role = {
         .kind = ROLE_SHARD,

@@ -71,7 +71,7 @@ void shard_time(struct shard *shard, unsigned router, uint64_t id, uint64_t take
 }
 
 /* 0: nobody wants to know. */
-static uint64_t taken_us(struct shard *shard, struct asker asker)
+static uint64_t shard_request_taken_us(struct shard *shard, struct asker asker)
 {
     struct peer *peer = &shard->routers[asker.router];
     uint64_t taken = peer->timed_id == asker.id ? peer->taken_us : 0;
@@ -108,7 +108,7 @@ struct stream *shard_stream(struct shard *shard, struct slice name, enum error *
 
 /* ---- frames in ---- */
 
-static bool on_time(struct shard *shard, unsigned router, struct slice body)
+static bool shard_on_time(struct shard *shard, unsigned router, struct slice body)
 {
     struct wire_time m;
     if (!wire_get_time(body, &m))
@@ -117,7 +117,7 @@ static bool on_time(struct shard *shard, unsigned router, struct slice body)
     return true;
 }
 
-static bool from_router(struct shard *shard, unsigned router, enum wire_type type, struct slice body)
+static bool shard_from_router(struct shard *shard, unsigned router, enum wire_type type, struct slice body)
 {
     struct asker asker = {.router = router, .generation = shard->routers[router].generation};
     switch (type) {
@@ -135,7 +135,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
         if (!wire_get_##name(body, &m))                                                                                \
             return false;                                                                                              \
         asker.id = m.id;                                                                                               \
-        asker.taken_us = taken_us(shard, asker);                                                                       \
+        asker.taken_us = shard_request_taken_us(shard, asker);                                                         \
         on_##name(shard, asker, &m);                                                                                   \
         return true;                                                                                                   \
     }
@@ -153,7 +153,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
 #undef ROUTER_CASE
 #undef ROUTER_CASE_ID
     case WIRE_TIME:
-        return on_time(shard, router, body);
+        return shard_on_time(shard, router, body);
     default:
         return false;
     }
@@ -161,7 +161,7 @@ static bool from_router(struct shard *shard, unsigned router, enum wire_type typ
 
 /* Handling these frames writes to the database, and their sender repeats them until that is done. While the disk takes
  * nothing they are dropped. */
-static bool waits_for_room(enum wire_type type)
+static bool shard_waits_for_room(enum wire_type type)
 {
     switch (type) {
     case WIRE_UNPIN:
@@ -178,9 +178,9 @@ static bool waits_for_room(enum wire_type type)
     }
 }
 
-static bool from_shard(struct shard *shard, unsigned from, enum wire_type type, struct slice body)
+static bool shard_from_shard(struct shard *shard, unsigned from, enum wire_type type, struct slice body)
 {
-    if (shard->disk_stuck && waits_for_room(type))
+    if (shard->disk_stuck && shard_waits_for_room(type))
         return true;
     switch (type) {
 #define SHARD_CASE(NAME, name)                                                                                         \
@@ -222,20 +222,20 @@ void shard_retake(struct shard *shard, bool router, unsigned index, struct slice
     struct slice body;
     size_t size;
     if (wire_peek(frame, &type, &body, &size) != WIRE_PEEK_FRAME ||
-        !(router ? from_router : from_shard)(shard, index, type, body))
+        !(router ? shard_from_router : shard_from_shard)(shard, index, type, body))
         fatalx("a frame that was kept does not read back");
 }
 
 typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
 
 /* Frames for which a full disk has room in the next turn only. */
-static bool wait_their_turn(const struct shard *shard)
+static bool shard_wait_their_turn(const struct shard *shard)
 {
     return !shard->disk_stuck && disk_spent(shard);
 }
 
 /* Returns true if the link had frames: more may have come while they were worked on. */
-static bool take_frames(struct shard *shard, struct peer *peer, unsigned from, take_frame *take)
+static bool shard_take_frames(struct shard *shard, struct peer *peer, unsigned from, take_frame *take)
 {
     struct link *link = &peer->link;
     enum wire_type type;
@@ -243,7 +243,7 @@ static bool take_frames(struct shard *shard, struct peer *peer, unsigned from, t
     size_t cursor = 0;
     if (!link_receive(link, TURN_BYTES))
         return false;
-    while (!wait_their_turn(shard) && link_next(link, &cursor, &type, &body)) {
+    while (!shard_wait_their_turn(shard) && link_next(link, &cursor, &type, &body)) {
         if (take(shard, from, type, body))
             continue;
         log_error("peer %u: %s does not belong here or is malformed", from, wire_name(type));
@@ -251,14 +251,14 @@ static bool take_frames(struct shard *shard, struct peer *peer, unsigned from, t
         break;
     }
     link_release(link, cursor);
-    link->readable_now = cursor > 0 || wait_their_turn(shard);
-    if (wait_their_turn(shard))
+    link->readable_now = cursor > 0 || shard_wait_their_turn(shard);
+    if (shard_wait_their_turn(shard))
         shard_again(shard);
     return cursor > 0;
 }
 
 /* What comes while a turn works still joins its commit, so that a commit is as large as the load allows. */
-static void take_routers(struct shard *shard)
+static void shard_take_routers(struct shard *shard)
 {
     bool more = true;
     for (unsigned pass = 0; more && pass < TURN_PASSES; pass++) {
@@ -266,11 +266,11 @@ static void take_routers(struct shard *shard)
             sched_yield(); /* a router that is about to send more goes first */
         more = false;
         for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
-            more |= take_frames(shard, &shard->routers[i], i, from_router);
+            more |= shard_take_frames(shard, &shard->routers[i], i, shard_from_router);
     }
 }
 
-static void take_own_frames(struct shard *shard)
+static void shard_take_own_frames(struct shard *shard)
 {
     struct buf frames = shard->self;
     enum wire_type type;
@@ -278,7 +278,7 @@ static void take_own_frames(struct shard *shard)
     size_t size;
     shard->self = (struct buf){0};
     while (wire_peek(buf_slice(&frames), &type, &body, &size) == WIRE_PEEK_FRAME) {
-        if (!from_shard(shard, shard->index, type, body))
+        if (!shard_from_shard(shard, shard->index, type, body))
             fatalx("a frame to myself is malformed: %s", wire_name(type));
         buf_consume(&frames, size);
     }
@@ -288,7 +288,7 @@ static void take_own_frames(struct shard *shard)
 }
 
 /* What comes over the bus says itself whose source it is of. */
-static void take_bus(struct shard *shard)
+static void shard_take_bus(struct shard *shard)
 {
     struct slice message;
     for (unsigned i = 0; i < TURN_MESSAGES && bus_receive(&shard->bus, &message); i++) {
@@ -311,7 +311,7 @@ static void take_bus(struct shard *shard)
 
 /* ---- the turn ---- */
 
-static void commit(struct shard *shard)
+static void shard_commit(struct shard *shard)
 {
     uint64_t began_us = clock_monotonic_us();
     if (!store_commit(shard->store))
@@ -320,7 +320,7 @@ static void commit(struct shard *shard)
     disk_committed(shard);
 }
 
-static void reap_router(struct shard *shard, unsigned router)
+static void shard_reap_router(struct shard *shard, unsigned router)
 {
     struct peer *peer = &shard->routers[router];
     if (peer->link.fd < 0 || !peer->link.dead)
@@ -331,7 +331,7 @@ static void reap_router(struct shard *shard, unsigned router)
     link_close(&peer->link);
 }
 
-static void reap_shard(struct shard *shard, unsigned index)
+static void shard_reap_shard(struct shard *shard, unsigned index)
 {
     struct peer *peer = &shard->shards[index];
     if (peer->link.fd < 0 || !peer->link.dead)
@@ -341,7 +341,7 @@ static void reap_shard(struct shard *shard, unsigned index)
     link_close(&peer->link);
 }
 
-static void flush_links(struct shard *shard)
+static void shard_flush_links(struct shard *shard)
 {
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
         if (buf_len(&shard->routers[i].link.out))
@@ -353,7 +353,7 @@ static void flush_links(struct shard *shard)
 
 /* Every router has had an answer to all it has sent. What waits for a segment or for another shard may be asked again,
  * and is: of the successor. */
-static bool may_leave(struct shard *shard)
+static bool shard_may_leave(struct shard *shard)
 {
     if (clock_monotonic_ms() >= shard->leave_until_ms)
         return true;
@@ -374,11 +374,11 @@ void shard_turn(void *ctx)
         return;
     shard->turn_appends = shard->turn_bytes = shard->turn_read = 0;
     read_turn(shard); /* large pages that the last turn put off */
-    take_routers(shard);
+    shard_take_routers(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++)
-        take_frames(shard, &shard->shards[i], i, from_shard);
-    take_bus(shard);
-    take_own_frames(shard);
+        shard_take_frames(shard, &shard->shards[i], i, shard_from_shard);
+    shard_take_bus(shard);
+    shard_take_own_frames(shard);
     list_turn(shard);      /* listings that were asked for */
     feeds_turn(shard);     /* shards that are behind */
     usage_tell_all(shard); /* what this turn has added to projects */
@@ -386,19 +386,19 @@ void shard_turn(void *ctx)
     janitor_turn(shard);   /* expiry, deletion, forks' duties: by the tick */
     offload_turn(shard);   /* what is settled leaves the database */
     flush_turn(shard);     /* in the same transaction: no fsync of its own */
-    commit(shard);         /* from here on it is true */
+    shard_commit(shard);   /* from here on it is true */
     feeds_flush(shard);    /* and only now somebody hears of it */
-    flush_links(shard);
+    shard_flush_links(shard);
     backup_turn(shard); /* a copy of what is true now */
     fault_point("shard.after-reply");
     for (unsigned i = 0; i < SHARD_ROUTERS_MAX; i++)
-        reap_router(shard, i);
+        shard_reap_router(shard, i);
     for (unsigned i = 0; i < shard->layout.shards; i++)
-        reap_shard(shard, i);
+        shard_reap_shard(shard, i);
     shard->tick_due = false;
     if (shard->stopping && (!shard->streams.touched_first || shard->disk_stuck))
         role_done(shard->role);
-    if (!shard->stopping && shard->leave_until_ms && may_leave(shard)) {
+    if (!shard->stopping && shard->leave_until_ms && shard_may_leave(shard)) {
         fault_point("shard.left");
         shard_stop(shard);
     }
@@ -406,21 +406,21 @@ void shard_turn(void *ctx)
 
 /* ---- the role ---- */
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void shard_on_tick(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     ((struct shard *)arg)->tick_due = true;
 }
 
-static void on_again(evutil_socket_t fd, short what, void *arg)
+static void shard_on_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     (void)arg; /* waking the loop was all */
 }
 
-static void load_layout(struct shard *shard)
+static void shard_load_layout(struct shard *shard)
 {
     const char *why = "it is missing";
     if (layout_load(shard->cfg->server_data_dir, &shard->layout, &why) != LAYOUT_LOADED)
@@ -442,7 +442,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
         link_close(&shard->routers[i].link);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         link_close(&shard->shards[i].link);
-    load_layout(shard);
+    shard_load_layout(shard);
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
     disk_look(shard);
     read_init(shard);
@@ -463,8 +463,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     backup_init(shard);
     bus_open(&shard->bus, base, cfg->server_data_dir, index);
     feeds_recover(shard);
-    shard->tick = event_new(base, -1, EV_PERSIST, on_tick, shard);
-    shard->again = event_new(base, -1, 0, on_again, shard);
+    shard->tick = event_new(base, -1, EV_PERSIST, shard_on_tick, shard);
+    shard->again = event_new(base, -1, 0, shard_on_again, shard);
     if (!shard->tick || !shard->again || event_add(shard->tick, &tick) != 0)
         fatalx("cannot set up the tick");
     log_info("%zu streams with %llu unsettled appends", shard->streams.count,

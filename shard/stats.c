@@ -24,7 +24,7 @@ void measure_commit(struct shard *shard, uint64_t began_us)
 }
 
 /* For how long a shard has not taken what there is for it. */
-static uint64_t behind_ms(struct feed_peer *peer, uint64_t now_ms)
+static uint64_t stats_behind_ms(struct feed_peer *peer, uint64_t now_ms)
 {
     if (!peer->under_way && !peer->first) {
         peer->behind_since_ms = 0;
@@ -37,13 +37,13 @@ static uint64_t behind_ms(struct feed_peer *peer, uint64_t now_ms)
     return now_ms > peer->behind_since_ms ? now_ms - peer->behind_since_ms : 0;
 }
 
-static void measure_fanout(struct shard *shard)
+static void stats_measure_fanout(struct shard *shard)
 {
     struct metrics *m = shard->metrics;
     uint64_t furthest = 0, most = 0, circuits = 0;
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        uint64_t behind = behind_ms(peer, shard->ticks_ms);
+        uint64_t behind = stats_behind_ms(peer, shard->ticks_ms);
         metrics_set(m, METRIC_PAIR_BEHIND_MS + i, behind);
         metrics_set(m, METRIC_PAIR_BYTES + i, peer->under_way);
         furthest = behind > furthest ? behind : furthest;
@@ -71,11 +71,11 @@ void measure_tick(struct shard *shard)
     metrics_set(m, METRIC_DISK_FULL, shard->disk_full);
     metrics_set(m, METRIC_DISK_STUCK, shard->disk_stuck);
     metrics_set(m, METRIC_S3_UNREACHABLE, shard->objects.unreachable);
-    measure_fanout(shard);
+    stats_measure_fanout(shard);
 }
 
 /* A few at a time, round and round. */
-static void measure_segments(struct shard *shard)
+static void stats_measure_segments(struct shard *shard)
 {
     struct metrics *m = shard->metrics;
     struct segment_sums *sums = &shard->segment_sums;
@@ -95,5 +95,5 @@ void measure_upkeep(struct shard *shard)
 {
     metrics_set(shard->metrics, METRIC_DATABASE, store_size(shard->store));
     metrics_set(shard->metrics, METRIC_ORPHANS, store_orphan_count(shard->store, ORPHANS_MOST));
-    measure_segments(shard);
+    stats_measure_segments(shard);
 }

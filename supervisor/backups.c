@@ -26,12 +26,12 @@ void backups_clear(struct backups *backups)
     buf_clear(&backups->files);
 }
 
-static void tell(struct backups *backups, unsigned shard, enum backup_step step, struct slice text)
+static void backups_tell(struct backups *backups, unsigned shard, enum backup_step step, struct slice text)
 {
     fleet_backup(backups->fleet, shard, step, text);
 }
 
-static void await(struct backups *backups, enum backup_step step)
+static void backups_await(struct backups *backups, enum backup_step step)
 {
     backups->awaited = step;
     backups->heard_count = 0;
@@ -39,7 +39,7 @@ static void await(struct backups *backups, enum backup_step step)
     backups->hold_until = step == BACKUP_HELD ? fleet_now() + HOLD_MS : UINT64_MAX;
 }
 
-static void end(struct backups *backups, bool good, const char *text)
+static void backups_end(struct backups *backups, bool good, const char *text)
 {
     struct metrics *metrics = backups->fleet->meter.own;
     metrics_add(metrics, METRIC_BACKUPS + (good ? METRIC_BACKUP_COMPLETE : METRIC_BACKUP_FAILED), 1);
@@ -55,12 +55,12 @@ static void end(struct backups *backups, bool good, const char *text)
         backups->ended(backups->ctx, good, text);
 }
 
-static void fail(struct backups *backups, const char *why)
+static void backups_fail(struct backups *backups, const char *why)
 {
     backups->hold_until = UINT64_MAX;
     log_error("backup %" PRIu64 " failed: %s", backups->id, why);
-    tell(backups, ALL, BACKUP_FAILED, backups->may_count ? SLICE("it may be sealed") : SLICE(""));
-    end(backups, false, why);
+    backups_tell(backups, ALL, BACKUP_FAILED, backups->may_count ? SLICE("it may be sealed") : SLICE(""));
+    backups_end(backups, false, why);
 }
 
 const char *backups_begin(struct backups *backups)
@@ -82,41 +82,41 @@ const char *backups_begin(struct backups *backups)
     backups->may_count = false;
     backups->shards = (unsigned)backups->cfg->shard_count;
     buf_reset(&backups->files);
-    await(backups, BACKUP_NEAR);
+    backups_await(backups, BACKUP_NEAR);
     int len = snprintf(text, sizeof text, "%" PRIu64, backups->id);
-    tell(backups, ALL, BACKUP_BEGIN, slice_of(text, (size_t)len));
+    backups_tell(backups, ALL, BACKUP_BEGIN, slice_of(text, (size_t)len));
     return NULL;
 }
 
 /* All have said what was awaited. */
-static void go_on(struct backups *backups, struct slice text)
+static void backups_go_on(struct backups *backups, struct slice text)
 {
     char id[24];
     switch (backups->awaited) {
     case BACKUP_NEAR:
-        await(backups, BACKUP_HELD);
-        tell(backups, ALL, BACKUP_HOLD, SLICE(""));
+        backups_await(backups, BACKUP_HELD);
+        backups_tell(backups, ALL, BACKUP_HOLD, SLICE(""));
         break;
     case BACKUP_HELD:
-        await(backups, BACKUP_PUT);
-        tell(backups, ALL, BACKUP_GO_ON, SLICE(""));
+        backups_await(backups, BACKUP_PUT);
+        backups_tell(backups, ALL, BACKUP_GO_ON, SLICE(""));
         break;
     case BACKUP_PUT:
         backups->may_count = true;
-        await(backups, BACKUP_SEALED);
-        tell(backups, 0, BACKUP_SEAL, buf_slice(&backups->files));
+        backups_await(backups, BACKUP_SEALED);
+        backups_tell(backups, 0, BACKUP_SEAL, buf_slice(&backups->files));
         break;
     default: /* BACKUP_SEALED */
-        tell(backups, ALL, BACKUP_SEALED, text);
+        backups_tell(backups, ALL, BACKUP_SEALED, text);
         snprintf(id, sizeof id, "%" PRIu64, backups->id);
         log_info("backup %s is complete", id);
-        end(backups, true, id);
+        backups_end(backups, true, id);
         break;
     }
 }
 
 /* A shard has a backup that is newer than this one. The next is newer still, and is made soon. */
-static void note_newest(struct backups *backups, struct slice text)
+static void backups_note_newest(struct backups *backups, struct slice text)
 {
     char digits[24];
     if (!slice_begins(text, SLICE(BACKUP_NEWER)))
@@ -135,8 +135,8 @@ void backups_heard(struct backups *backups, unsigned shard, enum backup_step ste
         return;
     if (step == BACKUP_FAILED) {
         snprintf(why, sizeof why, "shard %u: %.*s", shard, (int)text.len, text.data ? text.data : "");
-        note_newest(backups, text);
-        fail(backups, why);
+        backups_note_newest(backups, text);
+        backups_fail(backups, why);
         return;
     }
     if (step != backups->awaited || backups->heard[shard])
@@ -147,13 +147,13 @@ void backups_heard(struct backups *backups, unsigned shard, enum backup_step ste
         buf_add_slice(&backups->files, text);
     }
     if (++backups->heard_count == (step == BACKUP_SEALED ? 1 : backups->shards))
-        go_on(backups, text);
+        backups_go_on(backups, text);
 }
 
 void backups_give_up(struct backups *backups, const char *why)
 {
     if (backups->running)
-        fail(backups, why);
+        backups_fail(backups, why);
 }
 
 uint64_t backups_expire(struct backups *backups, uint64_t now)
@@ -162,7 +162,7 @@ uint64_t backups_expire(struct backups *backups, uint64_t now)
     uint64_t interval = away ? backups->cfg->backup_interval : 0;
     metrics_set(backups->fleet->meter.own, METRIC_BACKUP_INTERVAL, interval);
     if (now >= backups->hold_until)
-        fail(backups, "the shards did not hold still in time");
+        backups_fail(backups, "the shards did not hold still in time");
     if (!interval)
         return backups->hold_until;
     if (backups->next > now + interval) /* it was made shorter */

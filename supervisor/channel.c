@@ -20,7 +20,7 @@ void channel_init(struct channel *channel, int fd)
     channel->last = &channel->first;
 }
 
-static void drop_first(struct channel *channel)
+static void channel_drop_first(struct channel *channel)
 {
     struct queued *q = channel->first;
     channel->first = q->next;
@@ -35,7 +35,7 @@ static void drop_first(struct channel *channel)
 void channel_close(struct channel *channel)
 {
     while (channel->first)
-        drop_first(channel);
+        channel_drop_first(channel);
     if (channel->fd >= 0)
         close(channel->fd);
     channel->fd = -1;
@@ -60,7 +60,7 @@ bool channel_flush(struct channel *channel)
             result = control_send(channel->fd, &channel->first->message);
         if (result == CONTROL_AGAIN)
             return true;
-        drop_first(channel); /* GONE: its death is on its way to us */
+        channel_drop_first(channel); /* GONE: its death is on its way to us */
     }
     return false;
 }

@@ -30,7 +30,7 @@ struct step {
 #define STAY(state) {CHILD_##state, CHILD_NOTHING}
 #define TO(state, action) {CHILD_##state, CHILD_##action}
 
-static const struct step steps[CHILD_STATES][CHILD_EVENTS] = {
+static const struct step child_steps[CHILD_STATES][CHILD_EVENTS] = {
     /*                   START                READY          REPORT         TIMEOUT               DIED                  REFUSED              RENEW                  RETIRE                STOP                    KILL */
     [CHILD_DOWN]     = { TO(STARTING, SPAWN), STAY(DOWN),     STAY(DOWN),     STAY(DOWN),           STAY(DOWN),           STAY(DOWN),          STAY(DOWN),            STAY(DOWN),           STAY(DOWN),             STAY(DOWN)            },
     [CHILD_STARTING] = { STAY(STARTING),      STAY(UP),       STAY(STARTING), TO(KILLED, SIGKILL),  TO(WAITING, NOTHING), TO(DOWN, GIVE_UP),   STAY(STARTING),        TO(ENDING, SIGKILL),  TO(STOPPING, SAY_STOP), TO(ENDING, SIGKILL)   },
@@ -44,7 +44,7 @@ static const struct step steps[CHILD_STATES][CHILD_EVENTS] = {
 /* clang-format on */
 
 /* One that lived well is started again at once; one that keeps dying, only so often. */
-static void note_death(struct child *child, const struct child_times *times, uint64_t now)
+static void child_note_death(struct child *child, const struct child_times *times, uint64_t now)
 {
     child->deaths++;
     child->due = now - child->started > times->restart_delay ? now : now + times->restart_delay;
@@ -55,13 +55,13 @@ enum child_action child_event(struct child *child, enum child_event event, const
 {
     if ((unsigned)child->state >= CHILD_STATES || (unsigned)event >= CHILD_EVENTS)
         fatalx("bad state %d or event %d of a child", (int)child->state, (int)event);
-    const struct step *step = &steps[child->state][event];
+    const struct step *step = &child_steps[child->state][event];
     bool speaks = event == CHILD_EVENT_READY || event == CHILD_EVENT_REPORT;
     if ((speaks && child->state != CHILD_LEAVING) || step->action == CHILD_SAY_LEAVE)
         child->heard = now;
     bool died = event == CHILD_EVENT_DIED || event == CHILD_EVENT_REFUSED;
     if (died && child_alive(child) && child->state != CHILD_LEAVING)
-        note_death(child, times, now);
+        child_note_death(child, times, now);
     if (step->action == CHILD_SPAWN)
         child->started = child->heard = now;
     child->state = step->next;

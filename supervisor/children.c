@@ -30,7 +30,7 @@ void fleet_init(struct fleet *fleet, struct event_base *base, int lock, const st
     meter_open(&fleet->meter, metrics);
 }
 
-static void disband(struct fleet *fleet)
+static void children_disband(struct fleet *fleet)
 {
     for (unsigned i = 0; i < fleet->count; i++)
         process_clear(&fleet->list[i]);
@@ -41,15 +41,15 @@ static void disband(struct fleet *fleet)
 
 void fleet_clear(struct fleet *fleet)
 {
-    disband(fleet);
+    children_disband(fleet);
     meter_close(&fleet->meter);
     free(fleet->folder);
     free(fleet->config_text);
 }
 
-static void form(struct fleet *fleet, unsigned count, bool once)
+static void children_form(struct fleet *fleet, unsigned count, bool once)
 {
-    disband(fleet);
+    children_disband(fleet);
     fleet->list = xcalloc(count, sizeof *fleet->list);
     fleet->count = count;
     fleet->once = once;
@@ -58,7 +58,7 @@ static void form(struct fleet *fleet, unsigned count, bool once)
 
 void fleet_form(struct fleet *fleet, unsigned routers, unsigned shards)
 {
-    form(fleet, 2 * routers + shards, false);
+    children_form(fleet, 2 * routers + shards, false);
     for (unsigned i = 0; i < routers; i++) {
         process_init(&fleet->list[i], ROLE_ROUTER, i, NULL);
         process_init(&fleet->list[routers + i], ROLE_ROUTER, ROLE_ROUTERS_MAX + i, NULL);
@@ -72,13 +72,13 @@ void fleet_form(struct fleet *fleet, unsigned routers, unsigned shards)
 
 void fleet_form_once(struct fleet *fleet, const char *argument, const char *more)
 {
-    form(fleet, 1, true);
+    children_form(fleet, 1, true);
     process_init(&fleet->list[0], ROLE_SHARD, 0, argument);
     fleet->list[0].more = more;
     fleet->list[0].fleet = fleet;
 }
 
-static void send_config(struct process *process)
+static void children_send_config(struct process *process)
 {
     channel_send(&process->control, &(struct control){.type = CONTROL_CONFIG,
                                                       .index = process->place,
@@ -100,10 +100,10 @@ void fleet_configure(struct fleet *fleet, const struct config *cfg)
     fleet->times.restart_delay = cfg->server_restart_delay;
     for (unsigned i = 0; i < fleet->count; i++)
         if (fleet->list[i].pid && !fleet->list[i].old)
-            send_config(&fleet->list[i]);
+            children_send_config(&fleet->list[i]);
 }
 
-static void pass_on(struct process *process, enum control_type type, int listener)
+static void children_pass_on(struct process *process, enum control_type type, int listener)
 {
     int fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
@@ -111,45 +111,45 @@ static void pass_on(struct process *process, enum control_type type, int listene
     channel_send(&process->control, &(struct control){.type = type, .fd = fd});
 }
 
-static void send_listener(struct process *process)
+static void children_send_listener(struct process *process)
 {
     const struct listeners *listeners = process->fleet->listeners;
-    pass_on(process, CONTROL_LISTEN, listeners_fd(listeners, process->number));
+    children_pass_on(process, CONTROL_LISTEN, listeners_fd(listeners, process->number));
     if (process->number == 0 && listeners->has_metrics)
-        pass_on(process, CONTROL_LISTEN_METRICS, listeners->metrics);
+        children_pass_on(process, CONTROL_LISTEN_METRICS, listeners->metrics);
 }
 
-static void send_peer(struct process *to, const struct process *peer, int fd)
+static void children_send_peer(struct process *to, const struct process *peer, int fd)
 {
     channel_send(&to->control,
                  &(struct control){.type = CONTROL_PEER, .kind = peer->kind, .index = peer->place, .fd = fd});
 }
 
-static void wire(struct process *a, struct process *b)
+static void children_wire(struct process *a, struct process *b)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         fatal("cannot connect %s with %s", a->name, b->name);
-    send_peer(a, b, pair[0]);
-    send_peer(b, a, pair[1]);
+    children_send_peer(a, b, pair[0]);
+    children_send_peer(b, a, pair[1]);
 }
 
 /* Every pair but router and router. The later one of a pair is wired when it starts, so this is also what a restart
  * needs. */
-static void wire_to_peers(struct process *process)
+static void children_wire_to_peers(struct process *process)
 {
     struct fleet *fleet = process->fleet;
     for (unsigned i = 0; i < fleet->count; i++) {
         struct process *peer = &fleet->list[i];
         bool both_route = peer->kind == ROLE_ROUTER && process->kind == ROLE_ROUTER;
         if (peer != process && child_works(&peer->life) && !both_route && peer->wire == process->wire)
-            wire(process, peer);
+            children_wire(process, peer);
     }
 }
 
-static void deliver(struct process *process, enum child_event event, uint64_t now);
+static void children_deliver(struct process *process, enum child_event event, uint64_t now);
 
-static void on_control(evutil_socket_t fd, short what, void *arg)
+static void children_on_control(evutil_socket_t fd, short what, void *arg)
 {
     char room[CONTROL_MAX];
     struct process *process = arg;
@@ -158,11 +158,11 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
     (void)what;
     while ((result = control_receive(fd, room, &message)) == CONTROL_DONE) {
         if (message.type == CONTROL_READY && message.index == process->wire)
-            deliver(process, CHILD_EVENT_READY, fleet_now());
+            children_deliver(process, CHILD_EVENT_READY, fleet_now());
         else if (message.type == CONTROL_READY)
             log_error("%s is of another version than streamd", process->name);
         else if (message.type == CONTROL_REPORT)
-            deliver(process, CHILD_EVENT_REPORT, fleet_now());
+            children_deliver(process, CHILD_EVENT_REPORT, fleet_now());
         else if (message.type == CONTROL_BACKUP && process->kind == ROLE_SHARD && process->fleet->backups)
             backups_heard(process->fleet->backups, process->place, (enum backup_step)message.index, message.text);
         else
@@ -172,27 +172,28 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
         event_del(process->readable); /* it is dying: waitpid() tells; or it will be missed by hang_timeout */
 }
 
-static void watch_control(struct process *process)
+static void children_watch_control(struct process *process)
 {
-    process->readable = event_new(process->fleet->base, process->control.fd, EV_READ | EV_PERSIST, on_control, process);
+    process->readable =
+        event_new(process->fleet->base, process->control.fd, EV_READ | EV_PERSIST, children_on_control, process);
     if (!process->readable || event_add(process->readable, NULL) != 0)
         fatalx("cannot watch the control channel of %s", process->name);
 }
 
-static void spawn(struct process *process)
+static void children_spawn(struct process *process)
 {
     struct fleet *fleet = process->fleet;
     process_spawn(process, fleet->folder, &(struct inherited){fleet->lock, fleet->meter.fd});
     log_debug("%s started, pid %d", process->name, (int)process->pid);
-    watch_control(process);
-    send_config(process);
+    children_watch_control(process);
+    children_send_config(process);
     if (process->kind == ROLE_ROUTER && !process->spare)
-        send_listener(process);
-    wire_to_peers(process);
+        children_send_listener(process);
+    children_wire_to_peers(process);
 }
 
 /* The one place where a child's life goes on. */
-static void deliver(struct process *process, enum child_event event, uint64_t now)
+static void children_deliver(struct process *process, enum child_event event, uint64_t now)
 {
     enum child_state before = process->life.state;
     enum child_action action = child_event(&process->life, event, &process->fleet->times, now);
@@ -202,7 +203,7 @@ static void deliver(struct process *process, enum child_event event, uint64_t no
     case CHILD_NOTHING:
         break;
     case CHILD_SPAWN:
-        spawn(process);
+        children_spawn(process);
         break;
     case CHILD_SAY_LEAVE:
         channel_send(&process->control, &(struct control){.type = CONTROL_LEAVE, .fd = -1});
@@ -227,7 +228,7 @@ void fleet_event(struct fleet *fleet, enum role_kind kind, enum child_event even
 {
     for (unsigned i = 0; i < fleet->count; i++)
         if (fleet->list[i].kind == kind && (event != CHILD_EVENT_START || !fleet->list[i].spare))
-            deliver(&fleet->list[i], event, now);
+            children_deliver(&fleet->list[i], event, now);
 }
 
 void fleet_backup(struct fleet *fleet, unsigned index, enum backup_step step, struct slice text)
@@ -240,7 +241,7 @@ void fleet_backup(struct fleet *fleet, unsigned index, enum backup_step step, st
     }
 }
 
-static void log_death(const struct process *process, pid_t pid, int wait_status, uint64_t now)
+static void children_log_death(const struct process *process, pid_t pid, int wait_status, uint64_t now)
 {
     char how[96];
     const struct child *life = &process->life;
@@ -255,18 +256,19 @@ static void log_death(const struct process *process, pid_t pid, int wait_status,
                  (unsigned long long)(now - life->started), life->deaths);
 }
 
-static void bury(struct process *process, int wait_status, uint64_t now)
+static void children_bury(struct process *process, int wait_status, uint64_t now)
 {
     struct fleet *fleet = process->fleet;
     pid_t pid = process->pid;
     bool refused = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == EXIT_NEVER_RESTART;
     process_clear(process);
-    deliver(process, fleet->once || (refused && !process->spare) ? CHILD_EVENT_REFUSED : CHILD_EVENT_DIED, now);
+    children_deliver(process, fleet->once || (refused && !process->spare) ? CHILD_EVENT_REFUSED : CHILD_EVENT_DIED,
+                     now);
     if (process->spare)
-        deliver(process, CHILD_EVENT_KILL, now); /* nobody takes its place */
+        children_deliver(process, CHILD_EVENT_KILL, now); /* nobody takes its place */
     if (fleet->gave_up)
         fleet->give_up_status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 1;
-    log_death(process, pid, wait_status, now);
+    children_log_death(process, pid, wait_status, now);
     if (process->kind == ROLE_SHARD && fleet->backups)
         backups_give_up(fleet->backups, "a shard died");
 }
@@ -277,7 +279,7 @@ void fleet_reap(struct fleet *fleet, uint64_t now)
     for (unsigned i = 0; i < fleet->count; i++) {
         struct process *process = &fleet->list[i];
         if (process->pid && waitpid(process->pid, &wait_status, WNOHANG) == process->pid)
-            bury(process, wait_status, now);
+            children_bury(process, wait_status, now);
     }
 }
 
@@ -287,7 +289,7 @@ uint64_t fleet_expire(struct fleet *fleet, uint64_t now)
     for (unsigned i = 0; i < fleet->count; i++) {
         struct process *process = &fleet->list[i];
         if (child_deadline(&process->life, &fleet->times) <= now)
-            deliver(process, CHILD_EVENT_TIMEOUT, now);
+            children_deliver(process, CHILD_EVENT_TIMEOUT, now);
         uint64_t due = child_deadline(&process->life, &fleet->times);
         if (due < next)
             next = due;
@@ -322,7 +324,7 @@ struct process *fleet_process(struct fleet *fleet, enum role_kind kind, unsigned
 
 void fleet_deliver(struct process *process, enum child_event event, uint64_t now)
 {
-    deliver(process, event, now);
+    children_deliver(process, event, now);
 }
 
 void fleet_replace(struct process *from, struct process *to, uint64_t now)
@@ -332,10 +334,10 @@ void fleet_replace(struct process *from, struct process *to, uint64_t now)
         fatal("cannot connect %s with its successor", from->name);
     to->spare = false;
     from->spare = true;
-    send_listener(to);
+    children_send_listener(to);
     channel_send(&to->control, &(struct control){.type = CONTROL_PREDECESSOR, .fd = pair[1]});
     channel_send(&from->control, &(struct control){.type = CONTROL_SUCCESSOR, .fd = pair[0]});
-    deliver(from, CHILD_EVENT_RETIRE, now);
+    children_deliver(from, CHILD_EVENT_RETIRE, now);
 }
 
 bool fleet_quiet(const struct fleet *fleet)
@@ -347,7 +349,7 @@ bool fleet_quiet(const struct fleet *fleet)
 }
 
 /* Of a router's two places the one that is taken is no spare. */
-static struct process *place_of(struct fleet *fleet, enum role_kind kind, unsigned place)
+static struct process *children_place_of(struct fleet *fleet, enum role_kind kind, unsigned place)
 {
     struct process *found = NULL;
     unsigned number = role_number(kind, place);
@@ -364,7 +366,7 @@ static struct process *place_of(struct fleet *fleet, enum role_kind kind, unsign
 
 bool fleet_adopt(struct fleet *fleet, const struct inherited_child *child, uint64_t now)
 {
-    struct process *process = place_of(fleet, child->kind, child->place);
+    struct process *process = children_place_of(fleet, child->kind, child->place);
     if (!process)
         return false;
     process->pid = child->pid;
@@ -372,7 +374,7 @@ bool fleet_adopt(struct fleet *fleet, const struct inherited_child *child, uint6
     process->wire = child->wire;
     process->life = (struct child){.state = CHILD_UP, .started = child->started, .heard = now, .deaths = child->deaths};
     channel_init(&process->control, child->control);
-    watch_control(process);
+    children_watch_control(process);
     meter_process(&fleet->meter, process);
     return true;
 }

@@ -31,7 +31,7 @@ struct console_client {
 };
 
 /* A folder's name may be longer than a socket's: it goes by way of a descriptor. */
-static int make_address(const char *data_dir, struct sockaddr_un *address)
+static int control_socket_make_address(const char *data_dir, struct sockaddr_un *address)
 {
     int dir = open(data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -41,7 +41,7 @@ static int make_address(const char *data_dir, struct sockaddr_un *address)
 
 /* ---- serving ---- */
 
-static void forget(struct console_client *client)
+static void control_socket_forget(struct console_client *client)
 {
     struct console_client **at = &client->console->clients;
     while (*at != client)
@@ -54,15 +54,15 @@ static void forget(struct console_client *client)
 }
 
 /* It is short enough for a socket, which takes it or is gone. */
-static void answer(struct console_client *client, const char *lines)
+static void control_socket_answer(struct console_client *client, const char *lines)
 {
     struct iovec parts[] = {{(char *)(uintptr_t)lines, strlen(lines)}, {"\n", 1}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     (void)!sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    forget(client);
+    control_socket_forget(client);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void control_socket_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct console_client *client = arg;
     (void)what;
@@ -70,7 +70,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0 || client->waits) {
-        forget(client);
+        control_socket_forget(client);
         return;
     }
     client->len += (size_t)n;
@@ -84,21 +84,21 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     }
     client->waits = !said;
     if (said)
-        answer(client, said);
+        control_socket_answer(client, said);
 }
 
 /* Whoever has been there longest and said nothing yet. */
-static void forget_silent(struct console *console)
+static void control_socket_forget_silent(struct console *console)
 {
     struct console_client *found = NULL;
     for (struct console_client *client = console->clients; client; client = client->next)
         if (!client->waits)
             found = client;
     if (found)
-        forget(found);
+        control_socket_forget(found);
 }
 
-static void on_connection(evutil_socket_t fd, short what, void *arg)
+static void control_socket_on_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct console *console = arg;
     (void)what;
@@ -106,14 +106,14 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
     if (socket < 0)
         return;
     if (console->count >= CLIENTS_MAX)
-        forget_silent(console);
+        control_socket_forget_silent(console);
     if (console->count >= CLIENTS_MAX) {
         close(socket);
         return;
     }
     struct console_client *client = xcalloc(1, sizeof *client);
     *client = (struct console_client){.console = console, .fd = socket, .next = console->clients};
-    client->readable = event_new(console->base, socket, EV_READ | EV_PERSIST, on_readable, client);
+    client->readable = event_new(console->base, socket, EV_READ | EV_PERSIST, control_socket_on_readable, client);
     if (!client->readable || event_add(client->readable, NULL) != 0)
         fatalx("console: cannot watch a socket");
     console->clients = client;
@@ -124,7 +124,7 @@ void console_open(struct console *console, struct event_base *base, const char *
                   void *ctx)
 {
     struct sockaddr_un address;
-    int dir = make_address(data_dir, &address);
+    int dir = control_socket_make_address(data_dir, &address);
     *console = (struct console){.base = base, .command = command, .ctx = ctx};
     console->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     unlink(address.sun_path);
@@ -134,7 +134,7 @@ void console_open(struct console *console, struct event_base *base, const char *
         fatal("%s/console: cannot make the socket", data_dir);
     umask(mask);
     close(dir);
-    console->readable = event_new(base, console->listener, EV_READ | EV_PERSIST, on_connection, console);
+    console->readable = event_new(base, console->listener, EV_READ | EV_PERSIST, control_socket_on_connection, console);
     if (!console->readable || event_add(console->readable, NULL) != 0)
         fatalx("console: cannot watch the socket");
 }
@@ -143,7 +143,7 @@ void console_close(struct console *console)
 {
     console_answer_waiting(console, "error: streamd stops");
     while (console->clients)
-        forget(console->clients);
+        control_socket_forget(console->clients);
     if (!console->readable)
         return;
     event_free(console->readable);
@@ -155,26 +155,26 @@ void console_answer_waiting(struct console *console, const char *line)
     for (struct console_client *client = console->clients, *next; client; client = next) {
         next = client->next;
         if (client->waits)
-            answer(client, line);
+            control_socket_answer(client, line);
     }
 }
 
 /* ---- asking ---- */
 
-static int fail(const char *data_dir, const char *why)
+static int control_socket_fail(const char *data_dir, const char *why)
 {
     fprintf(stderr, "streamd: %s: %s\n", data_dir, why);
     return 1;
 }
 
-static int print_answer(int fd, const char *data_dir)
+static int control_socket_print_answer(int fd, const char *data_dir)
 {
     struct buf text = {0};
     ssize_t n;
     while ((n = read(fd, buf_reserve(&text, ANSWER_PIECE), ANSWER_PIECE)) > 0)
         buf_grow(&text, (size_t)n);
     if (!buf_len(&text))
-        return fail(data_dir, "the streamd that works on the folder gave no answer");
+        return control_socket_fail(data_dir, "the streamd that works on the folder gave no answer");
     buf_add_byte(&text, 0);
     const char *said = buf_slice(&text).data;
     bool good = strncmp(said, "ok", 2) == 0;
@@ -184,10 +184,10 @@ static int print_answer(int fd, const char *data_dir)
 }
 
 /* A connection on which the line was said; -1: *why says why not. */
-static int say(const char *data_dir, const char *line, const char **why)
+static int control_socket_say(const char *data_dir, const char *line, const char **why)
 {
     struct sockaddr_un address;
-    int dir = make_address(data_dir, &address);
+    int dir = control_socket_make_address(data_dir, &address);
     *why = strerror(errno);
     if (dir < 0)
         return -1;
@@ -208,10 +208,10 @@ static int say(const char *data_dir, const char *line, const char **why)
 int console_ask(const char *data_dir, const char *line)
 {
     const char *why;
-    int fd = say(data_dir, line, &why);
+    int fd = control_socket_say(data_dir, line, &why);
     if (fd < 0)
-        return fail(data_dir, why);
-    int status = print_answer(fd, data_dir);
+        return control_socket_fail(data_dir, why);
+    int status = control_socket_print_answer(fd, data_dir);
     close(fd);
     return status;
 }
@@ -221,7 +221,7 @@ bool console_get(const char *data_dir, const char *line, char *answer, size_t si
     char text[512];
     size_t len = 0;
     ssize_t n;
-    int fd = say(data_dir, line, why);
+    int fd = control_socket_say(data_dir, line, why);
     if (fd < 0)
         return false;
     *why = "the streamd that works on the folder does not know the question";

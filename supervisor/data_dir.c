@@ -18,7 +18,7 @@
 #define ORPHANS_WAIT_MS 10000
 #define ORPHANS_STEP_MS 20
 
-static int holder_pid(int fd)
+static int data_dir_holder_pid(int fd)
 {
     char text[16] = "";
     ssize_t len = pread(fd, text, sizeof text - 1, 0);
@@ -26,12 +26,12 @@ static int holder_pid(int fd)
 }
 
 /* A streamd that was killed leaves children that are about to notice; a new one waits for them to be gone. */
-static void wait_for_lock(int fd, const char *data_dir)
+static void data_dir_wait_for_lock(int fd, const char *data_dir)
 {
     for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited += ORPHANS_STEP_MS) {
         if (errno != EWOULDBLOCK)
             fatal("cannot lock %s", data_dir);
-        int pid = holder_pid(fd);
+        int pid = data_dir_holder_pid(fd);
         if (pid > 0 && (kill(pid, 0) == 0 || errno == EPERM))
             fatal_never_restart("another streamd (pid %d) works on the folder %s", pid, data_dir);
         if (waited >= ORPHANS_WAIT_MS)
@@ -41,7 +41,7 @@ static void wait_for_lock(int fd, const char *data_dir)
 }
 
 /* What another start would find again is no reason for one: systemd need not try. */
-NORETURN static void cannot(const char *what, const char *path)
+NORETURN static void data_dir_cannot(const char *what, const char *path)
 {
     static const int stays[] = {EACCES, EPERM, ENOENT, ENOTDIR, EROFS, ENAMETOOLONG, ELOOP};
     for (size_t i = 0; i < sizeof stays / sizeof stays[0]; i++)
@@ -53,7 +53,7 @@ NORETURN static void cannot(const char *what, const char *path)
 void folder_make(const char *data_dir)
 {
     if (owned_mkdir(AT_FDCWD, data_dir) != 0 && errno != EEXIST)
-        cannot("make the folder", data_dir);
+        data_dir_cannot("make the folder", data_dir);
 }
 
 int folder_lock(const char *data_dir)
@@ -63,8 +63,8 @@ int folder_lock(const char *data_dir)
     snprintf(path, sizeof path, "%s/lock", data_dir);
     int fd = owned_open(AT_FDCWD, path, O_RDWR);
     if (fd < 0)
-        cannot("open", path);
-    wait_for_lock(fd, data_dir);
+        data_dir_cannot("open", path);
+    data_dir_wait_for_lock(fd, data_dir);
     /* On a full disk its old block is all there is: the file is shortened after writing. */
     int len = snprintf(text, sizeof text, "%d\n", (int)getpid());
     if (pwrite(fd, text, (size_t)len, 0) != len || ftruncate(fd, len) != 0)
@@ -72,7 +72,7 @@ int folder_lock(const char *data_dir)
     return fd;
 }
 
-static bool has_databases(const char *data_dir)
+static bool data_dir_has_databases(const char *data_dir)
 {
     char pattern[PATH_ROOM];
     glob_t found = {0};
@@ -82,7 +82,7 @@ static bool has_databases(const char *data_dir)
     return result != GLOB_NOMATCH; /* when in doubt there are some */
 }
 
-static bool there(const char *data_dir, const char *name)
+static bool data_dir_there(const char *data_dir, const char *name)
 {
     char path[PATH_ROOM];
     snprintf(path, sizeof path, "%s/%s", data_dir, name);
@@ -91,12 +91,13 @@ static bool there(const char *data_dir, const char *name)
 
 bool folder_in_use(const char *data_dir)
 {
-    return has_databases(data_dir) || there(data_dir, "layout") || there(data_dir, "registry.db");
+    return data_dir_has_databases(data_dir) || data_dir_there(data_dir, "layout") ||
+           data_dir_there(data_dir, "registry.db");
 }
 
 bool folder_half_restored(const char *data_dir)
 {
-    return there(data_dir, "restore");
+    return data_dir_there(data_dir, "restore");
 }
 
 void folder_read_layout(const char *data_dir, unsigned shards, struct layout *layout)
@@ -110,7 +111,7 @@ void folder_read_layout(const char *data_dir, unsigned shards, struct layout *la
     case LAYOUT_ABSENT:
         break;
     }
-    if (has_databases(data_dir))
+    if (data_dir_has_databases(data_dir))
         fatal_never_restart("%s holds databases (shard-*.db) but no layout file that says which streams are where",
                             data_dir);
     layout_init(layout, shards);

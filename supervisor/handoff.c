@@ -13,28 +13,28 @@
 #define VARIABLE "STREAMD_INHERITANCE"
 #define FIRST_LINE "streamd inheritance 1"
 
-static void set_survives(int fd, bool survives)
+static void handoff_set_survives(int fd, bool survives)
 {
     if (fcntl(fd, F_SETFD, survives ? 0 : FD_CLOEXEC) != 0)
         fatal("cannot change what becomes of a descriptor");
 }
 
-static void set_all(const struct fleet *fleet, bool survive)
+static void handoff_set_all(const struct fleet *fleet, bool survive)
 {
-    set_survives(fleet->lock, survive);
-    set_survives(fleet->meter.fd, survive);
+    handoff_set_survives(fleet->lock, survive);
+    handoff_set_survives(fleet->meter.fd, survive);
     for (unsigned i = 0; i < fleet->listeners->count; i++)
-        set_survives(fleet->listeners->fd[i], survive);
+        handoff_set_survives(fleet->listeners->fd[i], survive);
     if (fleet->listeners->has_metrics)
-        set_survives(fleet->listeners->metrics, survive);
+        handoff_set_survives(fleet->listeners->metrics, survive);
     for (unsigned i = 0; i < fleet->count; i++)
         if (fleet->list[i].pid)
-            set_survives(fleet->list[i].control.fd, survive);
+            handoff_set_survives(fleet->list[i].control.fd, survive);
 }
 
 /* ---- leaving ---- */
 
-static void write_text(FILE *out, const struct fleet *fleet)
+static void handoff_write_text(FILE *out, const struct fleet *fleet)
 {
     fprintf(out, FIRST_LINE "\nlock %d\nmetrics %d\n", fleet->lock, fleet->meter.fd);
     for (unsigned i = 0; i < fleet->listeners->count; i++)
@@ -59,13 +59,13 @@ bool inheritance_leave(const struct fleet *fleet)
     FILE *out = fd >= 0 ? fdopen(dup(fd), "w") : NULL;
     if (!out)
         return false;
-    write_text(out, fleet);
+    handoff_write_text(out, fleet);
     bool written = !ferror(out) && fflush(out) == 0;
     fclose(out);
     snprintf(number, sizeof number, "%d", fd);
     if (!written || lseek(fd, 0, SEEK_SET) != 0 || setenv(VARIABLE, number, 1) != 0)
         return false;
-    set_all(fleet, true);
+    handoff_set_all(fleet, true);
     return true;
 }
 
@@ -75,12 +75,12 @@ void inheritance_keep(const struct fleet *fleet)
     if (number)
         close(atoi(number));
     unsetenv(VARIABLE);
-    set_all(fleet, false);
+    handoff_set_all(fleet, false);
 }
 
 /* ---- taking ---- */
 
-static void take_child(struct inheritance *in, const char *line)
+static void handoff_take_child(struct inheritance *in, const char *line)
 {
     char role[16];
     int pid;
@@ -90,32 +90,32 @@ static void take_child(struct inheritance *in, const char *line)
         fatalx("what was left to us does not read: %s", line);
     child.kind = strcmp(role, "router") == 0 ? ROLE_ROUTER : ROLE_SHARD;
     child.pid = pid;
-    set_survives(child.control, false);
+    handoff_set_survives(child.control, false);
     in->children = xrealloc(in->children, (in->child_count + 1) * sizeof child);
     in->children[in->child_count++] = child;
 }
 
-static void take_line(struct inheritance *in, const char *line)
+static void handoff_take_line(struct inheritance *in, const char *line)
 {
     int fd;
     if (sscanf(line, "lock %d", &fd) == 1) {
         in->lock = fd;
-        set_survives(fd, false);
+        handoff_set_survives(fd, false);
     } else if (sscanf(line, "metrics %d", &fd) == 1) {
         in->metrics = fd;
-        set_survives(fd, false);
+        handoff_set_survives(fd, false);
     } else if (sscanf(line, "metrics-listener %d", &fd) == 1) {
         in->metrics_listener = fd;
-        set_survives(fd, false);
+        handoff_set_survives(fd, false);
     } else if (sscanf(line, "listener %d", &fd) == 1 && in->listener_count < LISTENERS_MAX) {
         in->listeners[in->listener_count++] = fd;
-        set_survives(fd, false);
+        handoff_set_survives(fd, false);
     } else if (strncmp(line, "child ", 6) == 0) {
-        take_child(in, line);
+        handoff_take_child(in, line);
     }
 }
 
-static char *take_rest(FILE *text)
+static char *handoff_take_rest(FILE *text)
 {
     char *rest = NULL;
     size_t len = 0, size = 0;
@@ -141,8 +141,8 @@ bool inheritance_take(struct inheritance *in)
     if (!text || !fgets(line, sizeof line, text) || strcmp(line, FIRST_LINE "\n") != 0)
         fatalx("what was left to us does not read");
     while (fgets(line, sizeof line, text) && strcmp(line, "configuration\n") != 0)
-        take_line(in, line);
-    in->config_text = take_rest(text);
+        handoff_take_line(in, line);
+    in->config_text = handoff_take_rest(text);
     fclose(text);
     if (in->lock < 0 || !in->listener_count)
         fatalx("what was left to us is not whole");

@@ -25,7 +25,7 @@ union endpoint {
     struct sockaddr_in6 v6;
 };
 
-static socklen_t resolve(const char *key, const struct address *address, union endpoint *endpoint)
+static socklen_t listener_resolve(const char *key, const struct address *address, union endpoint *endpoint)
 {
     const struct addrinfo hints = {.ai_family = address->v6 ? AF_INET6 : AF_UNSPEC,
                                    .ai_socktype = SOCK_STREAM,
@@ -40,12 +40,12 @@ static socklen_t resolve(const char *key, const struct address *address, union e
     return len;
 }
 
-static in_port_t port_of(const union endpoint *endpoint)
+static in_port_t listener_port_of(const union endpoint *endpoint)
 {
     return endpoint->any.sa_family == AF_INET6 ? endpoint->v6.sin6_port : endpoint->v4.sin_port;
 }
 
-static bool same_host(const union endpoint *a, const union endpoint *b)
+static bool listener_same_host(const union endpoint *a, const union endpoint *b)
 {
     if (a->any.sa_family != b->any.sa_family)
         return false;
@@ -55,12 +55,12 @@ static bool same_host(const union endpoint *a, const union endpoint *b)
            a->v6.sin6_scope_id == b->v6.sin6_scope_id;
 }
 
-static void write_port(const union endpoint *endpoint, struct address *address)
+static void listener_write_port(const union endpoint *endpoint, struct address *address)
 {
-    snprintf(address->port, sizeof address->port, "%u", (unsigned)ntohs(port_of(endpoint)));
+    snprintf(address->port, sizeof address->port, "%u", (unsigned)ntohs(listener_port_of(endpoint)));
 }
 
-static void endpoint_of(int fd, union endpoint *endpoint)
+static void listener_endpoint_of(int fd, union endpoint *endpoint)
 {
     socklen_t len = sizeof *endpoint;
     if (getsockname(fd, &endpoint->any, &len) != 0)
@@ -69,7 +69,7 @@ static void endpoint_of(int fd, union endpoint *endpoint)
 
 /* ---- new ones ---- */
 
-static void set_option(int fd, int level, int option)
+static void listener_set_option(int fd, int level, int option)
 {
     const int on = 1;
     if (setsockopt(fd, level, option, &on, sizeof on) != 0)
@@ -77,16 +77,16 @@ static void set_option(int fd, int level, int option)
 }
 
 /* -1: the address cannot be had, errno says why. */
-static int bind_one(const union endpoint *endpoint, socklen_t len, bool share)
+static int listener_bind_one(const union endpoint *endpoint, socklen_t len, bool share)
 {
     int fd = socket(endpoint->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         fatal("cannot make a listening socket");
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+    listener_set_option(fd, SOL_SOCKET, SO_REUSEADDR);
     if (share)
-        set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+        listener_set_option(fd, SOL_SOCKET, SO_REUSEPORT);
     if (endpoint->any.sa_family == AF_INET6)
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+        listener_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     if (bind(fd, &endpoint->any, len) == 0)
         return fd;
     int error = errno;
@@ -95,9 +95,9 @@ static int bind_one(const union endpoint *endpoint, socklen_t len, bool share)
     return -1;
 }
 
-static bool add_one(struct listeners *listeners, const union endpoint *endpoint, socklen_t len)
+static bool listener_add_one(struct listeners *listeners, const union endpoint *endpoint, socklen_t len)
 {
-    int fd = bind_one(endpoint, len, true);
+    int fd = listener_bind_one(endpoint, len, true);
     if (fd < 0)
         return false;
     if (listen(fd, BACKLOG) != 0)
@@ -107,24 +107,24 @@ static bool add_one(struct listeners *listeners, const union endpoint *endpoint,
 }
 
 /* The endpoint gets the port that it really is. */
-static void bind_all(struct listeners *listeners, union endpoint *endpoint, socklen_t len, unsigned count)
+static void listener_bind_all(struct listeners *listeners, union endpoint *endpoint, socklen_t len, unsigned count)
 {
     const struct address *address = &listeners->address;
     /* SO_REUSEPORT would share the port with another streamd of the same user, silently; without it bind() tells. */
-    int trial = bind_one(endpoint, len, false);
+    int trial = listener_bind_one(endpoint, len, false);
     if (trial < 0)
         fatal("cannot listen on %s:%s", address->host, address->port);
     close(trial);
     while (listeners->count < count) {
-        if (!add_one(listeners, endpoint, len))
+        if (!listener_add_one(listeners, endpoint, len))
             fatal("cannot listen on %s:%s", address->host, address->port);
-        endpoint_of(listeners->fd[0], endpoint);
+        listener_endpoint_of(listeners->fd[0], endpoint);
     }
 }
 
 /* ---- those that others have bound ---- */
 
-static int option_of(int fd, int option)
+static int listener_option_of(int fd, int option)
 {
     int value;
     socklen_t len = sizeof value;
@@ -132,17 +132,17 @@ static int option_of(int fd, int option)
 }
 
 /* NULL: it can be listened on. */
-static const char *wrong_with(int fd)
+static const char *listener_wrong_with(int fd)
 {
-    int domain = option_of(fd, SO_DOMAIN);
+    int domain = listener_option_of(fd, SO_DOMAIN);
     if (domain < 0)
         return "is not a socket";
-    if ((domain != AF_INET && domain != AF_INET6) || option_of(fd, SO_TYPE) != SOCK_STREAM)
+    if ((domain != AF_INET && domain != AF_INET6) || listener_option_of(fd, SO_TYPE) != SOCK_STREAM)
         return "is not a TCP socket";
-    return option_of(fd, SO_ACCEPTCONN) == 1 ? NULL : "does not listen (a socket unit needs Accept=no)";
+    return listener_option_of(fd, SO_ACCEPTCONN) == 1 ? NULL : "does not listen (a socket unit needs Accept=no)";
 }
 
-static uint64_t cookie_of(int fd)
+static uint64_t listener_cookie_of(int fd)
 {
     uint64_t cookie = 0;
     socklen_t len = sizeof cookie;
@@ -151,27 +151,27 @@ static uint64_t cookie_of(int fd)
 }
 
 /* Whether fd is the same socket as one of these, under another number. */
-static bool have(const struct listeners *listeners, int fd)
+static bool listener_have(const struct listeners *listeners, int fd)
 {
     for (unsigned i = 0; i < listeners->count; i++)
-        if (cookie_of(listeners->fd[i]) == cookie_of(fd))
+        if (listener_cookie_of(listeners->fd[i]) == listener_cookie_of(fd))
             return true;
     return false;
 }
 
-static void describe(const union endpoint *endpoint, struct address *address)
+static void listener_describe(const union endpoint *endpoint, struct address *address)
 {
     bool v6 = endpoint->any.sa_family == AF_INET6;
     const void *host = v6 ? (const void *)&endpoint->v6.sin6_addr : (const void *)&endpoint->v4.sin_addr;
     *address = (struct address){.v6 = v6};
     inet_ntop(endpoint->any.sa_family, host, address->host, sizeof address->host);
-    write_port(endpoint, address);
+    listener_write_port(endpoint, address);
 }
 
 /* Sockets that come from elsewhere may have been left in any mode. */
-static void take_over(struct listeners *listeners, int fd)
+static void listener_take_over(struct listeners *listeners, int fd)
 {
-    if (have(listeners, fd)) {
+    if (listener_have(listeners, fd)) {
         close(fd);
         return;
     }
@@ -188,24 +188,24 @@ bool listeners_adopt(struct listeners *listeners, const int *fds, unsigned count
     if (count == 0 || count > LISTENERS_MAX - listeners->count)
         return false;
     for (unsigned i = 0; i < count; i++) {
-        const char *wrong = wrong_with(fds[i]);
+        const char *wrong = listener_wrong_with(fds[i]);
         snprintf(why, size, "descriptor %d %s", fds[i], wrong ? wrong : "has another address than those before it");
         if (wrong)
             return false;
-        endpoint_of(fds[i], &endpoint);
+        listener_endpoint_of(fds[i], &endpoint);
         if (i == 0)
-            endpoint_of(listeners->count ? listeners->fd[0] : fds[0], &first);
-        if (!same_host(&first, &endpoint) || port_of(&first) != port_of(&endpoint))
+            listener_endpoint_of(listeners->count ? listeners->fd[0] : fds[0], &first);
+        if (!listener_same_host(&first, &endpoint) || listener_port_of(&first) != listener_port_of(&endpoint))
             return false;
     }
     for (unsigned i = 0; i < count; i++)
-        take_over(listeners, fds[i]);
-    describe(&first, &listeners->address);
+        listener_take_over(listeners, fds[i]);
+    listener_describe(&first, &listeners->address);
     return true;
 }
 
 /* What a socket unit passes is what its administrator wants: it counts, or streamd does not start. */
-static bool open_passed(struct listeners *listeners, unsigned count, struct passed *passed)
+static bool listener_open_passed(struct listeners *listeners, unsigned count, struct passed *passed)
 {
     int fds[PASSED_MAX];
     char why[WHY_ROOM];
@@ -225,34 +225,36 @@ static bool open_passed(struct listeners *listeners, unsigned count, struct pass
 }
 
 /* What the store has is our own, of an earlier life; the configuration may have changed since. */
-static bool of_use(const struct listeners *listeners, int fd, const union endpoint *wanted, unsigned count)
+static bool listener_of_use(const struct listeners *listeners, int fd, const union endpoint *wanted, unsigned count)
 {
     union endpoint endpoint;
-    if (wrong_with(fd) || listeners->count == count || have(listeners, fd))
+    if (listener_wrong_with(fd) || listeners->count == count || listener_have(listeners, fd))
         return false;
-    endpoint_of(fd, &endpoint);
-    return same_host(&endpoint, wanted) && (!port_of(wanted) || port_of(&endpoint) == port_of(wanted));
+    listener_endpoint_of(fd, &endpoint);
+    return listener_same_host(&endpoint, wanted) &&
+           (!listener_port_of(wanted) || listener_port_of(&endpoint) == listener_port_of(wanted));
 }
 
 /* Closing alone would leave the port in use until systemd lets go of it too. */
-static void drop(struct listeners *listeners, int fd)
+static void listener_drop(struct listeners *listeners, int fd)
 {
     listeners->store_has_others = true;
-    if (!have(listeners, fd))
+    if (!listener_have(listeners, fd))
         shutdown(fd, SHUT_RDWR);
     close(fd);
 }
 
-static void open_stored(struct listeners *listeners, union endpoint *wanted, unsigned count, const int *fds,
-                        unsigned stored)
+static void listener_open_stored(struct listeners *listeners, union endpoint *wanted, unsigned count, const int *fds,
+                                 unsigned stored)
 {
     char why[WHY_ROOM];
     for (unsigned i = 0; i < stored; i++) {
-        if (!of_use(listeners, fds[i], wanted, count) || !listeners_adopt(listeners, &fds[i], 1, why, sizeof why)) {
-            drop(listeners, fds[i]);
+        if (!listener_of_use(listeners, fds[i], wanted, count) ||
+            !listeners_adopt(listeners, &fds[i], 1, why, sizeof why)) {
+            listener_drop(listeners, fds[i]);
             continue;
         }
-        endpoint_of(fds[i], wanted); /* those after it must have the same port */
+        listener_endpoint_of(fds[i], wanted); /* those after it must have the same port */
     }
     listeners->stored = listeners->count;
     if (listeners->count)
@@ -260,34 +262,35 @@ static void open_stored(struct listeners *listeners, union endpoint *wanted, uns
 }
 
 /* Routers without a socket of their own share one, if need be. */
-static void open_more(struct listeners *listeners, const union endpoint *endpoint, socklen_t len, unsigned count)
+static void listener_open_more(struct listeners *listeners, const union endpoint *endpoint, socklen_t len,
+                               unsigned count)
 {
     while (listeners->count < count)
-        if (!add_one(listeners, endpoint, len)) {
+        if (!listener_add_one(listeners, endpoint, len)) {
             log_warn_errno("cannot listen on %s:%s once more, routers share a socket", listeners->address.host,
                            listeners->address.port);
             return;
         }
 }
 
-static void open_own(struct listeners *listeners, const char *listen_on, unsigned count, const int *fds,
-                     unsigned stored)
+static void listener_open_own(struct listeners *listeners, const char *listen_on, unsigned count, const int *fds,
+                              unsigned stored)
 {
     struct address address;
     union endpoint endpoint;
     if (!address_parse(listen_on, &address))
         fatal_never_restart("[router] listen: %s is not host:port", listen_on);
-    socklen_t len = resolve("[router] listen", &address, &endpoint);
-    open_stored(listeners, &endpoint, count, fds, stored);
+    socklen_t len = listener_resolve("[router] listen", &address, &endpoint);
+    listener_open_stored(listeners, &endpoint, count, fds, stored);
     listeners->address = address; /* as it was written */
     if (listeners->count == 0)
-        bind_all(listeners, &endpoint, len, count);
+        listener_bind_all(listeners, &endpoint, len, count);
     else
-        open_more(listeners, &endpoint, len, count);
-    write_port(&endpoint, &listeners->address);
+        listener_open_more(listeners, &endpoint, len, count);
+    listener_write_port(&endpoint, &listeners->address);
 }
 
-static void name_in_store(const struct listeners *listeners, char *name)
+static void listener_name_in_store(const struct listeners *listeners, char *name)
 {
     snprintf(name, NAME_ROOM, "streamd-%s", listeners->name);
 }
@@ -298,14 +301,14 @@ void listeners_open(struct listeners *listeners, const char *name, const char *l
     int fds[PASSED_MAX];
     char stored_name[NAME_ROOM];
     *listeners = (struct listeners){.name = name};
-    name_in_store(listeners, stored_name);
+    listener_name_in_store(listeners, stored_name);
     unsigned stored = passed_claim(passed, stored_name, fds, PASSED_MAX);
-    if (!open_passed(listeners, count, passed)) {
-        open_own(listeners, listen_on, count, fds, stored);
+    if (!listener_open_passed(listeners, count, passed)) {
+        listener_open_own(listeners, listen_on, count, fds, stored);
         return;
     }
     for (unsigned i = 0; i < stored; i++)
-        drop(listeners, fds[i]);
+        listener_drop(listeners, fds[i]);
 }
 
 void listeners_open_metrics(struct listeners *listeners, const char *listen_on)
@@ -316,13 +319,13 @@ void listeners_open_metrics(struct listeners *listeners, const char *listen_on)
         return;
     if (!address_parse(listen_on, &address))
         fatal_never_restart("[metrics] listen: %s is not host:port", listen_on);
-    socklen_t len = resolve("[metrics] listen", &address, &endpoint);
-    listeners->metrics = bind_one(&endpoint, len, false);
+    socklen_t len = listener_resolve("[metrics] listen", &address, &endpoint);
+    listeners->metrics = listener_bind_one(&endpoint, len, false);
     if (listeners->metrics < 0 || listen(listeners->metrics, BACKLOG) != 0)
         fatal("cannot listen on %s:%s", address.host, address.port);
     listeners->has_metrics = true;
-    endpoint_of(listeners->metrics, &endpoint);
-    write_port(&endpoint, &address);
+    listener_endpoint_of(listeners->metrics, &endpoint);
+    listener_write_port(&endpoint, &address);
     log_info(address.v6 ? "metrics: http://[%s]:%s/metrics" : "metrics: http://%s:%s/metrics", address.host,
              address.port);
 }
@@ -331,7 +334,7 @@ void listeners_store(const struct listeners *listeners, const struct notify *not
 {
     char name[NAME_ROOM];
     unsigned known = listeners->store_has_others ? 0 : listeners->stored;
-    name_in_store(listeners, name);
+    listener_name_in_store(listeners, name);
     if (listeners->store_has_others) /* what has this name goes all at once */
         notify_tell(notify, "FDSTOREREMOVE=1\nFDNAME=%s", name);
     if (listeners->of_socket_unit || known == listeners->count)

@@ -29,19 +29,19 @@ struct command {
     enum { DATA_NONE, DATA_READ, DATA_CHANGED } data; /* what it does with the data folder that it looks for */
 };
 
-static int fail(const char *what, const char *word)
+static int main_fail(const char *what, const char *word)
 {
     fprintf(stderr, "streamd: %s: %s (see streamd help)\n", what, word);
     return 1;
 }
 
-static int fail_command(const char *command, const char *what, const char *word)
+static int main_fail_command(const char *command, const char *what, const char *word)
 {
     fprintf(stderr, "streamd: %s: %s: %s (see streamd help %s)\n", command, what, word, command);
     return 1;
 }
 
-static int run_server(const struct options *options)
+static int main_run_server(const struct options *options)
 {
     struct config cfg;
     if (options_read(options, &cfg, stderr) == 0)
@@ -50,7 +50,7 @@ static int run_server(const struct options *options)
     return EXIT_NEVER_RESTART;
 }
 
-static int run_check(const struct options *options)
+static int main_run_check(const struct options *options)
 {
     struct config cfg;
     unsigned errors = options_read(options, &cfg, stderr);
@@ -63,24 +63,24 @@ static int run_check(const struct options *options)
     return errors ? 1 : 0;
 }
 
-static int run_example(const struct options *options)
+static int main_run_example(const struct options *options)
 {
     (void)options;
     config_print_example(stdout);
     return 0;
 }
 
-static int run_version(const struct options *options)
+static int main_run_version(const struct options *options)
 {
     (void)options;
     puts("streamd " STREAMD_VERSION);
     return 0;
 }
 
-static int run_help(const struct options *options);
+static int main_run_help(const struct options *options);
 
 /* Which configuration it was, where nobody has named one. */
-static void say_configuration(const struct options *given, const struct options *used)
+static void main_say_configuration(const struct options *given, const struct options *used)
 {
     if (used->file && !given->file)
         fprintf(stderr, "streamd: without --config this was about the server of %s\n", used->file);
@@ -94,7 +94,7 @@ static void say_configuration(const struct options *given, const struct options 
               stderr);
 }
 
-static int run_project(const struct command *command, const struct options *options, int argc, char **argv)
+static int main_run_project(const struct command *command, const struct options *options, int argc, char **argv)
 {
     struct options found = *options;
     struct config cfg;
@@ -104,13 +104,13 @@ static int run_project(const struct command *command, const struct options *opti
     if (options_read(&found, &cfg, stderr) == 0)
         status = command->project(&cfg, argc, argv);
     if (command->data != DATA_NONE && (status != 0 || (command->data == DATA_CHANGED && found.file != options->file)))
-        say_configuration(options, &found);
+        main_say_configuration(options, &found);
     config_clear(&cfg);
     return status;
 }
 
 /* What knows databases and segments is the shard. */
-static int run_shard(const struct config *cfg, int argc, char **argv)
+static int main_run_shard(const struct config *cfg, int argc, char **argv)
 {
     char **arguments = xcalloc((size_t)argc + 2, sizeof *arguments);
     (void)cfg;
@@ -121,7 +121,7 @@ static int run_shard(const struct config *cfg, int argc, char **argv)
 }
 
 /* It gets the configuration on its standard input. */
-static int run_verify(const struct config *cfg, int argc, char **argv)
+static int main_run_verify(const struct config *cfg, int argc, char **argv)
 {
     if (access(cfg->server_data_dir, F_OK) != 0) {
         fprintf(stderr, "streamd: %s: %s\n", cfg->server_data_dir, strerror(errno));
@@ -135,10 +135,10 @@ static int run_verify(const struct config *cfg, int argc, char **argv)
         fprintf(stderr, "streamd: verify: the configuration cannot be handed on\n");
         return 1;
     }
-    return run_shard(cfg, argc, argv);
+    return main_run_shard(cfg, argc, argv);
 }
 
-static int run_backup(const struct config *cfg, int argc, char **argv)
+static int main_run_backup(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2 || strcmp(argv[1], "now") != 0) {
         fprintf(stderr, "streamd: backup: `backup now` is wanted\n");
@@ -147,10 +147,10 @@ static int run_backup(const struct config *cfg, int argc, char **argv)
     return console_ask(cfg->server_data_dir, "backup");
 }
 
-static int run_status(const struct config *cfg, int argc, char **argv)
+static int main_run_status(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 1)
-        return fail_command(argv[0], "unexpected argument", argv[1]);
+        return main_fail_command(argv[0], "unexpected argument", argv[1]);
     return console_ask(cfg->server_data_dir, "status");
 }
 
@@ -165,10 +165,10 @@ static int run_status(const struct config *cfg, int argc, char **argv)
     "STREAMD_TOKEN in the environment, and --ca-file FILE for the certificate."
 #define AT_ONCE "A running server sees the change at once."
 
-static const struct command commands[] = {
+static const struct command main_commands[] = {
     {"check", "", "", "print the configuration in effect, or every error in it",
-     "It checks what --config and --set say, exactly as a start would. Status 1: there are errors.", run_check, NULL,
-     DATA_NONE},
+     "It checks what --config and --set say, exactly as a start would. Status 1: there are errors.", main_run_check,
+     NULL, DATA_NONE},
     {"create-project", "", "NAME", "make a project and print its secret",
      "The secret signs tokens: `streamd token`, or a service of your own. It is printed this once. " AT_ONCE, NULL,
      projects_create, DATA_CHANGED},
@@ -187,7 +187,7 @@ static const struct command commands[] = {
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME", "print a token",
      "A stream ID that ends with * means all streams that begin so. TIME is 90s, 15m or 1h.", NULL, projects_token,
      DATA_READ},
-    {"status", "", "", "print how the server is, and what is slow and why", "", NULL, run_status, DATA_READ},
+    {"status", "", "", "print how the server is, and what is slow and why", "", NULL, main_run_status, DATA_READ},
     {"streams", "", "[--project NAME] [--prefix X] [--limit N]", "print a line a stream",
      "Without --project it lists the streams of all projects; a server with auth.mode = jwt is asked for each\n"
      "project in the registry, and for no project without a secret. X is how names begin; without --project, how\n"
@@ -207,44 +207,44 @@ static const struct command commands[] = {
      "It signs no token: with auth.mode = jwt it needs one that may write, or better manage, the project.\n"
      "Status 1: something is bad; each such line is followed by what to change.\n" REMOTE_OPTIONS,
      NULL, remote_run, DATA_NONE},
-    {"segment", "", "FILE", "print and check a segment, a file of history", "Status 1: it is damaged.", NULL, run_shard,
-     DATA_NONE},
+    {"segment", "", "FILE", "print and check a segment, a file of history", "Status 1: it is damaged.", NULL,
+     main_run_shard, DATA_NONE},
     {"verify", "", "[--quick] [--objects]", "check every database and segment, while the server runs or not",
-     "--quick leaves out what takes long; --objects reads every segment whole.", NULL, run_verify, DATA_READ},
+     "--quick leaves out what takes long; --objects reads every segment whole.", NULL, main_run_verify, DATA_READ},
     {"backup", "", "now", "put the databases into the store of segments, and print the backup's number", "", NULL,
-     run_backup, DATA_READ},
+     main_run_backup, DATA_READ},
     {"restore", "", "--from latest|NUMBER", "make the data folder from a backup",
      "The data folder must be empty, and no server may work on it.", NULL, restore_run, DATA_CHANGED},
-    {"example-config", "", "", "print config.example.ini", "", run_example, NULL, DATA_NONE},
-    {"help", "-h --help", "[COMMAND]", "print this, or what a command does", "", run_help, NULL, DATA_NONE},
-    {"version", "-V --version", "", "print the version", "", run_version, NULL, DATA_NONE},
+    {"example-config", "", "", "print config.example.ini", "", main_run_example, NULL, DATA_NONE},
+    {"help", "-h --help", "[COMMAND]", "print this, or what a command does", "", main_run_help, NULL, DATA_NONE},
+    {"version", "-V --version", "", "print the version", "", main_run_version, NULL, DATA_NONE},
 };
 
-#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+#define COMMAND_COUNT (sizeof main_commands / sizeof main_commands[0])
 
-static const struct command *find_command(const char *name)
+static const struct command *main_find_command(const char *name)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, name) == 0 || words_have(commands[i].options, slice_str(name)))
-            return &commands[i];
+        if (strcmp(main_commands[i].name, name) == 0 || words_have(main_commands[i].options, slice_str(name)))
+            return &main_commands[i];
     return NULL;
 }
 
-static int unknown(const char *name)
+static int main_unknown(const char *name)
 {
     if (name[0] == '-')
-        return fail("unknown option", name);
+        return main_fail("unknown option", name);
     fprintf(stderr, "streamd: unknown command: %s; ", name);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (spelling_near(slice_str(name), slice_str(commands[i].name))) {
-            fprintf(stderr, "did you mean %s? (see streamd help)\n", commands[i].name);
+        if (spelling_near(slice_str(name), slice_str(main_commands[i].name))) {
+            fprintf(stderr, "did you mean %s? (see streamd help)\n", main_commands[i].name);
             return 1;
         }
     fputs("without a command streamd serves (see streamd help)\n", stderr);
     return 1;
 }
 
-static int help_of(const struct command *command)
+static int main_help_of(const struct command *command)
 {
     const char *before = *command->arguments ? " " : "";
     printf("usage: streamd [--config FILE] [--set section.key=value]... %s%s%s\n\n%c%s.\n", command->name, before,
@@ -256,7 +256,7 @@ static int help_of(const struct command *command)
     return 0;
 }
 
-static int run_help(const struct options *options)
+static int main_run_help(const struct options *options)
 {
     (void)options;
     puts("usage: streamd [--config FILE] [--set section.key=value]... [COMMAND]\n\n"
@@ -265,8 +265,8 @@ static int run_help(const struct options *options)
          "Options may stand anywhere, also as --name=value.\n"
          "streamd help COMMAND, or streamd COMMAND --help, says more of a command.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        const char *after = *commands[i].arguments ? ": " : "";
-        printf("  %-16s%s%s%s\n", commands[i].name, commands[i].arguments, after, commands[i].help);
+        const char *after = *main_commands[i].arguments ? ": " : "";
+        printf("  %-16s%s%s%s\n", main_commands[i].name, main_commands[i].arguments, after, main_commands[i].help);
     }
     puts("\n" ELSEWHERE "\n\n" FOUND "\n\nKeys with their defaults:\n");
     config_print_help(stdout);
@@ -274,7 +274,7 @@ static int run_help(const struct options *options)
 }
 
 /* One of two words is among the arguments: that word, or NULL. */
-static const char *find_word(int argc, char **argv, const char *one, const char *other)
+static const char *main_find_word(int argc, char **argv, const char *one, const char *other)
 {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], one) == 0 || strcmp(argv[i], other) == 0)
@@ -282,28 +282,28 @@ static const char *find_word(int argc, char **argv, const char *one, const char 
     return NULL;
 }
 
-static int run_command(const struct options *options, int argc, char **argv)
+static int main_run_command(const struct options *options, int argc, char **argv)
 {
-    const struct command *command = find_command(argv[0]);
+    const struct command *command = main_find_command(argv[0]);
     if (!command)
-        return unknown(argv[0]);
-    bool help = command->run == run_help;
+        return main_unknown(argv[0]);
+    bool help = command->run == main_run_help;
     if (help && argc == 2) {
-        command = find_command(argv[1]);
-        return command ? help_of(command) : unknown(argv[1]);
+        command = main_find_command(argv[1]);
+        return command ? main_help_of(command) : main_unknown(argv[1]);
     }
-    if (!help && find_word(argc, argv, "-h", "--help"))
-        return help_of(command);
-    if (command->project != remote_run && find_word(argc, argv, "--url", "--token"))
-        return fail_command(argv[0], "only streams, show, tail and doctor take it",
-                            find_word(argc, argv, "--url", "--token"));
+    if (!help && main_find_word(argc, argv, "-h", "--help"))
+        return main_help_of(command);
+    if (command->project != remote_run && main_find_word(argc, argv, "--url", "--token"))
+        return main_fail_command(argv[0], "only streams, show, tail and doctor take it",
+                                 main_find_word(argc, argv, "--url", "--token"));
     if (command->project)
-        return run_project(command, options, argc, argv);
-    return argc > 1 ? fail_command(argv[0], "unexpected argument", argv[help ? 2 : 1]) : command->run(options);
+        return main_run_project(command, options, argc, argv);
+    return argc > 1 ? main_fail_command(argv[0], "unexpected argument", argv[help ? 2 : 1]) : command->run(options);
 }
 
 /* Status 0 means that what was asked for is done, and what there is to print was printed. */
-static int finish(int status)
+static int main_finish(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
@@ -312,27 +312,28 @@ static int finish(int status)
 }
 
 /* The options that have a value, of all commands: `--name=value` becomes the two words `--name value`. */
-static const char *const valued[] = {"--config", "--set",  "--url",  "--token",  "--ca-file", "--project", "--prefix",
-                                     "--limit",  "--from", "--last", "--stream", "--scope",   "--ttl",     "--idle"};
+static const char *const main_valued[] = {"--config",  "--set",    "--url",   "--token", "--ca-file",
+                                          "--project", "--prefix", "--limit", "--from",  "--last",
+                                          "--stream",  "--scope",  "--ttl",   "--idle"};
 
 /* The value behind "=", and in *name the option's name; NULL: the word is not of this form. */
-static char *value_in(char *word, const char **name)
+static char *main_value_in(char *word, const char **name)
 {
     size_t len = strcspn(word, "=");
-    for (size_t i = 0; word[len] && i < sizeof valued / sizeof valued[0]; i++) {
-        *name = valued[i];
+    for (size_t i = 0; word[len] && i < sizeof main_valued / sizeof main_valued[0]; i++) {
+        *name = main_valued[i];
         if (strlen(*name) == len && strncmp(*name, word, len) == 0)
             return word + len + 1;
     }
     return NULL;
 }
 
-static int split_words(int argc, char **argv, char **words)
+static int main_split_words(int argc, char **argv, char **words)
 {
     int count = 0;
     for (int i = 1; i < argc; i++) {
         const char *name;
-        char *value = value_in(argv[i], &name);
+        char *value = main_value_in(argv[i], &name);
         words[count++] = value ? (char *)(uintptr_t)name : argv[i];
         if (value)
             words[count++] = value;
@@ -341,7 +342,7 @@ static int split_words(int argc, char **argv, char **words)
 }
 
 /* Takes --config and --set out of the words, wherever they are. Returns how many words stay; -1, and said so: none. */
-static int take_options(struct options *options, int count, char **words)
+static int main_take_options(struct options *options, int count, char **words)
 {
     int left = 0;
     for (int i = 0; i < count; i++) {
@@ -351,7 +352,7 @@ static int take_options(struct options *options, int count, char **words)
             continue;
         }
         if (i + 1 == count || (file && options->file)) {
-            (void)fail(i + 1 == count ? "a value is missing after" : "given twice", words[i]);
+            (void)main_fail(i + 1 == count ? "a value is missing after" : "given twice", words[i]);
             return -1;
         }
         if (file)
@@ -366,11 +367,11 @@ int main(int argc, char **argv)
 {
     char **words = xcalloc(2 * (size_t)argc + 1, sizeof *words);
     struct options options = {.argv = argv, .sets = xcalloc((size_t)argc, sizeof *options.sets)};
-    int count = take_options(&options, split_words(argc, argv, words), words), status = 1;
+    int count = main_take_options(&options, main_split_words(argc, argv, words), words), status = 1;
     if (count == 0)
-        status = run_server(&options);
+        status = main_run_server(&options);
     else if (count > 0)
-        status = finish(run_command(&options, count, words));
+        status = main_finish(main_run_command(&options, count, words));
     free(options.sets);
     free(words);
     return status;

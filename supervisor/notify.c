@@ -16,7 +16,7 @@
 #define STORE_TIMEOUT_S 5 /* that systemd may be too busy to take one */
 
 /* "@name" is a name that no file has. */
-static int connect_to(const char *path)
+static int notify_connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
@@ -34,7 +34,7 @@ static int connect_to(const char *path)
 }
 
 /* The watchdog may be meant for somebody else. */
-static uint64_t watchdog_us(void)
+static uint64_t notify_watchdog_us(void)
 {
     const char *us = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
     if (!us || (pid && strtoul(pid, NULL, 10) != (unsigned long)getpid()))
@@ -42,24 +42,24 @@ static uint64_t watchdog_us(void)
     return strtoull(us, NULL, 10);
 }
 
-static const char *const names[NOTIFY_NAMES] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"};
+static const char *const notify_names[NOTIFY_NAMES] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"};
 
 void notify_keep(void)
 {
     for (size_t i = 0; i < NOTIFY_NAMES; i++)
-        unsetenv(names[i]);
+        unsetenv(notify_names[i]);
 }
 
 void notify_open(struct notify *notify)
 {
     const char *path = getenv("NOTIFY_SOCKET");
-    *notify = (struct notify){.fd = path ? connect_to(path) : -1};
+    *notify = (struct notify){.fd = path ? notify_connect_to(path) : -1};
     if (path && notify->fd < 0)
         log_warn_errno("cannot reach NOTIFY_SOCKET %s", path);
     if (notify->fd >= 0)
-        notify->watchdog_ms = watchdog_us() / 2000; /* twice in its time */
+        notify->watchdog_ms = notify_watchdog_us() / 2000; /* twice in its time */
     for (size_t i = 0; i < NOTIFY_NAMES; i++) {
-        const char *value = getenv(names[i]);
+        const char *value = getenv(notify_names[i]);
         notify->kept[i] = value ? xstrdup(value) : NULL;
     }
     notify_keep();
@@ -69,7 +69,7 @@ void notify_leave(const struct notify *notify)
 {
     for (size_t i = 0; i < NOTIFY_NAMES; i++)
         if (notify->kept[i])
-            setenv(names[i], notify->kept[i], 1);
+            setenv(notify_names[i], notify->kept[i], 1);
 }
 
 void notify_close(struct notify *notify)

@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-static bool read_number(const char *text, long max, long *number)
+static bool passed_read_number(const char *text, long max, long *number)
 {
     char *end;
     size_t digits = strspn(text, "0123456789");
@@ -18,7 +18,7 @@ static bool read_number(const char *text, long max, long *number)
 }
 
 /* One for each descriptor, with colons between them. */
-static bool split_names(struct passed *passed)
+static bool passed_split_names(struct passed *passed)
 {
     char *at = passed->names;
     for (unsigned i = 0; i < passed->count; i++) {
@@ -39,11 +39,11 @@ const char *passed_read(struct passed *passed, long pid, const char *for_pid, co
     *passed = (struct passed){0};
     if (!for_pid || !fds)
         return NULL;
-    if (!read_number(for_pid, 1L << 30, &number))
+    if (!passed_read_number(for_pid, 1L << 30, &number))
         return "LISTEN_PID is not a number";
     if (number != pid)
         return NULL;
-    if (!read_number(fds, PASSED_MAX, &count))
+    if (!passed_read_number(fds, PASSED_MAX, &count))
         return "LISTEN_FDS is not a number up to 256";
     passed->count = (unsigned)count;
     for (unsigned i = 0; i < passed->count; i++)
@@ -51,7 +51,7 @@ const char *passed_read(struct passed *passed, long pid, const char *for_pid, co
     if (!names || !count)
         return NULL;
     passed->names = xstrdup(names);
-    return split_names(passed) ? NULL : "LISTEN_FDNAMES and LISTEN_FDS differ in their number";
+    return passed_split_names(passed) ? NULL : "LISTEN_FDNAMES and LISTEN_FDS differ in their number";
 }
 
 void passed_open(struct passed *passed)

@@ -52,7 +52,7 @@ void process_become(const char *program, char **argv)
 
 /* Between fork and exec the child still has the supervisor's handlers, which write into the supervisor's own pipe; all
  * signals are blocked until they are gone. */
-static void child_signals(const sigset_t *before)
+static void process_child_signals(const sigset_t *before)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
     signal(SIGCHLD, SIG_DFL);
@@ -63,7 +63,7 @@ static void child_signals(const sigset_t *before)
 
 /* Standard input is empty, standard output is the supervisor's alone, and above the three fixed ones nothing is open.
  */
-static bool child_fds(int control, const struct inherited *inherited)
+static bool process_child_fds(int control, const struct inherited *inherited)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     /* First out of the way of the fixed numbers. */
@@ -75,7 +75,7 @@ static bool child_fds(int control, const struct inherited *inherited)
            dup2(high_metrics, ROLE_METRICS_FD) >= 0 && close_range(ROLE_METRICS_FD + 1, ~0u, 0) == 0;
 }
 
-NORETURN static void child_exec(const struct process *process, const char *folder)
+NORETURN static void process_child_exec(const struct process *process, const char *folder)
 {
     char path[PATH_ROOM], argument[16], more[32];
     snprintf(path, sizeof path, "%s/streamd-%s", folder, process->kind == ROLE_ROUTER ? "router" : "shard");
@@ -87,17 +87,17 @@ NORETURN static void child_exec(const struct process *process, const char *folde
     _exit(EXIT_NEVER_RESTART);
 }
 
-NORETURN static void child_main(const struct process *process, const char *folder, int control,
-                                const struct inherited *inherited, const sigset_t *before)
+NORETURN static void process_child_main(const struct process *process, const char *folder, int control,
+                                        const struct inherited *inherited, const sigset_t *before)
 {
     /* EOF on the control channel tells a child that the supervisor is gone; this also reaches one that hangs. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    child_signals(before);
-    if (!child_fds(control, inherited)) {
+    process_child_signals(before);
+    if (!process_child_fds(control, inherited)) {
         log_warn_errno("%s: cannot arrange its files", process->name);
         _exit(1);
     }
-    child_exec(process, folder);
+    process_child_exec(process, folder);
 }
 
 void process_spawn(struct process *process, const char *folder, const struct inherited *inherited)
@@ -110,7 +110,7 @@ void process_spawn(struct process *process, const char *folder, const struct inh
     sigprocmask(SIG_SETMASK, &all, &before);
     process->pid = fork();
     if (process->pid == 0)
-        child_main(process, folder, pair[1], inherited, &before);
+        process_child_main(process, folder, pair[1], inherited, &before);
     sigprocmask(SIG_SETMASK, &before, NULL);
     process->old = false;
     process->wire = WIRE_VERSION;

@@ -6,7 +6,7 @@
 #include "common/log.h"
 
 /* All of them, however many they are. */
-static void log_lines(char *text, bool errors)
+static void reload_log_lines(char *text, bool errors)
 {
     char *rest = NULL, message[1024];
     struct log_line out;
@@ -18,7 +18,7 @@ static void log_lines(char *text, bool errors)
 }
 
 /* What 0 leaves to us is what was decided at the start. */
-static void decide(struct config *cfg, const struct config *before)
+static void reload_decide(struct config *cfg, const struct config *before)
 {
     if (!cfg->shard_count)
         cfg->shard_count = before->shard_count;
@@ -27,7 +27,7 @@ static void decide(struct config *cfg, const struct config *before)
 }
 
 /* Each of the two is right, but what a reload makes of them may not be: some keys need a restart. */
-static unsigned check_effect(const struct config *cfg, const struct config *fresh, FILE *errors)
+static unsigned reload_check_effect(const struct config *cfg, const struct config *fresh, FILE *errors)
 {
     struct config effect;
     char *text = NULL;
@@ -58,11 +58,11 @@ bool reload_config(const struct options *options, struct config *cfg)
     if (!report)
         fatal("cannot collect the report of a reload");
     unsigned errors = options_read(options, &fresh, report);
-    decide(&fresh, cfg);
-    errors = errors ? errors : check_effect(cfg, &fresh, report);
+    reload_decide(&fresh, cfg);
+    errors = errors ? errors : reload_check_effect(cfg, &fresh, report);
     unsigned changed = errors ? 0 : config_reload(cfg, &fresh, report);
     fclose(report);
-    log_lines(text, errors > 0);
+    reload_log_lines(text, errors > 0);
     if (errors)
         log_error("configuration not reloaded, errors: %u; the old one stays", errors);
     else
@@ -85,11 +85,11 @@ void reload_inherited(struct config *cfg, const char *text)
     config_init(cfg);
     if (config_read_text(cfg, "inheritance", slice_str(text), nowhere) > 0)
         log_warn("some of the earlier configuration means nothing to this version");
-    decide(&fresh, cfg);
+    reload_decide(&fresh, cfg);
     (void)config_reload(cfg, &fresh, out);
     fclose(nowhere);
     fclose(out);
-    log_lines(report, false);
+    reload_log_lines(report, false);
     free(report);
     config_clear(&fresh);
 }

@@ -39,7 +39,7 @@
 enum phase { PHASE_MOVING, PHASE_SERVING, PHASE_STOPPING_ROUTERS, PHASE_STOPPING_SHARDS, PHASE_OVER };
 
 #define SIGNALS 5
-static const int signal_numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD};
+static const int server_signal_numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD};
 
 struct server {
     const struct options *options;
@@ -68,7 +68,7 @@ struct server {
 };
 
 /* Not a signal handler: libevent calls it from the loop. SIGCHLD needs no more than the turn that follows. */
-static void on_signal(evutil_socket_t number, short what, void *arg)
+static void server_on_signal(evutil_socket_t number, short what, void *arg)
 {
     struct server *server = arg;
     (void)what;
@@ -80,20 +80,20 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         server->upgrade_asked = true;
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void server_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     (void)arg; /* it only wakes the loop for its turn */
 }
 
-static void event_all(struct server *server, enum child_event event, uint64_t now)
+static void server_event_all(struct server *server, enum child_event event, uint64_t now)
 {
     fleet_event(&server->fleet, ROLE_ROUTER, event, now);
     fleet_event(&server->fleet, ROLE_SHARD, event, now);
 }
 
-static void begin_serving(struct server *server, uint64_t now)
+static void server_begin_serving(struct server *server, uint64_t now)
 {
     server->phase = PHASE_SERVING;
     fleet_form(&server->fleet, (unsigned)server->cfg->router_workers, (unsigned)server->cfg->shard_count);
@@ -101,7 +101,7 @@ static void begin_serving(struct server *server, uint64_t now)
     fleet_event(&server->fleet, ROLE_ROUTER, CHILD_EVENT_START, now);
 }
 
-static void begin_moving(struct server *server, unsigned from, uint64_t now)
+static void server_begin_moving(struct server *server, unsigned from, uint64_t now)
 {
     log_info("moving streams from %u to %u shards", from, (unsigned)server->cfg->shard_count);
     server->phase = PHASE_MOVING;
@@ -109,7 +109,7 @@ static void begin_moving(struct server *server, unsigned from, uint64_t now)
     fleet_event(&server->fleet, ROLE_SHARD, CHILD_EVENT_START, now);
 }
 
-static void begin_stop(struct server *server, uint64_t now)
+static void server_begin_stop(struct server *server, uint64_t now)
 {
     server->stop_began = now;
     notify_tell(&server->notify, "STOPPING=1\nSTATUS=stopping");
@@ -120,35 +120,35 @@ static void begin_stop(struct server *server, uint64_t now)
     listeners_close(&server->listeners);
     if (server->phase == PHASE_MOVING) { /* a move can be cut anywhere */
         server->phase = PHASE_STOPPING_SHARDS;
-        event_all(server, CHILD_EVENT_KILL, now);
+        server_event_all(server, CHILD_EVENT_KILL, now);
         return;
     }
     server->phase = PHASE_STOPPING_ROUTERS;
     fleet_event(&server->fleet, ROLE_ROUTER, CHILD_EVENT_STOP, now);
 }
 
-static void kill_all(struct server *server, const char *why, uint64_t now)
+static void server_kill_all(struct server *server, const char *why, uint64_t now)
 {
     if (server->killed)
         return;
     server->killed = true;
     log_warn("%s: killing what is left", why);
-    event_all(server, CHILD_EVENT_KILL, now);
+    server_event_all(server, CHILD_EVENT_KILL, now);
 }
 
-static bool stopping(const struct server *server)
+static bool server_stopping(const struct server *server)
 {
     return server->phase == PHASE_STOPPING_ROUTERS || server->phase == PHASE_STOPPING_SHARDS;
 }
 
-static void tell_serving(const struct server *server)
+static void server_tell_serving(const struct server *server)
 {
     const struct address *address = &server->listeners.address;
     notify_tell(&server->notify, "READY=1\nSTATUS=serving on %s:%s with %u shards", address->host, address->port,
                 (unsigned)server->cfg->shard_count);
 }
 
-static void announce(struct server *server)
+static void server_announce(struct server *server)
 {
     const struct address *address = &server->listeners.address;
     server->announced = true;
@@ -159,11 +159,11 @@ static void announce(struct server *server)
     printf(address->v6 ? "ready: http://[%s]:%s shards=%u\n" : "ready: http://%s:%s shards=%u\n", address->host,
            address->port, (unsigned)server->cfg->shard_count);
     fflush(stdout);
-    tell_serving(server);
+    server_tell_serving(server);
 }
 
 /* The move has ended: well, or with a status that becomes ours. */
-static void end_move(struct server *server, uint64_t now)
+static void server_end_move(struct server *server, uint64_t now)
 {
     struct layout layout;
     int status = server->fleet.give_up_status;
@@ -178,42 +178,42 @@ static void end_move(struct server *server, uint64_t now)
     folder_read_layout(server->cfg->server_data_dir, shards, &layout);
     if (folder_must_move(&layout, shards))
         fatalx("the move of streams ended without having moved them");
-    begin_serving(server, now);
+    server_begin_serving(server, now);
 }
 
-static void give_up(struct server *server, uint64_t now)
+static void server_give_up(struct server *server, uint64_t now)
 {
     server->fleet.gave_up = false;
     server->exit_status = server->fleet.give_up_status;
     log_error("a process ended with status %d, which means that it cannot work with this configuration or this data; "
               "see its own last lines. Stopping.",
               server->exit_status);
-    if (!stopping(server))
-        begin_stop(server, now);
+    if (!server_stopping(server))
+        server_begin_stop(server, now);
 }
 
 /* Goes on to the next phase when this one has done its work. */
-static void advance(struct server *server, uint64_t now)
+static void server_advance(struct server *server, uint64_t now)
 {
     struct fleet *fleet = &server->fleet;
     if (fleet->gave_up && server->phase == PHASE_MOVING)
-        end_move(server, now);
+        server_end_move(server, now);
     if (fleet->gave_up)
-        give_up(server, now);
+        server_give_up(server, now);
     if (server->phase == PHASE_SERVING && !server->announced && fleet_all_in(fleet, ROLE_ROUTER, CHILD_UP) &&
         fleet_all_in(fleet, ROLE_SHARD, CHILD_UP))
-        announce(server);
+        server_announce(server);
     if (server->phase == PHASE_STOPPING_ROUTERS && fleet_all_in(fleet, ROLE_ROUTER, CHILD_DOWN)) {
         server->phase = PHASE_STOPPING_SHARDS;
         fleet_event(fleet, ROLE_SHARD, CHILD_EVENT_STOP, now);
     }
     if (server->phase == PHASE_STOPPING_SHARDS && fleet_all_in(fleet, ROLE_SHARD, CHILD_DOWN))
         server->phase = PHASE_OVER;
-    if (stopping(server) && now >= server->stop_until)
-        kill_all(server, "server.stop_timeout is over", now);
+    if (server_stopping(server) && now >= server->stop_until)
+        server_kill_all(server, "server.stop_timeout is over", now);
 }
 
-static void reload(struct server *server)
+static void server_reload(struct server *server)
 {
     notify_tell(&server->notify, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)fleet_now() * 1000);
     if (reload_config(server->options, server->cfg))
@@ -222,7 +222,7 @@ static void reload(struct server *server)
 }
 
 /* A reload with other programs than those that run is an upgrade, which reads the configuration too. */
-static void take_wishes(struct server *server)
+static void server_take_wishes(struct server *server)
 {
     if (!server->announced || server->phase != PHASE_SERVING || upgrade_under_way(&server->upgrade))
         return;
@@ -233,35 +233,35 @@ static void take_wishes(struct server *server)
         server->upgrade.step = UPGRADE_ASKED;
         server->upgrade.due = server->last_turn + CHECK_MS;
     } else if (server->reload_asked) {
-        reload(server);
+        server_reload(server);
     }
     server->reload_asked = server->upgrade_asked = false;
 }
 
-static void take_signals(struct server *server, uint64_t now)
+static void server_take_signals(struct server *server, uint64_t now)
 {
-    take_wishes(server);
+    server_take_wishes(server);
     if (!server->stop_asked)
         return;
     server->stop_asked = false;
-    if (!stopping(server)) {
+    if (!server_stopping(server)) {
         log_info("stopping");
-        begin_stop(server, now);
+        server_begin_stop(server, now);
     } else if (now - server->stop_began >= SECOND_SIGNAL_MS) {
-        kill_all(server, "second signal", now);
+        server_kill_all(server, "second signal", now);
     }
 }
 
-static void forgive_pause(struct server *server, uint64_t now)
+static void server_forgive_pause(struct server *server, uint64_t now)
 {
     if (now - server->last_turn > PAUSE_MS)
-        event_all(server, CHILD_EVENT_REPORT, now);
+        server_event_all(server, CHILD_EVENT_REPORT, now);
     server->last_turn = now;
 }
 
 /* ---- what operators ask ---- */
 
-static void on_backup_ended(void *ctx, bool good, const char *text)
+static void server_on_backup_ended(void *ctx, bool good, const char *text)
 {
     struct server *server = ctx;
     char line[320];
@@ -269,21 +269,21 @@ static void on_backup_ended(void *ctx, bool good, const char *text)
     console_answer_waiting(&server->console, line);
 }
 
-static const char *say_address(const struct address *address)
+static const char *server_say_address(const struct address *address)
 {
     static char text[ADDRESS_MAX + 16];
     snprintf(text, sizeof text, address->v6 ? "ok [%s]:%s" : "ok %s:%s", address->host, address->port);
     return text;
 }
 
-static const char *on_command(void *ctx, const char *line)
+static const char *server_on_command(void *ctx, const char *line)
 {
     static char text[160];
     struct server *server = ctx;
     if (strcmp(line, "status") == 0)
         return status_say(&server->status, fleet_now());
     if (strcmp(line, "address") == 0)
-        return say_address(&server->listeners.address);
+        return server_say_address(&server->listeners.address);
     if (strcmp(line, "auth") == 0) {
         snprintf(text, sizeof text, "ok %s", server->cfg->auth_mode);
         return text;
@@ -297,7 +297,7 @@ static const char *on_command(void *ctx, const char *line)
 
 /* ---- upgrades ---- */
 
-static void set_signals(int how)
+static void server_set_signals(int how)
 {
     sigset_t all;
     sigfillset(&all);
@@ -305,12 +305,12 @@ static void set_signals(int how)
 }
 
 /* The new program goes on in this very process, with the children and sockets that this one has. */
-static void become_new(struct server *server)
+static void server_become_new(struct server *server)
 {
-    set_signals(SIG_BLOCK); /* until the new one is there to take them */
+    server_set_signals(SIG_BLOCK); /* until the new one is there to take them */
     event_base_loop(server->base, EVLOOP_NONBLOCK);
     if (server->stop_asked) { /* by a signal that had come before */
-        set_signals(SIG_UNBLOCK);
+        server_set_signals(SIG_UNBLOCK);
         return;
     }
     backups_give_up(&server->backups, "streamd is being upgraded");
@@ -323,13 +323,13 @@ static void become_new(struct server *server)
     log_error("the upgrade has failed; everything goes on as it was");
     inheritance_keep(&server->fleet);
     notify_keep();
-    set_signals(SIG_UNBLOCK);
-    console_open(&server->console, server->base, server->cfg->server_data_dir, on_command, server);
-    tell_serving(server);
+    server_set_signals(SIG_UNBLOCK);
+    console_open(&server->console, server->base, server->cfg->server_data_dir, server_on_command, server);
+    server_tell_serving(server);
     server->upgrade.step = UPGRADE_NONE;
 }
 
-static void refuse(struct server *server)
+static void server_refuse(struct server *server)
 {
     programs_give_up(&server->programs);
     log_error("the upgrade is refused; everything goes on as it is");
@@ -337,18 +337,18 @@ static void refuse(struct server *server)
 }
 
 /* A process that has died comes up again first; then the programs are checked, or checked again. */
-static uint64_t go_on_asking(struct server *server, uint64_t now)
+static uint64_t server_go_on_asking(struct server *server, uint64_t now)
 {
     struct upgrade *upgrade = &server->upgrade;
     enum programs_verdict verdict = programs_verdict(&server->programs);
     bool quiet = fleet_quiet(&server->fleet);
     if (verdict == PROGRAMS_GOOD && quiet) {
-        become_new(server);
+        server_become_new(server);
     } else if (verdict == PROGRAMS_BAD) {
-        refuse(server);
+        server_refuse(server);
     } else if (now >= upgrade->due) {
         log_error("%s in %u s", quiet ? "the check did not end" : "not all processes were up", CHECK_MS / 1000);
-        refuse(server);
+        server_refuse(server);
     } else if (quiet && !server->programs.checker) {
         programs_check(&server->programs);
     }
@@ -357,22 +357,22 @@ static uint64_t go_on_asking(struct server *server, uint64_t now)
     return upgrade_under_way(upgrade) ? upgrade->due : UINT64_MAX;
 }
 
-static uint64_t go_on_upgrading(struct server *server, uint64_t now)
+static uint64_t server_go_on_upgrading(struct server *server, uint64_t now)
 {
     struct upgrade *upgrade = &server->upgrade;
     if (!upgrade_under_way(upgrade) || server->phase != PHASE_SERVING)
         return UINT64_MAX;
     if (upgrade->step == UPGRADE_ASKED)
-        return go_on_asking(server, now);
+        return server_go_on_asking(server, now);
     uint64_t due = upgrade_turn(upgrade, now);
     if (!upgrade_under_way(upgrade))
-        tell_serving(server);
+        server_tell_serving(server);
     return due;
 }
 
-static void arm_timer(struct server *server, uint64_t next, uint64_t now)
+static void server_arm_timer(struct server *server, uint64_t next, uint64_t now)
 {
-    if (stopping(server) && !server->killed && server->stop_until < next)
+    if (server_stopping(server) && !server->killed && server->stop_until < next)
         next = server->stop_until;
     if (next > now + PAUSE_MS / 2)
         next = now + PAUSE_MS / 2;
@@ -382,7 +382,7 @@ static void arm_timer(struct server *server, uint64_t next, uint64_t now)
 }
 
 /* The watchdog hears of us as long as this loop turns and every process answers; a move takes as long as it takes. */
-static uint64_t tell_alive(struct server *server, uint64_t now)
+static uint64_t server_tell_alive(struct server *server, uint64_t now)
 {
     struct fleet *fleet = &server->fleet;
     if (server->phase == PHASE_MOVING && !fleet_all_in(fleet, ROLE_SHARD, CHILD_KILLED))
@@ -392,42 +392,42 @@ static uint64_t tell_alive(struct server *server, uint64_t now)
     return all_up && server->phase == PHASE_SERVING ? notify_alive(&server->notify, now) : UINT64_MAX;
 }
 
-static void turn(struct server *server)
+static void server_turn(struct server *server)
 {
     uint64_t now = fleet_now();
-    forgive_pause(server, now);
+    server_forgive_pause(server, now);
     fleet_reap(&server->fleet, now);
     log_tick(false); /* the children's reports make a turn every second */
-    take_signals(server, now);
-    advance(server, now);
+    server_take_signals(server, now);
+    server_advance(server, now);
     uint64_t next = server->phase == PHASE_SERVING ? backups_expire(&server->backups, now) : UINT64_MAX;
     uint64_t due = fleet_expire(&server->fleet, now);
     if (due < next)
         next = due;
     status_turn(&server->status, now);
-    due = go_on_upgrading(server, now);
+    due = server_go_on_upgrading(server, now);
     if (due < next)
         next = due;
-    due = tell_alive(server, now);
-    arm_timer(server, due < next ? due : next, now);
+    due = server_tell_alive(server, now);
+    server_arm_timer(server, due < next ? due : next, now);
 }
 
-static void loop_open(struct server *server)
+static void server_loop_open(struct server *server)
 {
     server->base = event_base_new();
     if (!server->base)
         fatalx("cannot make an event loop");
     for (size_t i = 0; i < SIGNALS; i++) {
-        server->signals[i] = evsignal_new(server->base, signal_numbers[i], on_signal, server);
+        server->signals[i] = evsignal_new(server->base, server_signal_numbers[i], server_on_signal, server);
         if (!server->signals[i] || event_add(server->signals[i], NULL) != 0)
-            fatalx("cannot watch signal %d", signal_numbers[i]);
+            fatalx("cannot watch signal %d", server_signal_numbers[i]);
     }
-    server->timer = evtimer_new(server->base, on_timer, server);
+    server->timer = evtimer_new(server->base, server_on_timer, server);
     if (!server->timer)
         fatalx("cannot make a timer");
 }
 
-static void loop_close(struct server *server)
+static void server_loop_close(struct server *server)
 {
     for (size_t i = 0; i < SIGNALS; i++)
         event_free(server->signals[i]);
@@ -436,7 +436,7 @@ static void loop_close(struct server *server)
 }
 
 /* Children inherit it: every socket of a client and every end of a pair is a file. */
-static void raise_fd_limit(void)
+static void server_raise_fd_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -446,7 +446,7 @@ static void raise_fd_limit(void)
         log_warn_errno("cannot raise the limit of open files");
 }
 
-static unsigned half_the_cores(void)
+static unsigned server_half_the_cores(void)
 {
     cpu_set_t cores;
     unsigned half = sched_getaffinity(0, sizeof cores, &cores) == 0 ? (unsigned)CPU_COUNT(&cores) / 2 : 1;
@@ -454,25 +454,26 @@ static unsigned half_the_cores(void)
 }
 
 /* Everything that may refuse to start. Returns the lock; the layout says whether streams must move first. */
-static int prepare(struct server *server, struct layout *layout, struct passed *passed)
+static int server_prepare(struct server *server, struct layout *layout, struct passed *passed)
 {
     struct config *cfg = server->cfg;
-    raise_fd_limit();
+    server_raise_fd_limit();
     int lock = folder_lock(cfg->server_data_dir);
     if (folder_half_restored(cfg->server_data_dir))
         fatal_never_restart("%s: a restore was cut short; run `streamd restore` again", cfg->server_data_dir);
-    folder_read_layout(cfg->server_data_dir, cfg->shard_count ? (unsigned)cfg->shard_count : half_the_cores(), layout);
+    folder_read_layout(cfg->server_data_dir, cfg->shard_count ? (unsigned)cfg->shard_count : server_half_the_cores(),
+                       layout);
     if (!cfg->shard_count)
         cfg->shard_count = layout->shards;
     if (!cfg->router_workers)
-        cfg->router_workers = half_the_cores();
+        cfg->router_workers = server_half_the_cores();
     listeners_open(&server->listeners, "listen", cfg->router_listen, (unsigned)cfg->router_workers, passed);
     listeners_store(&server->listeners, &server->notify);
     listeners_open_metrics(&server->listeners, cfg->metrics_listen);
     return lock;
 }
 
-static void inherit_listeners(struct listeners *listeners, const struct inheritance *in)
+static void server_inherit_listeners(struct listeners *listeners, const struct inheritance *in)
 {
     char why[128];
     if (!listeners_adopt(listeners, in->listeners, in->listener_count, why, sizeof why))
@@ -481,7 +482,7 @@ static void inherit_listeners(struct listeners *listeners, const struct inherita
     listeners->metrics = in->metrics_listener;
 }
 
-static void begin_inherited(struct server *server, const struct inheritance *in)
+static void server_begin_inherited(struct server *server, const struct inheritance *in)
 {
     server->phase = PHASE_SERVING;
     server->announced = true;
@@ -492,28 +493,28 @@ static void begin_inherited(struct server *server, const struct inheritance *in)
     upgrade_begin(&server->upgrade, server->last_turn);
 }
 
-static void begin(struct server *server, const struct layout *layout)
+static void server_begin(struct server *server, const struct layout *layout)
 {
     if (folder_must_move(layout, (unsigned)server->cfg->shard_count))
-        begin_moving(server, layout->shards, server->last_turn);
+        server_begin_moving(server, layout->shards, server->last_turn);
     else
-        begin_serving(server, server->last_turn);
+        server_begin_serving(server, server->last_turn);
 }
 
 static void server_open(struct server *server, int lock, int metrics)
 {
-    loop_open(server);
-    set_signals(SIG_UNBLOCK); /* an earlier supervisor may have blocked them for us */
+    server_loop_open(server);
+    server_set_signals(SIG_UNBLOCK); /* an earlier supervisor may have blocked them for us */
     fleet_init(&server->fleet, server->base, lock, &server->listeners, metrics);
     fleet_configure(&server->fleet, server->cfg);
     server->last_turn = fleet_now();
     backups_init(&server->backups, &server->fleet, server->cfg, server->last_turn);
-    server->backups.ended = on_backup_ended;
+    server->backups.ended = server_on_backup_ended;
     server->backups.ctx = server;
     server->fleet.backups = &server->backups;
     server->upgrade = (struct upgrade){.fleet = &server->fleet, .cfg = server->cfg};
     status_open(&server->status, server->fleet.meter.region, server->cfg, server->last_turn);
-    console_open(&server->console, server->base, server->cfg->server_data_dir, on_command, server);
+    console_open(&server->console, server->base, server->cfg->server_data_dir, server_on_command, server);
 }
 
 static void server_close(struct server *server)
@@ -524,7 +525,7 @@ static void server_close(struct server *server)
     backups_clear(&server->backups);
     fleet_clear(&server->fleet);
     programs_clear(&server->programs);
-    loop_close(server);
+    server_loop_close(server);
     config_clear(server->cfg);
 }
 
@@ -546,19 +547,19 @@ int server_main(const struct options *options, struct config *cfg)
     bool inherited = inheritance_take(&inheritance);
     if (inherited) {
         reload_inherited(cfg, inheritance.config_text);
-        inherit_listeners(&server.listeners, &inheritance);
+        server_inherit_listeners(&server.listeners, &inheritance);
         server_open(&server, inheritance.lock, inheritance.metrics);
-        begin_inherited(&server, &inheritance);
+        server_begin_inherited(&server, &inheritance);
     } else {
-        server_open(&server, prepare(&server, &layout, &passed), -1);
-        begin(&server, &layout);
+        server_open(&server, server_prepare(&server, &layout, &passed), -1);
+        server_begin(&server, &layout);
     }
     inheritance_clear(&inheritance);
     passed_close(&passed);
-    turn(&server);
+    server_turn(&server);
     while (server.phase != PHASE_OVER) {
         event_base_loop(server.base, EVLOOP_ONCE);
-        turn(&server);
+        server_turn(&server);
     }
     log_info("ended with status %d", server.exit_status);
     log_tick(true);

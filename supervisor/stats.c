@@ -11,7 +11,7 @@
 
 #define EVERY_MS 2000u
 
-static void started(struct metrics *m, pid_t pid)
+static void stats_started(struct metrics *m, pid_t pid)
 {
     metrics_set(m, METRIC_PID, (uint64_t)pid);
     metrics_set(m, METRIC_CPU_SEEN, 0);
@@ -33,7 +33,7 @@ void meter_open(struct meter *meter, int fd)
     metrics_set(meter->own, METRIC_UP, 1);
     metrics_set(meter->own, METRIC_STATE, CHILD_UP);
     if (metrics_get(meter->own, METRIC_PID) != (uint64_t)getpid()) /* an upgrade is no start */
-        started(meter->own, getpid());
+        stats_started(meter->own, getpid());
 }
 
 void meter_close(struct meter *meter)
@@ -42,7 +42,7 @@ void meter_close(struct meter *meter)
 }
 
 /* proc(5): what follows the name in parentheses, from the third field on. */
-static bool read_stat(uint64_t pid, uint64_t *ticks, uint64_t *pages)
+static bool stats_read_stat(uint64_t pid, uint64_t *ticks, uint64_t *pages)
 {
     char path[32], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -62,10 +62,10 @@ static bool read_stat(uint64_t pid, uint64_t *ticks, uint64_t *pages)
     return true;
 }
 
-static void look_at(struct metrics *m)
+static void stats_look_at(struct metrics *m)
 {
     uint64_t ticks, pages, pid = metrics_get(m, METRIC_PID);
-    if (!pid || !read_stat(pid, &ticks, &pages))
+    if (!pid || !stats_read_stat(pid, &ticks, &pages))
         return;
     uint64_t cpu_ms = ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK), seen_ms = metrics_get(m, METRIC_CPU_SEEN);
     metrics_set(m, METRIC_MEMORY, pages * (uint64_t)sysconf(_SC_PAGESIZE));
@@ -81,11 +81,11 @@ void meter_process(struct meter *meter, const struct process *process)
         return; /* it counts nothing, or there has never been one */
     struct metrics *m = metrics_open(meter->region, slot);
     if (process->pid && metrics_get(m, METRIC_PID) != (uint64_t)process->pid)
-        started(m, process->pid);
+        stats_started(m, process->pid);
     if (process->life.state == CHILD_WAITING && metrics_get(m, METRIC_STATE) != CHILD_WAITING)
         metrics_add(m, METRIC_RESTARTS, 1); /* it died, and nobody wanted that */
     if (process->life.state == CHILD_UP && metrics_get(m, METRIC_STATE) != CHILD_UP)
-        look_at(m);
+        stats_look_at(m);
     metrics_set(m, METRIC_UP, process->life.state == CHILD_UP);
     metrics_set(m, METRIC_STATE, process->life.state);
     if (process->pid)
@@ -101,7 +101,7 @@ uint64_t meter_expire(struct meter *meter, uint64_t now_ms)
         return meter->next_ms;
     for (unsigned slot = 0; slot < METRICS_SLOTS; slot++)
         if (metrics_at(meter->region, slot))
-            look_at(metrics_open(meter->region, slot));
+            stats_look_at(metrics_open(meter->region, slot));
     meter->next_ms = now_ms + EVERY_MS;
     return meter->next_ms;
 }

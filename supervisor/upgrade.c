@@ -6,28 +6,28 @@
 
 #define KILL_AFTER_MS 10000u /* a router that does not leave */
 
-static void step_to(struct upgrade *upgrade, enum upgrade_step step)
+static void upgrade_step_to(struct upgrade *upgrade, enum upgrade_step step)
 {
     upgrade->step = step;
     upgrade->number = 0;
     upgrade->begun = false;
 }
 
-static void fail(struct upgrade *upgrade, const struct process *process, const char *why)
+static void upgrade_fail(struct upgrade *upgrade, const struct process *process, const char *why)
 {
     log_error("the upgrade ends here: %s %s; what has not been replaced works on as it is", process->name, why);
     upgrade->failed = true;
-    step_to(upgrade, UPGRADE_LAST);
+    upgrade_step_to(upgrade, UPGRADE_LAST);
 }
 
-static void next(struct upgrade *upgrade)
+static void upgrade_next(struct upgrade *upgrade)
 {
     upgrade->number++;
     upgrade->begun = false;
 }
 
 /* It speaks frames of another version than we. */
-static bool is_stranger(const struct process *process)
+static bool upgrade_is_stranger(const struct process *process)
 {
     return process->old && process->wire != WIRE_VERSION;
 }
@@ -35,7 +35,7 @@ static bool is_stranger(const struct process *process)
 /* ---- routers ---- */
 
 /* Whether all that have been replaced have left. */
-static bool old_ones_left(struct upgrade *upgrade)
+static bool upgrade_old_ones_left(struct upgrade *upgrade)
 {
     struct process *spare;
     for (unsigned i = 0; (spare = fleet_process(upgrade->fleet, ROLE_ROUTER, i, true)); i++)
@@ -44,7 +44,7 @@ static bool old_ones_left(struct upgrade *upgrade)
     return true;
 }
 
-static void kill_old_ones(struct upgrade *upgrade, uint64_t now)
+static void upgrade_kill_old_ones(struct upgrade *upgrade, uint64_t now)
 {
     struct process *spare;
     for (unsigned i = 0; (spare = fleet_process(upgrade->fleet, ROLE_ROUTER, i, true)); i++)
@@ -52,7 +52,7 @@ static void kill_old_ones(struct upgrade *upgrade, uint64_t now)
     upgrade->left = UINT64_MAX;
 }
 
-static void router_try(struct upgrade *upgrade, struct process *fresh, uint64_t now)
+static void upgrade_router_try(struct upgrade *upgrade, struct process *fresh, uint64_t now)
 {
     fleet_deliver(fresh, CHILD_EVENT_START, now);
     upgrade->begun = true;
@@ -60,18 +60,18 @@ static void router_try(struct upgrade *upgrade, struct process *fresh, uint64_t 
 }
 
 /* A new one was started beside the one that works. True: it has taken over, or cannot. */
-static bool router_started(struct upgrade *upgrade, struct process *works, struct process *fresh, uint64_t now)
+static bool upgrade_router_started(struct upgrade *upgrade, struct process *works, struct process *fresh, uint64_t now)
 {
     if (fresh->life.state == CHILD_UP) {
         upgrade->left = now + upgrade->cfg->router_handover_timeout + KILL_AFTER_MS;
-        if (is_stranger(works) && !upgrade->apart)
+        if (upgrade_is_stranger(works) && !upgrade->apart)
             upgrade->apart = now;
         fleet_replace(works, fresh, now);
     } else if (!child_alive(&fresh->life)) {
-        fail(upgrade, fresh, "does not start");
+        upgrade_fail(upgrade, fresh, "does not start");
     } else if (now >= upgrade->due) {
         fleet_deliver(fresh, CHILD_EVENT_KILL, now);
-        fail(upgrade, fresh, "is not ready in server.hang_timeout");
+        upgrade_fail(upgrade, fresh, "is not ready in server.hang_timeout");
     } else {
         return false;
     }
@@ -80,39 +80,39 @@ static bool router_started(struct upgrade *upgrade, struct process *works, struc
 
 /* All are new, and old ones leave: no new shard is told of them, so they come first. But where new ones reach no shard,
  * they wait no longer than half of what their requests can. */
-static bool routers_replaced(struct upgrade *upgrade, uint64_t now)
+static bool upgrade_routers_replaced(struct upgrade *upgrade, uint64_t now)
 {
     upgrade->due = upgrade->apart ? upgrade->apart + upgrade->cfg->router_shard_wait / 2 : upgrade->left;
-    if (!old_ones_left(upgrade) && now < upgrade->due)
+    if (!upgrade_old_ones_left(upgrade) && now < upgrade->due)
         return false;
     if (now >= upgrade->left)
-        kill_old_ones(upgrade, now);
-    step_to(upgrade, UPGRADE_SHARDS);
+        upgrade_kill_old_ones(upgrade, now);
+    upgrade_step_to(upgrade, UPGRADE_SHARDS);
     return true;
 }
 
 /* True: there is more to do now. */
-static bool router_turn(struct upgrade *upgrade, uint64_t now)
+static bool upgrade_router_turn(struct upgrade *upgrade, uint64_t now)
 {
     struct process *works = fleet_process(upgrade->fleet, ROLE_ROUTER, upgrade->number, false);
     struct process *other = fleet_process(upgrade->fleet, ROLE_ROUTER, upgrade->number, true);
     if (!works)
-        return routers_replaced(upgrade, now);
+        return upgrade_routers_replaced(upgrade, now);
     if (works->old && !upgrade->begun) {
-        router_try(upgrade, other, now);
+        upgrade_router_try(upgrade, other, now);
         return false;
     }
     if (works->old)
-        return router_started(upgrade, works, other, now);
+        return upgrade_router_started(upgrade, works, other, now);
     if (child_alive(&other->life) && !other->old) /* the old one has died and come back as a new one meanwhile */
         fleet_deliver(other, CHILD_EVENT_KILL, now);
-    next(upgrade);
+    upgrade_next(upgrade);
     return true;
 }
 
 /* ---- shards ---- */
 
-static void shard_renew(struct upgrade *upgrade, struct process *shard, uint64_t now)
+static void upgrade_shard_renew(struct upgrade *upgrade, struct process *shard, uint64_t now)
 {
     if (shard->old)
         fleet_deliver(shard, CHILD_EVENT_RENEW, now);
@@ -121,43 +121,43 @@ static void shard_renew(struct upgrade *upgrade, struct process *shard, uint64_t
 }
 
 /* Those that nobody new can talk to leave together. */
-static void shards_renew_strangers(struct upgrade *upgrade, uint64_t now)
+static void upgrade_shards_renew_strangers(struct upgrade *upgrade, uint64_t now)
 {
     struct process *shard;
     for (unsigned i = 0; (shard = fleet_process(upgrade->fleet, ROLE_SHARD, i, false)); i++)
-        if (is_stranger(shard))
-            shard_renew(upgrade, shard, now);
+        if (upgrade_is_stranger(shard))
+            upgrade_shard_renew(upgrade, shard, now);
 }
 
-static bool shard_turn(struct upgrade *upgrade, uint64_t now)
+static bool upgrade_shard_turn(struct upgrade *upgrade, uint64_t now)
 {
     struct process *shard = fleet_process(upgrade->fleet, ROLE_SHARD, upgrade->number, false);
     if (!shard) {
-        step_to(upgrade, UPGRADE_LAST);
+        upgrade_step_to(upgrade, UPGRADE_LAST);
         return true;
     }
     if (!upgrade->begun) {
-        shards_renew_strangers(upgrade, now);
-        shard_renew(upgrade, shard, now);
+        upgrade_shards_renew_strangers(upgrade, now);
+        upgrade_shard_renew(upgrade, shard, now);
         return false;
     }
     if (!shard->old && shard->life.state == CHILD_UP) {
-        next(upgrade);
+        upgrade_next(upgrade);
         return true;
     }
     if (now >= upgrade->due)
-        fail(upgrade, shard, "does not come up");
+        upgrade_fail(upgrade, shard, "does not come up");
     return false;
 }
 
 /* ---- the whole ---- */
 
-static bool last_turn(struct upgrade *upgrade, uint64_t now)
+static bool upgrade_last_turn(struct upgrade *upgrade, uint64_t now)
 {
     if (now >= upgrade->left)
-        kill_old_ones(upgrade, now);
+        upgrade_kill_old_ones(upgrade, now);
     upgrade->due = upgrade->left;
-    if (!old_ones_left(upgrade))
+    if (!upgrade_old_ones_left(upgrade))
         return false;
     if (!upgrade->failed)
         log_info("streamd %s has taken over, in %llu ms", STREAMD_VERSION,
@@ -169,7 +169,7 @@ static bool last_turn(struct upgrade *upgrade, uint64_t now)
 void upgrade_begin(struct upgrade *upgrade, uint64_t now)
 {
     upgrade->started = now;
-    step_to(upgrade, UPGRADE_ROUTERS);
+    upgrade_step_to(upgrade, UPGRADE_ROUTERS);
 }
 
 uint64_t upgrade_turn(struct upgrade *upgrade, uint64_t now)
@@ -177,11 +177,11 @@ uint64_t upgrade_turn(struct upgrade *upgrade, uint64_t now)
     bool more = true;
     while (more) {
         if (upgrade->step == UPGRADE_ROUTERS)
-            more = router_turn(upgrade, now);
+            more = upgrade_router_turn(upgrade, now);
         else if (upgrade->step == UPGRADE_SHARDS)
-            more = shard_turn(upgrade, now);
+            more = upgrade_shard_turn(upgrade, now);
         else if (upgrade->step == UPGRADE_LAST)
-            more = last_turn(upgrade, now);
+            more = upgrade_last_turn(upgrade, now);
         else
             more = false;
     }

@@ -43,57 +43,57 @@ struct auth_failures {
     uint64_t address, minute, count;
 };
 
-static uint64_t mark(struct slice text)
+static uint64_t auth_mark(struct slice text)
 {
     return hash_add(HASH_SEED, text) | 1; /* never zero */
 }
 
-static uint64_t now_ms(void)
+static uint64_t auth_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static uint64_t now_s(void)
+static uint64_t auth_now_s(void)
 {
     return (uint64_t)time(NULL);
 }
 
 /* The time that an exp is held against. */
-static uint64_t lenient_now_s(const struct auth *auth)
+static uint64_t auth_lenient_now_s(const struct auth *auth)
 {
-    return now_s() - auth->router->cfg->auth_leeway / 1000;
+    return auth_now_s() - auth->router->cfg->auth_leeway / 1000;
 }
 
 /* ---- what is remembered ---- */
 
-static void forget_project(struct auth_project *place)
+static void auth_forget_project(struct auth_project *place)
 {
     free(place->name);
     project_clear(&place->project);
     *place = (struct auth_project){0};
 }
 
-static void forget_token(struct auth_token *place)
+static void auth_forget_token(struct auth_token *place)
 {
     claims_clear(&place->claims);
     *place = (struct auth_token){0};
 }
 
-static void forget_projects(struct auth *auth)
+static void auth_forget_projects(struct auth *auth)
 {
     for (unsigned i = 0; i < AUTH_PROJECTS; i++)
-        forget_project(&auth->projects[i]);
+        auth_forget_project(&auth->projects[i]);
 }
 
-static void forget_tokens(struct auth *auth)
+static void auth_forget_tokens(struct auth *auth)
 {
     for (unsigned i = 0; i < AUTH_TOKENS; i++)
-        forget_token(&auth->tokens[i]);
+        auth_forget_token(&auth->tokens[i]);
 }
 
-static uint64_t mark_of_settings(const struct config *cfg)
+static uint64_t auth_mark_of_settings(const struct config *cfg)
 {
     const char *const texts[] = {cfg->auth_audience, cfg->auth_issuer, cfg->auth_cookie};
     return hash_texts(HASH_SEED, texts, sizeof texts / sizeof texts[0]);
@@ -114,7 +114,7 @@ void auth_init(struct auth *auth, struct router *router)
         fatal_never_restart("%s/registry.db: %s", cfg->server_data_dir, why);
     registry_wait(auth->registry, REGISTRY_MS);
     auth->version = registry_version(auth->registry);
-    auth->settings = mark_of_settings(cfg);
+    auth->settings = auth_mark_of_settings(cfg);
     auth->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     auth->hash = EVP_MD_CTX_new();
     auth->projects = xcalloc(AUTH_PROJECTS, sizeof *auth->projects);
@@ -128,14 +128,14 @@ const struct project *auth_project(struct auth *auth, struct slice name)
     struct auth_project *place;
     if (!auth->registry || !project_name_valid(name))
         return NULL;
-    place = &auth->projects[mark(name) / 2 % AUTH_PROJECTS];
+    place = &auth->projects[auth_mark(name) / 2 % AUTH_PROJECTS];
     if (!place->name || !slice_equal(slice_str(place->name), name)) {
-        forget_project(place);
+        auth_forget_project(place);
         place->name = xslicedup(name);
         enum registry_result result = registry_get(auth->registry, name, &place->project);
         place->absent = result != REGISTRY_OK;
         if (result == REGISTRY_BUSY || result == REGISTRY_FAILED) { /* the next request asks again */
-            forget_project(place);
+            auth_forget_project(place);
             return NULL;
         }
     }
@@ -144,29 +144,29 @@ const struct project *auth_project(struct auth *auth, struct slice name)
 
 /* ---- readers under way ---- */
 
-static bool holds(const struct jwks *keys, uint64_t key)
+static bool auth_holds(const struct jwks *keys, uint64_t key)
 {
     for (size_t i = 0; i < keys->count; i++)
-        if (mark(slice_str(keys->keys[i].pem)) == key)
+        if (auth_mark(slice_str(keys->keys[i].pem)) == key)
             return true;
     return false;
 }
 
-static bool still_good(struct auth *auth, const struct grant *grant)
+static bool auth_still_good(struct auth *auth, const struct grant *grant)
 {
     const struct auth_project *place = &auth->projects[grant->project / 2 % AUTH_PROJECTS];
-    if (!place->name || mark(slice_str(place->name)) != grant->project || place->absent)
+    if (!place->name || auth_mark(slice_str(place->name)) != grant->project || place->absent)
         return false;
     const struct project *project = &place->project;
     for (size_t i = 0; i < project->secrets.count; i++)
-        if (mark(slice_str(project->secrets.items[i])) == grant->key)
+        if (auth_mark(slice_str(project->secrets.items[i])) == grant->key)
             return true;
-    if (holds(&project->keys, grant->key))
+    if (auth_holds(&project->keys, grant->key))
         return true;
     if (!project->jwks_url)
         return false;
     if (!key_source_unknown(&auth->sources, project->jwks_url))
-        return holds(key_source_keys(&auth->sources, project->jwks_url), grant->key);
+        return auth_holds(key_source_keys(&auth->sources, project->jwks_url), grant->key);
     /* Another process had them, which has handed the reader over: it is looked at again when they are here. */
     key_source_want(&auth->sources, project->jwks_url);
     return true;
@@ -178,7 +178,7 @@ void auth_check_reader(struct auth *auth, struct client *c)
     if (c->state != CLIENT_LIVE || !auth->registry)
         return;
     const struct project *project = auth_project(auth, reader_project(c->reader));
-    if (grant->key && !still_good(auth, grant)) {
+    if (grant->key && !auth_still_good(auth, grant)) {
         reader_expire(c->reader);
         return;
     }
@@ -192,7 +192,7 @@ void auth_check_reader(struct auth *auth, struct client *c)
     reader_granted(c->reader);
 }
 
-static void check_readers(struct auth *auth)
+static void auth_check_readers(struct auth *auth)
 {
     for (struct client *c = auth->router->clients.first, *next; c; c = next) {
         next = c->next;
@@ -203,20 +203,20 @@ static void check_readers(struct auth *auth)
 void auth_changed(struct auth *auth)
 {
     auth->version = registry_version(auth->registry);
-    forget_projects(auth);
+    auth_forget_projects(auth);
     auth_keys_changed(auth);
 }
 
 void auth_keys_changed(struct auth *auth)
 {
-    forget_tokens(auth);
-    check_readers(auth);
+    auth_forget_tokens(auth);
+    auth_check_readers(auth);
 }
 
 /* Nobody keeps the tokens of readers: those whose token might not do any more come back with it. */
 void auth_reload(struct auth *auth)
 {
-    uint64_t settings = mark_of_settings(auth->router->cfg);
+    uint64_t settings = auth_mark_of_settings(auth->router->cfg);
     if (!auth->registry)
         return;
     auth_keys_changed(auth);
@@ -237,26 +237,26 @@ void auth_turn(struct auth *auth)
 /* ---- addresses that send wrong tokens ---- */
 
 /* What one host may be taken to hold: an IPv4 address, or a /64 of IPv6. */
-static uint64_t address_of(const struct client *c)
+static uint64_t auth_address_of(const struct client *c)
 {
     struct sockaddr_storage peer;
     if (!client_address(c, &peer))
         return 1;
     if (peer.ss_family == AF_INET6)
-        return mark(slice_of((const char *)&((struct sockaddr_in6 *)&peer)->sin6_addr, 8));
-    return mark(slice_of((const char *)&((struct sockaddr_in *)&peer)->sin_addr, 4));
+        return auth_mark(slice_of((const char *)&((struct sockaddr_in6 *)&peer)->sin6_addr, 8));
+    return auth_mark(slice_of((const char *)&((struct sockaddr_in *)&peer)->sin_addr, 4));
 }
 
-static struct auth_failures *failures_of(const struct client *c)
+static struct auth_failures *auth_failures_of(const struct client *c)
 {
-    uint64_t address = address_of(c), minute = c->router->now_ms / 60000;
+    uint64_t address = auth_address_of(c), minute = c->router->now_ms / 60000;
     struct auth_failures *place = &c->router->auth.failures[address / 2 % AUTH_FAILURES];
     if (place->address != address || place->minute != minute)
         *place = (struct auth_failures){.address = address, .minute = minute};
     return place;
 }
 
-static bool too_many(const struct auth *auth, const struct auth_failures *failures)
+static bool auth_too_many(const struct auth *auth, const struct auth_failures *failures)
 {
     uint64_t most = auth->router->cfg->auth_failures;
     return most && failures->count >= most;
@@ -264,7 +264,7 @@ static bool too_many(const struct auth *auth, const struct auth_failures *failur
 
 /* ---- the token of a request ---- */
 
-static struct token_verdict verify(struct auth *auth, struct slice token, struct slice name)
+static struct token_verdict auth_verify(struct auth *auth, struct slice token, struct slice name)
 {
     static const struct texts no_secrets;
     static const struct project nobody;
@@ -272,7 +272,7 @@ static struct token_verdict verify(struct auth *auth, struct slice token, struct
     const struct project *known = auth_project(auth, name), *project = known ? known : &nobody;
     const struct token_rules rules = {
         .project = name,
-        .now_ms = now_ms(),
+        .now_ms = auth_now_ms(),
         .leeway_ms = cfg->auth_leeway,
         .audiences = cfg->auth_audience,
         .issuers = cfg->auth_issuer,
@@ -283,18 +283,18 @@ static struct token_verdict verify(struct auth *auth, struct slice token, struct
     return verdict;
 }
 
-static void remember(struct auth_token *place, struct token_verdict verdict, uint64_t project)
+static void auth_remember(struct auth_token *place, struct token_verdict verdict, uint64_t project)
 {
     bool timely = verdict.fault != TOKEN_EARLY && verdict.fault != TOKEN_EXPIRED;
     place->project = project;
     place->fault = timely ? verdict.fault : TOKEN_GOOD;
     place->kind = verdict.kind;
     place->claims = verdict.claims;
-    place->key = verdict.key ? mark(slice_str(verdict.key)) : 0;
+    place->key = verdict.key ? auth_mark(slice_str(verdict.key)) : 0;
 }
 
 /* SHA256() would look the algorithm up each time, which takes longer than most tokens do. */
-static void digest_of(const struct auth *auth, struct slice token, unsigned char digest[DIGEST_BYTES])
+static void auth_digest_of(const struct auth *auth, struct slice token, unsigned char digest[DIGEST_BYTES])
 {
     if (EVP_DigestInit_ex2(auth->hash, auth->sha256, NULL) != 1 ||
         EVP_DigestUpdate(auth->hash, token.data, token.len) != 1 || EVP_DigestFinal_ex(auth->hash, digest, NULL) != 1)
@@ -303,42 +303,42 @@ static void digest_of(const struct auth *auth, struct slice token, unsigned char
 
 /* What is known of a token. Looking at one that is wrong costs work, so an address may not have it done for ever. NULL:
  * it has. The place is the token's until another is looked at. */
-static const struct auth_token *look_at(struct client *c, struct slice token, struct slice name)
+static const struct auth_token *auth_look_at(struct client *c, struct slice token, struct slice name)
 {
     struct auth *auth = &c->router->auth;
     unsigned char digest[DIGEST_BYTES];
-    uint64_t project = mark(name), number;
-    digest_of(auth, token, digest);
+    uint64_t project = auth_mark(name), number;
+    auth_digest_of(auth, token, digest);
     memcpy(&number, digest, sizeof number);
     struct auth_token *place = &auth->tokens[number % AUTH_TOKENS];
     if (place->project == project && memcmp(place->digest, digest, sizeof digest) == 0)
         return place;
-    struct auth_failures *failures = failures_of(c);
-    if (too_many(auth, failures))
+    struct auth_failures *failures = auth_failures_of(c);
+    if (auth_too_many(auth, failures))
         return NULL;
-    struct token_verdict verdict = verify(auth, token, name);
+    struct token_verdict verdict = auth_verify(auth, token, name);
     failures->count += verdict.fault != TOKEN_GOOD;
-    forget_token(place);
+    auth_forget_token(place);
     memcpy(place->digest, digest, sizeof digest);
-    remember(place, verdict, project);
+    auth_remember(place, verdict, project);
     return place;
 }
 
 /* Its key would be one that the project has elsewhere, and that may not be known yet. */
-static bool is_foreign(const struct auth_token *known, const struct project *project)
+static bool auth_is_foreign(const struct auth_token *known, const struct project *project)
 {
     return known->fault == TOKEN_UNVERIFIED && known->kind != KEY_SECRET && project && project->jwks_url;
 }
 
-static enum token_fault fault_of(struct auth *auth, const struct auth_token *known, const struct project *project)
+static enum token_fault auth_fault_of(struct auth *auth, const struct auth_token *known, const struct project *project)
 {
     if (!known)
         return TOKEN_UNCHECKED;
-    if (is_foreign(known, project) && key_source_unknown(&auth->sources, project->jwks_url))
+    if (auth_is_foreign(known, project) && key_source_unknown(&auth->sources, project->jwks_url))
         return TOKEN_KEYLESS;
-    if (known->fault == TOKEN_GOOD && known->claims.from_ms > (double)(now_ms() + auth->router->cfg->auth_leeway))
+    if (known->fault == TOKEN_GOOD && known->claims.from_ms > (double)(auth_now_ms() + auth->router->cfg->auth_leeway))
         return TOKEN_EARLY;
-    if (known->fault == TOKEN_GOOD && known->claims.expires_s <= lenient_now_s(auth))
+    if (known->fault == TOKEN_GOOD && known->claims.expires_s <= auth_lenient_now_s(auth))
         return TOKEN_EXPIRED;
     return known->fault;
 }
@@ -346,7 +346,7 @@ static enum token_fault fault_of(struct auth *auth, const struct auth_token *kno
 /* ---- the decision ---- */
 
 /* A token for one stream, or for a prefix, is good for nothing else. */
-static bool stream_matches(const char *pattern, struct slice resource, struct slice project)
+static bool auth_stream_matches(const char *pattern, struct slice resource, struct slice project)
 {
     size_t len = strlen(pattern);
     if (resource.len == project.len)
@@ -357,7 +357,7 @@ static bool stream_matches(const char *pattern, struct slice resource, struct sl
     return slice_equal(stream, slice_of(pattern, len));
 }
 
-static enum token_fault judge(const struct claims *claims, struct slice resource, enum scope scope)
+static enum token_fault auth_judge(const struct claims *claims, struct slice resource, enum scope scope)
 {
     struct slice project = project_of(resource);
     if (!slice_equal(slice_str(claims->subject), project))
@@ -368,11 +368,11 @@ static enum token_fault judge(const struct claims *claims, struct slice resource
         return TOKEN_GOOD;
     /* What is written to a project as a whole names its streams in the body, and each of them is checked. */
     bool whole = resource.len == project.len;
-    bool fits = whole ? scope == SCOPE_WRITE : stream_matches(claims->stream_id, resource, project);
+    bool fits = whole ? scope == SCOPE_WRITE : auth_stream_matches(claims->stream_id, resource, project);
     return fits ? TOKEN_GOOD : TOKEN_OTHER_STREAM;
 }
 
-static void take_reader_key(const struct http_head *head, struct grant *grant)
+static void auth_take_reader_key(const struct http_head *head, struct grant *grant)
 {
     struct buf room = {0};
     struct slice key = query_text(head->query, SLICE("rk"), &room);
@@ -382,8 +382,8 @@ static void take_reader_key(const struct http_head *head, struct grant *grant)
 }
 
 /* Finds the request's token, unless it is one that the browser has sent by itself from a page that may not use it. */
-static enum token_fault find_token(struct client *c, const struct http_head *head, struct slice resource,
-                                   struct buf *room, struct slice *token)
+static enum token_fault auth_find_token(struct client *c, const struct http_head *head, struct slice resource,
+                                        struct buf *room, struct slice *token)
 {
     enum bearer found = bearer_token(head, slice_str(c->router->cfg->auth_cookie), room, token);
     if (found == BEARER_ABSENT)
@@ -402,9 +402,9 @@ struct hold_list *auth_wait(struct client *c, const struct http_head *head, stru
     struct hold_list *list = NULL;
     if (!project || !project->jwks_url)
         return NULL;
-    if (find_token(c, head, resource, &room, &token) == TOKEN_GOOD) {
-        const struct auth_token *known = look_at(c, token, name);
-        if (known && is_foreign(known, project))
+    if (auth_find_token(c, head, resource, &room, &token) == TOKEN_GOOD) {
+        const struct auth_token *known = auth_look_at(c, token, name);
+        if (known && auth_is_foreign(known, project))
             list = key_source_wait(&auth->sources, project->jwks_url);
     }
     buf_wipe(&room);
@@ -412,23 +412,23 @@ struct hold_list *auth_wait(struct client *c, const struct http_head *head, stru
 }
 
 /* What the token is good for, and what is wrong with it. */
-static enum token_fault use_token(struct client *c, const struct http_head *head, struct slice resource,
-                                  enum scope scope, struct grant *grant)
+static enum token_fault auth_use_token(struct client *c, const struct http_head *head, struct slice resource,
+                                       enum scope scope, struct grant *grant)
 {
     struct auth *auth = &c->router->auth;
     struct buf room = {0};
     struct slice name = project_of(resource), token;
     const struct auth_token *known = NULL;
-    enum token_fault fault = find_token(c, head, resource, &room, &token);
+    enum token_fault fault = auth_find_token(c, head, resource, &room, &token);
     if (fault == TOKEN_GOOD) {
-        known = look_at(c, token, name);
-        fault = fault_of(auth, known, auth_project(auth, name));
+        known = auth_look_at(c, token, name);
+        fault = auth_fault_of(auth, known, auth_project(auth, name));
     }
     if (fault == TOKEN_ELSEWHERE && !name.len)
         fault = TOKEN_EVERYWHERE;
     buf_wipe(&room);
     if (fault == TOKEN_GOOD)
-        fault = judge(&known->claims, resource, scope);
+        fault = auth_judge(&known->claims, resource, scope);
     if (fault != TOKEN_GOOD)
         return fault;
     grant->expires_s = known->claims.expires_s + auth->router->cfg->auth_leeway / 1000;
@@ -438,13 +438,13 @@ static enum token_fault use_token(struct client *c, const struct http_head *head
     return TOKEN_GOOD;
 }
 
-static enum error check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
-                        struct grant *grant, struct detail *detail)
+static enum error auth_check_into(struct client *c, const struct http_head *head, struct slice resource,
+                                  enum scope scope, struct grant *grant, struct detail *detail)
 {
     const struct project *project = auth_project(&c->router->auth, project_of(resource));
     *grant = (struct grant){.checked = true, .needed = scope, .shared = project && project->is_public};
-    take_reader_key(head, grant);
-    grant->fault = use_token(c, head, resource, scope, grant);
+    auth_take_reader_key(head, grant);
+    grant->fault = auth_use_token(c, head, resource, scope, grant);
     if (grant->fault != TOKEN_GOOD && scope == SCOPE_READ) {
         grant->anonymous = !grant->shared;
         return ERR_NONE;
@@ -452,13 +452,13 @@ static enum error check(struct client *c, const struct http_head *head, struct s
     return auth_told(grant, token_fault_error(grant->fault), detail);
 }
 
-static bool no_token(enum token_fault fault)
+static bool auth_no_token(enum token_fault fault)
 {
     return fault == TOKEN_ABSENT || fault == TOKEN_SCHEME;
 }
 
 /* Another token would do. */
-static bool wants_token(enum token_fault fault)
+static bool auth_wants_token(enum token_fault fault)
 {
     return fault != TOKEN_OTHER_ORIGIN && fault != TOKEN_EVERYWHERE;
 }
@@ -473,7 +473,7 @@ unsigned auth_refusal(const struct grant *grant, enum error error)
     case ERR_AUTH_UNAVAILABLE:
         return METRIC_REFUSED_UNAVAILABLE;
     default:
-        return no_token(grant->fault)          ? METRIC_REFUSED_MISSING
+        return auth_no_token(grant->fault)     ? METRIC_REFUSED_MISSING
                : grant->fault == TOKEN_EXPIRED ? METRIC_REFUSED_EXPIRED
                                                : METRIC_REFUSED_INVALID;
     }
@@ -494,9 +494,9 @@ void auth_challenge(const struct grant *grant, enum error error, struct buf *hea
     char text[400] = "Bearer realm=\"streamd\"";
     size_t len = strlen(text);
     bool told = grant->fault != TOKEN_GOOD && token_fault_error(grant->fault) == error;
-    if (error != ERR_UNAUTHORIZED && (error != ERR_FORBIDDEN || !told || !wants_token(grant->fault)))
+    if (error != ERR_UNAUTHORIZED && (error != ERR_FORBIDDEN || !told || !auth_wants_token(grant->fault)))
         return;
-    if (told && !no_token(grant->fault))
+    if (told && !auth_no_token(grant->fault))
         len += (size_t)snprintf(text + len, sizeof text - len, ", error=\"%s\", error_description=\"%s\"",
                                 error == ERR_FORBIDDEN ? "insufficient_scope" : "invalid_token",
                                 token_fault_text(grant->fault));
@@ -506,12 +506,12 @@ void auth_challenge(const struct grant *grant, enum error error, struct buf *hea
 }
 
 /* What the callback has decided. It has not seen a cookie that does not count, which may be why. */
-static enum error check_decision(struct client *c, const struct http_head *head, struct slice resource,
-                                 enum scope scope, struct detail *detail)
+static enum error auth_check_decision(struct client *c, const struct http_head *head, struct slice resource,
+                                      enum scope scope, struct detail *detail)
 {
     enum error error = c->decision.error;
     c->grant.checked = true;
-    take_reader_key(head, &c->grant);
+    auth_take_reader_key(head, &c->grant);
     if (error == ERR_UNAUTHORIZED && head->headers[HTTP_COOKIE_HEADER].data && !cors_trusts(c, head, resource))
         c->grant.fault = TOKEN_OTHER_ORIGIN;
     if (error == ERR_FORBIDDEN && c->decision.named != NAMED_PATH)
@@ -526,10 +526,10 @@ enum error auth_check(struct client *c, const struct http_head *head, struct sli
 {
     c->grant = (struct grant){0};
     if (c->router->callbacks.on && scope != SCOPE_NONE)
-        return check_decision(c, head, resource, scope, detail);
+        return auth_check_decision(c, head, resource, scope, detail);
     if (!c->router->auth.registry || scope == SCOPE_NONE)
         return ERR_NONE;
-    return check(c, head, resource, scope, &c->grant, detail);
+    return auth_check_into(c, head, resource, scope, &c->grant, detail);
 }
 
 /* A callback was asked about each before. A token that may write was found for the path: it must be good for these. */
@@ -544,7 +544,7 @@ enum error auth_check_named(struct client *c, const struct http_head *head, stru
         if (!slice_equal(project_of(resource), project_of(name)))
             error = ERR_FORBIDDEN;
         else if (!c->router->callbacks.on)
-            error = check(c, head, name, SCOPE_WRITE, &grant, detail);
+            error = auth_check_into(c, head, name, SCOPE_WRITE, &grant, detail);
         if (error == ERR_FORBIDDEN)
             error = detail_say(detail, error, "%s", named_refusal(kind));
     }
@@ -560,7 +560,7 @@ bool auth_shared(const struct grant *grant, const struct wire_stream *stream)
 
 uint64_t auth_left_ms(const struct grant *grant)
 {
-    uint64_t now = now_s();
+    uint64_t now = auth_now_s();
     if (!grant->expires_s)
         return UINT64_MAX;
     uint64_t left = grant->expires_s > now ? grant->expires_s - now : 0;

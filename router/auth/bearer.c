@@ -5,7 +5,7 @@
 #include "router/http/query.h"
 
 /* "Bearer", spaces, and the token (RFC 6750 2.1, RFC 9110 11.4). data NULL: it is of another scheme. */
-static struct slice of_header(struct slice header)
+static struct slice bearer_of_header(struct slice header)
 {
     static const struct slice scheme = {"Bearer", 6};
     if (header.len < scheme.len || strncasecmp(header.data, scheme.data, scheme.len) != 0 ||
@@ -20,7 +20,7 @@ static struct slice of_header(struct slice header)
 enum bearer bearer_token(const struct http_head *head, struct slice name, struct buf *room, struct slice *token)
 {
     struct slice cookies = head->headers[HTTP_COOKIE_HEADER];
-    *token = of_header(head->headers[HTTP_AUTHORIZATION_HEADER]);
+    *token = bearer_of_header(head->headers[HTTP_AUTHORIZATION_HEADER]);
     if (token->data)
         return BEARER_HEADER;
     *token = query_text(head->query, SLICE("token"), room);

@@ -10,12 +10,12 @@ struct directive {
     bool has_value;
 };
 
-static struct slice after(struct slice in, size_t len)
+static struct slice cache_terms_after(struct slice in, size_t len)
 {
     return slice_of(len ? in.data + len : in.data, in.len - len);
 }
 
-static size_t span(struct slice in, const char *set)
+static size_t cache_terms_span(struct slice in, const char *set)
 {
     size_t len = 0;
     while (len < in.len && in.data[len] && strchr(set, in.data[len]))
@@ -24,7 +24,7 @@ static size_t span(struct slice in, const char *set)
 }
 
 /* Of a quoted string with both quotes; 0: it has no end. */
-static size_t quoted_length(struct slice in)
+static size_t cache_terms_quoted_length(struct slice in)
 {
     for (size_t i = 1; i < in.len; i++) {
         if (in.data[i] == '"')
@@ -36,22 +36,22 @@ static size_t quoted_length(struct slice in)
 }
 
 /* Takes `token [ "=" ( token / quoted-string ) ]` off the front. False: it is none. */
-static bool take_directive(struct slice *in, struct directive *d)
+static bool cache_terms_take_directive(struct slice *in, struct directive *d)
 {
     *d = (struct directive){.name = slice_of(in->data, tchar_span(*in))};
-    *in = after(*in, d->name.len);
+    *in = cache_terms_after(*in, d->name.len);
     if (!d->name.len || !in->len || *in->data != '=')
         return d->name.len > 0;
-    *in = after(*in, 1);
+    *in = cache_terms_after(*in, 1);
     d->has_value = true;
     bool quoted = in->len && *in->data == '"';
-    size_t len = quoted ? quoted_length(*in) : tchar_span(*in);
+    size_t len = quoted ? cache_terms_quoted_length(*in) : tchar_span(*in);
     d->value = quoted && len ? slice_of(in->data + 1, len - 2) : slice_of(in->data, len);
-    *in = after(*in, len);
+    *in = cache_terms_after(*in, len);
     return len > 0;
 }
 
-static bool take_seconds(struct slice text, uint64_t *seconds)
+static bool cache_terms_take_seconds(struct slice text, uint64_t *seconds)
 {
     *seconds = 0;
     for (size_t i = 0; i < text.len; i++) {
@@ -65,42 +65,42 @@ static bool take_seconds(struct slice text, uint64_t *seconds)
 }
 
 /* Two of them, or one that is no number, make the answer stale (RFC 9111 4.2.1). */
-static void take_max_age(struct cache_terms *terms, const struct directive *d)
+static void cache_terms_take_max_age(struct cache_terms *terms, const struct directive *d)
 {
-    if (terms->fresh || !d->has_value || !take_seconds(d->value, &terms->max_age_s))
+    if (terms->fresh || !d->has_value || !cache_terms_take_seconds(d->value, &terms->max_age_s))
         terms->never = true;
     terms->fresh = true;
 }
 
-static void take_cache_control(struct cache_terms *terms, struct slice in)
+static void cache_terms_take_cache_control(struct cache_terms *terms, struct slice in)
 {
     struct directive d;
-    while (!terms->never && (in = after(in, span(in, " \t,"))).len) {
-        if (!take_directive(&in, &d) || slice_alike(d.name, SLICE("no-store")) ||
+    while (!terms->never && (in = cache_terms_after(in, cache_terms_span(in, " \t,"))).len) {
+        if (!cache_terms_take_directive(&in, &d) || slice_alike(d.name, SLICE("no-store")) ||
             slice_alike(d.name, SLICE("no-cache")))
             terms->never = true;
         else if (slice_alike(d.name, SLICE("max-age")))
-            take_max_age(terms, &d);
-        in = after(in, span(in, " \t"));
+            cache_terms_take_max_age(terms, &d);
+        in = cache_terms_after(in, cache_terms_span(in, " \t"));
         if (in.len && *in.data != ',')
             terms->never = true; /* malformed: there may be anything in it */
     }
 }
 
 /* What is no number is ignored (RFC 9111 5.1). */
-static void take_age(struct cache_terms *terms, struct slice value)
+static void cache_terms_take_age(struct cache_terms *terms, struct slice value)
 {
     uint64_t age;
-    if (take_seconds(value, &age) && age > terms->age_s)
+    if (cache_terms_take_seconds(value, &age) && age > terms->age_s)
         terms->age_s = age;
 }
 
 void cache_terms_add(struct cache_terms *terms, struct slice name, struct slice value)
 {
     if (slice_alike(name, SLICE("cache-control")))
-        take_cache_control(terms, value);
+        cache_terms_take_cache_control(terms, value);
     else if (slice_alike(name, SLICE("age")))
-        take_age(terms, value);
+        cache_terms_take_age(terms, value);
     else if (slice_alike(name, SLICE("vary")) && value.len && memchr(value.data, '*', value.len))
         terms->never = true;
 }

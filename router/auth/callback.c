@@ -54,7 +54,7 @@ struct callback_answer {
     enum scope scope;
 };
 
-static void go_on(struct inquiry *i);
+static void callback_go_on(struct inquiry *i);
 
 /* ---- the question ---- */
 
@@ -75,7 +75,7 @@ void callback_name(struct slice name, struct buf *out)
 }
 
 /* Takes the text, which has no NUL. */
-static void add_text(cJSON *object, const char *name, struct buf *text)
+static void callback_add_text(cJSON *object, const char *name, struct buf *text)
 {
     buf_add_byte(text, 0);
     cJSON_AddStringToObject(object, name, buf_slice(text).data);
@@ -83,25 +83,25 @@ static void add_text(cJSON *object, const char *name, struct buf *text)
 }
 
 /* The path of the request, or the one that would be asked for to use this name. */
-static void path_of(const struct inquiry *i, enum named kind, struct slice name, struct buf *out)
+static void callback_path_of(const struct inquiry *i, enum named kind, struct slice name, struct buf *out)
 {
     buf_add_text(out, kind == NAMED_PATH ? i->path : named_prefix(kind));
     if (kind != NAMED_PATH)
         percent_encode(name, out);
 }
 
-static char *payload_of(enum http_method method, struct buf *path, struct slice name)
+static char *callback_payload_of(enum http_method method, struct buf *path, struct slice name)
 {
     struct slice project = project_of(name), stream = project_stream(name);
     struct buf text = {0};
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "method", dispatch_method_name(method));
-    add_text(object, "path", path);
+    callback_add_text(object, "path", path);
     buf_add_slice(&text, project);
-    add_text(object, "project", &text);
+    callback_add_text(object, "project", &text);
     callback_name(stream, &text);
     if (stream.len)
-        add_text(object, "stream", &text);
+        callback_add_text(object, "stream", &text);
     char *printed = cJSON_PrintUnformatted(object), *payload = xstrdup(printed);
     cJSON_free(printed);
     cJSON_Delete(object);
@@ -109,7 +109,7 @@ static char *payload_of(enum http_method method, struct buf *path, struct slice 
 }
 
 /* The same question has the same key: all that is sent is in it. */
-static void make_key(unsigned char key[KEY_BYTES], const char *payload, const struct buf *headers)
+static void callback_make_key(unsigned char key[KEY_BYTES], const char *payload, const struct buf *headers)
 {
     struct buf all = {0};
     buf_add(&all, payload, strlen(payload) + 1);
@@ -120,7 +120,7 @@ static void make_key(unsigned char key[KEY_BYTES], const char *payload, const st
 }
 
 /* What browsers send along by themselves: cookies, and passwords that they were told once. */
-static bool is_ambient(struct slice name, struct slice value)
+static bool callback_is_ambient(struct slice name, struct slice value)
 {
     const struct slice bearer = SLICE("bearer ");
     while (value.len && strchr(" \t", *value.data))
@@ -130,7 +130,7 @@ static bool is_ambient(struct slice name, struct slice value)
            (slice_alike(name, SLICE("authorization")) && !slice_alike(scheme, bearer));
 }
 
-static void add_header(struct buf *headers, struct slice name, struct slice value)
+static void callback_add_header(struct buf *headers, struct slice name, struct slice value)
 {
     if (value.len > HEADER_MAX)
         return;
@@ -141,7 +141,7 @@ static void add_header(struct buf *headers, struct slice name, struct slice valu
 }
 
 /* Every line of a header, of a head as it came: a proxy may have added its own behind the client's. */
-static void add_lines(struct buf *headers, struct slice name, struct slice bytes, bool trusted)
+static void callback_add_lines(struct buf *headers, struct slice name, struct slice bytes, bool trusted)
 {
     while (bytes.len) {
         const char *end = memchr(bytes.data, '\n', bytes.len);
@@ -151,39 +151,40 @@ static void add_lines(struct buf *headers, struct slice name, struct slice bytes
         if (line.len < name.len + 3 || line.data[name.len] != ':' || !slice_alike(slice_of(line.data, name.len), name))
             continue;
         struct slice value = slice_of(line.data + name.len + 1, line.len - name.len - 3); /* without CRLF */
-        if (trusted || !is_ambient(name, value))
-            add_header(headers, name, value);
+        if (trusted || !callback_is_ambient(name, value))
+            callback_add_header(headers, name, value);
     }
 }
 
-static void add_headers(struct buf *headers, const char *names, struct slice bytes, bool trusted)
+static void callback_add_headers(struct buf *headers, const char *names, struct slice bytes, bool trusted)
 {
     struct slice name;
     while (words_next(&names, &name))
-        add_lines(headers, name, bytes, trusted);
+        callback_add_lines(headers, name, bytes, trusted);
 }
 
 /* ---- what is remembered ---- */
 
-static struct callback_answer *place_of(const struct callbacks *all, const unsigned char key[KEY_BYTES])
+static struct callback_answer *callback_place_of(const struct callbacks *all, const unsigned char key[KEY_BYTES])
 {
     uint64_t number;
     memcpy(&number, key, sizeof number);
     return &all->answers[number % CALLBACK_ANSWERS];
 }
 
-static const struct callback_answer *remembered(const struct callbacks *all, const unsigned char key[KEY_BYTES])
+static const struct callback_answer *callback_remembered(const struct callbacks *all,
+                                                         const unsigned char key[KEY_BYTES])
 {
-    const struct callback_answer *known = place_of(all, key);
+    const struct callback_answer *known = callback_place_of(all, key);
     return known->until_ms > all->router->now_ms && memcmp(known->key, key, KEY_BYTES) == 0 ? known : NULL;
 }
 
-static void remember(struct question *q, enum error error)
+static void callback_remember(struct question *q, enum error error)
 {
     struct callbacks *all = q->inquiry->all;
     uint64_t now_ms = all->router->now_ms, most = all->router->cfg->auth_callback_cache;
     uint64_t keep = cache_terms_ms(&q->terms, now_ms - q->asked_ms);
-    struct callback_answer *place = place_of(all, q->key);
+    struct callback_answer *place = callback_place_of(all, q->key);
     if (!keep)
         return;
     *place =
@@ -194,7 +195,7 @@ static void remember(struct question *q, enum error error)
 /* ---- what is decided ---- */
 
 /* One of its questions is decided. The first refusal counts. */
-static void conclude(struct inquiry *i, enum named kind, enum error error, enum scope scope)
+static void callback_conclude(struct inquiry *i, enum named kind, enum error error, enum scope scope)
 {
     if (kind == NAMED_PATH)
         i->decision.scope = scope;
@@ -206,7 +207,7 @@ static void conclude(struct inquiry *i, enum named kind, enum error error, enum 
     i->decision.named = kind;
 }
 
-static void inquiry_free(struct inquiry *i)
+static void callback_inquiry_free(struct inquiry *i)
 {
     i->all->waiting -= i->counted;
     buf_wipe(&i->headers); /* tokens */
@@ -216,13 +217,13 @@ static void inquiry_free(struct inquiry *i)
 }
 
 /* A question is answered: the request goes on if that decides it, or the next is asked. */
-static void answered_one(struct question *q, enum error error, enum scope scope)
+static void callback_answered_one(struct question *q, enum error error, enum scope scope)
 {
     struct inquiry *i = q->inquiry;
     i->open--;
-    conclude(i, q->kind, error, scope);
+    callback_conclude(i, q->kind, error, scope);
     free(q);
-    go_on(i);
+    callback_go_on(i);
     if (i->waiting.first && (!i->open || i->decision.error != ERR_NONE)) {
         hold_client(&i->waiting)->decision = i->decision;
         hold_resume(&i->waiting);
@@ -230,12 +231,12 @@ static void answered_one(struct question *q, enum error error, enum scope scope)
         hold_longer(&i->waiting); /* a list has many questions */
     }
     if (!i->open)
-        inquiry_free(i);
+        callback_inquiry_free(i);
 }
 
 /* ---- no answer ---- */
 
-static void complain(struct callbacks *all, const struct http_client_answer *answer, const char *so)
+static void callback_complain(struct callbacks *all, const struct http_client_answer *answer, const char *so)
 {
     if (!all->failing)
         log_warn("auth.callback_url: %s (status %ld): %s", answer->failure ? answer->failure : "it is broken",
@@ -244,59 +245,59 @@ static void complain(struct callbacks *all, const struct http_client_answer *ans
 }
 
 /* Nobody is there. What is wrong with one question only is no such thing: whoever asks could bring that about. */
-static bool nobody_there(const struct http_client_answer *answer)
+static bool callback_nobody_there(const struct http_client_answer *answer)
 {
     bool gateway = answer->status == 502 || answer->status == 503 || answer->status == 504;
     return answer->failure ? answer->unreachable : gateway;
 }
 
 /* Whether anybody is there is seen by a question that is none of the client's. */
-static void probe(struct question *q);
+static void callback_probe(struct question *q);
 
 /* This question got no answer. With auth.callback_down = allow it is allowed where nobody gets one. */
-static void unanswered(struct question *q, const struct http_client_answer *answer)
+static void callback_unanswered(struct question *q, const struct http_client_answer *answer)
 {
     struct callbacks *all = q->inquiry->all;
     uint64_t now_ms = all->router->now_ms;
-    bool allow = strcmp(all->router->cfg->auth_callback_down, "allow") == 0 && nobody_there(answer) &&
+    bool allow = strcmp(all->router->cfg->auth_callback_down, "allow") == 0 && callback_nobody_there(answer) &&
                  all->answered_ms <= q->asked_ms;
     bool down = q->probe || (all->down_ms && now_ms - all->down_ms < DOWN_MS);
     if (allow && !down) {
-        probe(q);
+        callback_probe(q);
         return;
     }
     if (allow && q->probe)
         all->down_ms = now_ms;
-    complain(all, answer, allow ? "requests are allowed" : "what it does not answer is refused");
-    answered_one(q, allow ? ERR_NONE : ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
+    callback_complain(all, answer, allow ? "requests are allowed" : "what it does not answer is refused");
+    callback_answered_one(q, allow ? ERR_NONE : ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
 }
 
 /* ---- asking ---- */
 
-static void answered(void *ctx, const struct http_client_answer *answer)
+static void callback_answered(void *ctx, const struct http_client_answer *answer)
 {
     struct question *q = ctx;
     struct callbacks *all = q->inquiry->all;
     long status = answer->status;
     if (answer->failure || status >= 500 || status < 200) {
-        unanswered(q, answer);
+        callback_unanswered(q, answer);
         return;
     }
     all->answered_ms = all->router->now_ms;
     all->down_ms = 0;
     if (q->probe) { /* somebody is there, who did not answer the client's question */
-        answered_one(q, ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
+        callback_answered_one(q, ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
         return;
     }
     if (all->failing)
         log_info("auth.callback_url: it answers again");
     all->failing = false;
     enum error error = status < 300 ? ERR_NONE : status == 401 ? ERR_UNAUTHORIZED : ERR_FORBIDDEN;
-    remember(q, error);
-    answered_one(q, error, q->scope);
+    callback_remember(q, error);
+    callback_answered_one(q, error, q->scope);
 }
 
-static void on_header(void *ctx, struct slice name, struct slice value)
+static void callback_on_header(void *ctx, struct slice name, struct slice value)
 {
     struct question *q = ctx;
     cache_terms_add(&q->terms, name, value);
@@ -307,7 +308,7 @@ static void on_header(void *ctx, struct slice name, struct slice value)
         q->scope = scope;
 }
 
-static void put(struct question *q, char *payload, const struct buf *headers)
+static void callback_put(struct question *q, char *payload, const struct buf *headers)
 {
     static const char type[] = "Content-Type: application/json";
     struct router *r = q->inquiry->all->router;
@@ -315,8 +316,8 @@ static void put(struct question *q, char *payload, const struct buf *headers)
         .url = r->cfg->auth_callback_url,
         .timeout_ms = r->cfg->auth_callback_timeout,
         .payload = payload,
-        .header = on_header,
-        .done = answered,
+        .header = callback_on_header,
+        .done = callback_answered,
         .ctx = q,
     };
     if (headers)
@@ -326,28 +327,28 @@ static void put(struct question *q, char *payload, const struct buf *headers)
     http_client_send(&r->http_client, &http_client);
 }
 
-static void probe(struct question *q)
+static void callback_probe(struct question *q)
 {
     struct buf path = {0};
     buf_add_text(&path, "/v1/stream/" PROJECT_DEFAULT "/probe");
     q->probe = true;
-    put(q, payload_of(HTTP_GET, &path, SLICE(PROJECT_DEFAULT "/probe")), NULL);
+    callback_put(q, callback_payload_of(HTTP_GET, &path, SLICE(PROJECT_DEFAULT "/probe")), NULL);
 }
 
 /* The next is asked, unless its answer is remembered or too many wait already. */
-static void ask_one(struct inquiry *i, enum named kind, struct slice name)
+static void callback_ask_one(struct inquiry *i, enum named kind, struct slice name)
 {
     struct callbacks *all = i->all;
     struct buf path = {0};
     struct question *q = xcalloc(1, sizeof *q);
     *q = (struct question){.inquiry = i, .kind = kind, .scope = SCOPE_MANAGE};
-    path_of(i, kind, name, &path);
-    char *payload = payload_of(kind == NAMED_PATH ? i->method : named_method(kind), &path, name);
-    make_key(q->key, payload, &i->headers);
-    const struct callback_answer *known = remembered(all, q->key);
+    callback_path_of(i, kind, name, &path);
+    char *payload = callback_payload_of(kind == NAMED_PATH ? i->method : named_method(kind), &path, name);
+    callback_make_key(q->key, payload, &i->headers);
+    const struct callback_answer *known = callback_remembered(all, q->key);
     bool full = !i->counted && all->waiting >= all->router->cfg->auth_callback_waiting;
     if (known || full) {
-        conclude(i, kind, known ? known->error : ERR_OVERLOADED, known ? known->scope : SCOPE_MANAGE);
+        callback_conclude(i, kind, known ? known->error : ERR_OVERLOADED, known ? known->scope : SCOPE_MANAGE);
         free(payload);
         free(q);
         return;
@@ -355,17 +356,17 @@ static void ask_one(struct inquiry *i, enum named kind, struct slice name)
     all->waiting += !i->counted;
     i->counted = true;
     i->open++;
-    put(q, payload, &i->headers);
+    callback_put(q, payload, &i->headers);
 }
 
 /* Asks on, as long as somebody waits for it. */
-static void go_on(struct inquiry *i)
+static void callback_go_on(struct inquiry *i)
 {
     struct slice left = buf_slice(&i->names), name;
     enum named kind;
     while (i->open < CALLBACK_WINDOW && i->decision.error == ERR_NONE && (i->waiting.first || !i->held) &&
            named_next(&left, &kind, &name))
-        ask_one(i, kind, name);
+        callback_ask_one(i, kind, name);
     buf_consume(&i->names, buf_len(&i->names) - left.len);
 }
 
@@ -377,8 +378,9 @@ bool callback_ask(struct client *c, const struct http_head *head, struct slice b
     *i = (struct inquiry){.all = all, .method = head->method, .path = xslicedup(head->path), .names = *names};
     i->decision = c->decision;
     *names = (struct buf){0};
-    add_headers(&i->headers, all->router->cfg->auth_callback_headers, bytes, cors_trusts(c, head, (struct slice){0}));
-    go_on(i);
+    callback_add_headers(&i->headers, all->router->cfg->auth_callback_headers, bytes,
+                         cors_trusts(c, head, (struct slice){0}));
+    callback_go_on(i);
     i->held = true;
     if (i->open && i->decision.error == ERR_NONE) {
         hold_request(&i->waiting, c, bytes, body, go);
@@ -386,13 +388,13 @@ bool callback_ask(struct client *c, const struct http_head *head, struct slice b
     }
     c->decision = i->decision;
     if (!i->open)
-        inquiry_free(i);
+        callback_inquiry_free(i);
     return true;
 }
 
 /* ---- the configuration ---- */
 
-static uint64_t mark_of_settings(const struct config *cfg)
+static uint64_t callback_mark_of_settings(const struct config *cfg)
 {
     const char *const texts[] = {cfg->auth_callback_url, cfg->auth_callback_headers, cfg->auth_callback_down,
                                  cfg->cors_origins};
@@ -407,15 +409,15 @@ void callback_init(struct callbacks *all, struct router *router)
     if (strcmp(router->cfg->auth_mode, "callback") != 0)
         return;
     all->on = true;
-    all->settings = mark_of_settings(router->cfg);
+    all->settings = callback_mark_of_settings(router->cfg);
     all->answers = xcalloc(CALLBACK_ANSWERS, sizeof *all->answers);
 }
 
 void callback_reload(struct callbacks *all)
 {
-    if (!all->on || all->settings == mark_of_settings(all->router->cfg))
+    if (!all->on || all->settings == callback_mark_of_settings(all->router->cfg))
         return;
-    all->settings = mark_of_settings(all->router->cfg);
+    all->settings = callback_mark_of_settings(all->router->cfg);
     memset(all->answers, 0, CALLBACK_ANSWERS * sizeof *all->answers);
     readers_send_back(all->router);
 }

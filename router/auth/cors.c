@@ -19,12 +19,12 @@
     "Stream-Fanout-Failures, "                                                                                         \
     "X-Request-Id, Server-Timing"
 
-static bool listed(const struct router *r, const struct texts *own, struct slice origin)
+static bool cors_listed(const struct router *r, const struct texts *own, struct slice origin)
 {
     return own && own->count ? texts_have(own, origin) : words_have(r->cfg->cors_origins, origin);
 }
 
-static void set(struct client *c, enum client_cors cors)
+static void cors_set(struct client *c, enum client_cors cors)
 {
     c->cors = cors;
     free(c->exchange.origin);
@@ -33,15 +33,15 @@ static void set(struct client *c, enum client_cors cors)
 
 void cors_unknown(struct client *c)
 {
-    set(c, listed(c->router, NULL, SLICE("*")) ? CORS_ANY : CORS_VARY);
+    cors_set(c, cors_listed(c->router, NULL, SLICE("*")) ? CORS_ANY : CORS_VARY);
 }
 
-static bool changes(enum http_method method)
+static bool cors_changes(enum http_method method)
 {
     return method == HTTP_POST || method == HTTP_PUT || method == HTTP_DELETE;
 }
 
-static const struct texts *origins_of(const struct client *c, struct slice resource)
+static const struct texts *cors_origins_of(const struct client *c, struct slice resource)
 {
     const struct project *project = auth_project(&c->router->auth, project_of(resource));
     return project ? &project->origins : NULL;
@@ -49,17 +49,17 @@ static const struct texts *origins_of(const struct client *c, struct slice resou
 
 void cors_decide(struct client *c, const struct http_head *head, struct slice resource)
 {
-    const struct texts *own = origins_of(c, resource);
+    const struct texts *own = cors_origins_of(c, resource);
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER];
-    if (!origin.data && changes(head->method)) {
-        set(c, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
-    } else if (listed(c->router, own, SLICE("*"))) {
-        set(c, CORS_ANY);
-    } else if (origin.data && listed(c->router, own, origin)) {
-        set(c, CORS_ORIGIN);
+    if (!origin.data && cors_changes(head->method)) {
+        cors_set(c, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
+    } else if (cors_listed(c->router, own, SLICE("*"))) {
+        cors_set(c, CORS_ANY);
+    } else if (origin.data && cors_listed(c->router, own, origin)) {
+        cors_set(c, CORS_ORIGIN);
         c->exchange.origin = xslicedup(origin);
     } else {
-        set(c, CORS_VARY);
+        cors_set(c, CORS_VARY);
     }
 }
 
@@ -85,7 +85,7 @@ void cors_add(const struct client *c, struct buf *head)
     "If-None-Match, Producer-Id, Producer-Epoch, Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"
 
 /* Names of headers and what parts them, and nothing that could end the line. */
-static bool is_names(struct slice text)
+static bool cors_is_names(struct slice text)
 {
     for (size_t i = 0; i < text.len; i++)
         if (!tchar_is(text.data[i]) && !memchr(", \t", text.data[i], 3))
@@ -99,7 +99,7 @@ void cors_preflight(struct client *c, const struct http_head *head)
     struct slice asked = head->headers[HTTP_REQUEST_HEADERS_HEADER];
     struct buf *answer = answer_begin(c, 204), allowed = {0};
     buf_add_text(&allowed, ALLOWED);
-    if (is_names(asked)) {
+    if (cors_is_names(asked)) {
         buf_add_text(&allowed, ", ");
         buf_add_slice(&allowed, asked);
     }
@@ -113,14 +113,15 @@ void cors_preflight(struct client *c, const struct http_head *head)
 
 bool cors_holds(const struct client *c, struct slice resource)
 {
-    return c->cors != CORS_ORIGIN || listed(c->router, origins_of(c, resource), slice_str(c->exchange.origin));
+    return c->cors != CORS_ORIGIN ||
+           cors_listed(c->router, cors_origins_of(c, resource), slice_str(c->exchange.origin));
 }
 
 bool cors_trusts(const struct client *c, const struct http_head *head, struct slice resource)
 {
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER], site = head->headers[HTTP_FETCH_SITE_HEADER];
-    if (origin.data ? origin_valid(origin) && listed(c->router, origins_of(c, resource), origin)
-                    : !changes(head->method))
+    if (origin.data ? origin_valid(origin) && cors_listed(c->router, cors_origins_of(c, resource), origin)
+                    : !cors_changes(head->method))
         return true;
     if (site.data)
         return slice_equal(site, SLICE("same-origin")) || slice_equal(site, SLICE("none"));

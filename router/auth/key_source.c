@@ -29,7 +29,7 @@ void key_sources_init(struct key_sources *sources, struct router *router)
 
 /* ---- whom it may be fetched from ---- */
 
-static bool listed(const char *names, struct slice name)
+static bool key_source_listed(const char *names, struct slice name)
 {
     struct slice each;
     while (words_next(&names, &each))
@@ -53,12 +53,13 @@ bool key_source_allowed(const struct config *cfg, const char *url)
         const char *end = memchr(host, ']', authority);
         len = end ? (size_t)(end - host) + 1 : authority;
     }
-    return listed(cfg->auth_jwks_hosts, slice_of(host, len)) || (safe && listed(cfg->auth_jwks_hosts, SLICE("*")));
+    return key_source_listed(cfg->auth_jwks_hosts, slice_of(host, len)) ||
+           (safe && key_source_listed(cfg->auth_jwks_hosts, SLICE("*")));
 }
 
 /* ---- the places ---- */
 
-static void clear(struct key_source *source)
+static void key_source_clear(struct key_source *source)
 {
     free(source->url);
     jwks_clear(&source->keys);
@@ -66,7 +67,7 @@ static void clear(struct key_source *source)
 }
 
 /* The place of this URL, perhaps that of the one that was used least recently. NULL: all of them are being fetched. */
-static struct key_source *find(struct key_sources *sources, const char *url)
+static struct key_source *key_source_find(struct key_sources *sources, const char *url)
 {
     struct key_source *oldest = NULL;
     for (unsigned i = 0; i < KEY_SOURCES; i++) {
@@ -80,7 +81,7 @@ static struct key_source *find(struct key_sources *sources, const char *url)
     }
     if (!oldest)
         return NULL;
-    clear(oldest);
+    key_source_clear(oldest);
     *oldest = (struct key_source){.all = sources, .url = xstrdup(url), .used_ms = sources->router->now_ms};
     return oldest;
 }
@@ -88,14 +89,14 @@ static struct key_source *find(struct key_sources *sources, const char *url)
 /* ---- fetching ---- */
 
 /* A key that is silently not there costs somebody a day. */
-static void tell_left_off(const struct key_source *source)
+static void key_source_tell_left_off(const struct key_source *source)
 {
     if (source->keys.left_off)
         log_warn("jwksUrl %s: it has %zu keys, of which the first %zu count: auth.jwks_keys", source->url,
                  source->keys.count + source->keys.left_off, source->keys.count);
 }
 
-static const char *take(struct key_source *source, const struct http_client_answer *answer, bool *changed)
+static const char *key_source_take(struct key_source *source, const struct http_client_answer *answer, bool *changed)
 {
     struct jwks keys;
     const struct router *r = source->all->router;
@@ -115,15 +116,15 @@ static const char *take(struct key_source *source, const struct http_client_answ
     source->text = text;
     source->fetched_ms = r->now_ms;
     if (*changed)
-        tell_left_off(source);
+        key_source_tell_left_off(source);
     return NULL;
 }
 
-static void fetched(void *ctx, const struct http_client_answer *answer)
+static void key_source_fetched(void *ctx, const struct http_client_answer *answer)
 {
     struct key_source *source = ctx;
     bool changed;
-    const char *failure = take(source, answer, &changed);
+    const char *failure = key_source_take(source, answer, &changed);
     if (failure && (!source->failure || strcmp(failure, source->failure) != 0))
         log_warn("jwksUrl %s: %s", source->url, failure);
     if (!failure && source->failure)
@@ -137,7 +138,7 @@ static void fetched(void *ctx, const struct http_client_answer *answer)
 }
 
 /* True: it is being fetched. Not more often than auth.jwks_retry says, whatever tokens come. */
-static bool fetch(struct key_source *source)
+static bool key_source_fetch(struct key_source *source)
 {
     struct router *r = source->all->router;
     if (source->fetching)
@@ -150,7 +151,7 @@ static bool fetch(struct key_source *source)
                                           .url = source->url,
                                           .timeout_ms = r->cfg->auth_jwks_timeout,
                                           .most = r->cfg->auth_jwks_size,
-                                          .done = fetched,
+                                          .done = key_source_fetched,
                                           .ctx = source,
                                       });
     return true;
@@ -159,29 +160,29 @@ static bool fetch(struct key_source *source)
 const struct jwks *key_source_keys(struct key_sources *sources, const char *url)
 {
     static const struct jwks none;
-    struct key_source *source = find(sources, url);
+    struct key_source *source = key_source_find(sources, url);
     if (!source || !key_source_allowed(sources->router->cfg, url))
         return &none;
     if (source->fetched_ms && sources->router->now_ms > source->fetched_ms + sources->router->cfg->auth_jwks_cache)
-        (void)fetch(source);
+        (void)key_source_fetch(source);
     return &source->keys;
 }
 
 struct hold_list *key_source_wait(struct key_sources *sources, const char *url)
 {
-    struct key_source *source = find(sources, url);
-    return source && fetch(source) ? &source->waiting : NULL;
+    struct key_source *source = key_source_find(sources, url);
+    return source && key_source_fetch(source) ? &source->waiting : NULL;
 }
 
 void key_source_want(struct key_sources *sources, const char *url)
 {
-    struct key_source *source = find(sources, url);
+    struct key_source *source = key_source_find(sources, url);
     if (source)
-        (void)fetch(source);
+        (void)key_source_fetch(source);
 }
 
 bool key_source_unknown(struct key_sources *sources, const char *url)
 {
-    const struct key_source *source = find(sources, url);
+    const struct key_source *source = key_source_find(sources, url);
     return !source || !source->fetched_ms;
 }

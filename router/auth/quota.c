@@ -27,12 +27,12 @@ void tallies_init(struct tallies *tallies, struct router *router)
     tallies->table = xcalloc(tallies->buckets, sizeof *tallies->table);
 }
 
-static struct tally **chain(const struct tallies *tallies, uint64_t hash)
+static struct tally **quota_chain(const struct tallies *tallies, uint64_t hash)
 {
     return &tallies->table[(size_t)(hash ^ hash >> 32) & (tallies->buckets - 1)];
 }
 
-static void grow(struct tallies *tallies)
+static void quota_grow(struct tallies *tallies)
 {
     struct tally **old = tallies->table;
     size_t buckets = tallies->buckets;
@@ -40,7 +40,7 @@ static void grow(struct tallies *tallies)
     tallies->table = xcalloc(tallies->buckets, sizeof *tallies->table);
     for (size_t i = 0; i < buckets; i++)
         for (struct tally *u = old[i], *next; u; u = next) {
-            struct tally **at = chain(tallies, u->hash);
+            struct tally **at = quota_chain(tallies, u->hash);
             next = u->next;
             u->next = *at;
             *at = u;
@@ -48,29 +48,29 @@ static void grow(struct tallies *tallies)
     free(old);
 }
 
-static struct tally *find(const struct tallies *tallies, struct slice project)
+static struct tally *quota_find(const struct tallies *tallies, struct slice project)
 {
     uint64_t hash = hash_add(HASH_SEED, project);
-    for (struct tally *tally = *chain(tallies, hash); tally; tally = tally->next)
+    for (struct tally *tally = *quota_chain(tallies, hash); tally; tally = tally->next)
         if (tally->hash == hash && slice_equal(slice_str(tally->project), project))
             return tally;
     return NULL;
 }
 
-static void watch(const struct tallies *tallies, const struct tally *tally, unsigned shard)
+static void quota_watch(const struct tallies *tallies, const struct tally *tally, unsigned shard)
 {
     shards_tell(&tallies->router->shards, shard,
                 &(struct wire_watch_usage){.project = slice_str(tally->project), .readers = tally->readers});
 }
 
-static struct tally *add(struct tallies *tallies, struct slice project)
+static struct tally *quota_add(struct tallies *tallies, struct slice project)
 {
     unsigned shards = tallies->router->shards.layout.shards;
     struct tally *tally = xcalloc(1, sizeof *tally);
     if (++tallies->count > tallies->buckets)
-        grow(tallies);
+        quota_grow(tallies);
     tally->hash = hash_add(HASH_SEED, project);
-    struct tally **at = chain(tallies, tally->hash);
+    struct tally **at = quota_chain(tallies, tally->hash);
     tally->project = xslicedup(project);
     tally->parts = xcalloc(shards, sizeof *tally->parts);
     tally->unheard = shards;
@@ -79,7 +79,7 @@ static struct tally *add(struct tallies *tallies, struct slice project)
     tally->next = *at;
     *at = tally;
     for (unsigned shard = 0; shard < shards; shard++)
-        watch(tallies, tally, shard);
+        quota_watch(tallies, tally, shard);
     return tally;
 }
 
@@ -87,8 +87,8 @@ struct tally *tally_of(struct tallies *tallies, struct slice project)
 {
     if (!auth_project(&tallies->router->auth, project))
         return NULL;
-    struct tally *tally = find(tallies, project);
-    return tally ? tally : add(tallies, project);
+    struct tally *tally = quota_find(tallies, project);
+    return tally ? tally : quota_add(tallies, project);
 }
 
 /* ---- shards ---- */
@@ -97,12 +97,12 @@ void tallies_shard_up(struct tallies *tallies, unsigned shard)
 {
     for (size_t i = 0; i < tallies->buckets; i++)
         for (const struct tally *tally = tallies->table[i]; tally; tally = tally->next)
-            watch(tallies, tally, shard);
+            quota_watch(tallies, tally, shard);
 }
 
 void tallies_heard(struct tallies *tallies, unsigned shard, const struct wire_usage *m)
 {
-    struct tally *tally = find(tallies, m->project);
+    struct tally *tally = quota_find(tallies, m->project);
     if (!tally)
         return;
     struct tally_part *part = &tally->parts[shard];
@@ -127,13 +127,13 @@ void tallies_tell(struct tallies *tallies)
     while ((tally = tallies->changed)) {
         tallies->changed = tally->changed_next;
         tally->changed = false;
-        watch(tallies, tally, shards_of(&tallies->router->shards, slice_str(tally->project)));
+        quota_watch(tallies, tally, shards_of(&tallies->router->shards, slice_str(tally->project)));
     }
 }
 
 /* ---- live readers ---- */
 
-static void readers_changed(struct tallies *tallies, struct tally *tally)
+static void quota_readers_changed(struct tallies *tallies, struct tally *tally)
 {
     if (tally->changed)
         return;
@@ -148,7 +148,7 @@ struct tally *tally_reader(struct tallies *tallies, struct slice name)
     if (!tally)
         return NULL;
     tally->readers++;
-    readers_changed(tallies, tally);
+    quota_readers_changed(tallies, tally);
     return tally;
 }
 
@@ -157,14 +157,14 @@ void tally_reader_gone(struct tallies *tallies, struct tally *tally)
     if (!tally)
         return;
     tally->readers--;
-    readers_changed(tallies, tally);
+    quota_readers_changed(tallies, tally);
 }
 
 /* ---- quotas ---- */
 
 /* The quotas of the project of `name` and what it uses. False: it has none. What is refused after this, is refused for
  * them. */
-static bool look_up(struct client *c, struct slice name, struct quotas *quotas, struct tally **tally)
+static bool quota_look_up(struct client *c, struct slice name, struct quotas *quotas, struct tally **tally)
 {
     struct router *r = c->router;
     struct slice project = project_of(name);
@@ -182,7 +182,7 @@ struct hold_list *quota_wait(struct client *c, struct slice name)
 {
     struct quotas quotas;
     struct tally *tally;
-    return look_up(c, name, &quotas, &tally) && tally->unheard ? &tally->waiting : NULL;
+    return quota_look_up(c, name, &quotas, &tally) && tally->unheard ? &tally->waiting : NULL;
 }
 
 struct hold_list *tally_wait(struct client *c, struct slice project)
@@ -192,7 +192,7 @@ struct hold_list *tally_wait(struct client *c, struct slice project)
 }
 
 /* A second's worth may come at once. */
-static void refill(struct tally *tally, const struct quotas *quotas, uint64_t now_ms)
+static void quota_refill(struct tally *tally, const struct quotas *quotas, uint64_t now_ms)
 {
     uint64_t passed = now_ms - tally->refilled_ms;
     int64_t most = (int64_t)quotas->appends * APPEND;
@@ -202,7 +202,7 @@ static void refill(struct tally *tally, const struct quotas *quotas, uint64_t no
         tally->appends_left = most;
 }
 
-static bool too_many_bytes(const struct tally *tally, const struct quotas *quotas, size_t more)
+static bool quota_too_many_bytes(const struct tally *tally, const struct quotas *quotas, size_t more)
 {
     return quotas->bytes && more && tally->bytes + more > quotas->bytes;
 }
@@ -211,13 +211,13 @@ enum error quota_append(struct client *c, struct slice name, size_t bytes)
 {
     struct quotas quotas;
     struct tally *tally;
-    if (!look_up(c, name, &quotas, &tally))
+    if (!quota_look_up(c, name, &quotas, &tally))
         return ERR_NONE;
-    if (too_many_bytes(tally, &quotas, bytes))
+    if (quota_too_many_bytes(tally, &quotas, bytes))
         return ERR_QUOTA_EXCEEDED;
     if (!quotas.appends)
         return ERR_NONE;
-    refill(tally, &quotas, c->router->now_ms);
+    quota_refill(tally, &quotas, c->router->now_ms);
     if (tally->appends_left < APPEND)
         return ERR_QUOTA_RATE_EXCEEDED;
     tally->appends_left -= APPEND;
@@ -228,9 +228,9 @@ enum error quota_create(struct client *c, struct slice name, size_t bytes)
 {
     struct quotas quotas;
     struct tally *tally;
-    if (!look_up(c, name, &quotas, &tally))
+    if (!quota_look_up(c, name, &quotas, &tally))
         return ERR_NONE;
-    bool full = (quotas.streams && tally->streams >= quotas.streams) || too_many_bytes(tally, &quotas, bytes);
+    bool full = (quotas.streams && tally->streams >= quotas.streams) || quota_too_many_bytes(tally, &quotas, bytes);
     return full ? ERR_QUOTA_EXCEEDED : ERR_NONE;
 }
 
@@ -238,21 +238,21 @@ enum error quota_read_live(struct client *c, struct slice name)
 {
     struct quotas quotas;
     struct tally *tally;
-    if (!look_up(c, name, &quotas, &tally) || !quotas.readers)
+    if (!quota_look_up(c, name, &quotas, &tally) || !quotas.readers)
         return ERR_NONE;
     return tally->readers + tally->readers_elsewhere >= quotas.readers ? ERR_QUOTA_RATE_EXCEEDED : ERR_NONE;
 }
 
 /* ---- saying so ---- */
 
-static uint64_t left(uint64_t quota, uint64_t used)
+static uint64_t quota_left(uint64_t quota, uint64_t used)
 {
     return used < quota ? quota - used : 0;
 }
 
 /* One quota in the two fields of draft-ietf-httpapi-ratelimit-headers; `parameters` end the policy's. */
-static void add_quota(char policy[256], char limit[256], const char *name, uint64_t quota, uint64_t remaining,
-                      const char *parameters, uint64_t reset_s)
+static void quota_add_quota(char policy[256], char limit[256], const char *name, uint64_t quota, uint64_t remaining,
+                            const char *parameters, uint64_t reset_s)
 {
     size_t policy_len = strlen(policy), limit_len = strlen(limit);
     const char *comma = policy_len ? ", " : "";
@@ -266,7 +266,7 @@ static void add_quota(char policy[256], char limit[256], const char *name, uint6
         snprintf(limit + limit_len, 256 - limit_len, ";t=%llu", (unsigned long long)reset_s);
 }
 
-static uint64_t seconds_to_an_append(const struct tally *tally, const struct quotas *quotas)
+static uint64_t quota_seconds_to_an_append(const struct tally *tally, const struct quotas *quotas)
 {
     uint64_t missing = tally->appends_left < APPEND ? (uint64_t)(APPEND - tally->appends_left) : 0;
     uint64_t second = quotas->appends * APPEND;
@@ -274,8 +274,8 @@ static uint64_t seconds_to_an_append(const struct tally *tally, const struct quo
 }
 
 /* Names the quota that is in the way: an append meets that of bytes, all else that of streams first. */
-static void say(struct detail *detail, const struct client *c, enum error error, const struct quotas *quotas,
-                const struct tally *tally, bool by_readers)
+static void quota_say(struct detail *detail, const struct client *c, enum error error, const struct quotas *quotas,
+                      const struct tally *tally, bool by_readers)
 {
     bool appends = c->account.route == ROUTE_STREAM && c->account.method == HTTP_POST;
     bool by_streams = !appends && quotas->streams && tally->streams >= quotas->streams;
@@ -294,17 +294,18 @@ void quota_refuse(struct client *c, enum error error)
     char policy[256] = "", limit[256] = "";
     struct detail detail = {0};
     struct buf *head = answer_error_begin(c, error);
-    if (look_up(c, slice_str(c->exchange.tally->project), &quotas, &tally)) {
-        uint64_t readers = tally->readers + tally->readers_elsewhere, wait_s = seconds_to_an_append(tally, &quotas);
+    if (quota_look_up(c, slice_str(c->exchange.tally->project), &quotas, &tally)) {
+        uint64_t readers = tally->readers + tally->readers_elsewhere,
+                 wait_s = quota_seconds_to_an_append(tally, &quotas);
         uint64_t appends = tally->appends_left > 0 ? (uint64_t)tally->appends_left / APPEND : 0;
-        add_quota(policy, limit, "streams", quotas.streams, left(quotas.streams, tally->streams), "", 0);
-        add_quota(policy, limit, "bytes", quotas.bytes, left(quotas.bytes, tally->bytes), "", 0);
-        add_quota(policy, limit, "appends", quotas.appends, appends, ";w=1", wait_s);
-        add_quota(policy, limit, "readers", quotas.readers, left(quotas.readers, readers), "", 0);
+        quota_add_quota(policy, limit, "streams", quotas.streams, quota_left(quotas.streams, tally->streams), "", 0);
+        quota_add_quota(policy, limit, "bytes", quotas.bytes, quota_left(quotas.bytes, tally->bytes), "", 0);
+        quota_add_quota(policy, limit, "appends", quotas.appends, appends, ";w=1", wait_s);
+        quota_add_quota(policy, limit, "readers", quotas.readers, quota_left(quotas.readers, readers), "", 0);
         response_add(head, "RateLimit-Policy", slice_str(policy));
         response_add(head, "RateLimit", slice_str(limit));
         bool by_readers = quotas.readers && readers >= quotas.readers && !wait_s;
-        say(&detail, c, error, &quotas, tally, by_readers);
+        quota_say(&detail, c, error, &quotas, tally, by_readers);
         response_add_number(head, "Retry-After",
                             error == ERR_QUOTA_EXCEEDED ? FULL_RETRY_S
                             : by_readers                ? READERS_RETRY_S

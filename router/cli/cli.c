@@ -20,7 +20,7 @@
 static const struct {
     const char *name;
     int (*run)(struct command *command);
-} commands[] = {
+} cli_commands[] = {
     {"streams", command_streams},
     {"show", command_show},
     {"tail", command_tail},
@@ -78,7 +78,7 @@ bool command_misused(struct command *c)
     return c->wrong != NULL;
 }
 
-PRINTF(2, 0) static void say(const struct command *c, const char *format, va_list list)
+PRINTF(2, 0) static void cli_say(const struct command *c, const char *format, va_list list)
 {
     fflush(stdout);
     fprintf(stderr, "streamd: %s: ", c->name);
@@ -90,7 +90,7 @@ void command_say(const struct command *c, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    say(c, format, list);
+    cli_say(c, format, list);
     va_end(list);
 }
 
@@ -98,14 +98,14 @@ int command_fail(const struct command *c, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    say(c, format, list);
+    cli_say(c, format, list);
     va_end(list);
     return 1;
 }
 
 /* ---- what servers say ---- */
 
-static void print_safely(struct slice text)
+static void cli_print_safely(struct slice text)
 {
     struct buf safe = {0};
     size_t most = text.len * ESCAPE_GROWTH;
@@ -118,11 +118,11 @@ static void print_safely(struct slice text)
 
 void command_print(const char *text)
 {
-    print_safely(slice_str(text));
+    cli_print_safely(slice_str(text));
 }
 
 /* How much of a line end or a tab begins here. */
-static size_t space_at(const char *at, const char *end)
+static size_t cli_space_at(const char *at, const char *end)
 {
     if (*at == '\r' && end - at > 1 && at[1] == '\n')
         return 2;
@@ -133,15 +133,15 @@ void command_print_text(struct slice text)
 {
     const char *from = text.data, *end = text.data + text.len, *at = from;
     while (at < end) {
-        size_t space = space_at(at, end);
+        size_t space = cli_space_at(at, end);
         at += space ? space : 1;
         if (!space)
             continue;
-        print_safely(slice_of(from, (size_t)(at - from) - space));
+        cli_print_safely(slice_of(from, (size_t)(at - from) - space));
         fwrite(at - space, 1, space, stdout);
         from = at;
     }
-    print_safely(slice_of(from, (size_t)(end - from)));
+    cli_print_safely(slice_of(from, (size_t)(end - from)));
 }
 
 void command_vprint(FILE *out, const char *format, va_list list)
@@ -184,7 +184,7 @@ void target_clear(struct target *target)
 
 /* ---- tokens ---- */
 
-static char *sign(struct registry *registry, const char *name)
+static char *cli_sign(struct registry *registry, const char *name)
 {
     struct project project;
     char *token = NULL;
@@ -215,7 +215,7 @@ bool command_token(struct command *c, const char *project, char **token)
         command_fail(c, "%s/registry.db: %s", c->data_dir, why);
         return false;
     }
-    *token = sign(registry, project);
+    *token = cli_sign(registry, project);
     registry_close(registry);
     if (!*token)
         command_fail(c, "%s: there is no such project, or it has no secret to sign with", project);
@@ -237,14 +237,14 @@ void command_flush(struct command *c)
         c->interrupted = true;
 }
 
-static void on_signal(evutil_socket_t number, short what, void *arg)
+static void cli_on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)number;
     (void)what;
     ((struct command *)arg)->interrupted = true;
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void cli_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
@@ -268,7 +268,7 @@ void command_pause(struct command *c, uint64_t ms)
 
 /* ---- the process ---- */
 
-static void start(struct command *c)
+static void cli_start(struct command *c)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
     signal(SIGPIPE, SIG_IGN);
@@ -276,17 +276,17 @@ static void start(struct command *c)
     if (!c->base)
         fatalx("cannot make an event loop");
     for (size_t i = 0; i < 2; i++) {
-        c->signals[i] = evsignal_new(c->base, numbers[i], on_signal, c);
+        c->signals[i] = evsignal_new(c->base, numbers[i], cli_on_signal, c);
         if (!c->signals[i] || event_add(c->signals[i], NULL) != 0)
             fatalx("cannot watch signal %d", numbers[i]);
     }
-    c->timer = evtimer_new(c->base, on_timer, c);
+    c->timer = evtimer_new(c->base, cli_on_timer, c);
     if (!c->timer)
         fatalx("cannot make a timer");
     c->http_client = (struct http_client){.base = c->base, .connections = 16};
 }
 
-static void stop(struct command *c)
+static void cli_stop(struct command *c)
 {
     http_client_clear(&c->http_client);
     event_free(c->timer);
@@ -299,16 +299,16 @@ int command_main(int argc, char **argv)
 {
     if (argc < 4)
         return -1;
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(commands[i].name, argv[1]) != 0)
+    for (size_t i = 0; i < sizeof cli_commands / sizeof cli_commands[0]; i++) {
+        if (strcmp(cli_commands[i].name, argv[1]) != 0)
             continue;
         struct command c = {.name = argv[1], .url = argv[2], .data_dir = argv[3], .argv = argv + 4, .argc = argc - 4};
         log_init(c.name, -1);
         log_configure("warn", "text");
-        start(&c);
+        cli_start(&c);
         c.ca_file = command_option(&c, "--ca-file", NULL);
-        int status = commands[i].run(&c);
-        stop(&c);
+        int status = cli_commands[i].run(&c);
+        cli_stop(&c);
         return fflush(stdout) == 0 ? status : 1;
     }
     return -1;

@@ -4,7 +4,7 @@
 
 #define ANSWER_MAX ((size_t)256 << 20)
 
-static void on_header(void *ctx, struct slice name, struct slice value)
+static void cli_request_on_header(void *ctx, struct slice name, struct slice value)
 {
     struct call *call = ctx;
     for (size_t i = 0; i < name.len; i++)
@@ -15,7 +15,7 @@ static void on_header(void *ctx, struct slice name, struct slice value)
     buf_add_byte(&call->said, 0);
 }
 
-static void on_done(void *ctx, const struct http_client_answer *answer)
+static void cli_request_on_done(void *ctx, const struct http_client_answer *answer)
 {
     struct call *call = ctx;
     call->done = true;
@@ -26,13 +26,13 @@ static void on_done(void *ctx, const struct http_client_answer *answer)
     buf_add_slice(&call->text, answer->body);
 }
 
-static bool on_piece(void *ctx, struct slice piece)
+static bool cli_request_on_piece(void *ctx, struct slice piece)
 {
     struct call *call = ctx;
     return call->piece(call->ctx, piece);
 }
 
-static void add_line(struct buf *headers, const char *name, const char *value)
+static void cli_request_add_line(struct buf *headers, const char *name, const char *value)
 {
     buf_add_text(headers, name);
     buf_add_slice(headers, SLICE(": "));
@@ -42,16 +42,16 @@ static void add_line(struct buf *headers, const char *name, const char *value)
 
 void call_add_header(struct call *call, const char *name, const char *value)
 {
-    add_line(&call->headers, name, value);
+    cli_request_add_line(&call->headers, name, value);
 }
 
-static void authorize(struct call *call)
+static void cli_request_authorize(struct call *call)
 {
     struct buf value = {0};
     buf_add_slice(&value, SLICE("Bearer "));
     buf_add_text(&value, call->token);
     buf_add_byte(&value, 0);
-    add_line(&call->headers, "Authorization", value.data);
+    cli_request_add_line(&call->headers, "Authorization", value.data);
     buf_wipe(&value);
 }
 
@@ -62,7 +62,7 @@ void call_start(struct command *c, struct call *call, const char *path)
     buf_add_text(&url, path);
     buf_add_byte(&url, 0);
     if (call->token)
-        authorize(call);
+        cli_request_authorize(call);
     call->under_way = http_client_send(&c->http_client, &(struct http_client_request){
                                                             .url = url.data,
                                                             .timeout_ms = call->timeout_ms,
@@ -71,9 +71,9 @@ void call_start(struct command *c, struct call *call, const char *path)
                                                             .method = call->method,
                                                             .body = call->body,
                                                             .ca_file = c->ca_file,
-                                                            .header = on_header,
-                                                            .piece = call->piece ? on_piece : NULL,
-                                                            .done = on_done,
+                                                            .header = cli_request_on_header,
+                                                            .piece = call->piece ? cli_request_on_piece : NULL,
+                                                            .done = cli_request_on_done,
                                                             .ctx = call,
                                                         });
     call->headers = (struct buf){0};

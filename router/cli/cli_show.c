@@ -4,7 +4,7 @@
 #include "router/cli/cli.h"
 #include "router/cli/cli_request.h"
 
-static void print_scalar(const cJSON *item)
+static void cli_show_print_scalar(const cJSON *item)
 {
     if (cJSON_IsString(item))
         command_print(item->valuestring);
@@ -17,7 +17,7 @@ static void print_scalar(const cJSON *item)
 }
 
 /* The plain members of an object, in one line. */
-static void print_members(const cJSON *object)
+static void cli_show_print_members(const cJSON *object)
 {
     const cJSON *member;
     const char *before = "";
@@ -28,40 +28,40 @@ static void print_members(const cJSON *object)
         fputs(before, stdout);
         command_print(member->string);
         fputs("=", stdout);
-        print_scalar(member);
+        cli_show_print_scalar(member);
         before = " ";
     }
 }
 
-static void print_line(const char *key, const cJSON *item)
+static void cli_show_print_line(const char *key, const cJSON *item)
 {
     command_print(key);
     fputs(": ", stdout);
     if (cJSON_IsObject(item))
-        print_members(item);
+        cli_show_print_members(item);
     else
-        print_scalar(item);
+        cli_show_print_scalar(item);
     puts("");
 }
 
 /* A line a key, and below it a line for each of what it lists. */
-static void print_all(const cJSON *stream)
+static void cli_show_print_all(const cJSON *stream)
 {
     const cJSON *item, *member, *one;
     cJSON_ArrayForEach(item, stream)
     {
-        print_line(item->string, item);
+        cli_show_print_line(item->string, item);
         cJSON_ArrayForEach(member, item)
         {
             cJSON_ArrayForEach(one, member)
             {
-                print_line(item->string, one);
+                cli_show_print_line(item->string, one);
             }
         }
     }
 }
 
-static int ask(struct command *c, const struct target *target, bool json)
+static int cli_show_ask(struct command *c, const struct target *target, bool json)
 {
     struct call call = {0};
     struct buf path = {0};
@@ -73,7 +73,7 @@ static int ask(struct command *c, const struct target *target, bool json)
         command_print_text(buf_slice(&call.text)); /* which in JSON means the same */
         puts("");
     } else if (stream) {
-        print_all(stream);
+        cli_show_print_all(stream);
     }
     cJSON_Delete(stream);
     buf_clear(&path);
@@ -88,7 +88,7 @@ int command_show(struct command *c)
     struct target target;
     if (command_misused(c) || !target_parse(c, stream, &target))
         return 1;
-    int status = ask(c, &target, json);
+    int status = cli_show_ask(c, &target, json);
     target_clear(&target);
     return status;
 }

@@ -19,13 +19,13 @@ struct asking {
     bool found;    /* a stream was printed */
 };
 
-static const char *text_of(const cJSON *object, const char *name)
+static const char *cli_streams_text_of(const cJSON *object, const char *name)
 {
     const char *text = document_text(object, name);
     return text ? text : "";
 }
 
-static void print_flags(const cJSON *stream)
+static void cli_streams_print_flags(const cJSON *stream)
 {
     static const char *const flags[] = {"closed", "public", "estuary", "fork"};
     const char *before = "\t";
@@ -37,26 +37,26 @@ static void print_flags(const cJSON *stream)
     puts("");
 }
 
-static void print_stream(const char *project, const cJSON *stream)
+static void cli_streams_print_stream(const char *project, const cJSON *stream)
 {
     static const char *const columns[] = {"name", "contentType", "nextOffset"};
     if (project)
         printf("%s/", project);
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
-        command_print(text_of(stream, columns[i]));
+        command_print(cli_streams_text_of(stream, columns[i]));
         fputs("\t", stdout);
     }
     printf("%.0f", cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(stream, "bytes")));
-    print_flags(stream);
+    cli_streams_print_flags(stream);
 }
 
 /* Prints a page. False: it was the last one. */
-static bool print_page(struct asking *asking, const cJSON *page)
+static bool cli_streams_print_page(struct asking *asking, const cJSON *page)
 {
     const cJSON *stream, *next = cJSON_GetObjectItemCaseSensitive(page, "next");
     cJSON_ArrayForEach(stream, cJSON_GetObjectItemCaseSensitive(page, "streams"))
     {
-        print_stream(asking->project, stream);
+        cli_streams_print_stream(asking->project, stream);
         asking->left -= asking->left > 0;
         asking->found = true;
     }
@@ -67,7 +67,7 @@ static bool print_page(struct asking *asking, const cJSON *page)
     return asking->left > 0;
 }
 
-static void add_path(struct buf *path, const struct asking *asking)
+static void cli_streams_add_path(struct buf *path, const struct asking *asking)
 {
     char limit[32];
     unsigned most = asking->left < LISTING_LIMIT_MAX ? (unsigned)asking->left : LISTING_LIMIT_MAX;
@@ -87,14 +87,14 @@ static void add_path(struct buf *path, const struct asking *asking)
 }
 
 /* The exit status, and in *more whether there is another page. */
-static int ask(struct command *c, struct asking *asking, bool *more)
+static int cli_streams_ask(struct command *c, struct asking *asking, bool *more)
 {
     struct call call = {0};
     struct buf path = {0};
-    add_path(&path, asking);
+    cli_streams_add_path(&path, asking);
     cJSON *page = call_document(c, &call, asking->project, path.data);
     int status = page ? 0 : 1;
-    *more = page && print_page(asking, page);
+    *more = page && cli_streams_print_page(asking, page);
     command_flush(c);
     cJSON_Delete(page);
     buf_clear(&path);
@@ -103,18 +103,18 @@ static int ask(struct command *c, struct asking *asking, bool *more)
 }
 
 /* Every page. */
-static int ask_all(struct command *c, struct asking *asking)
+static int cli_streams_ask_all(struct command *c, struct asking *asking)
 {
     bool more = true;
     int status = 0;
     buf_reset(&asking->after);
     while (more && status == 0)
-        status = ask(c, asking, &more);
+        status = cli_streams_ask(c, asking, &more);
     return status;
 }
 
 /* A prefix of "PROJECT/STREAM" becomes one of the streams of this project. False: none of them begins so. */
-static bool cut_prefix(struct asking *asking, struct slice whole, const char *project)
+static bool cli_streams_cut_prefix(struct asking *asking, struct slice whole, const char *project)
 {
     size_t len = strlen(project);
     bool inside = whole.len > len && slice_begins(whole, slice_str(project)) && whole.data[len] == '/';
@@ -123,13 +123,13 @@ static bool cut_prefix(struct asking *asking, struct slice whole, const char *pr
     return inside || slice_begins(slice_str(project), whole);
 }
 
-static void gather(void *names, struct slice name)
+static void cli_streams_gather(void *names, struct slice name)
 {
     texts_add(names, name);
 }
 
 /* Tokens are of one project: each in the registry is asked about with one of its own. */
-static int ask_each(struct command *c, struct asking *asking)
+static int cli_streams_ask_each(struct command *c, struct asking *asking)
 {
     struct texts names = {0};
     struct slice whole = asking->prefix;
@@ -137,11 +137,11 @@ static int ask_each(struct command *c, struct asking *asking)
     struct registry *registry = registry_open(c->data_dir, &why);
     if (!registry)
         return command_fail(c, "%s/registry.db: %s", c->data_dir, why);
-    int status = registry_names(registry, gather, &names) == REGISTRY_OK ? 0 : 1;
+    int status = registry_names(registry, cli_streams_gather, &names) == REGISTRY_OK ? 0 : 1;
     registry_close(registry);
     for (size_t i = 0; i < names.count && status == 0 && asking->left > 0; i++)
-        if (cut_prefix(asking, whole, names.items[i]))
-            status = ask_all(c, asking);
+        if (cli_streams_cut_prefix(asking, whole, names.items[i]))
+            status = cli_streams_ask_all(c, asking);
     texts_clear(&names);
     return status;
 }
@@ -160,7 +160,7 @@ int command_streams(struct command *c)
     percent_encode_rest(slice_str(prefix), &encoded);
     asking.prefix = buf_slice(&encoded);
     bool each = !asking.project && *c->data_dir;
-    int status = each ? ask_each(c, &asking) : ask_all(c, &asking);
+    int status = each ? cli_streams_ask_each(c, &asking) : cli_streams_ask_all(c, &asking);
     if (status != 0 && !each && !asking.project && getenv("STREAMD_TOKEN"))
         command_say(c, "a token is for one project; --project names it");
     if (status == 0 && asking.project && !each && !asking.found && !*prefix)

@@ -45,7 +45,7 @@ struct tail {
     enum sse_kind kind;
 };
 
-static void end(struct tail *t, int status)
+static void cli_tail_end(struct tail *t, int status)
 {
     t->over = true;
     t->status = status;
@@ -54,7 +54,7 @@ static void end(struct tail *t, int status)
 /* ---- printing ---- */
 
 /* As it is; but what moves the cursor of a terminal is none of a stream's business. */
-static void put(struct slice text)
+static void cli_tail_put(struct slice text)
 {
     if (text.len && isatty(STDOUT_FILENO))
         command_print_text(text);
@@ -63,23 +63,23 @@ static void put(struct slice text)
 }
 
 /* One message a line: line ends inside of it are whitespace. */
-static void put_message(char *text, size_t len)
+static void cli_tail_put_message(char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (text[i] == '\n' || text[i] == '\r')
             text[i] = ' ';
-    put(slice_of(text, len));
-    put(SLICE("\n"));
+    cli_tail_put(slice_of(text, len));
+    cli_tail_put(SLICE("\n"));
 }
 
-static bool put_messages(struct slice json)
+static bool cli_tail_put_messages(struct slice json)
 {
     struct buf messages = {0}, boundaries = {0};
     uint64_t count, length;
     bool last, good = json_messages(json, &messages, &boundaries, &count, NULL);
     struct slice rest = buf_slice(&boundaries);
     while (good && boundaries_next(&rest, &length, &last)) {
-        put_message(messages.data + messages.start, (size_t)length - 1); /* without its comma */
+        cli_tail_put_message(messages.data + messages.start, (size_t)length - 1); /* without its comma */
         buf_consume(&messages, (size_t)length);
     }
     buf_clear(&messages);
@@ -87,19 +87,19 @@ static bool put_messages(struct slice json)
     return good;
 }
 
-static int digit_of(char c)
+static int cli_tail_digit_of(char c)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *at = c ? strchr(digits, c) : NULL;
     return at ? (int)(at - digits) : -1;
 }
 
-static bool decode_base64(struct slice text, struct buf *out)
+static bool cli_tail_decode_base64(struct slice text, struct buf *out)
 {
     uint32_t bits = 0;
     unsigned have = 0;
     for (size_t i = 0; i < text.len && text.data[i] != '='; i++) {
-        int digit = digit_of(text.data[i]);
+        int digit = cli_tail_digit_of(text.data[i]);
         if (digit < 0)
             return false;
         bits = bits << 6 | (uint32_t)digit;
@@ -112,24 +112,24 @@ static bool decode_base64(struct slice text, struct buf *out)
     return true;
 }
 
-static bool put_base64(struct slice text)
+static bool cli_tail_put_base64(struct slice text)
 {
     struct buf bytes = {0};
-    bool good = decode_base64(text, &bytes);
-    put(buf_slice(&bytes));
+    bool good = cli_tail_decode_base64(text, &bytes);
+    cli_tail_put(buf_slice(&bytes));
     buf_clear(&bytes);
     return good;
 }
 
 /* What has become of the stream's bytes on the way here. */
-static void broken(struct tail *t, const char *what)
+static void cli_tail_broken(struct tail *t, const char *what)
 {
-    end(t, command_fail(t->command, "%s came damaged: is there a proxy that changes bodies?", what));
+    cli_tail_end(t, command_fail(t->command, "%s came damaged: is there a proxy that changes bodies?", what));
 }
 
 /* ---- answers ---- */
 
-static bool copy_offset(struct tail *t, struct slice offset)
+static bool cli_tail_copy_offset(struct tail *t, struct slice offset)
 {
     uint64_t position;
     if (!offset_parse(offset, &position))
@@ -140,7 +140,7 @@ static bool copy_offset(struct tail *t, struct slice offset)
 }
 
 /* A stream that was deleted and made anew has other messages at the same offsets. */
-static bool same_stream(struct tail *t, const struct call *call)
+static bool cli_tail_same_stream(struct tail *t, const struct call *call)
 {
     struct slice etag = call_header(call, "etag");
     const char *colon = etag.len ? memchr(etag.data, ':', etag.len) : NULL;
@@ -152,55 +152,56 @@ static bool same_stream(struct tail *t, const struct call *call)
     return slice_equal(buf_slice(&t->incarnation), now);
 }
 
-static void take_place(struct tail *t, const struct call *call)
+static void cli_tail_take_place(struct tail *t, const struct call *call)
 {
     struct slice cursor = call_header(call, "stream-cursor");
     t->live = call_says(call, "stream-up-to-date", "true");
     buf_reset(&t->cursor);
     buf_add_slice(&t->cursor, cursor);
     if (call_says(call, "stream-closed", "true"))
-        end(t, 0);
-    else if (!copy_offset(t, call_header(call, "stream-next-offset")))
-        end(t, command_fail(t->command, "an answer without Stream-Next-Offset: is there a proxy that removes it?"));
+        cli_tail_end(t, 0);
+    else if (!cli_tail_copy_offset(t, call_header(call, "stream-next-offset")))
+        cli_tail_end(
+            t, command_fail(t->command, "an answer without Stream-Next-Offset: is there a proxy that removes it?"));
 }
 
-static void take_page(struct tail *t, const struct call *call)
+static void cli_tail_take_page(struct tail *t, const struct call *call)
 {
-    if (!same_stream(t, call)) {
-        end(t, command_fail(t->command, "the stream was deleted, and is another one now"));
+    if (!cli_tail_same_stream(t, call)) {
+        cli_tail_end(t, command_fail(t->command, "the stream was deleted, and is another one now"));
         return;
     }
     struct slice body = buf_slice(&call->text);
     if (sse_kind_of(call_header(call, "content-type")) != SSE_JSON)
-        put(body);
-    else if (!put_messages(body)) {
-        broken(t, "an answer");
+        cli_tail_put(body);
+    else if (!cli_tail_put_messages(body)) {
+        cli_tail_broken(t, "an answer");
         return;
     }
-    take_place(t, call);
+    cli_tail_take_place(t, call);
 }
 
 /* What was asked for is gone already; what is there is next. */
-static bool skip_gone(struct tail *t, const struct call *call)
+static bool cli_tail_skip_gone(struct tail *t, const struct call *call)
 {
     struct slice earliest = call_header(call, "stream-earliest-offset");
-    if (call->status != 410 || !copy_offset(t, earliest))
+    if (call->status != 410 || !cli_tail_copy_offset(t, earliest))
         return false;
     command_say(t->command, "the stream does not keep what was next; going on at %s", t->offset);
     t->live = false;
     return true;
 }
 
-static bool may_pass(const struct call *call)
+static bool cli_tail_may_pass(const struct call *call)
 {
     return call->failure || call->status >= 500 || call->status == 429 || call->status == 408;
 }
 
-static void retry(struct tail *t, const struct call *call)
+static void cli_tail_retry(struct tail *t, const struct call *call)
 {
     uint64_t wait = RETRY_MS << (t->failures < 6 ? t->failures : 6);
     if (call->failure && !t->began) {
-        end(t, call_fail(t->command, call));
+        cli_tail_end(t, call_fail(t->command, call));
         return;
     }
     /* One connection that ends is nothing to speak of. */
@@ -211,25 +212,25 @@ static void retry(struct tail *t, const struct call *call)
     command_pause(t->command, wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
 }
 
-static void take_answer(struct tail *t, const struct call *call)
+static void cli_tail_take_answer(struct tail *t, const struct call *call)
 {
-    if (may_pass(call)) {
-        retry(t, call);
+    if (cli_tail_may_pass(call)) {
+        cli_tail_retry(t, call);
         return;
     }
     t->began = true;
     t->failures = 0;
     if (call->status == 200)
-        take_page(t, call);
+        cli_tail_take_page(t, call);
     else if (call->status == 204)
-        take_place(t, call);
-    else if (!skip_gone(t, call))
-        end(t, call_fail(t->command, call));
+        cli_tail_take_place(t, call);
+    else if (!cli_tail_skip_gone(t, call))
+        cli_tail_end(t, call_fail(t->command, call));
 }
 
 /* ---- asking ---- */
 
-static char *path_of(const struct tail *t)
+static char *cli_tail_path_of(const struct tail *t)
 {
     struct buf path = {0};
     buf_add_slice(&path, SLICE("/v1/stream/"));
@@ -249,31 +250,31 @@ static char *path_of(const struct tail *t)
     return text;
 }
 
-static void poll_once(struct tail *t)
+static void cli_tail_poll_once(struct tail *t)
 {
     struct call call = {.token = t->token};
-    char *path = path_of(t);
+    char *path = cli_tail_path_of(t);
     call_start(t->command, &call, path);
     call_wait(t->command, &call);
     if (!t->command->interrupted)
-        take_answer(t, &call);
+        cli_tail_take_answer(t, &call);
     free(path);
     call_clear(&call);
 }
 
 /* ---- the same as an event stream ---- */
 
-static void take_control(struct tail *t, struct slice json)
+static void cli_tail_take_control(struct tail *t, struct slice json)
 {
     cJSON *control = document_parse(json);
     const char *next = document_text(control, "streamNextOffset");
     const char *cursor = document_text(control, "streamCursor");
     struct slice data = buf_slice(&t->data);
-    bool good = next && copy_offset(t, slice_str(next));
+    bool good = next && cli_tail_copy_offset(t, slice_str(next));
     if (good && data.len && t->kind == SSE_JSON)
-        good = put_messages(data);
+        good = cli_tail_put_messages(data);
     else if (good)
-        good = put_base64(data);
+        good = cli_tail_put_base64(data);
     buf_reset(&t->data);
     buf_reset(&t->cursor);
     if (cursor)
@@ -281,26 +282,26 @@ static void take_control(struct tail *t, struct slice json)
     t->failures = 0;
     t->heard = true;
     if (!good)
-        broken(t, "an event");
+        cli_tail_broken(t, "an event");
     else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(control, "streamClosed")))
-        end(t, 0);
+        cli_tail_end(t, 0);
     cJSON_Delete(control);
     command_flush(t->command);
 }
 
-static void on_event(void *ctx, struct slice type, struct slice data)
+static void cli_tail_on_event(void *ctx, struct slice type, struct slice data)
 {
     struct tail *t = ctx;
     if (t->over)
         return;
     if (slice_equal(type, SLICE("control")))
-        take_control(t, data);
+        cli_tail_take_control(t, data);
     else if (slice_equal(type, SLICE("data")))
         buf_add_slice(&t->data, data);
 }
 
 /* An error's body is no event, and is for whoever looks at the answer. */
-static bool on_piece(void *ctx, struct slice piece)
+static bool cli_tail_on_piece(void *ctx, struct slice piece)
 {
     struct tail *t = ctx;
     struct slice type = call_header(&t->call, "content-type");
@@ -311,23 +312,23 @@ static bool on_piece(void *ctx, struct slice piece)
     t->began = true;
     event_stream_feed(&t->events, piece);
     if (buf_len(&t->data) + buf_len(&t->events.data) + buf_len(&t->events.line) > EVENT_MAX)
-        broken(t, "an event");
+        cli_tail_broken(t, "an event");
     return !t->over;
 }
 
 /* A connection ends in time, and the next one goes on. */
-static void listen_once(struct tail *t)
+static void cli_tail_listen_once(struct tail *t)
 {
-    char *path = path_of(t);
-    t->call = (struct call){.token = t->token, .piece = on_piece, .ctx = t};
+    char *path = cli_tail_path_of(t);
+    t->call = (struct call){.token = t->token, .piece = cli_tail_on_piece, .ctx = t};
     t->heard = false;
-    t->events = (struct event_stream){.event = on_event, .ctx = t};
+    t->events = (struct event_stream){.event = cli_tail_on_event, .ctx = t};
     call_start(t->command, &t->call, path);
     while (!t->call.done && !t->over && !t->command->interrupted)
         command_turn(t->command, COMMAND_TIMEOUT_MS);
     bool events = slice_begins(call_header(&t->call, "content-type"), SLICE("text/event-stream"));
     if (t->call.done && !t->over && (!events || t->call.failure))
-        take_answer(t, &t->call);
+        cli_tail_take_answer(t, &t->call);
     else if (t->call.done && !t->over && !t->heard) /* whoever ends it at once is not asked at once */
         command_pause(t->command, RETRY_MAX_MS);
     buf_reset(&t->data);
@@ -339,11 +340,12 @@ static void listen_once(struct tail *t)
 /* ---- where to begin ---- */
 
 /* Goes back from the tail by so many messages. */
-static void go_back(struct tail *t, const struct call *call, uint64_t messages)
+static void cli_tail_go_back(struct tail *t, const struct call *call, uint64_t messages)
 {
     uint64_t tail = 0;
     if (t->kind != SSE_JSON) {
-        end(t, command_fail(
+        cli_tail_end(
+            t, command_fail(
                    t->command,
                    "--last counts messages, and only a JSON stream has those; --from OFFSET works on any stream"));
         return;
@@ -354,7 +356,7 @@ static void go_back(struct tail *t, const struct call *call, uint64_t messages)
 }
 
 /* What the stream is, and where its tail. */
-static void look(struct tail *t, const char *last)
+static void cli_tail_look(struct tail *t, const char *last)
 {
     struct call call = {.token = t->token};
     struct buf path = {0};
@@ -367,53 +369,53 @@ static void look(struct tail *t, const char *last)
     if (t->kind == SSE_TEXT)
         t->sse = false; /* events carry no CR: what is printed would not be what was written */
     if (!t->command->interrupted && (call.failure || call.status != 200)) {
-        take_answer(t, &call);
+        cli_tail_take_answer(t, &call);
     } else if (!t->command->interrupted) {
         t->began = t->looked = true;
         if (last && rules_integer(slice_str(last), RULES_INTEGER_MAX, &messages))
-            go_back(t, &call, messages);
+            cli_tail_go_back(t, &call, messages);
         else if (strcmp(t->offset, "now") == 0)
-            take_place(t, &call);
+            cli_tail_take_place(t, &call);
     }
     buf_clear(&path);
     call_clear(&call);
 }
 
-static bool begin_at(struct tail *t, const char *from)
+static bool cli_tail_begin_at(struct tail *t, const char *from)
 {
     if (strcmp(from, "now") == 0 || strcmp(from, "start") == 0)
         strcpy(t->offset, *from == 'n' ? "now" : "-1");
-    else if (!copy_offset(t, slice_str(from)))
+    else if (!cli_tail_copy_offset(t, slice_str(from)))
         return false;
     return true;
 }
 
 /* One request. Who is answered at once, and with nothing, does not ask again at once. */
-static void go_on(struct tail *t)
+static void cli_tail_go_on(struct tail *t)
 {
     char before[sizeof t->offset];
     uint64_t began = clock_monotonic_ms();
     strcpy(before, t->offset);
     if (t->sse)
-        listen_once(t);
+        cli_tail_listen_once(t);
     else
-        poll_once(t);
+        cli_tail_poll_once(t);
     command_flush(t->command);
     if (!t->over && strcmp(before, t->offset) == 0 && clock_monotonic_ms() - began < RETRY_MS)
         command_pause(t->command, RETRY_MS);
 }
 
-static int follow(struct tail *t, const char *last)
+static int cli_tail_follow(struct tail *t, const char *last)
 {
     if (!command_token(t->command, t->target.project, &t->token))
         return 1;
     while (!t->looked && !t->over && !t->command->interrupted)
-        look(t, last);
+        cli_tail_look(t, last);
     while (!t->over && !t->command->interrupted) {
         command_token_free(t->token);
         if (!command_token(t->command, t->target.project, &t->token))
             return 1;
-        go_on(t);
+        cli_tail_go_on(t);
     }
     return t->status;
 }
@@ -428,11 +430,11 @@ int command_tail(struct command *c)
         return 1;
     if (last && !rules_integer(slice_str(last), RULES_INTEGER_MAX, &number))
         return command_fail(c, "%s: --last is a number", last);
-    if (!begin_at(&t, from))
+    if (!cli_tail_begin_at(&t, from))
         return command_fail(c, "%s: --from is start, now, or an offset", from);
     if (!target_parse(c, stream, &t.target))
         return 1;
-    int status = follow(&t, last);
+    int status = cli_tail_follow(&t, last);
     command_token_free(t.token);
     target_clear(&t.target);
     buf_clear(&t.cursor);

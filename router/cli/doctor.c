@@ -13,14 +13,14 @@
 #define IDLE_S "20"
 #define IDLE_MAX_S 3600u
 
-static doctor_check *const checks[] = {
+static doctor_check *const doctor_checks[] = {
     doctor_health, doctor_create, doctor_producer,    doctor_head,   doctor_body, doctor_bytes, doctor_etag,
     doctor_stale,  doctor_cache,  doctor_connections, doctor_events, doctor_poll, doctor_idle,
 };
 
 /* ---- what the checks say ---- */
 
-PRINTF(3, 0) static void print(const char *mark, const char *what, const char *format, va_list list)
+PRINTF(3, 0) static void doctor_print(const char *mark, const char *what, const char *format, va_list list)
 {
     printf("%-5s%-13s", mark, what);
     command_vprint(stdout, format, list);
@@ -32,7 +32,7 @@ void doctor_good(struct doctor *d, const char *what, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    print("ok", what, format, list);
+    doctor_print("ok", what, format, list);
     va_end(list);
     d->seen++;
 }
@@ -41,7 +41,7 @@ void doctor_warn(struct doctor *d, const char *what, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    print("warn", what, format, list);
+    doctor_print("warn", what, format, list);
     va_end(list);
     d->seen++;
 }
@@ -52,7 +52,7 @@ void doctor_bad(struct doctor *d, const char *what, const char *advice, const ch
     if (d->command->interrupted) /* it was us */
         return;
     va_start(list, format);
-    print("bad", what, format, list);
+    doctor_print("bad", what, format, list);
     va_end(list);
     if (advice)
         printf("%-5s%-13s%s\n", "", "", advice);
@@ -113,13 +113,13 @@ const char *doctor_said(struct doctor *d)
 /* ---- the command ---- */
 
 /* Slashes, spaces and percent signs have to come through as they are. */
-static void choose_path(struct doctor *d, const char *project)
+static void doctor_choose_path(struct doctor *d, const char *project)
 {
     snprintf(d->path, sizeof d->path, "/v1/stream/%s/streamd-doctor-%016llx%%2Fa%%20b%%25", project,
              (unsigned long long)random_secret());
 }
 
-static bool take_url(struct command *c, char *room, size_t size)
+static bool doctor_take_url(struct command *c, char *room, size_t size)
 {
     const char *url = command_argument(c);
     size_t len = url ? strlen(url) : 0;
@@ -135,12 +135,12 @@ static bool take_url(struct command *c, char *room, size_t size)
     return true;
 }
 
-static int examine(struct doctor *d)
+static int doctor_examine(struct doctor *d)
 {
     bool go_on = true;
-    for (size_t i = 0; go_on && i < sizeof checks / sizeof checks[0] && !d->command->interrupted; i++) {
+    for (size_t i = 0; go_on && i < sizeof doctor_checks / sizeof doctor_checks[0] && !d->command->interrupted; i++) {
         doctor_reset(d);
-        go_on = checks[i](d);
+        go_on = doctor_checks[i](d);
     }
     bool interrupted = d->command->interrupted;
     d->command->interrupted = false;
@@ -156,7 +156,7 @@ int command_doctor(struct command *c)
     struct doctor d = {.command = c};
     char url[1024];
     const char *project = command_option(c, "--project", PROJECT_DEFAULT), *idle = command_option(c, "--idle", IDLE_S);
-    bool named = take_url(c, url, sizeof url);
+    bool named = doctor_take_url(c, url, sizeof url);
     uint64_t idle_s;
     if (command_misused(c) || !named)
         return 1;
@@ -167,8 +167,8 @@ int command_doctor(struct command *c)
     if (!command_token(c, project, &d.token))
         return 1;
     d.idle_ms = idle_s * 1000;
-    choose_path(&d, project);
-    int status = examine(&d);
+    doctor_choose_path(&d, project);
+    int status = doctor_examine(&d);
     command_token_free(d.token);
     buf_clear(&d.sent);
     return status;

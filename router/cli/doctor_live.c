@@ -16,7 +16,7 @@ struct listener {
     bool heard;
 };
 
-static void on_event(void *ctx, struct slice type, struct slice data)
+static void doctor_live_on_event(void *ctx, struct slice type, struct slice data)
 {
     struct listener *l = ctx;
     if (!slice_equal(type, SLICE("control")))
@@ -27,14 +27,14 @@ static void on_event(void *ctx, struct slice type, struct slice data)
     cJSON_Delete(control);
 }
 
-static bool on_piece(void *ctx, struct slice piece)
+static bool doctor_live_on_piece(void *ctx, struct slice piece)
 {
     struct listener *l = ctx;
     event_stream_feed(&l->events, piece);
     return true;
 }
 
-static void start(struct doctor *d, struct call *call, const char *live)
+static void doctor_live_start(struct doctor *d, struct call *call, const char *live)
 {
     char path[600], tail[OFFSET_LEN + 1];
     doctor_tail(d, tail);
@@ -43,21 +43,22 @@ static void start(struct doctor *d, struct call *call, const char *live)
     call_start(d->command, call, path);
 }
 
-static void listen_to(struct doctor *d, struct listener *l)
+static void doctor_live_listen_to(struct doctor *d, struct listener *l)
 {
-    *l = (struct listener){.call = {.piece = on_piece, .ctx = l}, .events = {.event = on_event, .ctx = l}};
+    *l = (struct listener){.call = {.piece = doctor_live_on_piece, .ctx = l},
+                           .events = {.event = doctor_live_on_event, .ctx = l}};
     call_add_header(&l->call, "Accept-Encoding", "gzip");
-    start(d, &l->call, "sse");
+    doctor_live_start(d, &l->call, "sse");
 }
 
-static void forget(struct listener *l)
+static void doctor_live_forget(struct listener *l)
 {
     call_clear(&l->call);
     event_stream_clear(&l->events);
 }
 
 /* Until a control event has come that is not before the stream's tail. */
-static bool wait_for_tail(struct doctor *d, struct listener *l, uint64_t ms)
+static bool doctor_live_wait_for_tail(struct doctor *d, struct listener *l, uint64_t ms)
 {
     uint64_t until = clock_monotonic_ms() + ms, now;
     while (!(l->heard && l->position >= buf_len(&d->sent)) && !l->call.done && !d->command->interrupted &&
@@ -66,42 +67,43 @@ static bool wait_for_tail(struct doctor *d, struct listener *l, uint64_t ms)
     return l->heard && l->position >= buf_len(&d->sent);
 }
 
-static const char *const unbuffered =
+static const char *const doctor_live_unbuffered =
     "nginx: proxy_buffering off, no gzip, no proxy_ignore_headers X-Accel-Buffering; HAProxy: no filter compression";
 
 /* False, and said: events do not come. */
-static bool events_come(struct doctor *d, struct listener *l)
+static bool doctor_live_events_come(struct doctor *d, struct listener *l)
 {
-    bool come = wait_for_tail(d, l, OPEN_MS);
+    bool come = doctor_live_wait_for_tail(d, l, OPEN_MS);
     if (call_header(&l->call, "content-encoding").len)
-        doctor_bad(d, "events", unbuffered, "event streams are compressed on the way");
+        doctor_bad(d, "events", doctor_live_unbuffered, "event streams are compressed on the way");
     else if (come)
         return true;
     else if (l->call.done && l->call.status != 200)
         doctor_bad(d, "events", NULL, "an event stream: status %ld", l->call.status);
     else
-        doctor_bad(d, "events", unbuffered, "an event stream's first event has not come after %u s", OPEN_MS / 1000);
+        doctor_bad(d, "events", doctor_live_unbuffered, "an event stream's first event has not come after %u s",
+                   OPEN_MS / 1000);
     return false;
 }
 
 bool doctor_events(struct doctor *d)
 {
     struct listener l;
-    listen_to(d, &l);
-    if (events_come(d, &l)) {
+    doctor_live_listen_to(d, &l);
+    if (doctor_live_events_come(d, &l)) {
         uint64_t began = clock_monotonic_ms();
         if (!doctor_append(d)) {
             doctor_bad(d, "events", NULL, "an append: %s", doctor_said(d));
         } else {
-            if (wait_for_tail(d, &l, DOCTOR_PROMPT_MS))
+            if (doctor_live_wait_for_tail(d, &l, DOCTOR_PROMPT_MS))
                 doctor_good(d, "events", "an append is an event %llu ms later",
                             (unsigned long long)(clock_monotonic_ms() - began));
             else
-                doctor_bad(d, "events", unbuffered, "an append is no event %u s later: somebody gathers them",
-                           DOCTOR_PROMPT_MS / 1000);
+                doctor_bad(d, "events", doctor_live_unbuffered,
+                           "an append is no event %u s later: somebody gathers them", DOCTOR_PROMPT_MS / 1000);
         }
     }
-    forget(&l);
+    doctor_live_forget(&l);
     return true;
 }
 
@@ -109,7 +111,7 @@ bool doctor_poll(struct doctor *d)
 {
     struct call poll = {0};
     char tail[OFFSET_LEN + 1];
-    start(d, &poll, "long-poll");
+    doctor_live_start(d, &poll, "long-poll");
     command_pause(d->command, 500); /* it is waiting now */
     if (poll.done) {
         doctor_bad(d, "long-poll",
@@ -138,7 +140,7 @@ bool doctor_poll(struct doctor *d)
 
 /* ---- silence ---- */
 
-static void say_events(struct doctor *d, const struct listener *l, double lived_s)
+static void doctor_live_say_events(struct doctor *d, const struct listener *l, double lived_s)
 {
     if (l->call.done && l->call.failure)
         doctor_bad(d, "silence",
@@ -152,7 +154,7 @@ static void say_events(struct doctor *d, const struct listener *l, double lived_
         doctor_good(d, "silence", "an event stream lives for %.1f s, with %zu heartbeats", lived_s, l->events.comments);
 }
 
-static void say_poll(struct doctor *d, const struct call *poll, double lived_s)
+static void doctor_live_say_poll(struct doctor *d, const struct call *poll, double lived_s)
 {
     if (poll->done && (poll->failure || poll->status != 204))
         doctor_bad(d, "silence",
@@ -173,8 +175,8 @@ bool doctor_idle(struct doctor *d)
     uint64_t began = clock_monotonic_ms(), until = began + d->idle_ms, now = began, events_ms = 0, poll_ms = 0;
     if (!d->idle_ms)
         return true;
-    listen_to(d, &l);
-    start(d, &poll, "long-poll");
+    doctor_live_listen_to(d, &l);
+    doctor_live_start(d, &poll, "long-poll");
     while (now < until && !(l.call.done && poll.done) && !d->command->interrupted) {
         command_turn(d->command, until - now);
         now = clock_monotonic_ms();
@@ -182,10 +184,10 @@ bool doctor_idle(struct doctor *d)
         poll_ms = poll.done ? poll_ms : now - began;
     }
     if (!d->command->interrupted) {
-        say_events(d, &l, (double)events_ms / 1000);
-        say_poll(d, &poll, (double)poll_ms / 1000);
+        doctor_live_say_events(d, &l, (double)events_ms / 1000);
+        doctor_live_say_poll(d, &poll, (double)poll_ms / 1000);
     }
-    forget(&l);
+    doctor_live_forget(&l);
     call_clear(&poll);
     return true;
 }

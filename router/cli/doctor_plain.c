@@ -7,7 +7,7 @@
 
 #define BODY_BYTES ((1u << 20) + (64u << 10)) /* more than proxies take unless they are told */
 
-static bool has_offset(const struct doctor *d)
+static bool doctor_plain_has_offset(const struct doctor *d)
 {
     char tail[OFFSET_LEN + 1];
     doctor_tail(d, tail);
@@ -15,7 +15,7 @@ static bool has_offset(const struct doctor *d)
 }
 
 /* streamd itself has answered, with an error. */
-static bool is_ours(struct doctor *d)
+static bool doctor_plain_is_ours(struct doctor *d)
 {
     return strchr(doctor_said(d) + sizeof "status " - 1, ' ') && !d->call.failure;
 }
@@ -32,7 +32,7 @@ bool doctor_health(struct doctor *d)
 }
 
 /* streamd says in Location what it was asked for: a path that was decoded on the way names another stream. */
-static void look_at_location(struct doctor *d)
+static void doctor_plain_look_at_location(struct doctor *d)
 {
     struct slice location = call_header(&d->call, "location"), path = slice_str(d->path);
     const char *authority = strstr(d->command->url, "://") + 3;
@@ -56,18 +56,18 @@ bool doctor_create(struct doctor *d)
     if (doctor_ask(d, "PUT", "", SLICE(""), 201)) {
         d->made = true;
         doctor_good(d, "PUT", "a stream is made: %s", d->path);
-        look_at_location(d);
+        doctor_plain_look_at_location(d);
     } else if (d->call.status == 401) {
         doctor_bad(d, "PUT", "give --token, of the project that --project names; a proxy must pass Authorization on",
                    "%s%s", doctor_said(d), d->token ? ", although a token was sent" : "");
     } else {
-        doctor_bad(d, "PUT", is_ours(d) ? NULL : "let the methods PUT, POST, HEAD and DELETE through", "%s",
-                   doctor_said(d));
+        doctor_bad(d, "PUT", doctor_plain_is_ours(d) ? NULL : "let the methods PUT, POST, HEAD and DELETE through",
+                   "%s", doctor_said(d));
     }
     return d->made;
 }
 
-static bool produce(struct doctor *d, long status)
+static bool doctor_plain_produce(struct doctor *d, long status)
 {
     char seq[24];
     snprintf(seq, sizeof seq, "%llu", (unsigned long long)d->producer);
@@ -82,7 +82,7 @@ static bool produce(struct doctor *d, long status)
 bool doctor_producer(struct doctor *d)
 {
     static const char *const advice = "pass all headers on, both ways: Producer-*, Stream-*, ETag, Authorization";
-    bool first = produce(d, 200) && call_says(&d->call, "producer-seq", "0") && has_offset(d);
+    bool first = doctor_plain_produce(d, 200) && call_says(&d->call, "producer-seq", "0") && doctor_plain_has_offset(d);
     if (!first) {
         doctor_bad(d, "headers", advice, "an append with Producer-* headers: %s%s", doctor_said(d),
                    d->call.status == 204   ? ", as if it had none"
@@ -91,7 +91,7 @@ bool doctor_producer(struct doctor *d)
         return true;
     }
     size_t before = buf_len(&d->sent);
-    bool again = produce(d, 204);
+    bool again = doctor_plain_produce(d, 204);
     d->sent.end = d->sent.start + before; /* it is there once */
     if (again)
         doctor_good(d, "headers", "Producer-* and Stream-* come through, both ways; a repeated append is one");
@@ -104,14 +104,14 @@ bool doctor_head(struct doctor *d)
 {
     if (!doctor_ask(d, "HEAD", "", (struct slice){0}, 200))
         doctor_bad(d, "HEAD", "let the method HEAD through", "%s", doctor_said(d));
-    else if (!has_offset(d))
+    else if (!doctor_plain_has_offset(d))
         doctor_bad(d, "HEAD", "pass headers that begin with Stream- on", "no Stream-Next-Offset, or not the newest");
     else
         doctor_good(d, "HEAD", "says where the tail is");
     return true;
 }
 
-static void fill(struct buf *body)
+static void doctor_plain_fill(struct buf *body)
 {
     uint64_t random = 88172645463325252u;
     while (buf_len(body) < BODY_BYTES) {
@@ -123,11 +123,11 @@ static void fill(struct buf *body)
 bool doctor_body(struct doctor *d)
 {
     struct buf body = {0};
-    fill(&body);
+    doctor_plain_fill(&body);
     call_add_header(&d->call, "Content-Type", "text/plain");
     if (doctor_ask(d, "POST", "", buf_slice(&body), 204))
         doctor_good(d, "body", "an append of %u bytes is taken", BODY_BYTES);
-    else if (is_ours(d))
+    else if (doctor_plain_is_ours(d))
         doctor_warn(d, "body", "an append of %u bytes: %s, says streamd itself", BODY_BYTES, doctor_said(d));
     else
         doctor_bad(d, "body", "nginx: client_max_body_size, at least streamd's limits.max_body",
@@ -137,7 +137,7 @@ bool doctor_body(struct doctor *d)
 }
 
 /* Reads it all, or until it is something else. False: an answer was none, and it was said. */
-static bool read_all(struct doctor *d, struct buf *got)
+static bool doctor_plain_read_all(struct doctor *d, struct buf *got)
 {
     char query[64], offset[OFFSET_LEN + 1] = "-1";
     do {
@@ -161,7 +161,7 @@ static bool read_all(struct doctor *d, struct buf *got)
 bool doctor_bytes(struct doctor *d)
 {
     struct buf got = {0};
-    if (read_all(d, &got)) {
+    if (doctor_plain_read_all(d, &got)) {
         if (slice_equal(buf_slice(&got), buf_slice(&d->sent)))
             doctor_good(d, "bytes", "what was written is read, %zu bytes", buf_len(&got));
         else
@@ -208,9 +208,9 @@ bool doctor_stale(struct doctor *d)
         return true;
     }
     doctor_reset(d);
-    head = doctor_ask(d, "HEAD", "", (struct slice){0}, 200) && has_offset(d);
+    head = doctor_ask(d, "HEAD", "", (struct slice){0}, 200) && doctor_plain_has_offset(d);
     doctor_reset(d);
-    now = doctor_ask(d, "GET", "?offset=now", (struct slice){0}, 200) && has_offset(d);
+    now = doctor_ask(d, "GET", "?offset=now", (struct slice){0}, 200) && doctor_plain_has_offset(d);
     if (head && now)
         doctor_good(d, "no-store", "what must not be kept is not");
     else
@@ -220,7 +220,7 @@ bool doctor_stale(struct doctor *d)
 }
 
 /* The header that tells of a cache, if one does. */
-static const char *cache_header(const struct call *call, struct slice *value)
+static const char *doctor_plain_cache_header(const struct call *call, struct slice *value)
 {
     static const char *const names[] = {"x-cache",         "x-cache-status", "x-proxy-cache",
                                         "cf-cache-status", "cache-status",   "age"};
@@ -239,7 +239,7 @@ bool doctor_cache(struct doctor *d)
     for (unsigned i = 0; i < 2; i++) {
         doctor_reset(d);
         if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 200))
-            name = cache_header(&d->call, &value);
+            name = doctor_plain_cache_header(&d->call, &value);
     }
     if (name)
         doctor_good(d, "cache", "the same read twice: %s: %.*s%s", name, (int)value.len, value.data,
@@ -263,7 +263,7 @@ bool doctor_delete(struct doctor *d)
     doctor_reset(d);
     d->made = false;
     if (!doctor_ask(d, "DELETE", "", (struct slice){0}, 204)) {
-        if (is_ours(d))
+        if (doctor_plain_is_ours(d))
             doctor_warn(d, "DELETE", "%s; the stream goes by itself in ten minutes", doctor_said(d));
         else
             doctor_bad(d, "DELETE", "let the method DELETE through", "%s; the stream goes by itself in ten minutes",

@@ -1,6 +1,6 @@
 #include "router/cli/event_stream.h"
 
-static void dispatch(struct event_stream *s)
+static void event_stream_dispatch(struct event_stream *s)
 {
     struct slice data = buf_slice(&s->data);
     if (s->any)
@@ -10,7 +10,7 @@ static void dispatch(struct event_stream *s)
     buf_reset(&s->data);
 }
 
-static void take_field(struct event_stream *s, struct slice name, struct slice value)
+static void event_stream_take_field(struct event_stream *s, struct slice name, struct slice value)
 {
     if (slice_equal(name, SLICE("data"))) {
         buf_add_slice(&s->data, value);
@@ -22,7 +22,7 @@ static void take_field(struct event_stream *s, struct slice name, struct slice v
     }
 }
 
-static void end_line(struct event_stream *s)
+static void event_stream_end_line(struct event_stream *s)
 {
     struct slice line = buf_slice(&s->line), value = {0};
     const char *colon = line.len ? memchr(line.data, ':', line.len) : NULL;
@@ -32,11 +32,11 @@ static void end_line(struct event_stream *s)
     if (value.len && *value.data == ' ')
         value = slice_of(value.data + 1, value.len - 1);
     if (!line.len)
-        dispatch(s);
+        event_stream_dispatch(s);
     else if (colon == line.data)
         s->comments++;
     else
-        take_field(s, slice_of(line.data, name), value);
+        event_stream_take_field(s, slice_of(line.data, name), value);
     buf_reset(&s->line);
 }
 
@@ -53,7 +53,7 @@ void event_stream_feed(struct event_stream *s, struct slice piece)
         buf_add(&s->line, piece.data + from, i - from);
         from = i + 1;
         if (c == '\r' || !s->after_cr)
-            end_line(s);
+            event_stream_end_line(s);
         s->after_cr = c == '\r';
     }
     buf_add(&s->line, piece.data + from, piece.len - from);

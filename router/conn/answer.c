@@ -27,7 +27,7 @@ struct buf *answer_begin(struct client *c, int status)
 }
 
 /* Queues the head and room for `extra` bytes behind it, which it returns. */
-static char *queue_head(struct client *c, size_t extra)
+static char *answer_queue_head(struct client *c, size_t extra)
 {
     struct slice head = buf_slice(&c->router->head);
     struct block *block = block_new(&c->router->outputs, head.len + extra);
@@ -44,7 +44,7 @@ void answer_end(struct client *c, const struct slice *parts, size_t count)
     for (size_t i = 0; i < count; i++)
         len += parts[i].len;
     response_end(&c->router->head, RESPONSE_LENGTH, len, c->keep_alive, c->http10);
-    char *at = queue_head(c, c->head_only ? 0 : len);
+    char *at = answer_queue_head(c, c->head_only ? 0 : len);
     for (size_t i = 0; i < count && !c->head_only; i++) {
         if (parts[i].len)
             memcpy(at, parts[i].data, parts[i].len);
@@ -56,7 +56,7 @@ void answer_end(struct client *c, const struct slice *parts, size_t count)
 void answer_end_block(struct client *c, struct block *body)
 {
     response_end(&c->router->head, RESPONSE_LENGTH, body->len, c->keep_alive, c->http10);
-    (void)queue_head(c, 0);
+    (void)answer_queue_head(c, 0);
     client_send(c, body, 0, body->len);
     client_done(c);
 }
@@ -64,7 +64,7 @@ void answer_end_block(struct client *c, struct block *body)
 void answer_end_pieces(struct client *c, const struct output *body)
 {
     response_end(&c->router->head, RESPONSE_LENGTH, body->bytes, c->keep_alive, c->http10);
-    (void)queue_head(c, 0);
+    (void)answer_queue_head(c, 0);
     for (const struct piece *piece = body->first; piece; piece = piece->next)
         client_send(c, piece->block, piece->start, piece->len);
     client_done(c);
@@ -73,7 +73,7 @@ void answer_end_pieces(struct client *c, const struct output *body)
 void answer_end_bare(struct client *c)
 {
     response_end(&c->router->head, RESPONSE_NO_BODY, 0, c->keep_alive, c->http10);
-    (void)queue_head(c, 0);
+    (void)answer_queue_head(c, 0);
     client_done(c);
 }
 
@@ -90,10 +90,10 @@ void answer_open(struct client *c)
     if (c->http10)
         c->keep_alive = false;
     response_end(&c->router->head, c->http10 ? RESPONSE_UNTIL_CLOSE : RESPONSE_CHUNKED, 0, c->keep_alive, c->http10);
-    (void)queue_head(c, 0);
+    (void)answer_queue_head(c, 0);
 }
 
-static void count_error(const struct client *c, enum error error)
+static void answer_count_error(const struct client *c, enum error error)
 {
     struct metrics *metrics = c->router->metrics;
     metrics_add(metrics, METRIC_ERRORS + error, 1);
@@ -106,7 +106,7 @@ struct buf *answer_error_begin(struct client *c, enum error error)
 {
     error = auth_told(&c->grant, error, NULL);
     int status = error_status(error);
-    count_error(c, error);
+    answer_count_error(c, error);
     struct buf *head = answer_begin(c, status);
     account_refused(c, error);
     response_add(head, "Content-Type", SLICE("application/json"));

@@ -23,7 +23,7 @@
 
 /* ---- the socket ---- */
 
-static void mark_dirty(struct client *c)
+static void client_mark_dirty(struct client *c)
 {
     if (c->dirty || c->state == CLIENT_DEAD)
         return;
@@ -32,7 +32,7 @@ static void mark_dirty(struct client *c)
     c->router->clients.dirty = c;
 }
 
-static void mark_ready(struct client *c)
+static void client_mark_ready(struct client *c)
 {
     if (c->ready || c->state == CLIENT_DEAD)
         return;
@@ -41,20 +41,20 @@ static void mark_ready(struct client *c)
     c->router->clients.ready = c;
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+static void client_on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct client *c = arg;
     (void)fd;
     router_clock(c->router);
     if (what & EV_WRITE) {
         c->blocked = false;
-        mark_dirty(c);
+        client_mark_dirty(c);
     }
     if (what & EV_READ)
         request_reader_readable(c);
 }
 
-static bool wants_input(const struct client *c)
+static bool client_wants_input(const struct client *c)
 {
     if (c->eof)
         return false;
@@ -76,7 +76,7 @@ static bool wants_input(const struct client *c)
 
 void client_watch(struct client *c)
 {
-    short want = (short)((wants_input(c) ? EV_READ : 0) | (c->blocked ? EV_WRITE : 0));
+    short want = (short)((client_wants_input(c) ? EV_READ : 0) | (c->blocked ? EV_WRITE : 0));
     int fd = event_get_fd(&c->event);
     if (want == c->watched || c->state == CLIENT_DEAD)
         return;
@@ -85,7 +85,7 @@ void client_watch(struct client *c)
     c->watched = want;
     if (!want)
         return;
-    event_assign(&c->event, c->router->base, fd, (short)(want | EV_PERSIST), on_event, c);
+    event_assign(&c->event, c->router->base, fd, (short)(want | EV_PERSIST), client_on_event, c);
     if (event_add(&c->event, NULL) != 0)
         fatalx("cannot watch a client's socket");
 }
@@ -95,7 +95,7 @@ void client_send(struct client *c, struct block *block, size_t start, size_t len
     output_add(&c->out, &c->router->outputs, block, start, len);
     c->account.bytes += len;
     if (!c->blocked)
-        mark_dirty(c);
+        client_mark_dirty(c);
 }
 
 /* ---- life and state ---- */
@@ -109,13 +109,13 @@ struct client *client_new(struct router *router, int fd)
         c->next->prev = c;
     router->clients.first = c;
     router->clients.count++;
-    event_assign(&c->event, router->base, fd, EV_READ | EV_PERSIST, on_event, c);
+    event_assign(&c->event, router->base, fd, EV_READ | EV_PERSIST, client_on_event, c);
     client_set_state(c, CLIENT_HEAD);
     return c;
 }
 
 /* What came by IPv4 to a socket of IPv6, as systemd makes them, is an address of IPv4. */
-static void unmap(struct sockaddr_storage *address)
+static void client_unmap(struct sockaddr_storage *address)
 {
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
     if (address->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
@@ -132,7 +132,7 @@ bool client_address(const struct client *c, struct sockaddr_storage *address)
     *address = (struct sockaddr_storage){0};
     if (getpeername(event_get_fd(&c->event), (struct sockaddr *)address, &len) != 0)
         return false;
-    unmap(address);
+    client_unmap(address);
     return true;
 }
 
@@ -140,10 +140,10 @@ void client_put_back(struct client *c, struct slice input)
 {
     buf_add_slice(&c->in, input);
     if (input.len)
-        mark_ready(c);
+        client_mark_ready(c);
 }
 
-static void end_exchange(struct client *c)
+static void client_end_exchange(struct client *c)
 {
     free(c->exchange.origin);
     free(c->exchange.text);
@@ -155,7 +155,7 @@ static void end_exchange(struct client *c)
 }
 
 /* Takes the connection apart as far as others hold on to it; the memory goes at the end of the turn. */
-static void bury(struct client *c)
+static void client_bury(struct client *c)
 {
     struct router *r = c->router;
     int fd = event_get_fd(&c->event);
@@ -214,10 +214,10 @@ void client_set_state(struct client *c, enum client_state state)
     case CLIENT_LIVE:
         break;
     case CLIENT_ENDING:
-        mark_dirty(c); /* the flush sees that nothing is left to write */
+        client_mark_dirty(c); /* the flush sees that nothing is left to write */
         break;
     case CLIENT_DEAD:
-        bury(c);
+        client_bury(c);
         return;
     }
     client_watch(c);
@@ -232,7 +232,7 @@ void client_done(struct client *c)
 {
     bool more = buf_len(&c->in) > 0;
     account_end(c);
-    end_exchange(c);
+    client_end_exchange(c);
     if (c->state == CLIENT_DEAD)
         return;
     if (more && !c->keep_alive)
@@ -243,7 +243,7 @@ void client_done(struct client *c)
     }
     client_set_state(c, CLIENT_HEAD);
     if (more)
-        mark_ready(c);
+        client_mark_ready(c);
 }
 
 void client_refuse(struct client *c, enum error error, const char *text)
@@ -272,15 +272,15 @@ void clients_resume(struct router *router)
 }
 
 /* Everything is written: what was waiting for that goes on. */
-static void drained(struct client *c)
+static void client_drained(struct client *c)
 {
     if (c->state == CLIENT_ENDING)
         client_set_state(c, c->linger && !c->eof ? CLIENT_LINGERING : CLIENT_DEAD);
     else if (c->state == CLIENT_HEAD && buf_len(&c->in) > 0)
-        mark_ready(c);
+        client_mark_ready(c);
 }
 
-static void add_bulk(struct clients *clients, struct client *c)
+static void client_add_bulk(struct clients *clients, struct client *c)
 {
     c->dirty = true;
     c->dirty_next = NULL;
@@ -289,7 +289,7 @@ static void add_bulk(struct clients *clients, struct client *c)
 }
 
 /* Writes `most` bytes or what the socket takes; returns how many went. */
-static size_t flush(struct client *c, size_t most)
+static size_t client_flush(struct client *c, size_t most)
 {
     struct router *r = c->router;
     size_t written;
@@ -301,7 +301,7 @@ static size_t flush(struct client *c, size_t most)
         return written;
     case OUTPUT_PARTLY:
         deadline_clear(&c->stall);
-        add_bulk(&r->clients, c);
+        client_add_bulk(&r->clients, c);
         break;
     case OUTPUT_BLOCKED:
         c->blocked = true;
@@ -310,7 +310,7 @@ static size_t flush(struct client *c, size_t most)
         break;
     case OUTPUT_EMPTY:
         deadline_clear(&c->stall);
-        drained(c);
+        client_drained(c);
         break;
     }
     if (c->state == CLIENT_LIVE)
@@ -322,7 +322,7 @@ static size_t flush(struct client *c, size_t most)
 void client_push(struct client *c)
 {
     if (!c->blocked && c->state != CLIENT_DEAD)
-        (void)flush(c, SIZE_MAX);
+        (void)client_flush(c, SIZE_MAX);
 }
 
 void clients_flush(struct router *router)
@@ -334,9 +334,9 @@ void clients_flush(struct router *router)
         if (c->state == CLIENT_DEAD)
             continue;
         if (c->out.bytes > BULK)
-            add_bulk(&router->clients, c);
+            client_add_bulk(&router->clients, c);
         else
-            (void)flush(c, SIZE_MAX);
+            (void)client_flush(c, SIZE_MAX);
     }
 }
 
@@ -347,7 +347,7 @@ void clients_flush_bulk(struct router *router)
     while (left && (c = router->clients.bulk)) {
         router->clients.bulk = c->dirty_next;
         c->dirty = false;
-        size_t written = c->state == CLIENT_DEAD ? 0 : flush(c, left);
+        size_t written = c->state == CLIENT_DEAD ? 0 : client_flush(c, left);
         left -= written < left ? written : left;
     }
 }
@@ -362,7 +362,7 @@ void clients_sweep(struct router *router)
             listed = c;
             continue;
         }
-        end_exchange(c);
+        client_end_exchange(c);
         buf_clear(&c->in);
         output_clear(&c->out, &router->outputs);
         free(c);
@@ -373,7 +373,7 @@ void clients_sweep(struct router *router)
 /* ---- time and the end ---- */
 
 /* `what` is the part of the request that took longer than the key `limit` allows, which is `ms`. */
-static void refuse_slow(struct client *c, const char *what, const char *limit, uint64_t ms)
+static void client_refuse_slow(struct client *c, const char *what, const char *limit, uint64_t ms)
 {
     struct detail detail;
     client_refuse(c,
@@ -387,10 +387,10 @@ void client_timer_expired(struct client *c, enum deadline_class class)
     switch (class) {
     case DEADLINE_HEAD:
         account_begin(c);
-        refuse_slow(c, "the request head", "limits.head_timeout", c->router->cfg->limits_head_timeout);
+        client_refuse_slow(c, "the request head", "limits.head_timeout", c->router->cfg->limits_head_timeout);
         return;
     case DEADLINE_BODY:
-        refuse_slow(c, "a piece of the body", "limits.body_timeout", c->router->cfg->limits_body_timeout);
+        client_refuse_slow(c, "a piece of the body", "limits.body_timeout", c->router->cfg->limits_body_timeout);
         return;
     case DEADLINE_LONG_POLL:
     case DEADLINE_SSE_LIFETIME:
@@ -409,7 +409,7 @@ void client_timer_expired(struct client *c, enum deadline_class class)
 }
 
 /* True: it is about to end. */
-static bool let_go(struct client *c)
+static bool client_let_go(struct client *c)
 {
     if (c->state == CLIENT_LIVE)
         return reader_stop(c->reader);
@@ -423,7 +423,7 @@ void clients_let_go(struct router *router, size_t most)
 {
     for (struct client *c = router->clients.first, *next; c && most; c = next) {
         next = c->next;
-        most -= let_go(c);
+        most -= client_let_go(c);
     }
 }
 

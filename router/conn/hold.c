@@ -16,7 +16,7 @@ struct hold {
 };
 
 /* Out of the list; its client has no hold then. */
-static void detach(struct hold *hold)
+static void hold_detach(struct hold *hold)
 {
     struct client *c = hold->client;
     *(hold->prev ? &hold->prev->next : &hold->list->first) = hold->next;
@@ -25,7 +25,7 @@ static void detach(struct hold *hold)
     c->router->clients.body_bytes -= buf_len(&hold->body);
 }
 
-static void release(struct hold *hold)
+static void hold_release(struct hold *hold)
 {
     buf_clear(&hold->head);
     buf_clear(&hold->body);
@@ -33,7 +33,7 @@ static void release(struct hold *hold)
 }
 
 /* Longer than whatever it may be that is waited for. */
-static uint64_t longest_ms(const struct config *cfg)
+static uint64_t hold_longest_ms(const struct config *cfg)
 {
     return cfg->router_shard_wait + cfg->auth_callback_timeout + cfg->auth_jwks_timeout;
 }
@@ -54,7 +54,7 @@ void hold_request(struct hold_list *list, struct client *c, struct slice bytes, 
     r->clients.body_bytes += body.len;
     c->hold = hold;
     client_set_state(c, CLIENT_WAITING);
-    client_arm(c, DEADLINE_HOLD, longest_ms(r->cfg));
+    client_arm(c, DEADLINE_HOLD, hold_longest_ms(r->cfg));
 }
 
 struct client *hold_client(const struct hold_list *list)
@@ -65,7 +65,7 @@ struct client *hold_client(const struct hold_list *list)
 void hold_longer(const struct hold_list *list)
 {
     struct client *c = hold_client(list);
-    client_arm(c, DEADLINE_HOLD, longest_ms(c->router->cfg));
+    client_arm(c, DEADLINE_HOLD, hold_longest_ms(c->router->cfg));
 }
 
 void hold_resume(struct hold_list *list)
@@ -77,10 +77,10 @@ void hold_resume(struct hold_list *list)
     while (all.first) {
         struct hold *hold = all.first;
         struct http_head head = http_head_again(buf_slice(&hold->head));
-        detach(hold);
+        hold_detach(hold);
         client_set_state(hold->client, CLIENT_HEAD);
         hold->go(hold->client, &head, buf_slice(&hold->head), buf_slice(&hold->body));
-        release(hold);
+        hold_release(hold);
     }
 }
 
@@ -89,8 +89,8 @@ void hold_drop(struct client *c)
     struct hold *hold = c->hold;
     if (!hold)
         return;
-    detach(hold);
-    release(hold);
+    hold_detach(hold);
+    hold_release(hold);
 }
 
 void hold_expired(struct client *c)

@@ -37,16 +37,16 @@ size_t listener_room(const struct router *r)
     return r->listener.room < r->cfg->limits_max_connections ? r->listener.room : r->cfg->limits_max_connections;
 }
 
-static size_t others(const struct clients *clients)
+static size_t listener_others(const struct clients *clients)
 {
     return clients->count - clients->refused - clients->scraping;
 }
 
-static void admit(struct router *r, int fd)
+static void listener_admit(struct router *r, int fd)
 {
     static const int on = 1;
     metrics_add(r->metrics, METRIC_ACCEPTED, 1);
-    bool full = others(&r->clients) >= listener_room(r);
+    bool full = listener_others(&r->clients) >= listener_room(r);
     if (full)
         metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
     if (full && r->clients.refused >= REFUSED_AT_ONCE) {
@@ -63,7 +63,7 @@ static void admit(struct router *r, int fd)
 }
 
 /* True: the process is out of descriptors, and the listener does not try again at once. */
-static bool rests(struct listener *listener)
+static bool listener_rests(struct listener *listener)
 {
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
         return false;
@@ -73,7 +73,7 @@ static bool rests(struct listener *listener)
     return true;
 }
 
-static void on_connection(evutil_socket_t fd, short what, void *arg)
+static void listener_on_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
     (void)what;
@@ -81,10 +81,10 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
-            admit(r, client);
+            listener_admit(r, client);
             continue;
         }
-        if (errno == EAGAIN || errno == EWOULDBLOCK || rests(&r->listener))
+        if (errno == EAGAIN || errno == EWOULDBLOCK || listener_rests(&r->listener))
             return;
         /* Otherwise that one connection was gone before we came to it. */
     }
@@ -92,14 +92,14 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
 
 /* Those who scrape are few; they come in though everybody else has filled limits.max_connections, and take nothing from
  * that. */
-static void on_metrics_connection(evutil_socket_t fd, short what, void *arg)
+static void listener_on_metrics_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
     (void)what;
     router_clock(r);
     int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0) {
-        (void)rests(&r->metrics_listener);
+        (void)listener_rests(&r->metrics_listener);
     } else if (r->clients.scraping < METRICS_CONNECTIONS) {
         client_new(r, client)->only_metrics = true;
         r->clients.scraping++;
@@ -108,7 +108,7 @@ static void on_metrics_connection(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void close_one(struct listener *listener)
+static void listener_close_one(struct listener *listener)
 {
     if (!listener->event)
         return;
@@ -119,13 +119,13 @@ static void close_one(struct listener *listener)
 
 void listener_close(struct router *r)
 {
-    close_one(&r->listener);
-    close_one(&r->metrics_listener);
+    listener_close_one(&r->listener);
+    listener_close_one(&r->metrics_listener);
 }
 
-static void open_one(struct router *r, struct listener *listener, int fd, event_callback_fn callback)
+static void listener_open_one(struct router *r, struct listener *listener, int fd, event_callback_fn callback)
 {
-    close_one(listener);
+    listener_close_one(listener);
     evutil_make_socket_nonblocking(fd);
     listener->fd = fd;
     listener->event = event_new(r->base, fd, EV_READ | EV_PERSIST, callback, r);
@@ -135,15 +135,15 @@ static void open_one(struct router *r, struct listener *listener, int fd, event_
 
 void listener_open(struct router *r, int fd)
 {
-    open_one(r, &r->listener, fd, on_connection);
+    listener_open_one(r, &r->listener, fd, listener_on_connection);
 }
 
 void listener_open_metrics(struct router *r, int fd)
 {
-    open_one(r, &r->metrics_listener, fd, on_metrics_connection);
+    listener_open_one(r, &r->metrics_listener, fd, listener_on_metrics_connection);
 }
 
-static void try_again(struct listener *listener)
+static void listener_try_again(struct listener *listener)
 {
     if (!listener->resting)
         return;
@@ -154,6 +154,6 @@ static void try_again(struct listener *listener)
 
 void listener_tick(struct router *r)
 {
-    try_again(&r->listener);
-    try_again(&r->metrics_listener);
+    listener_try_again(&r->listener);
+    listener_try_again(&r->metrics_listener);
 }

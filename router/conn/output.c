@@ -73,7 +73,7 @@ void output_shorten(struct output *output, size_t bytes)
     output->bytes -= bytes;
 }
 
-static void drop_first(struct output *output, struct output_pool *pool)
+static void output_drop_first(struct output *output, struct output_pool *pool)
 {
     struct piece *piece = output->first;
     output->first = piece->next;
@@ -85,11 +85,11 @@ static void drop_first(struct output *output, struct output_pool *pool)
     pool->unused = piece;
 }
 
-static void drop_written(struct output *output, struct output_pool *pool, size_t written)
+static void output_drop_written(struct output *output, struct output_pool *pool, size_t written)
 {
     while (output->first && written >= output->first->len) {
         written -= output->first->len;
-        drop_first(output, pool);
+        output_drop_first(output, pool);
     }
     if (!written)
         return;
@@ -98,14 +98,14 @@ static void drop_written(struct output *output, struct output_pool *pool, size_t
     output->bytes -= written;
 }
 
-static ssize_t write_file(const struct piece *piece, int fd, size_t most)
+static ssize_t output_write_file(const struct piece *piece, int fd, size_t most)
 {
     off_t at = (off_t)(piece->block->at + piece->start);
     return sendfile(fd, piece->block->fd, &at, piece->len < most ? piece->len : most);
 }
 
 /* The pieces of memory up to the next file in one call. */
-static ssize_t write_memory(const struct output *output, int fd)
+static ssize_t output_write_memory(const struct output *output, int fd)
 {
     const struct piece *p = output->first;
     struct iovec iov[PIECES_A_WRITE];
@@ -115,14 +115,14 @@ static ssize_t write_memory(const struct output *output, int fd)
     return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (p ? MSG_MORE : 0));
 }
 
-static ssize_t write_some(const struct output *output, int fd, size_t most)
+static ssize_t output_write_some(const struct output *output, int fd, size_t most)
 {
     const struct piece *first = output->first;
     if (first->block->fd >= 0)
-        return write_file(first, fd, most);
+        return output_write_file(first, fd, most);
     if (first == output->last)
         return send(fd, first->block->data + first->start, first->len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return write_memory(output, fd);
+    return output_write_memory(output, fd);
 }
 
 enum output_result output_write(struct output *output, struct output_pool *pool, int fd, size_t most, size_t *written)
@@ -131,9 +131,9 @@ enum output_result output_write(struct output *output, struct output_pool *pool,
     while (output->first) {
         if (*written >= most)
             return OUTPUT_PARTLY;
-        ssize_t n = write_some(output, fd, most - *written);
+        ssize_t n = output_write_some(output, fd, most - *written);
         if (n > 0) {
-            drop_written(output, pool, (size_t)n);
+            output_drop_written(output, pool, (size_t)n);
             *written += (size_t)n;
             continue;
         }
@@ -149,5 +149,5 @@ enum output_result output_write(struct output *output, struct output_pool *pool,
 void output_clear(struct output *output, struct output_pool *pool)
 {
     while (output->first)
-        drop_first(output, pool);
+        output_drop_first(output, pool);
 }

@@ -40,7 +40,7 @@ void request_reader_drop(struct client *c)
     c->upload = NULL;
 }
 
-static void body_whole(struct client *c)
+static void request_reader_body_whole(struct client *c)
 {
     struct upload *upload = c->upload;
     c->upload = NULL;
@@ -52,7 +52,7 @@ static void body_whole(struct client *c)
     free(upload);
 }
 
-static void refuse_body(struct client *c)
+static void request_reader_refuse_body(struct client *c)
 {
     struct detail detail;
     client_refuse(c,
@@ -61,7 +61,7 @@ static void refuse_body(struct client *c)
                   detail.text);
 }
 
-static void refuse_head(struct client *c)
+static void request_reader_refuse_head(struct client *c)
 {
     struct detail detail;
     client_refuse(c,
@@ -71,21 +71,21 @@ static void refuse_head(struct client *c)
                   detail.text);
 }
 
-static void body_add(struct upload *upload, struct slice data)
+static void request_reader_body_add(struct upload *upload, struct slice data)
 {
     if (upload->wanted)
         buf_add_slice(&upload->body, data);
 }
 
 /* Counts bytes of the body that came. False: that was too much, and the client was told. */
-static bool body_grown(struct client *c, size_t len)
+static bool request_reader_body_grown(struct client *c, size_t len)
 {
     struct router *r = c->router;
     c->upload->taken += len;
     if (c->upload->wanted)
         r->clients.body_bytes += len;
     if (c->upload->taken > r->cfg->limits_max_body) {
-        refuse_body(c);
+        request_reader_refuse_body(c);
         return false;
     }
     if (c->upload->wanted && r->clients.body_bytes > r->cfg->router_body_memory) {
@@ -95,18 +95,18 @@ static bool body_grown(struct client *c, size_t len)
     return true;
 }
 
-static size_t take_known(struct client *c, struct slice in)
+static size_t request_reader_take_known(struct client *c, struct slice in)
 {
     struct upload *upload = c->upload;
     size_t len = in.len < upload->left ? in.len : (size_t)upload->left;
-    body_add(upload, slice_of(in.data, len));
+    request_reader_body_add(upload, slice_of(in.data, len));
     upload->left -= len;
-    if (body_grown(c, len) && !upload->left)
-        body_whole(c);
+    if (request_reader_body_grown(c, len) && !upload->left)
+        request_reader_body_whole(c);
     return len;
 }
 
-static size_t take_chunked(struct client *c, struct slice in)
+static size_t request_reader_take_chunked(struct client *c, struct slice in)
 {
     struct upload *upload = c->upload;
     size_t taken = 0;
@@ -120,31 +120,31 @@ static size_t take_chunked(struct client *c, struct slice in)
             client_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
             return in.len;
         }
-        body_add(upload, data);
-        if (!body_grown(c, data.len))
+        request_reader_body_add(upload, data);
+        if (!request_reader_body_grown(c, data.len))
             return in.len;
         if (result == HTTP_PARSE_DONE) {
-            body_whole(c);
+            request_reader_body_whole(c);
             return taken;
         }
     }
     return taken;
 }
 
-static size_t take_body(struct client *c, struct slice in)
+static size_t request_reader_take_body(struct client *c, struct slice in)
 {
     client_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
-    return c->upload->is_chunked ? take_chunked(c, in) : take_known(c, in);
+    return c->upload->is_chunked ? request_reader_take_chunked(c, in) : request_reader_take_known(c, in);
 }
 
-static void send_continue(struct client *c)
+static void request_reader_send_continue(struct client *c)
 {
     struct block *block = block_copy(&c->router->outputs, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     client_send(c, block, 0, block->len);
     block_unref(block);
 }
 
-static void body_begin(struct client *c, const struct http_head *head, struct slice bytes, bool wanted)
+static void request_reader_body_begin(struct client *c, const struct http_head *head, struct slice bytes, bool wanted)
 {
     struct upload *upload = xcalloc(1, sizeof *upload);
     buf_add_slice(&upload->head, bytes);
@@ -156,7 +156,7 @@ static void body_begin(struct client *c, const struct http_head *head, struct sl
     c->upload = upload;
     timing_mark(c, TIMING_BODY);
     if (head->expect_continue)
-        send_continue(c);
+        request_reader_send_continue(c);
     client_set_state(c, CLIENT_BODY);
 }
 
@@ -164,7 +164,8 @@ static void body_begin(struct client *c, const struct http_head *head, struct sl
 
 /* Nothing has to be waited for to know whether the request may. Takes its body if that is there; no other body is
  * waited for. Returns how much of rest that was. */
-static size_t take_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
+static size_t request_reader_take_admitted(struct client *c, const struct http_head *head, struct slice bytes,
+                                           struct slice rest)
 {
     struct detail detail = {0};
     bool wanted;
@@ -179,14 +180,14 @@ static size_t take_admitted(struct client *c, const struct http_head *head, stru
         client_refuse(c, error, detail.text);
         return rest.len;
     }
-    body_begin(c, head, bytes, wanted);
+    request_reader_body_begin(c, head, bytes, wanted);
     return 0;
 }
 
 void request_reader_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
 {
     (void)ignored;
-    buf_consume(&c->in, take_admitted(c, head, bytes, buf_slice(&c->in)));
+    buf_consume(&c->in, request_reader_take_admitted(c, head, bytes, buf_slice(&c->in)));
     request_reader_resume(c);
 }
 
@@ -197,30 +198,31 @@ void request_reader_again(struct client *c, const struct http_head *head, struct
 }
 
 /* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
-static size_t take_request(struct client *c, const struct http_head *head, struct slice bytes, struct slice rest)
+static size_t request_reader_take_request(struct client *c, const struct http_head *head, struct slice bytes,
+                                          struct slice rest)
 {
     c->http10 = head->http10;
     c->head_only = head->method == HTTP_HEAD;
     c->keep_alive = head->keep_alive;
     if (head->content_length > c->router->cfg->limits_max_body) {
-        refuse_body(c);
+        request_reader_refuse_body(c);
         return rest.len;
     }
-    return dispatch_admit(c, head, bytes) ? take_admitted(c, head, bytes, rest) : 0;
+    return dispatch_admit(c, head, bytes) ? request_reader_take_admitted(c, head, bytes, rest) : 0;
 }
 
-static void head_partial(struct client *c, struct slice in)
+static void request_reader_head_partial(struct client *c, struct slice in)
 {
     struct router *r = c->router;
     if (in.len > r->cfg->limits_max_header) {
         account_begin(c);
-        refuse_head(c);
+        request_reader_refuse_head(c);
     } else if (c->timer_class != DEADLINE_HEAD || !deadline_armed(&c->timer))
         client_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
 }
 
 /* Returns how much of in was taken; 0: the head is not whole. */
-static size_t take_head(struct client *c, struct slice in)
+static size_t request_reader_take_head(struct client *c, struct slice in)
 {
     struct http_head head;
     enum error error = ERR_BAD_REQUEST;
@@ -231,7 +233,7 @@ static size_t take_head(struct client *c, struct slice in)
     cors_unknown(c);
     switch (http_head_parse(in, &c->scanned, &head, &used, &error, &detail)) {
     case HTTP_PARSE_MORE:
-        head_partial(c, in);
+        request_reader_head_partial(c, in);
         return 0;
     case HTTP_PARSE_BAD:
         account_begin(c);
@@ -246,25 +248,26 @@ static size_t take_head(struct client *c, struct slice in)
     request_log_begin(c, &head);
     timing_begin(c, started);
     if (used > c->router->cfg->limits_max_header) {
-        refuse_head(c);
+        request_reader_refuse_head(c);
         return in.len;
     }
-    return used + take_request(c, &head, slice_of(in.data, used), slice_of(in.data + used, in.len - used));
+    return used +
+           request_reader_take_request(c, &head, slice_of(in.data, used), slice_of(in.data + used, in.len - used));
 }
 
 /* ---- bytes ---- */
 
 /* Takes what can be taken now. Returns how much that was; the rest waits. */
-static size_t take(struct client *c, struct slice in)
+static size_t request_reader_take(struct client *c, struct slice in)
 {
     size_t taken = 0;
     while (taken < in.len) {
         struct slice rest = slice_of(in.data + taken, in.len - taken);
         size_t used = 0;
         if (c->state == CLIENT_HEAD && c->out.bytes < CLIENT_OUTPUT_PAUSE)
-            used = take_head(c, rest);
+            used = request_reader_take_head(c, rest);
         else if (c->state == CLIENT_BODY)
-            used = take_body(c, rest);
+            used = request_reader_take_body(c, rest);
         else if (c->state == CLIENT_ENDING || c->state == CLIENT_LINGERING || c->state == CLIENT_DEAD)
             used = rest.len;
         if (!used)
@@ -274,16 +277,16 @@ static size_t take(struct client *c, struct slice in)
     return taken;
 }
 
-static void take_waiting(struct client *c)
+static void request_reader_take_waiting(struct client *c)
 {
-    buf_consume(&c->in, take(c, buf_slice(&c->in)));
+    buf_consume(&c->in, request_reader_take(c, buf_slice(&c->in)));
     if (buf_len(&c->in) == 0)
         buf_clear(&c->in);
 }
 
 void request_reader_resume(struct client *c)
 {
-    take_waiting(c);
+    request_reader_take_waiting(c);
     if (c->state == CLIENT_HEAD && c->eof && c->out.bytes < CLIENT_OUTPUT_PAUSE)
         client_set_state(c, CLIENT_ENDING);
     else if (c->state == CLIENT_BODY && c->eof)
@@ -292,7 +295,7 @@ void request_reader_resume(struct client *c)
 }
 
 /* Nothing more comes. A request that is whole is still answered; a live reader gets what is there, and is gone. */
-static void ended(struct client *c)
+static void request_reader_ended(struct client *c)
 {
     c->eof = true;
     switch (c->state) {
@@ -316,7 +319,7 @@ static void ended(struct client *c)
 }
 
 /* Reads into at, which has room for len bytes. Returns how many came; 0: none, and the end was dealt with. */
-static size_t receive(struct client *c, char *at, size_t len)
+static size_t request_reader_receive(struct client *c, char *at, size_t len)
 {
     ssize_t n = recv(event_get_fd(&c->event), at, len, MSG_DONTWAIT);
     if (n > 0) {
@@ -324,43 +327,43 @@ static size_t receive(struct client *c, char *at, size_t len)
         return (size_t)n;
     }
     if (n == 0)
-        ended(c);
+        request_reader_ended(c);
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
         client_close(c);
     return 0;
 }
 
 /* A large body of known length goes straight to where it is collected. */
-static void receive_body(struct client *c)
+static void request_reader_receive_body(struct client *c)
 {
     struct upload *upload = c->upload;
     size_t room = upload->left < BODY_READ ? (size_t)upload->left : BODY_READ;
-    size_t n = receive(c, buf_reserve(&upload->body, room), room);
+    size_t n = request_reader_receive(c, buf_reserve(&upload->body, room), room);
     if (!n)
         return;
     buf_grow(&upload->body, n);
     upload->left -= n;
     client_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
-    if (body_grown(c, n) && !upload->left)
-        body_whole(c);
+    if (request_reader_body_grown(c, n) && !upload->left)
+        request_reader_body_whole(c);
 }
 
 void request_reader_readable(struct client *c)
 {
     char *scratch = c->router->scratch;
     if (c->state == CLIENT_BODY && !c->upload->is_chunked && c->upload->wanted && buf_len(&c->in) == 0) {
-        receive_body(c);
+        request_reader_receive_body(c);
         client_watch(c);
         return;
     }
-    size_t n = receive(c, scratch, ROUTER_SCRATCH);
+    size_t n = request_reader_receive(c, scratch, ROUTER_SCRATCH);
     if (!n)
         return;
     if (buf_len(&c->in) > 0) {
         buf_add(&c->in, scratch, n);
-        take_waiting(c);
+        request_reader_take_waiting(c);
     } else {
-        size_t used = take(c, slice_of(scratch, n));
+        size_t used = request_reader_take(c, slice_of(scratch, n));
         if (used < n && c->state != CLIENT_DEAD)
             buf_add(&c->in, scratch + used, n - used);
     }

@@ -8,7 +8,7 @@
 
 #define MESSAGES_KEEP ((size_t)1 << 20)
 
-static void add_fanout(struct buf *head, const struct wire_appended *m)
+static void append_add_fanout(struct buf *head, const struct wire_appended *m)
 {
     static const struct slice modes[] = {
         [WIRE_FANOUT_INLINE] = {"inline", 6},
@@ -25,7 +25,7 @@ static void add_fanout(struct buf *head, const struct wire_appended *m)
     response_add_number(head, "Stream-Fanout-Failures", m->failures);
 }
 
-static void answer_appended(struct client *c, const struct wire_appended *m)
+static void append_answer_appended(struct client *c, const struct wire_appended *m)
 {
     const struct exchange *exchange = &c->exchange;
     bool created = exchange->producer && !exchange->close_only && !(m->flags & WIRE_APPENDED_DUPLICATE);
@@ -37,7 +37,7 @@ static void answer_appended(struct client *c, const struct wire_appended *m)
         response_add_number(head, "Producer-Epoch", m->epoch);
         response_add_number(head, "Producer-Seq", m->seq);
     }
-    add_fanout(head, m);
+    append_add_fanout(head, m);
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (created)
         answer_end(c, NULL, 0);
@@ -47,7 +47,7 @@ static void answer_appended(struct client *c, const struct wire_appended *m)
 
 /* Every conflict of a producer says what is next: clients that get no Producer-Expected-Seq take it for 0, and wait for
  * all batches before theirs, or try again without end. */
-static void answer_refused(struct client *c, const struct answer *answer)
+static void append_answer_refused(struct client *c, const struct answer *answer)
 {
     const struct wire_appended *m = answer->appended;
     struct buf *head = answer_error_begin(c, answer->error);
@@ -65,25 +65,26 @@ static void answer_refused(struct client *c, const struct answer *answer)
 }
 
 /* What this router sent twice because a shard died, the client sent once: it was taken, and the stream closed since. */
-static bool taken_before(const struct request *request, const struct answer *answer)
+static bool append_taken_before(const struct request *request, const struct answer *answer)
 {
     return request->repeated && answer->error == ERR_STREAM_CLOSED && answer->appended &&
            (answer->appended->flags & WIRE_APPENDED_DUPLICATE);
 }
 
-static void answered(struct request *request, const struct answer *answer)
+static void append_answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
-    if (answer->error == ERR_NONE || taken_before(request, answer))
-        answer_appended(c, answer->appended);
+    if (answer->error == ERR_NONE || append_taken_before(request, answer))
+        append_answer_appended(c, answer->appended);
     else if (answer->appended)
-        answer_refused(c, answer);
+        append_answer_refused(c, answer);
     else
         answer_error_text(c, answer->error, answer->text);
 }
 
 /* The body as it is stored. JSON lands in the router's buffers, which are free again when the frame is put. */
-static enum error take_body(struct router *r, struct slice body, struct wire_append *append, struct detail *detail)
+static enum error append_take_body(struct router *r, struct slice body, struct wire_append *append,
+                                   struct detail *detail)
 {
     append->count = body.len;
     append->data = body;
@@ -101,7 +102,7 @@ static enum error take_body(struct router *r, struct slice body, struct wire_app
     return ERR_NONE;
 }
 
-static void give_back(struct router *r)
+static void append_give_back(struct router *r)
 {
     if (r->messages.cap > MESSAGES_KEEP)
         buf_clear(&r->messages);
@@ -109,10 +110,10 @@ static void give_back(struct router *r)
         buf_clear(&r->boundaries);
 }
 
-static void submit(struct client *c, struct wire_append *append)
+static void append_submit(struct client *c, struct wire_append *append)
 {
     struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, append->name), c, answered);
+    struct request *request = request_new(shards, shards_of(shards, append->name), c, append_answered);
     append->id = request->id;
     wire_put_append(&request->frame, append);
     c->exchange.producer = (append->flags & WIRE_APPEND_PRODUCER) != 0;
@@ -135,10 +136,10 @@ void handle_append(struct client *c, const struct http_head *head, struct slice 
     }
     error = rules_append(head, body.len > 0, &append, &detail);
     if (error == ERR_NONE)
-        error = take_body(c->router, body, &append, &detail);
+        error = append_take_body(c->router, body, &append, &detail);
     if (error == ERR_NONE)
-        submit(c, &append);
+        append_submit(c, &append);
     else
         answer_error_text(c, error, detail.text);
-    give_back(c->router);
+    append_give_back(c->router);
 }

@@ -13,48 +13,48 @@ struct tag {
     size_t len; /* 0: there is no such project */
 };
 
-static struct slice text_of(const struct tag *tag)
+static struct slice config_text_of(const struct tag *tag)
 {
     return slice_of(tag->room, tag->len);
 }
 
-static void print(const struct project *project, struct buf *json, struct tag *tag)
+static void config_print_tagged(const struct project *project, struct buf *json, struct tag *tag)
 {
     project_print(project, json);
     tag->len = etag_print_document(tag->room, buf_slice(json));
 }
 
-static void take_tag(const struct project *project, struct tag *tag)
+static void config_take_tag(const struct project *project, struct tag *tag)
 {
     struct buf json = {0};
-    print(project, &json, tag);
+    config_print_tagged(project, &json, tag);
     buf_wipe(&json);
 }
 
 /* RFC 9110 13.1.1. */
-static bool if_match(const struct http_head *head, const struct tag *tag)
+static bool config_if_match(const struct http_head *head, const struct tag *tag)
 {
     struct slice list = head->headers[HTTP_IF_MATCH_HEADER];
-    return !list.data || (tag->len && etag_listed(list, text_of(tag), ETAG_STRONG));
+    return !list.data || (tag->len && etag_listed(list, config_text_of(tag), ETAG_STRONG));
 }
 
-static void refuse_precondition(struct client *c, const struct tag *tag, const char *text)
+static void config_refuse_precondition(struct client *c, const struct tag *tag, const char *text)
 {
     struct buf *head = answer_error_begin(c, ERR_PRECONDITION_FAILED);
     if (tag->len)
-        response_add(head, "ETag", text_of(tag));
+        response_add(head, "ETag", config_text_of(tag));
     answer_error_end(c, ERR_PRECONDITION_FAILED, text);
 }
 
-static void refuse_if_match(struct client *c, const struct tag *tag)
+static void config_refuse_if_match(struct client *c, const struct tag *tag)
 {
-    refuse_precondition(c, tag,
-                        tag->len ? "the configuration is not the one that If-Match names; nothing was done"
-                                 : "there is no such project, so If-Match names none; nothing was done");
+    config_refuse_precondition(c, tag,
+                               tag->len ? "the configuration is not the one that If-Match names; nothing was done"
+                                        : "there is no such project, so If-Match names none; nothing was done");
 }
 
 /* Only auth.mode = jwt has a registry of projects. */
-static enum error no_project(const struct client *c, struct detail *detail)
+static enum error config_no_project(const struct client *c, struct detail *detail)
 {
     if (c->router->auth.registry)
         return ERR_PROJECT_NOT_FOUND;
@@ -64,23 +64,23 @@ static enum error no_project(const struct client *c, struct detail *detail)
         c->router->cfg->auth_mode);
 }
 
-static void answer_no_project(struct client *c)
+static void config_answer_no_project(struct client *c)
 {
     struct detail detail = {0};
-    enum error error = no_project(c, &detail);
+    enum error error = config_no_project(c, &detail);
     answer_error_text(c, error, detail.text);
 }
 
 /* ---- GET ---- */
 
-static void answer_config(struct client *c, const struct http_head *request, const struct buf *json,
-                          const struct tag *tag)
+static void config_answer_config(struct client *c, const struct http_head *request, const struct buf *json,
+                                 const struct tag *tag)
 {
     struct slice list = request->headers[HTTP_IF_NONE_MATCH_HEADER], body = buf_slice(json);
-    bool unchanged = list.data && etag_listed(list, text_of(tag), ETAG_WEAK);
+    bool unchanged = list.data && etag_listed(list, config_text_of(tag), ETAG_WEAK);
     struct buf *head = answer_begin(c, unchanged ? 304 : 200);
     response_add(head, "Cache-Control", SLICE("no-store"));
-    response_add(head, "ETag", text_of(tag));
+    response_add(head, "ETag", config_text_of(tag));
     if (unchanged) {
         answer_end_bare(c);
         return;
@@ -96,14 +96,14 @@ void handle_config_get(struct client *c, const struct http_head *head, struct sl
     struct tag tag;
     (void)body;
     if (!project) {
-        answer_no_project(c);
+        config_answer_no_project(c);
         return;
     }
-    print(project, &json, &tag);
-    if (if_match(head, &tag))
-        answer_config(c, head, &json, &tag);
+    config_print_tagged(project, &json, &tag);
+    if (config_if_match(head, &tag))
+        config_answer_config(c, head, &json, &tag);
     else
-        refuse_if_match(c, &tag);
+        config_refuse_if_match(c, &tag);
     buf_wipe(&json);
 }
 
@@ -117,29 +117,29 @@ struct replacement {
 
 /* In the registry's transaction: what is compared is what is replaced. A project that was deleted meanwhile stays so.
  */
-static bool replace(void *ctx, struct project *project, bool there)
+static bool config_replace(void *ctx, struct project *project, bool there)
 {
     struct replacement *r = ctx;
     if (there)
-        take_tag(project, &r->was);
-    if (!there || !if_match(r->head, &r->was) || r->head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
+        config_take_tag(project, &r->was);
+    if (!there || !config_if_match(r->head, &r->was) || r->head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
         return false;
     const struct project was = *project;
     *project = r->project;
     r->project = was;
-    take_tag(project, &r->is);
+    config_take_tag(project, &r->is);
     return true;
 }
 
-static void answer_put(struct client *c, enum registry_result result, const struct replacement *r)
+static void config_answer_put(struct client *c, enum registry_result result, const struct replacement *r)
 {
     const struct slice body = SLICE("{\"ok\":true}");
-    if (result == REGISTRY_REFUSED && !if_match(r->head, &r->was)) {
-        refuse_if_match(c, &r->was);
+    if (result == REGISTRY_REFUSED && !config_if_match(r->head, &r->was)) {
+        config_refuse_if_match(c, &r->was);
     } else if (result == REGISTRY_REFUSED && !r->was.len) {
-        answer_no_project(c);
+        config_answer_no_project(c);
     } else if (result == REGISTRY_REFUSED) {
-        refuse_precondition(c, &r->was, "there is a configuration already; nothing was done");
+        config_refuse_precondition(c, &r->was, "there is a configuration already; nothing was done");
     } else if (result != REGISTRY_OK) {
         answer_error(c, result == REGISTRY_BUSY ? ERR_OVERLOADED : ERR_INTERNAL);
     } else {
@@ -147,19 +147,19 @@ static void answer_put(struct client *c, enum registry_result result, const stru
         struct buf *head = answer_begin(c, 200);
         response_add(head, "Content-Type", SLICE("application/json"));
         response_add(head, "Cache-Control", SLICE("no-store"));
-        response_add(head, "ETag", text_of(&r->is));
+        response_add(head, "ETag", config_text_of(&r->is));
         answer_end(c, &body, 1);
     }
 }
 
 /* Reads the body, and what of the head is not compared later. The caller clears the project. */
-static enum error read_put(struct client *c, const struct http_head *head, struct slice body, struct project *project,
-                           struct detail *detail)
+static enum error config_read_put(struct client *c, const struct http_head *head, struct slice body,
+                                  struct project *project, struct detail *detail)
 {
     struct slice none = head->headers[HTTP_IF_NONE_MATCH_HEADER];
     *project = (struct project){0};
     if (!c->router->auth.registry)
-        return no_project(c, detail);
+        return config_no_project(c, detail);
     if (none.data && !slice_equal(none, SLICE("*")))
         return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
                           "If-None-Match must be * here (there is no configuration yet), not %s",
@@ -176,11 +176,12 @@ void handle_config_put(struct client *c, const struct http_head *head, struct sl
 {
     struct replacement replacement = {.head = head};
     struct detail detail = {0};
-    enum error error = read_put(c, head, body, &replacement.project, &detail);
+    enum error error = config_read_put(c, head, body, &replacement.project, &detail);
     if (error != ERR_NONE)
         answer_error_text(c, error, detail.text);
     else
-        answer_put(c, registry_update(c->router->auth.registry, name, replace, &replacement), &replacement);
+        config_answer_put(c, registry_update(c->router->auth.registry, name, config_replace, &replacement),
+                          &replacement);
     project_clear(&replacement.project);
 }
 
@@ -191,7 +192,7 @@ void handle_usage(struct client *c, const struct http_head *head, struct slice n
     (void)head;
     (void)body;
     if (!project || !usage) {
-        answer_no_project(c);
+        config_answer_no_project(c);
         return;
     }
     cJSON *object = cJSON_CreateObject();

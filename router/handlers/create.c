@@ -9,7 +9,7 @@
 #include "router/handlers/rules.h"
 #include "router/router.h"
 
-static void answered(struct request *request, const struct answer *answer)
+static void create_answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     const struct wire_stream *stream = answer->stream;
@@ -30,7 +30,7 @@ static void answered(struct request *request, const struct answer *answer)
 }
 
 /* The port that a Host names, or implies for http. */
-static unsigned port_of(struct slice host)
+static unsigned create_port_of(struct slice host)
 {
     const char *colon = memrchr(host.data, ':', host.len);
     uint64_t port = 0;
@@ -41,7 +41,7 @@ static unsigned port_of(struct slice host)
 }
 
 /* Of the connection, at our end. */
-static unsigned local_port(const struct client *c)
+static unsigned create_local_port(const struct client *c)
 {
     struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
@@ -54,10 +54,10 @@ static unsigned local_port(const struct client *c)
 /* The stream's URL, where it is known: a target that was one, or a client that is connected to the port that it names.
  * What a proxy was called with is not known, perhaps not even that there is one: then it is the path, which is right
  * everywhere (RFC 9110 10.2.2). */
-static char *location(const struct client *c, const struct http_head *head)
+static char *create_location(const struct client *c, const struct http_head *head)
 {
     struct slice host = head->headers[HTTP_HOST_HEADER], origin = head->origin;
-    bool direct = !origin.data && !head->forwarded && host.len && port_of(host) == local_port(c);
+    bool direct = !origin.data && !head->forwarded && host.len && create_port_of(host) == create_local_port(c);
     size_t room = origin.len + host.len + head->path.len + sizeof "http://";
     char *text = xmalloc(room);
     if (!direct)
@@ -68,7 +68,7 @@ static char *location(const struct client *c, const struct http_head *head)
 }
 
 /* A stream whose creation does not say how much it keeps, keeps what its project says. */
-static void add_retention(struct client *c, struct wire_create *create)
+static void create_add_retention(struct client *c, struct wire_create *create)
 {
     const struct project *project = auth_project(&c->router->auth, project_of(create->name));
     if ((create->flags & WIRE_CREATE_RETENTION) || !project)
@@ -92,14 +92,14 @@ void handle_create(struct client *c, const struct http_head *head, struct slice 
         answer_error_text(c, error, detail.text);
         return;
     }
-    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    struct request *request = request_new(shards, shards_of(shards, name), c, create_answered);
     create.id = request->id;
-    add_retention(c, &create);
+    create_add_retention(c, &create);
     if (quota_create(c, name, body.len) != ERR_NONE)
         create.flags |= WIRE_CREATE_FULL;
     wire_put_create(&request->frame, &create);
     request->repeatable = true;
-    c->exchange.text = location(c, head);
+    c->exchange.text = create_location(c, head);
     client_set_state(c, CLIENT_WAITING);
     if (!request_send(shards, request))
         answer_error(c, ERR_OVERLOADED);

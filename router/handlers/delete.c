@@ -3,7 +3,7 @@
 #include "router/handlers/handlers.h"
 #include "router/router.h"
 
-static void answered(struct request *request, const struct answer *answer)
+static void delete_answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     if (answer->error != ERR_NONE) {
@@ -17,7 +17,7 @@ static void answered(struct request *request, const struct answer *answer)
 void handle_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    struct request *request = request_new(shards, shards_of(shards, name), c, delete_answered);
     (void)head;
     (void)body;
     wire_put_delete(&request->frame, &(struct wire_delete){.id = request->id, .name = name});

@@ -17,13 +17,13 @@
 
 /* ---- names ---- */
 
-static struct slice id_of(struct slice name)
+static struct slice estuary_id_of(struct slice name)
 {
     size_t project = project_of(name).len + 1;
     return slice_of(name.data + project, name.len - project);
 }
 
-static struct slice next_name(struct slice *names)
+static struct slice estuary_next_name(struct slice *names)
 {
     size_t len = strnlen(names->data, names->len);
     struct slice name = slice_of(names->data, len);
@@ -33,7 +33,7 @@ static struct slice next_name(struct slice *names)
 
 /* ---- answers ---- */
 
-static void add_text(cJSON *object, const char *name, struct slice text)
+static void estuary_add_text(cJSON *object, const char *name, struct slice text)
 {
     char *copy = xslicedup(text);
     cJSON_AddStringToObject(object, name, copy);
@@ -41,7 +41,7 @@ static void add_text(cJSON *object, const char *name, struct slice text)
 }
 
 /* Names are percent-encoded as in a path, here as in listings. */
-static void add_name(cJSON *object, const char *key, const char *before, struct slice name)
+static void estuary_add_name(cJSON *object, const char *key, const char *before, struct slice name)
 {
     struct buf text = {0};
     buf_add_text(&text, before);
@@ -51,7 +51,7 @@ static void add_name(cJSON *object, const char *key, const char *before, struct 
     buf_clear(&text);
 }
 
-static void add_expiry(cJSON *object, uint64_t expires_ms)
+static void estuary_add_expiry(cJSON *object, uint64_t expires_ms)
 {
     if (expires_ms == UINT64_MAX)
         cJSON_AddNullToObject(object, "expiresAt");
@@ -59,7 +59,7 @@ static void add_expiry(cJSON *object, uint64_t expires_ms)
         cJSON_AddNumberToObject(object, "expiresAt", (double)expires_ms);
 }
 
-static void answer_object(struct client *c, cJSON *object)
+static void estuary_answer_object(struct client *c, cJSON *object)
 {
     char *text = cJSON_PrintUnformatted(object);
     answer_json(c, slice_str(text));
@@ -67,31 +67,31 @@ static void answer_object(struct client *c, cJSON *object)
     cJSON_Delete(object);
 }
 
-static enum error result_of(struct slice results, size_t i)
+static enum error estuary_result_of(struct slice results, size_t i)
 {
     uint8_t error = i < results.len ? (uint8_t)results.data[i] : ERR_INTERNAL;
     return error < ERR_COUNT ? (enum error)error : ERR_INTERNAL;
 }
 
-static void add_results(cJSON *object, struct slice names, struct slice results, struct slice texts)
+static void estuary_add_results(cJSON *object, struct slice names, struct slice results, struct slice texts)
 {
     cJSON *all = cJSON_AddArrayToObject(object, "subscriptions");
     for (size_t i = 0; names.len; i++) {
         cJSON *one = cJSON_CreateObject();
-        enum error error = result_of(results, i);
-        struct slice text = texts.len ? next_name(&texts) : texts;
-        add_name(one, "streamId", "", id_of(next_name(&names)));
+        enum error error = estuary_result_of(results, i);
+        struct slice text = texts.len ? estuary_next_name(&texts) : texts;
+        estuary_add_name(one, "streamId", "", estuary_id_of(estuary_next_name(&names)));
         cJSON_AddBoolToObject(one, "subscribed", error == ERR_NONE);
         if (error != ERR_NONE) {
             cJSON_AddStringToObject(one, "code", error_code(error));
-            add_text(one, "error", text.len ? text : slice_str(error_text(error)));
+            estuary_add_text(one, "error", text.len ? text : slice_str(error_text(error)));
         }
         cJSON_AddItemToArray(all, one);
     }
 }
 
 /* What was asked; it is still in its frame. */
-static struct wire_subscribe asked(const struct request *request)
+static struct wire_subscribe estuary_asked(const struct request *request)
 {
     struct wire_subscribe m = {0};
     enum wire_type type;
@@ -102,16 +102,16 @@ static struct wire_subscribe asked(const struct request *request)
     return m;
 }
 
-static void subscribed(struct request *request, const struct answer *answer)
+static void estuary_subscribed(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
-    const struct wire_subscribe m = asked(request);
+    const struct wire_subscribe m = estuary_asked(request);
     const struct wire_estuary_state *state = answer->estuary;
     struct slice names = m.sources;
     bool many = c->exchange.many;
     enum error error = answer->error;
     if (error == ERR_NONE && !many)
-        error = result_of(state->results, 0);
+        error = estuary_result_of(state->results, 0);
     if (error == ERR_QUOTA_EXCEEDED) {
         quota_refuse(c, error);
         return;
@@ -121,21 +121,21 @@ static void subscribed(struct request *request, const struct answer *answer)
         return;
     }
     cJSON *object = cJSON_CreateObject();
-    add_name(object, "estuaryId", "", id_of(m.estuary));
+    estuary_add_name(object, "estuaryId", "", estuary_id_of(m.estuary));
     if (!many)
-        add_name(object, "streamId", "", id_of(next_name(&names)));
+        estuary_add_name(object, "streamId", "", estuary_id_of(estuary_next_name(&names)));
     if (m.flags & WIRE_SUBSCRIBE_END) {
         cJSON_AddTrueToObject(object, "unsubscribed");
         cJSON_AddTrueToObject(object, "success");
-        answer_object(c, object);
+        estuary_answer_object(c, object);
         return;
     }
-    add_name(object, "estuaryStreamPath", "/v1/stream/", m.estuary);
-    add_expiry(object, state->expires_ms);
+    estuary_add_name(object, "estuaryStreamPath", "/v1/stream/", m.estuary);
+    estuary_add_expiry(object, state->expires_ms);
     cJSON_AddBoolToObject(object, "isNewEstuary", (state->flags & WIRE_ESTUARY_NEW) != 0);
     if (many)
-        add_results(object, names, state->results, state->texts);
-    answer_object(c, object);
+        estuary_add_results(object, names, state->results, state->texts);
+    estuary_answer_object(c, object);
 }
 
 /* ---- subscribing ---- */
@@ -151,19 +151,19 @@ struct subscription {
     cJSON *root; /* content_type is in it */
 };
 
-static enum error refuse(struct detail *detail, const char *why)
+static enum error estuary_refuse(struct detail *detail, const char *why)
 {
     return detail_say(detail, ERR_INVALID_SUBSCRIPTION, "%s", why);
 }
 
-static struct slice text_of(const cJSON *item)
+static struct slice estuary_text_of(const cJSON *item)
 {
     const char *text = cJSON_GetStringValue(item);
     return text ? slice_str(text) : (struct slice){0};
 }
 
 /* The path of a stream could be asked for. */
-static bool fits(const struct subscription *s, struct slice name)
+static bool estuary_fits(const struct subscription *s, struct slice name)
 {
     struct buf path = {0};
     buf_add_text(&path, "/v1/stream/");
@@ -174,10 +174,10 @@ static bool fits(const struct subscription *s, struct slice name)
 }
 
 /* Adds "{project}/{id}". A body's names are read like paths: "%" begins an escape, all else stands for itself. */
-static enum error take_name(const struct subscription *s, const char *what, const cJSON *item, struct buf *names,
-                            struct detail *detail)
+static enum error estuary_take_name(const struct subscription *s, const char *what, const cJSON *item,
+                                    struct buf *names, struct detail *detail)
 {
-    struct slice id = text_of(item);
+    struct slice id = estuary_text_of(item);
     size_t before = buf_len(names), len = 0;
     if (!id.len)
         return detail_say(detail, ERR_INVALID_SUBSCRIPTION, "%s must be the name of a stream", what);
@@ -189,7 +189,7 @@ static enum error take_name(const struct subscription *s, const char *what, cons
                           "characters are not allowed",
                           what, detail_quote(id).text);
     buf_grow(names, len);
-    if (!fits(s, slice_of(buf_slice(names).data + before, buf_len(names) - before)))
+    if (!estuary_fits(s, slice_of(buf_slice(names).data + before, buf_len(names) - before)))
         return detail_say(detail, ERR_INVALID_SUBSCRIPTION,
                           "%s %s is too long: limits.max_path allows paths of %zu bytes", what, detail_quote(id).text,
                           s->max_path);
@@ -197,38 +197,38 @@ static enum error take_name(const struct subscription *s, const char *what, cons
 }
 
 /* The last source, from there on, is whole. */
-static enum error end_source(struct subscription *s, size_t from, struct detail *detail)
+static enum error estuary_end_source(struct subscription *s, size_t from, struct detail *detail)
 {
     struct slice name = slice_of(buf_slice(&s->sources).data + from, buf_len(&s->sources) - from);
     if (slice_equal(name, buf_slice(&s->estuary)))
-        return refuse(detail, "estuaryId must be another stream than the source");
+        return estuary_refuse(detail, "estuaryId must be another stream than the source");
     buf_add_byte(&s->sources, 0);
     return ERR_NONE;
 }
 
-static enum error read_sources(const cJSON *streams, struct subscription *s, struct detail *detail)
+static enum error estuary_read_sources(const cJSON *streams, struct subscription *s, struct detail *detail)
 {
     const cJSON *item;
     int count = cJSON_GetArraySize(streams);
     if (!cJSON_IsArray(streams) || count < 1 || count > SOURCES_MAX)
-        return refuse(detail, "streams must be an array of 1 to 1000 names");
+        return estuary_refuse(detail, "streams must be an array of 1 to 1000 names");
     cJSON_ArrayForEach(item, streams)
     {
         size_t from = buf_len(&s->sources);
-        enum error error = take_name(s, "an item of streams", item, &s->sources, detail);
+        enum error error = estuary_take_name(s, "an item of streams", item, &s->sources, detail);
         if (error == ERR_NONE)
-            error = end_source(s, from, detail);
+            error = estuary_end_source(s, from, detail);
         if (error != ERR_NONE)
             return error;
     }
     return ERR_NONE;
 }
 
-static enum error check_fields(const cJSON *root, bool many, struct detail *detail)
+static enum error estuary_check_fields(const cJSON *root, bool many, struct detail *detail)
 {
     static const char *const fields[] = {"estuaryId", "contentType", "envelope", "streams"};
     if (!cJSON_IsObject(root))
-        return refuse(detail, "the body must be a JSON object");
+        return estuary_refuse(detail, "the body must be a JSON object");
     const char *unknown = document_unknown(root, fields, many ? 4 : 3), *twice = document_twice(root);
     if (unknown)
         return detail_say(detail, ERR_INVALID_SUBSCRIPTION,
@@ -240,39 +240,40 @@ static enum error check_fields(const cJSON *root, bool many, struct detail *deta
     return ERR_NONE;
 }
 
-static enum error read_options(const cJSON *root, struct subscription *s, struct detail *detail)
+static enum error estuary_read_options(const cJSON *root, struct subscription *s, struct detail *detail)
 {
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(root, "contentType");
     const cJSON *envelope = cJSON_GetObjectItemCaseSensitive(root, "envelope");
-    s->content_type = text_of(type);
+    s->content_type = estuary_text_of(type);
     if (type && !media_type_valid(s->content_type))
-        return refuse(detail, "contentType must be a media type such as application/json");
+        return estuary_refuse(detail, "contentType must be a media type such as application/json");
     if (envelope && !cJSON_IsBool(envelope))
-        return refuse(detail, "envelope must be true or false");
+        return estuary_refuse(detail, "envelope must be true or false");
     if (cJSON_IsTrue(envelope))
         s->flags |= WIRE_SUBSCRIBE_ENVELOPE;
     return ERR_NONE;
 }
 
-static enum error read_body(const cJSON *root, struct slice name, struct subscription *s, struct detail *detail)
+static enum error estuary_read_body(const cJSON *root, struct slice name, struct subscription *s, struct detail *detail)
 {
-    enum error error = check_fields(root, s->many, detail);
+    enum error error = estuary_check_fields(root, s->many, detail);
     if (error == ERR_NONE)
-        error = read_options(root, s, detail);
+        error = estuary_read_options(root, s, detail);
     if (error == ERR_NONE)
-        error = take_name(s, "estuaryId", cJSON_GetObjectItemCaseSensitive(root, "estuaryId"), &s->estuary, detail);
+        error =
+            estuary_take_name(s, "estuaryId", cJSON_GetObjectItemCaseSensitive(root, "estuaryId"), &s->estuary, detail);
     if (error != ERR_NONE)
         return error;
     if (s->many)
-        return read_sources(cJSON_GetObjectItemCaseSensitive(root, "streams"), s, detail);
+        return estuary_read_sources(cJSON_GetObjectItemCaseSensitive(root, "streams"), s, detail);
     buf_add_slice(&s->sources, name);
-    return end_source(s, 0, detail);
+    return estuary_end_source(s, 0, detail);
 }
 
-static void request_subscription(struct client *c, const struct subscription *s)
+static void estuary_request_subscription(struct client *c, const struct subscription *s)
 {
     struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, buf_slice(&s->estuary)), c, subscribed);
+    struct request *request = request_new(shards, shards_of(shards, buf_slice(&s->estuary)), c, estuary_subscribed);
     wire_put_subscribe(&request->frame, &(struct wire_subscribe){
                                             .id = request->id,
                                             .estuary = buf_slice(&s->estuary),
@@ -287,17 +288,17 @@ static void request_subscription(struct client *c, const struct subscription *s)
 }
 
 /* Reads the body. The names that are authorised and those that are subscribed must be the same: both come from here. */
-static enum error read_subscription(const struct config *cfg, struct slice name, struct slice body,
-                                    struct subscription *s, struct detail *detail)
+static enum error estuary_read_subscription(const struct config *cfg, struct slice name, struct slice body,
+                                            struct subscription *s, struct detail *detail)
 {
     s->project = project_of(name);
     s->max_path = cfg->limits_max_path;
     s->many = s->project.len == name.len;
     s->root = document_parse(body);
-    return read_body(s->root, name, s, detail);
+    return estuary_read_body(s->root, name, s, detail);
 }
 
-static void clear(struct subscription *s)
+static void estuary_clear(struct subscription *s)
 {
     cJSON_Delete(s->root);
     buf_clear(&s->estuary);
@@ -307,53 +308,53 @@ static void clear(struct subscription *s)
 void handle_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names)
 {
     struct subscription s = {0};
-    if (read_subscription(cfg, name, body, &s, NULL) == ERR_NONE) {
+    if (estuary_read_subscription(cfg, name, body, &s, NULL) == ERR_NONE) {
         struct slice sources = buf_slice(&s.sources);
         named_add(names, NAMED_ESTUARY, buf_slice(&s.estuary));
         while (s.many && sources.len) /* else the path names the source */
-            named_add(names, NAMED_STREAM, next_name(&sources));
+            named_add(names, NAMED_STREAM, estuary_next_name(&sources));
     }
-    clear(&s);
+    estuary_clear(&s);
 }
 
-static void submit(struct client *c, struct slice name, struct slice body, unsigned flags)
+static void estuary_submit(struct client *c, struct slice name, struct slice body, unsigned flags)
 {
     struct subscription s = {.flags = flags};
     struct detail detail = {0};
-    enum error error = read_subscription(c->router->cfg, name, body, &s, &detail);
+    enum error error = estuary_read_subscription(c->router->cfg, name, body, &s, &detail);
     if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && !route_reachable(buf_slice(&s.estuary)))
-        error = refuse(&detail, "an estuary cannot be called so: URLs do not keep the segments '.' and '..'");
+        error = estuary_refuse(&detail, "an estuary cannot be called so: URLs do not keep the segments '.' and '..'");
     if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && quota_create(c, buf_slice(&s.estuary), 0) != ERR_NONE)
         s.flags |= WIRE_SUBSCRIBE_FULL;
     if (error == ERR_NONE)
-        request_subscription(c, &s);
+        estuary_request_subscription(c, &s);
     else
         answer_error_text(c, error, detail.text);
-    clear(&s);
+    estuary_clear(&s);
 }
 
 void handle_subscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
-    submit(c, name, body, 0);
+    estuary_submit(c, name, body, 0);
 }
 
 void handle_subscribe_many(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     c->exchange.many = true;
-    submit(c, name, body, 0);
+    estuary_submit(c, name, body, 0);
 }
 
 void handle_unsubscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
-    submit(c, name, body, WIRE_SUBSCRIBE_END);
+    estuary_submit(c, name, body, WIRE_SUBSCRIBE_END);
 }
 
 /* ---- the estuary itself ---- */
 
-static void answered(struct request *request, const struct answer *answer)
+static void estuary_answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     const struct wire_estuary_state *state = answer->estuary;
@@ -363,29 +364,29 @@ static void answered(struct request *request, const struct answer *answer)
         return;
     }
     cJSON *object = cJSON_CreateObject();
-    add_name(object, "estuaryId", "", id_of(estuary));
+    estuary_add_name(object, "estuaryId", "", estuary_id_of(estuary));
     if (c->exchange.estuary >= WIRE_ESTUARY_DELETE) {
         cJSON_AddTrueToObject(object, "deleted");
     } else if (c->exchange.estuary == WIRE_ESTUARY_TOUCH) {
-        add_expiry(object, state->expires_ms);
+        estuary_add_expiry(object, state->expires_ms);
     } else {
         struct slice names = state->sources;
-        add_name(object, "estuaryStreamPath", "/v1/stream/", estuary);
+        estuary_add_name(object, "estuaryStreamPath", "/v1/stream/", estuary);
         cJSON *all = cJSON_AddArrayToObject(object, "subscriptions");
         while (names.len) {
             cJSON *one = cJSON_CreateObject();
-            add_name(one, "streamId", "", id_of(next_name(&names)));
+            estuary_add_name(one, "streamId", "", estuary_id_of(estuary_next_name(&names)));
             cJSON_AddItemToArray(all, one);
         }
-        add_text(object, "contentType", state->content_type);
+        estuary_add_text(object, "contentType", state->content_type);
     }
-    answer_object(c, object);
+    estuary_answer_object(c, object);
 }
 
-static void ask(struct client *c, struct slice name, unsigned what)
+static void estuary_ask(struct client *c, struct slice name, unsigned what)
 {
     struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    struct request *request = request_new(shards, shards_of(shards, name), c, estuary_answered);
     wire_put_estuary(&request->frame, &(struct wire_estuary){.id = request->id, .name = name, .what = (uint8_t)what});
     request->repeatable = true;
     c->exchange.text = xslicedup(name);
@@ -399,19 +400,19 @@ void handle_estuary(struct client *c, const struct http_head *head, struct slice
 {
     (void)head;
     (void)body;
-    ask(c, name, WIRE_ESTUARY_LOOK);
+    estuary_ask(c, name, WIRE_ESTUARY_LOOK);
 }
 
 void handle_estuary_touch(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     (void)body;
-    ask(c, name, WIRE_ESTUARY_TOUCH);
+    estuary_ask(c, name, WIRE_ESTUARY_TOUCH);
 }
 
 void handle_estuary_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)body;
     bool manages = auth_check(c, head, name, SCOPE_MANAGE, NULL) == ERR_NONE;
-    ask(c, name, manages ? WIRE_ESTUARY_DELETE : WIRE_ESTUARY_DELETE_OWNED);
+    estuary_ask(c, name, manages ? WIRE_ESTUARY_DELETE : WIRE_ESTUARY_DELETE_OWNED);
 }

@@ -3,7 +3,7 @@
 #include "router/handlers/handlers.h"
 #include "router/router.h"
 
-static void answered(struct request *request, const struct answer *answer)
+static void head_answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     const struct wire_stream *stream = answer->stream;
@@ -19,7 +19,7 @@ static void answered(struct request *request, const struct answer *answer)
 void handle_head(struct client *c, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    struct request *request = request_new(shards, shards_of(shards, name), c, head_answered);
     (void)head;
     (void)body;
     wire_put_head(

@@ -4,9 +4,9 @@
 #include "router/handlers/listing.h"
 #include "router/router.h"
 
-static void ask_next(struct client *c);
+static void list_ask_next(struct client *c);
 
-static void answer_page(struct client *c)
+static void list_answer_page(struct client *c)
 {
     struct buf body = {0};
     listing_print(c->exchange.listing, &body);
@@ -14,7 +14,7 @@ static void answer_page(struct client *c)
     buf_clear(&body);
 }
 
-static bool take(struct client *c, const struct wire_listed *m)
+static bool list_take(struct client *c, const struct wire_listed *m)
 {
     const struct buf *rows = &c->exchange.listing->rows;
     c->router->clients.rows_bytes -= buf_len(rows);
@@ -23,28 +23,28 @@ static bool take(struct client *c, const struct wire_listed *m)
     return good;
 }
 
-static void answered(struct request *request, const struct answer *answer)
+static void list_answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     enum error error = answer->error;
-    if (error == ERR_NONE && !take(c, answer->listed))
+    if (error == ERR_NONE && !list_take(c, answer->listed))
         error = ERR_INTERNAL;
     if (error != ERR_NONE)
         answer_error(c, error);
     else if (++c->exchange.listing->shard < c->router->shards.layout.shards)
-        ask_next(c);
+        list_ask_next(c);
     else
-        answer_page(c);
+        list_answer_page(c);
 }
 
-static void ask_next(struct client *c)
+static void list_ask_next(struct client *c)
 {
     struct shards *shards = &c->router->shards;
     if (answer_memory_full(c->router)) {
         answer_error(c, ERR_OVERLOADED);
         return;
     }
-    struct request *request = request_new(shards, c->exchange.listing->shard, c, answered);
+    struct request *request = request_new(shards, c->exchange.listing->shard, c, list_answered);
     const struct wire_list m = listing_ask(c->exchange.listing, request->id);
     wire_put_list(&request->frame, &m);
     request->repeatable = true;
@@ -62,5 +62,5 @@ void handle_list(struct client *c, const struct http_head *head, struct slice na
         return;
     }
     client_set_state(c, CLIENT_WAITING);
-    ask_next(c);
+    list_ask_next(c);
 }

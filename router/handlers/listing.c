@@ -14,7 +14,7 @@
 /* ---- what is asked ---- */
 
 /* A query's value, decoded, to the end of a name. */
-static enum error add_value(struct buf *name, const char *parameter, struct slice value, struct detail *detail)
+static enum error listing_add_value(struct buf *name, const char *parameter, struct slice value, struct detail *detail)
 {
     size_t len = 0;
     if (!value.len)
@@ -27,7 +27,7 @@ static enum error add_value(struct buf *name, const char *parameter, struct slic
     return ERR_NONE;
 }
 
-static enum error understand_limit(struct listing *listing, struct slice value, struct detail *detail)
+static enum error listing_understand_limit(struct listing *listing, struct slice value, struct detail *detail)
 {
     uint64_t number = LISTING_LIMIT;
     if (value.data && (!rules_integer(value, LISTING_LIMIT_MAX, &number) || !number))
@@ -38,19 +38,20 @@ static enum error understand_limit(struct listing *listing, struct slice value, 
     return ERR_NONE;
 }
 
-static enum error understand(struct listing *listing, struct slice project, struct slice query, struct detail *detail)
+static enum error listing_understand(struct listing *listing, struct slice project, struct slice query,
+                                     struct detail *detail)
 {
     struct slice after = query_value(query, '&', SLICE("after"));
-    enum error error = understand_limit(listing, query_value(query, '&', SLICE("limit")), detail);
+    enum error error = listing_understand_limit(listing, query_value(query, '&', SLICE("limit")), detail);
     listing->all = project.len == 0;
     buf_add_slice(&listing->prefix, project);
     if (!listing->all)
         buf_add_byte(&listing->prefix, '/');
     buf_add_slice(&listing->from, buf_slice(&listing->prefix));
     if (error == ERR_NONE)
-        error = add_value(&listing->prefix, "prefix", query_value(query, '&', SLICE("prefix")), detail);
+        error = listing_add_value(&listing->prefix, "prefix", query_value(query, '&', SLICE("prefix")), detail);
     if (error == ERR_NONE)
-        error = add_value(&listing->from, "after", after, detail);
+        error = listing_add_value(&listing->from, "after", after, detail);
     buf_add_byte(&listing->from, 0); /* no name has a NUL, so this is the least that is behind it */
     if (!after.len || slice_compare(buf_slice(&listing->from), buf_slice(&listing->prefix)) < 0) {
         buf_reset(&listing->from);
@@ -62,7 +63,7 @@ static enum error understand(struct listing *listing, struct slice project, stru
 struct listing *listing_new(struct slice project, struct slice query, struct detail *detail)
 {
     struct listing *listing = xcalloc(1, sizeof *listing);
-    if (understand(listing, project, query, detail) == ERR_NONE)
+    if (listing_understand(listing, project, query, detail) == ERR_NONE)
         return listing;
     listing_free(listing);
     return NULL;
@@ -99,7 +100,7 @@ struct row {
 };
 
 /* Takes the first row off. False: what is there is none. */
-static bool take_row(struct slice *rows, struct row *row)
+static bool listing_take_row(struct slice *rows, struct row *row)
 {
     const struct slice before = *rows;
     struct slice body;
@@ -113,7 +114,7 @@ static bool take_row(struct slice *rows, struct row *row)
 }
 
 /* The page ends with this name, or earlier. */
-static void end_at(struct listing *listing, struct slice name)
+static void listing_end_at(struct listing *listing, struct slice name)
 {
     if (listing->more && slice_compare(buf_slice(&listing->until), name) <= 0)
         return;
@@ -127,21 +128,21 @@ bool listing_take(struct listing *listing, const struct wire_listed *m)
     struct slice ours = buf_slice(&listing->rows), theirs = m->rows;
     struct buf merged = {0};
     struct row a, b, last = {0};
-    bool good = take_row(&ours, &a) && take_row(&theirs, &b);
+    bool good = listing_take_row(&ours, &a) && listing_take_row(&theirs, &b);
     if (m->flags & WIRE_LISTED_MORE)
-        end_at(listing, m->upto);
+        listing_end_at(listing, m->upto);
     for (uint32_t count = 0; good && (a.frame.len || b.frame.len); count++) {
         bool is_ours = !b.frame.len || (a.frame.len && slice_compare(a.m.name, b.m.name) < 0);
         struct row *first = is_ours ? &a : &b;
         if (listing->more && slice_compare(first->m.name, buf_slice(&listing->until)) > 0)
             break;
         if (count == listing->limit) {
-            end_at(listing, last.m.name);
+            listing_end_at(listing, last.m.name);
             break;
         }
         buf_add_slice(&merged, first->frame);
         last = *first;
-        good = take_row(is_ours ? &ours : &theirs, first);
+        good = listing_take_row(is_ours ? &ours : &theirs, first);
     }
     buf_clear(&listing->rows);
     listing->rows = merged;
@@ -150,14 +151,14 @@ bool listing_take(struct listing *listing, const struct wire_listed *m)
 
 /* ---- and how it is told ---- */
 
-static void add_number(struct buf *out, const char *key, uint64_t value)
+static void listing_add_number(struct buf *out, const char *key, uint64_t value)
 {
     char text[64];
     snprintf(text, sizeof text, ",\"%s\":%llu", key, (unsigned long long)value);
     buf_add_text(out, text);
 }
 
-static void add_offset(struct buf *out, const char *key, uint64_t position)
+static void listing_add_offset(struct buf *out, const char *key, uint64_t position)
 {
     char text[OFFSET_LEN + 1] = "";
     buf_add_text(out, ",\"");
@@ -168,7 +169,7 @@ static void add_offset(struct buf *out, const char *key, uint64_t position)
     buf_add_text(out, "\"");
 }
 
-static void add_retention(struct buf *out, const struct wire_listed_stream *m)
+static void listing_add_retention(struct buf *out, const struct wire_listed_stream *m)
 {
     char text[96];
     if (!m->retention_s && !m->retention_bytes)
@@ -186,22 +187,22 @@ void listing_print_stream(struct buf *out, const struct wire_listed_stream *m, b
     buf_add_text(out, "\",\"contentType\":\"");
     escape_json_add(out, m->content_type);
     buf_add_text(out, "\"");
-    add_offset(out, "nextOffset", m->tail);
+    listing_add_offset(out, "nextOffset", m->tail);
     if (m->earliest || m->retention_s || m->retention_bytes)
-        add_offset(out, "earliestOffset", m->earliest);
-    add_number(out, "bytes", m->bytes);
+        listing_add_offset(out, "earliestOffset", m->earliest);
+    listing_add_number(out, "bytes", m->bytes);
     buf_add_text(out, m->flags & WIRE_STREAM_CLOSED ? ",\"closed\":true" : ",\"closed\":false");
     buf_add_text(out, m->flags & WIRE_STREAM_PUBLIC ? ",\"public\":true" : ",\"public\":false");
     buf_add_text(out, m->flags & WIRE_LISTED_ESTUARY ? ",\"estuary\":true" : ",\"estuary\":false");
     buf_add_text(out, m->flags & WIRE_LISTED_FORK ? ",\"fork\":true" : ",\"fork\":false");
     if (m->flags & WIRE_STREAM_TTL)
-        add_number(out, "ttl", m->ttl_s);
+        listing_add_number(out, "ttl", m->ttl_s);
     if ((m->flags & WIRE_STREAM_EXPIRES) && m->expires_text.len) {
         buf_add_text(out, ",\"expiresAt\":\"");
         buf_add_slice(out, m->expires_text);
         buf_add_text(out, "\"");
     }
-    add_retention(out, m);
+    listing_add_retention(out, m);
 }
 
 void listing_print(const struct listing *listing, struct buf *out)
@@ -209,7 +210,7 @@ void listing_print(const struct listing *listing, struct buf *out)
     struct slice rows = buf_slice(&listing->rows);
     struct row row;
     buf_add_text(out, "{\"streams\":[");
-    for (bool first = true; take_row(&rows, &row) && row.frame.len; first = false) {
+    for (bool first = true; listing_take_row(&rows, &row) && row.frame.len; first = false) {
         if (!first)
             buf_add_text(out, ",");
         listing_print_stream(out, &row.m, listing->all);

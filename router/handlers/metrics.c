@@ -11,7 +11,7 @@
 #include "router/observe/metrics_page.h"
 #include "router/router.h"
 
-static bool is_local(const struct client *c)
+static bool metrics_is_local(const struct client *c)
 {
     struct sockaddr_storage peer;
     if (!client_address(c, &peer))
@@ -21,13 +21,13 @@ static bool is_local(const struct client *c)
     return peer.ss_family == AF_INET && ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr) >> 24 == 127;
 }
 
-static bool may_see(const struct client *c)
+static bool metrics_may_see(const struct client *c)
 {
     const char *serve = c->router->cfg->metrics_serve;
-    return c->only_metrics || strcmp(serve, "all") == 0 || (strcmp(serve, "local") == 0 && is_local(c));
+    return c->only_metrics || strcmp(serve, "all") == 0 || (strcmp(serve, "local") == 0 && metrics_is_local(c));
 }
 
-static void add_build(struct buf *out)
+static void metrics_add_build(struct buf *out)
 {
     metrics_page_head(out, "streamd_build_info", "gauge", "Which streamd this is.");
     buf_add_slice(out, SLICE("streamd_build_info{version=\"" STREAMD_VERSION "\"} 1\n"));
@@ -43,7 +43,7 @@ struct projects {
 };
 
 /* Those that every shard has spoken of. The first page that asks for one may be too early. */
-static void note_project(void *ctx, struct slice name)
+static void metrics_note_project(void *ctx, struct slice name)
 {
     struct projects *projects = ctx;
     struct tally *tally = projects->left ? tally_of(projects->tallies, name) : NULL;
@@ -54,36 +54,36 @@ static void note_project(void *ctx, struct slice name)
         projects->list[projects->count++] = tally;
 }
 
-static uint64_t readers_of(const struct tally *tally)
+static uint64_t metrics_readers_of(const struct tally *tally)
 {
     return tally->readers + tally->readers_elsewhere;
 }
 
-static uint64_t streams_of(const struct tally *tally)
+static uint64_t metrics_streams_of(const struct tally *tally)
 {
     return tally->streams;
 }
 
-static uint64_t bytes_of(const struct tally *tally)
+static uint64_t metrics_bytes_of(const struct tally *tally)
 {
     return tally->bytes;
 }
 
-static void add_projects(struct buf *out, struct router *r)
+static void metrics_add_projects(struct buf *out, struct router *r)
 {
     static const struct {
         const char *name, *help;
         uint64_t (*value)(const struct tally *tally);
     } rows[] = {
-        {"streamd_project_streams", "Streams of a project.", streams_of},
-        {"streamd_project_bytes", "Bytes of messages of a project.", bytes_of},
-        {"streamd_project_live_readers", "Live readers of a project.", readers_of},
+        {"streamd_project_streams", "Streams of a project.", metrics_streams_of},
+        {"streamd_project_bytes", "Bytes of messages of a project.", metrics_bytes_of},
+        {"streamd_project_live_readers", "Live readers of a project.", metrics_readers_of},
     };
     struct projects projects = {.tallies = &r->tallies, .left = r->cfg->metrics_projects};
     if (!r->auth.registry || !projects.left)
         return;
     projects.list = xcalloc(projects.left, sizeof *projects.list);
-    if (registry_names(r->auth.registry, note_project, &projects) != REGISTRY_OK)
+    if (registry_names(r->auth.registry, metrics_note_project, &projects) != REGISTRY_OK)
         log_warn("metrics: the registry cannot be read: not all projects are shown");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         metrics_page_head(out, rows[i].name, "gauge", rows[i].help);
@@ -104,14 +104,14 @@ void handle_metrics(struct client *c, const struct http_head *request, struct sl
     (void)name;
     (void)ignored;
     c->cors = CORS_NONE; /* no page of whoever's browser is on this machine reads it */
-    if (!may_see(c)) {
+    if (!metrics_may_see(c)) {
         answer_error(c, ERR_NOT_FOUND);
         return;
     }
-    add_build(&page);
+    metrics_add_build(&page);
     if (c->router->region)
         metrics_page_add(&page, c->router->region);
-    add_projects(&page, c->router);
+    metrics_add_projects(&page, c->router);
     struct buf *head = answer_begin(c, 200);
     const struct slice body = buf_slice(&page);
     response_add(head, "Content-Type", SLICE(METRICS_PAGE_TYPE));

@@ -9,7 +9,7 @@ struct stands_for {
     const char *prefix, *refusal;
 };
 
-static const struct stands_for table[] = {
+static const struct stands_for named_table[] = {
     [NAMED_PATH] = {HTTP_OTHER, SCOPE_NONE, "", ""},
     [NAMED_SOURCE] = {HTTP_GET, SCOPE_READ, "/v1/stream/", "the stream in Stream-Forked-From may not be read"},
     [NAMED_ESTUARY] = {HTTP_POST, SCOPE_WRITE, "/v1/stream/", "the stream in estuaryId may not be written"},
@@ -18,22 +18,22 @@ static const struct stands_for table[] = {
 
 enum http_method named_method(enum named kind)
 {
-    return table[kind].method;
+    return named_table[kind].method;
 }
 
 const char *named_prefix(enum named kind)
 {
-    return table[kind].prefix;
+    return named_table[kind].prefix;
 }
 
 enum scope named_scope(enum named kind)
 {
-    return table[kind].scope;
+    return named_table[kind].scope;
 }
 
 const char *named_refusal(enum named kind)
 {
-    return table[kind].refusal;
+    return named_table[kind].refusal;
 }
 
 void named_add(struct buf *names, enum named kind, struct slice name)

@@ -8,7 +8,7 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-static void catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
+static void read_catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
 {
     uint64_t page = c->router->cfg->limits_read_page, most = c->router->cfg->limits_read_answer;
     const struct wire_read read = {
@@ -27,7 +27,7 @@ static void catch_up(struct client *c, const struct http_head *head, struct slic
 }
 
 /* An EventSource that reconnects asks with its old URL and says here how far it has come. */
-static void follow_last_event(const struct http_head *head, struct query *query)
+static void read_follow_last_event(const struct http_head *head, struct query *query)
 {
     uint64_t position;
     struct slice id = head->headers[HTTP_LAST_EVENT_ID_HEADER];
@@ -50,7 +50,7 @@ void handle_read(struct client *c, const struct http_head *head, struct slice na
     c->exchange.now = query.now;
     c->exchange.earliest = query.earliest;
     if (query.live == QUERY_CATCH_UP) {
-        catch_up(c, head, name, &query);
+        read_catch_up(c, head, name, &query);
         return;
     }
     error = quota_read_live(c, name);
@@ -59,6 +59,6 @@ void handle_read(struct client *c, const struct http_head *head, struct slice na
         return;
     }
     if (query.live == QUERY_SSE)
-        follow_last_event(head, &query);
+        read_follow_last_event(head, &query);
     reader_start(c, name, &query);
 }

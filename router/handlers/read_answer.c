@@ -9,27 +9,27 @@
 #define PAGE_AGE 60u
 #define POLL_AGE 20u
 
-static bool at_tail(const struct wire_stream *stream)
+static bool read_answer_at_tail(const struct wire_stream *stream)
 {
     return stream->next == stream->tail;
 }
 
 /* A closed stream says so only where nothing follows (PROTOCOL.md 5.6). */
-static bool at_end(const struct wire_stream *stream)
+static bool read_answer_at_end(const struct wire_stream *stream)
 {
-    return at_tail(stream) && (stream->flags & WIRE_STREAM_CLOSED);
+    return read_answer_at_tail(stream) && (stream->flags & WIRE_STREAM_CLOSED);
 }
 
-static bool is_json(const struct wire_stream *stream)
+static bool read_answer_is_json(const struct wire_stream *stream)
 {
     return sse_kind_of(stream->content_type) == SSE_JSON;
 }
 
 /* JSON is stored with a comma after each message: an array is all of it but the last, in brackets. */
-static size_t body_parts(const struct wire_stream *stream, struct slice parts[3])
+static size_t read_answer_body_parts(const struct wire_stream *stream, struct slice parts[3])
 {
     parts[0] = stream->data;
-    if (!is_json(stream))
+    if (!read_answer_is_json(stream))
         return 1;
     parts[0] = SLICE("[");
     parts[1] = slice_of(stream->data.data, stream->data.len ? stream->data.len - 1 : 0);
@@ -40,7 +40,7 @@ static size_t body_parts(const struct wire_stream *stream, struct slice parts[3]
 struct block *read_answer_body(struct router *router, const struct wire_stream *stream)
 {
     struct slice parts[3];
-    size_t count = body_parts(stream, parts), len = 0, at = 0;
+    size_t count = read_answer_body_parts(stream, parts), len = 0, at = 0;
     for (size_t i = 0; i < count; i++)
         len += parts[i].len;
     struct block *block = block_new(&router->outputs, len);
@@ -50,7 +50,7 @@ struct block *read_answer_body(struct router *router, const struct wire_stream *
     return block;
 }
 
-static void add_text(struct router *router, struct output *body, struct slice text)
+static void read_answer_add_text(struct router *router, struct output *body, struct slice text)
 {
     struct block *block = block_copy(&router->outputs, text);
     output_add(body, &router->outputs, block, 0, block->len);
@@ -61,32 +61,33 @@ void read_answer_add(struct router *router, struct output *body, const struct wi
 {
     if (!page && !stream->data.len)
         return;
-    if (is_json(stream) && !body->bytes)
-        add_text(router, body, SLICE("["));
+    if (read_answer_is_json(stream) && !body->bytes)
+        read_answer_add_text(router, body, SLICE("["));
     if (page)
         output_add(body, &router->outputs, page, 0, page->len);
     else
-        add_text(router, body, stream->data);
+        read_answer_add_text(router, body, stream->data);
 }
 
 void read_answer_whole(struct router *router, struct output *body, const struct wire_stream *stream)
 {
-    if (!is_json(stream) || !body->bytes)
+    if (!read_answer_is_json(stream) || !body->bytes)
         return;
     output_shorten(body, 1);
-    add_text(router, body, SLICE("]"));
+    read_answer_add_text(router, body, SLICE("]"));
 }
 
-static void add_etag(struct buf *head, const struct wire_stream *stream)
+static void read_answer_add_etag(struct buf *head, const struct wire_stream *stream)
 {
     char etag[ETAG_MAX];
-    response_add(head, "ETag",
-                 slice_of(etag, etag_print(etag, stream->uid, stream->start, stream->next, at_end(stream))));
+    response_add(
+        head, "ETag",
+        slice_of(etag, etag_print(etag, stream->uid, stream->start, stream->next, read_answer_at_end(stream))));
 }
 
 /* Nothing may be kept longer than the stream lives. */
-static void add_caching(const struct client *c, struct buf *head, const struct wire_stream *stream, unsigned age,
-                        const char *more)
+static void read_answer_add_caching(const struct client *c, struct buf *head, const struct wire_stream *stream,
+                                    unsigned age, const char *more)
 {
     char text[80];
     uint64_t left_s = stream->remaining_ms / 1000;
@@ -99,16 +100,16 @@ static void add_caching(const struct client *c, struct buf *head, const struct w
                      *c->router->cfg->auth_cookie ? SLICE("Authorization, Cookie") : SLICE("Authorization"));
 }
 
-static void add_place(struct buf *head, const struct wire_stream *stream)
+static void read_answer_add_place(struct buf *head, const struct wire_stream *stream)
 {
     response_add_offset(head, "Stream-Next-Offset", stream->next);
-    if (at_tail(stream))
+    if (read_answer_at_tail(stream))
         response_add(head, "Stream-Up-To-Date", SLICE("true"));
-    if (at_end(stream))
+    if (read_answer_at_end(stream))
         response_add(head, "Stream-Closed", SLICE("true"));
 }
 
-static void add_facts(struct buf *head, const struct wire_stream *stream)
+static void read_answer_add_facts(struct buf *head, const struct wire_stream *stream)
 {
     response_add(head, "Content-Type", stream->content_type);
     if (stream->next > stream->start)
@@ -119,61 +120,62 @@ static void add_facts(struct buf *head, const struct wire_stream *stream)
         response_add(head, "Stream-Expires-At", stream->expires_text);
 }
 
-static const char *const page_more = ", stale-while-revalidate=300";
-static const char *const cold_more = ", stale-while-revalidate=300, immutable"; /* while it is fresh */
+static const char *const read_answer_page_more = ", stale-while-revalidate=300";
+static const char *const read_answer_cold_more = ", stale-while-revalidate=300, immutable"; /* while it is fresh */
 
 /* Another time the same URL is another place in the stream. */
-static bool is_fleeting(const struct client *c, const struct wire_stream *stream)
+static bool read_answer_is_fleeting(const struct client *c, const struct wire_stream *stream)
 {
     return c->exchange.now || (c->exchange.earliest && (stream->retention_s || stream->retention_bytes));
 }
 
-static bool not_modified(const struct client *c, const struct wire_stream *stream)
+static bool read_answer_not_modified(const struct client *c, const struct wire_stream *stream)
 {
     char etag[ETAG_MAX];
-    if (!c->exchange.text || is_fleeting(c, stream))
+    if (!c->exchange.text || read_answer_is_fleeting(c, stream))
         return false;
-    size_t len = etag_print(etag, stream->uid, stream->start, stream->next, at_end(stream));
+    size_t len = etag_print(etag, stream->uid, stream->start, stream->next, read_answer_at_end(stream));
     return etag_listed(slice_str(c->exchange.text), slice_of(etag, len), ETAG_WEAK);
 }
 
 void read_answer_page(struct client *c, const struct wire_stream *stream, const struct output *body)
 {
     struct slice parts[3];
-    bool unchanged = not_modified(c, stream);
+    bool unchanged = read_answer_not_modified(c, stream);
     c->shared_answer = auth_shared(&c->grant, stream);
-    c->exchange.kept = c->shared_answer && !is_fleeting(c, stream);
+    c->exchange.kept = c->shared_answer && !read_answer_is_fleeting(c, stream);
     struct buf *head = answer_begin(c, unchanged ? 304 : 200);
-    add_place(head, stream);
-    if (is_fleeting(c, stream)) {
+    read_answer_add_place(head, stream);
+    if (read_answer_is_fleeting(c, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
-        add_caching(c, head, stream, PAGE_AGE, stream->flags & WIRE_STREAM_COLD ? cold_more : page_more);
-        add_etag(head, stream);
+        read_answer_add_caching(c, head, stream, PAGE_AGE,
+                                stream->flags & WIRE_STREAM_COLD ? read_answer_cold_more : read_answer_page_more);
+        read_answer_add_etag(head, stream);
     }
     if (unchanged) {
         answer_end_bare(c);
         return;
     }
-    add_facts(head, stream);
+    read_answer_add_facts(head, stream);
     if (body->bytes)
         answer_end_pieces(c, body);
     else
-        answer_end(c, parts, body_parts(stream, parts));
+        answer_end(c, parts, read_answer_body_parts(stream, parts));
 }
 
 void read_answer_poll(struct client *c, const struct wire_stream *stream, uint64_t cursor, struct block *body)
 {
-    c->exchange.kept = c->shared_answer && !is_fleeting(c, stream);
+    c->exchange.kept = c->shared_answer && !read_answer_is_fleeting(c, stream);
     struct buf *head = answer_begin(c, 200);
-    add_place(head, stream);
-    if (is_fleeting(c, stream)) {
+    read_answer_add_place(head, stream);
+    if (read_answer_is_fleeting(c, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
-        add_caching(c, head, stream, POLL_AGE, "");
-        add_etag(head, stream);
+        read_answer_add_caching(c, head, stream, POLL_AGE, "");
+        read_answer_add_etag(head, stream);
     }
-    add_facts(head, stream);
+    read_answer_add_facts(head, stream);
     response_add_number(head, "Stream-Cursor", cursor);
     answer_end_block(c, body);
 }

@@ -6,14 +6,14 @@
 #include "router/http/query.h"
 #include "router/http/timestamp.h"
 
-static bool given(const struct http_head *head, enum http_header header)
+static bool rules_given(const struct http_head *head, enum http_header header)
 {
     return head->headers[header].data != NULL;
 }
 
 /* ---- every request ---- */
 
-static enum error refuse_condition(struct slice name, struct detail *detail)
+static enum error rules_refuse_condition(struct slice name, struct detail *detail)
 {
     return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
                       "header %s is a condition that is not supported here; nothing was done", detail_quote(name).text);
@@ -27,11 +27,11 @@ enum error rules_request(const struct http_head *head, bool evaluates, struct de
                           "Content-Encoding %s is not supported; send the body as it is, without this header",
                           detail_quote(head->coding).text);
     if (head->condition.data)
-        return refuse_condition(head->condition, detail);
-    if (given(head, HTTP_IF_MATCH_HEADER) && !evaluates)
-        return refuse_condition(SLICE("If-Match"), detail);
-    if (given(head, HTTP_IF_NONE_MATCH_HEADER) && !evaluates && !reads)
-        return refuse_condition(SLICE("If-None-Match"), detail);
+        return rules_refuse_condition(head->condition, detail);
+    if (rules_given(head, HTTP_IF_MATCH_HEADER) && !evaluates)
+        return rules_refuse_condition(SLICE("If-Match"), detail);
+    if (rules_given(head, HTTP_IF_NONE_MATCH_HEADER) && !evaluates && !reads)
+        return rules_refuse_condition(SLICE("If-None-Match"), detail);
     return ERR_NONE;
 }
 
@@ -39,7 +39,7 @@ enum error rules_request(const struct http_head *head, bool evaluates, struct de
 
 enum integer { INTEGER_GOOD, INTEGER_NONE, INTEGER_OVERFLOW };
 
-static enum integer parse_integer(struct slice text, uint64_t max, uint64_t *value)
+static enum integer rules_parse_integer(struct slice text, uint64_t max, uint64_t *value)
 {
     *value = 0;
     if (!text.len || (text.len > 1 && text.data[0] == '0'))
@@ -57,10 +57,10 @@ static enum integer parse_integer(struct slice text, uint64_t max, uint64_t *val
 
 bool rules_integer(struct slice text, uint64_t max, uint64_t *value)
 {
-    return parse_integer(text, max, value) == INTEGER_GOOD;
+    return rules_parse_integer(text, max, value) == INTEGER_GOOD;
 }
 
-static enum error content_type(struct slice value, struct slice *type, struct detail *detail)
+static enum error rules_content_type(struct slice value, struct slice *type, struct detail *detail)
 {
     *type = value;
     if (media_type_valid(value))
@@ -72,7 +72,7 @@ static enum error content_type(struct slice value, struct slice *type, struct de
 }
 
 /* Any other value counts as absent (PROTOCOL.md 4.1). */
-static bool says_closed(const struct http_head *head)
+static bool rules_says_closed(const struct http_head *head)
 {
     struct slice value = head->headers[HTTP_STREAM_CLOSED_HEADER];
     return slice_alike(value, SLICE("true"));
@@ -80,7 +80,7 @@ static bool says_closed(const struct http_head *head)
 
 /* ---- create ---- */
 
-static enum error create_expiry(const struct http_head *head, struct wire_create *create, struct detail *detail)
+static enum error rules_create_expiry(const struct http_head *head, struct wire_create *create, struct detail *detail)
 {
     struct slice ttl = head->headers[HTTP_STREAM_TTL_HEADER];
     struct slice expires = head->headers[HTTP_STREAM_EXPIRES_AT_HEADER];
@@ -107,8 +107,8 @@ static enum error create_expiry(const struct http_head *head, struct wire_create
 }
 
 /* A number from 1; absent: 0. */
-static enum error retention_of(struct slice text, const char *name, uint64_t max, uint64_t *value,
-                               struct detail *detail)
+static enum error rules_retention_of(struct slice text, const char *name, uint64_t max, uint64_t *value,
+                                     struct detail *detail)
 {
     if (!text.data || (rules_integer(text, max, value) && *value > 0))
         return ERR_NONE;
@@ -117,21 +117,23 @@ static enum error retention_of(struct slice text, const char *name, uint64_t max
                       (unsigned long long)max, detail_quote(text).text);
 }
 
-static enum error create_retention(const struct http_head *head, struct wire_create *create, struct detail *detail)
+static enum error rules_create_retention(const struct http_head *head, struct wire_create *create,
+                                         struct detail *detail)
 {
     struct slice seconds = head->headers[HTTP_STREAM_RETENTION_SECONDS_HEADER];
     struct slice bytes = head->headers[HTTP_STREAM_RETENTION_BYTES_HEADER];
     if (seconds.data || bytes.data)
         create->flags |= WIRE_CREATE_RETENTION;
     enum error error =
-        retention_of(seconds, "Stream-Retention-Seconds", PROJECT_RETENTION_MAX_S, &create->retention_s, detail);
+        rules_retention_of(seconds, "Stream-Retention-Seconds", PROJECT_RETENTION_MAX_S, &create->retention_s, detail);
     if (error == ERR_NONE)
-        error = retention_of(bytes, "Stream-Retention-Bytes", RULES_INTEGER_MAX, &create->retention_bytes, detail);
+        error =
+            rules_retention_of(bytes, "Stream-Retention-Bytes", RULES_INTEGER_MAX, &create->retention_bytes, detail);
     return error;
 }
 
-static enum error fork_source(const struct http_head *head, size_t max_path, struct rules_create_room *room,
-                              struct wire_create *create, struct detail *detail)
+static enum error rules_fork_source(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                                    struct wire_create *create, struct detail *detail)
 {
     if (route_parse_fork(head, max_path, room->source, &create->fork_source) == ERR_NONE)
         return ERR_NONE;
@@ -141,12 +143,12 @@ static enum error fork_source(const struct http_head *head, size_t max_path, str
                       detail_quote(head->headers[HTTP_STREAM_FORKED_FROM_HEADER]).text);
 }
 
-static enum error create_fork(const struct http_head *head, size_t max_path, struct rules_create_room *room,
-                              struct wire_create *create, struct detail *detail)
+static enum error rules_create_fork(const struct http_head *head, size_t max_path, struct rules_create_room *room,
+                                    struct wire_create *create, struct detail *detail)
 {
     struct slice offset = head->headers[HTTP_STREAM_FORK_OFFSET_HEADER];
     struct slice sub = head->headers[HTTP_STREAM_FORK_SUB_OFFSET_HEADER];
-    if (!given(head, HTTP_STREAM_FORKED_FROM_HEADER)) {
+    if (!rules_given(head, HTTP_STREAM_FORKED_FROM_HEADER)) {
         if (offset.data)
             return detail_say(detail, ERR_INVALID_FORK_OFFSET, "Stream-Fork-Offset needs Stream-Forked-From");
         return sub.data
@@ -166,7 +168,7 @@ static enum error create_fork(const struct http_head *head, size_t max_path, str
         return detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET,
                           "Stream-Fork-Sub-Offset must be a whole number without sign or leading zeros, not %s",
                           detail_quote(sub).text);
-    return fork_source(head, max_path, room, create, detail);
+    return rules_fork_source(head, max_path, room, create, detail);
 }
 
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
@@ -175,25 +177,25 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
     enum error error = ERR_NONE;
     create->content_type = SLICE("");
     if (head->headers[HTTP_CONTENT_TYPE_HEADER].len)
-        error = content_type(head->headers[HTTP_CONTENT_TYPE_HEADER], &create->content_type, detail);
-    if (says_closed(head))
+        error = rules_content_type(head->headers[HTTP_CONTENT_TYPE_HEADER], &create->content_type, detail);
+    if (rules_says_closed(head))
         create->flags |= WIRE_CREATE_CLOSED;
     if (slice_equal(query_value(head->query, '&', SLICE("public")), SLICE("true")))
         create->flags |= WIRE_CREATE_PUBLIC;
     if (error == ERR_NONE)
-        error = create_expiry(head, create, detail);
+        error = rules_create_expiry(head, create, detail);
     if (error == ERR_NONE)
-        error = create_retention(head, create, detail);
-    return error != ERR_NONE ? error : create_fork(head, max_path, room, create, detail);
+        error = rules_create_retention(head, create, detail);
+    return error != ERR_NONE ? error : rules_create_fork(head, max_path, room, create, detail);
 }
 
 /* ---- append ---- */
 
-static enum error producer_numbers(struct slice epoch, struct slice seq, struct wire_append *append,
-                                   struct detail *detail)
+static enum error rules_producer_numbers(struct slice epoch, struct slice seq, struct wire_append *append,
+                                         struct detail *detail)
 {
-    enum integer first = parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
-    enum integer second = parse_integer(seq, RULES_INTEGER_MAX, &append->seq);
+    enum integer first = rules_parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
+    enum integer second = rules_parse_integer(seq, RULES_INTEGER_MAX, &append->seq);
     if (first == INTEGER_GOOD && second == INTEGER_GOOD)
         return ERR_NONE;
     bool none = first == INTEGER_NONE || second == INTEGER_NONE;
@@ -203,7 +205,7 @@ static enum error producer_numbers(struct slice epoch, struct slice seq, struct 
                       by_epoch ? "Producer-Epoch" : "Producer-Seq", detail_quote(by_epoch ? epoch : seq).text);
 }
 
-static enum error append_producer(const struct http_head *head, struct wire_append *append, struct detail *detail)
+static enum error rules_append_producer(const struct http_head *head, struct wire_append *append, struct detail *detail)
 {
     struct slice id = head->headers[HTTP_PRODUCER_ID_HEADER];
     struct slice epoch = head->headers[HTTP_PRODUCER_EPOCH_HEADER];
@@ -219,7 +221,7 @@ static enum error append_producer(const struct http_head *head, struct wire_appe
     if (!id.len || id.len > RULES_PRODUCER_ID_MAX)
         return detail_say(detail, ERR_PRODUCER_ID_INVALID, "Producer-Id must be 1 to %d bytes, not %zu",
                           RULES_PRODUCER_ID_MAX, id.len);
-    enum error error = producer_numbers(epoch, seq, append, detail);
+    enum error error = rules_producer_numbers(epoch, seq, append, detail);
     if (error != ERR_NONE)
         return error;
     append->flags |= WIRE_APPEND_PRODUCER;
@@ -227,7 +229,8 @@ static enum error append_producer(const struct http_head *head, struct wire_appe
     return ERR_NONE;
 }
 
-static enum error append_stream_seq(const struct http_head *head, struct wire_append *append, struct detail *detail)
+static enum error rules_append_stream_seq(const struct http_head *head, struct wire_append *append,
+                                          struct detail *detail)
 {
     struct slice seq = head->headers[HTTP_STREAM_SEQ_HEADER];
     if (!seq.data)
@@ -241,8 +244,8 @@ static enum error append_stream_seq(const struct http_head *head, struct wire_ap
 }
 
 /* Without a body the type does not matter: some clients always send one (PROTOCOL.md 5.2). */
-static enum error append_type(const struct http_head *head, bool has_body, struct wire_append *append,
-                              struct detail *detail)
+static enum error rules_append_type(const struct http_head *head, bool has_body, struct wire_append *append,
+                                    struct detail *detail)
 {
     struct slice value = head->headers[HTTP_CONTENT_TYPE_HEADER];
     append->content_type = SLICE("");
@@ -250,15 +253,15 @@ static enum error append_type(const struct http_head *head, bool has_body, struc
         return append->flags & WIRE_APPEND_CLOSE ? ERR_NONE : ERR_EMPTY_BODY;
     if (!value.len)
         return ERR_CONTENT_TYPE_REQUIRED;
-    return content_type(value, &append->content_type, detail);
+    return rules_content_type(value, &append->content_type, detail);
 }
 
 enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append, struct detail *detail)
 {
-    if (says_closed(head))
+    if (rules_says_closed(head))
         append->flags |= WIRE_APPEND_CLOSE;
-    enum error error = append_producer(head, append, detail);
+    enum error error = rules_append_producer(head, append, detail);
     if (error == ERR_NONE)
-        error = append_stream_seq(head, append, detail);
-    return error != ERR_NONE ? error : append_type(head, has_body, append, detail);
+        error = rules_append_stream_seq(head, append, detail);
+    return error != ERR_NONE ? error : rules_append_type(head, has_body, append, detail);
 }

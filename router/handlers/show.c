@@ -10,7 +10,7 @@
 #include "router/handlers/listing.h"
 #include "router/router.h"
 
-static void add_number(struct buf *out, const char *before, uint64_t value)
+static void show_add_number(struct buf *out, const char *before, uint64_t value)
 {
     char text[24];
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
@@ -18,42 +18,42 @@ static void add_number(struct buf *out, const char *before, uint64_t value)
     buf_add_text(out, text);
 }
 
-static void add_tiers(struct buf *out, const struct wire_shown *m)
+static void show_add_tiers(struct buf *out, const struct wire_shown *m)
 {
-    add_number(out, ",\"log\":{\"entries\":", m->log_entries);
-    add_number(out, ",\"bytes\":", m->log_bytes);
-    add_number(out, "},\"chunks\":{\"messages\":", m->chunk_messages);
-    add_number(out, ",\"bytes\":", m->chunk_bytes);
-    add_number(out, "},\"segments\":{\"count\":", m->segments);
-    add_number(out, ",\"bytes\":", m->segment_bytes);
-    add_number(out, ",\"stored\":", m->stored);
+    show_add_number(out, ",\"log\":{\"entries\":", m->log_entries);
+    show_add_number(out, ",\"bytes\":", m->log_bytes);
+    show_add_number(out, "},\"chunks\":{\"messages\":", m->chunk_messages);
+    show_add_number(out, ",\"bytes\":", m->chunk_bytes);
+    show_add_number(out, "},\"segments\":{\"count\":", m->segments);
+    show_add_number(out, ",\"bytes\":", m->segment_bytes);
+    show_add_number(out, ",\"stored\":", m->stored);
     buf_add_text(out, "}");
 }
 
-static void add_producers(struct buf *out, const struct wire_shown *m)
+static void show_add_producers(struct buf *out, const struct wire_shown *m)
 {
     struct slice rest = m->first_producers, body;
     struct wire_shown_producer producer;
     const char *before = "";
-    add_number(out, ",\"producers\":{\"count\":", m->producers);
+    show_add_number(out, ",\"producers\":{\"count\":", m->producers);
     buf_add_text(out, ",\"first\":[");
     while (wire_take(&rest, WIRE_SHOWN_PRODUCER, &body) && wire_get_shown_producer(body, &producer)) {
         buf_add_text(out, before);
         buf_add_text(out, "{\"id\":\"");
         escape_json_add(out, producer.name);
-        add_number(out, "\",\"epoch\":", producer.epoch);
-        add_number(out, ",\"seq\":", producer.seq);
+        show_add_number(out, "\",\"epoch\":", producer.epoch);
+        show_add_number(out, ",\"seq\":", producer.seq);
         buf_add_text(out, "}");
         before = ",";
     }
     buf_add_text(out, "]}");
 }
 
-static void add_sources(struct buf *out, const struct wire_shown *m, bool named)
+static void show_add_sources(struct buf *out, const struct wire_shown *m, bool named)
 {
     struct slice rest = named ? m->first_sources : (struct slice){0};
     const char *before = "\"";
-    add_number(out, ",\"subscribedTo\":{\"count\":", m->sources);
+    show_add_number(out, ",\"subscribedTo\":{\"count\":", m->sources);
     buf_add_text(out, ",\"first\":[");
     while (rest.len) {
         size_t len = strnlen(rest.data, rest.len);
@@ -66,7 +66,7 @@ static void add_sources(struct buf *out, const struct wire_shown *m, bool named)
     buf_add_text(out, "]}");
 }
 
-static void add_fork(struct buf *out, const struct wire_shown *m, bool named)
+static void show_add_fork(struct buf *out, const struct wire_shown *m, bool named)
 {
     char offset[OFFSET_LEN + 1] = "";
     if (!m->fork_source.len)
@@ -83,7 +83,7 @@ static void add_fork(struct buf *out, const struct wire_shown *m, bool named)
 }
 
 /* Names of other streams are not for whoever may not see these. False: the shard's answer is malformed. */
-static bool print(struct client *c, const struct request *request, const struct wire_shown *m, struct buf *out)
+static bool show_print(struct client *c, const struct request *request, const struct wire_shown *m, struct buf *out)
 {
     struct wire_listed_stream stream;
     struct slice row = m->stream, body;
@@ -93,22 +93,22 @@ static bool print(struct client *c, const struct request *request, const struct 
     listing_print_stream(out, &stream, false);
     snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);
     buf_add_text(out, uid);
-    add_number(out, ",\"shard\":", request->shard);
+    show_add_number(out, ",\"shard\":", request->shard);
     if (m->remaining_ms != UINT64_MAX)
-        add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
-    add_fork(out, m, !c->grant.narrow);
-    add_number(out, ",\"forks\":", m->forks);
-    add_tiers(out, m);
-    add_producers(out, m);
-    add_number(out, ",\"subscribers\":", m->subscribers);
-    add_sources(out, m, !c->grant.narrow);
-    add_number(out, ",\"readers\":{\"here\":", live_readers(&c->router->live, stream.name));
-    add_number(out, ",\"routers\":", m->watchers);
+        show_add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
+    show_add_fork(out, m, !c->grant.narrow);
+    show_add_number(out, ",\"forks\":", m->forks);
+    show_add_tiers(out, m);
+    show_add_producers(out, m);
+    show_add_number(out, ",\"subscribers\":", m->subscribers);
+    show_add_sources(out, m, !c->grant.narrow);
+    show_add_number(out, ",\"readers\":{\"here\":", live_readers(&c->router->live, stream.name));
+    show_add_number(out, ",\"routers\":", m->watchers);
     buf_add_text(out, "}}");
     return true;
 }
 
-static void answered(struct request *request, const struct answer *answer)
+static void show_answered(struct request *request, const struct answer *answer)
 {
     struct client *c = request->client;
     struct buf body = {0};
@@ -116,7 +116,7 @@ static void answered(struct request *request, const struct answer *answer)
         answer_error_text(c, answer->error, answer->text);
         return;
     }
-    if (print(c, request, answer->shown, &body))
+    if (show_print(c, request, answer->shown, &body))
         answer_json(c, buf_slice(&body));
     else
         answer_error(c, ERR_INTERNAL);
@@ -130,7 +130,7 @@ void handle_show(struct client *c, const struct http_head *head, struct slice na
         answer_error(c, ERR_OVERLOADED);
         return;
     }
-    struct request *request = request_new(shards, shards_of(shards, name), c, answered);
+    struct request *request = request_new(shards, shards_of(shards, name), c, show_answered);
     (void)head;
     (void)body;
     wire_put_show(&request->frame, &(struct wire_show){.id = request->id, .name = name});

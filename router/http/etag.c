@@ -13,7 +13,7 @@ size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t nex
     return (size_t)len;
 }
 
-static struct slice skip_separators(struct slice list)
+static struct slice etag_skip_separators(struct slice list)
 {
     while (list.len && (*list.data == ' ' || *list.data == '\t' || *list.data == ','))
         list = slice_of(list.data + 1, list.len - 1);
@@ -35,7 +35,7 @@ size_t etag_print_document(char out[ETAG_MAX], struct slice document)
 
 bool etag_listed(struct slice list, struct slice etag, enum etag_compare compare)
 {
-    list = skip_separators(list);
+    list = etag_skip_separators(list);
     if (list.len && list.data[0] == '*')
         return true;
     while (list.len) {
@@ -50,7 +50,7 @@ bool etag_listed(struct slice list, struct slice etag, enum etag_compare compare
         size_t len = (size_t)(end - list.data) + 1;
         if (slice_equal(slice_of(list.data, len), etag) && (!weak || compare == ETAG_WEAK))
             return true;
-        list = skip_separators(slice_of(list.data + len, list.len - len));
+        list = etag_skip_separators(slice_of(list.data + len, list.len - len));
     }
     return false;
 }

@@ -26,7 +26,7 @@ enum own_header {
 };
 
 /* clang-format off */
-static const struct slice known_names[KNOWN_COUNT] = {
+static const struct slice http_known_names[KNOWN_COUNT] = {
     [OWN_CONTENT_LENGTH] = {"content-length", 14},
     [OWN_TRANSFER_ENCODING] = {"transfer-encoding", 17},
     [OWN_CONNECTION] = {"connection", 10},
@@ -45,7 +45,7 @@ static const struct slice known_names[KNOWN_COUNT] = {
 
 /* The known headers by the length of their name: how many, and which. */
 #define KNOWN_LENGTH_MAX 30
-static const uint8_t by_length[KNOWN_LENGTH_MAX + 1][5] = {
+static const uint8_t http_by_length[KNOWN_LENGTH_MAX + 1][5] = {
     [3] = {1, OWN_VIA},
     [4] = {1, HTTP_HOST_HEADER},
     [6] = {3, OWN_EXPECT, HTTP_ORIGIN_HEADER, HTTP_COOKIE_HEADER},
@@ -77,7 +77,7 @@ static const uint8_t by_length[KNOWN_LENGTH_MAX + 1][5] = {
 #define ALL (IN_TARGET | IN_TOKEN | IN_HOST)
 
 /* clang-format off */
-static const uint8_t classes[256] = {
+static const uint8_t http_classes[256] = {
     ['0' ... '9'] = ALL, ['A' ... 'Z'] = ALL, ['a' ... 'z'] = ALL, ['!'] = ALL, ['$'] = ALL, ['%'] = ALL, ['&'] = ALL,
     ['\''] = ALL, ['*'] = ALL, ['+'] = ALL, ['-'] = ALL, ['.'] = ALL, ['_'] = ALL, ['~'] = ALL,
     ['('] = TH, [')'] = TH, [','] = TH, [':'] = TH, [';'] = TH, ['='] = TH, ['['] = TH, [']'] = TH,
@@ -86,26 +86,26 @@ static const uint8_t classes[256] = {
 };
 /* clang-format on */
 
-static inline bool is(char byte, unsigned class)
+static inline bool http_is(char byte, unsigned class)
 {
-    return classes[(uint8_t)byte] & class;
+    return http_classes[(uint8_t)byte] & class;
 }
 
-static inline bool is_control(uint8_t byte)
+static inline bool http_is_control(uint8_t byte)
 {
     return (byte < 0x20 && byte != '\t') || byte == 0x7f;
 }
 
-static bool all(struct slice s, unsigned class)
+static bool http_all(struct slice s, unsigned class)
 {
     for (size_t i = 0; i < s.len; i++)
-        if (!is(s.data[i], class))
+        if (!http_is(s.data[i], class))
             return false;
     return true;
 }
 
 /* `lower` is made of a-z and '-'; setting bit 5 turns no other token character into one of those. */
-static bool token_equal(struct slice token, struct slice lower)
+static bool http_token_equal(struct slice token, struct slice lower)
 {
     if (token.len != lower.len)
         return false;
@@ -119,7 +119,7 @@ static bool token_equal(struct slice token, struct slice lower)
     return true;
 }
 
-static struct slice trim(const char *start, const char *end)
+static struct slice http_trim(const char *start, const char *end)
 {
     while (start < end && (*start == ' ' || *start == '\t'))
         start++;
@@ -129,12 +129,12 @@ static struct slice trim(const char *start, const char *end)
 }
 
 /* Takes the next member off a comma-separated list; empty members come as empty slices. */
-static bool list_next(struct slice *list, struct slice *member)
+static bool http_list_next(struct slice *list, struct slice *member)
 {
     if (!list->data)
         return false;
     const char *end = list->data + list->len, *comma = memchr(list->data, ',', list->len);
-    *member = trim(list->data, comma ? comma : end);
+    *member = http_trim(list->data, comma ? comma : end);
     *list = comma ? slice_of(comma + 1, (size_t)(end - comma - 1)) : slice_of(NULL, 0);
     return true;
 }
@@ -153,41 +153,41 @@ struct parser {
     struct detail *detail;
 };
 
-static bool refuse(struct parser *p, enum error error, const char *text)
+static bool http_refuse(struct parser *p, enum error error, const char *text)
 {
     p->error = detail_say(p->detail, error, "%s", text);
     return false;
 }
 
 /* Of the header line at hand. */
-static bool refuse_header(struct parser *p, enum error error, const char *what)
+static bool http_refuse_header(struct parser *p, enum error error, const char *what)
 {
     p->error = detail_say(p->detail, error, "header %s %s", detail_quote(p->name).text, what);
     return false;
 }
 
 /* Goes over the empty lines before the request line. MORE: perhaps not all of them have come. */
-static enum http_parse skip_empty_lines(struct parser *p)
+static enum http_parse http_skip_empty_lines(struct parser *p)
 {
     unsigned lines = 0;
     while (p->end - p->at >= 2 && p->at[0] == '\r' && p->at[1] == '\n' && lines++ < EMPTY_LINES_MAX)
         p->at += 2;
     if (p->at == p->end || (p->end - p->at == 1 && *p->at == '\r' && lines < EMPTY_LINES_MAX))
         return HTTP_PARSE_MORE;
-    if (is(*p->at, IN_TOKEN))
+    if (http_is(*p->at, IN_TOKEN))
         return HTTP_PARSE_DONE;
-    refuse(p, ERR_BAD_REQUEST, "request does not begin with a method");
+    http_refuse(p, ERR_BAD_REQUEST, "request does not begin with a method");
     return HTTP_PARSE_BAD;
 }
 
 /* Looks from `from` on for the empty line that ends the head that begins at p->at, with a token: a line feed has a byte
  * before it, and one after a CR has two. */
-static enum http_parse find_end(struct parser *p, const char *from)
+static enum http_parse http_find_end(struct parser *p, const char *from)
 {
     const char *line = from > p->at ? from : p->at;
     while ((line = memchr(line, '\n', (size_t)(p->end - line)))) {
         if (line[-1] != '\r') {
-            refuse(p, ERR_BAD_REQUEST, "line feed without carriage return");
+            http_refuse(p, ERR_BAD_REQUEST, "line feed without carriage return");
             return HTTP_PARSE_BAD;
         }
         if (line[-2] == '\n')
@@ -199,7 +199,7 @@ static enum http_parse find_end(struct parser *p, const char *from)
 
 /* ---- request line ---- */
 
-static enum http_method method_of(struct slice name)
+static enum http_method http_method_of(struct slice name)
 {
     static const struct slice names[HTTP_OTHER] = {
         [HTTP_GET] = {"GET", 3}, [HTTP_HEAD] = {"HEAD", 4},     [HTTP_POST] = {"POST", 4},
@@ -212,29 +212,29 @@ static enum http_method method_of(struct slice name)
 }
 
 /* A run of bytes of one class that ends with a space, which is taken too. */
-static bool take_word(struct parser *p, unsigned class, struct slice *word)
+static bool http_take_word(struct parser *p, unsigned class, struct slice *word)
 {
     const char *start = p->at;
-    while (is(*p->at, class))
+    while (http_is(*p->at, class))
         p->at++;
     *word = slice_of(start, (size_t)(p->at - start));
     return word->len && *p->at++ == ' ';
 }
 
-static bool parse_version(struct parser *p)
+static bool http_parse_version(struct parser *p)
 {
     const char *v = p->at;
     if (p->end - v < 10 || memcmp(v, "HTTP/", 5) || v[5] < '0' || v[5] > '9' || v[6] != '.' || v[7] < '0' ||
         v[7] > '9' || v[8] != '\r' || v[9] != '\n')
-        return refuse(p, ERR_BAD_REQUEST, "malformed request line");
+        return http_refuse(p, ERR_BAD_REQUEST, "malformed request line");
     if (v[5] != '1')
-        return refuse(p, ERR_HTTP_VERSION_NOT_SUPPORTED, error_text(ERR_HTTP_VERSION_NOT_SUPPORTED));
+        return http_refuse(p, ERR_HTTP_VERSION_NOT_SUPPORTED, error_text(ERR_HTTP_VERSION_NOT_SUPPORTED));
     p->head->http10 = v[7] == '0';
     p->at += 10;
     return true;
 }
 
-static size_t scheme_length(struct slice target)
+static size_t http_scheme_length(struct slice target)
 {
     if (target.len >= 7 && strncasecmp(target.data, "http://", 7) == 0)
         return 7;
@@ -243,21 +243,21 @@ static size_t scheme_length(struct slice target)
 
 /* RFC 9112 3.2.2: http://authority/path?query is taken as its path, and the authority as the Host. Without a path it is
  * "/", or "*" of OPTIONS (3.2.4). */
-static bool reduce_absolute(struct parser *p, size_t scheme)
+static bool http_reduce_absolute(struct parser *p, size_t scheme)
 {
     struct http_head *h = p->head;
     const char *start = h->target.data + scheme, *end = h->target.data + h->target.len, *path = start;
-    while (path < end && is(*path, IN_HOST))
+    while (path < end && http_is(*path, IN_HOST))
         path++;
     if (path == start || (path < end && *path != '/' && *path != '?'))
-        return refuse(p, ERR_BAD_REQUEST, "the target is an absolute URL without an authority, or with userinfo");
+        return http_refuse(p, ERR_BAD_REQUEST, "the target is an absolute URL without an authority, or with userinfo");
     p->authority = slice_of(start, (size_t)(path - start));
     h->origin = slice_of(h->target.data, (size_t)(path - h->target.data));
     h->target = slice_of(path, (size_t)(end - path));
     return true;
 }
 
-static void split_target(struct http_head *h)
+static void http_split_target(struct http_head *h)
 {
     const char *mark = h->target.len ? memchr(h->target.data, '?', h->target.len) : NULL;
     h->path = slice_of(h->target.data, mark ? (size_t)(mark - h->target.data) : h->target.len);
@@ -267,58 +267,58 @@ static void split_target(struct http_head *h)
         h->path = h->method == HTTP_OPTIONS && !mark ? SLICE("*") : SLICE("/");
 }
 
-static bool parse_target(struct parser *p)
+static bool http_parse_target(struct parser *p)
 {
     struct http_head *h = p->head;
     if (h->target.data[0] != '/') {
-        size_t scheme = scheme_length(h->target);
+        size_t scheme = http_scheme_length(h->target);
         bool star = h->method == HTTP_OPTIONS && slice_equal(h->target, SLICE("*"));
         if (!scheme && !star)
-            return refuse(p, ERR_BAD_REQUEST, "the target is neither a path nor an http or https URL");
-        if (scheme && !reduce_absolute(p, scheme))
+            return http_refuse(p, ERR_BAD_REQUEST, "the target is neither a path nor an http or https URL");
+        if (scheme && !http_reduce_absolute(p, scheme))
             return false;
     }
-    split_target(h);
+    http_split_target(h);
     return true;
 }
 
-static bool parse_request_line(struct parser *p)
+static bool http_parse_request_line(struct parser *p)
 {
     struct slice method;
-    if (!take_word(p, IN_TOKEN, &method) || !take_word(p, IN_TARGET, &p->head->target))
-        return refuse(p, ERR_BAD_REQUEST, "malformed request line");
-    p->head->method = method_of(method);
-    return parse_version(p) && parse_target(p);
+    if (!http_take_word(p, IN_TOKEN, &method) || !http_take_word(p, IN_TARGET, &p->head->target))
+        return http_refuse(p, ERR_BAD_REQUEST, "malformed request line");
+    p->head->method = http_method_of(method);
+    return http_parse_version(p) && http_parse_target(p);
 }
 
 /* ---- header lines ---- */
 
-static enum own_header known_header(struct slice name)
+static enum own_header http_known_header(struct slice name)
 {
     if (name.len > KNOWN_LENGTH_MAX)
         return UNKNOWN;
-    const uint8_t *candidates = by_length[name.len];
+    const uint8_t *candidates = http_by_length[name.len];
     for (unsigned i = 1; i <= candidates[0]; i++)
-        if (token_equal(name, known_names[candidates[i]]))
+        if (http_token_equal(name, http_known_names[candidates[i]]))
             return candidates[i];
     return UNKNOWN;
 }
 
-static bool parse_name(struct parser *p, enum own_header *which)
+static bool http_parse_name(struct parser *p, enum own_header *which)
 {
     const char *start = p->at;
-    while (is(*p->at, IN_TOKEN))
+    while (http_is(*p->at, IN_TOKEN))
         p->at++;
     p->name = slice_of(start, (size_t)(p->at - start));
     if (*p->at != ':' || !p->name.len)
-        return refuse_header(p, ERR_BAD_REQUEST, "is malformed: a name with a colon behind it is expected");
+        return http_refuse_header(p, ERR_BAD_REQUEST, "is malformed: a name with a colon behind it is expected");
     p->at++;
-    *which = known_header(p->name);
+    *which = http_known_header(p->name);
     return true;
 }
 
 /* Over everything but control characters. */
-static const char *skip_text(const char *at, const char *end)
+static const char *http_skip_text(const char *at, const char *end)
 {
     while (end - at >= 8) {
         uint64_t word = swar_load(at), control = swar_below(word, 0x20) | swar_equal(word, 0x7f);
@@ -331,85 +331,86 @@ static const char *skip_text(const char *at, const char *end)
             at += 8;
         }
     }
-    while (at < end && !is_control((uint8_t)*at))
+    while (at < end && !http_is_control((uint8_t)*at))
         at++;
     return at;
 }
 
 /* The rest of a header line, without the spaces around it. */
-static bool parse_value(struct parser *p, struct slice *value)
+static bool http_parse_value(struct parser *p, struct slice *value)
 {
-    const char *end = skip_text(p->at, p->end);
+    const char *end = http_skip_text(p->at, p->end);
     if (p->end - end < 2 || end[0] != '\r' || end[1] != '\n')
-        return refuse_header(p, ERR_BAD_REQUEST, "has a control character in its value");
-    *value = trim(p->at, end);
+        return http_refuse_header(p, ERR_BAD_REQUEST, "has a control character in its value");
+    *value = http_trim(p->at, end);
     p->at = end + 2;
     return true;
 }
 
-static bool keep_once(struct parser *p, struct slice *kept, struct slice value)
+static bool http_keep_once(struct parser *p, struct slice *kept, struct slice value)
 {
     if (kept->data)
-        return refuse_header(p, ERR_DUPLICATE_HEADER, "came twice; it may come once");
+        return http_refuse_header(p, ERR_DUPLICATE_HEADER, "came twice; it may come once");
     *kept = value;
     return true;
 }
 
-static void note_connection(struct parser *p, struct slice list)
+static void http_note_connection(struct parser *p, struct slice list)
 {
     struct slice option;
-    while (list_next(&list, &option)) {
-        p->close |= token_equal(option, SLICE("close"));
-        p->keep_alive |= token_equal(option, SLICE("keep-alive"));
+    while (http_list_next(&list, &option)) {
+        p->close |= http_token_equal(option, SLICE("close"));
+        p->keep_alive |= http_token_equal(option, SLICE("keep-alive"));
     }
 }
 
-static bool note_expect(struct parser *p, struct slice value)
+static bool http_note_expect(struct parser *p, struct slice value)
 {
     if (p->head->http10) /* RFC 9110 10.1.1: ignored */
         return true;
     if (!slice_alike(value, SLICE("100-continue")))
-        return refuse(p, ERR_EXPECTATION_FAILED, "only Expect: 100-continue is understood");
+        return http_refuse(p, ERR_EXPECTATION_FAILED, "only Expect: 100-continue is understood");
     p->head->expect_continue = true;
     return true;
 }
 
-static void note_coding(struct parser *p, struct slice list)
+static void http_note_coding(struct parser *p, struct slice list)
 {
     struct slice coding;
-    while (list_next(&list, &coding) && !p->head->coding.data)
-        if (coding.len && !token_equal(coding, SLICE("identity")))
+    while (http_list_next(&list, &coding) && !p->head->coding.data)
+        if (coding.len && !http_token_equal(coding, SLICE("identity")))
             p->head->coding = coding;
 }
 
 /* What may make a request depend on something: If and If-..., and what is proposed for streams. Not those that RFC 9110
  * 13.1.3 and 13.1.5 have ignored where there is neither a date of modification nor a range. */
-static bool is_condition(struct slice name)
+static bool http_is_condition(struct slice name)
 {
-    if (token_equal(name, SLICE("if-modified-since")) || token_equal(name, SLICE("if-range")))
+    if (http_token_equal(name, SLICE("if-modified-since")) || http_token_equal(name, SLICE("if-range")))
         return false;
-    return (name.len >= 2 && token_equal(slice_of(name.data, 2), SLICE("if")) &&
+    return (name.len >= 2 && http_token_equal(slice_of(name.data, 2), SLICE("if")) &&
             (name.len == 2 || name.data[2] == '-')) ||
-           token_equal(name, SLICE("stream-expected-offset")) || token_equal(name, SLICE("stream-incarnation"));
+           http_token_equal(name, SLICE("stream-expected-offset")) ||
+           http_token_equal(name, SLICE("stream-incarnation"));
 }
 
 /* RFC 9110 13.2.1: but for GET and HEAD a tag that is overlooked is a condition that is. */
-static bool note_if_none_match(struct parser *p, struct slice value)
+static bool http_note_if_none_match(struct parser *p, struct slice value)
 {
     struct slice *kept = &p->head->headers[HTTP_IF_NONE_MATCH_HEADER];
     bool reads = p->head->method == HTTP_GET || p->head->method == HTTP_HEAD;
-    return (reads && kept->data) || keep_once(p, kept, value);
+    return (reads && kept->data) || http_keep_once(p, kept, value);
 }
 
-static bool note_header(struct parser *p, enum own_header which, struct slice value)
+static bool http_note_header(struct parser *p, enum own_header which, struct slice value)
 {
     switch ((unsigned)which) {
     case UNKNOWN:
-        if (!p->head->condition.data && is_condition(p->name))
+        if (!p->head->condition.data && http_is_condition(p->name))
             p->head->condition = p->name;
         return true;
     case OWN_CONTENT_ENCODING:
-        note_coding(p, value);
+        http_note_coding(p, value);
         return true;
     case OWN_FORWARDED:
     case OWN_VIA:
@@ -419,101 +420,102 @@ static bool note_header(struct parser *p, enum own_header which, struct slice va
         p->head->forwarded = true;
         return true;
     case OWN_CONNECTION:
-        note_connection(p, value);
+        http_note_connection(p, value);
         return true;
     case OWN_EXPECT:
-        return note_expect(p, value);
+        return http_note_expect(p, value);
     case OWN_CONTENT_LENGTH:
-        return keep_once(p, &p->content_length, value);
+        return http_keep_once(p, &p->content_length, value);
     case OWN_TRANSFER_ENCODING:
-        return keep_once(p, &p->transfer_encoding, value);
+        return http_keep_once(p, &p->transfer_encoding, value);
     case HTTP_IF_NONE_MATCH_HEADER:
-        return note_if_none_match(p, value);
+        return http_note_if_none_match(p, value);
     default:
-        return keep_once(p, &p->head->headers[which], value);
+        return http_keep_once(p, &p->head->headers[which], value);
     }
 }
 
-static bool parse_headers(struct parser *p)
+static bool http_parse_headers(struct parser *p)
 {
     for (unsigned lines = 0; *p->at != '\r'; lines++) {
         enum own_header which;
         struct slice value;
         if (lines == LINES_MAX)
-            return refuse(p, ERR_BAD_REQUEST, "too many header lines");
-        if (!parse_name(p, &which) || !parse_value(p, &value) || !note_header(p, which, value))
+            return http_refuse(p, ERR_BAD_REQUEST, "too many header lines");
+        if (!http_parse_name(p, &which) || !http_parse_value(p, &value) || !http_note_header(p, which, value))
             return false;
     }
     if (p->at[1] != '\n')
-        return refuse(p, ERR_BAD_REQUEST, "carriage return without line feed");
+        return http_refuse(p, ERR_BAD_REQUEST, "carriage return without line feed");
     p->at += 2;
     return true;
 }
 
 /* ---- what the headers say together ---- */
 
-static bool check_host(struct parser *p)
+static bool http_check_host(struct parser *p)
 {
     struct slice *host = &p->head->headers[HTTP_HOST_HEADER];
     if (!host->data && !p->head->http10)
-        return refuse(p, ERR_BAD_REQUEST, "HTTP/1.1 without Host");
-    if (!all(*host, IN_HOST))
-        return refuse(p, ERR_BAD_REQUEST, "malformed Host");
+        return http_refuse(p, ERR_BAD_REQUEST, "HTTP/1.1 without Host");
+    if (!http_all(*host, IN_HOST))
+        return http_refuse(p, ERR_BAD_REQUEST, "malformed Host");
     if (p->authority.data)
         *host = p->authority;
     return true;
 }
 
-static bool check_length(struct parser *p)
+static bool http_check_length(struct parser *p)
 {
     struct slice text = p->content_length;
     uint64_t sum = 0;
     for (size_t i = 0; i < text.len; i++) {
         unsigned digit = (unsigned)((uint8_t)text.data[i] - '0');
         if (digit > 9)
-            return refuse(p, ERR_BAD_REQUEST, "malformed Content-Length");
+            return http_refuse(p, ERR_BAD_REQUEST, "malformed Content-Length");
         if (sum > (UINT64_MAX - digit) / 10)
-            return refuse(p, ERR_BAD_REQUEST, "Content-Length is too large");
+            return http_refuse(p, ERR_BAD_REQUEST, "Content-Length is too large");
         sum = sum * 10 + digit;
     }
     if (text.data && !text.len)
-        return refuse(p, ERR_BAD_REQUEST, "malformed Content-Length");
+        return http_refuse(p, ERR_BAD_REQUEST, "malformed Content-Length");
     p->head->content_length = sum;
     return true;
 }
 
 /* Whether a Transfer-Encoding asks, in good order, for a coding we do not have. */
-static bool names_other_coding(struct slice list)
+static bool http_names_other_coding(struct slice list)
 {
     struct slice coding;
     bool other = false;
-    while (list_next(&list, &coding)) {
-        if (!coding.len || !all(coding, IN_TOKEN))
+    while (http_list_next(&list, &coding)) {
+        if (!coding.len || !http_all(coding, IN_TOKEN))
             return false;
-        other |= !token_equal(coding, SLICE("chunked"));
+        other |= !http_token_equal(coding, SLICE("chunked"));
     }
     return other;
 }
 
-static bool check_encoding(struct parser *p)
+static bool http_check_encoding(struct parser *p)
 {
     if (!p->transfer_encoding.data)
         return true;
     if (p->content_length.data)
-        return refuse(p, ERR_BAD_REQUEST, "both Content-Length and Transfer-Encoding");
+        return http_refuse(p, ERR_BAD_REQUEST, "both Content-Length and Transfer-Encoding");
     if (p->head->http10)
-        return refuse(p, ERR_BAD_REQUEST, "Transfer-Encoding in HTTP/1.0");
-    if (names_other_coding(p->transfer_encoding))
-        return refuse(p, ERR_NOT_IMPLEMENTED, "only the transfer coding chunked is understood");
-    if (!token_equal(p->transfer_encoding, SLICE("chunked")))
-        return refuse(p, ERR_BAD_REQUEST, "malformed Transfer-Encoding");
+        return http_refuse(p, ERR_BAD_REQUEST, "Transfer-Encoding in HTTP/1.0");
+    if (http_names_other_coding(p->transfer_encoding))
+        return http_refuse(p, ERR_NOT_IMPLEMENTED, "only the transfer coding chunked is understood");
+    if (!http_token_equal(p->transfer_encoding, SLICE("chunked")))
+        return http_refuse(p, ERR_BAD_REQUEST, "malformed Transfer-Encoding");
     p->head->chunked = true;
     return true;
 }
 
-static bool parse_head(struct parser *p)
+static bool http_parse_head(struct parser *p)
 {
-    if (!parse_request_line(p) || !parse_headers(p) || !check_host(p) || !check_length(p) || !check_encoding(p))
+    if (!http_parse_request_line(p) || !http_parse_headers(p) || !http_check_host(p) || !http_check_length(p) ||
+        !http_check_encoding(p))
         return false;
     p->head->keep_alive = !p->close && (!p->head->http10 || p->keep_alive);
     return true;
@@ -525,15 +527,15 @@ enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head 
     if (!in.len)
         return HTTP_PARSE_MORE;
     struct parser p = {.at = in.data, .end = in.data + in.len, .head = head, .detail = detail};
-    enum http_parse state = skip_empty_lines(&p);
+    enum http_parse state = http_skip_empty_lines(&p);
     if (state == HTTP_PARSE_DONE)
-        state = find_end(&p, in.data + *from);
+        state = http_find_end(&p, in.data + *from);
     if (state == HTTP_PARSE_MORE) {
         *from = in.len;
         return HTTP_PARSE_MORE;
     }
     memset(head, 0, sizeof *head);
-    if (state == HTTP_PARSE_DONE && parse_head(&p)) {
+    if (state == HTTP_PARSE_DONE && http_parse_head(&p)) {
         *used = (size_t)(p.at - in.data);
         return HTTP_PARSE_DONE;
     }

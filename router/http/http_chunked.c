@@ -33,7 +33,7 @@ enum chunk_state {
 enum byte_class { BLANK, TOKEN, SEMICOLON, EQUALS, COLON, QUOTE, BACKSLASH, TEXT, CR, CONTROL, CLASS_COUNT };
 
 /* Extensions and trailers (RFC 9112 7.1.1, 7.1.2): the state after a byte. What is not here is refused. */
-static const uint8_t after[CHUNK_BAD][CLASS_COUNT] = {
+static const uint8_t http_chunked_after[CHUNK_BAD][CLASS_COUNT] = {
     [CHUNK_SIZE_SPACE] = {[BLANK] = CHUNK_SIZE_SPACE, [SEMICOLON] = CHUNK_EXTENSION},
     [CHUNK_EXTENSION] = {[BLANK] = CHUNK_EXTENSION, [TOKEN] = CHUNK_NAME},
     [CHUNK_NAME] = {[TOKEN] = CHUNK_NAME,
@@ -56,7 +56,7 @@ static const uint8_t after[CHUNK_BAD][CLASS_COUNT] = {
     [CHUNK_TRAILER_TEXT] = {[BLANK... TEXT] = CHUNK_TRAILER_TEXT, [CR] = CHUNK_TRAILER_LF},
 };
 
-static enum byte_class class_of(char byte)
+static enum byte_class http_chunked_class_of(char byte)
 {
     switch (byte) {
     case ' ':
@@ -81,7 +81,7 @@ static enum byte_class class_of(char byte)
     }
 }
 
-static int hex_digit(char byte)
+static int http_chunked_hex_digit(char byte)
 {
     if (byte >= '0' && byte <= '9')
         return byte - '0';
@@ -89,7 +89,7 @@ static int hex_digit(char byte)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-static enum chunk_state after_size(char byte)
+static enum chunk_state http_chunked_after_size(char byte)
 {
     if (byte == '\r')
         return CHUNK_SIZE_LF;
@@ -98,29 +98,29 @@ static enum chunk_state after_size(char byte)
     return byte == ';' ? CHUNK_EXTENSION : CHUNK_BAD;
 }
 
-static enum chunk_state size_byte(struct http_chunked *c, char byte)
+static enum chunk_state http_chunked_size_byte(struct http_chunked *c, char byte)
 {
-    int digit = hex_digit(byte);
+    int digit = http_chunked_hex_digit(byte);
     if (digit < 0)
-        return c->digits ? after_size(byte) : CHUNK_BAD;
+        return c->digits ? http_chunked_after_size(byte) : CHUNK_BAD;
     c->left = c->left << 4 | (unsigned)digit;
     return ++c->digits > CHUNK_DIGITS_MAX ? CHUNK_BAD : CHUNK_SIZE;
 }
 
-static enum chunk_state size_end(struct http_chunked *c)
+static enum chunk_state http_chunked_size_end(struct http_chunked *c)
 {
     c->digits = 0;
     return c->left ? CHUNK_DATA : CHUNK_TRAILER;
 }
 
 /* The state after one byte that is not data. */
-static enum chunk_state frame_byte(struct http_chunked *c, char byte)
+static enum chunk_state http_chunked_frame_byte(struct http_chunked *c, char byte)
 {
     switch ((enum chunk_state)c->state) {
     case CHUNK_SIZE:
-        return size_byte(c, byte);
+        return http_chunked_size_byte(c, byte);
     case CHUNK_SIZE_LF:
-        return byte == '\n' ? size_end(c) : CHUNK_BAD;
+        return byte == '\n' ? http_chunked_size_end(c) : CHUNK_BAD;
     case CHUNK_DATA_CR:
         return byte == '\r' ? CHUNK_DATA_LF : CHUNK_BAD;
     case CHUNK_DATA_LF:
@@ -130,14 +130,14 @@ static enum chunk_state frame_byte(struct http_chunked *c, char byte)
     case CHUNK_END_LF:
         return byte == '\n' ? CHUNK_END : CHUNK_BAD;
     default: {
-        uint8_t next = after[c->state][class_of(byte)];
+        uint8_t next = http_chunked_after[c->state][http_chunked_class_of(byte)];
         return next ? (enum chunk_state)next : CHUNK_BAD;
     }
     }
 }
 
 /* Part of an extension or of a trailer line. */
-static bool is_skipped(unsigned state)
+static bool http_chunked_is_skipped(unsigned state)
 {
     return (state >= CHUNK_SIZE_SPACE && state < CHUNK_SIZE_LF) || state == CHUNK_TRAILER_NAME ||
            state == CHUNK_TRAILER_TEXT;
@@ -157,8 +157,8 @@ enum http_parse http_chunked_next(struct http_chunked *chunked, struct slice in,
                 chunked->state = CHUNK_DATA_CR;
             break;
         }
-        chunked->state = frame_byte(chunked, in.data[at++]);
-        if (is_skipped(chunked->state) && ++chunked->skipped > SKIPPED_MAX)
+        chunked->state = http_chunked_frame_byte(chunked, in.data[at++]);
+        if (http_chunked_is_skipped(chunked->state) && ++chunked->skipped > SKIPPED_MAX)
             chunked->state = CHUNK_BAD;
     }
     *used = at;

@@ -10,7 +10,7 @@
 
 enum param { PARAM_OFFSET, PARAM_LIVE, PARAM_CURSOR, PARAM_LIMIT, PARAM_COUNT };
 
-static const struct slice names[PARAM_COUNT] = {
+static const struct slice query_names[PARAM_COUNT] = {
     [PARAM_OFFSET] = {"offset", 6},
     [PARAM_LIVE] = {"live", 4},
     [PARAM_CURSOR] = {"cursor", 6},
@@ -23,49 +23,49 @@ struct params {
     char room[PARAM_COUNT][VALUE_MAX];
 };
 
-static enum param param_of(struct slice key)
+static enum param query_param_of(struct slice key)
 {
     char room[KEY_MAX];
     size_t len = 0;
     if (key.len > sizeof room || !percent_decode(key, room, &len))
         return PARAM_COUNT;
     for (enum param p = 0; p < PARAM_COUNT; p++)
-        if (slice_equal(names[p], slice_of(room, len)))
+        if (slice_equal(query_names[p], slice_of(room, len)))
             return p;
     return PARAM_COUNT;
 }
 
 /* One key=value. A parameter of ours may come once. */
-static enum error take(struct params *params, struct slice pair, struct detail *detail)
+static enum error query_take(struct params *params, struct slice pair, struct detail *detail)
 {
     const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
     struct slice key = slice_of(pair.data, equals ? (size_t)(equals - pair.data) : pair.len);
     struct slice value = slice_of(pair.data + key.len + 1, equals ? pair.len - key.len - 1 : 0);
-    enum param p = param_of(key);
+    enum param p = query_param_of(key);
     size_t len = 0;
     if (p == PARAM_COUNT)
         return ERR_NONE;
     if (params->given[p])
-        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is given twice", names[p].data);
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is given twice", query_names[p].data);
     if (value.len > VALUE_MAX)
-        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is longer than %d bytes", names[p].data,
-                          VALUE_MAX);
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "query parameter %s is longer than %d bytes",
+                          query_names[p].data, VALUE_MAX);
     if (!percent_decode(value, params->room[p], &len))
         return detail_say(detail, ERR_INVALID_QUERY_PARAM,
-                          "query parameter %s has a broken percent-encoding or a control character: %s", names[p].data,
-                          detail_quote(value).text);
+                          "query parameter %s has a broken percent-encoding or a control character: %s",
+                          query_names[p].data, detail_quote(value).text);
     params->given[p] = true;
     params->value[p] = slice_of(params->room[p], len);
     return ERR_NONE;
 }
 
-static enum error take_all(struct params *params, struct slice text, struct detail *detail)
+static enum error query_take_all(struct params *params, struct slice text, struct detail *detail)
 {
     enum error error = ERR_NONE;
     while (text.len && error == ERR_NONE) {
         const char *end = memchr(text.data, '&', text.len);
         size_t len = end ? (size_t)(end - text.data) : text.len;
-        error = take(params, slice_of(text.data, len), detail);
+        error = query_take(params, slice_of(text.data, len), detail);
         if (end)
             len++;
         text = slice_of(text.data + len, text.len - len);
@@ -73,15 +73,15 @@ static enum error take_all(struct params *params, struct slice text, struct deta
     return error;
 }
 
-static enum error empty(enum param p, struct detail *detail)
+static enum error query_empty(enum param p, struct detail *detail)
 {
-    return detail_say(detail, ERR_EMPTY_QUERY_PARAM, "query parameter %s must not be empty", names[p].data);
+    return detail_say(detail, ERR_EMPTY_QUERY_PARAM, "query parameter %s must not be empty", query_names[p].data);
 }
 
-static enum error understand_offset(struct slice value, struct query *query, struct detail *detail)
+static enum error query_understand_offset(struct slice value, struct query *query, struct detail *detail)
 {
     if (!value.len)
-        return empty(PARAM_OFFSET, detail);
+        return query_empty(PARAM_OFFSET, detail);
     if (slice_equal(value, SLICE("-1")))
         return ERR_NONE;
     query->earliest = false;
@@ -94,7 +94,7 @@ static enum error understand_offset(struct slice value, struct query *query, str
         detail_quote(value).text);
 }
 
-static enum error understand_live(struct slice value, struct query *query, struct detail *detail)
+static enum error query_understand_live(struct slice value, struct query *query, struct detail *detail)
 {
     if (slice_equal(value, SLICE("long-poll")))
         query->live = QUERY_LONG_POLL;
@@ -106,7 +106,7 @@ static enum error understand_live(struct slice value, struct query *query, struc
     return ERR_NONE;
 }
 
-static enum error understand_limit(struct slice value, struct query *query, struct detail *detail)
+static enum error query_understand_limit(struct slice value, struct query *query, struct detail *detail)
 {
     if (rules_integer(value, RULES_INTEGER_MAX, &query->limit) && query->limit)
         return ERR_NONE;
@@ -115,31 +115,31 @@ static enum error understand_limit(struct slice value, struct query *query, stru
 }
 
 /* What no server has made may be anything: it is only a cache key. But an answer never goes back behind a number. */
-static enum error understand_cursor(struct slice value, struct query *query, struct detail *detail)
+static enum error query_understand_cursor(struct slice value, struct query *query, struct detail *detail)
 {
     if (!value.len)
-        return empty(PARAM_CURSOR, detail);
+        return query_empty(PARAM_CURSOR, detail);
     if (cursor_parse(value, &query->cursor))
         return ERR_NONE;
     return detail_say(detail, ERR_INVALID_QUERY_PARAM, "cursor must be one that Stream-Cursor gave, not %s",
                       detail_quote(value).text);
 }
 
-static enum error understand(const struct params *params, struct query *query, struct detail *detail)
+static enum error query_understand(const struct params *params, struct query *query, struct detail *detail)
 {
     enum error error = ERR_NONE;
     if (params->given[PARAM_OFFSET])
-        error = understand_offset(params->value[PARAM_OFFSET], query, detail);
+        error = query_understand_offset(params->value[PARAM_OFFSET], query, detail);
     if (error == ERR_NONE && params->given[PARAM_LIVE])
-        error = understand_live(params->value[PARAM_LIVE], query, detail);
+        error = query_understand_live(params->value[PARAM_LIVE], query, detail);
     if (error == ERR_NONE && query->live != QUERY_CATCH_UP && !params->given[PARAM_OFFSET])
         error = detail_say(detail, ERR_OFFSET_REQUIRED,
                            "live reads need an offset: -1 (the start), now (the end), or one that came in "
                            "Stream-Next-Offset");
     if (error == ERR_NONE && params->given[PARAM_CURSOR])
-        error = understand_cursor(params->value[PARAM_CURSOR], query, detail);
+        error = query_understand_cursor(params->value[PARAM_CURSOR], query, detail);
     if (error == ERR_NONE && params->given[PARAM_LIMIT])
-        error = understand_limit(params->value[PARAM_LIMIT], query, detail);
+        error = query_understand_limit(params->value[PARAM_LIMIT], query, detail);
     return error;
 }
 
@@ -149,12 +149,12 @@ enum error query_parse(struct slice text, struct query *query, struct detail *de
     *query = (struct query){.earliest = true};
     memset(params.given, 0, sizeof params.given);
     memset(params.value, 0, sizeof params.value);
-    enum error error = take_all(&params, text, detail);
-    return error != ERR_NONE ? error : understand(&params, query, detail);
+    enum error error = query_take_all(&params, text, detail);
+    return error != ERR_NONE ? error : query_understand(&params, query, detail);
 }
 
 /* In a query, a name may be encoded (RFC 3986 6.2.2.2). */
-static bool is_name(struct slice key, struct slice name, bool encoded)
+static bool query_is_name(struct slice key, struct slice name, bool encoded)
 {
     char room[KEY_MAX];
     size_t len = 0;
@@ -173,7 +173,7 @@ struct slice query_value(struct slice list, char separator, struct slice name)
             pair = slice_of(pair.data + 1, pair.len - 1);
         const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
         size_t len = equals ? (size_t)(equals - pair.data) : 0;
-        if (equals && is_name(slice_of(pair.data, len), name, separator == '&'))
+        if (equals && query_is_name(slice_of(pair.data, len), name, separator == '&'))
             return slice_of(equals + 1, pair.len - len - 1);
     }
     return (struct slice){0};

@@ -6,14 +6,14 @@
 #include "common/escape.h"
 #include "common/offset.h"
 
-static const char always[] = "X-Content-Type-Options: nosniff\r\n"
-                             "Cross-Origin-Resource-Policy: cross-origin\r\n";
+static const char response_always[] = "X-Content-Type-Options: nosniff\r\n"
+                                      "Cross-Origin-Resource-Policy: cross-origin\r\n";
 
 /* RFC 9110 15, RFC 6585, RFC 4918: of every status that is sent. */
 static const struct {
     int status;
     const char *phrase;
-} reasons[] = {
+} response_reasons[] = {
     {200, "OK"},
     {201, "Created"},
     {204, "No Content"},
@@ -41,13 +41,13 @@ static const struct {
 
 const char *response_reason(int status)
 {
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
-        if (reasons[i].status == status)
-            return reasons[i].phrase;
+    for (size_t i = 0; i < sizeof response_reasons / sizeof response_reasons[0]; i++)
+        if (response_reasons[i].status == status)
+            return response_reasons[i].phrase;
     return "";
 }
 
-static void refresh_date(struct response_date *date)
+static void response_refresh_date(struct response_date *date)
 {
     time_t now = time(NULL);
     struct tm tm;
@@ -61,13 +61,13 @@ static void refresh_date(struct response_date *date)
 void response_begin(struct buf *out, int status, struct response_date *date)
 {
     char *line = buf_reserve(out, 128);
-    refresh_date(date);
+    response_refresh_date(date);
     int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, response_reason(status), date->text);
     buf_grow(out, (size_t)len);
-    buf_add(out, always, sizeof always - 1);
+    buf_add(out, response_always, sizeof response_always - 1);
 }
 
-static void add_name(struct buf *out, const char *name)
+static void response_add_name(struct buf *out, const char *name)
 {
     buf_add(out, name, strlen(name));
     buf_add_slice(out, SLICE(": "));
@@ -75,7 +75,7 @@ static void add_name(struct buf *out, const char *name)
 
 void response_add(struct buf *out, const char *name, struct slice value)
 {
-    add_name(out, name);
+    response_add_name(out, name);
     buf_add_slice(out, value);
     buf_add_slice(out, SLICE("\r\n"));
 }

@@ -12,13 +12,13 @@
 #define DEFAULT_PROJECT PROJECT_DEFAULT "/"
 
 /* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
-static bool is_reserved(struct slice first)
+static bool route_is_reserved(struct slice first)
 {
     return slice_equal(first, SLICE("__ds"));
 }
 
 /* Decodes rest, what follows the prefix, to room after `used` bytes that are there already. */
-static enum error decode(struct slice rest, char *room, size_t used, size_t *len)
+static enum error route_decode(struct slice rest, char *room, size_t used, size_t *len)
 {
     if (!percent_decode(rest, room + used, len))
         return ERR_INVALID_PATH;
@@ -26,50 +26,50 @@ static enum error decode(struct slice rest, char *room, size_t used, size_t *len
     return ERR_NONE;
 }
 
-static enum error parse_default(struct slice rest, char *room, struct slice *name)
+static enum error route_parse_default(struct slice rest, char *room, struct slice *name)
 {
     size_t prefix = sizeof DEFAULT_PROJECT - 1, len = 0;
     memcpy(room, DEFAULT_PROJECT, prefix);
-    enum error error = decode(rest, room, prefix, &len);
+    enum error error = route_decode(rest, room, prefix, &len);
     if (error != ERR_NONE)
         return error;
     if (len == prefix)
         return ERR_MISSING_PROJECT_OR_STREAM_ID;
     *name = slice_of(room, len);
-    return is_reserved(slice_of(room + prefix, len - prefix)) ? ERR_NOT_FOUND : ERR_NONE;
+    return route_is_reserved(slice_of(room + prefix, len - prefix)) ? ERR_NOT_FOUND : ERR_NONE;
 }
 
-static enum error parse_project(struct slice rest, const char *slash, char *room, struct slice *name)
+static enum error route_parse_project(struct slice rest, const char *slash, char *room, struct slice *name)
 {
     size_t project = 0, len = 0;
     struct slice head = slice_of(rest.data, (size_t)(slash - rest.data));
     struct slice tail = slice_of(slash + 1, rest.len - head.len - 1);
-    enum error error = decode(head, room, 0, &project);
+    enum error error = route_decode(head, room, 0, &project);
     if (error != ERR_NONE)
         return error;
     if (!project_name_valid(slice_of(room, project)))
         return ERR_MISSING_PROJECT_OR_STREAM_ID;
-    if (is_reserved(slice_of(room, project)))
+    if (route_is_reserved(slice_of(room, project)))
         return ERR_NOT_FOUND;
     room[project] = '/';
-    error = decode(tail, room, project + 1, &len);
+    error = route_decode(tail, room, project + 1, &len);
     if (error != ERR_NONE)
         return error;
     *name = slice_of(room, len);
     return tail.len ? ERR_NONE : ERR_MISSING_PROJECT_OR_STREAM_ID;
 }
 
-static bool begins(struct slice path, struct slice with)
+static bool route_begins(struct slice path, struct slice with)
 {
     return path.len >= with.len && memcmp(path.data, with.data, with.len) == 0;
 }
 
 /* What follows the prefix is a project. */
-static enum error parse_of_project(struct slice path, struct slice prefix, enum route_kind kind, char *room,
-                                   struct route *route)
+static enum error route_parse_of_project(struct slice path, struct slice prefix, enum route_kind kind, char *room,
+                                         struct route *route)
 {
     size_t len = 0;
-    enum error error = decode(slice_of(path.data + prefix.len, path.len - prefix.len), room, 0, &len);
+    enum error error = route_decode(slice_of(path.data + prefix.len, path.len - prefix.len), room, 0, &len);
     *route = (struct route){.kind = kind, .name = slice_of(room, len)};
     if (error == ERR_NONE && !project_name_valid(route->name))
         error = ERR_INVALID_PATH;
@@ -89,48 +89,48 @@ bool route_reachable(struct slice name)
 }
 
 /* rest is "{project}/{stream}". */
-static enum error parse_pair(struct slice rest, enum route_kind kind, char *room, struct route *route)
+static enum error route_parse_pair(struct slice rest, enum route_kind kind, char *room, struct route *route)
 {
     const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
     *route = (struct route){.kind = kind};
-    return slash ? parse_project(rest, slash, room, &route->name) : ERR_MISSING_PROJECT_OR_STREAM_ID;
+    return slash ? route_parse_project(rest, slash, room, &route->name) : ERR_MISSING_PROJECT_OR_STREAM_ID;
 }
 
 /* rest is "{project}/{estuary}", with "/touch" behind it for methods that an estuary does not have. */
-static enum error parse_estuary(struct slice rest, enum http_method method, char *room, struct route *route)
+static enum error route_parse_estuary(struct slice rest, enum http_method method, char *room, struct route *route)
 {
     const struct slice touch = SLICE("/touch");
     struct slice before = slice_of(rest.data, rest.len > touch.len ? rest.len - touch.len : 0);
     bool itself = method == HTTP_GET || method == HTTP_DELETE;
     if (!itself && before.len && memchr(before.data, '/', before.len) &&
         slice_equal(slice_of(rest.data + before.len, touch.len), touch))
-        return parse_pair(before, ROUTE_ESTUARY_TOUCH, room, route);
-    return parse_pair(rest, ROUTE_ESTUARY, room, route);
+        return route_parse_pair(before, ROUTE_ESTUARY_TOUCH, room, route);
+    return route_parse_pair(rest, ROUTE_ESTUARY, room, route);
 }
 
 /* Whatever has no meaning for subscriptions is about an estuary of a project called "subscribe". */
-static enum error parse_estuaries(struct slice path, enum http_method method, char *room, struct route *route)
+static enum error route_parse_estuaries(struct slice path, enum http_method method, char *room, struct route *route)
 {
     const struct slice estuary = SLICE(ESTUARY_PREFIX), subscribe = SLICE(ESTUARY_PREFIX "subscribe/");
     struct slice rest = slice_of(path.data + subscribe.len, path.len - subscribe.len);
-    bool many = begins(path, subscribe) && !(rest.len && memchr(rest.data, '/', rest.len));
-    if (!begins(path, subscribe) || method == HTTP_GET || (many && method == HTTP_DELETE))
-        return parse_estuary(slice_of(path.data + estuary.len, path.len - estuary.len), method, room, route);
+    bool many = route_begins(path, subscribe) && !(rest.len && memchr(rest.data, '/', rest.len));
+    if (!route_begins(path, subscribe) || method == HTTP_GET || (many && method == HTTP_DELETE))
+        return route_parse_estuary(slice_of(path.data + estuary.len, path.len - estuary.len), method, room, route);
     if (many)
-        return parse_of_project(path, subscribe, ROUTE_SUBSCRIPTIONS, room, route);
-    return parse_pair(rest, ROUTE_SUBSCRIPTION, room, route);
+        return route_parse_of_project(path, subscribe, ROUTE_SUBSCRIPTIONS, room, route);
+    return route_parse_pair(rest, ROUTE_SUBSCRIPTION, room, route);
 }
 
-static enum error parse_streams(struct slice path, char *room, struct route *route)
+static enum error route_parse_streams(struct slice path, char *room, struct route *route)
 {
     const struct slice prefix = SLICE(STREAMS_PREFIX);
     struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
     if (!rest.len || !memchr(rest.data, '/', rest.len))
-        return parse_of_project(path, prefix, ROUTE_STREAMS, room, route);
-    return parse_pair(rest, ROUTE_SHOW, room, route);
+        return route_parse_of_project(path, prefix, ROUTE_STREAMS, room, route);
+    return route_parse_pair(rest, ROUTE_SHOW, room, route);
 }
 
-static bool parse_fixed(struct slice path, struct route *route)
+static bool route_parse_fixed(struct slice path, struct route *route)
 {
     static const struct {
         struct slice path;
@@ -154,26 +154,26 @@ enum error route_parse(struct slice path, enum http_method method, size_t max_pa
     if (path.len > max_path || path.len > ROUTE_PATH_MAX)
         return detail_say(detail, ERR_PATH_TOO_LONG, "the path has %zu bytes; limits.max_path allows %zu", path.len,
                           max_path);
-    if (parse_fixed(path, route))
+    if (route_parse_fixed(path, route))
         return ERR_NONE;
-    if (begins(path, config))
-        return parse_of_project(path, config, ROUTE_CONFIG, room, route);
-    if (begins(path, usage))
-        return parse_of_project(path, usage, ROUTE_USAGE, room, route);
-    if (begins(path, SLICE(STREAMS_PREFIX)))
-        return parse_streams(path, room, route);
-    if (begins(path, SLICE(ESTUARY_PREFIX)))
-        return parse_estuaries(path, method, room, route);
-    if (!begins(path, prefix))
+    if (route_begins(path, config))
+        return route_parse_of_project(path, config, ROUTE_CONFIG, room, route);
+    if (route_begins(path, usage))
+        return route_parse_of_project(path, usage, ROUTE_USAGE, room, route);
+    if (route_begins(path, SLICE(STREAMS_PREFIX)))
+        return route_parse_streams(path, room, route);
+    if (route_begins(path, SLICE(ESTUARY_PREFIX)))
+        return route_parse_estuaries(path, method, room, route);
+    if (!route_begins(path, prefix))
         return ERR_NOT_FOUND;
     struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
     const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
     *route = (struct route){.kind = ROUTE_STREAM};
-    return slash ? parse_project(rest, slash, room, &route->name) : parse_default(rest, room, &route->name);
+    return slash ? route_parse_project(rest, slash, room, &route->name) : route_parse_default(rest, room, &route->name);
 }
 
 /* What follows the origin of a URL, if the request is sent to the same one; anything else as it is. */
-static struct slice without_origin(struct slice url, const struct http_head *head)
+static struct slice route_without_origin(struct slice url, const struct http_head *head)
 {
     const char *mark = url.len && *url.data != '/' ? memmem(url.data, url.len, "://", 3) : NULL;
     size_t skip = mark ? (size_t)(mark - url.data) + 3 : 0;
@@ -183,14 +183,14 @@ static struct slice without_origin(struct slice url, const struct http_head *hea
     struct slice origin = slice_of(url.data, (size_t)(path - url.data));
     bool same = head->origin.data
                     ? slice_equal(origin, head->origin)
-                    : begins(url, SLICE("http")) && origin_is_host(origin, head->headers[HTTP_HOST_HEADER]);
+                    : route_begins(url, SLICE("http")) && origin_is_host(origin, head->headers[HTTP_HOST_HEADER]);
     return same ? slice_of(path, url.len - origin.len) : url;
 }
 
 enum error route_parse_fork(const struct http_head *head, size_t max_path, char room[ROUTE_NAME_MAX],
                             struct slice *name)
 {
-    struct slice path = without_origin(head->headers[HTTP_STREAM_FORKED_FROM_HEADER], head);
+    struct slice path = route_without_origin(head->headers[HTTP_STREAM_FORKED_FROM_HEADER], head);
     struct route route;
     if (!path.len || memchr(path.data, '?', path.len) || memchr(path.data, '#', path.len))
         return ERR_INVALID_FORK_SOURCE;

@@ -5,7 +5,7 @@ struct cursor_in {
     const char *at, *end;
 };
 
-static bool take_digits(struct cursor_in *in, unsigned count, unsigned *value)
+static bool timestamp_take_digits(struct cursor_in *in, unsigned count, unsigned *value)
 {
     *value = 0;
     for (; count; count--, in->at++) {
@@ -16,7 +16,7 @@ static bool take_digits(struct cursor_in *in, unsigned count, unsigned *value)
     return true;
 }
 
-static bool take_one_of(struct cursor_in *in, const char *choices, char *taken)
+static bool timestamp_take_one_of(struct cursor_in *in, const char *choices, char *taken)
 {
     if (in->at == in->end || !*in->at || !strchr(choices, *in->at))
         return false;
@@ -24,7 +24,7 @@ static bool take_one_of(struct cursor_in *in, const char *choices, char *taken)
     return true;
 }
 
-static unsigned days_in(unsigned year, unsigned month)
+static unsigned timestamp_days_in(unsigned year, unsigned month)
 {
     static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
@@ -33,28 +33,29 @@ static unsigned days_in(unsigned year, unsigned month)
 
 /* Days from 1970-01-01 to a date of the Gregorian calendar; the year is counted from March, so that a leap day is its
  * last. */
-static int64_t days_since_1970(unsigned year, unsigned month, unsigned day)
+static int64_t timestamp_days_since_1970(unsigned year, unsigned month, unsigned day)
 {
     int64_t y = (int64_t)year - (month <= 2);
     int64_t months = (month + 9) % 12;
     return 365 * y + y / 4 - y / 100 + y / 400 + (153 * months + 2) / 5 + day - 1 - 719468;
 }
 
-static bool take_date(struct cursor_in *in, int64_t *days)
+static bool timestamp_take_date(struct cursor_in *in, int64_t *days)
 {
     unsigned year, month, day;
     char c;
-    if (!(take_digits(in, 4, &year) && take_one_of(in, "-", &c) && take_digits(in, 2, &month) &&
-          take_one_of(in, "-", &c) && take_digits(in, 2, &day)))
+    if (!(timestamp_take_digits(in, 4, &year) && timestamp_take_one_of(in, "-", &c) &&
+          timestamp_take_digits(in, 2, &month) && timestamp_take_one_of(in, "-", &c) &&
+          timestamp_take_digits(in, 2, &day)))
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_in(year, month))
+    if (month < 1 || month > 12 || day < 1 || day > timestamp_days_in(year, month))
         return false;
-    *days = days_since_1970(year, month, day);
+    *days = timestamp_days_since_1970(year, month, day);
     return true;
 }
 
 /* Of a fraction the first three digits count. */
-static bool take_fraction(struct cursor_in *in, unsigned *ms)
+static bool timestamp_take_fraction(struct cursor_in *in, unsigned *ms)
 {
     unsigned digits = 0;
     *ms = 0;
@@ -68,12 +69,13 @@ static bool take_fraction(struct cursor_in *in, unsigned *ms)
     return digits > 0;
 }
 
-static bool take_time(struct cursor_in *in, int64_t *ms)
+static bool timestamp_take_time(struct cursor_in *in, int64_t *ms)
 {
     unsigned hour, minute, second, fraction;
     char c;
-    if (!(take_digits(in, 2, &hour) && take_one_of(in, ":", &c) && take_digits(in, 2, &minute) &&
-          take_one_of(in, ":", &c) && take_digits(in, 2, &second) && take_fraction(in, &fraction)))
+    if (!(timestamp_take_digits(in, 2, &hour) && timestamp_take_one_of(in, ":", &c) &&
+          timestamp_take_digits(in, 2, &minute) && timestamp_take_one_of(in, ":", &c) &&
+          timestamp_take_digits(in, 2, &second) && timestamp_take_fraction(in, &fraction)))
         return false;
     if (hour > 23 || minute > 59 || second > 60)
         return false;
@@ -81,16 +83,17 @@ static bool take_time(struct cursor_in *in, int64_t *ms)
     return true;
 }
 
-static bool take_zone(struct cursor_in *in, int64_t *ms)
+static bool timestamp_take_zone(struct cursor_in *in, int64_t *ms)
 {
     unsigned hour, minute;
     char sign, c;
     *ms = 0;
-    if (!take_one_of(in, "Zz+-", &sign))
+    if (!timestamp_take_one_of(in, "Zz+-", &sign))
         return false;
     if (sign == 'Z' || sign == 'z')
         return true;
-    if (!(take_digits(in, 2, &hour) && take_one_of(in, ":", &c) && take_digits(in, 2, &minute)))
+    if (!(timestamp_take_digits(in, 2, &hour) && timestamp_take_one_of(in, ":", &c) &&
+          timestamp_take_digits(in, 2, &minute)))
         return false;
     *ms = (int64_t)(hour * 60 + minute) * 60000 * (sign == '-' ? -1 : 1);
     return hour <= 23 && minute <= 59;
@@ -101,8 +104,8 @@ bool timestamp_parse(struct slice text, uint64_t *ms)
     struct cursor_in in = {text.data, text.data + text.len};
     int64_t days, time, zone;
     char c;
-    if (!text.len ||
-        !(take_date(&in, &days) && take_one_of(&in, "Tt ", &c) && take_time(&in, &time) && take_zone(&in, &zone)))
+    if (!text.len || !(timestamp_take_date(&in, &days) && timestamp_take_one_of(&in, "Tt ", &c) &&
+                       timestamp_take_time(&in, &time) && timestamp_take_zone(&in, &zone)))
         return false;
     int64_t total = days * 86400000 + time - zone;
     *ms = total > 0 ? (uint64_t)total : 0;

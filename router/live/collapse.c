@@ -49,20 +49,20 @@ void collapse_init(struct collapse *collapse, struct router *router)
 
 /* ---- the table ---- */
 
-static uint64_t hash_of(const struct collapse *collapse, const struct wire_read *read)
+static uint64_t collapse_hash_of(const struct collapse *collapse, const struct wire_read *read)
 {
     const uint64_t numbers[] = {read->position, read->flags, read->max_messages};
     uint64_t hash = hash_add(HASH_SEED ^ collapse->seed, read->name);
     return hash_add(hash, slice_of((const char *)numbers, sizeof numbers));
 }
 
-static bool same(const struct wire_read *a, const struct wire_read *b)
+static bool collapse_same(const struct wire_read *a, const struct wire_read *b)
 {
     return a->position == b->position && a->flags == b->flags && a->max_messages == b->max_messages &&
            a->max_bytes == b->max_bytes && slice_equal(a->name, b->name);
 }
 
-static struct shared_read **bucket_of(const struct collapse *collapse, uint64_t hash)
+static struct shared_read **collapse_bucket_of(const struct collapse *collapse, uint64_t hash)
 {
     return &collapse->buckets[hash & (collapse->bucket_count - 1)];
 }
@@ -73,11 +73,11 @@ struct found {
     unsigned count;
 };
 
-static struct found find(const struct collapse *collapse, const struct wire_read *read, uint64_t hash)
+static struct found collapse_find(const struct collapse *collapse, const struct wire_read *read, uint64_t hash)
 {
     struct found found = {0};
-    for (struct shared_read *s = *bucket_of(collapse, hash); s; s = s->bucket_next) {
-        if (s->hash != hash || !same(&s->read, read))
+    for (struct shared_read *s = *collapse_bucket_of(collapse, hash); s; s = s->bucket_next) {
+        if (s->hash != hash || !collapse_same(&s->read, read))
             continue;
         if (!found.newest)
             found.newest = s;
@@ -87,49 +87,49 @@ static struct found find(const struct collapse *collapse, const struct wire_read
     return found;
 }
 
-static void put(struct collapse *collapse, struct shared_read *s)
+static void collapse_put(struct collapse *collapse, struct shared_read *s)
 {
-    struct shared_read **bucket = bucket_of(collapse, s->hash);
+    struct shared_read **bucket = collapse_bucket_of(collapse, s->hash);
     s->bucket_next = *bucket;
     *bucket = s;
 }
 
 /* From the chain's end, so that those of a key stay in their order. */
-static void put_chain(struct collapse *collapse, struct shared_read *s)
+static void collapse_put_chain(struct collapse *collapse, struct shared_read *s)
 {
     if (!s)
         return;
-    put_chain(collapse, s->bucket_next);
-    put(collapse, s);
+    collapse_put_chain(collapse, s->bucket_next);
+    collapse_put(collapse, s);
 }
 
-static void grow(struct collapse *collapse)
+static void collapse_grow(struct collapse *collapse)
 {
     struct shared_read **old = collapse->buckets;
     size_t count = collapse->bucket_count;
     collapse->bucket_count *= 2;
     collapse->buckets = xcalloc(collapse->bucket_count, sizeof *collapse->buckets);
     for (size_t i = 0; i < count; i++)
-        put_chain(collapse, old[i]);
+        collapse_put_chain(collapse, old[i]);
     free(old);
 }
 
-static struct shared_read *shared_new(struct collapse *collapse, const struct wire_read *read, uint64_t hash)
+static struct shared_read *collapse_shared_new(struct collapse *collapse, const struct wire_read *read, uint64_t hash)
 {
     struct shared_read *s = xmalloc(sizeof *s + read->name.len);
     *s = (struct shared_read){.collapse = collapse, .hash = hash, .read = *read};
     memcpy(s->name, read->name.data, read->name.len);
     s->read.name.data = s->name;
     if (++collapse->count > collapse->bucket_count)
-        grow(collapse);
-    put(collapse, s);
+        collapse_grow(collapse);
+    collapse_put(collapse, s);
     return s;
 }
 
 /* Nobody is found waiting for it any more. Returns the one that was behind it. */
-static struct shared_read *take_out(struct shared_read *s)
+static struct shared_read *collapse_take_out(struct shared_read *s)
 {
-    struct shared_read **at = bucket_of(s->collapse, s->hash), *behind = s->behind;
+    struct shared_read **at = collapse_bucket_of(s->collapse, s->hash), *behind = s->behind;
     while (*at != s)
         at = &(*at)->bucket_next;
     *at = s->bucket_next;
@@ -143,7 +143,7 @@ static struct shared_read *take_out(struct shared_read *s)
 
 /* ---- those who wait ---- */
 
-static void join(struct shared_read *s, struct client *c)
+static void collapse_join(struct shared_read *s, struct client *c)
 {
     struct waiter *w = xmalloc(sizeof *w);
     *w = (struct waiter){.client = c, .shared = s, .prev = s->last};
@@ -152,7 +152,7 @@ static void join(struct shared_read *s, struct client *c)
     c->waiter = w;
 }
 
-static void leave(struct waiter *w)
+static void collapse_leave(struct waiter *w)
 {
     struct shared_read *s = w->shared;
     *(w->prev ? &w->prev->next : &s->first) = w->next;
@@ -161,7 +161,7 @@ static void leave(struct waiter *w)
     free(w);
 }
 
-static void shared_free(struct shared_read *s)
+static void collapse_shared_free(struct shared_read *s)
 {
     output_clear(&s->body, &s->collapse->router->outputs);
     free(s);
@@ -169,7 +169,7 @@ static void shared_free(struct shared_read *s)
 
 /* ---- the answer ---- */
 
-static void add_page(struct shared_read *s, const struct answer *answer)
+static void collapse_add_page(struct shared_read *s, const struct answer *answer)
 {
     const struct wire_stream *stream = answer->stream;
     bool first = !s->body.bytes;
@@ -181,18 +181,18 @@ static void add_page(struct shared_read *s, const struct answer *answer)
 }
 
 /* A page in memory is copied once for many of them; for one it is copied behind the head. */
-static bool is_pieces(const struct shared_read *s, const struct answer *answer)
+static bool collapse_is_pieces(const struct shared_read *s, const struct answer *answer)
 {
     return s->body.bytes || answer->page || (s->first != s->last && answer->stream->data.len >= BODY_SHARED);
 }
 
 /* Describes all pages together. */
-static struct wire_stream whole(struct shared_read *s, const struct answer *answer)
+static struct wire_stream collapse_whole(struct shared_read *s, const struct answer *answer)
 {
     struct wire_stream stream = *answer->stream;
-    if (!is_pieces(s, answer))
+    if (!collapse_is_pieces(s, answer))
         return stream;
-    add_page(s, answer);
+    collapse_add_page(s, answer);
     read_answer_whole(s->collapse->router, &s->body, &stream);
     stream.start = s->start;
     if (!s->cold)
@@ -201,41 +201,41 @@ static struct wire_stream whole(struct shared_read *s, const struct answer *answ
 }
 
 /* Ends it; it is in no table any more. */
-static void answer_all(struct shared_read *s, const struct answer *answer)
+static void collapse_answer_all(struct shared_read *s, const struct answer *answer)
 {
     struct wire_stream stream = {0};
     if (answer->error == ERR_NONE)
-        stream = whole(s, answer);
+        stream = collapse_whole(s, answer);
     while (s->first) {
         struct client *c = s->first->client;
-        leave(s->first);
+        collapse_leave(s->first);
         if (answer->error != ERR_NONE)
             answer_refusal(c, answer);
         else
             read_answer_page(c, &stream, &s->body);
     }
-    shared_free(s);
+    collapse_shared_free(s);
 }
 
 /* ---- the READ ---- */
 
-static void start(struct shared_read *s);
+static void collapse_start(struct shared_read *s);
 
-static void end(struct shared_read *s, const struct answer *answer)
+static void collapse_end(struct shared_read *s, const struct answer *answer)
 {
-    struct shared_read *behind = take_out(s);
-    answer_all(s, answer);
+    struct shared_read *behind = collapse_take_out(s);
+    collapse_answer_all(s, answer);
     if (behind && answer->stream) {
-        start(behind);
+        collapse_start(behind);
     } else if (behind) { /* the shard could not be asked: nor can it for these, who have come meanwhile */
-        (void)take_out(behind);
-        answer_all(behind, answer);
+        (void)collapse_take_out(behind);
+        collapse_answer_all(behind, answer);
     }
 }
 
 /* The stream goes on, and another page fits. Joined answers fill at most half of the memory for answers: past that all
  * readers get single pages. A read with a limit gets one page. */
-static bool wants_more(const struct shared_read *s, const struct answer *answer)
+static bool collapse_wants_more(const struct shared_read *s, const struct answer *answer)
 {
     const struct router *r = s->collapse->router;
     const struct wire_stream *stream = answer->stream;
@@ -247,35 +247,35 @@ static bool wants_more(const struct shared_read *s, const struct answer *answer)
 
 /* True: the next page was asked for. If a later page fails, the first one is asked for again and answered alone, so
  * that the error comes where its bytes would be. */
-static bool goes_on(struct shared_read *s, const struct answer *answer)
+static bool collapse_goes_on(struct shared_read *s, const struct answer *answer)
 {
     bool joined = s->body.bytes != 0;
     bool broken = answer->error != ERR_NONE || (joined && answer->stream->uid != s->uid);
     if (joined && broken) {
         output_clear(&s->body, &s->collapse->router->outputs);
         s->alone = true;
-    } else if (!broken && wants_more(s, answer)) {
-        add_page(s, answer);
+    } else if (!broken && collapse_wants_more(s, answer)) {
+        collapse_add_page(s, answer);
     } else {
         return false;
     }
-    start(s);
+    collapse_start(s);
     return true;
 }
 
-static void answered(struct request *request, const struct answer *answer)
+static void collapse_answered(struct request *request, const struct answer *answer)
 {
     struct shared_read *s = request->shared;
     for (const struct waiter *w = s->first; w; w = w->next)
         timing_of_shard(w->client, request);
-    if (!goes_on(s, answer))
-        end(s, answer);
+    if (!collapse_goes_on(s, answer))
+        collapse_end(s, answer);
 }
 
-static void start(struct shared_read *s)
+static void collapse_start(struct shared_read *s)
 {
     struct shards *shards = &s->collapse->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, s->read.name), NULL, answered);
+    struct request *request = request_new(shards, shards_of(shards, s->read.name), NULL, collapse_answered);
     struct wire_read read = s->read;
     read.id = request->id;
     if (s->body.bytes) {
@@ -289,27 +289,27 @@ static void start(struct shared_read *s)
     request->shared = s;
     if (request_send(shards, request))
         return;
-    end(s, &(struct answer){.error = ERR_OVERLOADED});
+    collapse_end(s, &(struct answer){.error = ERR_OVERLOADED});
 }
 
-static bool may_join(const struct collapse *collapse, const struct shared_read *s)
+static bool collapse_may_join(const struct collapse *collapse, const struct shared_read *s)
 {
     return !s->request || !request_has_left(&collapse->router->shards, s->request);
 }
 
 void collapse_read(struct collapse *collapse, struct client *c, struct wire_read read)
 {
-    uint64_t hash = hash_of(collapse, &read);
-    struct found found = find(collapse, &read, hash);
-    if (found.newest && may_join(collapse, found.newest)) {
-        join(found.newest, c);
+    uint64_t hash = collapse_hash_of(collapse, &read);
+    struct found found = collapse_find(collapse, &read, hash);
+    if (found.newest && collapse_may_join(collapse, found.newest)) {
+        collapse_join(found.newest, c);
         metrics_add(collapse->router->metrics, METRIC_COLLAPSED, 1);
         return;
     }
-    struct shared_read *s = shared_new(collapse, &read, hash);
-    join(s, c);
+    struct shared_read *s = collapse_shared_new(collapse, &read, hash);
+    collapse_join(s, c);
     if (found.count < AT_ONCE) {
-        start(s);
+        collapse_start(s);
     } else {
         s->ahead = found.oldest;
         found.oldest->behind = s;
@@ -322,13 +322,13 @@ void collapse_drop(struct client *c)
     if (!w)
         return;
     struct shared_read *s = w->shared;
-    leave(w);
+    collapse_leave(w);
     if (s->first)
         return;
-    struct shared_read *behind = take_out(s);
+    struct shared_read *behind = collapse_take_out(s);
     if (s->request)
         request_abandon(&s->collapse->router->shards, s->request);
-    shared_free(s);
+    collapse_shared_free(s);
     if (behind)
-        start(behind);
+        collapse_start(behind);
 }

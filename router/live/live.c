@@ -17,7 +17,7 @@ void live_init(struct live *live, struct router *router)
 
 /* ---- the table ---- */
 
-static uint32_t hash_name(struct slice name)
+static uint32_t live_hash_name(struct slice name)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (size_t i = 0; i < name.len; i++)
@@ -25,7 +25,7 @@ static uint32_t hash_name(struct slice name)
     return hash;
 }
 
-static void grow_buckets(struct live *live)
+static void live_grow_buckets(struct live *live)
 {
     size_t count = live->bucket_count * 2;
     struct entry **buckets = xcalloc(count, sizeof(struct entry *));
@@ -40,7 +40,7 @@ static void grow_buckets(struct live *live)
     live->bucket_count = count;
 }
 
-static void give_watch(struct live *live, struct entry *e)
+static void live_give_watch(struct live *live, struct entry *e)
 {
     uint32_t slot;
     if (live->free_count) {
@@ -54,14 +54,14 @@ static void give_watch(struct live *live, struct entry *e)
     e->watch = ++live->serial << 32 | slot;
 }
 
-static struct entry *entry_by_watch(const struct live *live, uint64_t watch)
+static struct entry *live_entry_by_watch(const struct live *live, uint64_t watch)
 {
     uint32_t slot = (uint32_t)watch;
     struct entry *e = slot < live->slot_count ? live->slots[slot] : NULL;
     return e && e->watch == watch ? e : NULL;
 }
 
-static struct entry *find(const struct live *live, uint32_t hash, struct slice name)
+static struct entry *live_find(const struct live *live, uint32_t hash, struct slice name)
 {
     struct entry *e = live->buckets[hash & (live->bucket_count - 1)];
     while (e && !(e->hash == hash && slice_equal(slice_of(e->name, e->name_len), name)))
@@ -71,15 +71,15 @@ static struct entry *find(const struct live *live, uint32_t hash, struct slice n
 
 size_t live_readers(const struct live *live, struct slice name)
 {
-    const struct entry *e = find(live, hash_name(name), name);
+    const struct entry *e = live_find(live, live_hash_name(name), name);
     return e ? e->users : 0;
 }
 
 struct entry *live_entry(struct live *live, struct slice name)
 {
-    uint32_t hash = hash_name(name);
+    uint32_t hash = live_hash_name(name);
     struct entry **bucket = &live->buckets[hash & (live->bucket_count - 1)];
-    struct entry *e = find(live, hash, name);
+    struct entry *e = live_find(live, hash, name);
     if (e) {
         e->users++;
         return e;
@@ -93,13 +93,13 @@ struct entry *live_entry(struct live *live, struct slice name)
     e->shard = shards_of(&live->router->shards, name);
     e->bucket_next = *bucket;
     *bucket = e;
-    give_watch(live, e);
+    live_give_watch(live, e);
     if (++live->entry_count > live->bucket_count)
-        grow_buckets(live);
+        live_grow_buckets(live);
     return e;
 }
 
-static void entry_free(struct entry *e)
+static void live_entry_free(struct entry *e)
 {
     struct live *live = e->live;
     struct entry **at = &live->buckets[e->hash & (live->bucket_count - 1)];
@@ -117,7 +117,7 @@ static void entry_free(struct entry *e)
 
 /* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays:
  * an UNWATCH would cross its answer. */
-static void flush(struct entry *e)
+static void live_flush(struct entry *e)
 {
     if (e->held || e->reads || e->first)
         return;
@@ -125,18 +125,18 @@ static void flush(struct entry *e)
         shards_unwatch(&e->live->router->shards, e->shard, slice_of(e->name, e->name_len), e->watch);
     e->watching = e->doubtful = false;
     if (!e->users)
-        entry_free(e);
+        live_entry_free(e);
 }
 
 void live_release(struct entry *e)
 {
     e->users--;
-    flush(e);
+    live_flush(e);
 }
 
 /* ---- readers at the tail ---- */
 
-static bool same_kept(const struct sse_kept *a, const struct sse_kept *b)
+static bool live_same_kept(const struct sse_kept *a, const struct sse_kept *b)
 {
     return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
@@ -149,7 +149,7 @@ bool live_join(struct entry *e, struct reader *reader, uint64_t position)
         e->cursor = 0;
         e->kept = reader->kept;
     }
-    reader->apart = reader->sse && !same_kept(&e->kept, &reader->kept);
+    reader->apart = reader->sse && !live_same_kept(&e->kept, &reader->kept);
     e->position = position;
     if (reader->cursor > e->cursor)
         e->cursor = reader->cursor;
@@ -177,14 +177,14 @@ void live_leave(struct entry *e, struct reader *reader)
 }
 
 /* Each step on a reader may take it off the list. */
-static void end_all(struct entry *e, enum error error)
+static void live_end_all(struct entry *e, enum error error)
 {
     while (e->first)
         reader_gone(e->first, error);
 }
 
 /* Brings data to all readers at the position, and the position forward. */
-static void deliver(struct entry *e, const struct wire_stream *stream)
+static void live_deliver(struct entry *e, const struct wire_stream *stream)
 {
     struct wire_stream text = *stream;
     struct delivery delivery = {.entry = e, .stream = stream, .text = &text};
@@ -200,12 +200,12 @@ static void deliver(struct entry *e, const struct wire_stream *stream)
 
 /* ---- reading ---- */
 
-static void answered(struct request *q, const struct answer *answer);
+static void live_answered(struct request *q, const struct answer *answer);
 
 bool live_read(struct entry *e, struct client *client, struct wire_read read)
 {
     struct shards *shards = &e->live->router->shards;
-    struct request *q = request_new(shards, e->shard, client, answered);
+    struct request *q = request_new(shards, e->shard, client, live_answered);
     q->entry = e;
     q->repeatable = true;
     q->is_read = true;
@@ -221,7 +221,7 @@ bool live_read(struct entry *e, struct client *client, struct wire_read read)
 }
 
 /* Reads on for all readers at the position. Those with much queued are spared: they go on at their own pace. */
-static void resume(struct entry *e)
+static void live_resume(struct entry *e)
 {
     if (e->resuming)
         return;
@@ -237,7 +237,7 @@ static void resume(struct entry *e)
                                                .max_bytes = e->live->router->cfg->limits_sse_event});
 }
 
-static void replace_text(char **text, struct slice *slice)
+static void live_replace_text(char **text, struct slice *slice)
 {
     if (*text && slice_equal(*slice, slice_str(*text))) {
         slice->data = *text;
@@ -248,17 +248,17 @@ static void replace_text(char **text, struct slice *slice)
     slice->data = *text;
 }
 
-static void learn(struct entry *e, const struct wire_stream *stream)
+static void live_learn(struct entry *e, const struct wire_stream *stream)
 {
     if (e->first && stream->uid != e->facts.uid)
-        end_all(e, ERR_STREAM_NOT_FOUND); /* it was deleted and made again while its shard was away */
+        live_end_all(e, ERR_STREAM_NOT_FOUND); /* it was deleted and made again while its shard was away */
     uint64_t time_ms = stream->data.len ? stream->time_ms : e->facts.time_ms;
     e->facts = *stream;
     e->facts.time_ms = time_ms;
     e->facts.remaining_ms = UINT64_MAX;
     e->facts.data = (struct slice){0};
-    replace_text(&e->content_type, &e->facts.content_type);
-    replace_text(&e->expires_text, &e->facts.expires_text);
+    live_replace_text(&e->content_type, &e->facts.content_type);
+    live_replace_text(&e->expires_text, &e->facts.expires_text);
     if (stream->flags & WIRE_STREAM_WATCHING)
         e->watching = true;
 }
@@ -289,58 +289,58 @@ void live_keep(const struct entry *e, struct sse_kept *kept, struct wire_stream 
 }
 
 /* The entry's own read. */
-static void resumed(struct entry *e, const struct answer *answer)
+static void live_resumed(struct entry *e, const struct answer *answer)
 {
     e->resuming = false;
     if (!e->first)
         return;
     if (answer->error != ERR_NONE) {
-        end_all(e, answer->error);
+        live_end_all(e, answer->error);
         return;
     }
     struct wire_stream stream = *answer->stream;
     if (stream.start != e->position) {
-        resume(e); /* those it was for have left, and others have come */
+        live_resume(e); /* those it was for have left, and others have come */
         return;
     }
     if (stream.data.len || ((stream.flags & WIRE_STREAM_CLOSED) && stream.next == stream.tail))
-        deliver(e, &stream);
+        live_deliver(e, &stream);
     if (e->first && !(stream.flags & WIRE_STREAM_WATCHING))
-        resume(e);
+        live_resume(e);
 }
 
-static void answered(struct request *q, const struct answer *answer)
+static void live_answered(struct request *q, const struct answer *answer)
 {
     struct entry *e = q->entry;
     e->held++;
     e->reads--;
     if (answer->error == ERR_NONE)
-        learn(e, answer->stream);
+        live_learn(e, answer->stream);
     else if (!answer->stream)
         e->doubtful = true;
     if (q->client)
         reader_answered(q->client->reader, answer);
     else if (q->patient)
-        resumed(e, answer);
+        live_resumed(e, answer);
     e->held--;
-    flush(e);
+    live_flush(e);
 }
 
 /* ---- events ---- */
 
 void live_event(struct live *live, const struct wire_event *event)
 {
-    struct entry *e = entry_by_watch(live, event->watch);
+    struct entry *e = live_entry_by_watch(live, event->watch);
     if (!e)
         return;
     e->held++;
     if (event->flags & WIRE_EVENT_DELETED) {
         e->watching = false;
-        end_all(e, ERR_STREAM_NOT_FOUND);
+        live_end_all(e, ERR_STREAM_NOT_FOUND);
     } else if (!e->first || e->resuming) {
         /* Nobody needs it, or it is part of what is being read. */
     } else if ((event->flags & WIRE_EVENT_MOVED) || event->from != e->position) {
-        resume(e);
+        live_resume(e);
     } else {
         struct wire_stream stream = e->facts;
         stream.flags &= ~WIRE_STREAM_CLOSED;
@@ -353,10 +353,10 @@ void live_event(struct live *live, const struct wire_event *event)
         stream.time_ms = e->facts.time_ms;
         stream.data = event->data;
         gauges_event(live->router, event->time_ms);
-        deliver(e, &stream);
+        live_deliver(e, &stream);
     }
     e->held--;
-    flush(e);
+    live_flush(e);
 }
 
 /* ---- shards ---- */
@@ -375,8 +375,8 @@ void live_shard_up(struct live *live, unsigned shard)
         if (!e || e->shard != shard || !e->first)
             continue;
         e->held++;
-        resume(e);
+        live_resume(e);
         e->held--;
-        flush(e);
+        live_flush(e);
     }
 }

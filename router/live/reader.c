@@ -16,18 +16,18 @@
 
 #define STOPPING_RETRIES 10u /* while the process stops, clients are to wait longer by this factor */
 
-static struct router *router_of(const struct reader *reader)
+static struct router *reader_router_of(const struct reader *reader)
 {
     return reader->client->router;
 }
 
-static bool ends_stream(const struct wire_stream *stream)
+static bool reader_ends_stream(const struct wire_stream *stream)
 {
     return (stream->flags & WIRE_STREAM_CLOSED) && stream->next == stream->tail;
 }
 
 /* What it has not had yet of the bytes before its place in the stream. */
-static const struct sse_kept *kept_of(const struct reader *reader)
+static const struct sse_kept *reader_kept_of(const struct reader *reader)
 {
     return reader->state == READER_AT_TAIL && reader->sse && !reader->apart ? &reader->entry->kept : &reader->kept;
 }
@@ -55,7 +55,7 @@ void reader_free(struct reader *reader)
 }
 
 /* The event stream ends as a whole: its reader reconnects, unless it was told that the stream is closed. */
-static void sse_close(struct reader *reader)
+static void reader_sse_close(struct reader *reader)
 {
     struct client *c = reader->client;
     struct block *last = c->router->last_chunk;
@@ -65,15 +65,15 @@ static void sse_close(struct reader *reader)
     client_done(c);
 }
 
-static void send_kept(struct reader *reader);
+static void reader_send_kept(struct reader *reader);
 
-static void fail(struct reader *reader, const struct answer *answer)
+static void reader_fail(struct reader *reader, const struct answer *answer)
 {
     struct client *c = reader->client;
     if (reader->started) {
         if (answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE)
-            send_kept(reader);
-        sse_close(reader);
+            reader_send_kept(reader);
+        reader_sse_close(reader);
         return;
     }
     reader_free(reader);
@@ -82,12 +82,12 @@ static void fail(struct reader *reader, const struct answer *answer)
 
 void reader_gone(struct reader *reader, enum error error)
 {
-    fail(reader, &(struct answer){.error = error});
+    reader_fail(reader, &(struct answer){.error = error});
 }
 
-static void read_on(struct reader *reader)
+static void reader_read_on(struct reader *reader)
 {
-    const struct config *cfg = router_of(reader)->cfg;
+    const struct config *cfg = reader_router_of(reader)->cfg;
     struct wire_read read = {
         .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0) |
                            (reader->earliest ? WIRE_READ_EARLIEST : 0) |
@@ -101,7 +101,7 @@ static void read_on(struct reader *reader)
         reader_gone(reader, ERR_OVERLOADED);
 }
 
-static void begin(struct reader *reader)
+static void reader_begin(struct reader *reader)
 {
     struct client *c = reader->client;
     c->reader = reader;
@@ -110,7 +110,7 @@ static void begin(struct reader *reader)
 }
 
 /* What a callback has allowed is asked about again sooner or later: the client comes back for that. */
-static uint64_t longest_ms(const struct router *r, uint64_t ms)
+static uint64_t reader_longest_ms(const struct router *r, uint64_t ms)
 {
     return r->callbacks.on && r->cfg->auth_callback_recheck < ms ? r->cfg->auth_callback_recheck : ms;
 }
@@ -128,24 +128,24 @@ void reader_start(struct client *c, struct slice name, const struct query *query
     reader->position = query->position;
     reader->limit = reader->sse ? 0 : query->limit;
     reader->cursor = query->cursor;
-    uint64_t lasts = longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
+    uint64_t lasts = reader_longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
     uint64_t left = auth_left_ms(&c->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
-    begin(reader);
+    reader_begin(reader);
     client_set_state(c, CLIENT_LIVE);
-    read_on(reader);
+    reader_read_on(reader);
 }
 
-static void arm_end(struct reader *reader)
+static void reader_arm_end(struct reader *reader)
 {
-    uint64_t now = router_of(reader)->now_ms;
+    uint64_t now = reader_router_of(reader)->now_ms;
     client_arm(reader->client, reader->sse ? DEADLINE_SSE_LIFETIME : DEADLINE_LONG_POLL,
                reader->ends_ms > now ? reader->ends_ms - now : 0);
 }
 
-static void beat_later(struct reader *reader)
+static void reader_beat_later(struct reader *reader)
 {
-    struct router *r = router_of(reader);
+    struct router *r = reader_router_of(reader);
     deadline_set(&r->deadlines, DEADLINE_HEARTBEAT, &reader->beat, r->now_ms + r->cfg->live_heartbeat);
 }
 
@@ -158,16 +158,16 @@ void reader_resume(struct client *c, struct slice name, const struct reader *sta
     reader->entry = live_entry(&r->live, name);
     reader->tally = tally_reader(&r->tallies, name);
     if (reader->ends_ms > r->now_ms)
-        reader->ends_ms = r->now_ms + longest_ms(r, reader->ends_ms - r->now_ms);
-    begin(reader);
+        reader->ends_ms = r->now_ms + reader_longest_ms(r, reader->ends_ms - r->now_ms);
+    reader_begin(reader);
     if (reader->started)
         c->account.status = 200; /* it was answered where it came from */
     client_set_state(c, CLIENT_LIVE);
     if (reader->sse) {
-        arm_end(reader);
-        beat_later(reader);
+        reader_arm_end(reader);
+        reader_beat_later(reader);
     }
-    read_on(reader);
+    reader_read_on(reader);
 }
 
 bool reader_rests(const struct reader *reader)
@@ -178,15 +178,15 @@ bool reader_rests(const struct reader *reader)
 uint64_t reader_position(const struct reader *reader)
 {
     uint64_t place = reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
-    return place - kept_of(reader)->len;
+    return place - reader_kept_of(reader)->len;
 }
 
-static uint64_t next_cursor(const struct reader *reader)
+static uint64_t reader_next_cursor(const struct reader *reader)
 {
-    return cursor_next(reader->cursor, (uint64_t)time(NULL), router_random(router_of(reader)));
+    return cursor_next(reader->cursor, (uint64_t)time(NULL), router_random(reader_router_of(reader)));
 }
 
-static uint64_t later_cursor(uint64_t cursor)
+static uint64_t reader_later_cursor(uint64_t cursor)
 {
     uint64_t now = cursor_interval((uint64_t)time(NULL));
     return cursor > now ? cursor : now;
@@ -194,66 +194,66 @@ static uint64_t later_cursor(uint64_t cursor)
 
 /* ---- long-poll ---- */
 
-static void poll_nothing(struct reader *reader, uint64_t next, bool closed)
+static void reader_poll_nothing(struct reader *reader, uint64_t next, bool closed)
 {
     struct client *c = reader->client;
-    uint64_t cursor = next_cursor(reader);
+    uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
     read_answer_nothing(c, next, cursor, closed);
 }
 
-static void poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)
+static void reader_poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)
 {
     struct client *c = reader->client;
-    uint64_t cursor = next_cursor(reader);
+    uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
     read_answer_poll(c, stream, cursor, body);
 }
 
-static void poll_answered(struct reader *reader, const struct wire_stream *stream)
+static void reader_poll_answered(struct reader *reader, const struct wire_stream *stream)
 {
     if (stream->data.len) {
-        struct block *body = read_answer_body(router_of(reader), stream);
-        poll_data(reader, stream, body);
+        struct block *body = read_answer_body(reader_router_of(reader), stream);
+        reader_poll_data(reader, stream, body);
         block_unref(body);
-    } else if (ends_stream(stream)) {
-        poll_nothing(reader, stream->next, true);
-    } else if (!(stream->flags & WIRE_STREAM_WATCHING) || router_of(reader)->stopping) {
-        poll_nothing(reader, stream->next, false);
+    } else if (reader_ends_stream(stream)) {
+        reader_poll_nothing(reader, stream->next, true);
+    } else if (!(stream->flags & WIRE_STREAM_WATCHING) || reader_router_of(reader)->stopping) {
+        reader_poll_nothing(reader, stream->next, false);
     } else if (reader->client->eof) {
         client_close(reader->client);
     } else if (live_join(reader->entry, reader, stream->next)) {
         reader->state = READER_AT_TAIL;
         account_waits(reader->client);
-        arm_end(reader);
+        reader_arm_end(reader);
     } else {
         reader->position = stream->next;
-        read_on(reader);
+        reader_read_on(reader);
     }
 }
 
-static void poll_deliver(struct reader *reader, struct delivery *delivery)
+static void reader_poll_deliver(struct reader *reader, struct delivery *delivery)
 {
     const struct wire_stream *stream = delivery->stream;
     if (!stream->data.len) {
-        poll_nothing(reader, stream->next, ends_stream(stream));
+        reader_poll_nothing(reader, stream->next, reader_ends_stream(stream));
     } else if (reader->limit) {
         live_leave(reader->entry, reader);
         reader->position = stream->start;
-        read_on(reader);
+        reader_read_on(reader);
     } else {
         if (!delivery->body)
-            delivery->body = read_answer_body(router_of(reader), stream);
-        metrics_add(router_of(reader)->metrics, METRIC_DELIVERIES + METRIC_READER_LONG_POLL, 1);
-        poll_data(reader, stream, delivery->body);
+            delivery->body = read_answer_body(reader_router_of(reader), stream);
+        metrics_add(reader_router_of(reader)->metrics, METRIC_DELIVERIES + METRIC_READER_LONG_POLL, 1);
+        reader_poll_data(reader, stream, delivery->body);
     }
 }
 
 /* ---- events ---- */
 
 /* Renders an event as an HTTP chunk. [*start, *start + *len) of it is the event without the chunk's framing. */
-static struct block *render(struct router *r, const struct wire_stream *stream, uint64_t cursor, uint64_t retry_ms,
-                            size_t *start, size_t *len)
+static struct block *reader_render(struct router *r, const struct wire_stream *stream, uint64_t cursor,
+                                   uint64_t retry_ms, size_t *start, size_t *len)
 {
     char size[20];
     const struct sse_event event = {
@@ -264,7 +264,7 @@ static struct block *render(struct router *r, const struct wire_stream *stream, 
         .cursor = cursor,
         .retry_ms = retry_ms,
         .up_to_date = stream->next == stream->tail,
-        .closed = ends_stream(stream),
+        .closed = reader_ends_stream(stream),
     };
     buf_reset(&r->event);
     sse_render(&r->event, &event);
@@ -279,36 +279,36 @@ static struct block *render(struct router *r, const struct wire_stream *stream, 
     return block;
 }
 
-static void send_event(struct reader *reader, struct block *block, size_t start, size_t len)
+static void reader_send_event(struct reader *reader, struct block *block, size_t start, size_t len)
 {
     if (reader->chunked)
         client_send(reader->client, block, 0, block->len);
     else
         client_send(reader->client, block, start, len);
-    beat_later(reader);
+    reader_beat_later(reader);
 }
 
 /* After how long the client is to come back. Chance parts those whose connections end together; while the process stops
  * there is nobody to come back to for a while. */
-static uint64_t retry_ms(struct router *r)
+static uint64_t reader_retry_ms(struct router *r)
 {
     uint64_t least = r->cfg->live_sse_retry * (r->stopping ? STOPPING_RETRIES : 1);
     return least ? least + router_random(r) % least : 0;
 }
 
 /* An event for this reader only. */
-static void send_own(struct reader *reader, const struct wire_stream *stream, uint64_t retry)
+static void reader_send_own(struct reader *reader, const struct wire_stream *stream, uint64_t retry)
 {
     size_t start, len;
-    struct block *block = render(router_of(reader), stream, reader->cursor, retry, &start, &len);
-    send_event(reader, block, start, len);
+    struct block *block = reader_render(reader_router_of(reader), stream, reader->cursor, retry, &start, &len);
+    reader_send_event(reader, block, start, len);
     block_unref(block);
 }
 
 /* Nothing comes after it any more. */
-static void send_kept(struct reader *reader)
+static void reader_send_kept(struct reader *reader)
 {
-    const struct sse_kept *kept = kept_of(reader);
+    const struct sse_kept *kept = reader_kept_of(reader);
     uint64_t position = reader_position(reader);
     const struct wire_stream last = {.content_type = SLICE("text/plain"),
                                      .start = position,
@@ -317,10 +317,10 @@ static void send_kept(struct reader *reader)
                                      .time_ms = reader->entry->facts.time_ms,
                                      .data = slice_of(kept->bytes, kept->len)};
     if (kept->len)
-        send_own(reader, &last, 0);
+        reader_send_own(reader, &last, 0);
 }
 
-static void sse_open(struct reader *reader, const struct wire_stream *stream)
+static void reader_sse_open(struct reader *reader, const struct wire_stream *stream)
 {
     struct client *c = reader->client;
     struct buf *head = answer_begin(c, 200);
@@ -332,72 +332,73 @@ static void sse_open(struct reader *reader, const struct wire_stream *stream)
     answer_open(c);
     reader->started = true;
     reader->chunked = !c->http10;
-    reader->cursor = next_cursor(reader);
-    arm_end(reader);
+    reader->cursor = reader_next_cursor(reader);
+    reader_arm_end(reader);
 }
 
 /* While clients are handed over it rests until it is its turn. */
-static void sse_go_on(struct reader *reader)
+static void reader_sse_go_on(struct reader *reader)
 {
-    if (!router_of(reader)->handover.leaving &&
-        reader->client->out.bytes < router_of(reader)->cfg->limits_reader_buffer / 2)
-        read_on(reader);
+    if (!reader_router_of(reader)->handover.leaving &&
+        reader->client->out.bytes < reader_router_of(reader)->cfg->limits_reader_buffer / 2)
+        reader_read_on(reader);
     else
         reader->state = READER_PAUSED;
 }
 
 /* A page of a reader that is behind. */
-static void sse_answered(struct reader *reader, const struct wire_stream *answer)
+static void reader_sse_answered(struct reader *reader, const struct wire_stream *answer)
 {
-    struct router *r = router_of(reader);
+    struct router *r = reader_router_of(reader);
     struct wire_stream stream = *answer;
     bool first = !reader->started;
     live_keep(reader->entry, &reader->kept, &stream);
     if (first)
-        sse_open(reader, &stream);
-    if (first || stream.data.len || ends_stream(&stream)) {
-        reader->cursor = later_cursor(reader->cursor);
-        send_own(reader, &stream, first || r->stopping ? retry_ms(r) : 0);
+        reader_sse_open(reader, &stream);
+    if (first || stream.data.len || reader_ends_stream(&stream)) {
+        reader->cursor = reader_later_cursor(reader->cursor);
+        reader_send_own(reader, &stream, first || r->stopping ? reader_retry_ms(r) : 0);
     }
     reader->position = answer->next;
     bool over = reader->client->eof && (stream.flags & WIRE_STREAM_WATCHING);
-    if (ends_stream(&stream) || r->stopping || over) {
-        sse_close(reader);
+    if (reader_ends_stream(&stream) || r->stopping || over) {
+        reader_sse_close(reader);
     } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, reader->position)) {
         reader->state = READER_AT_TAIL;
         account_waits(reader->client);
     } else {
-        sse_go_on(reader);
+        reader_sse_go_on(reader);
     }
 }
 
 /* One event may be larger than the buffer. */
-static bool overflows(const struct client *c, size_t len)
+static bool reader_overflows(const struct client *c, size_t len)
 {
     return c->out.bytes && c->out.bytes + len > c->router->cfg->limits_reader_buffer;
 }
 
-static void sse_deliver(struct reader *reader, struct delivery *delivery)
+static void reader_sse_deliver(struct reader *reader, struct delivery *delivery)
 {
     struct client *c = reader->client;
     struct entry *e = delivery->entry;
     if (reader->apart) {
         live_leave(e, reader);
         reader->position = delivery->stream->start;
-        sse_go_on(reader);
+        reader_sse_go_on(reader);
         return;
     }
-    if (!delivery->text->data.len && !ends_stream(delivery->text))
+    if (!delivery->text->data.len && !reader_ends_stream(delivery->text))
         return; /* all of it is kept */
     if (!delivery->event) {
-        e->cursor = later_cursor(e->cursor);
-        delivery->event = render(c->router, delivery->text, e->cursor, 0, &delivery->event_start, &delivery->event_len);
+        e->cursor = reader_later_cursor(e->cursor);
+        delivery->event =
+            reader_render(c->router, delivery->text, e->cursor, 0, &delivery->event_start, &delivery->event_len);
     }
-    if (overflows(c, delivery->event_len))
+    if (reader_overflows(c, delivery->event_len))
         client_push(c);
     if (c->state == CLIENT_DEAD)
         return;
-    if (overflows(c, delivery->event_len)) {
+    if (reader_overflows(c, delivery->event_len)) {
         struct slice id = request_log_id(c);
         log_debug("a reader of %s does not read and is let go%s%.*s", e->name, id.len ? ", request " : "", (int)id.len,
                   id.data);
@@ -407,37 +408,37 @@ static void sse_deliver(struct reader *reader, struct delivery *delivery)
     }
     reader->cursor = e->cursor;
     metrics_add(c->router->metrics, METRIC_DELIVERIES + METRIC_READER_SSE, 1);
-    send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
-    if (ends_stream(delivery->text))
-        sse_close(reader);
+    reader_send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
+    if (reader_ends_stream(delivery->text))
+        reader_sse_close(reader);
 }
 
 /* ---- what happens to a reader ---- */
 
-static bool may_read(const struct reader *reader)
+static bool reader_may_read(const struct reader *reader)
 {
     return reader->is_public || !reader->client->grant.anonymous;
 }
 
-static void share(struct reader *reader)
+static void reader_share(struct reader *reader)
 {
     reader->client->shared_answer = reader->open || reader->client->grant.shared;
 }
 
-static void learn(struct reader *reader, const struct wire_stream *stream)
+static void reader_learn(struct reader *reader, const struct wire_stream *stream)
 {
     struct grant grant = reader->client->grant;
     grant.shared = false;
     reader->is_public = stream->flags & WIRE_STREAM_PUBLIC;
     reader->open = auth_shared(&grant, stream);
-    share(reader);
+    reader_share(reader);
 }
 
 void reader_answered(struct reader *reader, const struct answer *answer)
 {
     const struct wire_stream *stream = answer->stream;
     if (answer->error != ERR_NONE) {
-        fail(reader, answer);
+        reader_fail(reader, answer);
         return;
     }
     if (reader->answered_once && reader->uid != stream->uid) {
@@ -447,52 +448,52 @@ void reader_answered(struct reader *reader, const struct answer *answer)
     reader->answered_once = true;
     reader->uid = stream->uid;
     reader->now = reader->earliest = false;
-    learn(reader, stream);
-    if (!may_read(reader))
+    reader_learn(reader, stream);
+    if (!reader_may_read(reader))
         reader_expire(reader); /* its right has ended meanwhile */
     else if (reader->sse)
-        sse_answered(reader, stream);
+        reader_sse_answered(reader, stream);
     else
-        poll_answered(reader, stream);
+        reader_poll_answered(reader, stream);
 }
 
 void reader_deliver(struct reader *reader, struct delivery *delivery)
 {
     if (reader->sse)
-        sse_deliver(reader, delivery);
+        reader_sse_deliver(reader, delivery);
     else
-        poll_deliver(reader, delivery);
+        reader_poll_deliver(reader, delivery);
 }
 
 void reader_spare(struct reader *reader)
 {
-    if (!reader->sse || reader->client->out.bytes <= router_of(reader)->cfg->limits_reader_buffer / 2)
+    if (!reader->sse || reader->client->out.bytes <= reader_router_of(reader)->cfg->limits_reader_buffer / 2)
         return;
     live_leave(reader->entry, reader);
     reader->position = reader->entry->position;
-    reader->kept = *kept_of(reader);
+    reader->kept = *reader_kept_of(reader);
     reader->state = READER_PAUSED;
 }
 
 /* The last thing it hears is where it can go on. */
-static void sse_end(struct reader *reader)
+static void reader_sse_end(struct reader *reader)
 {
     if (reader_rests(reader)) {
-        struct router *r = router_of(reader);
+        struct router *r = reader_router_of(reader);
         uint64_t position = reader_position(reader);
         uint64_t tail = reader->state == READER_AT_TAIL ? reader->entry->position : UINT64_MAX; /* or it is not known */
         const struct wire_stream here = {.start = position, .next = position, .tail = tail};
-        send_own(reader, &here, r->stopping ? retry_ms(r) : 0);
+        reader_send_own(reader, &here, r->stopping ? reader_retry_ms(r) : 0);
     }
-    sse_close(reader);
+    reader_sse_close(reader);
 }
 
 void reader_end(struct reader *reader)
 {
     if (reader->sse)
-        sse_end(reader);
+        reader_sse_end(reader);
     else if (reader->state == READER_AT_TAIL)
-        poll_nothing(reader, reader->entry->position, false);
+        reader_poll_nothing(reader, reader->entry->position, false);
     /* else an answer is on its way */
 }
 
@@ -506,8 +507,8 @@ void reader_granted(struct reader *reader)
 {
     if (!reader_rests(reader))
         return;
-    share(reader);
-    if (!may_read(reader))
+    reader_share(reader);
+    if (!reader_may_read(reader))
         reader_expire(reader);
 }
 
@@ -515,7 +516,7 @@ void reader_granted(struct reader *reader)
 void reader_expire(struct reader *reader)
 {
     if (reader->started)
-        sse_end(reader);
+        reader_sse_end(reader);
     else
         reader_gone(reader, ERR_UNAUTHORIZED);
 }
@@ -533,14 +534,14 @@ void reader_hang_up(struct reader *reader)
     if (reader->state != READER_AT_TAIL)
         return; /* it gets as far as the tail */
     if (reader->sse)
-        sse_close(reader);
+        reader_sse_close(reader);
     else
         client_close(reader->client);
 }
 
 void reader_send_back(struct reader *reader)
 {
-    reader->ends_ms = router_of(reader)->now_ms; /* of one whose answer is on its way */
+    reader->ends_ms = reader_router_of(reader)->now_ms; /* of one whose answer is on its way */
     (void)reader_stop(reader);
 }
 
@@ -556,15 +557,15 @@ void readers_send_back(struct router *router)
 void reader_heartbeat(struct deadline *beat)
 {
     struct reader *reader = (struct reader *)((char *)beat - offsetof(struct reader, beat));
-    struct block *block = router_of(reader)->heartbeat;
+    struct block *block = reader_router_of(reader)->heartbeat;
     if (reader->client->out.bytes == 0)
-        send_event(reader, block, 3, block->len - 5); /* without "d\r\n" and the last CRLF */
+        reader_send_event(reader, block, 3, block->len - 5); /* without "d\r\n" and the last CRLF */
     else
-        beat_later(reader);
+        reader_beat_later(reader);
 }
 
 void reader_drained(struct reader *reader)
 {
     if (reader->state == READER_PAUSED)
-        sse_go_on(reader);
+        reader_sse_go_on(reader);
 }

@@ -17,7 +17,7 @@ enum sse_kind sse_kind_of(struct slice content_type)
 
 /* ---- data ---- */
 
-static size_t line_length(struct slice text)
+static size_t sse_line_length(struct slice text)
 {
     size_t n = 0;
     while (n < text.len && text.data[n] != '\n' && text.data[n] != '\r')
@@ -26,7 +26,7 @@ static size_t line_length(struct slice text)
 }
 
 /* Readers take one space after the colon away (HTML 9.2.6), so one is put there only where the line begins with one. */
-static void add_data_line(struct buf *out, struct slice line)
+static void sse_add_data_line(struct buf *out, struct slice line)
 {
     if (line.len && line.data[0] == ' ')
         buf_add_slice(out, SLICE("data: "));
@@ -37,11 +37,11 @@ static void add_data_line(struct buf *out, struct slice line)
 }
 
 /* LF, CR and CRLF all end a line in an event stream: a payload must not be able to end a field or an event. */
-static void add_text(struct buf *out, struct slice text)
+static void sse_add_text(struct buf *out, struct slice text)
 {
     for (;;) {
-        size_t len = line_length(text);
-        add_data_line(out, slice_of(text.data, len));
+        size_t len = sse_line_length(text);
+        sse_add_data_line(out, slice_of(text.data, len));
         if (len == text.len)
             return;
         size_t skip = text.data[len] == '\r' && len + 1 < text.len && text.data[len + 1] == '\n' ? len + 2 : len + 1;
@@ -51,21 +51,21 @@ static void add_text(struct buf *out, struct slice text)
 
 /* The messages without the last comma, in brackets. Whitespace inside a message may hold line ends: the first line
  * begins with the bracket, and the last one gets the other. */
-static void add_json(struct buf *out, struct slice data)
+static void sse_add_json(struct buf *out, struct slice data)
 {
     struct slice text = slice_of(data.data, data.len - 1);
-    size_t len = line_length(text);
+    size_t len = sse_line_length(text);
     buf_add_slice(out, SLICE("data:["));
     buf_add(out, text.data, len);
     if (len < text.len) {
         buf_add_byte(out, '\n');
-        add_text(out, slice_of(text.data + len + 1, text.len - len - 1));
+        sse_add_text(out, slice_of(text.data + len + 1, text.len - len - 1));
         out->end--; /* its last line end: the bracket goes there */
     }
     buf_add_slice(out, SLICE("]\n"));
 }
 
-static void add_base64(struct buf *out, struct slice data)
+static void sse_add_base64(struct buf *out, struct slice data)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *in = (const unsigned char *)data.data;
@@ -89,18 +89,18 @@ static void add_base64(struct buf *out, struct slice data)
     buf_grow(out, (size_t)(at - start));
 }
 
-static void add_data(struct buf *out, const struct sse_event *event)
+static void sse_add_data(struct buf *out, const struct sse_event *event)
 {
     buf_add_slice(out, SLICE("event: data\n"));
     switch (event->kind) {
     case SSE_JSON:
-        add_json(out, event->data);
+        sse_add_json(out, event->data);
         break;
     case SSE_TEXT:
-        add_text(out, event->data);
+        sse_add_text(out, event->data);
         break;
     case SSE_BASE64:
-        add_base64(out, event->data);
+        sse_add_base64(out, event->data);
         break;
     }
     buf_add_byte(out, '\n');
@@ -108,7 +108,7 @@ static void add_data(struct buf *out, const struct sse_event *event)
 
 /* ---- control ---- */
 
-static void add_control(struct buf *out, const struct sse_event *event)
+static void sse_add_control(struct buf *out, const struct sse_event *event)
 {
     char offset[OFFSET_LEN], line[320];
     int len = 0;
@@ -139,14 +139,14 @@ static void add_control(struct buf *out, const struct sse_event *event)
 void sse_render(struct buf *out, const struct sse_event *event)
 {
     if (event->data.len)
-        add_data(out, event);
-    add_control(out, event);
+        sse_add_data(out, event);
+    sse_add_control(out, event);
 }
 
 /* ---- cutting ---- */
 
 /* Whether `len` bytes can still become one character of UTF-8: some bytes make them one. */
-static bool is_begun(const char *bytes, size_t len)
+static bool sse_is_begun(const char *bytes, size_t len)
 {
     uint8_t low[4] = {0x80, 0x80, 0x80, 0x80}, high[4] = {0xbf, 0xbf, 0xbf, 0xbf};
     memcpy(low, bytes, len);
@@ -154,18 +154,18 @@ static bool is_begun(const char *bytes, size_t len)
     return utf8_length(low, sizeof low) > len || utf8_length(high, sizeof high) > len;
 }
 
-static size_t unfinished_utf8(struct slice data)
+static size_t sse_unfinished_utf8(struct slice data)
 {
     const char *end = data.data + data.len;
     for (size_t back = 1; back <= SSE_KEPT_MAX && back <= data.len; back++)
-        if (is_begun(end - back, back))
+        if (sse_is_begun(end - back, back))
             return back;
     return 0;
 }
 
 size_t sse_text_cut(struct slice data)
 {
-    size_t unfinished = unfinished_utf8(data);
+    size_t unfinished = sse_unfinished_utf8(data);
     if (!unfinished && data.len && data.data[data.len - 1] == '\r')
         unfinished = 1;
     return data.len - unfinished;

@@ -21,7 +21,7 @@ struct page {
     unsigned count;
 };
 
-static void find_shown(struct page *page, const struct metrics_region *region)
+static void metrics_page_find_shown(struct page *page, const struct metrics_region *region)
 {
     page->shown = xcalloc(METRICS_SLOTS, sizeof *page->shown);
     for (unsigned slot = 0; slot < METRICS_SLOTS; slot++) {
@@ -38,7 +38,7 @@ static void find_shown(struct page *page, const struct metrics_region *region)
 }
 
 /* Two places are one process, except for the moment of an upgrade. */
-static uint64_t value_of(const struct shown *shown, const struct metrics_row *row, unsigned cell)
+static uint64_t metrics_page_value_of(const struct shown *shown, const struct metrics_row *row, unsigned cell)
 {
     uint64_t first = shown->metrics[0] ? metrics_get(shown->metrics[0], cell) : 0;
     uint64_t second = shown->metrics[1] ? metrics_get(shown->metrics[1], cell) : 0;
@@ -54,7 +54,7 @@ void metrics_page_head(struct buf *out, const char *name, const char *type, cons
 }
 
 /* "0.0128": without zeros at the end. */
-static void print_value(char text[32], uint64_t value, enum metrics_unit unit)
+static void metrics_page_print_value(char text[32], uint64_t value, enum metrics_unit unit)
 {
     uint64_t part = unit == METRICS_US ? 1000000 : 1000;
     int digits = unit == METRICS_US ? 6 : 3;
@@ -71,8 +71,8 @@ static void print_value(char text[32], uint64_t value, enum metrics_unit unit)
 }
 
 /* `{process="shard/0",tier="log",le="0.1"}`, or nothing. */
-static void print_labels(char *text, size_t size, const struct metrics_row *row, unsigned index, const char *process,
-                         const char *bound)
+static void metrics_page_print_labels(char *text, size_t size, const struct metrics_row *row, unsigned index,
+                                      const char *process, const char *bound)
 {
     size_t len = 0;
     const char *before = "{";
@@ -97,53 +97,54 @@ static void print_labels(char *text, size_t size, const struct metrics_row *row,
         snprintf(text + len, size - len, "}");
 }
 
-static void add_line(struct page *page, const struct metrics_row *row, const char *suffix, const char *labels,
-                     const char *value)
+static void metrics_page_add_line(struct page *page, const struct metrics_row *row, const char *suffix,
+                                  const char *labels, const char *value)
 {
     char *line = buf_reserve(page->out, LINE_MAX_BYTES);
     buf_grow(page->out, (size_t)snprintf(line, LINE_MAX_BYTES, "%s%s%s %s\n", row->name, suffix, labels, value));
 }
 
-static void add_value(struct page *page, const struct metrics_row *row, unsigned index, const char *process,
-                      uint64_t value)
+static void metrics_page_add_value(struct page *page, const struct metrics_row *row, unsigned index,
+                                   const char *process, uint64_t value)
 {
     char labels[256], text[32];
     if (!value && row->count > SPARSE)
         return;
-    print_labels(labels, sizeof labels, row, index, process, NULL);
-    print_value(text, value, row->unit);
-    add_line(page, row, "", labels, text);
+    metrics_page_print_labels(labels, sizeof labels, row, index, process, NULL);
+    metrics_page_print_value(text, value, row->unit);
+    metrics_page_add_line(page, row, "", labels, text);
 }
 
-static void add_histogram(struct page *page, const struct metrics_row *row, unsigned index, const char *process,
-                          const uint64_t *cells)
+static void metrics_page_add_histogram(struct page *page, const struct metrics_row *row, unsigned index,
+                                       const char *process, const uint64_t *cells)
 {
     char labels[256], text[32], bound[32];
     uint64_t count = 0;
     for (unsigned i = 0; i <= METRICS_BOUNDS; i++) {
         count += cells[i];
-        print_value(bound, (uint64_t)(row->unit == METRICS_US ? METRICS_STEP_US : 1) << i, row->unit);
-        print_labels(labels, sizeof labels, row, index, process, i < METRICS_BOUNDS ? bound : "+Inf");
-        print_value(text, count, METRICS_ONE);
-        add_line(page, row, "_bucket", labels, text);
+        metrics_page_print_value(bound, (uint64_t)(row->unit == METRICS_US ? METRICS_STEP_US : 1) << i, row->unit);
+        metrics_page_print_labels(labels, sizeof labels, row, index, process, i < METRICS_BOUNDS ? bound : "+Inf");
+        metrics_page_print_value(text, count, METRICS_ONE);
+        metrics_page_add_line(page, row, "_bucket", labels, text);
     }
-    print_labels(labels, sizeof labels, row, index, process, NULL);
-    add_line(page, row, "_count", labels, text);
-    print_value(text, cells[METRICS_SUM], row->unit);
-    add_line(page, row, "_sum", labels, text);
+    metrics_page_print_labels(labels, sizeof labels, row, index, process, NULL);
+    metrics_page_add_line(page, row, "_count", labels, text);
+    metrics_page_print_value(text, cells[METRICS_SUM], row->unit);
+    metrics_page_add_line(page, row, "_sum", labels, text);
 }
 
-static void add_cells(struct page *page, const struct metrics_row *row, const char *process, const uint64_t *cells)
+static void metrics_page_add_cells(struct page *page, const struct metrics_row *row, const char *process,
+                                   const uint64_t *cells)
 {
     if (row->type != METRICS_OF_HISTOGRAM)
         for (unsigned i = 0; i < row->count; i++)
-            add_value(page, row, i, process, cells[i]);
+            metrics_page_add_value(page, row, i, process, cells[i]);
     else
         for (unsigned i = 0; i < row->count / METRICS_HISTOGRAM; i++)
-            add_histogram(page, row, i, process, cells + i * METRICS_HISTOGRAM);
+            metrics_page_add_histogram(page, row, i, process, cells + i * METRICS_HISTOGRAM);
 }
 
-static void add_row(struct page *page, const struct metrics_row *row)
+static void metrics_page_add_row(struct page *page, const struct metrics_row *row)
 {
     uint64_t cells[METRICS_CELLS] = {0};
     bool any = false;
@@ -153,12 +154,12 @@ static void add_row(struct page *page, const struct metrics_row *row)
             continue;
         any = true;
         for (unsigned at = 0; at < row->count; at++)
-            cells[at] = value_of(shown, row, row->cell + at) + (row->each ? 0 : cells[at]);
+            cells[at] = metrics_page_value_of(shown, row, row->cell + at) + (row->each ? 0 : cells[at]);
         if (row->each)
-            add_cells(page, row, shown->name, cells);
+            metrics_page_add_cells(page, row, shown->name, cells);
     }
     if (any && !row->each)
-        add_cells(page, row, NULL, cells);
+        metrics_page_add_cells(page, row, NULL, cells);
 }
 
 void metrics_page_add(struct buf *out, const struct metrics_region *region)
@@ -168,12 +169,12 @@ void metrics_page_add(struct buf *out, const struct metrics_region *region)
     struct page page = {.out = out};
     unsigned count;
     const struct metrics_row *rows = metrics_rows(&count);
-    find_shown(&page, region);
+    metrics_page_find_shown(&page, region);
     for (unsigned i = 0; i < count; i++) {
         if (rows[i].type == METRICS_DETAIL)
             continue;
         metrics_page_head(out, rows[i].name, types[rows[i].type], rows[i].help);
-        add_row(&page, &rows[i]);
+        metrics_page_add_row(&page, &rows[i]);
     }
     free(page.shown);
 }

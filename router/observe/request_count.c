@@ -3,7 +3,7 @@
 #include "common/metrics.h"
 #include "router/observe/account.h"
 
-static unsigned route_of(const struct account *account)
+static unsigned request_count_route_of(const struct account *account)
 {
     static const uint8_t labels[] = {
         [ROUTE_ROOT] = METRIC_ROUTE_ROOT,
@@ -22,7 +22,7 @@ static unsigned route_of(const struct account *account)
     return account->routed ? labels[account->route] : METRIC_ROUTE_OTHER;
 }
 
-static unsigned method_of(const struct account *account)
+static unsigned request_count_method_of(const struct account *account)
 {
     static const uint8_t labels[] = {
         [HTTP_GET] = METRIC_METHOD_GET,       [HTTP_HEAD] = METRIC_METHOD_HEAD,
@@ -33,7 +33,7 @@ static unsigned method_of(const struct account *account)
     return labels[account->method];
 }
 
-static unsigned status_of(const struct account *account)
+static unsigned request_count_status_of(const struct account *account)
 {
 #define STATUS(number) [(number)-200] = METRIC_STATUS_##number
     static const uint8_t labels[400] = {
@@ -47,7 +47,7 @@ static unsigned status_of(const struct account *account)
     return account->status >= 200 && account->status < 600 ? labels[account->status - 200] : METRIC_STATUS_OTHER;
 }
 
-static unsigned operation_of(const struct account *account)
+static unsigned request_count_operation_of(const struct account *account)
 {
     static const uint8_t of_stream[] = {
         [HTTP_GET] = METRIC_OPERATION_READ,      [HTTP_HEAD] = METRIC_OPERATION_HEAD,
@@ -55,7 +55,7 @@ static unsigned operation_of(const struct account *account)
         [HTTP_DELETE] = METRIC_OPERATION_DELETE, [HTTP_OPTIONS] = METRIC_OPERATION_OTHER,
         [HTTP_OTHER] = METRIC_OPERATION_OTHER,
     };
-    unsigned route = route_of(account);
+    unsigned route = request_count_route_of(account);
     if (account->live)
         return account->live;
     if (route == METRIC_ROUTE_STREAM)
@@ -65,9 +65,10 @@ static unsigned operation_of(const struct account *account)
 
 void request_count(struct metrics *metrics, const struct account *account)
 {
-    unsigned at = (route_of(account) * METRIC_METHOD_COUNT + method_of(account)) * METRIC_STATUS_COUNT;
-    metrics_add(metrics, METRIC_REQUESTS + at + status_of(account), 1);
+    unsigned at = (request_count_route_of(account) * METRIC_METHOD_COUNT + request_count_method_of(account)) *
+                  METRIC_STATUS_COUNT;
+    metrics_add(metrics, METRIC_REQUESTS + at + request_count_status_of(account), 1);
     if (account->status)
-        metrics_observe_us(metrics, METRIC_REQUEST_US + operation_of(account) * METRICS_HISTOGRAM,
+        metrics_observe_us(metrics, METRIC_REQUEST_US + request_count_operation_of(account) * METRICS_HISTOGRAM,
                            account->answered_us - account->began_us);
 }

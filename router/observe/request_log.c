@@ -48,7 +48,7 @@ bool request_id_valid(struct slice id)
 }
 
 /* Positions, numbers and modes. */
-static bool is_harmless(struct slice value)
+static bool request_log_is_harmless(struct slice value)
 {
     if (slice_equal(value, SLICE("now")) || slice_equal(value, SLICE("long-poll")) || slice_equal(value, SLICE("sse")))
         return true;
@@ -66,7 +66,7 @@ size_t request_query_shown(char out[REQUEST_QUERY_MAX], struct slice query)
         struct slice value = query_value(query, '&', names[i]);
         if (!value.data)
             continue;
-        if (!is_harmless(value))
+        if (!request_log_is_harmless(value))
             value = SLICE("?");
         len += (size_t)snprintf(out + len, REQUEST_QUERY_MAX - len, "%s%s=%.*s", len ? "&" : "", names[i].data,
                                 (int)value.len, value.data);
@@ -76,7 +76,7 @@ size_t request_query_shown(char out[REQUEST_QUERY_MAX], struct slice query)
 
 /* ---- the note ---- */
 
-static void note_address(const struct client *c, struct request_note *note)
+static void request_log_note_address(const struct client *c, struct request_note *note)
 {
     struct sockaddr_storage peer;
     char host[INET6_ADDRSTRLEN] = "";
@@ -90,7 +90,7 @@ static void note_address(const struct client *c, struct request_note *note)
         snprintf(note->address, sizeof note->address, "[%.45s]:%u", host, ntohs(v6->sin6_port));
 }
 
-static struct request_note *note_new(struct client *c, struct slice path, struct slice query)
+static struct request_note *request_log_note_new(struct client *c, struct slice path, struct slice query)
 {
     char shown[REQUEST_QUERY_MAX];
     bool logged = c->router->request_log != REQUEST_LOG_OFF;
@@ -103,12 +103,12 @@ static struct request_note *note_new(struct client *c, struct slice path, struct
     memcpy(note->text + note->path_len, shown, query_len);
     note->query_len = query_len;
     if (logged)
-        note_address(c, note);
+        request_log_note_address(c, note);
     c->account.note = note;
     return note;
 }
 
-static void set_id(struct request_note *note, struct slice id)
+static void request_log_set_id(struct request_note *note, struct slice id)
 {
     note->asked = id.data;
     if (id.data && request_id_valid(id))
@@ -120,7 +120,7 @@ void request_log_begin(struct client *c, const struct http_head *head)
     struct slice id = head->headers[HTTP_REQUEST_ID_HEADER];
     if (c->router->request_log == REQUEST_LOG_OFF && !id.data)
         return;
-    set_id(note_new(c, head->path, head->query), id);
+    request_log_set_id(request_log_note_new(c, head->path, head->query), id);
 }
 
 void request_log_resume(struct client *c, struct slice name, struct slice id)
@@ -129,8 +129,10 @@ void request_log_resume(struct client *c, struct slice name, struct slice id)
     if (c->router->request_log == REQUEST_LOG_OFF && !id.len)
         return;
     int len = snprintf(path, sizeof path, "/v1/stream/%.*s", (int)name.len, name.data);
-    set_id(note_new(c, slice_of(path, (size_t)len < sizeof path ? (size_t)len : sizeof path - 1), (struct slice){0}),
-           id);
+    request_log_set_id(request_log_note_new(c,
+                                            slice_of(path, (size_t)len < sizeof path ? (size_t)len : sizeof path - 1),
+                                            (struct slice){0}),
+                       id);
 }
 
 void request_log_answer(struct client *c, struct buf *head, int status)
@@ -140,7 +142,7 @@ void request_log_answer(struct client *c, struct buf *head, int status)
     if (!note && !wants)
         return;
     if (!note)
-        note = note_new(c, (struct slice){0}, (struct slice){0});
+        note = request_log_note_new(c, (struct slice){0}, (struct slice){0});
     if (!*note->id && (wants || note->asked))
         snprintf(note->id, sizeof note->id, "%016" PRIx64, router_random(c->router));
     if (*note->id && !c->exchange.kept)
@@ -161,20 +163,20 @@ void request_log_drop(struct client *c)
 /* ---- the line ---- */
 
 /* It could not be read to its end, so nobody knows what it was. */
-static bool is_cut_off(enum error error)
+static bool request_log_is_cut_off(enum error error)
 {
     return error == ERR_BAD_REQUEST || error == ERR_DUPLICATE_HEADER || error == ERR_HEADERS_TOO_LARGE ||
            error == ERR_PAYLOAD_TOO_LARGE || error == ERR_REQUEST_TIMEOUT || error == ERR_EXPECTATION_FAILED;
 }
 
 /* When it had what it was there for: a live read waits for news as long as there are none. */
-static uint64_t served_us(const struct account *a, uint64_t now_us)
+static uint64_t request_log_served_us(const struct account *a, uint64_t now_us)
 {
     uint64_t served = a->answered_us ? a->answered_us : now_us;
     return a->waits_us && a->waits_us < served ? a->waits_us : served;
 }
 
-static void add_project(struct log_line *line, const struct client *c)
+static void request_log_add_project(struct log_line *line, const struct client *c)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
@@ -187,7 +189,7 @@ static void add_project(struct log_line *line, const struct client *c)
         log_line_text(line, "project", project);
 }
 
-static void add_fields(struct log_line *line, const struct client *c, uint64_t now_us)
+static void request_log_add_fields(struct log_line *line, const struct client *c, uint64_t now_us)
 {
     const struct account *a = &c->account;
     const struct request_note *note = a->note;
@@ -209,14 +211,14 @@ static void add_fields(struct log_line *line, const struct client *c, uint64_t n
     log_line_number(line, "bytes", a->bytes);
     log_line_ms(line, "ms", now_us - a->began_us);
     if (a->waits_us > a->began_us) /* what came from another router was ready there */
-        log_line_ms(line, "ready_ms", served_us(a, now_us) - a->began_us);
+        log_line_ms(line, "ready_ms", request_log_served_us(a, now_us) - a->began_us);
     if (*note->address)
         log_line_text(line, "client", slice_str(note->address));
     if (note->path_len)
-        add_project(line, c);
+        request_log_add_project(line, c);
 }
 
-static void write_line(struct client *c, const char *kind, const char *what, uint64_t now_us)
+static void request_log_write_line(struct client *c, const char *kind, const char *what, uint64_t now_us)
 {
     struct log_line line;
     enum log_level level = c->account.status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
@@ -226,28 +228,29 @@ static void write_line(struct client *c, const char *kind, const char *what, uin
     if (!log_begin(&line, level, all ? NULL : kind ? kind : what, slice_str(message)))
         return;
     if (!c->account.note)
-        (void)note_new(c, (struct slice){0}, (struct slice){0});
-    add_fields(&line, c, now_us);
+        (void)request_log_note_new(c, (struct slice){0}, (struct slice){0});
+    request_log_add_fields(&line, c, now_us);
     log_end(&line);
 }
 
-static void log_request(struct client *c)
+static void request_log_log_request(struct client *c)
 {
     static const char usual[] = "request", slow[] = "slow request", failed[] = "request failed";
     const struct account *a = &c->account;
     enum request_log mode = c->router->request_log;
     uint64_t now_us = clock_monotonic_us();
-    if (a->status >= 500 || is_cut_off(a->error))
-        write_line(c, error_code(a->error), failed, now_us);
-    else if (mode >= REQUEST_LOG_SLOW && served_us(a, now_us) - a->began_us >= c->router->cfg->log_slow * 1000)
-        write_line(c, NULL, slow, now_us);
+    if (a->status >= 500 || request_log_is_cut_off(a->error))
+        request_log_write_line(c, error_code(a->error), failed, now_us);
+    else if (mode >= REQUEST_LOG_SLOW &&
+             request_log_served_us(a, now_us) - a->began_us >= c->router->cfg->log_slow * 1000)
+        request_log_write_line(c, NULL, slow, now_us);
     else if (mode == REQUEST_LOG_ALL)
-        write_line(c, NULL, usual, now_us);
+        request_log_write_line(c, NULL, usual, now_us);
 }
 
 void request_log_end(struct client *c)
 {
     if (c->router->request_log != REQUEST_LOG_OFF)
-        log_request(c);
+        request_log_log_request(c);
     request_log_drop(c);
 }

@@ -5,7 +5,7 @@
 #include "router/router.h"
 
 /* Of the shard for which most waits. */
-static uint64_t most_held(const struct shards *shards)
+static uint64_t stats_most_held(const struct shards *shards)
 {
     uint64_t most = 0;
     for (unsigned i = 0; i < shards->count; i++)
@@ -21,7 +21,7 @@ void gauges_tick(struct router *r)
     metrics_set(m, METRIC_CONNECTIONS, r->clients.count);
     metrics_set(m, METRIC_CONNECTIONS_LIMIT, listener_room(r));
     metrics_set(m, METRIC_WATCHED, r->live.entry_count);
-    metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_SHARD, most_held(&r->shards));
+    metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_SHARD, stats_most_held(&r->shards));
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_ANSWERS, r->outputs.block_bytes);
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_BODIES, r->clients.body_bytes);
     metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_SHARD, cfg->router_queue_memory);

@@ -47,7 +47,7 @@ struct stages {
     size_t len;
 };
 
-static void add(struct stages *stages, const char *name, uint64_t us)
+static void timing_add(struct stages *stages, const char *name, uint64_t us)
 {
     int len = snprintf(stages->text + stages->len, sizeof stages->text - stages->len, "%s%s;dur=%" PRIu64 ".%03u",
                        stages->len ? ", " : "", name, us / 1000, (unsigned)(us % 1000));
@@ -55,21 +55,22 @@ static void add(struct stages *stages, const char *name, uint64_t us)
         stages->len += (size_t)len;
 }
 
-static uint64_t since(const struct timing *timing, enum timing_point from, enum timing_point to)
+static uint64_t timing_since(const struct timing *timing, enum timing_point from, enum timing_point to)
 {
     return timing->at[from] && timing->at[to] > timing->at[from] ? timing->at[to] - timing->at[from] : 0;
 }
 
-static void add_shard(struct stages *stages, const struct account *a)
+static void timing_add_shard(struct stages *stages, const struct account *a)
 {
     const struct timing *timing = a->timing;
     bool reads = a->method == HTTP_GET || a->method == HTTP_HEAD;
     if (!timing->at[TIMING_TAKEN] || !timing->at[TIMING_ANSWERED])
         return;
-    add(stages, "queue", since(timing, TIMING_SENT, TIMING_TAKEN));
+    timing_add(stages, "queue", timing_since(timing, TIMING_SENT, TIMING_TAKEN));
     if (reads || timing->fanned)
-        add(stages, reads ? "read" : "fanout", since(timing, TIMING_TAKEN, TIMING_DONE));
-    add(stages, "commit", since(timing, reads || timing->fanned ? TIMING_DONE : TIMING_TAKEN, TIMING_ANSWERED));
+        timing_add(stages, reads ? "read" : "fanout", timing_since(timing, TIMING_TAKEN, TIMING_DONE));
+    timing_add(stages, "commit",
+               timing_since(timing, reads || timing->fanned ? TIMING_DONE : TIMING_TAKEN, TIMING_ANSWERED));
 }
 
 void timing_answer(struct client *c, struct buf *head)
@@ -80,15 +81,17 @@ void timing_answer(struct client *c, struct buf *head)
     struct stages stages = {.len = 0};
     if (!timing)
         return;
-    add(&stages, "parse", since(timing, TIMING_STARTED, TIMING_PARSED) + since(timing, TIMING_ALLOWED, TIMING_SENT));
+    timing_add(&stages, "parse",
+               timing_since(timing, TIMING_STARTED, TIMING_PARSED) + timing_since(timing, TIMING_ALLOWED, TIMING_SENT));
     if (timing->at[TIMING_BODY])
-        add(&stages, "body", since(timing, TIMING_BODY, TIMING_WHOLE));
+        timing_add(&stages, "body", timing_since(timing, TIMING_BODY, TIMING_WHOLE));
     if (timing->at[TIMING_ALLOWED])
-        add(&stages, "auth",
-            since(timing, TIMING_PARSED, TIMING_ADMITTED) + since(timing, TIMING_WHOLE, TIMING_ALLOWED));
-    add_shard(&stages, a);
+        timing_add(&stages, "auth",
+                   timing_since(timing, TIMING_PARSED, TIMING_ADMITTED) +
+                       timing_since(timing, TIMING_WHOLE, TIMING_ALLOWED));
+    timing_add_shard(&stages, a);
     if (a->waits_us)
-        add(&stages, "wait", now_us - a->waits_us);
-    add(&stages, "total", now_us - timing->at[TIMING_STARTED]);
+        timing_add(&stages, "wait", now_us - a->waits_us);
+    timing_add(&stages, "total", now_us - timing->at[TIMING_STARTED]);
     response_add(head, "Server-Timing", slice_of(stages.text, stages.len));
 }

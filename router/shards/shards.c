@@ -39,7 +39,7 @@ unsigned shards_of(const struct shards *shards, struct slice name)
 
 /* ---- lists ---- */
 
-static void list_append(struct request_list *list, struct request *q)
+static void shards_list_append(struct request_list *list, struct request *q)
 {
     q->list = list;
     q->next = NULL;
@@ -51,7 +51,7 @@ static void list_append(struct request_list *list, struct request *q)
     list->last = q;
 }
 
-static void list_prepend(struct request_list *list, struct request *q)
+static void shards_list_prepend(struct request_list *list, struct request *q)
 {
     q->list = list;
     q->prev = NULL;
@@ -63,7 +63,7 @@ static void list_prepend(struct request_list *list, struct request *q)
     list->first = q;
 }
 
-static void list_remove(struct request *q)
+static void shards_list_remove(struct request *q)
 {
     if (q->prev)
         q->prev->next = q->next;
@@ -77,14 +77,14 @@ static void list_remove(struct request *q)
     q->prev = q->next = NULL;
 }
 
-static struct request_list *waiting_list(struct shard_peer *peer, const struct request *q)
+static struct request_list *shards_waiting_list(struct shard_peer *peer, const struct request *q)
 {
     return q->is_read ? &peer->reads : &peer->queue;
 }
 
 /* ---- requests ---- */
 
-static struct request *slot_new(struct shards *shards)
+static struct request *shards_slot_new(struct shards *shards)
 {
     struct request *q = shards->unused;
     if (q) {
@@ -101,7 +101,7 @@ static struct request *slot_new(struct shards *shards)
 }
 
 /* The slot's next id differs in its high half. */
-static void slot_free(struct shards *shards, struct request *q)
+static void shards_slot_free(struct shards *shards, struct request *q)
 {
     struct buf frame = q->frame;
     if (frame.cap > FRAME_KEEP)
@@ -111,7 +111,7 @@ static void slot_free(struct shards *shards, struct request *q)
     shards->unused = q;
 }
 
-static struct request *find(const struct shards *shards, unsigned shard, uint64_t id)
+static struct request *shards_find(const struct shards *shards, unsigned shard, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
     struct request *q = slot < shards->slot_count ? shards->slots[slot] : NULL;
@@ -120,7 +120,7 @@ static struct request *find(const struct shards *shards, unsigned shard, uint64_
 
 struct request *request_new(struct shards *shards, unsigned shard, struct client *client, request_answered *answered)
 {
-    struct request *q = slot_new(shards);
+    struct request *q = shards_slot_new(shards);
     q->shard = shard;
     q->client = client;
     q->answered = answered;
@@ -130,48 +130,48 @@ struct request *request_new(struct shards *shards, unsigned shard, struct client
     return q;
 }
 
-static void transmit(struct shard_peer *peer, struct request *q)
+static void shards_transmit(struct shard_peer *peer, struct request *q)
 {
     size_t before = buf_len(&peer->link.out);
-    list_remove(q);
+    shards_list_remove(q);
     if (q->timed)
         wire_put_time(&peer->link.out, &(struct wire_time){.id = q->id});
     buf_add_slice(&peer->link.out, buf_slice(&q->frame));
     peer->put += buf_len(&peer->link.out) - before;
     q->end = peer->put;
-    list_append(&peer->sent, q);
+    shards_list_append(&peer->sent, q);
     q->parked = false;
     peer->reads_out += q->is_read;
 }
 
 /* Sends what may go now. */
-static void pump(struct shard_peer *peer)
+static void shards_pump(struct shard_peer *peer)
 {
     if (!link_up(&peer->link))
         return;
     while (peer->queue.first)
-        transmit(peer, peer->queue.first);
+        shards_transmit(peer, peer->queue.first);
     while (peer->reads.first && peer->reads_out < READS_AT_ONCE)
-        transmit(peer, peer->reads.first);
+        shards_transmit(peer, peer->reads.first);
 }
 
-static void arm_wait(struct shards *shards, struct request *q)
+static void shards_arm_wait(struct shards *shards, struct request *q)
 {
     struct router *r = shards->router;
     if (!q->patient && !deadline_armed(&q->wait))
         deadline_set(&r->deadlines, DEADLINE_SHARD_WAIT, &q->wait, r->now_ms + r->cfg->router_shard_wait);
 }
 
-static void forget(struct shards *shards, struct request *q)
+static void shards_forget(struct shards *shards, struct request *q)
 {
     if (q->client)
         q->client->request = NULL;
     deadline_clear(&q->wait);
-    slot_free(shards, q);
+    shards_slot_free(shards, q);
 }
 
 /* A read is refused while the answers that clients do not take fill the memory that is for them. */
-static bool too_much(const struct shards *shards, const struct shard_peer *peer, const struct request *q)
+static bool shards_too_much(const struct shards *shards, const struct shard_peer *peer, const struct request *q)
 {
     const struct router *r = shards->router;
     if (q->patient)
@@ -186,28 +186,28 @@ bool request_send(struct shards *shards, struct request *q)
     struct shard_peer *peer = &shards->peers[q->shard];
     if (q->client)
         timing_mark(q->client, TIMING_SENT);
-    if (too_much(shards, peer, q)) {
-        forget(shards, q);
+    if (shards_too_much(shards, peer, q)) {
+        shards_forget(shards, q);
         return false;
     }
     peer->held += buf_len(&q->frame);
     if (q->patient)
-        list_prepend(waiting_list(peer, q), q);
+        shards_list_prepend(shards_waiting_list(peer, q), q);
     else
-        list_append(waiting_list(peer, q), q);
+        shards_list_append(shards_waiting_list(peer, q), q);
     if (link_up(&peer->link))
-        pump(peer);
+        shards_pump(peer);
     else
-        arm_wait(shards, q);
+        shards_arm_wait(shards, q);
     return true;
 }
 
-static void finish(struct shards *shards, struct request *q, const struct answer *answer)
+static void shards_finish(struct shards *shards, struct request *q, const struct answer *answer)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
     if (q->list == &peer->sent)
         peer->reads_out -= q->is_read && !q->parked;
-    list_remove(q);
+    shards_list_remove(q);
     peer->held -= buf_len(&q->frame);
     if (q->client) {
         q->client->request = NULL;
@@ -216,14 +216,14 @@ static void finish(struct shards *shards, struct request *q, const struct answer
     if (q->client || q->entry || q->shared)
         q->answered(q, answer);
     q->client = NULL; /* it may have a new request by now */
-    forget(shards, q);
-    pump(peer);
+    shards_forget(shards, q);
+    shards_pump(peer);
 }
 
-static void fail(struct shards *shards, struct request *q, enum error error, const char *text)
+static void shards_fail(struct shards *shards, struct request *q, enum error error, const char *text)
 {
     const struct answer answer = {.error = error, .text = text};
-    finish(shards, q, &answer);
+    shards_finish(shards, q, &answer);
 }
 
 bool request_has_left(const struct shards *shards, const struct request *q)
@@ -240,13 +240,13 @@ void request_abandon(struct shards *shards, struct request *q)
     q->client = NULL;
     q->shared = NULL;
     if (q->list == &peer->queue || q->list == &peer->reads)
-        fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
+        shards_fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
 }
 
 void request_expired(struct shards *shards, struct deadline *wait)
 {
     struct request *q = (struct request *)((char *)wait - offsetof(struct request, wait));
-    fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
+    shards_fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
 }
 
 void shards_unwatch(struct shards *shards, unsigned shard, struct slice name, uint64_t watch)
@@ -271,28 +271,28 @@ void shards_tell(struct shards *shards, unsigned shard, const struct wire_watch_
 
 /* ---- frames from shards ---- */
 
-static enum error error_of(uint8_t error)
+static enum error shards_error_of(uint8_t error)
 {
     return error < ERR_COUNT ? (enum error)error : ERR_INTERNAL;
 }
 
-static struct answer answer_of(uint8_t error, struct slice text, struct detail *detail)
+static struct answer shards_answer_of(uint8_t error, struct slice text, struct detail *detail)
 {
     size_t len = text.len < sizeof detail->text ? text.len : sizeof detail->text - 1;
     if (len)
         memcpy(detail->text, text.data, len);
     detail->text[len] = '\0';
-    return (struct answer){.error = error_of(error), .text = detail->text};
+    return (struct answer){.error = shards_error_of(error), .text = detail->text};
 }
 
-static bool on_stream(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_stream(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_stream m;
     if (!wire_get_stream(body, &m))
         return false;
     struct block *page = NULL;
     struct detail detail;
-    struct answer answer = answer_of(m.error, m.text, &detail);
+    struct answer answer = shards_answer_of(m.error, m.text, &detail);
     if (m.flags & WIRE_STREAM_FILE) {
         int fd = link_take_fd(&shards->peers[shard].link);
         if (fd >= 0)
@@ -300,90 +300,90 @@ static bool on_stream(struct shards *shards, unsigned shard, struct slice body)
         else
             answer.error = ERR_OVERLOADED;
     }
-    struct request *q = find(shards, shard, m.id);
+    struct request *q = shards_find(shards, shard, m.id);
     answer.stream = &m;
     answer.page = page;
     if (q)
-        finish(shards, q, &answer);
+        shards_finish(shards, q, &answer);
     block_unref(page);
     return true;
 }
 
-static bool on_appended(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_appended(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_appended m;
     if (!wire_get_appended(body, &m))
         return false;
-    struct request *q = find(shards, shard, m.id);
+    struct request *q = shards_find(shards, shard, m.id);
     struct detail detail;
-    struct answer answer = answer_of(m.error, m.text, &detail);
+    struct answer answer = shards_answer_of(m.error, m.text, &detail);
     answer.appended = &m;
     if (q && q->client && m.fanout == WIRE_FANOUT_INLINE)
         timing_fanned(q->client);
     if (q)
-        finish(shards, q, &answer);
+        shards_finish(shards, q, &answer);
     return true;
 }
 
-static bool on_estuary_state(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_estuary_state(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_estuary_state m;
     if (!wire_get_estuary_state(body, &m))
         return false;
-    struct request *q = find(shards, shard, m.id);
+    struct request *q = shards_find(shards, shard, m.id);
     struct detail detail;
     struct slice first = slice_of(m.texts.data, m.texts.len ? strnlen(m.texts.data, m.texts.len) : 0);
-    struct answer answer = answer_of(m.error, first, &detail);
+    struct answer answer = shards_answer_of(m.error, first, &detail);
     answer.estuary = &m;
     if (q)
-        finish(shards, q, &answer);
+        shards_finish(shards, q, &answer);
     return true;
 }
 
-static bool on_listed(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_listed(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_listed m;
     if (!wire_get_listed(body, &m))
         return false;
-    struct request *q = find(shards, shard, m.id);
-    const struct answer answer = {.error = error_of(m.error), .listed = &m};
+    struct request *q = shards_find(shards, shard, m.id);
+    const struct answer answer = {.error = shards_error_of(m.error), .listed = &m};
     if (q)
-        finish(shards, q, &answer);
+        shards_finish(shards, q, &answer);
     return true;
 }
 
-static bool on_shown(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_shown(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_shown m;
     if (!wire_get_shown(body, &m))
         return false;
-    struct request *q = find(shards, shard, m.id);
-    const struct answer answer = {.error = error_of(m.error), .shown = &m};
+    struct request *q = shards_find(shards, shard, m.id);
+    const struct answer answer = {.error = shards_error_of(m.error), .shown = &m};
     if (q)
-        finish(shards, q, &answer);
+        shards_finish(shards, q, &answer);
     return true;
 }
 
-static bool on_parked(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_parked(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_parked m;
     if (!wire_get_parked(body, &m))
         return false;
-    struct request *q = find(shards, shard, m.id);
+    struct request *q = shards_find(shards, shard, m.id);
     if (q && q->is_read && !q->parked) {
         q->parked = true;
         shards->peers[shard].reads_out--;
-        pump(&shards->peers[shard]);
+        shards_pump(&shards->peers[shard]);
     }
     return true;
 }
 
-static bool on_timed(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_timed(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_timed m;
     if (!wire_get_timed(body, &m))
         return false;
-    struct request *q = find(shards, shard, m.id);
+    struct request *q = shards_find(shards, shard, m.id);
     if (q) {
         q->taken_us = m.taken_us;
         q->done_us = m.done_us;
@@ -391,7 +391,7 @@ static bool on_timed(struct shards *shards, unsigned shard, struct slice body)
     return true;
 }
 
-static bool on_event(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_event(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_event m;
     (void)shard;
@@ -401,7 +401,7 @@ static bool on_event(struct shards *shards, unsigned shard, struct slice body)
     return true;
 }
 
-static bool on_usage(struct shards *shards, unsigned shard, struct slice body)
+static bool shards_on_usage(struct shards *shards, unsigned shard, struct slice body)
 {
     struct wire_usage m;
     if (!wire_get_usage(body, &m))
@@ -410,40 +410,40 @@ static bool on_usage(struct shards *shards, unsigned shard, struct slice body)
     return true;
 }
 
-static bool on_frame(struct shards *shards, unsigned shard, enum wire_type type, struct slice body)
+static bool shards_on_frame(struct shards *shards, unsigned shard, enum wire_type type, struct slice body)
 {
     switch (type) {
     case WIRE_STREAM:
-        return on_stream(shards, shard, body);
+        return shards_on_stream(shards, shard, body);
     case WIRE_APPENDED:
-        return on_appended(shards, shard, body);
+        return shards_on_appended(shards, shard, body);
     case WIRE_ESTUARY_STATE:
-        return on_estuary_state(shards, shard, body);
+        return shards_on_estuary_state(shards, shard, body);
     case WIRE_LISTED:
-        return on_listed(shards, shard, body);
+        return shards_on_listed(shards, shard, body);
     case WIRE_SHOWN:
-        return on_shown(shards, shard, body);
+        return shards_on_shown(shards, shard, body);
     case WIRE_PARKED:
-        return on_parked(shards, shard, body);
+        return shards_on_parked(shards, shard, body);
     case WIRE_TIMED:
-        return on_timed(shards, shard, body);
+        return shards_on_timed(shards, shard, body);
     case WIRE_EVENT:
-        return on_event(shards, shard, body);
+        return shards_on_event(shards, shard, body);
     case WIRE_USAGE:
-        return on_usage(shards, shard, body);
+        return shards_on_usage(shards, shard, body);
     default:
         return false;
     }
 }
 
-static void take_frames(struct shards *shards, unsigned shard)
+static void shards_take_frames(struct shards *shards, unsigned shard)
 {
     struct link *link = &shards->peers[shard].link;
     size_t cursor = 0;
     enum wire_type type;
     struct slice body;
     while (link_next(link, &cursor, &type, &body)) {
-        if (on_frame(shards, shard, type, body))
+        if (shards_on_frame(shards, shard, type, body))
             continue;
         log_error("shard %u sent a broken %s", shard, wire_name(type));
         link->dead = true;
@@ -454,13 +454,13 @@ static void take_frames(struct shards *shards, unsigned shard)
 
 /* ---- life and death of a shard ---- */
 
-static void wait_all(struct shards *shards, const struct request_list *list)
+static void shards_wait_all(struct shards *shards, const struct request_list *list)
 {
     for (struct request *q = list->first; q; q = q->next)
-        arm_wait(shards, q);
+        shards_arm_wait(shards, q);
 }
 
-static void peer_down(struct shards *shards, unsigned shard)
+static void shards_peer_down(struct shards *shards, unsigned shard)
 {
     struct shard_peer *peer = &shards->peers[shard];
     struct request_list lost = {0};
@@ -472,15 +472,16 @@ static void peer_down(struct shards *shards, unsigned shard)
     peer->reads_out = 0;
     /* From the last back, so that they stand in their order, before those that came after them. */
     while ((q = peer->sent.last)) {
-        list_remove(q);
+        shards_list_remove(q);
         q->repeated |= q->end <= left;
-        list_prepend(q->repeatable || q->end > left ? waiting_list(peer, q) : &lost, q);
+        shards_list_prepend(q->repeatable || q->end > left ? shards_waiting_list(peer, q) : &lost, q);
     }
-    wait_all(shards, &peer->queue);
-    wait_all(shards, &peer->reads);
+    shards_wait_all(shards, &peer->queue);
+    shards_wait_all(shards, &peer->reads);
     live_shard_down(&shards->router->live, shard);
     while ((q = lost.first))
-        fail(shards, q, ERR_SHARD_UNAVAILABLE, "the shard died with this request; whether it took effect is unknown");
+        shards_fail(shards, q, ERR_SHARD_UNAVAILABLE,
+                    "the shard died with this request; whether it took effect is unknown");
 }
 
 void shards_receive(struct shards *shards)
@@ -488,9 +489,9 @@ void shards_receive(struct shards *shards)
     for (unsigned i = 0; i < shards->count; i++) {
         struct link *link = &shards->peers[i].link;
         if (link_receive(link, RECEIVE_LIMIT))
-            take_frames(shards, i);
+            shards_take_frames(shards, i);
         if (link->fd >= 0 && link->dead)
-            peer_down(shards, i);
+            shards_peer_down(shards, i);
     }
 }
 
@@ -510,13 +511,13 @@ void shards_peer(struct shards *shards, unsigned shard, int fd)
         /* What the old one still said counts. */
         peer->link.readable_now = true;
         if (link_receive(&peer->link, SIZE_MAX))
-            take_frames(shards, shard);
-        peer_down(shards, shard);
+            shards_take_frames(shards, shard);
+        shards_peer_down(shards, shard);
     }
     if (shards->count <= shard)
         shards->count = shard + 1;
     link_open(&peer->link, shards->router->base, fd, shard);
     live_shard_up(&shards->router->live, shard);
     tallies_shard_up(&shards->router->tallies, shard);
-    pump(peer);
+    shards_pump(peer);
 }

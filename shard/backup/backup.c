@@ -40,7 +40,7 @@ void backup_object_name(char *out, size_t size, uint64_t id, const char *name, u
 }
 
 /* Copies are in a folder of their own; the layout does not change while shards run. */
-static void path_of(const struct shard *shard, const char *name, char out[OBJECT_ROOT_MAX])
+static void backup_path_of(const struct shard *shard, const char *name, char out[OBJECT_ROOT_MAX])
 {
     const char *folder = strcmp(name, "layout") == 0 ? "" : "backup/";
     snprintf(out, OBJECT_ROOT_MAX, "%s/%s%s", shard->cfg->server_data_dir, folder, name);
@@ -48,29 +48,29 @@ static void path_of(const struct shard *shard, const char *name, char out[OBJECT
 
 /* ---- beginning and ending ---- */
 
-static void say(struct shard *shard, enum backup_step step, struct slice text)
+static void backup_say(struct shard *shard, enum backup_step step, struct slice text)
 {
     role_backup(shard->role, step, text);
 }
 
-static void add_file(struct backup *b, const char *name)
+static void backup_add_file(struct backup *b, const char *name)
 {
     snprintf(b->files[b->count++].name, BACKUP_NAME_MAX, "%s", name);
 }
 
-static void remove_copies(struct shard *shard)
+static void backup_remove_copies(struct shard *shard)
 {
     char path[OBJECT_ROOT_MAX], name[BACKUP_NAME_MAX];
     snprintf(name, sizeof name, "shard-%u.db", shard->index);
-    path_of(shard, name, path);
+    backup_path_of(shard, name, path);
     unlink(path);
     if (shard->index == 0) {
-        path_of(shard, "registry.db", path);
+        backup_path_of(shard, "registry.db", path);
         unlink(path);
     }
 }
 
-static void end(struct shard *shard)
+static void backup_end(struct shard *shard)
 {
     struct backup *b = &shard->backup;
     if (b->copy)
@@ -79,36 +79,36 @@ static void end(struct shard *shard)
     b->state = BACKUP_NONE;
     if (!b->working)
         buf_clear(&b->bytes);
-    remove_copies(shard);
+    backup_remove_copies(shard);
 }
 
-static void fail(struct shard *shard, const char *why)
+static void backup_fail(struct shard *shard, const char *why)
 {
-    end(shard);
-    say(shard, BACKUP_FAILED, slice_str(why));
+    backup_end(shard);
+    backup_say(shard, BACKUP_FAILED, slice_str(why));
 }
 
 void backup_init(struct shard *shard)
 {
     shard->backup = (struct backup){.shard = shard};
-    remove_copies(shard); /* a predecessor's */
+    backup_remove_copies(shard); /* a predecessor's */
 }
 
 void backup_clear(struct shard *shard)
 {
-    end(shard);
+    backup_end(shard);
 }
 
 /* ---- copying ---- */
 
-static bool room_for(struct shard *shard)
+static bool backup_room_for(struct shard *shard)
 {
     struct statvfs disk;
     uint64_t wanted = store_size(shard->store) + shard->cfg->shard_disk_reserve;
     return statvfs(shard->cfg->server_data_dir, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize >= wanted;
 }
 
-static const char *begin_copy(struct shard *shard)
+static const char *backup_begin_copy(struct shard *shard)
 {
     struct backup *b = &shard->backup;
     char path[OBJECT_ROOT_MAX];
@@ -116,13 +116,13 @@ static const char *begin_copy(struct shard *shard)
     snprintf(path, sizeof path, "%s/backup", shard->cfg->server_data_dir);
     if (owned_mkdir(AT_FDCWD, path) != 0 && errno != EEXIST)
         return "server.data_dir/backup cannot be made";
-    path_of(shard, b->files[0].name, path);
+    backup_path_of(shard, b->files[0].name, path);
     b->copy = store_copy_begin(shard->store, path, &why);
     return b->copy ? NULL : why;
 }
 
 /* From now on what becomes an orphan is kept for this backup. */
-static void note(struct shard *shard, const char *name, uint64_t pieces)
+static void backup_note(struct shard *shard, const char *name, uint64_t pieces)
 {
     struct backup_file_row row = {.id = shard->backup.id, .pieces = pieces};
     snprintf(row.name, sizeof row.name, "%s", name);
@@ -130,12 +130,12 @@ static void note(struct shard *shard, const char *name, uint64_t pieces)
     store_backup_put(shard->store, &row);
 }
 
-static void begin(struct shard *shard, struct slice text)
+static void backup_begin(struct shard *shard, struct slice text)
 {
     struct backup *b = &shard->backup;
     char digits[24], newer[64];
     if (b->working || b->state != BACKUP_NONE) {
-        say(shard, BACKUP_FAILED, SLICE("the last one is not over yet"));
+        backup_say(shard, BACKUP_FAILED, SLICE("the last one is not over yet"));
         return;
     }
     snprintf(digits, sizeof digits, "%.*s", (int)text.len, text.data);
@@ -147,45 +147,45 @@ static void begin(struct shard *shard, struct slice text)
         why = "segment.store is not s3";
     else if (b->id <= store_backup_last(shard->store))
         why = newer;
-    else if (shard->disk_full || !room_for(shard))
+    else if (shard->disk_full || !backup_room_for(shard))
         why = "there is not enough room on the disk for a copy";
     if (why) {
-        fail(shard, why);
+        backup_fail(shard, why);
         return;
     }
-    note(shard, "", 0);
+    backup_note(shard, "", 0);
     b->state = BACKUP_COPIES;
     shard_again(shard);
 }
 
-static void copy_some(struct shard *shard)
+static void backup_copy_some(struct shard *shard)
 {
     struct backup *b = &shard->backup;
-    const char *why = b->copy ? NULL : begin_copy(shard);
+    const char *why = b->copy ? NULL : backup_begin_copy(shard);
     int64_t left = why ? -1 : store_copy_step(b->copy, TURN_PAGES, NEAR_PAGES);
     if (left < 0) {
-        fail(shard, why ? why : "the copy cannot be written");
+        backup_fail(shard, why ? why : "the copy cannot be written");
     } else if (left > NEAR_PAGES) {
         shard_again(shard);
     } else if (b->state == BACKUP_COPIES) {
         b->state = BACKUP_IS_NEAR;
-        say(shard, BACKUP_NEAR, SLICE(""));
+        backup_say(shard, BACKUP_NEAR, SLICE(""));
     }
 }
 
-static void finish_copy(struct shard *shard)
+static void backup_finish_copy(struct shard *shard)
 {
     struct backup *b = &shard->backup;
     bool good = store_copy_finish(b->copy);
     b->copy = NULL;
     fault_point("backup.copied");
     if (!good) {
-        fail(shard, "the copy cannot be written");
+        backup_fail(shard, "the copy cannot be written");
         return;
     }
     b->state = BACKUP_HOLDS;
     b->hold_until_ms = shard->ticks_ms + HOLD_MAX_MS;
-    say(shard, BACKUP_HELD, SLICE(""));
+    backup_say(shard, BACKUP_HELD, SLICE(""));
 }
 
 bool backup_holds(struct shard *shard)
@@ -195,13 +195,13 @@ bool backup_holds(struct shard *shard)
         return false;
     if (shard->ticks_ms < b->hold_until_ms)
         return true;
-    fail(shard, "the other shards were not ready in time");
+    backup_fail(shard, "the other shards were not ready in time");
     return false;
 }
 
 /* ---- in the worker ---- */
 
-static bool read_all(int fd, char *out, size_t len, uint64_t at)
+static bool backup_read_all(int fd, char *out, size_t len, uint64_t at)
 {
     while (len) {
         ssize_t n = pread(fd, out, len, (off_t)at);
@@ -216,11 +216,11 @@ static bool read_all(int fd, char *out, size_t len, uint64_t at)
     return true;
 }
 
-static bool measure_file(const struct shard *shard, struct backup_file *file)
+static bool backup_measure_file(const struct shard *shard, struct backup_file *file)
 {
     char path[OBJECT_ROOT_MAX];
     struct stat stat;
-    path_of(shard, file->name, path);
+    backup_path_of(shard, file->name, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool good = fd >= 0 && fstat(fd, &stat) == 0;
     XXH3_state_t *hash = XXH3_createState();
@@ -229,7 +229,7 @@ static bool measure_file(const struct shard *shard, struct backup_file *file)
     file->bytes = good ? (uint64_t)stat.st_size : 0;
     for (uint64_t at = 0; good && at < file->bytes;) {
         size_t len = file->bytes - at < READ_SIZE ? (size_t)(file->bytes - at) : READ_SIZE;
-        good = read_all(fd, room, len, at);
+        good = backup_read_all(fd, room, len, at);
         XXH3_64bits_update(hash, room, len);
         at += len;
     }
@@ -242,33 +242,33 @@ static bool measure_file(const struct shard *shard, struct backup_file *file)
     return good;
 }
 
-static void measure(struct work *work)
+static void backup_measure(struct work *work)
 {
     struct backup *b = (struct backup *)work;
     char path[OBJECT_ROOT_MAX];
     if (b->shard->index == 0) {
-        path_of(b->shard, "registry.db", path);
+        backup_path_of(b->shard, "registry.db", path);
         if (!registry_copy(b->shard->cfg->server_data_dir, path))
             snprintf(b->failure, sizeof b->failure, "registry.db cannot be copied");
         if (access(path, F_OK) == 0)
-            add_file(b, "registry.db");
-        add_file(b, "layout");
+            backup_add_file(b, "registry.db");
+        backup_add_file(b, "layout");
     }
     for (unsigned i = 0; i < b->count && !*b->failure; i++)
-        if (!measure_file(b->shard, &b->files[i]))
+        if (!backup_measure_file(b->shard, &b->files[i]))
             snprintf(b->failure, sizeof b->failure, "%s cannot be read", b->files[i].name);
 }
 
-static void make_piece(struct work *work)
+static void backup_make_piece(struct work *work)
 {
     struct backup *b = (struct backup *)work;
     const struct backup_file *file = &b->files[b->file];
     uint64_t at = b->piece * BACKUP_PIECE, left = file->bytes - at;
     size_t len = left < BACKUP_PIECE ? (size_t)left : BACKUP_PIECE, stored = 0;
     char path[OBJECT_ROOT_MAX], *raw = xmalloc(len);
-    path_of(b->shard, file->name, path);
+    backup_path_of(b->shard, file->name, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && read_all(fd, raw, len, at);
+    bool good = fd >= 0 && backup_read_all(fd, raw, len, at);
     if (good) {
         buf_reset(&b->bytes);
         size_t room = ZSTD_compressBound(len);
@@ -286,7 +286,7 @@ static void make_piece(struct work *work)
 
 /* ---- putting away ---- */
 
-static void ask_worker(struct shard *shard, void (*run)(struct work *), void (*done)(struct work *, void *))
+static void backup_ask_worker(struct shard *shard, void (*run)(struct work *), void (*done)(struct work *, void *))
 {
     struct backup *b = &shard->backup;
     b->work = (struct work){.run = run, .done = done};
@@ -295,7 +295,7 @@ static void ask_worker(struct shard *shard, void (*run)(struct work *), void (*d
 }
 
 /* What was asked for is done. False: it does not matter any more. */
-static bool goes_on(struct backup *b, enum backup_state expected)
+static bool backup_goes_on(struct backup *b, enum backup_state expected)
 {
     b->working = false;
     if (b->state == expected && !b->shard->stopping)
@@ -304,41 +304,41 @@ static bool goes_on(struct backup *b, enum backup_state expected)
     return false;
 }
 
-static void put_next(struct shard *shard);
+static void backup_put_next(struct shard *shard);
 
-static void on_piece_put(void *ctx, const char *failure)
+static void backup_on_piece_put(void *ctx, const char *failure)
 {
     struct backup *b = ctx;
-    if (!goes_on(b, BACKUP_PUTS))
+    if (!backup_goes_on(b, BACKUP_PUTS))
         return;
     fault_point("backup.piece");
     if (failure) {
-        fail(b->shard, failure);
+        backup_fail(b->shard, failure);
         return;
     }
     if (++b->piece >= b->files[b->file].pieces) {
         b->piece = 0;
         b->file++;
     }
-    put_next(b->shard);
+    backup_put_next(b->shard);
 }
 
-static void on_piece_made(struct work *work, void *ctx)
+static void backup_on_piece_made(struct work *work, void *ctx)
 {
     struct backup *b = (struct backup *)work;
     char name[OBJECT_NAME_MAX];
-    if (!goes_on(b, BACKUP_PUTS) || !ctx)
+    if (!backup_goes_on(b, BACKUP_PUTS) || !ctx)
         return;
     if (*b->failure) {
-        fail(b->shard, b->failure);
+        backup_fail(b->shard, b->failure);
         return;
     }
     backup_object_name(name, sizeof name, b->id, b->files[b->file].name, b->piece);
     b->working = true;
-    s3_put(&b->shard->objects, name, buf_slice(&b->bytes), on_piece_put, b);
+    s3_put(&b->shard->objects, name, buf_slice(&b->bytes), backup_on_piece_put, b);
 }
 
-static void tell_files(struct shard *shard)
+static void backup_tell_files(struct shard *shard)
 {
     const struct backup *b = &shard->backup;
     char text[BACKUP_FILES_MAX * 160];
@@ -348,57 +348,57 @@ static void tell_files(struct shard *shard)
             text + len, sizeof text - len,
             "%s{\"name\":\"%s\",\"bytes\":%" PRIu64 ",\"pieces\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\"}",
             i ? "," : "", b->files[i].name, b->files[i].bytes, b->files[i].pieces, b->files[i].checksum);
-    say(shard, BACKUP_PUT, slice_of(text, len));
+    backup_say(shard, BACKUP_PUT, slice_of(text, len));
 }
 
-static void put_next(struct shard *shard)
+static void backup_put_next(struct shard *shard)
 {
     struct backup *b = &shard->backup;
     if (b->file < b->count) {
         b->state = BACKUP_PUTS;
-        ask_worker(shard, make_piece, on_piece_made);
+        backup_ask_worker(shard, backup_make_piece, backup_on_piece_made);
         return;
     }
     buf_clear(&b->bytes);
-    remove_copies(shard);
+    backup_remove_copies(shard);
     b->state = BACKUP_WAITS;
-    tell_files(shard);
+    backup_tell_files(shard);
 }
 
-static void on_measured(struct work *work, void *ctx)
+static void backup_on_measured(struct work *work, void *ctx)
 {
     struct backup *b = (struct backup *)work;
-    if (!goes_on(b, BACKUP_MEASURES) || !ctx)
+    if (!backup_goes_on(b, BACKUP_MEASURES) || !ctx)
         return;
     if (*b->failure) {
-        fail(b->shard, b->failure);
+        backup_fail(b->shard, b->failure);
         return;
     }
     if (b->shard->disk_stuck) {
-        fail(b->shard, "the disk has no room to note it");
+        backup_fail(b->shard, "the disk has no room to note it");
         return;
     }
     for (unsigned i = 0; i < b->count; i++)
-        note(b->shard, b->files[i].name, b->files[i].pieces);
+        backup_note(b->shard, b->files[i].name, b->files[i].pieces);
     if (b->shard->index == 0)
-        note(b->shard, "manifest", 0);
+        backup_note(b->shard, "manifest", 0);
     b->state = BACKUP_PUTS_NEXT;
 }
 
 void backup_turn(struct shard *shard)
 {
     if (shard->disk_full && shard->backup.copy)
-        fail(shard, "there is not enough room on the disk for a copy");
+        backup_fail(shard, "there is not enough room on the disk for a copy");
     switch (shard->backup.state) {
     case BACKUP_COPIES:
     case BACKUP_IS_NEAR: /* it grows while others copy */
-        copy_some(shard);
+        backup_copy_some(shard);
         break;
     case BACKUP_FINISHES:
-        finish_copy(shard);
+        backup_finish_copy(shard);
         break;
     case BACKUP_PUTS_NEXT:
-        put_next(shard);
+        backup_put_next(shard);
         break;
     default:
         break;
@@ -407,25 +407,25 @@ void backup_turn(struct shard *shard)
 
 /* ---- sealing: the first shard ---- */
 
-static void on_index_put(void *ctx, const char *failure)
+static void backup_on_index_put(void *ctx, const char *failure)
 {
     struct backup *b = ctx;
     char text[24];
-    if (!goes_on(b, BACKUP_SEALS))
+    if (!backup_goes_on(b, BACKUP_SEALS))
         return;
     fault_point("backup.sealed");
     if (failure) {
-        fail(b->shard, failure);
+        backup_fail(b->shard, failure);
         return;
     }
     cJSON *index = document_parse(buf_slice(&b->bytes));
     int len = snprintf(text, sizeof text, "%.0f",
                        cJSON_GetNumberValue(cJSON_GetArrayItem(index, cJSON_GetArraySize(index) - 1)));
     cJSON_Delete(index);
-    say(b->shard, BACKUP_SEALED, slice_of(text, (size_t)len));
+    backup_say(b->shard, BACKUP_SEALED, slice_of(text, (size_t)len));
 }
 
-static void put_list(struct backup *b, const char *name, cJSON *list, objects_done *done)
+static void backup_put_list(struct backup *b, const char *name, cJSON *list, objects_done *done)
 {
     char *text = cJSON_PrintUnformatted(list);
     cJSON_Delete(list);
@@ -437,40 +437,40 @@ static void put_list(struct backup *b, const char *name, cJSON *list, objects_do
 }
 
 /* The newest first, and as many as are to be kept. */
-static void on_index_got(void *ctx, enum error error, const char *failure, struct slice bytes)
+static void backup_on_index_got(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct backup *b = ctx;
-    if (!goes_on(b, BACKUP_SEALS))
+    if (!backup_goes_on(b, BACKUP_SEALS))
         return;
     cJSON *index = error == ERR_NONE              ? document_parse(bytes)
                    : error == ERR_SEGMENT_MISSING ? cJSON_CreateArray()
                                                   : NULL;
     if (!cJSON_IsArray(index)) {
         cJSON_Delete(index);
-        fail(b->shard, failure ? failure : "backup/index is damaged");
+        backup_fail(b->shard, failure ? failure : "backup/index is damaged");
         return;
     }
     cJSON_InsertItemInArray(index, 0, cJSON_CreateNumber((double)b->id));
     while (cJSON_GetArraySize(index) > (int)b->shard->cfg->backup_keep)
         cJSON_DeleteItemFromArray(index, cJSON_GetArraySize(index) - 1);
-    put_list(b, "backup/index", index, on_index_put);
+    backup_put_list(b, "backup/index", index, backup_on_index_put);
 }
 
-static void on_manifest_put(void *ctx, const char *failure)
+static void backup_on_manifest_put(void *ctx, const char *failure)
 {
     struct backup *b = ctx;
-    if (!goes_on(b, BACKUP_SEALS))
+    if (!backup_goes_on(b, BACKUP_SEALS))
         return;
     fault_point("backup.manifest");
     if (failure) {
-        fail(b->shard, failure);
+        backup_fail(b->shard, failure);
         return;
     }
     b->working = true;
-    s3_get(&b->shard->objects, "backup/index", BACKUP_LIST_MAX, on_index_got, b);
+    s3_get(&b->shard->objects, "backup/index", BACKUP_LIST_MAX, backup_on_index_got, b);
 }
 
-static void seal(struct shard *shard, struct slice files)
+static void backup_seal(struct shard *shard, struct slice files)
 {
     struct backup *b = &shard->backup;
     char name[OBJECT_NAME_MAX];
@@ -486,13 +486,13 @@ static void seal(struct shard *shard, struct slice files)
     buf_clear(&array);
     b->state = BACKUP_SEALS;
     backup_object_name(name, sizeof name, b->id, "manifest", WHOLE);
-    put_list(b, name, manifest, on_manifest_put);
+    backup_put_list(b, name, manifest, backup_on_manifest_put);
 }
 
 /* ---- what the supervisor says ---- */
 
 /* The backups in this range do not count. A later one says it again of older ones. */
-static void note_gone(struct shard *shard, uint64_t from, uint64_t to)
+static void backup_note_gone(struct shard *shard, uint64_t from, uint64_t to)
 {
     if (shard->disk_stuck)
         return;
@@ -500,39 +500,39 @@ static void note_gone(struct shard *shard, uint64_t from, uint64_t to)
     store_backups_gone(shard->store, from, to);
 }
 
-static void sealed(struct shard *shard, struct slice oldest)
+static void backup_sealed(struct shard *shard, struct slice oldest)
 {
     char digits[24];
     snprintf(digits, sizeof digits, "%.*s", (int)oldest.len, oldest.data);
-    note_gone(shard, 0, strtoull(digits, NULL, 10));
-    end(shard);
+    backup_note_gone(shard, 0, strtoull(digits, NULL, 10));
+    backup_end(shard);
 }
 
 /* Whether it was sealed may be unknown; then it goes when it is as old as others that go. */
-static void given_up(struct shard *shard, bool may_count)
+static void backup_given_up(struct shard *shard, bool may_count)
 {
     const struct backup *b = &shard->backup;
     if (b->id && !may_count)
-        note_gone(shard, b->id, b->id + 1);
-    end(shard);
+        backup_note_gone(shard, b->id, b->id + 1);
+    backup_end(shard);
 }
 
 void backup_step(struct shard *shard, enum backup_step step, struct slice text)
 {
     struct backup *b = &shard->backup;
     if (step == BACKUP_BEGIN) {
-        begin(shard, text);
+        backup_begin(shard, text);
     } else if (step == BACKUP_HOLD && b->state == BACKUP_IS_NEAR) {
         b->state = BACKUP_FINISHES;
     } else if (step == BACKUP_GO_ON && b->state == BACKUP_HOLDS) {
         b->state = BACKUP_MEASURES;
-        ask_worker(shard, measure, on_measured);
+        backup_ask_worker(shard, backup_measure, backup_on_measured);
     } else if (step == BACKUP_SEAL && b->state == BACKUP_WAITS && shard->index == 0) {
-        seal(shard, text);
+        backup_seal(shard, text);
     } else if (step == BACKUP_SEALED) {
-        sealed(shard, text);
+        backup_sealed(shard, text);
     } else if (step == BACKUP_FAILED) {
-        given_up(shard, text.len > 0);
+        backup_given_up(shard, text.len > 0);
     }
     shard_again(shard);
 }
@@ -545,14 +545,14 @@ struct backup_removal {
     uint64_t next; /* of its pieces */
 };
 
-static void remove_next(struct backup_removal *removal);
+static void backup_remove_next(struct backup_removal *removal);
 
-static void on_removed(void *ctx, const char *failure)
+static void backup_on_removed(void *ctx, const char *failure)
 {
     struct backup_removal *removal = ctx;
     struct shard *shard = removal->shard;
     if (!failure && ++removal->next < removal->row.pieces) {
-        remove_next(removal);
+        backup_remove_next(removal);
         return;
     }
     shard->backup.removing = false;
@@ -567,12 +567,12 @@ static void on_removed(void *ctx, const char *failure)
     free(removal);
 }
 
-static void remove_next(struct backup_removal *removal)
+static void backup_remove_next(struct backup_removal *removal)
 {
     char name[OBJECT_NAME_MAX];
     const struct backup_file_row *row = &removal->row;
     backup_object_name(name, sizeof name, row->id, row->name, row->pieces ? removal->next : WHOLE);
-    s3_remove(&removal->shard->objects, name, on_removed, removal);
+    s3_remove(&removal->shard->objects, name, backup_on_removed, removal);
 }
 
 void backup_upkeep(struct shard *shard)
@@ -587,6 +587,6 @@ void backup_upkeep(struct shard *shard)
         struct backup_removal *removal = xcalloc(1, sizeof *removal);
         *removal = (struct backup_removal){.shard = shard, .row = row};
         shard->backup.removing = true;
-        remove_next(removal);
+        backup_remove_next(removal);
     }
 }

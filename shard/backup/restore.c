@@ -42,7 +42,7 @@ struct restore {
 
 /* ---- folders ---- */
 
-static void sync_folder(const char *path)
+static void restore_sync_folder(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) != 0)
@@ -50,7 +50,7 @@ static void sync_folder(const char *path)
     close(fd);
 }
 
-static bool is_ours(const char *name)
+static bool restore_is_ours(const char *name)
 {
     unsigned shard;
     char rest[8];
@@ -59,17 +59,18 @@ static bool is_ours(const char *name)
 }
 
 /* Removes what another attempt has left: everything in `restore`, and of the data what a backup has. */
-static void empty(const char *path, bool all)
+static void restore_empty(const char *path, bool all)
 {
     DIR *dir = opendir(path);
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
-        if (entry->d_name[0] != '.' && (all || is_ours(entry->d_name) || strcmp(entry->d_name, OWNER_NAME) == 0))
+        if (entry->d_name[0] != '.' &&
+            (all || restore_is_ours(entry->d_name) || strcmp(entry->d_name, OWNER_NAME) == 0))
             unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir)
         closedir(dir);
 }
 
-static void prepare(struct restore *r)
+static void restore_prepare(struct restore *r)
 {
     const char *data_dir = r->cfg->server_data_dir;
     size_t room = strlen(data_dir) + sizeof "/restore";
@@ -77,19 +78,19 @@ static void prepare(struct restore *r)
     snprintf(r->folder, room, "%s/restore", data_dir);
     if (owned_mkdir(AT_FDCWD, r->folder) != 0 && errno != EEXIST)
         fatal("cannot make %s", r->folder);
-    sync_folder(data_dir);
-    empty(data_dir, false);
-    empty(r->folder, true);
+    restore_sync_folder(data_dir);
+    restore_empty(data_dir, false);
+    restore_empty(r->folder, true);
 }
 
-static void path_of(const char *folder, const char *name, char out[OBJECT_ROOT_MAX])
+static void restore_path_of(const char *folder, const char *name, char out[OBJECT_ROOT_MAX])
 {
     snprintf(out, OBJECT_ROOT_MAX, "%s/%s", folder, name);
 }
 
 /* ---- when all files are there ---- */
 
-static void note(const struct restore *r, struct store *store, const char *name, uint64_t pieces)
+static void restore_note(const struct restore *r, struct store *store, const char *name, uint64_t pieces)
 {
     struct backup_file_row row = {.id = r->id, .pieces = pieces};
     snprintf(row.name, sizeof row.name, "%s", name);
@@ -97,7 +98,7 @@ static void note(const struct restore *r, struct store *store, const char *name,
 }
 
 /* The databases are ours and of this version. They hold what the backup refers to, and the first knows of its files. */
-static void check_databases(struct restore *r)
+static void restore_check_databases(struct restore *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
         unsigned shard;
@@ -107,41 +108,41 @@ static void check_databases(struct restore *r)
         store_begin(store);
         store_backup_hold(store, r->id);
         for (unsigned k = 0; shard == 0 && k < r->count; k++)
-            note(r, store, r->files[k].name, r->files[k].pieces);
+            restore_note(r, store, r->files[k].name, r->files[k].pieces);
         if (shard == 0)
-            note(r, store, "manifest", 0);
+            restore_note(r, store, "manifest", 0);
         store_commit(store);
         store_close(store);
         role_report(&r->role);
     }
 }
 
-static void move_files(struct restore *r)
+static void restore_move_files(struct restore *r)
 {
     char from[OBJECT_ROOT_MAX], to[OBJECT_ROOT_MAX];
-    empty(r->cfg->server_data_dir, false);
+    restore_empty(r->cfg->server_data_dir, false);
     for (unsigned i = 0; i < r->count; i++) {
-        path_of(r->folder, r->files[i].name, from);
-        path_of(r->cfg->server_data_dir, r->files[i].name, to);
+        restore_path_of(r->folder, r->files[i].name, from);
+        restore_path_of(r->cfg->server_data_dir, r->files[i].name, to);
         if (rename(from, to) != 0)
             fatal("%s: rename", from);
         fault_point("restore.moved");
     }
     if (*r->owner && !owner_take(r->cfg->server_data_dir, slice_str(r->owner)))
         fatal("%s/" OWNER_NAME " cannot be made as it is in the bucket", r->cfg->server_data_dir);
-    sync_folder(r->cfg->server_data_dir);
-    empty(r->folder, true); /* what SQLite has left beside them */
+    restore_sync_folder(r->cfg->server_data_dir);
+    restore_empty(r->folder, true); /* what SQLite has left beside them */
     if (rmdir(r->folder) != 0)
         fatal("%s: rmdir", r->folder);
-    sync_folder(r->cfg->server_data_dir);
+    restore_sync_folder(r->cfg->server_data_dir);
 }
 
-static void conclude(struct restore *r)
+static void restore_conclude(struct restore *r)
 {
     uint64_t bytes = 0;
-    check_databases(r);
+    restore_check_databases(r);
     fault_point("restore.checked");
-    move_files(r);
+    restore_move_files(r);
     for (unsigned i = 0; i < r->count; i++)
         bytes += r->files[i].bytes;
     log_info("backup %" PRIu64 " is restored: %u files, %" PRIu64 " bytes", r->id, r->count, bytes);
@@ -150,9 +151,9 @@ static void conclude(struct restore *r)
 
 /* ---- one file after the other ---- */
 
-static void fetch_next(struct restore *r);
+static void restore_fetch_next(struct restore *r);
 
-static void write_all(struct restore *r, const char *bytes, size_t len)
+static void restore_write_all(struct restore *r, const char *bytes, size_t len)
 {
     XXH3_64bits_update(r->hash, bytes, len);
     r->written += len;
@@ -167,7 +168,7 @@ static void write_all(struct restore *r, const char *bytes, size_t len)
     }
 }
 
-static void end_file(struct restore *r)
+static void restore_end_file(struct restore *r)
 {
     const struct backup_file *file = &r->files[r->file];
     if (r->written != file->bytes || XXH3_64bits_digest(r->hash) != file->checksum)
@@ -180,7 +181,7 @@ static void end_file(struct restore *r)
     r->piece = 0;
 }
 
-static void on_piece(void *ctx, enum error error, const char *failure, struct slice bytes)
+static void restore_on_piece(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct restore *r = ctx;
     const struct backup_file *file = &r->files[r->file];
@@ -191,17 +192,17 @@ static void on_piece(void *ctx, enum error error, const char *failure, struct sl
     size_t len = ZSTD_decompress(raw, BACKUP_PIECE, bytes.data, bytes.len);
     if (ZSTD_isError(len))
         fatal_never_restart("backup %" PRIu64 ": piece %" PRIu64 " of %s is damaged", r->id, r->piece, file->name);
-    write_all(r, raw, len);
+    restore_write_all(r, raw, len);
     free(raw);
     if (++r->piece == file->pieces)
-        end_file(r);
-    fetch_next(r);
+        restore_end_file(r);
+    restore_fetch_next(r);
 }
 
-static void begin_file(struct restore *r)
+static void restore_begin_file(struct restore *r)
 {
     char path[OBJECT_ROOT_MAX];
-    path_of(r->folder, r->files[r->file].name, path);
+    restore_path_of(r->folder, r->files[r->file].name, path);
     r->fd = owned_open(AT_FDCWD, path, O_WRONLY | O_TRUNC);
     if (r->fd < 0)
         fatal("cannot make %s", path);
@@ -210,81 +211,82 @@ static void begin_file(struct restore *r)
 }
 
 /* What was restored is the server whose the bucket is. One that was used before there were owners has none. */
-static void on_owner(void *ctx, enum error error, const char *failure, struct slice bytes)
+static void restore_on_owner(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct restore *r = ctx;
     if (error != ERR_NONE && error != ERR_SEGMENT_MISSING)
         fatal_never_restart("the object " OWNER_NAME " of the bucket cannot be had: %s", failure);
     if (error == ERR_NONE)
         snprintf(r->owner, sizeof r->owner, "%.*s", (int)bytes.len, bytes.data);
-    conclude(r);
+    restore_conclude(r);
 }
 
-static void fetch_next(struct restore *r)
+static void restore_fetch_next(struct restore *r)
 {
     char name[OBJECT_NAME_MAX];
     if (r->file == r->count) {
-        s3_get(&r->objects, OWNER_NAME, OWNER_TEXT_MAX, on_owner, r);
+        s3_get(&r->objects, OWNER_NAME, OWNER_TEXT_MAX, restore_on_owner, r);
         return;
     }
     if (r->piece == 0)
-        begin_file(r);
+        restore_begin_file(r);
     backup_object_name(name, sizeof name, r->id, r->files[r->file].name, r->piece);
-    s3_get(&r->objects, name, ZSTD_compressBound(BACKUP_PIECE), on_piece, r);
+    s3_get(&r->objects, name, ZSTD_compressBound(BACKUP_PIECE), restore_on_piece, r);
 }
 
 /* ---- which files ---- */
 
-static bool take_number(const cJSON *object, const char *name, uint64_t *value)
+static bool restore_take_number(const cJSON *object, const char *name, uint64_t *value)
 {
     double number = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, name));
     *value = number >= 0 && number <= NUMBER_MAX ? (uint64_t)number : 0;
     return (double)*value == number;
 }
 
-static bool take_file(const cJSON *item, struct backup_file *file)
+static bool restore_take_file(const cJSON *item, struct backup_file *file)
 {
     const char *name = document_text(item, "name");
     const char *checksum = document_text(item, "checksum");
-    if (!name || !checksum || !is_ours(name) || strlen(checksum) != 16 || strspn(checksum, "0123456789abcdef") != 16 ||
-        !take_number(item, "bytes", &file->bytes) || !take_number(item, "pieces", &file->pieces))
+    if (!name || !checksum || !restore_is_ours(name) || strlen(checksum) != 16 ||
+        strspn(checksum, "0123456789abcdef") != 16 || !restore_take_number(item, "bytes", &file->bytes) ||
+        !restore_take_number(item, "pieces", &file->pieces))
         return false;
     snprintf(file->name, sizeof file->name, "%s", name);
     file->checksum = strtoull(checksum, NULL, 16);
     return file->pieces > 0 && file->pieces == (file->bytes + BACKUP_PIECE - 1) / BACKUP_PIECE;
 }
 
-static bool take_manifest(struct restore *r, const cJSON *manifest)
+static bool restore_take_manifest(struct restore *r, const cJSON *manifest)
 {
     const cJSON *item, *files = cJSON_GetObjectItemCaseSensitive(manifest, "files");
     uint64_t version, id;
-    if (!take_number(manifest, "version", &version) || !take_number(manifest, "id", &id) || id != r->id)
+    if (!restore_take_number(manifest, "version", &version) || !restore_take_number(manifest, "id", &id) || id != r->id)
         return false;
     if (version != BACKUP_VERSION)
         fatal_never_restart("backup %" PRIu64 " was made by another version of streamd", r->id);
     cJSON_ArrayForEach(item, files)
     {
-        if (r->count == FILES_MAX || !take_file(item, &r->files[r->count]))
+        if (r->count == FILES_MAX || !restore_take_file(item, &r->files[r->count]))
             return false;
         r->count++;
     }
     return r->count > 1; /* a database and the layout, at least */
 }
 
-static void on_manifest(void *ctx, enum error error, const char *failure, struct slice bytes)
+static void restore_on_manifest(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct restore *r = ctx;
     if (error != ERR_NONE)
         fatal_never_restart("the manifest of backup %" PRIu64 " cannot be had: %s", r->id, failure);
     cJSON *manifest = document_parse(bytes);
-    if (!take_manifest(r, manifest))
+    if (!restore_take_manifest(r, manifest))
         fatal_never_restart("the manifest of backup %" PRIu64 " is damaged", r->id);
     cJSON_Delete(manifest);
-    prepare(r);
-    fetch_next(r);
+    restore_prepare(r);
+    restore_fetch_next(r);
 }
 
-static void on_index(void *ctx, enum error error, const char *failure, struct slice bytes)
+static void restore_on_index(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct restore *r = ctx;
     char name[OBJECT_NAME_MAX], text[24];
@@ -309,12 +311,12 @@ static void on_index(void *ctx, enum error error, const char *failure, struct sl
     buf_clear(&known);
     cJSON_Delete(index);
     backup_object_name(name, sizeof name, r->id, "manifest", UINT64_MAX);
-    s3_get(&r->objects, name, BACKUP_LIST_MAX, on_manifest, r);
+    s3_get(&r->objects, name, BACKUP_LIST_MAX, restore_on_manifest, r);
 }
 
 /* ---- the role ---- */
 
-static void start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
+static void restore_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
 {
     struct restore *r = ctx;
     (void)index;
@@ -322,10 +324,10 @@ static void start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->hash = XXH3_createState();
     worker_init(&r->worker, base);
     objects_init(&r->objects, cfg, base, &r->worker);
-    s3_get(&r->objects, "backup/index", BACKUP_LIST_MAX, on_index, r);
+    s3_get(&r->objects, "backup/index", BACKUP_LIST_MAX, restore_on_index, r);
 }
 
-static void nothing(void *ctx)
+static void restore_nothing(void *ctx)
 {
     (void)ctx;
 }
@@ -334,7 +336,8 @@ int restore_main(int argc, char **argv)
 {
     static struct restore restore;
     restore.from = argv[2];
-    restore.role = (struct role){.kind = ROLE_SHARD, .ctx = &restore, .start = start, .stop = nothing, .turn = nothing};
+    restore.role = (struct role){
+        .kind = ROLE_SHARD, .ctx = &restore, .start = restore_start, .stop = restore_nothing, .turn = restore_nothing};
     int status = role_run(&restore.role, argc, argv);
     objects_clear(&restore.objects);
     worker_clear(&restore.worker);

@@ -22,12 +22,12 @@ struct known {
     uint64_t epoch, seq; /* its newest accepted append */
 };
 
-static struct verdict refuse(enum error error)
+static struct verdict append_refuse(enum error error)
 {
     return (struct verdict){.error = error};
 }
 
-static struct known known_of(struct shard *shard, struct stream *stream, const struct wire_append *m)
+static struct known append_known_of(struct shard *shard, struct stream *stream, const struct wire_append *m)
 {
     struct known known = {0};
     /* Remembering one may have to write another down. */
@@ -37,18 +37,18 @@ static struct known known_of(struct shard *shard, struct stream *stream, const s
 }
 
 /* Clients send several batches at once: the second of a new producer may come before its first, which is 0. */
-static uint64_t expected_of(const struct wire_append *m, const struct known *known)
+static uint64_t append_expected_of(const struct wire_append *m, const struct known *known)
 {
     return known->any && m->epoch == known->epoch ? known->seq + 1 : 0;
 }
 
-static bool closed_by(const struct stream *stream, const struct wire_append *m)
+static bool append_closed_by(const struct stream *stream, const struct wire_append *m)
 {
     return (m->flags & WIRE_APPEND_PRODUCER) && slice_equal(stream->row.closer, m->producer) &&
            stream->row.closer_epoch == m->epoch && stream->row.closer_seq == m->seq;
 }
 
-static struct verdict stale(const struct known *known, struct detail *detail)
+static struct verdict append_stale(const struct known *known, struct detail *detail)
 {
     (void)detail_say(detail, ERR_NONE, "the producer is at Producer-Epoch %" PRIu64 "; go on with a greater one",
                      known->epoch);
@@ -57,13 +57,13 @@ static struct verdict stale(const struct known *known, struct detail *detail)
 
 /* A closed stream takes nothing more, but says the same again to the request that closed it. A refusal still tells its
  * router whether this very append was taken before, which is what its repetition after a crash wants to know. */
-static struct verdict check_closed(const struct stream *stream, const struct wire_append *m, const struct known *known,
-                                   struct detail *detail)
+static struct verdict append_check_closed(const struct stream *stream, const struct wire_append *m,
+                                          const struct known *known, struct detail *detail)
 {
-    if (closed_by(stream, m))
+    if (append_closed_by(stream, m))
         return (struct verdict){.duplicate = true, .epoch = m->epoch, .seq = m->seq};
     if (known->any && m->epoch < known->epoch)
-        return stale(known, detail);
+        return append_stale(known, detail);
     if (!(m->flags & WIRE_APPEND_PRODUCER) && m->count == 0 && (m->flags & WIRE_APPEND_CLOSE))
         return (struct verdict){.duplicate = true};
     return (struct verdict){
@@ -74,54 +74,56 @@ static struct verdict check_closed(const struct stream *stream, const struct wir
     };
 }
 
-static struct verdict check_producer(const struct wire_append *m, const struct known *known, struct detail *detail)
+static struct verdict append_check_producer(const struct wire_append *m, const struct known *known,
+                                            struct detail *detail)
 {
-    uint64_t expected = expected_of(m, known);
+    uint64_t expected = append_expected_of(m, known);
     if (known->any && m->epoch < known->epoch)
-        return stale(known, detail);
+        return append_stale(known, detail);
     if (known->any && m->epoch > known->epoch && m->seq > 0)
-        return refuse(ERR_PRODUCER_SEQ_MUST_START_AT_ZERO);
+        return append_refuse(ERR_PRODUCER_SEQ_MUST_START_AT_ZERO);
     if (m->seq < expected)
         return (struct verdict){.duplicate = true, .epoch = known->epoch, .seq = known->seq};
     if (m->seq > expected)
-        return refuse(detail_say(detail, ERR_PRODUCER_SEQUENCE_GAP,
-                                 "Producer-Seq %" PRIu64 " came; an earlier one is missing: %" PRIu64 " is next",
-                                 m->seq, expected));
+        return append_refuse(detail_say(detail, ERR_PRODUCER_SEQUENCE_GAP,
+                                        "Producer-Seq %" PRIu64 " came; an earlier one is missing: %" PRIu64 " is next",
+                                        m->seq, expected));
     return (struct verdict){.epoch = m->epoch, .seq = m->seq};
 }
 
 /* Byte-wise order; a prefix comes before what it begins. */
-static bool stream_seq_grows(const struct stream *stream, const struct wire_append *m)
+static bool append_stream_seq_grows(const struct stream *stream, const struct wire_append *m)
 {
     return !(m->flags & WIRE_APPEND_STREAM_SEQ) || !stream->row.has_stream_seq ||
            slice_compare(stream->row.stream_seq, m->stream_seq) < 0;
 }
 
-static struct verdict check(struct shard *shard, const struct stream *stream, const struct wire_append *m,
-                            const struct known *known, struct detail *detail)
+static struct verdict append_check(struct shard *shard, const struct stream *stream, const struct wire_append *m,
+                                   const struct known *known, struct detail *detail)
 {
     struct verdict verdict = {0};
     if (shard->disk_stuck && (m->flags & WIRE_APPEND_PRODUCER))
-        return refuse(ERR_INSUFFICIENT_STORAGE); /* it was not looked for */
+        return append_refuse(ERR_INSUFFICIENT_STORAGE); /* it was not looked for */
     if (stream->row.closed)
-        return check_closed(stream, m, known, detail);
+        return append_check_closed(stream, m, known, detail);
     if (!disk_takes(shard, m->boundaries.len + m->data.len))
-        return refuse(ERR_INSUFFICIENT_STORAGE);
+        return append_refuse(ERR_INSUFFICIENT_STORAGE);
     if (shard_is_full(shard) && m->count > 0)
-        return refuse(ERR_SEGMENT_BACKLOG);
+        return append_refuse(ERR_SEGMENT_BACKLOG);
     if (m->count > 0 && !media_type_same(m->content_type, stream->row.content_type))
-        return refuse(answer_types(detail, stream->row.content_type, "append", m->content_type));
+        return append_refuse(answer_types(detail, stream->row.content_type, "append", m->content_type));
     if (m->flags & WIRE_APPEND_PRODUCER) {
-        verdict = check_producer(m, known, detail);
+        verdict = append_check_producer(m, known, detail);
         if (verdict.error != ERR_NONE || verdict.duplicate)
             return verdict;
     }
-    if (!stream_seq_grows(stream, m))
-        return refuse(detail_say(detail, ERR_STREAM_SEQ_REGRESSION,
-                                 "the sequence in Stream-Seq must be greater, byte by byte, than the last one, %s",
-                                 detail_quote(stream->row.stream_seq).text));
+    if (!append_stream_seq_grows(stream, m))
+        return append_refuse(
+            detail_say(detail, ERR_STREAM_SEQ_REGRESSION,
+                       "the sequence in Stream-Seq must be greater, byte by byte, than the last one, %s",
+                       detail_quote(stream->row.stream_seq).text));
     if (m->count > OFFSET_MAX - stream->tail)
-        return refuse(ERR_PAYLOAD_TOO_LARGE);
+        return append_refuse(ERR_PAYLOAD_TOO_LARGE);
     return verdict;
 }
 
@@ -145,7 +147,7 @@ void append_entry(struct shard *shard, struct stream *stream, struct log_entry *
     shard->written_ms = shard->ticks_ms;
 }
 
-static void apply(struct shard *shard, struct stream *stream, const struct wire_append *m)
+static void append_apply(struct shard *shard, struct stream *stream, const struct wire_append *m)
 {
     struct log_entry entry = {
         .count = m->count,
@@ -171,12 +173,12 @@ void on_append(struct shard *shard, struct asker asker, const struct wire_append
     struct detail detail = {0};
     bool fans_out = false;
     if (stream) {
-        const struct known known = known_of(shard, stream, m);
-        struct verdict verdict = check(shard, stream, m, &known, &detail);
+        const struct known known = append_known_of(shard, stream, m);
+        struct verdict verdict = append_check(shard, stream, m, &known, &detail);
         error = verdict.error;
         usage_appended(&shard->streams.usages, stream->usage, asker.router);
         if (error == ERR_NONE && !verdict.duplicate)
-            apply(shard, stream, m);
+            append_apply(shard, stream, m);
         fans_out = stream->feeds && error == ERR_NONE && !verdict.duplicate && m->count > 0;
         if (error == ERR_NONE)
             stream_touch(&shard->streams, stream, shard->now_ms);
@@ -185,7 +187,7 @@ void on_append(struct shard *shard, struct asker asker, const struct wire_append
         answer.tail = stream->tail;
         answer.epoch = verdict.epoch;
         answer.seq = verdict.seq;
-        answer.expected = expected_of(m, &known);
+        answer.expected = append_expected_of(m, &known);
     }
     answer.text = slice_str(detail.text);
     answer.error = (uint8_t)error;

@@ -23,7 +23,7 @@ void inflows_init(struct inflows *inflows)
     inflows->table = xcalloc(inflows->buckets, sizeof *inflows->table);
 }
 
-static void inflow_free(struct inflow *inflow)
+static void estuary_inflow_free(struct inflow *inflow)
 {
     free((char *)(uintptr_t)inflow->name.data);
     free(inflow->subscriptions);
@@ -31,7 +31,7 @@ static void inflow_free(struct inflow *inflow)
 }
 
 /* Those the store knows all of. */
-static void forget_all(struct inflows *inflows, bool opened_too)
+static void estuary_forget_all(struct inflows *inflows, bool opened_too)
 {
     for (size_t i = 0; i < inflows->buckets; i++)
         for (struct inflow **at = &inflows->table[i], *inflow; (inflow = *at);) {
@@ -40,14 +40,14 @@ static void forget_all(struct inflows *inflows, bool opened_too)
                 continue;
             }
             *at = inflow->next;
-            inflow_free(inflow);
+            estuary_inflow_free(inflow);
             inflows->count--;
         }
 }
 
 void inflows_clear(struct inflows *inflows)
 {
-    forget_all(inflows, true);
+    estuary_forget_all(inflows, true);
     free(inflows->table);
     *inflows = (struct inflows){0};
 }
@@ -55,32 +55,32 @@ void inflows_clear(struct inflows *inflows)
 void inflows_tick(struct shard *shard)
 {
     if (shard->inflows.count > INFLOWS_KEPT)
-        forget_all(&shard->inflows, false);
+        estuary_forget_all(&shard->inflows, false);
 }
 
-static struct inflow **chain(const struct inflows *inflows, uint64_t source_uid)
+static struct inflow **estuary_chain(const struct inflows *inflows, uint64_t source_uid)
 {
     uint64_t hash = source_uid * 0x9e3779b97f4a7c15u;
     return &inflows->table[(size_t)(hash >> 32) & (inflows->buckets - 1)];
 }
 
-static bool counts(const struct subscription_row *row)
+static bool estuary_counts(const struct subscription_row *row)
 {
     return row->from != STORE_NONE && row->until == STORE_NONE;
 }
 
-static void add_subscription(void *ctx, const struct subscription_row *row)
+static void estuary_add_subscription(void *ctx, const struct subscription_row *row)
 {
     struct inflow *inflow = ctx;
     if ((inflow->count & (inflow->count - 1)) == 0)
         inflow->subscriptions = xrealloc(inflow->subscriptions, (inflow->count ? inflow->count * 2 : 1) * sizeof *row);
     inflow->subscriptions[inflow->count++] = *row;
-    inflow->subscribers += counts(row);
+    inflow->subscribers += estuary_counts(row);
 }
 
-static struct inflow *link_inflow(struct shard *shard, const struct inflow_row *row)
+static struct inflow *estuary_link_inflow(struct shard *shard, const struct inflow_row *row)
 {
-    struct inflow **at = chain(&shard->inflows, row->source_uid), *inflow = xcalloc(1, sizeof *inflow);
+    struct inflow **at = estuary_chain(&shard->inflows, row->source_uid), *inflow = xcalloc(1, sizeof *inflow);
     *inflow = (struct inflow){
         .source_uid = row->source_uid,
         .feed = row->feed,
@@ -96,18 +96,18 @@ static struct inflow *link_inflow(struct shard *shard, const struct inflow_row *
 struct inflow *inflow_of(struct shard *shard, uint64_t source_uid)
 {
     struct inflow_row row;
-    struct inflow *inflow = *chain(&shard->inflows, source_uid);
+    struct inflow *inflow = *estuary_chain(&shard->inflows, source_uid);
     while (inflow && inflow->source_uid != source_uid)
         inflow = inflow->next;
     if (inflow || !store_inflow(shard->store, source_uid, &row))
         return inflow;
-    inflow = link_inflow(shard, &row);
-    store_subscriptions(shard->store, source_uid, add_subscription, inflow);
+    inflow = estuary_link_inflow(shard, &row);
+    store_subscriptions(shard->store, source_uid, estuary_add_subscription, inflow);
     return inflow;
 }
 
 /* Nobody is subscribed or about to be. */
-static bool idle(const struct inflow *inflow)
+static bool estuary_idle(const struct inflow *inflow)
 {
     return !inflow->count && !inflow->opened;
 }
@@ -119,7 +119,7 @@ void inflow_open(struct shard *shard, uint64_t source_uid, uint64_t feed, struct
     if (!inflow || inflow->feed != feed) {
         store_begin(shard->store);
         if (!inflow)
-            inflow = link_inflow(shard, &row);
+            inflow = estuary_link_inflow(shard, &row);
         /* otherwise the source's shard had forgotten us and begins anew */
         inflow->feed = feed;
         inflow->taken = row.taken = inflow->taken > position ? inflow->taken : position;
@@ -134,29 +134,29 @@ void inflow_opened(struct shard *shard, uint64_t source_uid)
     if (!inflow)
         return;
     inflow->opened--;
-    if (idle(inflow))
+    if (estuary_idle(inflow))
         inflow_tell(shard, inflow);
 }
 
-static void inflow_remove(struct shard *shard, struct inflow *inflow)
+static void estuary_inflow_remove(struct shard *shard, struct inflow *inflow)
 {
-    struct inflow **at = chain(&shard->inflows, inflow->source_uid);
+    struct inflow **at = estuary_chain(&shard->inflows, inflow->source_uid);
     while (*at != inflow)
         at = &(*at)->next;
     *at = inflow->next;
     shard->inflows.count--;
     store_begin(shard->store);
     store_inflow_delete(shard->store, inflow->source_uid);
-    inflow_free(inflow);
+    estuary_inflow_free(inflow);
 }
 
 /* ---- subscriptions ---- */
 
-static void remove_subscription(struct shard *shard, struct inflow *inflow, size_t at)
+static void estuary_remove_subscription(struct shard *shard, struct inflow *inflow, size_t at)
 {
     store_begin(shard->store);
     store_subscription_delete(shard->store, &inflow->subscriptions[at]);
-    inflow->subscribers -= counts(&inflow->subscriptions[at]);
+    inflow->subscribers -= estuary_counts(&inflow->subscriptions[at]);
     memmove(inflow->subscriptions + at, inflow->subscriptions + at + 1,
             (--inflow->count - at) * sizeof *inflow->subscriptions);
 }
@@ -169,7 +169,7 @@ void inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estua
         inflow_unsubscribe(shard, inflow, estuary_uid, 0); /* it was not in force yet */
     store_begin(shard->store);
     store_subscription_put(shard->store, &row);
-    add_subscription(inflow, &row);
+    estuary_add_subscription(inflow, &row);
 }
 
 uint64_t inflow_free_from(const struct inflow *inflow, uint64_t estuary_uid, uint64_t position)
@@ -192,10 +192,10 @@ void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t est
         if (until != STORE_NONE && s->until != STORE_NONE)
             continue; /* an earlier one, which still gets what it missed */
         if (until == STORE_NONE || until <= inflow->taken || s->from == STORE_NONE || s->from >= until) {
-            remove_subscription(shard, inflow, i--);
+            estuary_remove_subscription(shard, inflow, i--);
             continue;
         }
-        inflow->subscribers -= counts(s);
+        inflow->subscribers -= estuary_counts(s);
         s->until = until;
         store_begin(shard->store);
         store_subscription_put(shard->store, s);
@@ -205,7 +205,7 @@ void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t est
 void inflow_tell(struct shard *shard, struct inflow *inflow)
 {
     struct buf *out = shard_out(shard, shard_owner_of_uid(shard, inflow->source_uid));
-    bool over = idle(inflow);
+    bool over = estuary_idle(inflow);
     const struct wire_subscribers m = {
         .uid = inflow->source_uid, .feed = inflow->feed, .subscribers = inflow->subscribers};
     if (out && (m.subscribers || over))
@@ -213,10 +213,10 @@ void inflow_tell(struct shard *shard, struct inflow *inflow)
     if (out == &shard->self)
         shard_again(shard);
     if (over)
-        inflow_remove(shard, inflow);
+        estuary_inflow_remove(shard, inflow);
 }
 
-static void note_source(void *ctx, const struct subscription_row *row, struct slice name)
+static void estuary_note_source(void *ctx, const struct subscription_row *row, struct slice name)
 {
     (void)name;
     buf_add(ctx, &row->source_uid, sizeof row->source_uid);
@@ -229,7 +229,7 @@ void estuary_ended(struct shard *shard, const struct stream *stream)
     if (!(stream->row.kind & STREAM_KIND_ESTUARY))
         return;
     fault_point("shard.estuary-ends");
-    store_sources_of(shard->store, stream->row.uid, note_source, &uids);
+    store_sources_of(shard->store, stream->row.uid, estuary_note_source, &uids);
     for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
         memcpy(&uid, buf_slice(&uids).data, sizeof uid);
         struct inflow *inflow = inflow_of(shard, uid);
@@ -254,7 +254,7 @@ struct delivery {
 };
 
 /* Each message as {"stream":...,"offset":...,"data":...}; the offset is where to go on in the source after it. */
-static void make_envelopes(struct delivery *d)
+static void estuary_make_envelopes(struct delivery *d)
 {
     struct slice boundaries = d->plain.boundaries, stream = d->inflow->name;
     const char *slash = memchr(stream.data, '/', stream.len);
@@ -281,7 +281,7 @@ static void make_envelopes(struct delivery *d)
     d->envelopes.boundaries = d->plain.boundaries.len ? buf_slice(&d->boundaries) : (struct slice){0};
 }
 
-static void deliver_to(struct shard *shard, struct delivery *d, const struct subscription_row *s)
+static void estuary_deliver_to(struct shard *shard, struct delivery *d, const struct subscription_row *s)
 {
     struct stream *stream = streams_by_uid(&shard->streams, s->estuary_uid);
     struct run run = d->plain;
@@ -289,7 +289,7 @@ static void deliver_to(struct shard *shard, struct delivery *d, const struct sub
         return;
     if (s->flags & SUBSCRIPTION_ENVELOPE) {
         if (!d->envelopes.data.len)
-            make_envelopes(d);
+            estuary_make_envelopes(d);
         run = d->envelopes;
     }
     if (!page_cut_run(&run, stream->json, s->from, s->until) || !run.count)
@@ -309,17 +309,17 @@ static void deliver_to(struct shard *shard, struct delivery *d, const struct sub
 }
 
 /* Those with the same flags get the same bytes, one after the other. */
-static void deliver_to_all(struct shard *shard, struct delivery *d, unsigned flags)
+static void estuary_deliver_to_all(struct shard *shard, struct delivery *d, unsigned flags)
 {
     const struct inflow *inflow = d->inflow;
     for (size_t i = 0; i < inflow->count; i++) {
         const struct subscription_row *s = &inflow->subscriptions[i];
         if (s->flags == flags && s->from < d->plain.start + d->plain.count && s->until > d->plain.start)
-            deliver_to(shard, d, s);
+            estuary_deliver_to(shard, d, s);
     }
 }
 
-static void deliver(struct shard *shard, struct inflow *inflow, const struct wire_deliver *m)
+static void estuary_deliver(struct shard *shard, struct inflow *inflow, const struct wire_deliver *m)
 {
     struct delivery d = {
         .inflow = inflow,
@@ -327,13 +327,13 @@ static void deliver(struct shard *shard, struct inflow *inflow, const struct wir
         .subscribers = inflow->count,
     };
     store_begin(shard->store);
-    deliver_to_all(shard, &d, 0);
-    deliver_to_all(shard, &d, SUBSCRIPTION_ENVELOPE);
+    estuary_deliver_to_all(shard, &d, 0);
+    estuary_deliver_to_all(shard, &d, SUBSCRIPTION_ENVELOPE);
     inflow->taken = m->next;
     store_inflow_taken(shard->store, inflow->source_uid, inflow->taken);
     for (size_t i = inflow->count; i-- > 0;)
         if (inflow->subscriptions[i].until <= inflow->taken)
-            remove_subscription(shard, inflow, i);
+            estuary_remove_subscription(shard, inflow, i);
     buf_clear(&d.data);
     buf_clear(&d.boundaries);
     fault_point("shard.delivered-before-commit");
@@ -352,10 +352,10 @@ void on_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m
     else if (m->start != inflow->taken || m->next <= m->start)
         answer.flags = WIRE_TAKEN_AGAIN;
     else
-        deliver(shard, inflow, m);
-    if (!answer.flags && idle(inflow)) {
+        estuary_deliver(shard, inflow, m);
+    if (!answer.flags && estuary_idle(inflow)) {
         answer.flags = WIRE_TAKEN_UNWANTED;
-        inflow_remove(shard, inflow);
+        estuary_inflow_remove(shard, inflow);
     } else if (inflow) {
         answer.position = inflow->taken;
         answer.subscribers = inflow->subscribers;
@@ -371,7 +371,7 @@ void on_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m)
     struct inflow *inflow = inflow_of(shard, m->uid);
     struct buf *out = shard_out(shard, from);
     struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .flags = WIRE_TAKEN_AGAIN};
-    if (inflow && inflow->feed == m->feed && !idle(inflow)) {
+    if (inflow && inflow->feed == m->feed && !estuary_idle(inflow)) {
         answer.position = inflow->taken;
         answer.subscribers = inflow->subscribers;
     } else {
@@ -390,8 +390,8 @@ void on_ended(struct shard *shard, unsigned from, const struct wire_ended *m)
     const struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .flags = WIRE_TAKEN_UNWANTED | WIRE_TAKEN_SURE};
     if (inflow && inflow->feed == m->feed) {
         while (inflow->count)
-            remove_subscription(shard, inflow, inflow->count - 1);
-        inflow_remove(shard, inflow);
+            estuary_remove_subscription(shard, inflow, inflow->count - 1);
+        estuary_inflow_remove(shard, inflow);
     }
     if (out)
         wire_put_taken(out, &answer);

@@ -32,7 +32,7 @@ struct fanout_wait {
 
 /* ---- feeds of a stream ---- */
 
-static void unready(struct feeds *feeds, struct feed *feed)
+static void feed_unready(struct feeds *feeds, struct feed *feed)
 {
     struct feed_peer *peer = &feeds->peers[feed->row.shard];
     if (!feed->ready)
@@ -42,7 +42,7 @@ static void unready(struct feeds *feeds, struct feed *feed)
     feed->ready = false;
 }
 
-static void make_ready(struct feeds *feeds, struct feed *feed)
+static void feed_make_ready(struct feeds *feeds, struct feed *feed)
 {
     struct feed_peer *peer = &feeds->peers[feed->row.shard];
     if (feed->ready)
@@ -55,21 +55,21 @@ static void make_ready(struct feeds *feeds, struct feed *feed)
 }
 
 /* From the last position that was taken for sure. */
-static void start_over(struct feeds *feeds, struct feed *feed)
+static void feed_start_over(struct feeds *feeds, struct feed *feed)
 {
     feed->sent = feed->row.acked;
     feed->run = ++feeds->last_run;
     feed->doubt = 0;
     if (feed->sent < feed->stream->tail)
-        make_ready(feeds, feed);
+        feed_make_ready(feeds, feed);
 }
 
-static struct feed *add(struct streams *streams, struct stream *stream, const struct feed_row *row)
+static struct feed *feed_add(struct streams *streams, struct stream *stream, const struct feed_row *row)
 {
     struct feed *feed = xcalloc(1, sizeof *feed);
     *feed = (struct feed){.stream = stream, .row = *row, .next = stream->feeds};
     stream->feeds = feed;
-    start_over(&streams->feeds, feed);
+    feed_start_over(&streams->feeds, feed);
     return feed;
 }
 
@@ -78,23 +78,23 @@ struct loading {
     struct stream *stream;
 };
 
-static void load_one(void *ctx, const struct feed_row *row)
+static void feed_load_one(void *ctx, const struct feed_row *row)
 {
     const struct loading *loading = ctx;
     if (row->state != FEED_ENDED)
-        add(loading->streams, loading->stream, row);
+        feed_add(loading->streams, loading->stream, row);
 }
 
 void feeds_load(struct streams *streams, struct stream *stream)
 {
     struct loading loading = {streams, stream};
-    store_feeds(streams->store, stream->row.uid, load_one, &loading);
+    store_feeds(streams->store, stream->row.uid, feed_load_one, &loading);
 }
 
-static void forget(struct feeds *feeds, struct feed *feed)
+static void feed_forget(struct feeds *feeds, struct feed *feed)
 {
     struct feed **at = &feed->stream->feeds;
-    unready(feeds, feed);
+    feed_unready(feeds, feed);
     while (*at != feed)
         at = &(*at)->next;
     *at = feed->next;
@@ -104,7 +104,7 @@ static void forget(struct feeds *feeds, struct feed *feed)
 void feeds_forget(struct streams *streams, struct stream *stream)
 {
     while (stream->feeds)
-        forget(&streams->feeds, stream->feeds);
+        feed_forget(&streams->feeds, stream->feeds);
 }
 
 uint64_t feeds_taken(const struct stream *stream)
@@ -132,7 +132,7 @@ bool feeds_idle(const struct streams *streams, const struct stream *stream)
     return true;
 }
 
-static struct feed *find(const struct stream *stream, unsigned shard)
+static struct feed *feed_find(const struct stream *stream, unsigned shard)
 {
     for (struct feed *feed = stream->feeds; feed; feed = feed->next)
         if (feed->row.shard == shard)
@@ -141,7 +141,7 @@ static struct feed *find(const struct stream *stream, unsigned shard)
 }
 
 /* What the store has to know: that something settled was not taken. */
-static void store_state(struct store *store, struct feed *feed, bool always)
+static void feed_store_state(struct store *store, struct feed *feed, bool always)
 {
     enum feed_state state = feed->row.acked < feed->stream->row.flushed ? FEED_BEHIND : FEED_LEVEL;
     if (state == feed->row.state && !always)
@@ -154,12 +154,12 @@ static void store_state(struct store *store, struct feed *feed, bool always)
 void feeds_flushed(struct streams *streams, struct stream *stream)
 {
     for (struct feed *feed = stream->feeds; feed; feed = feed->next)
-        store_state(streams->store, feed, true);
+        feed_store_state(streams->store, feed, true);
 }
 
 /* ---- answers that wait ---- */
 
-static void wait_forget(struct shard *shard, struct fanout_wait *wait)
+static void feed_wait_forget(struct shard *shard, struct fanout_wait *wait)
 {
     struct feeds *feeds = &shard->streams.feeds;
     struct fanout_wait **at = &wait->stream->waits;
@@ -171,7 +171,7 @@ static void wait_forget(struct shard *shard, struct fanout_wait *wait)
     free(wait);
 }
 
-static void wait_answer(struct shard *shard, struct fanout_wait *wait)
+static void feed_wait_answer(struct shard *shard, struct fanout_wait *wait)
 {
     struct buf *out = asker_out(shard, wait->asker);
     wait->answer.failures = wait->answer.subscribers - wait->answer.successes;
@@ -179,11 +179,12 @@ static void wait_answer(struct shard *shard, struct fanout_wait *wait)
         asker_time(out, wait->asker);
         wire_put_appended(out, &wait->answer);
     }
-    wait_forget(shard, wait);
+    feed_wait_forget(shard, wait);
 }
 
 /* A shard with so many subscribers has come from `from` to `to`. */
-static void wait_progress(struct shard *shard, struct stream *stream, uint64_t subscribers, uint64_t from, uint64_t to)
+static void feed_wait_progress(struct shard *shard, struct stream *stream, uint64_t subscribers, uint64_t from,
+                               uint64_t to)
 {
     for (struct fanout_wait *wait = stream->waits, *later; wait; wait = later) {
         later = wait->later;
@@ -194,11 +195,11 @@ static void wait_progress(struct shard *shard, struct stream *stream, uint64_t s
         if (--wait->left)
             continue;
         wait->answer.successes = wait->answer.subscribers; /* some have come or gone meanwhile */
-        wait_answer(shard, wait);
+        feed_wait_answer(shard, wait);
     }
 }
 
-static bool circuits_closed(const struct shard *shard, const struct stream *stream)
+static bool feed_circuits_closed(const struct shard *shard, const struct stream *stream)
 {
     for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
         if (shard->streams.feeds.peers[feed->row.shard].open_until_ms > shard->ticks_ms)
@@ -206,7 +207,8 @@ static bool circuits_closed(const struct shard *shard, const struct stream *stre
     return true;
 }
 
-static void wait_add(struct shard *shard, struct asker asker, struct stream *stream, const struct wire_appended *answer)
+static void feed_wait_add(struct shard *shard, struct asker asker, struct stream *stream,
+                          const struct wire_appended *answer)
 {
     struct feeds *feeds = &shard->streams.feeds;
     struct fanout_wait *wait = xcalloc(1, sizeof *wait), **at = &stream->waits;
@@ -237,11 +239,11 @@ void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream
         answer.fanout = WIRE_FANOUT_NONE; /* they are about to be subscribed, or have just gone */
     } else if (answer.subscribers > shard->cfg->fanout_inline_limit) {
         answer.fanout = WIRE_FANOUT_QUEUED;
-    } else if (!circuits_closed(shard, stream)) {
+    } else if (!feed_circuits_closed(shard, stream)) {
         answer.fanout = WIRE_FANOUT_CIRCUIT_OPEN;
     } else {
         answer.fanout = WIRE_FANOUT_INLINE;
-        wait_add(shard, asker, stream, &answer);
+        feed_wait_add(shard, asker, stream, &answer);
         return;
     }
     if (out) {
@@ -250,7 +252,7 @@ void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream
     }
 }
 
-static void blame(struct shard *shard, const struct fanout_wait *wait)
+static void feed_blame(struct shard *shard, const struct fanout_wait *wait)
 {
     for (const struct feed *feed = wait->stream->feeds; feed; feed = feed->next) {
         struct feed_peer *peer = &shard->streams.feeds.peers[feed->row.shard];
@@ -267,7 +269,7 @@ static void blame(struct shard *shard, const struct fanout_wait *wait)
 
 /* ---- sending ---- */
 
-static void put(struct shard *shard, struct feed *feed, const struct run *run)
+static void feed_put(struct shard *shard, struct feed *feed, const struct run *run)
 {
     struct feed_peer *peer = &shard->streams.feeds.peers[feed->row.shard];
     const struct wire_deliver m = {
@@ -290,7 +292,7 @@ static void put(struct shard *shard, struct feed *feed, const struct run *run)
         shard_again(shard);
 }
 
-static bool may_send(const struct shard *shard, unsigned index)
+static bool feed_may_send(const struct shard *shard, unsigned index)
 {
     const struct feed_peer *peer = &shard->streams.feeds.peers[index];
     return peer->under_way < shard->cfg->fanout_window &&
@@ -308,39 +310,39 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct log
             feed->followed = entry->start + entry->count;
             feed->followed_us = clock_monotonic_us();
         }
-        if (!feed->ready && feed->sent == entry->start && may_send(shard, feed->row.shard))
-            put(shard, feed, &run);
+        if (!feed->ready && feed->sent == entry->start && feed_may_send(shard, feed->row.shard))
+            feed_put(shard, feed, &run);
         else
-            make_ready(&shard->streams.feeds, feed);
+            feed_make_ready(&shard->streams.feeds, feed);
     }
 }
 
 /* Some of what the feed's shard does not have. Whole appends: what comes next may be of another source. */
-static enum error send_next(struct shard *shard, struct feed *feed, size_t *sent)
+static enum error feed_send_next(struct shard *shard, struct feed *feed, size_t *sent)
 {
     struct joined joined = {0};
     struct run run;
     enum error error = page_appends_at(&shard->streams, feed->stream, feed->sent, &joined, &run);
     if (error == ERR_NONE) {
         *sent += run.data.len;
-        put(shard, feed, &run);
+        feed_put(shard, feed, &run);
     }
     buf_clear(&joined.data);
     buf_clear(&joined.boundaries);
     return error;
 }
 
-static void send_ready(struct shard *shard, unsigned index)
+static void feed_send_ready(struct shard *shard, unsigned index)
 {
     struct feeds *feeds = &shard->streams.feeds;
     struct feed_peer *peer = &feeds->peers[index];
     size_t sent = 0;
-    while (peer->first && sent < TURN_BYTES && may_send(shard, index)) {
+    while (peer->first && sent < TURN_BYTES && feed_may_send(shard, index)) {
         struct feed *feed = peer->first;
-        unready(feeds, feed);
+        feed_unready(feeds, feed);
         if (feed->sent >= feed->stream->tail)
             continue;
-        enum error error = send_next(shard, feed, &sent);
+        enum error error = feed_send_next(shard, feed, &sent);
         if (error == ERR_SEGMENT_UNAVAILABLE) {
             feed->starved = feeds->starved = true;
             continue;
@@ -351,34 +353,34 @@ static void send_ready(struct shard *shard, unsigned index)
             continue;
         }
         if (feed->sent < feed->stream->tail)
-            make_ready(feeds, feed);
+            feed_make_ready(feeds, feed);
     }
-    if (peer->first && may_send(shard, index))
+    if (peer->first && feed_may_send(shard, index))
         shard_again(shard);
 }
 
-static void note_uid(void *ctx, const struct feed_row *row)
+static void feed_note_uid(void *ctx, const struct feed_row *row)
 {
     buf_add(ctx, &row->source_uid, sizeof row->source_uid);
 }
 
 /* Some of the streams that are behind, and of which nobody has spoken since the start; their feeds are ready then.
  * Those that the store does not know to be level are told of. */
-static void load_behind(struct shard *shard, unsigned index)
+static void feed_load_behind(struct shard *shard, unsigned index)
 {
     struct feed_peer *peer = &shard->streams.feeds.peers[index];
     struct buf uids = {0};
     uint64_t uid;
-    store_feeds_in(shard->store, FEED_BEHIND, index, peer->cursor, LOAD_AT_ONCE, note_uid, &uids);
+    store_feeds_in(shard->store, FEED_BEHIND, index, peer->cursor, LOAD_AT_ONCE, feed_note_uid, &uids);
     peer->stored = buf_len(&uids) == LOAD_AT_ONCE * sizeof uid;
     for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
         memcpy(&uid, buf_slice(&uids).data, sizeof uid);
         struct stream *stream = streams_by_uid(&shard->streams, uid);
-        struct feed *feed = stream ? find(stream, index) : NULL;
+        struct feed *feed = stream ? feed_find(stream, index) : NULL;
         peer->cursor = uid;
         if (!feed || feed->row.acked < stream->tail)
             continue;
-        store_state(shard->store, feed, false);
+        feed_store_state(shard->store, feed, false);
         delete_unpinned(shard, stream);
     }
     buf_clear(&uids);
@@ -390,10 +392,10 @@ void feeds_turn(struct shard *shard)
 {
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         const struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        if (peer->stored && !peer->first && may_send(shard, i))
-            load_behind(shard, i);
+        if (peer->stored && !peer->first && feed_may_send(shard, i))
+            feed_load_behind(shard, i);
         if (peer->first)
-            send_ready(shard, i);
+            feed_send_ready(shard, i);
     }
 }
 
@@ -410,7 +412,7 @@ void feeds_flush(struct shard *shard)
 }
 
 /* Whatever was on its way to this shard may be lost. */
-static void peer_starts_over(struct shard *shard, unsigned index)
+static void feed_peer_starts_over(struct shard *shard, unsigned index)
 {
     struct feeds *feeds = &shard->streams.feeds;
     struct feed_peer *peer = &feeds->peers[index];
@@ -418,9 +420,9 @@ static void peer_starts_over(struct shard *shard, unsigned index)
     peer->under_way = 0;
     peer->first_run = feeds->last_run + 1;
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next) {
-        struct feed *feed = stream->feeds ? find(stream, index) : NULL;
+        struct feed *feed = stream->feeds ? feed_find(stream, index) : NULL;
         if (feed)
-            start_over(feeds, feed);
+            feed_start_over(feeds, feed);
     }
 }
 
@@ -434,18 +436,18 @@ static void feed_the_starved(struct shard *shard)
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
         for (struct feed *feed = stream->feeds; feed; feed = feed->next) {
             if (feed->starved && feed->sent < stream->tail)
-                make_ready(feeds, feed);
+                feed_make_ready(feeds, feed);
             feed->starved = false;
         }
 }
 
 /* What was sent long ago and never spoken of may be lost, whatever else the shard has taken since. */
-static void start_over_what_is_lost(struct shard *shard)
+static void feed_start_over_what_is_lost(struct shard *shard)
 {
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
         for (struct feed *feed = stream->feeds; feed; feed = feed->next)
             if (feed->row.acked < feed->sent && shard->ticks_ms > feed->sent_ms + LAG_MS)
-                start_over(&shard->streams.feeds, feed);
+                feed_start_over(&shard->streams.feeds, feed);
 }
 
 void feeds_tick(struct shard *shard)
@@ -456,19 +458,19 @@ void feeds_tick(struct shard *shard)
         struct feed_peer *peer = &feeds->peers[i];
         if (peer->under_way && shard->ticks_ms > peer->sent_ms + RESEND_MS &&
             shard->ticks_ms > peer->progress_ms + RESEND_MS) {
-            peer_starts_over(shard, i);
+            feed_peer_starts_over(shard, i);
             peer->stalled = true;
         }
     }
     while (feeds->first && feeds->first->deadline_ms <= shard->ticks_ms) {
-        blame(shard, feeds->first);
-        wait_answer(shard, feeds->first);
+        feed_blame(shard, feeds->first);
+        feed_wait_answer(shard, feeds->first);
     }
 }
 
 /* ---- the beginning and the end ---- */
 
-static void send_ended(void *ctx, const struct feed_row *row)
+static void feed_send_ended(void *ctx, const struct feed_row *row)
 {
     struct shard *shard = ctx;
     struct buf *out = row->shard < shard->layout.shards ? shard_out(shard, row->shard) : NULL;
@@ -482,22 +484,22 @@ static void send_ended(void *ctx, const struct feed_row *row)
 void feeds_ended(struct shard *shard, struct stream *stream)
 {
     while (stream->waits)
-        wait_answer(shard, stream->waits);
+        feed_wait_answer(shard, stream->waits);
     while (stream->feeds) {
         struct feed *feed = stream->feeds;
         feed->row.state = FEED_ENDED;
         store_feed_put(shard->store, &feed->row);
-        send_ended(shard, &feed->row);
-        forget(&shard->streams.feeds, feed);
+        feed_send_ended(shard, &feed->row);
+        feed_forget(&shard->streams.feeds, feed);
     }
 }
 
 void feeds_upkeep(struct shard *shard)
 {
-    start_over_what_is_lost(shard);
+    feed_start_over_what_is_lost(shard);
     for (unsigned i = 0; i < shard->layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, send_ended, shard);
+        store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, feed_send_ended, shard);
         if (peer->under_way && shard->ticks_ms > peer->progress_ms + LAG_MS)
             log_info("fan-out: shard %u has taken nothing for %llu s; %llu bytes are on their way", i,
                      (unsigned long long)(shard->ticks_ms - peer->progress_ms) / 1000,
@@ -521,13 +523,13 @@ void feeds_recover(struct shard *shard)
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
         for (struct feed *feed = stream->feeds; feed; feed = feed->next)
             if (feed->sent < stream->tail)
-                make_ready(&shard->streams.feeds, feed);
+                feed_make_ready(&shard->streams.feeds, feed);
 }
 
 void feeds_shard_up(struct shard *shard, unsigned index)
 {
     struct feed_peer *peer = &shard->streams.feeds.peers[index];
-    peer_starts_over(shard, index);
+    feed_peer_starts_over(shard, index);
     peer->down = peer->stalled = false;
     peer->stored = true;
     peer->cursor = 0;
@@ -545,7 +547,7 @@ void feeds_clear(struct shard *shard)
 {
     struct feeds *feeds = &shard->streams.feeds;
     while (feeds->first)
-        wait_forget(shard, feeds->first);
+        feed_wait_forget(shard, feeds->first);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         buf_clear(&feeds->peers[i].frames);
 }
@@ -562,7 +564,7 @@ void on_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
         error = ERR_INSUFFICIENT_STORAGE;
     answer.error = (uint8_t)error;
     if (stream && error == ERR_NONE) {
-        struct feed *feed = find(stream, from);
+        struct feed *feed = feed_find(stream, from);
         if (m->flags & WIRE_ATTACH_LEAVES) {
             if (feed)
                 feed->row.subscribers -=
@@ -572,15 +574,15 @@ void on_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
             store_begin(shard->store);
             (void)stream_write(&shard->streams, stream);
             if (!feed)
-                feed = add(&shard->streams, stream, &row);
+                feed = feed_add(&shard->streams, stream, &row);
             if (!(stream->row.kind & STREAM_KIND_FED)) {
                 stream->row.kind |= STREAM_KIND_FED;
                 store_stream_set_kind(shard->store, &stream->row);
             }
             feed->row.subscribers += m->subscribers;
             if (feed->doubt) /* what it was sent meanwhile was dropped there */
-                start_over(&shard->streams.feeds, feed);
-            store_state(shard->store, feed, true);
+                feed_start_over(&shard->streams.feeds, feed);
+            feed_store_state(shard->store, feed, true);
         }
         answer.uid = stream->row.uid;
         answer.feed = feed ? feed->row.feed : 0;
@@ -593,18 +595,18 @@ void on_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
         shard_again(shard);
 }
 
-static void remove_feed(struct shard *shard, struct feed *feed)
+static void feed_remove_feed(struct shard *shard, struct feed *feed)
 {
     struct stream *stream = feed->stream;
-    wait_progress(shard, stream, feed->row.subscribers, feed->row.acked, UINT64_MAX);
+    feed_wait_progress(shard, stream, feed->row.subscribers, feed->row.acked, UINT64_MAX);
     store_begin(shard->store);
     store_feed_delete(shard->store, feed->row.source_uid, feed->row.shard);
-    forget(&shard->streams.feeds, feed);
+    feed_forget(&shard->streams.feeds, feed);
     delete_unpinned(shard, stream);
 }
 
 /* Nobody seems to be subscribed there; but somebody who is just about to be may have been told so. */
-static void doubt(struct shard *shard, struct feed *feed)
+static void feed_doubt(struct shard *shard, struct feed *feed)
 {
     struct buf *out = shard_out(shard, feed->row.shard);
     if (!out || feed->doubt)
@@ -619,13 +621,13 @@ static void doubt(struct shard *shard, struct feed *feed)
 void on_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m)
 {
     struct stream *stream = streams_by_uid(&shard->streams, m->uid);
-    struct feed *feed = stream ? find(stream, from) : NULL;
+    struct feed *feed = stream ? feed_find(stream, from) : NULL;
     if (!feed || feed->row.feed != m->feed)
         return;
     feed->row.subscribers = m->subscribers;
-    store_state(shard->store, feed, true);
+    feed_store_state(shard->store, feed, true);
     if (!m->subscribers)
-        doubt(shard, feed);
+        feed_doubt(shard, feed);
 }
 
 struct ended_feed {
@@ -635,23 +637,23 @@ struct ended_feed {
     bool found;
 };
 
-static void look_for_ended(void *ctx, const struct feed_row *row)
+static void feed_look_for_ended(void *ctx, const struct feed_row *row)
 {
     struct ended_feed *ended = ctx;
     ended->found |= row->shard == ended->from && row->feed == ended->feed && row->state == FEED_ENDED;
 }
 
 /* Nobody there is subscribed: to a stream that is gone, or any more. */
-static void unwanted(struct shard *shard, unsigned from, const struct wire_taken *m, struct feed *feed)
+static void feed_unwanted(struct shard *shard, unsigned from, const struct wire_taken *m, struct feed *feed)
 {
     struct ended_feed ended = {.shard = shard, .from = from, .feed = m->feed};
     if (feed && !(m->flags & WIRE_TAKEN_SURE))
-        doubt(shard, feed);
+        feed_doubt(shard, feed);
     else if (feed && feed->doubt && feed->doubt == m->run)
-        remove_feed(shard, feed);
+        feed_remove_feed(shard, feed);
     if (feed)
         return;
-    store_feeds(shard->store, m->uid, look_for_ended, &ended);
+    store_feeds(shard->store, m->uid, feed_look_for_ended, &ended);
     if (!ended.found)
         return;
     store_begin(shard->store);
@@ -659,7 +661,7 @@ static void unwanted(struct shard *shard, unsigned from, const struct wire_taken
 }
 
 /* One position of a feed at a time is followed until it is taken. */
-static void note_lag(struct shard *shard, struct feed *feed)
+static void feed_note_lag(struct shard *shard, struct feed *feed)
 {
     if (!feed->followed || feed->row.acked < feed->followed)
         return;
@@ -672,7 +674,7 @@ void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
     struct feeds *feeds = &shard->streams.feeds;
     struct feed_peer *peer = &feeds->peers[from];
     struct stream *stream = streams_by_uid(&shard->streams, m->uid);
-    struct feed *feed = stream ? find(stream, from) : NULL;
+    struct feed *feed = stream ? feed_find(stream, from) : NULL;
     bool current = m->run >= peer->first_run;
     if (current) {
         peer->under_way -= m->bytes < peer->under_way ? m->bytes : peer->under_way;
@@ -682,7 +684,7 @@ void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
     if (feed && feed->row.feed != m->feed)
         feed = NULL;
     if (m->flags & WIRE_TAKEN_UNWANTED) {
-        unwanted(shard, from, m, feed);
+        feed_unwanted(shard, from, m, feed);
         return;
     }
     if (!feed || m->position > stream->tail)
@@ -692,18 +694,18 @@ void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
     if (m->position > feed->row.acked) {
         uint64_t before = feed->row.acked;
         feed->row.acked = m->position;
-        note_lag(shard, feed);
+        feed_note_lag(shard, feed);
         if (feed->sent < m->position)
             feed->sent = m->position;
         if (feed->row.state == FEED_BEHIND)
-            store_state(shard->store, feed, false);
+            feed_store_state(shard->store, feed, false);
         if (peer->open_until_ms && peer->open_until_ms <= shard->ticks_ms)
             log_info("fan-out: answers to appends wait for shard %u again", from);
         if (peer->open_until_ms <= shard->ticks_ms)
             peer->failures = peer->open_until_ms = 0;
-        wait_progress(shard, stream, m->subscribers, before, m->position);
+        feed_wait_progress(shard, stream, m->subscribers, before, m->position);
     }
     if ((m->flags & WIRE_TAKEN_AGAIN) && (m->run == feed->run || wanted))
-        start_over(feeds, feed);
+        feed_start_over(feeds, feed);
     delete_unpinned(shard, stream);
 }

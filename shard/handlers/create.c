@@ -12,11 +12,11 @@
 #include "shard/peers/answer.h"
 #include "shard/peers/disk.h"
 
-static const struct slice default_type = {"application/octet-stream", 24};
+static const struct slice create_default_type = {"application/octet-stream", 24};
 
 /* ---- a stream is there already ---- */
 
-static bool expiry_matches(const struct stream_row *row, const struct wire_create *m)
+static bool create_expiry_matches(const struct stream_row *row, const struct wire_create *m)
 {
     bool asked_ttl = m->flags & WIRE_CREATE_TTL, asked_expires = m->flags & WIRE_CREATE_EXPIRES;
     if (!asked_ttl && !asked_expires)
@@ -26,7 +26,7 @@ static bool expiry_matches(const struct stream_row *row, const struct wire_creat
     return row->ttl_s == STORE_NONE && row->expires_ms == m->expires_ms;
 }
 
-static bool fork_matches(const struct stream_row *row, const struct wire_create *m)
+static bool create_fork_matches(const struct stream_row *row, const struct wire_create *m)
 {
     if (!(m->flags & WIRE_CREATE_FORK))
         return row->source_uid == STORE_NONE;
@@ -40,7 +40,7 @@ struct expiry {
 };
 
 /* ttl_s STORE_NONE: there is no TTL; a text of no bytes: there is no expiry. */
-static struct expiry expiry_text(uint64_t ttl_s, struct slice expires)
+static struct expiry create_expiry_text(uint64_t ttl_s, struct slice expires)
 {
     struct expiry expiry = {"neither Stream-TTL nor Stream-Expires-At"};
     if (ttl_s != STORE_NONE)
@@ -50,29 +50,30 @@ static struct expiry expiry_text(uint64_t ttl_s, struct slice expires)
     return expiry;
 }
 
-static enum error say_expiry(struct detail *detail, const struct stream_row *row, const struct wire_create *m)
+static enum error create_say_expiry(struct detail *detail, const struct stream_row *row, const struct wire_create *m)
 {
     uint64_t ttl_s = (m->flags & WIRE_CREATE_TTL) ? m->ttl_s : STORE_NONE;
     return detail_say(detail, ERR_STREAM_TTL_MISMATCH, "the stream has %s; this request has %s",
-                      expiry_text(row->ttl_s, row->expires_text).text, expiry_text(ttl_s, m->expires_text).text);
+                      create_expiry_text(row->ttl_s, row->expires_text).text,
+                      create_expiry_text(ttl_s, m->expires_text).text);
 }
 
-static enum error say_closed(struct detail *detail, bool closed)
+static enum error create_say_closed(struct detail *detail, bool closed)
 {
     return detail_say(detail, ERR_STREAM_CLOSED_STATUS_MISMATCH,
                       closed ? "the stream is closed; a PUT of a closed stream has Stream-Closed: true"
                              : "the stream is open; close it with a POST, or leave Stream-Closed out");
 }
 
-static enum error compare(const struct stream *stream, const struct wire_create *m, struct detail *detail)
+static enum error create_compare(const struct stream *stream, const struct wire_create *m, struct detail *detail)
 {
     const struct stream_row *row = &stream->row;
     if (m->content_type.len && !media_type_same(row->content_type, m->content_type))
         return answer_types(detail, row->content_type, "request", m->content_type);
     if (row->closed != ((m->flags & WIRE_CREATE_CLOSED) != 0))
-        return say_closed(detail, row->closed);
-    if (!expiry_matches(row, m))
-        return say_expiry(detail, row, m);
+        return create_say_closed(detail, row->closed);
+    if (!create_expiry_matches(row, m))
+        return create_say_expiry(detail, row, m);
     if (row->is_public != ((m->flags & WIRE_CREATE_PUBLIC) != 0))
         return detail_say(detail, ERR_STREAM_EXISTS, "the stream exists and is %spublic", row->is_public ? "" : "not ");
     if ((m->flags & WIRE_CREATE_RETENTION) &&
@@ -80,7 +81,7 @@ static enum error compare(const struct stream *stream, const struct wire_create 
         return detail_say(detail, ERR_STREAM_RETENTION_MISMATCH,
                           "the stream exists and keeps %llu seconds and %llu bytes (0: no limit)",
                           (unsigned long long)row->retention_s, (unsigned long long)row->retention_bytes);
-    return fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
+    return create_fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
 }
 
 bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m)
@@ -91,7 +92,7 @@ bool create_answer_existing(struct shard *shard, struct asker asker, const struc
     if (!stream && error == ERR_STREAM_NOT_FOUND)
         return false;
     if (stream)
-        error = compare(stream, m, &detail);
+        error = create_compare(stream, m, &detail);
     else
         error = ERR_STREAM_SOFT_DELETED;
     if (error != ERR_NONE) {
@@ -110,7 +111,7 @@ struct body {
     uint64_t count;
 };
 
-static enum error take_body(const struct wire_create *m, bool json, struct body *body, struct detail *detail)
+static enum error create_take_body(const struct wire_create *m, bool json, struct body *body, struct detail *detail)
 {
     if (!m->data.len)
         return ERR_NONE;
@@ -122,11 +123,11 @@ static enum error take_body(const struct wire_create *m, bool json, struct body 
     return ERR_NONE;
 }
 
-static struct stream_row plain_row(const struct shard *shard, const struct wire_create *m)
+static struct stream_row create_plain_row(const struct shard *shard, const struct wire_create *m)
 {
     return (struct stream_row){
         .name = m->name,
-        .content_type = m->content_type.len ? m->content_type : default_type,
+        .content_type = m->content_type.len ? m->content_type : create_default_type,
         .closed = (m->flags & WIRE_CREATE_CLOSED) != 0,
         .ttl_s = (m->flags & WIRE_CREATE_TTL) ? m->ttl_s : STORE_NONE,
         .expires_ms = (m->flags & WIRE_CREATE_EXPIRES) ? m->expires_ms : STORE_NONE,
@@ -140,7 +141,7 @@ static struct stream_row plain_row(const struct shard *shard, const struct wire_
     };
 }
 
-static void make_reader_key(struct stream_row *row)
+static void create_make_reader_key(struct stream_row *row)
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t random[READER_KEY_DIGITS / 2];
@@ -151,7 +152,8 @@ static void make_reader_key(struct stream_row *row)
 }
 
 /* What a fork takes from its source: bytes, and a type and an expiry if it asked for none (PROTOCOL.md 4.2). */
-static void inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source, uint64_t pin)
+static void create_inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source,
+                           uint64_t pin)
 {
     if (!m->content_type.len)
         row->content_type = source->content_type;
@@ -171,7 +173,7 @@ static void inherit(struct stream_row *row, const struct wire_create *m, const s
     row->expires_text = source->expires_text;
 }
 
-static struct log_entry first_entry(const struct body *body)
+static struct log_entry create_first_entry(const struct body *body)
 {
     return (struct log_entry){
         .count = body->count,
@@ -181,21 +183,21 @@ static struct log_entry first_entry(const struct body *body)
 }
 
 /* A fork's row holds what only the store has, so it is written at once. */
-static struct stream *insert_fork(struct shard *shard, const struct stream_row *row, const struct body *body)
+static struct stream *create_insert_fork(struct shard *shard, const struct stream_row *row, const struct body *body)
 {
     struct stream *stream = streams_add_new(&shard->streams, row);
     store_stream_insert(shard->store, row);
-    struct log_entry first = first_entry(body);
+    struct log_entry first = create_first_entry(body);
     if (first.count)
         append_entry(shard, stream, &first);
     return stream;
 }
 
 /* Creating any other stream is like appending to it: one entry in the log. */
-static struct stream *log_creation(struct shard *shard, const struct stream_row *row, const struct body *body)
+static struct stream *create_log_creation(struct shard *shard, const struct stream_row *row, const struct body *body)
 {
     struct stream *stream = streams_add_new(&shard->streams, row);
-    struct log_entry first = first_entry(body);
+    struct log_entry first = create_first_entry(body);
     stream_set_unflushed(&shard->streams, stream);
     first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0) | (row->is_public ? LOG_PUBLIC : 0);
     first.reader_key = slice_of(row->reader_key, READER_KEY_DIGITS);
@@ -213,27 +215,28 @@ static struct stream *log_creation(struct shard *shard, const struct stream_row 
 struct stream *create_plain(struct shard *shard, struct slice name, struct slice content_type)
 {
     const struct wire_create m = {.name = name, .content_type = content_type};
-    struct stream_row row = plain_row(shard, &m);
+    struct stream_row row = create_plain_row(shard, &m);
     store_begin(shard->store);
-    make_reader_key(&row);
+    create_make_reader_key(&row);
     row.uid = store_next_uid(shard->store, layout_slot(name));
-    return log_creation(shard, &row, &(struct body){0});
+    return create_log_creation(shard, &row, &(struct body){0});
 }
 
 bool create_stream(struct shard *shard, struct asker asker, const struct wire_create *m,
                    const struct wire_pinned *source, uint64_t pin)
 {
-    struct stream_row row = plain_row(shard, m);
+    struct stream_row row = create_plain_row(shard, m);
     struct body body = {0};
     struct detail detail = {0};
     if (source)
-        inherit(&row, m, source, pin);
-    enum error error = take_body(m, media_type_is_json(row.content_type), &body, &detail);
+        create_inherit(&row, m, source, pin);
+    enum error error = create_take_body(m, media_type_is_json(row.content_type), &body, &detail);
     if (error == ERR_NONE) {
         store_begin(shard->store);
-        make_reader_key(&row);
+        create_make_reader_key(&row);
         row.uid = store_next_uid(shard->store, layout_slot(m->name));
-        struct stream *stream = source ? insert_fork(shard, &row, &body) : log_creation(shard, &row, &body);
+        struct stream *stream =
+            source ? create_insert_fork(shard, &row, &body) : create_log_creation(shard, &row, &body);
         struct wire_stream answer = answer_stream(shard, stream, asker.id);
         answer.flags |= WIRE_STREAM_CREATED;
         answer_send(shard, asker, &answer);

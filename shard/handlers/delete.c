@@ -6,7 +6,7 @@
 #include "shard/streams/watch.h"
 
 /* Its bytes go in the background; its name is free at once, and its source will be let go. */
-static void set_deleting(struct shard *shard, struct stream *stream)
+static void delete_set_deleting(struct shard *shard, struct stream *stream)
 {
     struct log_entry end = {.uid = stream->row.uid, .time_ms = shard->now_ms, .flags = LOG_DELETES};
     store_begin(shard->store);
@@ -23,13 +23,13 @@ static void set_deleting(struct shard *shard, struct stream *stream)
 }
 
 /* Forks hold its bytes, or shards whose estuaries still get them. */
-static bool held(const struct shard *shard, const struct stream *stream)
+static bool delete_held(const struct shard *shard, const struct stream *stream)
 {
     return !feeds_level(stream) || store_pinned(shard->store, stream->row.uid);
 }
 
 /* Forks may hold it for long, but nobody is subscribed to it any more. */
-static void end_feeds(struct shard *shard, struct stream *stream)
+static void delete_end_feeds(struct shard *shard, struct stream *stream)
 {
     if (!stream->feeds || !feeds_level(stream))
         return;
@@ -39,8 +39,8 @@ static void end_feeds(struct shard *shard, struct stream *stream)
 
 void delete_stream(struct shard *shard, struct stream *stream)
 {
-    if (!held(shard, stream)) {
-        set_deleting(shard, stream);
+    if (!delete_held(shard, stream)) {
+        delete_set_deleting(shard, stream);
         return;
     }
     store_begin(shard->store);
@@ -49,12 +49,12 @@ void delete_stream(struct shard *shard, struct stream *stream)
     estuary_ended(shard, stream);
     stream_soft_deleted(&shard->streams, stream);
     watch_deleted(shard, stream);
-    end_feeds(shard, stream);
+    delete_end_feeds(shard, stream);
 }
 
 struct stream *delete_expired(struct shard *shard, struct stream *stream)
 {
-    bool stays = held(shard, stream);
+    bool stays = delete_held(shard, stream);
     delete_stream(shard, stream);
     return stays ? stream : NULL;
 }
@@ -63,10 +63,10 @@ void delete_unpinned(struct shard *shard, struct stream *stream)
 {
     if (stream->row.state != STREAM_SOFT_DELETED)
         return;
-    if (held(shard, stream))
-        end_feeds(shard, stream);
+    if (delete_held(shard, stream))
+        delete_end_feeds(shard, stream);
     else
-        set_deleting(shard, stream);
+        delete_set_deleting(shard, stream);
 }
 
 void on_delete(struct shard *shard, struct asker asker, const struct wire_delete *m)

@@ -31,7 +31,7 @@ struct fork_making {
     struct buf pinned;  /* the PINNED frame, while the stream that holds the source's bytes is asked */
 };
 
-static struct wire_create request_of(const struct fork_making *making)
+static struct wire_create fork_request_of(const struct fork_making *making)
 {
     struct wire_create m;
     struct slice frame = buf_slice(&making->request), body;
@@ -40,7 +40,7 @@ static struct wire_create request_of(const struct fork_making *making)
     return m;
 }
 
-static struct wire_pinned pinned_of(const struct fork_making *making)
+static struct wire_pinned fork_pinned_of(const struct fork_making *making)
 {
     struct wire_pinned m;
     struct slice frame = buf_slice(&making->pinned), body;
@@ -51,9 +51,9 @@ static struct wire_pinned pinned_of(const struct fork_making *making)
 
 /* ---- the fork's side: making ---- */
 
-static void put_pin(struct buf *out, const struct fork_making *making)
+static void fork_put_pin(struct buf *out, const struct fork_making *making)
 {
-    struct wire_create m = request_of(making);
+    struct wire_create m = fork_request_of(making);
     struct wire_pin pin = {
         .id = making->id,
         .pin = making->pin,
@@ -67,26 +67,26 @@ static void put_pin(struct buf *out, const struct fork_making *making)
     wire_put_pin(out, &pin);
 }
 
-static void put_boundary(struct buf *out, const struct fork_making *making)
+static void fork_put_boundary(struct buf *out, const struct fork_making *making)
 {
-    struct wire_pinned m = pinned_of(making);
+    struct wire_pinned m = fork_pinned_of(making);
     struct wire_boundary boundary = {
         .id = making->id,
         .uid = m.holder,
-        .position = m.position - request_of(making).fork_sub,
+        .position = m.position - fork_request_of(making).fork_sub,
     };
     wire_put_boundary(out, &boundary);
 }
 
-static void ask(struct shard *shard, const struct fork_making *making)
+static void fork_ask(struct shard *shard, const struct fork_making *making)
 {
     struct buf *out = shard_out(shard, making->asked_shard);
     if (!out)
         return; /* asked again when it is up */
     if (buf_len(&making->pinned))
-        put_boundary(out, making);
+        fork_put_boundary(out, making);
     else
-        put_pin(out, making);
+        fork_put_pin(out, making);
     if (out == &shard->self)
         shard_again(shard);
 }
@@ -107,11 +107,11 @@ void fork_begin(struct shard *shard, struct asker asker, const struct wire_creat
     making->next = shard->forks_making;
     shard->forks_making = making;
     shard->forks_making_count++;
-    ask(shard, making);
+    fork_ask(shard, making);
 }
 
 /* The one that waits for this answer; NULL: it was given up since. */
-static struct fork_making *find_making(const struct shard *shard, uint64_t id, unsigned from)
+static struct fork_making *fork_find_making(const struct shard *shard, uint64_t id, unsigned from)
 {
     struct fork_making *making = shard->forks_making;
     while (making && (making->id != id || making->asked_shard != from))
@@ -119,7 +119,7 @@ static struct fork_making *find_making(const struct shard *shard, uint64_t id, u
     return making;
 }
 
-static void making_free(struct shard *shard, struct fork_making *making)
+static void fork_making_free(struct shard *shard, struct fork_making *making)
 {
     struct fork_making **at = &shard->forks_making;
     while (*at != making)
@@ -131,7 +131,7 @@ static void making_free(struct shard *shard, struct fork_making *making)
     free(making);
 }
 
-static void drop_pin_of(struct shard *shard, const struct fork_making *making, const struct wire_pinned *m)
+static void fork_drop_pin_of(struct shard *shard, const struct fork_making *making, const struct wire_pinned *m)
 {
     struct wire_unpin unpin = {.source_uid = m->uid, .pin = making->pin};
     struct buf *out = shard_out(shard, shard_owner_of_uid(shard, m->uid));
@@ -142,9 +142,9 @@ static void drop_pin_of(struct shard *shard, const struct fork_making *making, c
 }
 
 /* All is known that the fork depends on. */
-static void conclude(struct shard *shard, struct fork_making *making, const struct wire_pinned *m, unsigned error)
+static void fork_conclude(struct shard *shard, struct fork_making *making, const struct wire_pinned *m, unsigned error)
 {
-    struct wire_create request = request_of(making);
+    struct wire_create request = fork_request_of(making);
     bool made = false;
     making->asker.id = request.id;
     if (error != ERR_NONE)
@@ -158,40 +158,40 @@ static void conclude(struct shard *shard, struct fork_making *making, const stru
         made = create_stream(shard, making->asker, &request, m, making->pin);
     fault_point("shard.fork-created");
     if (m->error == ERR_NONE && !made)
-        drop_pin_of(shard, making, m);
-    making_free(shard, making);
+        fork_drop_pin_of(shard, making, m);
+    fork_making_free(shard, making);
 }
 
 void on_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m)
 {
-    struct fork_making *making = find_making(shard, m->id, from);
+    struct fork_making *making = fork_find_making(shard, m->id, from);
     if (!making || buf_len(&making->pinned))
         return; /* the source's shard will ask after the pin */
     fault_point("shard.pinned");
     if (m->error != ERR_NONE || m->holder == STORE_NONE) {
-        conclude(shard, making, m, m->error);
+        fork_conclude(shard, making, m, m->error);
         return;
     }
     wire_put_pinned(&making->pinned, m);
     making->asked_shard = shard_owner_of_uid(shard, m->holder);
-    ask(shard, making);
+    fork_ask(shard, making);
 }
 
 void on_bounded(struct shard *shard, unsigned from, const struct wire_bounded *m)
 {
-    struct fork_making *making = find_making(shard, m->id, from);
+    struct fork_making *making = fork_find_making(shard, m->id, from);
     if (!making || !buf_len(&making->pinned))
         return;
-    struct wire_pinned pinned = pinned_of(making);
+    struct wire_pinned pinned = fork_pinned_of(making);
     bool past = m->error == ERR_NONE && pinned.position > m->end;
-    conclude(shard, making, &pinned, past ? ERR_INVALID_FORK_SUB_OFFSET : m->error);
+    fork_conclude(shard, making, &pinned, past ? ERR_INVALID_FORK_SUB_OFFSET : m->error);
 }
 
 void fork_shard_up(struct shard *shard, unsigned index)
 {
     for (struct fork_making *making = shard->forks_making; making; making = making->next)
         if (making->asked_shard == index)
-            ask(shard, making);
+            fork_ask(shard, making);
 }
 
 void fork_tick(struct shard *shard)
@@ -201,19 +201,19 @@ void fork_tick(struct shard *shard)
         if (making->deadline_ms > shard->ticks_ms)
             continue;
         answer_error(shard, making->asker, ERR_SHARD_UNAVAILABLE);
-        making_free(shard, making);
+        fork_making_free(shard, making);
     }
 }
 
 void fork_clear(struct shard *shard)
 {
     while (shard->forks_making)
-        making_free(shard, shard->forks_making);
+        fork_making_free(shard, shard->forks_making);
 }
 
 /* ---- the fork's side: letting go ---- */
 
-static void send_unpin(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
+static void fork_send_unpin(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
 {
     struct shard *shard = ctx;
     struct wire_unpin unpin = {.fork_uid = fork_uid, .source_uid = source_uid, .pin = pin};
@@ -228,7 +228,7 @@ static void send_unpin(void *ctx, uint64_t fork_uid, uint64_t source_uid, uint64
 void fork_let_go(struct shard *shard, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
 {
     store_unpin_insert(shard->store, fork_uid, source_uid, pin);
-    send_unpin(shard, fork_uid, source_uid, pin);
+    fork_send_unpin(shard, fork_uid, source_uid, pin);
 }
 
 void on_unpinned(struct shard *shard, unsigned from, const struct wire_unpinned *m)
@@ -257,8 +257,8 @@ void on_probe(struct shard *shard, unsigned from, const struct wire_probe *m)
 
 /* Where the fork begins: position plus sub-offset, which stays within the append it points into. Where that append is
  * inherited, its holder has yet to be asked where it ends. */
-static enum error resolve(struct shard *shard, const struct stream *source, const struct wire_pin *m,
-                          struct wire_pinned *answer, struct detail *detail)
+static enum error fork_resolve(struct shard *shard, const struct stream *source, const struct wire_pin *m,
+                               struct wire_pinned *answer, struct detail *detail)
 {
     uint64_t anchor = m->has_position ? m->position : source->tail, end;
     const struct extent *extent = lineage_find(&source->lineage, anchor);
@@ -280,8 +280,8 @@ static enum error resolve(struct shard *shard, const struct stream *source, cons
     return error == ERR_NONE && answer->position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;
 }
 
-static enum error pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
-                             struct buf *lineage, struct detail *detail)
+static enum error fork_pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
+                                  struct buf *lineage, struct detail *detail)
 {
     enum error error = ERR_NONE;
     struct stream *source = shard_stream(shard, m->source, &error);
@@ -292,7 +292,7 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
     if (!disk_takes(shard, 0))
         return ERR_INSUFFICIENT_STORAGE;
     answer->earliest = source->row.earliest;
-    error = resolve(shard, source, m, answer, detail);
+    error = fork_resolve(shard, source, m, answer, detail);
     if (error != ERR_NONE)
         return error;
     if (!lineage_of_fork(&source->lineage, source->row.uid, source->row.base, answer->position,
@@ -315,7 +315,7 @@ void on_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
     struct wire_pinned answer = {.id = m->id};
     struct buf lineage = {0};
     struct detail detail = {0};
-    answer.error = (uint8_t)pin_source(shard, m, &answer, &lineage, &detail);
+    answer.error = (uint8_t)fork_pin_source(shard, m, &answer, &lineage, &detail);
     answer.text = slice_str(detail.text);
     struct buf *later = answer.error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
     if (later) {
@@ -349,7 +349,7 @@ void on_boundary(struct shard *shard, unsigned from, const struct wire_boundary 
         shard_again(shard);
 }
 
-static void drop_pin(struct shard *shard, uint64_t source_uid, uint64_t pin)
+static void fork_drop_pin(struct shard *shard, uint64_t source_uid, uint64_t pin)
 {
     store_begin(shard->store);
     store_pin_delete(shard->store, source_uid, pin);
@@ -362,7 +362,7 @@ void on_unpin(struct shard *shard, unsigned from, const struct wire_unpin *m)
 {
     struct wire_unpinned answer = {.fork_uid = m->fork_uid};
     struct buf *out = shard_out(shard, from);
-    drop_pin(shard, m->source_uid, m->pin);
+    fork_drop_pin(shard, m->source_uid, m->pin);
     if (out)
         wire_put_unpinned(out, &answer);
     if (out == &shard->self)
@@ -373,14 +373,14 @@ void on_probed(struct shard *shard, unsigned from, const struct wire_probed *m)
 {
     (void)from;
     if (!m->exists) {
-        drop_pin(shard, m->source_uid, m->pin);
+        fork_drop_pin(shard, m->source_uid, m->pin);
         return;
     }
     store_begin(shard->store);
     store_pin_confirm(shard->store, m->source_uid, m->pin);
 }
 
-static void send_probe(void *ctx, uint64_t source_uid, uint64_t pin, struct slice fork)
+static void fork_send_probe(void *ctx, uint64_t source_uid, uint64_t pin, struct slice fork)
 {
     struct shard *shard = ctx;
     struct wire_probe probe = {.source_uid = source_uid, .pin = pin, .fork = fork};
@@ -394,8 +394,8 @@ static void send_probe(void *ctx, uint64_t source_uid, uint64_t pin, struct slic
 
 void fork_upkeep(struct shard *shard)
 {
-    store_unpin_queue(shard->store, send_unpin, shard);
+    store_unpin_queue(shard->store, fork_send_unpin, shard);
     if (shard->now_ms > PROBE_AFTER_MS)
-        store_pins_unconfirmed(shard->store, shard->now_ms - PROBE_AFTER_MS, shard->now_ms, PROBES_AT_ONCE, send_probe,
-                               shard);
+        store_pins_unconfirmed(shard->store, shard->now_ms - PROBE_AFTER_MS, shard->now_ms, PROBES_AT_ONCE,
+                               fork_send_probe, shard);
 }

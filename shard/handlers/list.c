@@ -40,7 +40,7 @@ struct wire_listed_stream list_facts(const struct stream_row *row, const struct 
     };
 }
 
-static bool is_there(const struct list *list, const struct stream_row *row, const struct stream *stream)
+static bool list_is_there(const struct list *list, const struct stream_row *row, const struct stream *stream)
 {
     uint64_t now = list->shard->now_ms;
     if (row->state != STREAM_LIVE)
@@ -49,7 +49,7 @@ static bool is_there(const struct list *list, const struct stream_row *row, cons
 }
 
 /* False: nothing more is wanted. */
-static bool look(struct list *list, const struct stream_row *row, const struct stream *stream)
+static bool list_look(struct list *list, const struct stream_row *row, const struct stream *stream)
 {
     const struct wire_list *m = list->m;
     if (!slice_begins(row->name, m->prefix) || (m->until.len && slice_compare(row->name, m->until) > 0)) {
@@ -63,7 +63,7 @@ static bool look(struct list *list, const struct stream_row *row, const struct s
     list->looked++;
     buf_reset(&list->upto);
     buf_add_slice(&list->upto, row->name);
-    if (!is_there(list, row, stream))
+    if (!list_is_there(list, row, stream))
         return true;
     const struct wire_listed_stream facts = list_facts(row, stream);
     wire_put_listed_stream(&list->rows, &facts);
@@ -71,7 +71,7 @@ static bool look(struct list *list, const struct stream_row *row, const struct s
     return true;
 }
 
-static void next_unflushed(struct list *list)
+static void list_next_unflushed(struct list *list)
 {
     struct buf behind = {0}; /* no name has a NUL, so this is the least that is behind it */
     buf_add_slice(&behind, list->unflushed->row.name);
@@ -81,33 +81,33 @@ static void next_unflushed(struct list *list)
 }
 
 /* Those before `name`; NULL: all that are left. */
-static bool look_at_unflushed(struct list *list, const struct slice *name)
+static bool list_look_at_unflushed(struct list *list, const struct slice *name)
 {
     while (list->unflushed && (!name || slice_compare(list->unflushed->row.name, *name) < 0)) {
-        if (!look(list, &list->unflushed->row, list->unflushed))
+        if (!list_look(list, &list->unflushed->row, list->unflushed))
             return false;
-        next_unflushed(list);
+        list_next_unflushed(list);
     }
     return true;
 }
 
-static bool on_row(void *ctx, const struct stream_row *row)
+static bool list_on_row(void *ctx, const struct stream_row *row)
 {
     struct list *list = ctx;
-    if (!look_at_unflushed(list, &row->name))
+    if (!list_look_at_unflushed(list, &row->name))
         return false;
     const struct stream *stream = streams_peek(&list->shard->streams, row->name);
-    return look(list, stream ? &stream->row : row, stream);
+    return list_look(list, stream ? &stream->row : row, stream);
 }
 
 /* Returns how many streams it has looked at. */
-static unsigned answer(struct shard *shard, struct asker asker, const struct wire_list *m)
+static unsigned list_answer(struct shard *shard, struct asker asker, const struct wire_list *m)
 {
     struct list list = {.shard = shard, .m = m, .unflushed = unflushed_from(&shard->streams.unflushed, m->from)};
     struct buf *out = asker_out(shard, asker);
-    store_streams_from(shard->store, m->from, on_row, &list);
+    store_streams_from(shard->store, m->from, list_on_row, &list);
     if (!list.over)
-        (void)look_at_unflushed(&list, NULL);
+        (void)list_look_at_unflushed(&list, NULL);
     shard->turn_read += buf_len(&list.rows);
     if (out)
         wire_put_listed(out, &(struct wire_listed){
@@ -129,7 +129,7 @@ struct waiting_list {
     struct buf request; /* the LIST frame */
 };
 
-static struct wire_list request_of(const struct waiting_list *waiting)
+static struct wire_list list_request_of(const struct waiting_list *waiting)
 {
     struct wire_list m;
     struct slice frame = buf_slice(&waiting->request), body;
@@ -138,7 +138,7 @@ static struct wire_list request_of(const struct waiting_list *waiting)
     return m;
 }
 
-static void waiting_free(struct shard *shard, struct waiting_list *waiting)
+static void list_waiting_free(struct shard *shard, struct waiting_list *waiting)
 {
     shard->waiting_lists = waiting->next;
     if (!shard->waiting_lists)
@@ -170,9 +170,9 @@ void list_turn(struct shard *shard)
     bool sorted = unflushed_sort(&shard->streams.unflushed, SORTED_MIN + 2 * shard->turn_appends);
     while (sorted && shard->waiting_lists && looked < LOOKED_MAX) {
         struct waiting_list *waiting = shard->waiting_lists;
-        const struct wire_list m = request_of(waiting);
-        looked += answer(shard, waiting->asker, &m);
-        waiting_free(shard, waiting);
+        const struct wire_list m = list_request_of(waiting);
+        looked += list_answer(shard, waiting->asker, &m);
+        list_waiting_free(shard, waiting);
     }
     if (shard->waiting_lists)
         shard_again(shard);
@@ -181,5 +181,5 @@ void list_turn(struct shard *shard)
 void list_clear(struct shard *shard)
 {
     while (shard->waiting_lists)
-        waiting_free(shard, shard->waiting_lists);
+        list_waiting_free(shard, shard->waiting_lists);
 }

@@ -49,7 +49,7 @@ struct remote_read {
     uint64_t deadline_ms;
 };
 
-static void count(const struct shard *shard, const struct reading *reading, unsigned tier, uint64_t bytes)
+static void read_count(const struct shard *shard, const struct reading *reading, unsigned tier, uint64_t bytes)
 {
     if (!bytes)
         return;
@@ -59,8 +59,8 @@ static void count(const struct shard *shard, const struct reading *reading, unsi
 }
 
 /* Reads on until the page is full, the tail is reached, or *extent lies in another shard. */
-static enum error advance(struct shard *shard, struct reading *reading, const struct stream *stream,
-                          const struct extent **extent)
+static enum error read_advance(struct shard *shard, struct reading *reading, const struct stream *stream,
+                               const struct extent **extent)
 {
     struct page *page = &reading->page;
     enum error error = ERR_NONE;
@@ -78,14 +78,14 @@ static enum error advance(struct shard *shard, struct reading *reading, const st
     return error;
 }
 
-static struct page_key key_of(const struct reading *reading)
+static struct page_key read_key_of(const struct reading *reading)
 {
     return (struct page_key){reading->uid, reading->start, reading->page.max_bytes, reading->page.max_messages};
 }
 
 /* It is all in segments, is as long as it will ever be, and stays as long as the stream, which does not end by itself.
  */
-static bool is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
+static bool read_is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
 {
     const struct stream_row *row = &stream->row;
     return reading->start >= row->base && next > reading->start && next <= row->cold && next < stream->tail &&
@@ -94,27 +94,27 @@ static bool is_cold(const struct reading *reading, const struct stream *stream, 
 }
 
 /* What a page says, whether it was read now or is a file that was kept. */
-static struct wire_stream describe(struct shard *shard, const struct reading *reading, const struct stream *stream,
-                                   uint64_t next, uint64_t time_ms)
+static struct wire_stream read_describe(struct shard *shard, const struct reading *reading, const struct stream *stream,
+                                        uint64_t next, uint64_t time_ms)
 {
     struct wire_stream answer = answer_stream(shard, stream, reading->asker.id);
     answer.start = reading->start;
     answer.next = next;
     answer.time_ms = time_ms;
-    if (is_cold(reading, stream, next))
+    if (read_is_cold(reading, stream, next))
         answer.flags |= WIRE_STREAM_COLD;
     return answer;
 }
 
-static bool send_file(struct shard *shard, const struct reading *reading, const struct stream *stream,
-                      const struct page_file *file)
+static bool read_send_file(struct shard *shard, const struct reading *reading, const struct stream *stream,
+                           const struct page_file *file)
 {
-    struct wire_stream answer = describe(shard, reading, stream, file->next, file->time_ms);
+    struct wire_stream answer = read_describe(shard, reading, stream, file->next, file->time_ms);
     return answer_send_file(shard, reading->asker, &answer, &(struct file_bytes){file->fd, 0, file->bytes});
 }
 
 /* Answers with bytes of a segment's file as they are. */
-static bool answer_in_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+static bool read_answer_in_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
 {
     struct page page = reading->page;
     struct file_bytes bytes;
@@ -124,44 +124,44 @@ static bool answer_in_file(struct shard *shard, const struct reading *reading, c
     struct reading done = *reading;
     page.broken = !page.full; /* it ends with the segment */
     done.page = page;
-    struct wire_stream answer = describe(shard, &done, stream, page.next, page.time_ms);
-    count(shard, reading, METRIC_TIER_SEGMENT, bytes.bytes);
+    struct wire_stream answer = read_describe(shard, &done, stream, page.next, page.time_ms);
+    read_count(shard, reading, METRIC_TIER_SEGMENT, bytes.bytes);
     return answer_send_file(shard, reading->asker, &answer, &bytes);
 }
 
 /* Answers with a file that was kept. */
-static bool answer_kept(struct shard *shard, const struct reading *reading, const struct stream *stream)
+static bool read_answer_kept(struct shard *shard, const struct reading *reading, const struct stream *stream)
 {
-    struct page_key key = key_of(reading);
+    struct page_key key = read_key_of(reading);
     if (!reading->as_file || reading->start == stream->tail)
         return false;
     const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->ticks_ms);
-    if (!file || !send_file(shard, reading, stream, file))
+    if (!file || !read_send_file(shard, reading, stream, file))
         return false;
-    count(shard, reading, METRIC_TIER_CACHE, file->bytes);
+    read_count(shard, reading, METRIC_TIER_CACHE, file->bytes);
     return true;
 }
 
 /* Answers with a file that is made now. */
-static bool answer_as_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+static bool read_answer_as_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
 {
-    struct page_key key = key_of(reading);
+    struct page_key key = read_key_of(reading);
     if (!reading->as_file || reading->page.broken || buf_len(&reading->page.data) < PAGE_FILE_MIN)
         return false;
     const struct page_file *file =
         page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->ticks_ms);
-    return file && send_file(shard, reading, stream, file);
+    return file && read_send_file(shard, reading, stream, file);
 }
 
-static void finish(struct shard *shard, struct reading *reading, struct stream *stream)
+static void read_finish(struct shard *shard, struct reading *reading, struct stream *stream)
 {
     shard->turn_read += buf_len(&reading->page.data);
-    count(shard, reading, reading->page.tier, buf_len(&reading->page.data));
-    if (answer_as_file(shard, reading, stream)) {
+    read_count(shard, reading, reading->page.tier, buf_len(&reading->page.data));
+    if (read_answer_as_file(shard, reading, stream)) {
         buf_clear(&reading->page.data);
         return;
     }
-    struct wire_stream answer = describe(shard, reading, stream, reading->page.next, reading->page.time_ms);
+    struct wire_stream answer = read_describe(shard, reading, stream, reading->page.next, reading->page.time_ms);
     bool at_tail = reading->page.next == stream->tail;
     bool empty = buf_len(&reading->page.data) == 0;
     answer.data = buf_slice(&reading->page.data);
@@ -174,7 +174,7 @@ static void finish(struct shard *shard, struct reading *reading, struct stream *
     buf_clear(&reading->page.data);
 }
 
-static void fail(struct shard *shard, struct reading *reading, enum error error)
+static void read_fail(struct shard *shard, struct reading *reading, enum error error)
 {
     answer_error(shard, reading->asker, error);
     buf_clear(&reading->page.data);
@@ -182,7 +182,7 @@ static void fail(struct shard *shard, struct reading *reading, enum error error)
 
 /* ---- bytes from other shards ---- */
 
-static void ask_owner(struct shard *shard, const struct remote_read *remote)
+static void read_ask_owner(struct shard *shard, const struct remote_read *remote)
 {
     const struct page *page = &remote->reading.page;
     struct buf *out = shard_out(shard, remote->owner);
@@ -200,20 +200,20 @@ static void ask_owner(struct shard *shard, const struct remote_read *remote)
     wire_put_fetch(out, &fetch);
 }
 
-static void aim(struct shard *shard, struct remote_read *remote, const struct extent *extent)
+static void read_aim(struct shard *shard, struct remote_read *remote, const struct extent *extent)
 {
     remote->id = ++shard->last_id;
     remote->owner = shard_owner_of_uid(shard, extent->uid);
     remote->from_uid = extent->uid;
     remote->to = extent->end;
-    ask_owner(shard, remote);
+    read_ask_owner(shard, remote);
 }
 
-static void go_remote(struct shard *shard, struct reading *reading, const struct stream *stream,
-                      const struct extent *extent)
+static void read_go_remote(struct shard *shard, struct reading *reading, const struct stream *stream,
+                           const struct extent *extent)
 {
     if (shard->remote_reads_count >= REMOTE_READS_MAX) {
-        fail(shard, reading, ERR_OVERLOADED);
+        read_fail(shard, reading, ERR_OVERLOADED);
         return;
     }
     struct remote_read *remote = xcalloc(1, sizeof *remote);
@@ -224,10 +224,10 @@ static void go_remote(struct shard *shard, struct reading *reading, const struct
     remote->next = shard->remote_reads;
     shard->remote_reads = remote;
     shard->remote_reads_count++;
-    aim(shard, remote, extent);
+    read_aim(shard, remote, extent);
 }
 
-static void remote_free(struct shard *shard, struct remote_read *remote)
+static void read_remote_free(struct shard *shard, struct remote_read *remote)
 {
     struct remote_read **at = &shard->remote_reads;
     while (*at != remote)
@@ -239,27 +239,27 @@ static void remote_free(struct shard *shard, struct remote_read *remote)
 }
 
 /* Goes on with a reading whose page has grown. The stream may have ended meanwhile. */
-static void resume(struct shard *shard, struct remote_read *remote)
+static void read_resume(struct shard *shard, struct remote_read *remote)
 {
     struct reading *reading = &remote->reading;
     const struct extent *extent = NULL;
     enum error error = ERR_STREAM_NOT_FOUND;
     struct stream *stream = shard_stream(shard, slice_of(remote->name, remote->name_len), &error);
     if (!stream || stream->row.uid != reading->uid) {
-        fail(shard, reading, error);
-        remote_free(shard, remote);
+        read_fail(shard, reading, error);
+        read_remote_free(shard, remote);
         return;
     }
-    error = advance(shard, reading, stream, &extent);
+    error = read_advance(shard, reading, stream, &extent);
     if (extent) {
-        aim(shard, remote, extent);
+        read_aim(shard, remote, extent);
         return;
     }
     if (error == ERR_NONE)
-        finish(shard, reading, stream);
+        read_finish(shard, reading, stream);
     else
-        fail(shard, reading, error);
-    remote_free(shard, remote);
+        read_fail(shard, reading, error);
+    read_remote_free(shard, remote);
 }
 
 void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m)
@@ -272,7 +272,7 @@ void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m
     struct page *page = &remote->reading.page;
     if (m->error != ERR_NONE && buf_len(&page->data)) {
         page->full = true; /* it is met again by whoever reads on */
-        resume(shard, remote);
+        read_resume(shard, remote);
         return;
     }
     if (m->error != ERR_NONE || m->next <= page->next) {
@@ -280,8 +280,8 @@ void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m
         if (!cold)
             log_error("shard %u has no bytes of stream %llu at %llu", from, (unsigned long long)remote->from_uid,
                       (unsigned long long)page->next);
-        fail(shard, &remote->reading, cold ? (enum error)m->error : ERR_INTERNAL);
-        remote_free(shard, remote);
+        read_fail(shard, &remote->reading, cold ? (enum error)m->error : ERR_INTERNAL);
+        read_remote_free(shard, remote);
         return;
     }
     buf_add_slice(&page->data, m->data);
@@ -291,7 +291,7 @@ void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m
     page->time_ms = m->time_ms;
     page->full = buf_len(&page->data) >= page->max_bytes || (page->max_messages && page->count >= page->max_messages) ||
                  m->next < remote->to;
-    resume(shard, remote);
+    read_resume(shard, remote);
 }
 
 void on_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
@@ -323,7 +323,7 @@ void read_shard_up(struct shard *shard, unsigned index)
 {
     for (struct remote_read *remote = shard->remote_reads; remote; remote = remote->next)
         if (remote->owner == index)
-            ask_owner(shard, remote);
+            read_ask_owner(shard, remote);
 }
 
 void read_tick(struct shard *shard)
@@ -332,14 +332,14 @@ void read_tick(struct shard *shard)
         next = remote->next;
         if (remote->deadline_ms > shard->ticks_ms)
             continue;
-        fail(shard, &remote->reading, ERR_SHARD_UNAVAILABLE);
-        remote_free(shard, remote);
+        read_fail(shard, &remote->reading, ERR_SHARD_UNAVAILABLE);
+        read_remote_free(shard, remote);
     }
     if (shard->ticks_ms > PAGE_FILE_KEPT_MS)
         page_files_age(&shard->page_files, shard->ticks_ms - PAGE_FILE_KEPT_MS);
 }
 
-static struct waiting_read *take_waiting(struct shard *shard)
+static struct waiting_read *read_take_waiting(struct shard *shard)
 {
     struct waiting_read *waiting = shard->waiting_reads;
     shard->waiting_reads = waiting->next;
@@ -357,22 +357,22 @@ void read_clear(struct shard *shard)
 {
     while (shard->remote_reads) {
         buf_clear(&shard->remote_reads->reading.page.data);
-        remote_free(shard, shard->remote_reads);
+        read_remote_free(shard, shard->remote_reads);
     }
     while (shard->waiting_reads)
-        free(take_waiting(shard));
+        free(read_take_waiting(shard));
     page_files_clear(&shard->page_files);
 }
 
 /* ---- the verbs ---- */
 
 /* Whether there is a stream at all is for those who may read it. */
-static bool is_hidden(const struct stream *stream, uint8_t flags)
+static bool read_is_hidden(const struct stream *stream, uint8_t flags)
 {
     return (flags & WIRE_READ_ANONYMOUS) && (!stream || !stream->row.is_public);
 }
 
-static void park(struct shard *shard, struct asker asker, const struct wire_read *m, struct buf *later)
+static void read_park(struct shard *shard, struct asker asker, const struct wire_read *m, struct buf *later)
 {
     struct buf *out = asker_out(shard, asker);
     wire_put_read(later, m);
@@ -380,26 +380,26 @@ static void park(struct shard *shard, struct asker asker, const struct wire_read
         wire_put_parked(out, &(struct wire_parked){.id = m->id});
 }
 
-static uint64_t begins_at(const struct stream *stream, const struct wire_read *m)
+static uint64_t read_begins_at(const struct stream *stream, const struct wire_read *m)
 {
     if (m->flags & WIRE_READ_NOW)
         return stream->tail;
     return m->flags & WIRE_READ_EARLIEST ? stream->row.earliest : m->position;
 }
 
-static void start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
+static void read_start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
 {
     enum error error = ERR_NONE;
     const struct extent *extent = NULL;
     struct buf *later;
     struct detail detail = {0};
     struct stream *stream = shard_stream(shard, m->name, &error);
-    uint64_t position = stream ? begins_at(stream, m) : 0;
+    uint64_t position = stream ? read_begins_at(stream, m) : 0;
     if (stream && position > stream->tail)
         error = ERR_OFFSET_BEYOND_TAIL;
     if (stream && position < stream->row.earliest)
         error = ERR_OFFSET_GONE;
-    if (is_hidden(stream, m->flags))
+    if (read_is_hidden(stream, m->flags))
         error = ERR_UNAUTHORIZED;
     if (error == ERR_OFFSET_BEYOND_TAIL)
         error = answer_tail(&detail, error, stream->tail);
@@ -422,24 +422,24 @@ static void start_reading(struct shard *shard, struct asker asker, const struct 
                  .max_messages = m->max_messages,
                  .cut = (m->flags & WIRE_READ_CUT) != 0},
     };
-    if (answer_kept(shard, &reading, stream) || answer_in_file(shard, &reading, stream))
+    if (read_answer_kept(shard, &reading, stream) || read_answer_in_file(shard, &reading, stream))
         return;
-    error = advance(shard, &reading, stream, &extent);
+    error = read_advance(shard, &reading, stream, &extent);
     if (extent)
-        go_remote(shard, &reading, stream, extent);
+        read_go_remote(shard, &reading, stream, extent);
     else if (error == ERR_NONE)
-        finish(shard, &reading, stream);
+        read_finish(shard, &reading, stream);
     else if (error == ERR_SEGMENT_UNAVAILABLE && (later = cold_wait_router(shard, asker)))
-        park(shard, asker, m, later);
+        read_park(shard, asker, m, later);
     else
-        fail(shard, &reading, error);
+        read_fail(shard, &reading, error);
 }
 
 /* Only catch-up reads wait: a live one must keep its place before an UNWATCH. */
 void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
 {
     if (m->watch || (!shard->waiting_reads && shard->turn_read < TURN_READ_MAX)) {
-        start_reading(shard, asker, m);
+        read_start_reading(shard, asker, m);
         return;
     }
     struct waiting_read *waiting = xmalloc(sizeof *waiting + m->name.len);
@@ -454,8 +454,8 @@ void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
 void read_turn(struct shard *shard)
 {
     while (shard->waiting_reads && shard->turn_read < TURN_READ_MAX) {
-        struct waiting_read *waiting = take_waiting(shard);
-        start_reading(shard, waiting->asker, &waiting->read);
+        struct waiting_read *waiting = read_take_waiting(shard);
+        read_start_reading(shard, waiting->asker, &waiting->read);
         free(waiting);
     }
     if (shard->waiting_reads)
@@ -466,7 +466,7 @@ void on_head(struct shard *shard, struct asker asker, const struct wire_head *m)
 {
     enum error error = ERR_NONE;
     struct stream *stream = shard_stream(shard, m->name, &error);
-    if (is_hidden(stream, m->flags))
+    if (read_is_hidden(stream, m->flags))
         error = ERR_UNAUTHORIZED;
     if (error != ERR_NONE) {
         answer_error(shard, asker, error);

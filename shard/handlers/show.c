@@ -12,7 +12,7 @@ struct show {
     unsigned listed; /* producers */
 };
 
-static bool in_memory(const struct stream *stream, struct slice id)
+static bool show_in_memory(const struct stream *stream, struct slice id)
 {
     for (size_t i = 0; i < stream->producer_count; i++)
         if (slice_equal(slice_of(stream->producers[i].id, stream->producers[i].id_len), id))
@@ -20,18 +20,18 @@ static bool in_memory(const struct stream *stream, struct slice id)
     return false;
 }
 
-static void list_producer(struct show *show, struct slice id, uint64_t epoch, uint64_t seq)
+static void show_list_producer(struct show *show, struct slice id, uint64_t epoch, uint64_t seq)
 {
     if (show->listed++ < FIRST)
         wire_put_shown_producer(&show->producers,
                                 &(struct wire_shown_producer){.name = id, .epoch = epoch, .seq = seq});
 }
 
-static bool on_stored_producer(void *ctx, struct slice id, uint64_t epoch, uint64_t seq)
+static bool show_on_stored_producer(void *ctx, struct slice id, uint64_t epoch, uint64_t seq)
 {
     struct show *show = ctx;
-    if (!in_memory(show->stream, id))
-        list_producer(show, id, epoch, seq);
+    if (!show_in_memory(show->stream, id))
+        show_list_producer(show, id, epoch, seq);
     return show->listed < FIRST;
 }
 
@@ -44,15 +44,15 @@ static void show_producers(struct shard *shard, struct show *show)
     for (size_t i = stream->producer_count; i-- > 0;) {
         const struct producer *p = &stream->producers[i];
         struct slice id = slice_of(p->id, p->id_len);
-        list_producer(show, id, p->epoch, p->seq);
+        show_list_producer(show, id, p->epoch, p->seq);
         if (show->shown.producers < WIRE_SHOWN_MAX && !store_producer(shard->store, stream->row.uid, id, &epoch, &seq))
             show->shown.producers++;
     }
     if (stored && show->listed < FIRST)
-        store_producers(shard->store, stream->row.uid, on_stored_producer, show);
+        store_producers(shard->store, stream->row.uid, show_on_stored_producer, show);
 }
 
-static void on_source(void *ctx, const struct subscription_row *row, struct slice name)
+static void show_on_source(void *ctx, const struct subscription_row *row, struct slice name)
 {
     struct show *show = ctx;
     if (row->until != STORE_NONE || show->shown.sources++ >= FIRST)
@@ -74,7 +74,7 @@ static void show_tiers(struct shard *shard, struct show *show)
     shown->segments = store_segments_count(shard->store, stream->row.uid, WIRE_SHOWN_MAX, &shown->stored);
 }
 
-static void describe(struct shard *shard, struct show *show, uint64_t remaining_ms)
+static void show_describe(struct shard *shard, struct show *show, uint64_t remaining_ms)
 {
     const struct stream *stream = show->stream;
     const struct wire_listed_stream facts = list_facts(&stream->row, stream);
@@ -89,7 +89,7 @@ static void describe(struct shard *shard, struct show *show, uint64_t remaining_
     show_tiers(shard, show);
     show_producers(shard, show);
     if (stream->row.kind & STREAM_KIND_ESTUARY)
-        store_sources_of(shard->store, stream->row.uid, on_source, show);
+        store_sources_of(shard->store, stream->row.uid, show_on_source, show);
 }
 
 void on_show(struct shard *shard, struct asker asker, const struct wire_show *m)
@@ -98,7 +98,7 @@ void on_show(struct shard *shard, struct asker asker, const struct wire_show *m)
     struct show show = {.stream = shard_stream(shard, m->name, &error)};
     struct buf *out = asker_out(shard, asker);
     if (show.stream)
-        describe(shard, &show, answer_stream(shard, show.stream, m->id).remaining_ms);
+        show_describe(shard, &show, answer_stream(shard, show.stream, m->id).remaining_ms);
     show.shown.id = m->id;
     show.shown.error = (uint8_t)error;
     show.shown.stream = buf_slice(&show.facts);

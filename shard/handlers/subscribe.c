@@ -53,14 +53,14 @@ struct subscribing {
     uint64_t deadline_ms;
 };
 
-static struct slice text(const char *s)
+static struct slice subscribe_text(const char *s)
 {
     return slice_str(s);
 }
 
 /* ---- life ---- */
 
-static void clear_walk(struct subscribing *s)
+static void subscribe_clear_walk(struct subscribing *s)
 {
     for (size_t i = 0; i < s->step_count; i++)
         free(s->steps[i].name);
@@ -70,7 +70,7 @@ static void clear_walk(struct subscribing *s)
     s->walk++;
 }
 
-static void forget(struct shard *shard, struct subscribing *s)
+static void subscribe_forget(struct shard *shard, struct subscribing *s)
 {
     struct subscribing **at = &shard->subscribing;
     while (*at != s)
@@ -81,24 +81,24 @@ static void forget(struct shard *shard, struct subscribing *s)
         free(s->sources[i].name);
         free(s->sources[i].type);
     }
-    clear_walk(s);
+    subscribe_clear_walk(s);
     free(s->sources);
     free(s->estuary);
     free(s->type);
     free(s);
 }
 
-static void finish(struct shard *shard, struct subscribing *s)
+static void subscribe_finish(struct shard *shard, struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)
         if (s->sources[i].opened)
             inflow_opened(shard, s->sources[i].uid);
-    forget(shard, s);
+    subscribe_forget(shard, s);
 }
 
 /* ---- estuaries ---- */
 
-static void renew(struct shard *shard, struct stream *stream)
+static void subscribe_renew(struct shard *shard, struct stream *stream)
 {
     char expires[40];
     struct tm tm;
@@ -115,16 +115,17 @@ static void renew(struct shard *shard, struct stream *stream)
 }
 
 /* The estuary as a live stream, made if need be. NULL: *error. */
-static struct stream *estuary_stream(struct shard *shard, struct subscribing *s, const char *type, enum error *error)
+static struct stream *subscribe_estuary_stream(struct shard *shard, struct subscribing *s, const char *type,
+                                               enum error *error)
 {
-    struct stream *stream = shard_stream(shard, text(s->estuary), error);
+    struct stream *stream = shard_stream(shard, subscribe_text(s->estuary), error);
     if (!stream && *error == ERR_STREAM_NOT_FOUND && (s->flags & WIRE_SUBSCRIBE_FULL)) {
         *error = ERR_QUOTA_EXCEEDED;
         return NULL;
     }
     if (!stream && *error == ERR_STREAM_NOT_FOUND && !shard->disk_full) {
         *error = ERR_NONE;
-        stream = create_plain(shard, text(s->estuary), text(type));
+        stream = create_plain(shard, subscribe_text(s->estuary), subscribe_text(type));
         stream->row.kind |= STREAM_KIND_OWNED;
         s->created = true;
     } else if (!stream) {
@@ -138,11 +139,11 @@ static struct stream *estuary_stream(struct shard *shard, struct subscribing *s,
     stream->row.kind |= STREAM_KIND_ESTUARY;
     store_stream_set_kind(shard->store, &stream->row);
     if (s->created)
-        renew(shard, stream);
+        subscribe_renew(shard, stream);
     return stream;
 }
 
-static void put_state(struct shard *shard, struct asker asker, const struct wire_estuary_state *m)
+static void subscribe_put_state(struct shard *shard, struct asker asker, const struct wire_estuary_state *m)
 {
     struct buf *out = asker_out(shard, asker);
     if (!out)
@@ -151,127 +152,130 @@ static void put_state(struct shard *shard, struct asker asker, const struct wire
     wire_put_estuary_state(out, m);
 }
 
-static void answer_state(struct shard *shard, struct asker asker, enum error error)
+static void subscribe_answer_state(struct shard *shard, struct asker asker, enum error error)
 {
-    put_state(shard, asker, &(struct wire_estuary_state){.id = asker.id, .error = (uint8_t)error});
+    subscribe_put_state(shard, asker, &(struct wire_estuary_state){.id = asker.id, .error = (uint8_t)error});
 }
 
 /* ---- the answer ---- */
 
 /* What is known of a source's result beyond its code. */
-static void add_text(struct buf *texts, const struct subscribing *s, const struct source *source,
-                     const struct stream *stream)
+static void subscribe_add_text(struct buf *texts, const struct subscribing *s, const struct source *source,
+                               const struct stream *stream)
 {
-    struct slice type = *s->type || !stream ? text(s->type) : stream->row.content_type;
+    struct slice type = *s->type || !stream ? subscribe_text(s->type) : stream->row.content_type;
     struct detail detail = {0};
     if (source->error == ERR_CONTENT_TYPE_MISMATCH)
-        (void)answer_types(&detail, text(source->type), "estuary", type);
+        (void)answer_types(&detail, subscribe_text(source->type), "estuary", type);
     if (source->error == ERR_INVALID_SUBSCRIPTION)
         (void)detail_say(&detail, source->error, "envelopes need a stream of application/json; this one is %s",
                          source->type);
     buf_add(texts, detail.text, strlen(detail.text) + 1);
 }
 
-static void answer(struct shard *shard, struct subscribing *s, const struct stream *stream)
+static void subscribe_answer(struct shard *shard, struct subscribing *s, const struct stream *stream)
 {
     struct buf results = {0}, texts = {0};
     for (size_t i = 0; i < s->count; i++) {
         buf_add_byte(&results, (uint8_t)s->sources[i].error);
-        add_text(&texts, s, &s->sources[i], stream);
+        subscribe_add_text(&texts, s, &s->sources[i], stream);
     }
-    put_state(shard, s->asker,
-              &(struct wire_estuary_state){
-                  .id = s->asker.id,
-                  .flags = s->created ? WIRE_ESTUARY_NEW : 0,
-                  .expires_ms = stream ? stream->row.expires_ms : STORE_NONE,
-                  .content_type = stream ? stream->row.content_type : (struct slice){0},
-                  .results = buf_slice(&results),
-                  .texts = buf_slice(&texts),
-              });
+    subscribe_put_state(shard, s->asker,
+                        &(struct wire_estuary_state){
+                            .id = s->asker.id,
+                            .flags = s->created ? WIRE_ESTUARY_NEW : 0,
+                            .expires_ms = stream ? stream->row.expires_ms : STORE_NONE,
+                            .content_type = stream ? stream->row.content_type : (struct slice){0},
+                            .results = buf_slice(&results),
+                            .texts = buf_slice(&texts),
+                        });
     buf_clear(&results);
     buf_clear(&texts);
-    finish(shard, s);
+    subscribe_finish(shard, s);
 }
 
-static void fail(struct shard *shard, struct subscribing *s, enum error error, struct slice why)
+static void subscribe_fail(struct shard *shard, struct subscribing *s, enum error error, struct slice why)
 {
-    put_state(shard, s->asker, &(struct wire_estuary_state){.id = s->asker.id, .error = (uint8_t)error, .texts = why});
-    finish(shard, s);
+    subscribe_put_state(shard, s->asker,
+                        &(struct wire_estuary_state){.id = s->asker.id, .error = (uint8_t)error, .texts = why});
+    subscribe_finish(shard, s);
 }
 
 /* ---- in force ---- */
 
 /* The estuary that the sources were attached for; NULL: it has ended since, whatever has its name now. */
-static struct stream *its_estuary(struct shard *shard, const struct subscribing *s)
+static struct stream *subscribe_its_estuary(struct shard *shard, const struct subscribing *s)
 {
     struct stream *stream = s->estuary_uid ? streams_by_uid(&shard->streams, s->estuary_uid) : NULL;
     return stream && stream->row.state == STREAM_LIVE ? stream : NULL;
 }
 
-static void count_source(void *ctx, const struct subscription_row *row, struct slice name)
+static void subscribe_count_source(void *ctx, const struct subscription_row *row, struct slice name)
 {
     (void)name;
     *(uint64_t *)ctx += row->until == STORE_NONE;
 }
 
-static uint64_t source_count(struct shard *shard, uint64_t estuary_uid)
+static uint64_t subscribe_source_count(struct shard *shard, uint64_t estuary_uid)
 {
     uint64_t count = 0;
-    store_sources_of(shard->store, estuary_uid, count_source, &count);
+    store_sources_of(shard->store, estuary_uid, subscribe_count_source, &count);
     return count;
 }
 
-static bool subscribed(struct shard *shard, const struct inflow *inflow, uint64_t estuary_uid)
+static bool subscribe_subscribed(struct shard *shard, const struct inflow *inflow, uint64_t estuary_uid)
 {
     struct subscription_row row;
     return store_subscription(shard->store, inflow->source_uid, estuary_uid, &row) && row.from != STORE_NONE;
 }
 
-static enum error check_source(const struct subscribing *s, const struct source *source, const struct stream *stream)
+static enum error subscribe_check_source(const struct subscribing *s, const struct source *source,
+                                         const struct stream *stream)
 {
     if (source->error != ERR_NONE)
         return source->error;
-    if (!media_type_same(text(source->type), stream->row.content_type))
+    if (!media_type_same(subscribe_text(source->type), stream->row.content_type))
         return ERR_CONTENT_TYPE_MISMATCH;
     if ((s->flags & WIRE_SUBSCRIBE_ENVELOPE) && !media_type_is_json(stream->row.content_type))
         return ERR_INVALID_SUBSCRIPTION;
     return ERR_NONE;
 }
 
-static unsigned flags_of(const struct subscribing *s)
+static unsigned subscribe_flags_of(const struct subscribing *s)
 {
     return (s->flags & WIRE_SUBSCRIBE_ENVELOPE) ? SUBSCRIPTION_ENVELOPE : 0;
 }
 
 /* Puts a subscription on disk, not in force yet, unless it is there. */
-static void put_subscription(struct shard *shard, struct subscribing *s, struct source *source,
-                             const struct stream *stream, uint64_t *count)
+static void subscribe_put_subscription(struct shard *shard, struct subscribing *s, struct source *source,
+                                       const struct stream *stream, uint64_t *count)
 {
     struct inflow *inflow = inflow_of(shard, source->uid);
     if (!inflow) {
         source->error = ERR_STREAM_NOT_FOUND; /* it has just ended */
-    } else if (subscribed(shard, inflow, stream->row.uid)) {
+    } else if (subscribe_subscribed(shard, inflow, stream->row.uid)) {
         return;
     } else if (*count >= shard->cfg->estuary_max_sources) {
         source->error = ERR_TOO_MANY_SUBSCRIPTIONS;
     } else {
-        inflow_subscribe(shard, inflow, stream->row.uid, STORE_NONE, flags_of(s));
+        inflow_subscribe(shard, inflow, stream->row.uid, STORE_NONE, subscribe_flags_of(s));
         ++*count;
     }
 }
 
-static void walk(struct shard *shard, struct subscribing *s, size_t walking);
+static void subscribe_walk(struct shard *shard, struct subscribing *s, size_t walking);
 
 /* Nothing is made for sources that are all of another type than was asked for. */
-static void refuse_other_types(struct subscribing *s)
+static void subscribe_refuse_other_types(struct subscribing *s)
 {
     for (size_t i = 0; i < s->count && *s->type; i++)
-        if (s->sources[i].error == ERR_NONE && !media_type_same(text(s->sources[i].type), text(s->type)))
+        if (s->sources[i].error == ERR_NONE &&
+            !media_type_same(subscribe_text(s->sources[i].type), subscribe_text(s->type)))
             s->sources[i].error = ERR_CONTENT_TYPE_MISMATCH;
 }
 
 /* What an estuary that is made is of; NULL: there is no source for it. */
-static const char *type_of(const struct subscribing *s)
+static const char *subscribe_type_of(const struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)
         if (s->sources[i].error == ERR_NONE)
@@ -279,48 +283,48 @@ static const char *type_of(const struct subscribing *s)
     return NULL;
 }
 
-static void conclude(struct shard *shard, struct subscribing *s)
+static void subscribe_conclude(struct shard *shard, struct subscribing *s)
 {
-    struct stream *stream = its_estuary(shard, s);
+    struct stream *stream = subscribe_its_estuary(shard, s);
     fault_point("shard.subscribed");
     if (stream)
-        renew(shard, stream);
-    answer(shard, s, stream);
+        subscribe_renew(shard, stream);
+    subscribe_answer(shard, s, stream);
 }
 
 /* All shards have answered. */
-static void attached_all(struct shard *shard, struct subscribing *s)
+static void subscribe_attached_all(struct shard *shard, struct subscribing *s)
 {
     enum error error = ERR_NONE;
     struct detail detail = {0};
-    refuse_other_types(s);
-    const char *type = type_of(s);
+    subscribe_refuse_other_types(s);
+    const char *type = subscribe_type_of(s);
     struct stream *stream = NULL;
     uint64_t count;
     if (type)
-        stream = estuary_stream(shard, s, type, &error);
-    if (error == ERR_NONE && stream && *s->type && !media_type_same(text(s->type), stream->row.content_type))
-        error = answer_types(&detail, stream->row.content_type, "contentType", text(s->type));
+        stream = subscribe_estuary_stream(shard, s, type, &error);
+    if (error == ERR_NONE && stream && *s->type && !media_type_same(subscribe_text(s->type), stream->row.content_type))
+        error = answer_types(&detail, stream->row.content_type, "contentType", subscribe_text(s->type));
     if (error != ERR_NONE) {
-        fail(shard, s, error, slice_str(detail.text));
+        subscribe_fail(shard, s, error, slice_str(detail.text));
         return;
     }
-    count = stream ? source_count(shard, stream->row.uid) : 0;
+    count = stream ? subscribe_source_count(shard, stream->row.uid) : 0;
     s->estuary_uid = stream ? stream->row.uid : 0;
     for (size_t i = 0; i < s->count && stream; i++) {
         struct source *source = &s->sources[i];
-        source->error = check_source(s, source, stream);
+        source->error = subscribe_check_source(s, source, stream);
         if (source->error == ERR_NONE)
-            put_subscription(shard, s, source, stream, &count);
+            subscribe_put_subscription(shard, s, source, stream, &count);
     }
-    walk(shard, s, s->count);
+    subscribe_walk(shard, s, s->count);
 }
 
 /* ---- circles ---- */
 
-static void ask_step(struct shard *shard, const struct subscribing *s, size_t i)
+static void subscribe_ask_step(struct shard *shard, const struct subscribing *s, size_t i)
 {
-    struct slice name = text(s->steps[i].name);
+    struct slice name = subscribe_text(s->steps[i].name);
     struct buf *out = shard_out(shard, shard_owner_of_name(shard, name));
     if (!out)
         return; /* asked again when it is up */
@@ -329,67 +333,67 @@ static void ask_step(struct shard *shard, const struct subscribing *s, size_t i)
         shard_again(shard);
 }
 
-static void add_step(struct shard *shard, struct subscribing *s, struct slice name, uint64_t depth)
+static void subscribe_add_step(struct shard *shard, struct subscribing *s, struct slice name, uint64_t depth)
 {
     uint64_t hash = hash_add(HASH_SEED, name);
     for (size_t i = 0; i < s->step_count; i++)
-        if (s->steps[i].hash == hash && slice_equal(text(s->steps[i].name), name))
+        if (s->steps[i].hash == hash && slice_equal(subscribe_text(s->steps[i].name), name))
             return;
     s->steps = xrealloc(s->steps, (s->step_count + 1) * sizeof *s->steps);
     s->steps[s->step_count++] = (struct step){.name = xslicedup(name), .hash = hash, .depth = depth};
     s->unanswered++;
-    ask_step(shard, s, s->step_count - 1);
+    subscribe_ask_step(shard, s, s->step_count - 1);
 }
 
 /* The subscription comes into force, or it is none. */
-static void flush_source(struct shard *shard, struct subscribing *s, struct source *source, enum error result)
+static void subscribe_flush_source(struct shard *shard, struct subscribing *s, struct source *source, enum error result)
 {
-    struct stream *stream = its_estuary(shard, s);
+    struct stream *stream = subscribe_its_estuary(shard, s);
     struct inflow *inflow = inflow_of(shard, source->uid);
     source->error = !stream ? ERR_ESTUARY_NOT_FOUND : !inflow ? ERR_STREAM_NOT_FOUND : result;
     if (!stream || !inflow)
         return;
-    if (subscribed(shard, inflow, stream->row.uid))
+    if (subscribe_subscribed(shard, inflow, stream->row.uid))
         source->error = ERR_NONE; /* it was in force before, and stays */
     else if (result != ERR_NONE)
         inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
     else
         inflow_subscribe(shard, inflow, stream->row.uid, inflow_free_from(inflow, stream->row.uid, source->position),
-                         flags_of(s));
+                         subscribe_flags_of(s));
     inflow_tell(shard, inflow);
 }
 
 /* A walk has come to its end. If all sources together lead to no circle, none does; otherwise it is found out of each.
  */
-static void walked(struct shard *shard, struct subscribing *s, enum error result)
+static void subscribe_walked(struct shard *shard, struct subscribing *s, enum error result)
 {
     bool all = s->walking == s->count;
-    clear_walk(s);
+    subscribe_clear_walk(s);
     if (all && result != ERR_NONE) {
-        walk(shard, s, 0);
+        subscribe_walk(shard, s, 0);
         return;
     }
     for (size_t i = all ? 0 : s->walking; i < (all ? s->count : s->walking + 1); i++)
         if (s->sources[i].error == ERR_NONE)
-            flush_source(shard, s, &s->sources[i], result);
+            subscribe_flush_source(shard, s, &s->sources[i], result);
     if (all || s->walking + 1 == s->count)
-        conclude(shard, s);
+        subscribe_conclude(shard, s);
     else
-        walk(shard, s, s->walking + 1);
+        subscribe_walk(shard, s, s->walking + 1);
 }
 
-static void walk(struct shard *shard, struct subscribing *s, size_t walking)
+static void subscribe_walk(struct shard *shard, struct subscribing *s, size_t walking)
 {
     bool all = walking == s->count;
     s->walking = walking;
     for (size_t i = all ? 0 : walking; i < (all ? s->count : walking + 1); i++)
         if (s->sources[i].error == ERR_NONE)
-            add_step(shard, s, slice_of(s->sources[i].name, s->sources[i].len), 1);
+            subscribe_add_step(shard, s, slice_of(s->sources[i].name, s->sources[i].len), 1);
     if (!s->unanswered)
-        walked(shard, s, ERR_NONE);
+        subscribe_walked(shard, s, ERR_NONE);
 }
 
-static void note_name(void *ctx, const struct subscription_row *row, struct slice name)
+static void subscribe_note_name(void *ctx, const struct subscription_row *row, struct slice name)
 {
     (void)row;
     buf_add_slice(ctx, name);
@@ -401,7 +405,7 @@ void on_sources(struct shard *shard, unsigned from, const struct wire_sources *m
     struct buf names = {0}, *out = shard_out(shard, from);
     struct stream *stream = streams_by_name(&shard->streams, m->name);
     if (stream)
-        store_sources_of(shard->store, stream->row.uid, note_name, &names);
+        store_sources_of(shard->store, stream->row.uid, subscribe_note_name, &names);
     if (out)
         wire_put_sourced(out, &(struct wire_sourced){.id = m->id, .step = m->step, .sources = buf_slice(&names)});
     if (out == &shard->self)
@@ -409,7 +413,7 @@ void on_sources(struct shard *shard, unsigned from, const struct wire_sources *m
     buf_clear(&names);
 }
 
-static struct slice next_name(struct slice *names)
+static struct slice subscribe_next_name(struct slice *names)
 {
     const char *end = memchr(names->data, 0, names->len);
     size_t len = end ? (size_t)(end - names->data) : names->len;
@@ -418,7 +422,7 @@ static struct slice next_name(struct slice *names)
     return name;
 }
 
-static struct subscribing *find(const struct shard *shard, uint64_t id)
+static struct subscribing *subscribe_find(const struct shard *shard, uint64_t id)
 {
     struct subscribing *s = shard->subscribing;
     while (s && (id < s->id || id > s->id + s->count))
@@ -428,7 +432,7 @@ static struct subscribing *find(const struct shard *shard, uint64_t id)
 
 void on_sourced(struct shard *shard, unsigned from, const struct wire_sourced *m)
 {
-    struct subscribing *s = find(shard, m->id);
+    struct subscribing *s = subscribe_find(shard, m->id);
     struct slice names = m->sources;
     enum error error = ERR_NONE;
     (void)from;
@@ -439,45 +443,45 @@ void on_sourced(struct shard *shard, unsigned from, const struct wire_sourced *m
     s->steps[i].answered = true;
     s->unanswered--;
     while (names.len && error == ERR_NONE) {
-        struct slice name = next_name(&names);
-        if (slice_equal(name, text(s->estuary)))
+        struct slice name = subscribe_next_name(&names);
+        if (slice_equal(name, subscribe_text(s->estuary)))
             error = ERR_SUBSCRIPTION_CIRCLE;
         else if (depth > shard->cfg->fanout_depth || s->step_count >= WALK_MAX)
             error = ERR_SUBSCRIPTIONS_TOO_DEEP;
         else
-            add_step(shard, s, name, depth);
+            subscribe_add_step(shard, s, name, depth);
     }
     if (error != ERR_NONE || !s->unanswered)
-        walked(shard, s, error);
+        subscribe_walked(shard, s, error);
 }
 
 /* ---- asking the sources' shards ---- */
 
-static void look_for(void *ctx, const struct subscription_row *row, struct slice name)
+static void subscribe_look_for(void *ctx, const struct subscription_row *row, struct slice name)
 {
     (void)name;
     *(bool *)ctx |= row->until == STORE_NONE;
 }
 
-static bool subscribed_to(struct shard *shard, const struct subscribing *s, const struct source *source)
+static bool subscribe_subscribed_to(struct shard *shard, const struct subscribing *s, const struct source *source)
 {
     bool found = false;
-    const struct stream *stream = streams_by_name(&shard->streams, text(s->estuary));
+    const struct stream *stream = streams_by_name(&shard->streams, subscribe_text(s->estuary));
     if (stream)
-        store_sources_named(shard->store, stream->row.uid, text(source->name), look_for, &found);
+        store_sources_named(shard->store, stream->row.uid, subscribe_text(source->name), subscribe_look_for, &found);
     return found;
 }
 
-static void ask(struct shard *shard, const struct subscribing *s, size_t i)
+static void subscribe_ask(struct shard *shard, const struct subscribing *s, size_t i)
 {
     const struct source *source = &s->sources[i];
     bool ends = (s->flags & WIRE_SUBSCRIBE_END) != 0;
-    struct buf *out = shard_out(shard, shard_owner_of_name(shard, text(source->name)));
+    struct buf *out = shard_out(shard, shard_owner_of_name(shard, subscribe_text(source->name)));
     const struct wire_attach m = {
         .id = s->id + 1 + i,
-        .source = text(source->name),
+        .source = subscribe_text(source->name),
         .flags = ends ? WIRE_ATTACH_LEAVES : 0,
-        .subscribers = subscribed_to(shard, s, source) == ends, /* the true number follows */
+        .subscribers = subscribe_subscribed_to(shard, s, source) == ends, /* the true number follows */
     };
     if (!out)
         return; /* asked again when it is up */
@@ -486,11 +490,11 @@ static void ask(struct shard *shard, const struct subscribing *s, size_t i)
         shard_again(shard);
 }
 
-static void unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream);
+static void subscribe_unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream);
 
 void on_attached(struct shard *shard, unsigned from, const struct wire_attached *m)
 {
-    struct subscribing *s = find(shard, m->id);
+    struct subscribing *s = subscribe_find(shard, m->id);
     (void)from;
     if (!s || m->id == s->id || s->sources[m->id - s->id - 1].answered)
         return;
@@ -501,33 +505,33 @@ void on_attached(struct shard *shard, unsigned from, const struct wire_attached 
     source->position = m->position;
     source->type = xslicedup(m->content_type);
     if (source->error == ERR_NONE && !(s->flags & WIRE_SUBSCRIBE_END)) {
-        inflow_open(shard, m->uid, m->feed, text(source->name), m->position);
+        inflow_open(shard, m->uid, m->feed, subscribe_text(source->name), m->position);
         source->opened = true;
     }
     if (--s->asked)
         return;
     if (!(s->flags & WIRE_SUBSCRIBE_END)) {
-        attached_all(shard, s);
+        subscribe_attached_all(shard, s);
         return;
     }
     enum error error;
-    struct stream *stream = shard_stream(shard, text(s->estuary), &error);
+    struct stream *stream = shard_stream(shard, subscribe_text(s->estuary), &error);
     for (size_t i = 0; i < s->count && stream; i++)
-        unsubscribe(shard, &s->sources[i], stream);
+        subscribe_unsubscribe(shard, &s->sources[i], stream);
     for (size_t i = 0; i < s->count; i++)
         s->sources[i].error = ERR_NONE;
-    answer(shard, s, stream);
+    subscribe_answer(shard, s, stream);
 }
 
 void on_subscribe(struct shard *shard, struct asker asker, const struct wire_subscribe *m)
 {
     struct slice names = m->sources;
     if (shard->disk_stuck || (!(m->flags & WIRE_SUBSCRIBE_END) && !disk_takes(shard, 0))) {
-        answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
+        subscribe_answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
         return;
     }
     if (shard->subscribing_count >= SUBSCRIBING_MAX) {
-        answer_state(shard, asker, ERR_OVERLOADED);
+        subscribe_answer_state(shard, asker, ERR_OVERLOADED);
         return;
     }
     struct subscribing *s = xcalloc(1, sizeof *s);
@@ -536,7 +540,7 @@ void on_subscribe(struct shard *shard, struct asker asker, const struct wire_sub
     s->type = xslicedup(m->content_type);
     s->deadline_ms = shard->ticks_ms + shard->cfg->router_shard_wait;
     while (names.len) {
-        struct slice name = next_name(&names);
+        struct slice name = subscribe_next_name(&names);
         s->sources = xrealloc(s->sources, (s->count + 1) * sizeof *s->sources);
         s->sources[s->count++] = (struct source){.name = xslicedup(name), .len = name.len};
     }
@@ -546,33 +550,33 @@ void on_subscribe(struct shard *shard, struct asker asker, const struct wire_sub
     shard->subscribing = s;
     shard->subscribing_count++;
     for (size_t i = 0; i < s->count; i++)
-        ask(shard, s, i);
+        subscribe_ask(shard, s, i);
 }
 
 void subscribe_shard_up(struct shard *shard, unsigned index)
 {
     for (struct subscribing *s = shard->subscribing; s; s = s->next) {
         for (size_t i = 0; i < s->count; i++)
-            if (!s->sources[i].answered && shard_owner_of_name(shard, text(s->sources[i].name)) == index)
-                ask(shard, s, i);
+            if (!s->sources[i].answered && shard_owner_of_name(shard, subscribe_text(s->sources[i].name)) == index)
+                subscribe_ask(shard, s, i);
         for (size_t i = 0; i < s->step_count; i++)
-            if (!s->steps[i].answered && shard_owner_of_name(shard, text(s->steps[i].name)) == index)
-                ask_step(shard, s, i);
+            if (!s->steps[i].answered && shard_owner_of_name(shard, subscribe_text(s->steps[i].name)) == index)
+                subscribe_ask_step(shard, s, i);
     }
 }
 
 /* What was not brought into force yet never will be. */
-static void give_up(struct shard *shard, struct subscribing *s)
+static void subscribe_give_up(struct shard *shard, struct subscribing *s)
 {
-    const struct stream *stream = its_estuary(shard, s);
+    const struct stream *stream = subscribe_its_estuary(shard, s);
     for (size_t i = 0; i < s->count && stream; i++) {
         struct inflow *inflow = s->sources[i].uid ? inflow_of(shard, s->sources[i].uid) : NULL;
-        if (!inflow || subscribed(shard, inflow, stream->row.uid))
+        if (!inflow || subscribe_subscribed(shard, inflow, stream->row.uid))
             continue;
         inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
         inflow_tell(shard, inflow);
     }
-    fail(shard, s, ERR_SHARD_UNAVAILABLE, SLICE(""));
+    subscribe_fail(shard, s, ERR_SHARD_UNAVAILABLE, SLICE(""));
 }
 
 void subscribe_tick(struct shard *shard)
@@ -580,30 +584,30 @@ void subscribe_tick(struct shard *shard)
     for (struct subscribing *s = shard->subscribing, *next; s; s = next) {
         next = s->next;
         if (s->deadline_ms <= shard->ticks_ms)
-            give_up(shard, s);
+            subscribe_give_up(shard, s);
     }
 }
 
 void subscribe_clear(struct shard *shard)
 {
     while (shard->subscribing)
-        forget(shard, shard->subscribing);
+        subscribe_forget(shard, shard->subscribing);
 }
 
 /* ---- unsubscribing ---- */
 
-static void note_uid(void *ctx, const struct subscription_row *row, struct slice name)
+static void subscribe_note_uid(void *ctx, const struct subscription_row *row, struct slice name)
 {
     (void)name;
     buf_add(ctx, &row->source_uid, sizeof row->source_uid);
 }
 
 /* Of a source of that name: the one that is there now is over at its tail, an earlier one at once. */
-static void unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream)
+static void subscribe_unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream)
 {
     struct buf uids = {0};
     uint64_t uid;
-    store_sources_named(shard->store, stream->row.uid, text(source->name), note_uid, &uids);
+    store_sources_named(shard->store, stream->row.uid, subscribe_text(source->name), subscribe_note_uid, &uids);
     for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
         memcpy(&uid, buf_slice(&uids).data, sizeof uid);
         struct inflow *inflow = inflow_of(shard, uid);
@@ -618,10 +622,10 @@ static void unsubscribe(struct shard *shard, const struct source *source, const 
 
 /* ---- what there is ---- */
 
-static void note_source(void *ctx, const struct subscription_row *row, struct slice name)
+static void subscribe_note_source(void *ctx, const struct subscription_row *row, struct slice name)
 {
     if (row->until == STORE_NONE && row->from != STORE_NONE)
-        note_name(ctx, row, name);
+        subscribe_note_name(ctx, row, name);
 }
 
 void on_estuary(struct shard *shard, struct asker asker, const struct wire_estuary *m)
@@ -630,36 +634,36 @@ void on_estuary(struct shard *shard, struct asker asker, const struct wire_estua
     struct stream *stream = shard_stream(shard, m->name, &error);
     struct buf names = {0};
     if (!stream && m->what >= WIRE_ESTUARY_DELETE) {
-        answer_state(shard, asker, ERR_NONE); /* as good as deleted */
+        subscribe_answer_state(shard, asker, ERR_NONE); /* as good as deleted */
         return;
     }
     if (!stream || !(stream->row.kind & STREAM_KIND_ESTUARY)) {
-        answer_state(shard, asker, ERR_ESTUARY_NOT_FOUND);
+        subscribe_answer_state(shard, asker, ERR_ESTUARY_NOT_FOUND);
         return;
     }
     if (m->what == WIRE_ESTUARY_DELETE_OWNED && !(stream->row.kind & STREAM_KIND_OWNED)) {
-        answer_state(shard, asker, ERR_FORBIDDEN);
+        subscribe_answer_state(shard, asker, ERR_FORBIDDEN);
         return;
     }
     if (shard->disk_stuck && m->what != WIRE_ESTUARY_LOOK) {
-        answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
+        subscribe_answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
         return;
     }
     if (m->what >= WIRE_ESTUARY_DELETE) {
         delete_stream(shard, stream);
-        answer_state(shard, asker, ERR_NONE);
+        subscribe_answer_state(shard, asker, ERR_NONE);
         return;
     }
     if (m->what == WIRE_ESTUARY_TOUCH)
-        renew(shard, stream);
+        subscribe_renew(shard, stream);
     else
-        store_sources_of(shard->store, stream->row.uid, note_source, &names);
-    put_state(shard, asker,
-              &(struct wire_estuary_state){
-                  .id = asker.id,
-                  .expires_ms = stream->row.expires_ms,
-                  .content_type = stream->row.content_type,
-                  .sources = buf_slice(&names),
-              });
+        store_sources_of(shard->store, stream->row.uid, subscribe_note_source, &names);
+    subscribe_put_state(shard, asker,
+                        &(struct wire_estuary_state){
+                            .id = asker.id,
+                            .expires_ms = stream->row.expires_ms,
+                            .content_type = stream->row.content_type,
+                            .sources = buf_slice(&names),
+                        });
     buf_clear(&names);
 }

@@ -11,7 +11,7 @@
 #define ROWS_MOST 256                  /* a turn */
 
 /* What the file system has for us, and what one of our files may still grow by. */
-static uint64_t free_bytes(const struct shard *shard)
+static uint64_t disk_free_bytes(const struct shard *shard)
 {
     struct statvfs disk;
     struct rlimit limit;
@@ -26,22 +26,22 @@ static uint64_t free_bytes(const struct shard *shard)
 }
 
 /* All shards settle what they have into the same file system. */
-static uint64_t reserve(const struct shard *shard)
+static uint64_t disk_reserve(const struct shard *shard)
 {
     uint64_t flushes = shard->layout.shards * shard->cfg->shard_flush_bytes;
     return flushes > shard->cfg->shard_disk_reserve ? flushes : shard->cfg->shard_disk_reserve;
 }
 
 /* Rows that a turn may change. */
-static uint64_t rows(const struct shard *shard)
+static uint64_t disk_rows(const struct shard *shard)
 {
     uint64_t room = store_room(shard->store) + shard->disk_left / shard->layout.shards;
     return room / ROW_BYTES < ROWS_MOST ? room / ROW_BYTES : ROWS_MOST;
 }
 
-static void look_at_room(struct shard *shard)
+static void disk_look_at_room(struct shard *shard)
 {
-    bool stuck = shard->disk_full && rows(shard) < ROWS_LEAST;
+    bool stuck = shard->disk_full && disk_rows(shard) < ROWS_LEAST;
     if (stuck && !shard->disk_stuck)
         log_error("the disk takes nothing any more: deletes are refused, too");
     shard->disk_stuck = stuck;
@@ -51,9 +51,9 @@ void disk_look(struct shard *shard)
 {
     uint64_t ballast = shard->cfg->shard_disk_ballast;
     shard->disk_unlooked = 0;
-    shard->disk_left = free_bytes(shard);
+    shard->disk_left = disk_free_bytes(shard);
     metrics_set(shard->metrics, METRIC_DISK_FREE, shard->disk_left);
-    bool full = !store_reserve(shard->store, ballast) || shard->disk_left < reserve(shard);
+    bool full = !store_reserve(shard->store, ballast) || shard->disk_left < disk_reserve(shard);
     /* A quota shows only when something is asked for. */
     if (!full && (shard->disk_full || !shard->disk_looked))
         full = !store_probe(shard->store, ballast);
@@ -63,7 +63,7 @@ void disk_look(struct shard *shard)
         log_info("there is room on the disk again");
     shard->disk_full = full;
     shard->disk_looked = true;
-    look_at_room(shard);
+    disk_look_at_room(shard);
 }
 
 bool disk_takes(struct shard *shard, size_t bytes)
@@ -80,12 +80,12 @@ void disk_committed(struct shard *shard)
         return;
     store_checkpoint(shard->store);
     (void)!store_reserve(shard->store, shard->cfg->shard_disk_ballast);
-    look_at_room(shard);
+    disk_look_at_room(shard);
 }
 
 bool disk_spent(const struct shard *shard)
 {
-    return shard->disk_full && (shard->disk_stuck || store_changes(shard->store) >= rows(shard));
+    return shard->disk_full && (shard->disk_stuck || store_changes(shard->store) >= disk_rows(shard));
 }
 
 bool disk_has(const struct shard *shard, uint64_t bytes)

@@ -16,7 +16,7 @@ struct cold_wait {
     struct buf frame;
 };
 
-static struct cold_wait *add(struct shard *shard, bool router, unsigned index, unsigned generation)
+static struct cold_wait *cold_add(struct shard *shard, bool router, unsigned index, unsigned generation)
 {
     const struct object *awaited = &shard->streams.segments.awaited;
     struct cold_wait **at = &shard->cold_waits;
@@ -33,7 +33,7 @@ static struct cold_wait *add(struct shard *shard, bool router, unsigned index, u
 
 struct buf *cold_wait_router(struct shard *shard, struct asker asker)
 {
-    struct cold_wait *wait = add(shard, true, asker.router, asker.generation);
+    struct cold_wait *wait = cold_add(shard, true, asker.router, asker.generation);
     if (!wait)
         return NULL;
     wait->timed_id = asker.id;
@@ -43,11 +43,11 @@ struct buf *cold_wait_router(struct shard *shard, struct asker asker)
 
 struct buf *cold_wait_shard(struct shard *shard, unsigned from)
 {
-    struct cold_wait *wait = add(shard, false, from, shard->shards[from].generation);
+    struct cold_wait *wait = cold_add(shard, false, from, shard->shards[from].generation);
     return wait ? &wait->frame : NULL;
 }
 
-static void forget(struct shard *shard, struct cold_wait *wait)
+static void cold_forget(struct shard *shard, struct cold_wait *wait)
 {
     buf_clear(&wait->frame);
     shard->cold_wait_count--;
@@ -76,7 +76,7 @@ void cold_arrived(void *ctx, const struct object *object)
             shard_time(shard, wait->index, wait->timed_id, wait->taken_us);
         if (peers[wait->index].generation == wait->generation)
             shard_retake(shard, wait->router, wait->index, buf_slice(&wait->frame));
-        forget(shard, wait);
+        cold_forget(shard, wait);
     }
     shard_again(shard);
 }
@@ -86,6 +86,6 @@ void cold_clear(struct shard *shard)
     while (shard->cold_waits) {
         struct cold_wait *wait = shard->cold_waits;
         shard->cold_waits = wait->next;
-        forget(shard, wait);
+        cold_forget(shard, wait);
     }
 }

@@ -40,7 +40,7 @@ void object_name(char name[OBJECT_NAME_MAX], const struct object *object)
 
 /* ---- in the thread ---- */
 
-static bool failed(struct task *task, const char *what)
+static bool object_files_failed(struct task *task, const char *what)
 {
     char why[64];
     task->error = errno;
@@ -49,32 +49,32 @@ static bool failed(struct task *task, const char *what)
 }
 
 /* The folder of a slot, made if need be, and whatever it is in. */
-static int open_folder(struct task *task, bool make)
+static int object_files_open_folder(struct task *task, bool make)
 {
     char slot[SLOT_DIGITS + 1];
     memcpy(slot, task->name, SLOT_DIGITS);
     slot[SLOT_DIGITS] = '\0';
     if (make && owned_mkdir(AT_FDCWD, task->root) != 0 && errno != EEXIST)
-        return failed(task, "mkdir"), -1;
+        return object_files_failed(task, "mkdir"), -1;
     int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
-        return errno == ENOENT && !make ? -1 : (failed(task, "folder"), -1);
+        return errno == ENOENT && !make ? -1 : (object_files_failed(task, "folder"), -1);
     bool made = make && owned_mkdir(root, slot) == 0;
     int folder = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 && !(errno == ENOENT && !make))
-        failed(task, "folder");
+        object_files_failed(task, "folder");
     else if (made && fsync(root) != 0)
-        failed(task, "fsync of the folder");
+        object_files_failed(task, "fsync of the folder");
     close(root);
     return folder;
 }
 
-static const char *file_name(const struct task *task)
+static const char *object_files_file_name(const struct task *task)
 {
     return task->name + SLOT_DIGITS + 1;
 }
 
-static bool write_all(struct task *task, int fd)
+static bool object_files_write_all(struct task *task, int fd)
 {
     struct slice rest = task->file;
     while (rest.len) {
@@ -82,22 +82,22 @@ static bool write_all(struct task *task, int fd)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return failed(task, "write");
+            return object_files_failed(task, "write");
         rest = slice_of(rest.data + n, rest.len - (size_t)n);
     }
     return true;
 }
 
-static bool make_sure(struct task *task, int fd, int folder)
+static bool object_files_make_sure(struct task *task, int fd, int folder)
 {
     fault_point("segment.written");
     if (fsync(fd) != 0)
-        return failed(task, "fsync");
-    return fsync(folder) == 0 || failed(task, "fsync of the folder");
+        return object_files_failed(task, "fsync");
+    return fsync(folder) == 0 || object_files_failed(task, "fsync of the folder");
 }
 
 /* From the disk, not from what the kernel remembers of the writing. */
-static bool read_back(struct task *task, int fd)
+static bool object_files_read_back(struct task *task, int fd)
 {
     char *copy = xmalloc(task->file.len);
     size_t at = 0;
@@ -117,21 +117,21 @@ static bool read_back(struct task *task, int fd)
     return good;
 }
 
-static void put(struct work *work)
+static void object_files_put(struct work *work)
 {
     struct task *task = (struct task *)work;
     if (!owner_has(task->owner, task->root, true, task->failure))
         return;
-    int folder = open_folder(task, true);
+    int folder = object_files_open_folder(task, true);
     if (folder < 0)
         return;
-    int fd = owned_open(folder, file_name(task), O_RDWR | O_TRUNC);
+    int fd = owned_open(folder, object_files_file_name(task), O_RDWR | O_TRUNC);
     if (fd < 0)
-        failed(task, "open");
-    else if (!write_all(task, fd))
-        unlinkat(folder, file_name(task), 0); /* a full disk wants it back */
-    else if (make_sure(task, fd, folder))
-        (void)read_back(task, fd);
+        object_files_failed(task, "open");
+    else if (!object_files_write_all(task, fd))
+        unlinkat(folder, object_files_file_name(task), 0); /* a full disk wants it back */
+    else if (object_files_make_sure(task, fd, folder))
+        (void)object_files_read_back(task, fd);
     if (fd >= 0)
         close(fd);
     close(folder);
@@ -139,28 +139,28 @@ static void put(struct work *work)
 }
 
 /* The file is not there. That is success if the folder is still the same store. */
-static void not_there(struct task *task)
+static void object_files_not_there(struct task *task)
 {
     if (task->owner)
         (void)!owner_has(task->owner, task->root, false, task->failure);
 }
 
-static void take_away(struct work *work)
+static void object_files_take_away(struct work *work)
 {
     struct task *task = (struct task *)work;
-    int folder = open_folder(task, false);
+    int folder = object_files_open_folder(task, false);
     if (folder < 0) {
         if (!*task->failure)
-            not_there(task);
+            object_files_not_there(task);
         return;
     }
-    if (unlinkat(folder, file_name(task), 0) == 0) {
+    if (unlinkat(folder, object_files_file_name(task), 0) == 0) {
         if (fsync(folder) != 0)
-            failed(task, "fsync of the folder");
+            object_files_failed(task, "fsync of the folder");
     } else if (errno == ENOENT) {
-        not_there(task);
+        object_files_not_there(task);
     } else {
-        failed(task, "unlink");
+        object_files_failed(task, "unlink");
     }
     close(folder);
     fault_point("segment.removed");
@@ -174,7 +174,7 @@ struct cached {
     uint64_t size;
 };
 
-static void list_folder(int root, const char *slot, struct buf *all)
+static void object_files_list_folder(int root, const char *slot, struct buf *all)
 {
     struct cached cached;
     struct stat stat;
@@ -196,7 +196,7 @@ static void list_folder(int root, const char *slot, struct buf *all)
         close(fd);
 }
 
-static int by_use(const void *a, const void *b)
+static int object_files_by_use(const void *a, const void *b)
 {
     const struct cached *x = a, *y = b;
     if (x->used.tv_sec != y->used.tv_sec)
@@ -205,7 +205,7 @@ static int by_use(const void *a, const void *b)
 }
 
 /* Removes what was not used for longest until `most` bytes are left, but not the newest `kept`. */
-static void trim(const struct task *task, uint64_t most, size_t kept)
+static void object_files_trim(const struct task *task, uint64_t most, size_t kept)
 {
     struct buf all = {0};
     uint64_t sum = 0;
@@ -213,11 +213,11 @@ static void trim(const struct task *task, uint64_t most, size_t kept)
     DIR *slots = root < 0 ? NULL : fdopendir(root);
     for (struct dirent *entry; slots && (entry = readdir(slots));)
         if (strlen(entry->d_name) == SLOT_DIGITS)
-            list_folder(root, entry->d_name, &all);
+            object_files_list_folder(root, entry->d_name, &all);
     struct cached *cached = (struct cached *)(void *)all.data;
     size_t count = buf_len(&all) / sizeof *cached;
     if (count)
-        qsort(cached, count, sizeof *cached, by_use);
+        qsort(cached, count, sizeof *cached, object_files_by_use);
     for (size_t i = 0; i < count; i++)
         sum += cached[i].size;
     for (size_t i = 0; i + kept < count && sum > most; i++)
@@ -231,7 +231,7 @@ static void trim(const struct task *task, uint64_t most, size_t kept)
 }
 
 /* Looked at before anything in it is inflated. */
-static bool is_segment(struct slice file, uint64_t checksum)
+static bool object_files_is_segment(struct slice file, uint64_t checksum)
 {
     struct segment segment;
     uint64_t need;
@@ -242,15 +242,16 @@ static bool is_segment(struct slice file, uint64_t checksum)
     return good;
 }
 
-static bool put_in_cache(struct task *task, int folder)
+static bool object_files_put_in_cache(struct task *task, int folder)
 {
     char temporary[OBJECT_NAME_MAX + 8];
-    snprintf(temporary, sizeof temporary, "%s.new", file_name(task));
+    snprintf(temporary, sizeof temporary, "%s.new", object_files_file_name(task));
     int fd = owned_open(folder, temporary, O_WRONLY | O_TRUNC);
     if (fd < 0)
-        return failed(task, "open");
+        return object_files_failed(task, "open");
     bool good =
-        write_all(task, fd) && (renameat(folder, temporary, folder, file_name(task)) == 0 || failed(task, "rename"));
+        object_files_write_all(task, fd) &&
+        (renameat(folder, temporary, folder, object_files_file_name(task)) == 0 || object_files_failed(task, "rename"));
     if (!good)
         unlinkat(folder, temporary, 0);
     close(fd);
@@ -258,41 +259,41 @@ static bool put_in_cache(struct task *task, int folder)
 }
 
 /* On a full disk the others make room: what is being read counts for more than what was. */
-static bool has_owner(const char *root)
+static bool object_files_has_owner(const char *root)
 {
     char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
     snprintf(path, sizeof path, "%s/" OWNER_NAME, root);
     return access(path, F_OK) == 0;
 }
 
-static void cache(struct work *work)
+static void object_files_cache(struct work *work)
 {
     struct task *task = (struct task *)work;
-    if (!is_segment(task->file, task->checksum)) {
+    if (!object_files_is_segment(task->file, task->checksum)) {
         snprintf(task->failure, sizeof task->failure, "damaged");
         return;
     }
-    if (has_owner(task->root)) {
+    if (object_files_has_owner(task->root)) {
         snprintf(task->failure, sizeof task->failure,
                  "segment.cache_directory: %.900s is a store of segments: it has a file " OWNER_NAME, task->root);
         return;
     }
-    int folder = open_folder(task, true);
+    int folder = object_files_open_folder(task, true);
     if (folder < 0)
         return;
-    if (!put_in_cache(task, folder) && (task->error == ENOSPC || task->error == EDQUOT)) {
-        trim(task, 0, 0);
+    if (!object_files_put_in_cache(task, folder) && (task->error == ENOSPC || task->error == EDQUOT)) {
+        object_files_trim(task, 0, 0);
         *task->failure = '\0';
-        (void)!put_in_cache(task, folder);
+        (void)!object_files_put_in_cache(task, folder);
     }
     close(folder);
     if (task->most)
-        trim(task, task->most, 1);
+        object_files_trim(task, task->most, 1);
 }
 
 /* ---- in the shard ---- */
 
-static void task_done(struct work *work, void *ctx)
+static void object_files_task_done(struct work *work, void *ctx)
 {
     struct task *task = (struct task *)work;
     task->done(task->ctx, !ctx ? "the shard stops" : *task->failure ? task->failure : NULL);
@@ -300,11 +301,11 @@ static void task_done(struct work *work, void *ctx)
     free(task);
 }
 
-static struct task *begin(const char *root, const struct object *object, void (*run)(struct work *), objects_done *done,
-                          void *ctx)
+static struct task *object_files_begin(const char *root, const struct object *object, void (*run)(struct work *),
+                                       objects_done *done, void *ctx)
 {
     struct task *task = xcalloc(1, sizeof *task);
-    *task = (struct task){.work = {.run = run, .done = task_done}, .done = done, .ctx = ctx};
+    *task = (struct task){.work = {.run = run, .done = object_files_task_done}, .done = done, .ctx = ctx};
     snprintf(task->root, sizeof task->root, "%s", root);
     object_name(task->name, object);
     return task;
@@ -313,7 +314,7 @@ static struct task *begin(const char *root, const struct object *object, void (*
 void files_put(struct worker *worker, const char *root, const struct owner *owner, const struct object *object,
                struct slice file, objects_done *done, void *ctx)
 {
-    struct task *task = begin(root, object, put, done, ctx);
+    struct task *task = object_files_begin(root, object, object_files_put, done, ctx);
     task->owner = owner;
     task->file = file;
     worker_put(worker, &task->work);
@@ -322,7 +323,7 @@ void files_put(struct worker *worker, const char *root, const struct owner *owne
 void files_cache(struct worker *worker, const char *root, const struct object *object, struct buf *file,
                  uint64_t checksum, uint64_t most, objects_done *done, void *ctx)
 {
-    struct task *task = begin(root, object, cache, done, ctx);
+    struct task *task = object_files_begin(root, object, object_files_cache, done, ctx);
     task->owned = *file;
     task->file = buf_slice(&task->owned);
     task->checksum = checksum;
@@ -334,12 +335,13 @@ void files_cache(struct worker *worker, const char *root, const struct object *o
 void files_remove(struct worker *worker, const char *root, const struct owner *owner, const struct object *object,
                   objects_done *done, void *ctx)
 {
-    struct task *task = begin(root, object, take_away, done, ctx);
+    struct task *task = object_files_begin(root, object, object_files_take_away, done, ctx);
     task->owner = owner;
     worker_put(worker, &task->work);
 }
 
-static void path_of(const char *root, const struct object *object, char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX])
+static void object_files_path_of(const char *root, const struct object *object,
+                                 char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX])
 {
     char name[OBJECT_NAME_MAX];
     object_name(name, object);
@@ -350,7 +352,7 @@ int files_open(const char *root, const struct object *object)
 {
     char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
     struct stat stat;
-    path_of(root, object, path);
+    object_files_path_of(root, object, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* whatever it is */
     if (fd < 0 || (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)))
         return fd;
@@ -362,6 +364,6 @@ int files_open(const char *root, const struct object *object)
 void files_unlink(const char *root, const struct object *object)
 {
     char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
-    path_of(root, object, path);
+    object_files_path_of(root, object, path);
     unlink(path);
 }

@@ -10,12 +10,12 @@
 #include "common/mem.h"
 #include "shard/segments/object_s3.h"
 
-static const char *folder_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
+static const char *objects_folder_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
 {
     return config_segments(objects->cfg, out, OBJECT_ROOT_MAX);
 }
 
-static const char *cache_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
+static const char *objects_cache_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
 {
     return config_cache(objects->cfg, out, OBJECT_ROOT_MAX);
 }
@@ -32,10 +32,10 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
     };
 }
 
-static bool has_folder(struct objects *objects, bool mark)
+static bool objects_has_folder(struct objects *objects, bool mark)
 {
     char room[OBJECT_ROOT_MAX], why[OWNER_WHY_MAX];
-    const char *folder = folder_of(objects, room);
+    const char *folder = objects_folder_of(objects, room);
     bool ours = owner_has(&objects->owner, folder, mark, why);
     if (!ours && !objects->doubted)
         log_error("%s", why);
@@ -48,12 +48,12 @@ static bool has_folder(struct objects *objects, bool mark)
 bool objects_know_folder(const struct objects *objects)
 {
     char room[OBJECT_ROOT_MAX];
-    return owner_knows(&objects->owner, folder_of(objects, room));
+    return owner_knows(&objects->owner, objects_folder_of(objects, room));
 }
 
 bool objects_have_folder(struct objects *objects)
 {
-    return has_folder(objects, false);
+    return objects_has_folder(objects, false);
 }
 
 void objects_know(struct objects *objects)
@@ -68,7 +68,7 @@ void objects_own(struct objects *objects, struct store *store)
     owner->alone = !objects->away;
     owner->count = store_segments_any(store, owner->samples, OWNER_SAMPLES);
     owner_open(owner, objects->cfg->server_data_dir, true);
-    (void)!has_folder(objects, objects_know_folder(objects));
+    (void)!objects_has_folder(objects, objects_know_folder(objects));
     objects->boundaries = true;
     if (objects->away)
         s3_own(objects);
@@ -86,10 +86,10 @@ void objects_put(struct objects *objects, const struct object *object, struct sl
     if (objects->puts_away)
         s3_put(objects, name, file, done, ctx);
     else
-        files_put(objects->worker, folder_of(objects, root), &objects->owner, object, file, done, ctx);
+        files_put(objects->worker, objects_folder_of(objects, root), &objects->owner, object, file, done, ctx);
 }
 
-static void removed_here(void *ctx, const char *failure)
+static void objects_removed_here(void *ctx, const char *failure)
 {
     (void)ctx;
     (void)failure; /* the cache is looked through in any case */
@@ -103,7 +103,7 @@ struct removal {
     void *ctx;
 };
 
-static void removed_from_folder(void *ctx, const char *failure)
+static void objects_removed_from_folder(void *ctx, const char *failure)
 {
     struct removal *removal = ctx;
     char name[OBJECT_NAME_MAX];
@@ -119,20 +119,21 @@ void objects_remove(struct objects *objects, const struct object *object, object
 {
     char root[OBJECT_ROOT_MAX];
     if (!objects->away) {
-        files_remove(objects->worker, folder_of(objects, root), &objects->owner, object, done, ctx);
+        files_remove(objects->worker, objects_folder_of(objects, root), &objects->owner, object, done, ctx);
         return;
     }
     struct removal *removal = xcalloc(1, sizeof *removal);
     *removal = (struct removal){objects, *object, done, ctx};
-    files_remove(objects->worker, cache_of(objects, root), NULL, object, removed_here, NULL);
-    files_remove(objects->worker, folder_of(objects, root), &objects->owner, object, removed_from_folder, removal);
+    files_remove(objects->worker, objects_cache_of(objects, root), NULL, object, objects_removed_here, NULL);
+    files_remove(objects->worker, objects_folder_of(objects, root), &objects->owner, object,
+                 objects_removed_from_folder, removal);
 }
 
 int objects_open(struct objects *objects, const struct object *object, bool *cached)
 {
     static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     char root[OBJECT_ROOT_MAX];
-    int fd = files_open(folder_of(objects, root), object);
+    int fd = files_open(objects_folder_of(objects, root), object);
     *cached = false;
     if (fd >= 0 && objects->doubted)
         (void)!objects_have_folder(objects);
@@ -143,7 +144,7 @@ int objects_open(struct objects *objects, const struct object *object, bool *cac
         errno = objects_have_folder(objects) ? error : ESTALE;
         return -1;
     }
-    fd = files_open(cache_of(objects, root), object);
+    fd = files_open(objects_cache_of(objects, root), object);
     if (fd >= 0) {
         *cached = true;
         (void)!futimens(fd, now); /* whatever the file system does about it: it was used */
@@ -156,11 +157,11 @@ int objects_open(struct objects *objects, const struct object *object, bool *cac
 void objects_uncache(const struct objects *objects, const struct object *object)
 {
     char root[OBJECT_ROOT_MAX];
-    files_unlink(cache_of(objects, root), object);
+    files_unlink(objects_cache_of(objects, root), object);
 }
 
 void objects_fetch(struct objects *objects, const struct segment_row *row, objects_fetched *done, void *ctx)
 {
     char root[OBJECT_ROOT_MAX];
-    s3_fetch(objects, row, cache_of(objects, root), done, ctx);
+    s3_fetch(objects, row, objects_cache_of(objects, root), done, ctx);
 }

@@ -20,7 +20,7 @@
 /* ---- small files ---- */
 
 /* Reads what fits; false: errno is set. */
-static bool read_file(const char *folder, const char *name, char *text, size_t room)
+static bool owner_read_file(const char *folder, const char *name, char *text, size_t room)
 {
     char path[PATH_ROOM];
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -35,7 +35,7 @@ static bool read_file(const char *folder, const char *name, char *text, size_t r
     return len >= 0;
 }
 
-static bool sync_folder(const char *folder)
+static bool owner_sync_folder(const char *folder)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool good = fd >= 0 && fsync(fd) == 0;
@@ -45,7 +45,7 @@ static bool sync_folder(const char *folder)
 }
 
 /* It is there as a whole, or not at all. replace: one that is there goes; without, it stays, and that is good too. */
-static bool write_file(const char *folder, const char *name, const char *text, bool replace)
+static bool owner_write_file(const char *folder, const char *name, const char *text, bool replace)
 {
     char path[PATH_ROOM], temporary[PATH_ROOM];
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -62,12 +62,12 @@ static bool write_file(const char *folder, const char *name, const char *text, b
     int error = errno;
     unlink(temporary);
     errno = error;
-    return good && sync_folder(folder);
+    return good && owner_sync_folder(folder);
 }
 
 /* ---- this server ---- */
 
-static bool is_text(const char *text)
+static bool owner_is_text(const char *text)
 {
     const char *digits = text + sizeof BEGINS - 1;
     return strncmp(text, BEGINS, sizeof BEGINS - 1) == 0 &&
@@ -75,7 +75,7 @@ static bool is_text(const char *text)
            strcmp(digits + 2 * (size_t)RANDOM_BYTES, "\n") == 0;
 }
 
-static void make_text(char text[OWNER_TEXT_MAX])
+static void owner_make_text(char text[OWNER_TEXT_MAX])
 {
     unsigned char random[RANDOM_BYTES];
     size_t len = sizeof BEGINS - 1;
@@ -89,11 +89,11 @@ static void make_text(char text[OWNER_TEXT_MAX])
 }
 
 /* Another shard may be first. A full disk does not keep a shard from starting. */
-static void make_owner(struct owner *owner)
+static void owner_make_owner(struct owner *owner)
 {
-    make_text(owner->text);
-    if (write_file(owner->data_dir, OWNER_NAME, owner->text, false) &&
-        read_file(owner->data_dir, OWNER_NAME, owner->text, sizeof owner->text))
+    owner_make_text(owner->text);
+    if (owner_write_file(owner->data_dir, OWNER_NAME, owner->text, false) &&
+        owner_read_file(owner->data_dir, OWNER_NAME, owner->text, sizeof owner->text))
         return;
     log_error("%s/" OWNER_NAME ": %s; stores of segments are believed to be this server's", owner->data_dir,
               strerror(errno));
@@ -103,12 +103,12 @@ static void make_owner(struct owner *owner)
 void owner_open(struct owner *owner, const char *data_dir, bool make)
 {
     owner->data_dir = data_dir;
-    bool there = read_file(data_dir, OWNER_NAME, owner->text, sizeof owner->text);
+    bool there = owner_read_file(data_dir, OWNER_NAME, owner->text, sizeof owner->text);
     if (!there && errno == ENOENT && make)
-        make_owner(owner);
+        owner_make_owner(owner);
     else if (!there && make)
         fatal_never_restart("%s/" OWNER_NAME ": %s", data_dir, strerror(errno));
-    if ((there || *owner->text) && !is_text(owner->text))
+    if ((there || *owner->text) && !owner_is_text(owner->text))
         fatal_never_restart("%s/" OWNER_NAME " is damaged: expected \"" BEGINS
                             "\" and %d hexadecimal digits; a store that"
                             " this server has used has a copy of it",
@@ -120,12 +120,12 @@ bool owner_take(const char *data_dir, struct slice text)
     char copy[OWNER_TEXT_MAX];
     snprintf(copy, sizeof copy, "%.*s", (int)text.len, text.data ? text.data : "");
     errno = EINVAL;
-    return is_text(copy) && write_file(data_dir, OWNER_NAME, copy, true);
+    return owner_is_text(copy) && owner_write_file(data_dir, OWNER_NAME, copy, true);
 }
 
 /* ---- what it has marked ---- */
 
-static const char *note_of(enum owner_kind kind)
+static const char *owner_note_of(enum owner_kind kind)
 {
     return kind == OWNER_FOLDER ? "owner.folder" : "owner.bucket";
 }
@@ -133,7 +133,7 @@ static const char *note_of(enum owner_kind kind)
 bool owner_marked(const struct owner *owner, enum owner_kind kind, char where[OWNER_WHERE_MAX])
 {
     *where = '\0';
-    bool marked = read_file(owner->data_dir, note_of(kind), where, OWNER_WHERE_MAX) || errno != ENOENT;
+    bool marked = owner_read_file(owner->data_dir, owner_note_of(kind), where, OWNER_WHERE_MAX) || errno != ENOENT;
     where[strcspn(where, "\n")] = '\0';
     return marked;
 }
@@ -142,7 +142,7 @@ bool owner_note(const struct owner *owner, enum owner_kind kind, const char *whe
 {
     char text[OWNER_WHERE_MAX];
     snprintf(text, sizeof text, "%.*s\n", (int)sizeof text - 2, where);
-    return write_file(owner->data_dir, note_of(kind), text, true);
+    return owner_write_file(owner->data_dir, owner_note_of(kind), text, true);
 }
 
 /* ---- a folder ---- */
@@ -160,9 +160,10 @@ bool owner_knows(const struct owner *owner, const char *folder)
 }
 
 /* A note that cannot be made is made with the next file. */
-static bool mark_folder(const struct owner *owner, const char *folder, char why[OWNER_WHY_MAX])
+static bool owner_mark_folder(const struct owner *owner, const char *folder, char why[OWNER_WHY_MAX])
 {
-    if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) && write_file(folder, OWNER_NAME, owner->text, true)) {
+    if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) &&
+        owner_write_file(folder, OWNER_NAME, owner->text, true)) {
         (void)!owner_note(owner, OWNER_FOLDER, folder);
         return true;
     }
@@ -171,8 +172,8 @@ static bool mark_folder(const struct owner *owner, const char *folder, char why[
 }
 
 /* It has no owner. Whether it may get one: `where` says where the last one was, if there was one. */
-static bool is_new(const struct owner *owner, const char *folder, bool marked, const char *where,
-                   char why[OWNER_WHY_MAX])
+static bool owner_is_new(const struct owner *owner, const char *folder, bool marked, const char *where,
+                         char why[OWNER_WHY_MAX])
 {
     if (marked)
         snprintf(why, OWNER_WHY_MAX,
@@ -200,9 +201,9 @@ bool owner_has(const struct owner *owner, const char *folder, bool mark, char wh
         return false;
     }
     bool marked = owner_marked(owner, OWNER_FOLDER, where);
-    if (read_file(folder, OWNER_NAME, text, sizeof text)) {
+    if (owner_read_file(folder, OWNER_NAME, text, sizeof text)) {
         if (strcmp(text, owner->text) == 0)
-            return !mark || marked || mark_folder(owner, folder, why);
+            return !mark || marked || owner_mark_folder(owner, folder, why);
         snprintf(why, OWNER_WHY_MAX, "segment.directory: %s has the file " OWNER_NAME " of another server", folder);
         return false;
     }
@@ -210,5 +211,5 @@ bool owner_has(const struct owner *owner, const char *folder, bool mark, char wh
         snprintf(why, OWNER_WHY_MAX, "segment.directory: %s/" OWNER_NAME ": %s", folder, strerror(errno));
         return false;
     }
-    return is_new(owner, folder, marked, where, why) && (!mark || mark_folder(owner, folder, why));
+    return owner_is_new(owner, folder, marked, where, why) && (!mark || owner_mark_folder(owner, folder, why));
 }

@@ -17,19 +17,19 @@
 
 /* ---- numbers ---- */
 
-static void put_u32(struct buf *out, uint64_t value)
+static void segment_put_u32(struct buf *out, uint64_t value)
 {
     uint32_t le = htole32((uint32_t)value);
     buf_add(out, &le, sizeof le);
 }
 
-static void put_u64(struct buf *out, uint64_t value)
+static void segment_put_u64(struct buf *out, uint64_t value)
 {
     uint64_t le = htole64(value);
     buf_add(out, &le, sizeof le);
 }
 
-static uint32_t take_u32(const char **in)
+static uint32_t segment_take_u32(const char **in)
 {
     uint32_t le;
     memcpy(&le, *in, sizeof le);
@@ -37,7 +37,7 @@ static uint32_t take_u32(const char **in)
     return le32toh(le);
 }
 
-static uint64_t take_u64(const char **in)
+static uint64_t segment_take_u64(const char **in)
 {
     uint64_t le;
     memcpy(&le, *in, sizeof le);
@@ -45,19 +45,19 @@ static uint64_t take_u64(const char **in)
     return le64toh(le);
 }
 
-static uint64_t checksum_of(struct slice a, struct slice b)
+static uint64_t segment_checksum_of(struct slice a, struct slice b)
 {
     return XXH3_64bits_withSeed(b.data, b.len, XXH3_64bits(a.data, a.len));
 }
 
 /* ---- making ---- */
 
-static struct segment_block *last_block(struct segment_draft *draft)
+static struct segment_block *segment_last_block(struct segment_draft *draft)
 {
     return &draft->segment.blocks[draft->segment.count - 1];
 }
 
-static void begin_block(struct segment_draft *draft)
+static void segment_begin_block(struct segment_draft *draft)
 {
     struct segment *s = &draft->segment;
     if (s->count == draft->cap) {
@@ -68,12 +68,13 @@ static void begin_block(struct segment_draft *draft)
         .start = s->end, .at = buf_len(&draft->data), .boundaries_at = (uint32_t)buf_len(&draft->boundaries)};
 }
 
-static void add_message(struct segment_draft *draft, struct slice message, bool last_of_append, uint64_t time_ms)
+static void segment_add_message(struct segment_draft *draft, struct slice message, bool last_of_append,
+                                uint64_t time_ms)
 {
     struct segment *s = &draft->segment;
-    if (!s->count || last_block(draft)->bytes + message.len > SEGMENT_BLOCK)
-        begin_block(draft);
-    struct segment_block *block = last_block(draft);
+    if (!s->count || segment_last_block(draft)->bytes + message.len > SEGMENT_BLOCK)
+        segment_begin_block(draft);
+    struct segment_block *block = segment_last_block(draft);
     size_t before = buf_len(&draft->boundaries);
     boundaries_add(&draft->boundaries, message.len, last_of_append);
     buf_add_slice(&draft->data, message);
@@ -97,7 +98,7 @@ bool segment_add(struct segment_draft *draft, const struct run *run)
         if (position == s->end) {
             draft->full = s->messages && (s->messages >= draft->max_messages || s->bytes + length > draft->max_bytes);
             if (!draft->full)
-                add_message(draft, slice_of(run->data.data + at, (size_t)length), last, run->time_ms);
+                segment_add_message(draft, slice_of(run->data.data + at, (size_t)length), last, run->time_ms);
         } else if (position > s->end) {
             return false;
         }
@@ -111,7 +112,8 @@ bool segment_add(struct segment_draft *draft, const struct run *run)
 }
 
 /* Puts the block's bytes at the end of the file as they are best kept. */
-static void store_block(struct segment_draft *draft, struct segment_block *block, ZSTD_CCtx *zstd, struct buf *file)
+static void segment_store_block(struct segment_draft *draft, struct segment_block *block, ZSTD_CCtx *zstd,
+                                struct buf *file)
 {
     const char *data = buf_slice(&draft->data).data + block->at;
     struct slice boundaries = slice_of(buf_slice(&draft->boundaries).data + block->boundaries_at, block->boundaries);
@@ -126,30 +128,30 @@ static void store_block(struct segment_draft *draft, struct segment_block *block
         memcpy(out, data, block->bytes);
     block->at = buf_len(file);
     block->stored = (uint32_t)stored;
-    block->checksum = checksum_of(boundaries, slice_of(out, stored));
+    block->checksum = segment_checksum_of(boundaries, slice_of(out, stored));
     buf_grow(file, stored);
 }
 
-static void put_head(const struct segment *s, struct buf *out)
+static void segment_put_head(const struct segment *s, struct buf *out)
 {
     buf_add(out, MAGIC, 8);
-    put_u32(out, s->json ? FLAG_JSON : 0);
-    put_u32(out, s->count);
+    segment_put_u32(out, s->json ? FLAG_JSON : 0);
+    segment_put_u32(out, s->count);
     const uint64_t numbers[] = {s->uid, s->start, s->end, s->messages, s->bytes, s->size, s->boundaries, 0, 0};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        put_u64(out, numbers[i]);
+        segment_put_u64(out, numbers[i]);
 }
 
-static void put_entry(const struct segment_block *b, struct buf *out)
+static void segment_put_entry(const struct segment_block *b, struct buf *out)
 {
-    put_u64(out, b->start);
-    put_u64(out, b->time_ms);
-    put_u64(out, b->at);
-    put_u32(out, b->stored);
-    put_u32(out, b->bytes);
-    put_u32(out, b->boundaries_at);
-    put_u32(out, b->boundaries);
-    put_u64(out, b->checksum);
+    segment_put_u64(out, b->start);
+    segment_put_u64(out, b->time_ms);
+    segment_put_u64(out, b->at);
+    segment_put_u32(out, b->stored);
+    segment_put_u32(out, b->bytes);
+    segment_put_u32(out, b->boundaries_at);
+    segment_put_u32(out, b->boundaries);
+    segment_put_u64(out, b->checksum);
 }
 
 void segment_seal(struct segment_draft *draft, bool compress, struct buf *file)
@@ -166,14 +168,14 @@ void segment_seal(struct segment_draft *draft, bool compress, struct buf *file)
     buf_grow(file, front);
     buf_add_slice(file, buf_slice(&draft->boundaries));
     for (size_t i = 0; i < s->count; i++)
-        store_block(draft, &s->blocks[i], zstd, file);
+        segment_store_block(draft, &s->blocks[i], zstd, file);
     ZSTD_freeCCtx(zstd);
     s->size = buf_len(file);
-    put_head(s, &head);
+    segment_put_head(s, &head);
     for (size_t i = 0; i < s->count; i++)
-        put_entry(&s->blocks[i], &index);
-    s->checksum = checksum_of(buf_slice(&head), buf_slice(&index));
-    put_u64(&head, s->checksum);
+        segment_put_entry(&s->blocks[i], &index);
+    s->checksum = segment_checksum_of(buf_slice(&head), buf_slice(&index));
+    segment_put_u64(&head, s->checksum);
     char *at = file->data + file->start;
     memcpy(at, head.data, SEGMENT_HEAD);
     memcpy(at + SEGMENT_HEAD, index.data, buf_len(&index));
@@ -190,35 +192,35 @@ void segment_draft_clear(struct segment_draft *draft)
 
 /* ---- reading ---- */
 
-static void take_head(struct segment *s, const char *in)
+static void segment_take_head(struct segment *s, const char *in)
 {
-    s->json = take_u32(&in) & FLAG_JSON;
-    s->count = take_u32(&in);
-    s->uid = take_u64(&in);
-    s->start = take_u64(&in);
-    s->end = take_u64(&in);
-    s->messages = take_u64(&in);
-    s->bytes = take_u64(&in);
-    s->size = take_u64(&in);
-    s->boundaries = take_u64(&in);
+    s->json = segment_take_u32(&in) & FLAG_JSON;
+    s->count = segment_take_u32(&in);
+    s->uid = segment_take_u64(&in);
+    s->start = segment_take_u64(&in);
+    s->end = segment_take_u64(&in);
+    s->messages = segment_take_u64(&in);
+    s->bytes = segment_take_u64(&in);
+    s->size = segment_take_u64(&in);
+    s->boundaries = segment_take_u64(&in);
     in += 16;
-    s->checksum = take_u64(&in);
+    s->checksum = segment_take_u64(&in);
 }
 
 /* Every block begins where the one before it ends, in the file and in the stream. */
-static bool take_index(struct segment *s, const char *in)
+static bool segment_take_index(struct segment *s, const char *in)
 {
     uint64_t at = s->boundaries_at + s->boundaries, boundaries = 0, bytes = 0, position = s->start;
     for (size_t i = 0; i < s->count; i++) {
         struct segment_block *b = &s->blocks[i];
-        b->start = take_u64(&in);
-        b->time_ms = take_u64(&in);
-        b->at = take_u64(&in);
-        b->stored = take_u32(&in);
-        b->bytes = take_u32(&in);
-        b->boundaries_at = take_u32(&in);
-        b->boundaries = take_u32(&in);
-        b->checksum = take_u64(&in);
+        b->start = segment_take_u64(&in);
+        b->time_ms = segment_take_u64(&in);
+        b->at = segment_take_u64(&in);
+        b->stored = segment_take_u32(&in);
+        b->bytes = segment_take_u32(&in);
+        b->boundaries_at = segment_take_u32(&in);
+        b->boundaries = segment_take_u32(&in);
+        b->checksum = segment_take_u64(&in);
         if (b->at != at || b->boundaries_at != boundaries || !b->stored || b->stored > b->bytes || !b->boundaries ||
             (i ? b->start <= position : b->start != position) || b->start >= s->end)
             return false;
@@ -239,7 +241,7 @@ bool segment_parse(struct segment *segment, struct slice front, uint64_t size, u
     *need = 0;
     if (front.len < SEGMENT_HEAD || memcmp(front.data, MAGIC, 8) != 0)
         return false;
-    take_head(&s, front.data + 8);
+    segment_take_head(&s, front.data + 8);
     s.boundaries_at = SEGMENT_HEAD + (uint64_t)s.count * SEGMENT_ENTRY;
     if (!s.count || s.size != size || s.boundaries_at > size || s.boundaries > size - s.boundaries_at ||
         s.start >= s.end)
@@ -249,10 +251,10 @@ bool segment_parse(struct segment *segment, struct slice front, uint64_t size, u
         return false;
     }
     struct slice index = slice_of(front.data + SEGMENT_HEAD, s.boundaries_at - SEGMENT_HEAD);
-    if (checksum_of(slice_of(front.data, CHECKSUM_AT), index) != s.checksum)
+    if (segment_checksum_of(slice_of(front.data, CHECKSUM_AT), index) != s.checksum)
         return false;
     s.blocks = xcalloc(s.count, sizeof *s.blocks);
-    if (!take_index(&s, index.data)) {
+    if (!segment_take_index(&s, index.data)) {
         segment_clear(&s);
         return false;
     }
@@ -280,7 +282,7 @@ size_t segment_find(const struct segment *segment, uint64_t position)
 }
 
 /* The marks say as many positions and bytes as the index does. */
-static bool boundaries_fit(const struct segment *s, struct slice boundaries, uint64_t positions, uint64_t bytes)
+static bool segment_boundaries_fit(const struct segment *s, struct slice boundaries, uint64_t positions, uint64_t bytes)
 {
     uint64_t length, count = 0, sum = 0;
     bool last;
@@ -299,8 +301,9 @@ bool segment_run(const struct segment *segment, size_t block, struct slice bound
     const struct segment_block *b = &segment->blocks[block];
     uint64_t end = block + 1 < segment->count ? segment->blocks[block + 1].start : segment->end;
     struct slice data = stored;
-    if (boundaries.len != b->boundaries || stored.len != b->stored || checksum_of(boundaries, stored) != b->checksum ||
-        !boundaries_fit(segment, boundaries, end - b->start, b->bytes))
+    if (boundaries.len != b->boundaries || stored.len != b->stored ||
+        segment_checksum_of(boundaries, stored) != b->checksum ||
+        !segment_boundaries_fit(segment, boundaries, end - b->start, b->bytes))
         return false;
     if (b->stored < b->bytes) {
         if (ZSTD_getFrameContentSize(stored.data, stored.len) != b->bytes)

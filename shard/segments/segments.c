@@ -28,7 +28,7 @@ void segments_init(struct segments *segments, struct store *store, struct object
     *segments = (struct segments){.store = store, .objects = objects, .arrived = arrived, .ctx = ctx};
 }
 
-static void close_segment(struct open_segment *open)
+static void segments_close_segment(struct open_segment *open)
 {
     if (!open->used)
         return;
@@ -41,19 +41,20 @@ static void close_segment(struct open_segment *open)
 void segments_clear(struct segments *segments)
 {
     for (size_t i = 0; i < SEGMENTS_OPEN; i++)
-        close_segment(&segments->open[i]);
+        segments_close_segment(&segments->open[i]);
     buf_clear(&segments->front);
     buf_clear(&segments->stored);
     buf_clear(&segments->inflated);
 }
 
-static bool same(const struct object *a, const struct object *b)
+static bool segments_same(const struct object *a, const struct object *b)
 {
     return a->uid == b->uid && a->start == b->start && a->id == b->id;
 }
 
 /* Once a second: whoever asks for it again and again does not fill the log. */
-static enum error damaged(struct segments *segments, const struct object *object, enum error error, const char *why)
+static enum error segments_damaged(struct segments *segments, const struct object *object, enum error error,
+                                   const char *why)
 {
     char name[OBJECT_NAME_MAX];
     uint64_t now = clock_monotonic_ms();
@@ -62,7 +63,7 @@ static enum error damaged(struct segments *segments, const struct object *object
                     METRIC_SEGMENT_ERRORS +
                         (error == ERR_SEGMENT_MISSING ? METRIC_SEGMENT_ERROR_MISSING : METRIC_SEGMENT_ERROR_DAMAGED),
                     1);
-    if (now >= segments->logged_ms + 1000 || !same(&segments->logged, object)) {
+    if (now >= segments->logged_ms + 1000 || !segments_same(&segments->logged, object)) {
         object_name(name, object);
         log_error("segment %s: %s", name, why);
         segments->logged_ms = now;
@@ -71,7 +72,7 @@ static enum error damaged(struct segments *segments, const struct object *object
     return error;
 }
 
-static bool read_at(int fd, uint64_t at, size_t len, struct buf *out)
+static bool segments_read_at(int fd, uint64_t at, size_t len, struct buf *out)
 {
     buf_reset(out);
     char *to = buf_reserve(out, len);
@@ -87,12 +88,13 @@ static bool read_at(int fd, uint64_t at, size_t len, struct buf *out)
 }
 
 /* Head and index, which have to be those of the row. */
-static bool take_front(struct segments *segments, int fd, const struct segment_row *row, struct segment *segment)
+static bool segments_take_front(struct segments *segments, int fd, const struct segment_row *row,
+                                struct segment *segment)
 {
     uint64_t need = row->size < FRONT ? row->size : FRONT;
     bool parsed = false;
     while (!parsed && need) {
-        if (!read_at(fd, 0, (size_t)need, &segments->front))
+        if (!segments_read_at(fd, 0, (size_t)need, &segments->front))
             return false;
         parsed = segment_parse(segment, buf_slice(&segments->front), row->size, &need);
     }
@@ -107,7 +109,7 @@ static bool take_front(struct segments *segments, int fd, const struct segment_r
 
 /* ---- on their way ---- */
 
-static void on_fetched(void *ctx, enum error error)
+static void segments_on_fetched(void *ctx, enum error error)
 {
     struct segment_fetch *fetch = ctx, **at = &fetch->segments->fetches;
     struct segments *segments = fetch->segments;
@@ -122,17 +124,17 @@ static void on_fetched(void *ctx, enum error error)
     }
     struct segment_row row;
     if (!store_segment(segments->store, fetch->object.uid, fetch->object.start, &row) ||
-        !same(&row.object, &fetch->object))
+        !segments_same(&row.object, &fetch->object))
         objects_uncache(segments->objects, &fetch->object); /* it was deleted meanwhile */
     segments->arrived(segments->ctx, &fetch->object);
     free(fetch);
 }
 
 /* False: it is on its way already, or too many are. */
-static bool fetch(struct segments *segments, const struct segment_row *row)
+static bool segments_fetch(struct segments *segments, const struct segment_row *row)
 {
     for (const struct segment_fetch *f = segments->fetches; f; f = f->next)
-        if (same(&f->object, &row->object))
+        if (segments_same(&f->object, &row->object))
             return false;
     if (segments->fetch_count >= SEGMENTS_FETCHING)
         return false;
@@ -140,12 +142,12 @@ static bool fetch(struct segments *segments, const struct segment_row *row)
     *f = (struct segment_fetch){segments->fetches, segments, row->object};
     segments->fetches = f;
     segments->fetch_count++;
-    objects_fetch(segments->objects, row, on_fetched, f);
+    objects_fetch(segments->objects, row, segments_on_fetched, f);
     return true;
 }
 
 /* Whoever reads this one will want those that follow. */
-static void fetch_ahead(struct segments *segments, const struct segment_row *row)
+static void segments_fetch_ahead(struct segments *segments, const struct segment_row *row)
 {
     struct segment_row next = *row;
     bool cached;
@@ -157,57 +159,59 @@ static void fetch_ahead(struct segments *segments, const struct segment_row *row
         if (fd >= 0)
             close(fd);
         else
-            (void)fetch(segments, &next);
+            (void)segments_fetch(segments, &next);
     }
 }
 
-static enum error await(struct segments *segments, const struct segment_row *row)
+static enum error segments_await(struct segments *segments, const struct segment_row *row)
 {
     uint64_t now = clock_monotonic_ms();
     for (size_t i = 0; i < SEGMENTS_FAILED; i++) {
         const struct failed_segment *f = &segments->failed[i];
-        if (f->until_ms <= now || !same(&f->object, &row->object))
+        if (f->until_ms <= now || !segments_same(&f->object, &row->object))
             continue;
         if (f->error == ERR_SEGMENT_UNAVAILABLE)
             return f->error;
-        return damaged(segments, &row->object, f->error,
-                       f->error == ERR_SEGMENT_MISSING ? "the store does not have it" : "the store has it damaged");
+        return segments_damaged(segments, &row->object, f->error,
+                                f->error == ERR_SEGMENT_MISSING ? "the store does not have it"
+                                                                : "the store has it damaged");
     }
-    if (fetch(segments, row))
-        fetch_ahead(segments, row);
+    if (segments_fetch(segments, row))
+        segments_fetch_ahead(segments, row);
     for (const struct segment_fetch *f = segments->fetches; f; f = f->next)
-        if (same(&f->object, &row->object))
+        if (segments_same(&f->object, &row->object))
             segments->awaited = row->object;
     return ERR_SEGMENT_UNAVAILABLE;
 }
 
 /* Its file is no good. That of a cache is thrown away, and fetched again. */
-static enum error distrust(struct segments *segments, const struct segment_row *row, bool cached)
+static enum error segments_distrust(struct segments *segments, const struct segment_row *row, bool cached)
 {
     if (!cached)
-        return damaged(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+        return segments_damaged(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
     objects_uncache(segments->objects, &row->object);
-    return await(segments, row);
+    return segments_await(segments, row);
 }
 
 /* ---- open ---- */
 
-static struct open_segment *longest_unused(struct segments *segments)
+static struct open_segment *segments_longest_unused(struct segments *segments)
 {
     struct open_segment *found = &segments->open[0];
     for (size_t i = 1; i < SEGMENTS_OPEN; i++)
         if (segments->open[i].used < found->used)
             found = &segments->open[i];
-    close_segment(found);
+    segments_close_segment(found);
     return found;
 }
 
-static enum error open_segment(struct segments *segments, const struct segment_row *row, struct open_segment **out)
+static enum error segments_open_segment(struct segments *segments, const struct segment_row *row,
+                                        struct open_segment **out)
 {
     struct stat stat;
     for (size_t i = 0; i < SEGMENTS_OPEN; i++) {
         *out = &segments->open[i];
-        if ((*out)->used && same(&(*out)->object, &row->object)) {
+        if ((*out)->used && segments_same(&(*out)->object, &row->object)) {
             (*out)->used = ++segments->uses;
             return ERR_NONE;
         }
@@ -215,19 +219,19 @@ static enum error open_segment(struct segments *segments, const struct segment_r
     bool cached;
     int fd = objects_open(segments->objects, &row->object, &cached);
     if (fd < 0 && errno == ENOENT && segments->objects->away)
-        return await(segments, row);
+        return segments_await(segments, row);
     if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != EINVAL) {
-        (void)damaged(segments, &row->object, ERR_SEGMENT_UNAVAILABLE,
-                      errno == ESTALE ? "segment.directory is not this server's" : strerror(errno));
+        (void)segments_damaged(segments, &row->object, ERR_SEGMENT_UNAVAILABLE,
+                               errno == ESTALE ? "segment.directory is not this server's" : strerror(errno));
         return ERR_SEGMENT_UNAVAILABLE; /* as when there is no descriptor left */
     }
     if (fd < 0)
-        return damaged(segments, &row->object, ERR_SEGMENT_MISSING, strerror(errno));
-    struct open_segment *open = *out = longest_unused(segments);
+        return segments_damaged(segments, &row->object, ERR_SEGMENT_MISSING, strerror(errno));
+    struct open_segment *open = *out = segments_longest_unused(segments);
     if (fstat(fd, &stat) != 0 || (uint64_t)stat.st_size != row->size ||
-        !take_front(segments, fd, row, &open->segment)) {
+        !segments_take_front(segments, fd, row, &open->segment)) {
         close(fd);
-        return distrust(segments, row, cached);
+        return segments_distrust(segments, row, cached);
     }
     open->cached = cached;
     open->object = row->object;
@@ -237,27 +241,28 @@ static enum error open_segment(struct segments *segments, const struct segment_r
     return ERR_NONE;
 }
 
-static enum error find(struct segments *segments, uint64_t uid, uint64_t position, struct segment_row *row,
-                       struct open_segment **open)
+static enum error segments_find(struct segments *segments, uint64_t uid, uint64_t position, struct segment_row *row,
+                                struct open_segment **open)
 {
     segments->awaited = (struct object){0};
     if (store_segment(segments->store, uid, position, row) && position < row->end)
-        return open_segment(segments, row, open);
+        return segments_open_segment(segments, row, open);
     log_error("stream %llu: no segment has its position %llu", (unsigned long long)uid, (unsigned long long)position);
     return ERR_INTERNAL;
 }
 
-static bool read_boundaries(struct segments *segments, const struct open_segment *open, size_t block)
+static bool segments_read_boundaries(struct segments *segments, const struct open_segment *open, size_t block)
 {
     const struct segment_block *b = &open->segment.blocks[block];
-    return read_at(open->fd, open->segment.boundaries_at + b->boundaries_at, b->boundaries, &segments->front);
+    return segments_read_at(open->fd, open->segment.boundaries_at + b->boundaries_at, b->boundaries, &segments->front);
 }
 
-static bool read_block(struct segments *segments, struct open_segment *open, size_t block, struct run *run)
+static bool segments_read_block(struct segments *segments, struct open_segment *open, size_t block, struct run *run)
 {
     const struct segment *s = &open->segment;
     const struct segment_block *b = &s->blocks[block];
-    return read_boundaries(segments, open, block) && read_at(open->fd, b->at, b->stored, &segments->stored) &&
+    return segments_read_boundaries(segments, open, block) &&
+           segments_read_at(open->fd, b->at, b->stored, &segments->stored) &&
            segment_run(s, block, buf_slice(&segments->front), buf_slice(&segments->stored), &segments->inflated, run);
 }
 
@@ -265,33 +270,33 @@ enum error segments_run(struct segments *segments, uint64_t uid, uint64_t positi
 {
     struct segment_row row;
     struct open_segment *open;
-    enum error error = find(segments, uid, position, &row, &open);
+    enum error error = segments_find(segments, uid, position, &row, &open);
     if (error != ERR_NONE)
         return error;
-    if (read_block(segments, open, segment_find(&open->segment, position), run))
+    if (segments_read_block(segments, open, segment_find(&open->segment, position), run))
         return ERR_NONE;
     bool cached = open->cached;
-    close_segment(open); /* it may be put right */
-    return distrust(segments, &row, cached);
+    segments_close_segment(open); /* it may be put right */
+    return segments_distrust(segments, &row, cached);
 }
 
 void segments_forget(struct segments *segments, const struct object *object)
 {
     for (size_t i = 0; i < SEGMENTS_OPEN; i++)
-        if (segments->open[i].used && same(&segments->open[i].object, object))
-            close_segment(&segments->open[i]);
+        if (segments->open[i].used && segments_same(&segments->open[i].object, object))
+            segments_close_segment(&segments->open[i]);
 }
 
 bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position, struct stored_block *block)
 {
     struct segment_row row;
     struct open_segment *open;
-    if (find(segments, uid, position, &row, &open) != ERR_NONE)
+    if (segments_find(segments, uid, position, &row, &open) != ERR_NONE)
         return false;
     size_t i = segment_find(&open->segment, position);
     const struct segment_block *b = &open->segment.blocks[i];
-    if (b->stored < b->bytes ||
-        !(open->checked[i] ? read_boundaries(segments, open, i) : read_block(segments, open, i, &block->run)))
+    if (b->stored < b->bytes || !(open->checked[i] ? segments_read_boundaries(segments, open, i)
+                                                   : segments_read_block(segments, open, i, &block->run)))
         return false;
     open->checked[i] = 1;
     uint64_t end = i + 1 < open->segment.count ? b[1].start : open->segment.end;

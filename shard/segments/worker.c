@@ -7,7 +7,7 @@
 
 #include "common/log.h"
 
-static void on_woken(evutil_socket_t fd, short what, void *arg)
+static void worker_on_woken(evutil_socket_t fd, short what, void *arg)
 {
     uint64_t count;
     (void)what;
@@ -23,12 +23,12 @@ void worker_init(struct worker *worker, struct event_base *base)
     worker->done_end = &worker->done_first;
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->wanted, NULL);
-    worker->woken = event_new(base, worker->wake, EV_READ | EV_PERSIST, on_woken, NULL);
+    worker->woken = event_new(base, worker->wake, EV_READ | EV_PERSIST, worker_on_woken, NULL);
     if (worker->wake < 0 || !worker->woken || event_add(worker->woken, NULL) != 0)
         fatalx("worker: no descriptor");
 }
 
-static struct work *take_first(struct worker *worker)
+static struct work *worker_take_first(struct worker *worker)
 {
     struct work *work = worker->first;
     worker->first = work->next;
@@ -37,7 +37,7 @@ static struct work *take_first(struct worker *worker)
     return work;
 }
 
-static void *run(void *arg)
+static void *worker_run(void *arg)
 {
     struct worker *worker = arg;
     const uint64_t one = 1;
@@ -47,7 +47,7 @@ static void *run(void *arg)
             pthread_cond_wait(&worker->wanted, &worker->lock);
             continue;
         }
-        struct work *work = take_first(worker);
+        struct work *work = worker_take_first(worker);
         pthread_mutex_unlock(&worker->lock);
         work->run(work);
         pthread_mutex_lock(&worker->lock);
@@ -62,18 +62,18 @@ static void *run(void *arg)
 }
 
 /* Signals are for the thread that has the loop. */
-static void start(struct worker *worker)
+static void worker_start(struct worker *worker)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&worker->thread, NULL, run, worker) != 0)
+    if (pthread_create(&worker->thread, NULL, worker_run, worker) != 0)
         fatalx("worker: cannot start a thread");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     worker->started = true;
 }
 
-static void call_done(struct work *work, void *ctx)
+static void worker_call_done(struct work *work, void *ctx)
 {
     for (struct work *next; work; work = next) {
         next = work->next;
@@ -90,7 +90,7 @@ void worker_clear(struct worker *worker)
     if (worker->started)
         pthread_join(worker->thread, NULL);
     *worker->done_end = worker->first;
-    call_done(worker->done_first, NULL);
+    worker_call_done(worker->done_first, NULL);
     event_free(worker->woken);
     close(worker->wake);
     pthread_cond_destroy(&worker->wanted);
@@ -100,7 +100,7 @@ void worker_clear(struct worker *worker)
 void worker_put(struct worker *worker, struct work *work)
 {
     if (!worker->started)
-        start(worker);
+        worker_start(worker);
     pthread_mutex_lock(&worker->lock);
     work->next = NULL;
     *worker->end = work;
@@ -118,5 +118,5 @@ void worker_take(struct worker *worker, void *ctx)
     worker->done_first = NULL;
     worker->done_end = &worker->done_first;
     pthread_mutex_unlock(&worker->lock);
-    call_done(work, ctx);
+    worker_call_done(work, ctx);
 }

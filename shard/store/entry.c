@@ -2,7 +2,7 @@
 
 #include "common/varint.h"
 
-static void add_text(struct buf *heads, struct slice text)
+static void entry_add_text(struct buf *heads, struct slice text)
 {
     varint_add(heads, text.len);
     buf_add_slice(heads, text);
@@ -19,17 +19,17 @@ void entry_add(struct buf *heads, const struct log_entry *e)
         varint_add(heads, e->data.len);
     }
     if (e->flags & LOG_STREAM_SEQ)
-        add_text(heads, e->stream_seq);
+        entry_add_text(heads, e->stream_seq);
     if (e->flags & LOG_PRODUCER) {
-        add_text(heads, e->producer);
+        entry_add_text(heads, e->producer);
         varint_add(heads, e->epoch);
         varint_add(heads, e->producer_seq);
     }
     if (e->flags & LOG_CREATES) {
-        add_text(heads, e->name);
-        add_text(heads, e->content_type);
-        add_text(heads, e->expires_text);
-        add_text(heads, e->reader_key);
+        entry_add_text(heads, e->name);
+        entry_add_text(heads, e->content_type);
+        entry_add_text(heads, e->expires_text);
+        entry_add_text(heads, e->reader_key);
         varint_add(heads, e->ttl_s + 1); /* STORE_NONE becomes 0 */
         varint_add(heads, e->expires_ms + 1);
         varint_add(heads, e->retention_s);
@@ -38,7 +38,7 @@ void entry_add(struct buf *heads, const struct log_entry *e)
 }
 
 /* Takes len bytes off the front of *in. */
-static bool take_bytes(struct slice *in, uint64_t len, struct slice *bytes)
+static bool entry_take_bytes(struct slice *in, uint64_t len, struct slice *bytes)
 {
     if (len > in->len)
         return false;
@@ -47,28 +47,29 @@ static bool take_bytes(struct slice *in, uint64_t len, struct slice *bytes)
     return true;
 }
 
-static bool take_text(struct slice *heads, struct slice *text)
+static bool entry_take_text(struct slice *heads, struct slice *text)
 {
     uint64_t len;
-    return varint_take(heads, &len) && take_bytes(heads, len, text);
+    return varint_take(heads, &len) && entry_take_bytes(heads, len, text);
 }
 
-static bool take_created(struct slice *heads, struct log_entry *e)
+static bool entry_take_created(struct slice *heads, struct log_entry *e)
 {
-    if (!take_text(heads, &e->name) || !take_text(heads, &e->content_type) || !take_text(heads, &e->expires_text) ||
-        !take_text(heads, &e->reader_key) || !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms) ||
-        !varint_take(heads, &e->retention_s) || !varint_take(heads, &e->retention_bytes))
+    if (!entry_take_text(heads, &e->name) || !entry_take_text(heads, &e->content_type) ||
+        !entry_take_text(heads, &e->expires_text) || !entry_take_text(heads, &e->reader_key) ||
+        !varint_take(heads, &e->ttl_s) || !varint_take(heads, &e->expires_ms) || !varint_take(heads, &e->retention_s) ||
+        !varint_take(heads, &e->retention_bytes))
         return false;
     e->ttl_s--;
     e->expires_ms--;
     return true;
 }
 
-static bool take_data(struct slice *heads, struct slice *data, struct log_entry *e)
+static bool entry_take_data(struct slice *heads, struct slice *data, struct log_entry *e)
 {
     uint64_t boundaries_len, data_len;
     return varint_take(heads, &boundaries_len) && varint_take(heads, &data_len) &&
-           take_bytes(data, boundaries_len, &e->boundaries) && take_bytes(data, data_len, &e->data);
+           entry_take_bytes(data, boundaries_len, &e->boundaries) && entry_take_bytes(data, data_len, &e->data);
 }
 
 bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
@@ -78,12 +79,12 @@ bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
         !varint_take(heads, &flags) || flags > LOG_FLAGS)
         return false;
     e->flags = (unsigned)flags;
-    if ((flags & LOG_SAME) ? !e->data.data : !take_data(heads, data, e))
+    if ((flags & LOG_SAME) ? !e->data.data : !entry_take_data(heads, data, e))
         return false;
-    if ((flags & LOG_STREAM_SEQ) && !take_text(heads, &e->stream_seq))
+    if ((flags & LOG_STREAM_SEQ) && !entry_take_text(heads, &e->stream_seq))
         return false;
-    if ((flags & LOG_PRODUCER) &&
-        !(take_text(heads, &e->producer) && varint_take(heads, &e->epoch) && varint_take(heads, &e->producer_seq)))
+    if ((flags & LOG_PRODUCER) && !(entry_take_text(heads, &e->producer) && varint_take(heads, &e->epoch) &&
+                                    varint_take(heads, &e->producer_seq)))
         return false;
-    return !(flags & LOG_CREATES) || take_created(heads, e);
+    return !(flags & LOG_CREATES) || entry_take_created(heads, e);
 }

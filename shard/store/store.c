@@ -20,7 +20,7 @@
 
 /* Columns a query need not read come last: SQLite then never touches their pages. */
 /* clang-format off */
-static const char schema[] =
+static const char store_schema[] =
     "CREATE TABLE slot(slot INTEGER PRIMARY KEY, next_serial INTEGER NOT NULL);"
     "CREATE TABLE stream(uid INTEGER PRIMARY KEY, name BLOB, state INTEGER NOT NULL, content_type BLOB NOT NULL,"
     " base INTEGER NOT NULL, settled INTEGER NOT NULL, closed INTEGER NOT NULL, closer BLOB NOT NULL,"
@@ -83,7 +83,7 @@ static const char schema[] =
     "CREATE TABLE duty(fork_uid INTEGER PRIMARY KEY, source_uid INTEGER NOT NULL, pin INTEGER NOT NULL);";
 /* clang-format on */
 
-static const char *const texts[SQL_COUNT] = {
+static const char *const store_texts[SQL_COUNT] = {
 #define SQL(NAME, text) text,
 #include "shard/store/store_sql.def"
 #undef SQL
@@ -102,8 +102,9 @@ sqlite3_stmt *store_prepare(struct store *store, enum store_sql sql)
     sqlite3_stmt **statement = &store->statements[sql];
     if (*statement)
         sqlite3_reset(*statement);
-    else if (sqlite3_prepare_v3(store->db, texts[sql], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK)
-        store_fatal(store, texts[sql]);
+    else if (sqlite3_prepare_v3(store->db, store_texts[sql], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) !=
+             SQLITE_OK)
+        store_fatal(store, store_texts[sql]);
     return *statement;
 }
 
@@ -174,20 +175,20 @@ int64_t store_number(struct store *store, const char *sql)
     return value;
 }
 
-static void create_schema(struct store *store)
+static void store_create_schema(struct store *store)
 {
     char version[128];
     snprintf(version, sizeof version, "PRAGMA application_id = %d; PRAGMA user_version = %d", STORE_APPLICATION_ID,
              STREAMD_DATA_VERSION);
     store_exec(store, "BEGIN IMMEDIATE");
-    store_exec(store, schema);
+    store_exec(store, store_schema);
     store_exec(store, version);
     store_exec(store, "COMMIT");
 }
 
 /* From now on there may be what the older version does not know. A full disk keeps it old until the next start, and
  * takes no new streams. */
-static void raise_schema(struct store *store)
+static void store_raise_schema(struct store *store)
 {
     char version[64];
     snprintf(version, sizeof version, "PRAGMA user_version = %d", STREAMD_DATA_VERSION);
@@ -195,12 +196,12 @@ static void raise_schema(struct store *store)
         log_warn("%s: the schema stays an older one for now: %s", store->path, sqlite3_errmsg(store->db));
 }
 
-static void check_schema(struct store *store)
+static void store_check_schema(struct store *store)
 {
     int64_t application = store_number(store, "PRAGMA application_id");
     int64_t version = store_number(store, "PRAGMA user_version");
     if (application == 0 && version == 0 && store_number(store, "SELECT count(*) FROM sqlite_schema") == 0)
-        create_schema(store);
+        store_create_schema(store);
     else if (application != STORE_APPLICATION_ID)
         fatal_never_restart("%s: not a streamd database", store->path);
     else if (version > STREAMD_DATA_VERSION)
@@ -209,10 +210,10 @@ static void check_schema(struct store *store)
     else if (version < STREAMD_DATA_OLDEST)
         fatal_never_restart("%s: schema version %lld is unknown", store->path, (long long)version);
     else if (version < STREAMD_DATA_VERSION)
-        raise_schema(store);
+        store_raise_schema(store);
 }
 
-static void load_counters(struct store *store)
+static void store_load_counters(struct store *store)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SLOT_ALL);
     while (store_step(store, statement)) {
@@ -232,7 +233,7 @@ void store_path(char *out, size_t size, const char *data_dir, unsigned index)
 }
 
 /* The methods of a file are what SQLite finds its own by, so they lead back to us. */
-static int timed_sync(sqlite3_file *file, int flags)
+static int store_timed_sync(sqlite3_file *file, int flags)
 {
     struct store_log_file *log = (struct store_log_file *)(uintptr_t)file->pMethods;
     uint64_t began_us = clock_monotonic_us();
@@ -241,7 +242,7 @@ static int timed_sync(sqlite3_file *file, int flags)
     return rc;
 }
 
-static void time_syncs(struct store *store)
+static void store_time_syncs(struct store *store)
 {
     struct store_log_file *log = &store->log_file;
     sqlite3_file *file = NULL;
@@ -250,7 +251,7 @@ static void time_syncs(struct store *store)
         return; /* nobody knows how long they take, then */
     log->methods = *file->pMethods;
     log->sync = log->methods.xSync;
-    log->methods.xSync = timed_sync;
+    log->methods.xSync = store_timed_sync;
     file->pMethods = &log->methods;
 }
 
@@ -262,7 +263,7 @@ uint64_t store_synced_us(struct store *store)
 }
 
 /* Has SQLite open the database and look at it. With `alone` nobody else can, and it needs no room on the disk. */
-static int open_database(struct store *store, uint64_t page_cache, bool is_new, bool alone)
+static int store_open_database(struct store *store, uint64_t page_cache, bool is_new, bool alone)
 {
     char pragmas[512];
     (void)!owned_make(store->path); /* SQLite says itself why it cannot be opened */
@@ -285,7 +286,7 @@ static int open_database(struct store *store, uint64_t page_cache, bool is_new, 
 }
 
 /* The memory that readers share is a file, which a full disk may not give. */
-static bool lacks_room(int rc)
+static bool store_lacks_room(int rc)
 {
     return rc == SQLITE_FULL || rc == SQLITE_CANTOPEN || rc == SQLITE_IOERR;
 }
@@ -297,11 +298,11 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     store_path(store->path, sizeof store->path, data_dir, index);
     bool is_new = stat(store->path, &stat_now) != 0 || stat_now.st_size == 0;
     bool alone = !is_new && !store_disk_shares(data_dir);
-    int rc = open_database(store, page_cache, is_new, alone);
-    if (lacks_room(rc) && !is_new && !alone) {
+    int rc = store_open_database(store, page_cache, is_new, alone);
+    if (store_lacks_room(rc) && !is_new && !alone) {
         alone = true;
         sqlite3_close(store->db);
-        rc = open_database(store, page_cache, is_new, alone);
+        rc = store_open_database(store, page_cache, is_new, alone);
     }
     if (alone)
         log_warn("%s: the disk is full: until the next start nobody else can read the database", store->path);
@@ -309,9 +310,9 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
         fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
     if (rc != SQLITE_OK)
         store_fatal(store, "open");
-    check_schema(store);
-    load_counters(store);
-    time_syncs(store);
+    store_check_schema(store);
+    store_load_counters(store);
+    store_time_syncs(store);
     store_disk_init(store);
     return store;
 }
@@ -338,7 +339,7 @@ void store_begin(struct store *store)
     store->changes_before = (unsigned)sqlite3_total_changes(store->db);
 }
 
-static void save_serials(struct store *store)
+static void store_save_serials(struct store *store)
 {
     for (unsigned i = 0; i < store->dirty_count; i++) {
         unsigned slot = store->dirty_slots[i];
@@ -353,7 +354,7 @@ static void save_serials(struct store *store)
 }
 
 /* A query left in the middle would hold its snapshot, and the WAL could not start over. */
-static void end_queries(struct store *store)
+static void store_end_queries(struct store *store)
 {
     for (size_t i = 0; i < SQL_COUNT; i++)
         if (store->statements[i])
@@ -362,12 +363,12 @@ static void end_queries(struct store *store)
 
 bool store_commit(struct store *store)
 {
-    end_queries(store);
+    store_end_queries(store);
     if (!store->open)
         return false;
     store_log_write(store);
     if (store->serials_due)
-        save_serials(store);
+        store_save_serials(store);
     fault_point("shard.before-commit");
     store_run(store, store_prepare(store, SQL_COMMIT));
     fault_point("shard.after-commit");
@@ -375,7 +376,7 @@ bool store_commit(struct store *store)
     return true;
 }
 
-static void mark_slot(struct store *store, unsigned slot)
+static void store_mark_slot(struct store *store, unsigned slot)
 {
     if (store->slot_dirty[slot])
         return;
@@ -390,12 +391,12 @@ void store_uid_given(struct store *store, uint64_t uid)
     if (slot >= LAYOUT_SLOTS || serial <= store->next_serial[slot])
         return;
     store->next_serial[slot] = serial;
-    mark_slot(store, slot);
+    store_mark_slot(store, slot);
 }
 
 uint64_t store_next_uid(struct store *store, unsigned slot)
 {
-    mark_slot(store, slot);
+    store_mark_slot(store, slot);
     return ((uint64_t)slot << LAYOUT_UID_BITS) + ++store->next_serial[slot];
 }
 

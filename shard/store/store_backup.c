@@ -38,7 +38,7 @@ struct store_copy *store_copy_begin(struct store *store, const char *path, const
     return NULL;
 }
 
-static int64_t left(const struct store_copy *copy)
+static int64_t store_backup_left(const struct store_copy *copy)
 {
     int64_t copied = sqlite3_backup_pagecount(copy->backup) - sqlite3_backup_remaining(copy->backup);
     int64_t all = store_number(copy->store, "PRAGMA page_count");
@@ -47,11 +47,11 @@ static int64_t left(const struct store_copy *copy)
 
 int64_t store_copy_step(struct store_copy *copy, int pages, int keep)
 {
-    int64_t more = left(copy) - keep;
+    int64_t more = store_backup_left(copy) - keep;
     if (more <= 0)
         return keep;
     int rc = sqlite3_backup_step(copy->backup, more < pages ? (int)more : pages);
-    return rc == SQLITE_OK ? left(copy) : -1;
+    return rc == SQLITE_OK ? store_backup_left(copy) : -1;
 }
 
 bool store_copy_finish(struct store_copy *copy)

@@ -1,7 +1,7 @@
 /* The chunks: runs of one stream's bytes, settled from the log. */
 #include "shard/store/store_sql.h"
 
-static void read_run(sqlite3_stmt *statement, int at, struct run *run)
+static void store_chunk_read_run(sqlite3_stmt *statement, int at, struct run *run)
 {
     run->start = column_u64(statement, at);
     run->count = column_u64(statement, at + 1);
@@ -19,7 +19,7 @@ bool store_chunk_run(struct store *store, uint64_t uid, uint64_t position, struc
     while (store_step(store, statement)) {
         if (column_u64(statement, 0) + column_u64(statement, 1) <= position)
             continue;
-        read_run(statement, 0, run);
+        store_chunk_read_run(statement, 0, run);
         return run->data.len || !run->count || store_shared_run(store, position, run);
     }
     return false;
@@ -32,7 +32,7 @@ bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64
     if (!store_step(store, statement) || column_u64(statement, 1) >= max_bytes)
         return false;
     *row_id = sqlite3_column_int64(statement, 0);
-    read_run(statement, 2, run);
+    store_chunk_read_run(statement, 2, run);
     return true;
 }
 

@@ -19,7 +19,7 @@
 #define FRAME_HEADER 24                 /* of a page in the write-ahead log */
 #define HEAD_BYTES 64                   /* what an entry of the log costs at most, but for its data */
 
-static int open_file(const struct store *store, const char *suffix)
+static int store_disk_open_file(const struct store *store, const char *suffix)
 {
     char path[sizeof store->path + 8];
     snprintf(path, sizeof path, "%s%s", store->path, suffix);
@@ -27,18 +27,18 @@ static int open_file(const struct store *store, const char *suffix)
 }
 
 /* SQLite loses its locks on a file when this process closes any descriptor of it: store_close() does that last. */
-static void open_files(struct store *store)
+static void store_disk_open_files(struct store *store)
 {
     if (store->database_reserve.fd < 0)
-        store->database_reserve.fd = open_file(store, "");
+        store->database_reserve.fd = store_disk_open_file(store, "");
     if (store->log_reserve.fd < 0)
-        store->log_reserve.fd = open_file(store, "-wal");
+        store->log_reserve.fd = store_disk_open_file(store, "-wal");
     if (store->shared_fd < 0)
-        store->shared_fd = open_file(store, "-shm");
+        store->shared_fd = store_disk_open_file(store, "-shm");
 }
 
 /* What is behind its end goes when a file is truncated. */
-static bool reserve(struct store_file *file, uint64_t bytes)
+static bool store_disk_reserve(struct store_file *file, uint64_t bytes)
 {
     struct stat stat;
     if (file->fd < 0 || fstat(file->fd, &stat) != 0)
@@ -57,7 +57,7 @@ static bool reserve(struct store_file *file, uint64_t bytes)
     return true;
 }
 
-static uint64_t logged_bytes(const struct store *store)
+static uint64_t store_disk_logged_bytes(const struct store *store)
 {
     return store->log_pages * (store->page_size + FRAME_HEADER);
 }
@@ -67,12 +67,12 @@ bool store_reserve(struct store *store, uint64_t bytes)
     store->reserve = bytes;
     if (!bytes)
         return true;
-    open_files(store); /* a new database has no log at first */
+    store_disk_open_files(store); /* a new database has no log at first */
     /* It is mapped: a page whose blocks are not there would end the process. */
     if (store->shared_fd >= 0)
         (void)!fallocate(store->shared_fd, FALLOC_FL_KEEP_SIZE, 0, SHARED_BYTES);
-    bool log = reserve(&store->log_reserve, logged_bytes(store) + bytes);
-    return reserve(&store->database_reserve, store_size(store) + bytes) && log;
+    bool log = store_disk_reserve(&store->log_reserve, store_disk_logged_bytes(store) + bytes);
+    return store_disk_reserve(&store->database_reserve, store_size(store) + bytes) && log;
 }
 
 bool store_probe(struct store *store, uint64_t bytes)
@@ -94,7 +94,7 @@ bool store_disk_shares(const char *data_dir)
 }
 
 /* A file system that copies on write has to find other blocks all the same. */
-static bool writes_in_place(int fd)
+static bool store_disk_writes_in_place(int fd)
 {
     struct statfs stat;
     return fstatfs(fd, &stat) == 0 && stat.f_type != BTRFS_SUPER_MAGIC;
@@ -103,8 +103,9 @@ static bool writes_in_place(int fd)
 uint64_t store_room(const struct store *store)
 {
     const struct store_file *file = &store->log_reserve;
-    uint64_t used = logged_bytes(store), there = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
-    return there > used && writes_in_place(file->fd) ? there - used : 0;
+    uint64_t used = store_disk_logged_bytes(store),
+             there = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
+    return there > used && store_disk_writes_in_place(file->fd) ? there - used : 0;
 }
 
 uint64_t store_unused(struct store *store)
@@ -135,7 +136,7 @@ void store_checkpoint(struct store *store)
         store->log_pages = copied == pages ? 0 : (uint64_t)pages;
 }
 
-static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
+static int store_disk_on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
 {
     struct store *store = ctx;
     (void)db;
@@ -147,7 +148,7 @@ static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
 }
 
 /* SQLite truncates after each checkpoint, mostly to the size that the file has: its blocks behind that would go. */
-static int truncate_if_longer(sqlite3_file *file, sqlite3_int64 size)
+static int store_disk_truncate_if_longer(sqlite3_file *file, sqlite3_int64 size)
 {
     const struct store_database_file *database = (const struct store_database_file *)(const void *)file->pMethods;
     sqlite3_int64 now;
@@ -156,7 +157,7 @@ static int truncate_if_longer(sqlite3_file *file, sqlite3_int64 size)
     return database->truncate(file, size);
 }
 
-static void keep_blocks(struct store *store)
+static void store_disk_keep_blocks(struct store *store)
 {
     struct store_database_file *database = &store->database_file;
     sqlite3_file *file = NULL;
@@ -165,7 +166,7 @@ static void keep_blocks(struct store *store)
         return;
     database->methods = *file->pMethods;
     database->truncate = database->methods.xTruncate;
-    database->methods.xTruncate = truncate_if_longer;
+    database->methods.xTruncate = store_disk_truncate_if_longer;
     file->pMethods = &database->methods;
 }
 
@@ -174,9 +175,9 @@ void store_disk_init(struct store *store)
     struct stat stat;
     store->page_size = (uint64_t)store_number(store, "PRAGMA page_size");
     store->database_reserve.fd = store->log_reserve.fd = store->shared_fd = -1;
-    keep_blocks(store);
-    sqlite3_wal_hook(store->db, on_commit, store);
-    open_files(store);
+    store_disk_keep_blocks(store);
+    sqlite3_wal_hook(store->db, store_disk_on_commit, store);
+    store_disk_open_files(store);
     if (store->log_reserve.fd >= 0 && fstat(store->log_reserve.fd, &stat) == 0)
         store->log_pages = (uint64_t)stat.st_size / (store->page_size + FRAME_HEADER); /* at most */
     store_checkpoint(store);
@@ -192,7 +193,7 @@ void store_disk_closing(struct store *store)
 
 void store_disk_closed(struct store *store)
 {
-    if (store->reserve && !reserve(&store->log_reserve, store->reserve))
+    if (store->reserve && !store_disk_reserve(&store->log_reserve, store->reserve))
         log_warn("%s: the disk has no room for shard.disk_ballast", store->path);
     if (store->database_reserve.fd >= 0)
         close(store->database_reserve.fd);

@@ -21,7 +21,7 @@ void store_feed_delete(struct store *store, uint64_t source_uid, unsigned shard)
     store_run(store, statement);
 }
 
-static void visit_feeds(struct store *store, sqlite3_stmt *statement, store_feed_visit *visit, void *ctx)
+static void store_fanout_visit_feeds(struct store *store, sqlite3_stmt *statement, store_feed_visit *visit, void *ctx)
 {
     while (store_step(store, statement)) {
         const struct feed_row row = {
@@ -40,7 +40,7 @@ void store_feeds(struct store *store, uint64_t source_uid, store_feed_visit *vis
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_FEEDS);
     bind_u64(statement, 1, source_uid);
-    visit_feeds(store, statement, visit, ctx);
+    store_fanout_visit_feeds(store, statement, visit, ctx);
 }
 
 void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, uint64_t uid, unsigned max,
@@ -51,7 +51,7 @@ void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, 
     bind_u64(statement, 2, shard);
     bind_u64(statement, 3, uid);
     bind_u64(statement, 4, max);
-    visit_feeds(store, statement, visit, ctx);
+    store_fanout_visit_feeds(store, statement, visit, ctx);
 }
 
 bool store_inflow(struct store *store, uint64_t source_uid, struct inflow_row *row)
@@ -115,7 +115,7 @@ void store_subscription_delete(struct store *store, const struct subscription_ro
     store_run(store, statement);
 }
 
-static struct subscription_row read_subscription(sqlite3_stmt *statement)
+static struct subscription_row store_fanout_read_subscription(sqlite3_stmt *statement)
 {
     return (struct subscription_row){
         .source_uid = column_u64(statement, 0),
@@ -140,7 +140,7 @@ bool store_subscription(struct store *store, uint64_t source_uid, uint64_t estua
     bind_u64(statement, 2, estuary_uid);
     if (!store_step(store, statement))
         return false;
-    *row = read_subscription(statement);
+    *row = store_fanout_read_subscription(statement);
     return true;
 }
 
@@ -149,15 +149,16 @@ void store_subscriptions(struct store *store, uint64_t source_uid, store_subscri
     sqlite3_stmt *statement = store_prepare(store, SQL_SUBSCRIPTIONS);
     bind_u64(statement, 1, source_uid);
     while (store_step(store, statement)) {
-        const struct subscription_row row = read_subscription(statement);
+        const struct subscription_row row = store_fanout_read_subscription(statement);
         visit(ctx, &row);
     }
 }
 
-static void visit_sources(struct store *store, sqlite3_stmt *statement, store_source_visit *visit, void *ctx)
+static void store_fanout_visit_sources(struct store *store, sqlite3_stmt *statement, store_source_visit *visit,
+                                       void *ctx)
 {
     while (store_step(store, statement)) {
-        const struct subscription_row row = read_subscription(statement);
+        const struct subscription_row row = store_fanout_read_subscription(statement);
         visit(ctx, &row, column_slice(statement, 5));
     }
 }
@@ -166,7 +167,7 @@ void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_vi
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES_OF);
     bind_u64(statement, 1, estuary_uid);
-    visit_sources(store, statement, visit, ctx);
+    store_fanout_visit_sources(store, statement, visit, ctx);
 }
 
 void store_sources_named(struct store *store, uint64_t estuary_uid, struct slice name, store_source_visit *visit,
@@ -175,5 +176,5 @@ void store_sources_named(struct store *store, uint64_t estuary_uid, struct slice
     sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES_NAMED);
     bind_slice(statement, 1, name);
     bind_u64(statement, 2, estuary_uid);
-    visit_sources(store, statement, visit, ctx);
+    store_fanout_visit_sources(store, statement, visit, ctx);
 }

@@ -25,7 +25,7 @@ void batch_unref(struct batch *batch)
     free(batch);
 }
 
-static struct batch *batch_new(int64_t seq, uint64_t time_ms)
+static struct batch *store_journal_batch_new(int64_t seq, uint64_t time_ms)
 {
     struct batch *batch = xcalloc(1, sizeof *batch);
     batch->seq = seq;
@@ -61,7 +61,7 @@ void store_log_append(struct store *store, struct log_entry *entry)
         batch = NULL;
     }
     if (!batch)
-        batch = store->batch = batch_new(++store->last_seq, entry->time_ms);
+        batch = store->batch = store_journal_batch_new(++store->last_seq, entry->time_ms);
     if (!buf_len(&batch->heads))
         entry->flags &= ~LOG_SAME; /* the one before it is in another batch */
     entry_add(&batch->heads, entry);
@@ -74,8 +74,8 @@ void store_log_append(struct store *store, struct log_entry *entry)
     buf_add_slice(&batch->data, entry->data);
 }
 
-static void recover_batch(struct store *store, struct batch *batch, struct slice heads, store_log_visit *visit,
-                          void *ctx)
+static void store_journal_recover_batch(struct store *store, struct batch *batch, struct slice heads,
+                                        store_log_visit *visit, void *ctx)
 {
     struct slice data = buf_slice(&batch->data);
     struct log_entry entry = {0};
@@ -100,9 +100,9 @@ void store_log_recover(struct store *store, store_log_visit *visit, void *ctx)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_LOG_RECOVER);
     while (store_step(store, statement)) {
-        struct batch *batch = batch_new(sqlite3_column_int64(statement, 0), column_u64(statement, 1));
+        struct batch *batch = store_journal_batch_new(sqlite3_column_int64(statement, 0), column_u64(statement, 1));
         buf_add_slice(&batch->data, column_slice(statement, 3));
-        recover_batch(store, batch, column_slice(statement, 2), visit, ctx);
+        store_journal_recover_batch(store, batch, column_slice(statement, 2), visit, ctx);
         batch_unref(batch);
     }
 }

@@ -36,7 +36,7 @@ enum look_sql {
 #define HOLDING_FORKS "state < 2 AND source_uid IS NOT NULL AND earliest <= base"
 #define IN_FORCE "until_position IS NULL AND from_position IS NOT NULL"
 
-static const char *const texts[LOOK_COUNT] = {
+static const char *const store_look_texts[LOOK_COUNT] = {
     [LOOK_STREAMS] = "SELECT " STREAM_COLUMNS " FROM stream ORDER BY uid",
     [LOOK_STREAM_AT] = "SELECT " STREAM_COLUMNS " FROM stream WHERE uid = ?1",
     [LOOK_CHUNKS] = "SELECT start, count, time_ms, marks, data FROM chunk WHERE uid = ?1 ORDER BY start",
@@ -63,8 +63,9 @@ static const char *const texts[LOOK_COUNT] = {
 };
 
 /* What the log tells of streams, and who refers to shared bytes. */
-static const char scratch[] = "CREATE TEMP TABLE fresh(uid INTEGER PRIMARY KEY, tail, known, gone, closed, json);"
-                              "CREATE TEMP TABLE tally(id INTEGER PRIMARY KEY, refs)";
+static const char store_look_scratch[] =
+    "CREATE TEMP TABLE fresh(uid INTEGER PRIMARY KEY, tail, known, gone, closed, json);"
+    "CREATE TEMP TABLE tally(id INTEGER PRIMARY KEY, refs)";
 
 #define STREAM_TEXT(uid) "'stream ' || printf('%016llx', " uid ")"
 #define THERE "SELECT uid FROM stream WHERE state < 2 UNION ALL SELECT uid FROM fresh WHERE known AND NOT gone"
@@ -73,7 +74,7 @@ static const char scratch[] = "CREATE TEMP TABLE fresh(uid INTEGER PRIMARY KEY, 
 static const struct {
     const char *sql;
     bool shared; /* only where all references were seen */
-} checks[] = {
+} store_look_checks[] = {
     {"SELECT 'chunks of ' || " STREAM_TEXT("uid") " || ', which is not there' FROM (SELECT DISTINCT uid FROM chunk)"
                                                   " WHERE uid NOT IN (SELECT uid FROM stream) LIMIT " LINES_MAX,
      false},
@@ -131,54 +132,55 @@ struct store_look {
 
 /* ---- statements ---- */
 
-static bool failed(struct store_look *look)
+static bool store_look_failed(struct store_look *look)
 {
     snprintf(look->error, sizeof look->error, "%s", look->db ? sqlite3_errmsg(look->db) : "out of memory");
     return false;
 }
 
 /* NULL: it has failed. */
-static sqlite3_stmt *prepare(struct store_look *look, enum look_sql sql)
+static sqlite3_stmt *store_look_prepare(struct store_look *look, enum look_sql sql)
 {
     sqlite3_stmt **statement = &look->statements[sql];
     if (*statement)
         sqlite3_reset(*statement);
-    else if (sqlite3_prepare_v3(look->db, texts[sql], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK)
-        (void)failed(look);
+    else if (sqlite3_prepare_v3(look->db, store_look_texts[sql], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) !=
+             SQLITE_OK)
+        (void)store_look_failed(look);
     return *statement;
 }
 
 enum step { STEP_ROW, STEP_END, STEP_FAILED };
 
-static enum step step(struct store_look *look, sqlite3_stmt *statement)
+static enum step store_look_step(struct store_look *look, sqlite3_stmt *statement)
 {
     int rc = statement ? sqlite3_step(statement) : SQLITE_ERROR;
     if (rc == SQLITE_ROW)
         return STEP_ROW;
     if (statement && rc != SQLITE_DONE)
-        (void)failed(look);
+        (void)store_look_failed(look);
     if (statement)
         sqlite3_reset(statement);
     return rc == SQLITE_DONE ? STEP_END : STEP_FAILED;
 }
 
 /* Whether there is a row. */
-static bool any(struct store_look *look, sqlite3_stmt *statement)
+static bool store_look_any(struct store_look *look, sqlite3_stmt *statement)
 {
-    bool found = step(look, statement) == STEP_ROW;
+    bool found = store_look_step(look, statement) == STEP_ROW;
     if (statement)
         sqlite3_reset(statement);
     return found;
 }
 
-static bool run(struct store_look *look, const char *sql)
+static bool store_look_run(struct store_look *look, const char *sql)
 {
-    return sqlite3_exec(look->db, sql, NULL, NULL, NULL) == SQLITE_OK || failed(look);
+    return sqlite3_exec(look->db, sql, NULL, NULL, NULL) == SQLITE_OK || store_look_failed(look);
 }
 
-static sqlite3_stmt *prepare_bond(struct store_look *look, enum look_sql sql, const struct store_bond *bond)
+static sqlite3_stmt *store_look_prepare_bond(struct store_look *look, enum look_sql sql, const struct store_bond *bond)
 {
-    sqlite3_stmt *statement = prepare(look, sql);
+    sqlite3_stmt *statement = store_look_prepare(look, sql);
     if (!statement)
         return NULL;
     bind_u64(statement, 1, bond->uid);
@@ -194,12 +196,12 @@ bool store_look_open(struct store_look **out, const char *path)
     struct store_look *look = *out = xcalloc(1, sizeof *look);
     if (sqlite3_open_v2(path, &look->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL) !=
         SQLITE_OK)
-        return failed(look);
+        return store_look_failed(look);
     sqlite3_busy_timeout(look->db, BUSY_MS);
     sqlite3_db_config(look->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    return run(look, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA cell_size_check = ON;"
-                     "PRAGMA trusted_schema = OFF") &&
-           run(look, scratch);
+    return store_look_run(look, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA cell_size_check = ON;"
+                                "PRAGMA trusted_schema = OFF") &&
+           store_look_run(look, store_look_scratch);
 }
 
 void store_look_close(struct store_look *look)
@@ -215,12 +217,12 @@ const char *store_look_error(const struct store_look *look)
     return look->error;
 }
 
-static bool number(struct store_look *look, const char *sql, int64_t *value)
+static bool store_look_number(struct store_look *look, const char *sql, int64_t *value)
 {
     sqlite3_stmt *statement;
     if (sqlite3_prepare_v2(look->db, sql, -1, &statement, NULL) != SQLITE_OK)
-        return failed(look);
-    bool found = step(look, statement) == STEP_ROW;
+        return store_look_failed(look);
+    bool found = store_look_step(look, statement) == STEP_ROW;
     if (found)
         *value = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
@@ -230,7 +232,8 @@ static bool number(struct store_look *look, const char *sql, int64_t *value)
 const char *store_look_schema(struct store_look *look)
 {
     int64_t application, version;
-    if (!number(look, "PRAGMA application_id", &application) || !number(look, "PRAGMA user_version", &version))
+    if (!store_look_number(look, "PRAGMA application_id", &application) ||
+        !store_look_number(look, "PRAGMA user_version", &version))
         return look->error;
     if (application != STORE_APPLICATION_ID)
         snprintf(look->error, sizeof look->error, "it is not a streamd database");
@@ -244,7 +247,7 @@ const char *store_look_schema(struct store_look *look)
 
 void store_look_begin(struct store_look *look)
 {
-    (void)run(look, "BEGIN");
+    (void)store_look_run(look, "BEGIN");
 }
 
 void store_look_release(struct store_look *look)
@@ -257,17 +260,17 @@ void store_look_release(struct store_look *look)
 void store_look_end(struct store_look *look)
 {
     store_look_release(look);
-    (void)run(look, "COMMIT");
+    (void)store_look_run(look, "COMMIT");
 }
 
 /* Calls visit with the text of each row, but for "ok". */
-static bool visit_texts(struct store_look *look, const char *sql, store_look_text *visit, void *ctx)
+static bool store_look_visit_texts(struct store_look *look, const char *sql, store_look_text *visit, void *ctx)
 {
     sqlite3_stmt *statement;
     enum step result;
     if (sqlite3_prepare_v2(look->db, sql, -1, &statement, NULL) != SQLITE_OK)
-        return failed(look);
-    while ((result = step(look, statement)) == STEP_ROW) {
+        return store_look_failed(look);
+    while ((result = store_look_step(look, statement)) == STEP_ROW) {
         const char *text = (const char *)sqlite3_column_text(statement, 0);
         if (text && strcmp(text, "ok") != 0)
             visit(ctx, text);
@@ -278,15 +281,15 @@ static bool visit_texts(struct store_look *look, const char *sql, store_look_tex
 
 bool store_look_integrity(struct store_look *look, bool quick, store_look_text *visit, void *ctx)
 {
-    return visit_texts(look, quick ? "PRAGMA quick_check(100)" : "PRAGMA integrity_check(100)", visit, ctx);
+    return store_look_visit_texts(look, quick ? "PRAGMA quick_check(100)" : "PRAGMA integrity_check(100)", visit, ctx);
 }
 
 bool store_look_tables(struct store_look *look, bool shared, store_look_text *visit, void *ctx)
 {
     bool good = true;
-    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
-        if (shared || !checks[i].shared)
-            good &= visit_texts(look, checks[i].sql, visit, ctx);
+    for (size_t i = 0; i < sizeof store_look_checks / sizeof store_look_checks[0]; i++)
+        if (shared || !store_look_checks[i].shared)
+            good &= store_look_visit_texts(look, store_look_checks[i].sql, visit, ctx);
     return good;
 }
 
@@ -294,10 +297,10 @@ bool store_look_tables(struct store_look *look, bool shared, store_look_text *vi
 
 bool store_look_streams(struct store_look *look, store_look_stream *visit, void *ctx)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_STREAMS);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_STREAMS);
     enum step result;
     struct stream_row row;
-    while ((result = step(look, statement)) == STEP_ROW) {
+    while ((result = store_look_step(look, statement)) == STEP_ROW) {
         stream_row_read(statement, &row);
         visit(ctx, &row);
     }
@@ -306,11 +309,11 @@ bool store_look_streams(struct store_look *look, store_look_stream *visit, void 
 
 bool store_look_stream_at(struct store_look *look, uint64_t uid, struct stream_row *row)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_STREAM_AT);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_STREAM_AT);
     if (!statement)
         return false;
     bind_u64(statement, 1, uid);
-    if (step(look, statement) != STEP_ROW)
+    if (store_look_step(look, statement) != STEP_ROW)
         return false;
     stream_row_read(statement, row);
     return true;
@@ -318,12 +321,12 @@ bool store_look_stream_at(struct store_look *look, uint64_t uid, struct stream_r
 
 bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, store_look_chunk *visit, void *ctx)
 {
-    sqlite3_stmt *statement = prepare(look, content ? LOOK_CHUNKS : LOOK_CHUNK_SIZES);
+    sqlite3_stmt *statement = store_look_prepare(look, content ? LOOK_CHUNKS : LOOK_CHUNK_SIZES);
     enum step result;
     if (!statement)
         return false;
     bind_u64(statement, 1, uid);
-    while ((result = step(look, statement)) == STEP_ROW) {
+    while ((result = store_look_step(look, statement)) == STEP_ROW) {
         const struct run run = {
             .start = column_u64(statement, 0),
             .count = column_u64(statement, 1),
@@ -339,14 +342,14 @@ bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, stor
 
 bool store_look_shared(struct store_look *look, uint64_t id, struct run *run, bool *first)
 {
-    sqlite3_stmt *tally = prepare(look, LOOK_TALLY), *statement = prepare(look, LOOK_SHARED);
+    sqlite3_stmt *tally = store_look_prepare(look, LOOK_TALLY), *statement = store_look_prepare(look, LOOK_SHARED);
     if (!tally || !statement)
         return false;
     bind_u64(tally, 1, id);
-    *first = step(look, tally) == STEP_ROW && sqlite3_column_int64(tally, 0) == 1;
+    *first = store_look_step(look, tally) == STEP_ROW && sqlite3_column_int64(tally, 0) == 1;
     sqlite3_reset(tally);
     bind_u64(statement, 1, id);
-    if (step(look, statement) != STEP_ROW)
+    if (store_look_step(look, statement) != STEP_ROW)
         return false;
     run->boundaries = column_slice(statement, 0);
     run->data = column_slice(statement, 1);
@@ -355,7 +358,7 @@ bool store_look_shared(struct store_look *look, uint64_t id, struct run *run, bo
 
 /* ---- segments ---- */
 
-static void read_segment(sqlite3_stmt *statement, struct segment_row *row)
+static void store_look_read_segment(sqlite3_stmt *statement, struct segment_row *row)
 {
     *row = (struct segment_row){
         .object = {column_u64(statement, 0), column_u64(statement, 1), (uint64_t)sqlite3_column_int64(statement, 3)},
@@ -370,14 +373,14 @@ static void read_segment(sqlite3_stmt *statement, struct segment_row *row)
 
 bool store_look_segments(struct store_look *look, uint64_t uid, store_look_segment *visit, void *ctx)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_SEGMENTS);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_SEGMENTS);
     enum step result;
     struct segment_row row;
     if (!statement)
         return false;
     bind_u64(statement, 1, uid);
-    while ((result = step(look, statement)) == STEP_ROW) {
-        read_segment(statement, &row);
+    while ((result = store_look_step(look, statement)) == STEP_ROW) {
+        store_look_read_segment(statement, &row);
         visit(ctx, &row);
     }
     return result == STEP_END;
@@ -386,48 +389,48 @@ bool store_look_segments(struct store_look *look, uint64_t uid, store_look_segme
 size_t store_look_segments_after(struct store_look *look, const struct object *after, struct segment_row *rows,
                                  size_t max)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_SEGMENTS_AFTER);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_SEGMENTS_AFTER);
     size_t count = 0;
     if (!statement)
         return 0;
     bind_u64(statement, 1, after->uid);
     bind_u64(statement, 2, after->start);
     bind_u64(statement, 3, max);
-    while (count < max && step(look, statement) == STEP_ROW)
-        read_segment(statement, &rows[count++]);
+    while (count < max && store_look_step(look, statement) == STEP_ROW)
+        store_look_read_segment(statement, &rows[count++]);
     sqlite3_reset(statement);
     return count;
 }
 
 bool store_look_segment_there(struct store_look *look, const struct object *object)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_SEGMENT_THERE);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_SEGMENT_THERE);
     if (!statement)
         return false;
     bind_u64(statement, 1, object->uid);
     bind_u64(statement, 2, object->start);
     sqlite3_bind_int64(statement, 3, (sqlite3_int64)object->id);
-    return any(look, statement);
+    return store_look_any(look, statement);
 }
 
 /* ---- the log ---- */
 
 bool store_look_log(struct store_look *look, store_look_batch *visit, void *ctx)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_LOG);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_LOG);
     enum step result;
-    while ((result = step(look, statement)) == STEP_ROW)
+    while ((result = store_look_step(look, statement)) == STEP_ROW)
         visit(ctx, sqlite3_column_int64(statement, 0), column_slice(statement, 1), column_slice(statement, 2));
     return result == STEP_END;
 }
 
 bool store_look_fresh(struct store_look *look, uint64_t uid, struct fresh_stream *fresh)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_FRESH);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_FRESH);
     if (!statement)
         return false;
     bind_u64(statement, 1, uid);
-    if (step(look, statement) != STEP_ROW)
+    if (store_look_step(look, statement) != STEP_ROW)
         return false;
     *fresh = (struct fresh_stream){
         .uid = uid,
@@ -443,7 +446,7 @@ bool store_look_fresh(struct store_look *look, uint64_t uid, struct fresh_stream
 
 void store_look_fresh_put(struct store_look *look, const struct fresh_stream *fresh)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_FRESH_PUT);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_FRESH_PUT);
     if (!statement)
         return;
     bind_u64(statement, 1, fresh->uid);
@@ -452,24 +455,24 @@ void store_look_fresh_put(struct store_look *look, const struct fresh_stream *fr
     bind_u64(statement, 4, fresh->gone);
     bind_u64(statement, 5, fresh->closed);
     bind_u64(statement, 6, fresh->json);
-    (void)step(look, statement);
+    (void)store_look_step(look, statement);
 }
 
 uint64_t store_look_born(struct store_look *look)
 {
     int64_t count = 0;
-    (void)!number(look, "SELECT count(*) FROM fresh WHERE known AND NOT gone AND uid NOT IN (SELECT uid FROM stream)",
-                  &count);
+    (void)!store_look_number(
+        look, "SELECT count(*) FROM fresh WHERE known AND NOT gone AND uid NOT IN (SELECT uid FROM stream)", &count);
     return (uint64_t)count;
 }
 
 /* ---- bonds ---- */
 
-static bool visit_bonds(struct store_look *look, enum look_sql sql, store_look_bond *visit, void *ctx)
+static bool store_look_visit_bonds(struct store_look *look, enum look_sql sql, store_look_bond *visit, void *ctx)
 {
-    sqlite3_stmt *statement = prepare(look, sql);
+    sqlite3_stmt *statement = store_look_prepare(look, sql);
     enum step result;
-    while ((result = step(look, statement)) == STEP_ROW) {
+    while ((result = store_look_step(look, statement)) == STEP_ROW) {
         const struct store_bond bond = {column_u64(statement, 0), column_u64(statement, 1),
                                         (uint64_t)sqlite3_column_int64(statement, 2)};
         visit(ctx, &bond);
@@ -479,35 +482,35 @@ static bool visit_bonds(struct store_look *look, enum look_sql sql, store_look_b
 
 bool store_look_forks(struct store_look *look, store_look_bond *visit, void *ctx)
 {
-    return visit_bonds(look, LOOK_FORKS, visit, ctx);
+    return store_look_visit_bonds(look, LOOK_FORKS, visit, ctx);
 }
 
 bool store_look_fork_there(struct store_look *look, const struct store_bond *bond)
 {
-    return any(look, prepare_bond(look, LOOK_FORK_THERE, bond));
+    return store_look_any(look, store_look_prepare_bond(look, LOOK_FORK_THERE, bond));
 }
 
 bool store_look_pin_there(struct store_look *look, const struct store_bond *bond)
 {
-    return any(look, prepare_bond(look, LOOK_PIN_THERE, bond));
+    return store_look_any(look, store_look_prepare_bond(look, LOOK_PIN_THERE, bond));
 }
 
 bool store_look_subscriptions(struct store_look *look, store_look_bond *visit, void *ctx)
 {
-    return visit_bonds(look, LOOK_SUBSCRIPTIONS, visit, ctx);
+    return store_look_visit_bonds(look, LOOK_SUBSCRIPTIONS, visit, ctx);
 }
 
 bool store_look_subscription_there(struct store_look *look, const struct store_bond *bond)
 {
-    return any(look, prepare_bond(look, LOOK_SUBSCRIPTION_THERE, bond));
+    return store_look_any(look, store_look_prepare_bond(look, LOOK_SUBSCRIPTION_THERE, bond));
 }
 
 bool store_look_feed_there(struct store_look *look, uint64_t source_uid, unsigned shard)
 {
-    sqlite3_stmt *statement = prepare(look, LOOK_FEED_THERE);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_FEED_THERE);
     if (!statement)
         return false;
     bind_u64(statement, 1, source_uid);
     bind_u64(statement, 2, shard);
-    return any(look, statement);
+    return store_look_any(look, statement);
 }

@@ -17,7 +17,7 @@ bool store_chunks_drop(struct store *store, uint64_t uid, uint64_t upto, unsigne
     return any;
 }
 
-static void read_row(sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
+static void store_segment_read_row(sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
 {
     *row = (struct segment_row){
         .object = {uid, column_u64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 2)},
@@ -30,11 +30,11 @@ static void read_row(sqlite3_stmt *statement, uint64_t uid, struct segment_row *
     };
 }
 
-static bool take_row(struct store *store, sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
+static bool store_segment_take_row(struct store *store, sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
 {
     if (!store_step(store, statement))
         return false;
-    read_row(statement, uid, row);
+    store_segment_read_row(statement, uid, row);
     sqlite3_reset(statement);
     return true;
 }
@@ -44,14 +44,14 @@ bool store_segment(struct store *store, uint64_t uid, uint64_t position, struct 
     sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_AT);
     bind_u64(statement, 1, uid);
     bind_u64(statement, 2, position);
-    return take_row(store, statement, uid, row);
+    return store_segment_take_row(store, statement, uid, row);
 }
 
 bool store_segment_oldest(struct store *store, uint64_t uid, struct segment_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SEGMENT_OLDEST);
     bind_u64(statement, 1, uid);
-    return take_row(store, statement, uid, row);
+    return store_segment_take_row(store, statement, uid, row);
 }
 
 size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row *rows, size_t max)
@@ -61,7 +61,7 @@ size_t store_segments_last(struct store *store, uint64_t uid, struct segment_row
     bind_u64(statement, 1, uid);
     bind_u64(statement, 2, max);
     while (count < max && store_step(store, statement))
-        read_row(statement, uid, &rows[count++]);
+        store_segment_read_row(statement, uid, &rows[count++]);
     sqlite3_reset(statement);
     return count;
 }
@@ -72,7 +72,7 @@ size_t store_segments_any(struct store *store, struct segment_row *rows, size_t 
     size_t count = 0;
     bind_u64(statement, 1, max);
     while (count < max && store_step(store, statement)) {
-        read_row(statement, column_u64(statement, 8), &rows[count]);
+        store_segment_read_row(statement, column_u64(statement, 8), &rows[count]);
         count++;
     }
     sqlite3_reset(statement);
@@ -149,7 +149,7 @@ void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uin
     }
 }
 
-static void run_with_object(struct store *store, enum store_sql sql, const struct object *object)
+static void store_segment_run_with_object(struct store *store, enum store_sql sql, const struct object *object)
 {
     sqlite3_stmt *statement = store_prepare(store, sql);
     bind_u64(statement, 1, object->uid);
@@ -160,12 +160,12 @@ static void run_with_object(struct store *store, enum store_sql sql, const struc
 
 void store_orphan_put(struct store *store, const struct object *object)
 {
-    run_with_object(store, SQL_ORPHAN_PUT, object);
+    store_segment_run_with_object(store, SQL_ORPHAN_PUT, object);
 }
 
 void store_orphan_delete(struct store *store, const struct object *object)
 {
-    run_with_object(store, SQL_ORPHAN_DELETE, object);
+    store_segment_run_with_object(store, SQL_ORPHAN_DELETE, object);
 }
 
 uint64_t store_orphan_count(struct store *store, unsigned max)

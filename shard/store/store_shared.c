@@ -19,7 +19,7 @@ void shared_ref_add(struct buf *refs, uint64_t id, uint64_t count)
     varint_add(refs, count);
 }
 
-static bool take_ref(struct slice *refs, uint64_t *id, uint64_t *count)
+static bool store_shared_take_ref(struct slice *refs, uint64_t *id, uint64_t *count)
 {
     return varint_take(refs, id) && varint_take(refs, count);
 }
@@ -28,7 +28,7 @@ bool store_shared_run(struct store *store, uint64_t position, struct run *run)
 {
     struct slice refs = run->boundaries;
     uint64_t id, count;
-    while (take_ref(&refs, &id, &count)) {
+    while (store_shared_take_ref(&refs, &id, &count)) {
         run->count = count;
         if (position < run->start + count) {
             sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_GET);
@@ -47,7 +47,7 @@ bool store_shared_run(struct store *store, uint64_t position, struct run *run)
 void store_shared_release(struct store *store, struct slice refs)
 {
     uint64_t id, count;
-    while (take_ref(&refs, &id, &count)) {
+    while (store_shared_take_ref(&refs, &id, &count)) {
         sqlite3_stmt *change = store_prepare(store, SQL_SHARED_LET_GO);
         bind_u64(change, 1, id);
         store_run(store, change);

@@ -7,7 +7,7 @@
 /* The tables that belong to streams, with the column that holds the uid. The log is settled before a move. */
 static const struct {
     const char *table, *uid, *columns;
-} slot_tables[] = {
+} store_slot_slot_tables[] = {
     {"stream", "uid", "*"},      {"chunk", "uid", "NULL, uid, start, count, time_ms, marks, data"},
     {"segment", "uid", "*"}, /* their files are where they are, whichever shard has the row */
     {"orphan", "uid", "*"},      {"producer", "uid", "*"},
@@ -15,24 +15,25 @@ static const struct {
     {"feed", "source_uid", "*"}, /* made anew when all slots are where they belong */
     {"slot", "slot << 44", "*"},
 };
-#define SLOT_TABLES (sizeof slot_tables / sizeof slot_tables[0])
+#define SLOT_TABLES (sizeof store_slot_slot_tables / sizeof store_slot_slot_tables[0])
 
 _Static_assert(LAYOUT_UID_BITS == 44, "the slot table's expression spells the shift out");
 
-static long long range_first(unsigned slot)
+static long long store_slot_range_first(unsigned slot)
 {
     return (long long)((uint64_t)slot << LAYOUT_UID_BITS);
 }
 
-static void delete_slot(struct store *store, unsigned slot)
+static void store_slot_delete_slot(struct store *store, unsigned slot)
 {
     char sql[256];
     snprintf(sql, sizeof sql, "DELETE FROM main.subscription WHERE estuary_uid >= %lld AND estuary_uid < %lld",
-             range_first(slot), range_first(slot + 1));
+             store_slot_range_first(slot), store_slot_range_first(slot + 1));
     store_exec(store, sql);
     for (size_t i = 0; i < SLOT_TABLES; i++) {
-        snprintf(sql, sizeof sql, "DELETE FROM main.%s WHERE %s >= %lld AND %s < %lld", slot_tables[i].table,
-                 slot_tables[i].uid, range_first(slot), slot_tables[i].uid, range_first(slot + 1));
+        snprintf(sql, sizeof sql, "DELETE FROM main.%s WHERE %s >= %lld AND %s < %lld", store_slot_slot_tables[i].table,
+                 store_slot_slot_tables[i].uid, store_slot_range_first(slot), store_slot_slot_tables[i].uid,
+                 store_slot_range_first(slot + 1));
         store_exec(store, sql);
     }
 }
@@ -43,8 +44,9 @@ bool store_slot_used(struct store *store, unsigned slot)
     sqlite3_stmt *statement;
     bool used = false;
     for (size_t i = 0; i < SLOT_TABLES && !used; i++) {
-        snprintf(sql, sizeof sql, "SELECT 1 FROM main.%s WHERE %s >= %lld AND %s < %lld LIMIT 1", slot_tables[i].table,
-                 slot_tables[i].uid, range_first(slot), slot_tables[i].uid, range_first(slot + 1));
+        snprintf(sql, sizeof sql, "SELECT 1 FROM main.%s WHERE %s >= %lld AND %s < %lld LIMIT 1",
+                 store_slot_slot_tables[i].table, store_slot_slot_tables[i].uid, store_slot_range_first(slot),
+                 store_slot_slot_tables[i].uid, store_slot_range_first(slot + 1));
         if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK)
             store_fatal(store, sql);
         used = store_step(store, statement);
@@ -55,7 +57,7 @@ bool store_slot_used(struct store *store, unsigned slot)
 
 /* Estuaries that were fed by different shards' inflows come under one, which is as far as the one that was behind: the
  * others do not get again what they have. */
-static const char *const merge_inflows[] = {
+static const char *const store_slot_merge_inflows[] = {
     "CREATE TEMP TABLE moving AS SELECT s.source_uid, s.estuary_uid, max(s.from_position, i.taken) AS from_position,"
     " s.until_position, s.flags FROM source.subscription s JOIN source.inflow i ON i.source_uid = s.source_uid"
     " WHERE s.estuary_uid >= ?1 AND s.estuary_uid < ?2 AND s.from_position IS NOT NULL",
@@ -70,15 +72,15 @@ static const char *const merge_inflows[] = {
     "DROP TABLE moving",
 };
 
-static void copy_subscriptions(struct store *store, unsigned slot)
+static void store_slot_copy_subscriptions(struct store *store, unsigned slot)
 {
-    for (size_t i = 0; i < sizeof merge_inflows / sizeof merge_inflows[0]; i++) {
+    for (size_t i = 0; i < sizeof store_slot_merge_inflows / sizeof store_slot_merge_inflows[0]; i++) {
         sqlite3_stmt *statement;
-        if (sqlite3_prepare_v2(store->db, merge_inflows[i], -1, &statement, NULL) != SQLITE_OK)
-            store_fatal(store, merge_inflows[i]);
+        if (sqlite3_prepare_v2(store->db, store_slot_merge_inflows[i], -1, &statement, NULL) != SQLITE_OK)
+            store_fatal(store, store_slot_merge_inflows[i]);
         if (sqlite3_bind_parameter_count(statement)) {
-            sqlite3_bind_int64(statement, 1, range_first(slot));
-            sqlite3_bind_int64(statement, 2, range_first(slot + 1));
+            sqlite3_bind_int64(statement, 1, store_slot_range_first(slot));
+            sqlite3_bind_int64(statement, 2, store_slot_range_first(slot + 1));
         }
         store_run(store, statement);
         sqlite3_finalize(statement);
@@ -95,14 +97,15 @@ void store_slot_copy(struct store *store, const char *from, unsigned slot)
     store_run(store, attach);
     sqlite3_finalize(attach);
     store_begin(store);
-    delete_slot(store, slot);
+    store_slot_delete_slot(store, slot);
     for (size_t i = 0; i < SLOT_TABLES; i++) {
         snprintf(sql, sizeof sql, "INSERT INTO main.%s SELECT %s FROM source.%s WHERE %s >= %lld AND %s < %lld",
-                 slot_tables[i].table, slot_tables[i].columns, slot_tables[i].table, slot_tables[i].uid,
-                 range_first(slot), slot_tables[i].uid, range_first(slot + 1));
+                 store_slot_slot_tables[i].table, store_slot_slot_tables[i].columns, store_slot_slot_tables[i].table,
+                 store_slot_slot_tables[i].uid, store_slot_range_first(slot), store_slot_slot_tables[i].uid,
+                 store_slot_range_first(slot + 1));
         store_exec(store, sql);
     }
-    copy_subscriptions(store, slot);
+    store_slot_copy_subscriptions(store, slot);
     /* Files that backups refer to may be among what has come. */
     store_exec(store, "INSERT OR IGNORE INTO main.backup SELECT * FROM source.backup");
     store_commit(store);
@@ -116,7 +119,7 @@ bool store_slots_clean(struct store *store, const bool *keep)
         if (keep[slot] || !store_slot_used(store, slot))
             continue;
         store_begin(store);
-        delete_slot(store, slot);
+        store_slot_delete_slot(store, slot);
         deleted = true;
     }
     if (deleted)
@@ -128,7 +131,8 @@ bool store_slots_clean(struct store *store, const bool *keep)
 /* ---- shared bytes ---- */
 
 /* A chunk's references become chunks of their own bytes. */
-static void expand_chunk(struct store *store, int64_t row_id, uint64_t uid, struct run run, struct slice refs)
+static void store_slot_expand_chunk(struct store *store, int64_t row_id, uint64_t uid, struct run run,
+                                    struct slice refs)
 {
     struct run piece;
     uint64_t end = run.start + run.count;
@@ -146,8 +150,8 @@ bool store_slot_expand(struct store *store, unsigned slot)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_REFS);
     struct buf refs = {0};
-    bind_u64(statement, 1, (uint64_t)range_first(slot));
-    bind_u64(statement, 2, (uint64_t)range_first(slot + 1));
+    bind_u64(statement, 1, (uint64_t)store_slot_range_first(slot));
+    bind_u64(statement, 2, (uint64_t)store_slot_range_first(slot + 1));
     if (!store_step(store, statement))
         return false;
     int64_t row_id = sqlite3_column_int64(statement, 0);
@@ -157,7 +161,7 @@ bool store_slot_expand(struct store *store, unsigned slot)
     buf_add_slice(&refs, column_slice(statement, 5));
     sqlite3_reset(statement);
     store_begin(store);
-    expand_chunk(store, row_id, uid, run, buf_slice(&refs));
+    store_slot_expand_chunk(store, row_id, uid, run, buf_slice(&refs));
     store_shared_release(store, buf_slice(&refs));
     buf_clear(&refs);
     return true;

@@ -184,7 +184,7 @@ void store_stream_touch(struct store *store, const struct stream_row *row)
     store_run(store, statement);
 }
 
-static void run_with_uid(struct store *store, enum store_sql sql, uint64_t uid)
+static void store_stream_run_with_uid(struct store *store, enum store_sql sql, uint64_t uid)
 {
     sqlite3_stmt *statement = store_prepare(store, sql);
     bind_u64(statement, 1, uid);
@@ -193,13 +193,13 @@ static void run_with_uid(struct store *store, enum store_sql sql, uint64_t uid)
 
 void store_stream_soft_delete(struct store *store, uint64_t uid)
 {
-    run_with_uid(store, SQL_STREAM_SOFT_DELETE, uid);
+    store_stream_run_with_uid(store, SQL_STREAM_SOFT_DELETE, uid);
 }
 
 void store_stream_set_deleting(struct store *store, uint64_t uid)
 {
     fault_point("shard.condemn");
-    run_with_uid(store, SQL_STREAM_SET_DELETING, uid);
+    store_stream_run_with_uid(store, SQL_STREAM_SET_DELETING, uid);
 }
 
 void store_usage(struct store *store, struct slice project, uint64_t *streams, uint64_t *bytes)
@@ -225,7 +225,8 @@ void store_usage_all(struct store *store, uint64_t *streams, uint64_t *bytes)
     sqlite3_reset(statement);
 }
 
-static size_t uids_until(struct store *store, enum store_sql sql, uint64_t now_ms, uint64_t *uids, size_t max)
+static size_t store_stream_uids_until(struct store *store, enum store_sql sql, uint64_t now_ms, uint64_t *uids,
+                                      size_t max)
 {
     sqlite3_stmt *statement = store_prepare(store, sql);
     size_t count = 0;
@@ -239,15 +240,15 @@ static size_t uids_until(struct store *store, enum store_sql sql, uint64_t now_m
 
 size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)
 {
-    return uids_until(store, SQL_STREAM_EXPIRED, now_ms, uids, max);
+    return store_stream_uids_until(store, SQL_STREAM_EXPIRED, now_ms, uids, max);
 }
 
 size_t store_retained(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)
 {
-    return uids_until(store, SQL_STREAM_RETAINED, now_ms, uids, max);
+    return store_stream_uids_until(store, SQL_STREAM_RETAINED, now_ms, uids, max);
 }
 
-static bool deleting(struct store *store, uint64_t *uid)
+static bool store_stream_deleting(struct store *store, uint64_t *uid)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_DELETING);
     if (!store_step(store, statement))
@@ -260,22 +261,22 @@ static bool deleting(struct store *store, uint64_t *uid)
 bool store_deleting_any(struct store *store)
 {
     uint64_t uid;
-    return deleting(store, &uid);
+    return store_stream_deleting(store, &uid);
 }
 
 void store_deleting_slice(struct store *store)
 {
     uint64_t uid;
-    if (!deleting(store, &uid))
+    if (!store_stream_deleting(store, &uid))
         return;
     store_segments_orphan(store, uid, 0, STORE_NONE);
     store_shared_let_go(store, uid);
-    run_with_uid(store, SQL_CHUNK_SLICE, uid);
+    store_stream_run_with_uid(store, SQL_CHUNK_SLICE, uid);
     if (sqlite3_changes(store->db) > 0)
         return;
-    run_with_uid(store, SQL_PRODUCER_SLICE, uid);
+    store_stream_run_with_uid(store, SQL_PRODUCER_SLICE, uid);
     if (sqlite3_changes(store->db) == 0)
-        run_with_uid(store, SQL_STREAM_DELETE, uid);
+        store_stream_run_with_uid(store, SQL_STREAM_DELETE, uid);
 }
 
 /* ---- producers ---- */
@@ -292,7 +293,7 @@ bool store_producer(struct store *store, uint64_t uid, struct slice id, uint64_t
     return true;
 }
 
-static uint64_t count_up_to(struct store *store, enum store_sql sql, uint64_t uid, uint64_t most)
+static uint64_t store_stream_count_up_to(struct store *store, enum store_sql sql, uint64_t uid, uint64_t most)
 {
     sqlite3_stmt *statement = store_prepare(store, sql);
     bind_u64(statement, 1, uid);
@@ -304,7 +305,7 @@ static uint64_t count_up_to(struct store *store, enum store_sql sql, uint64_t ui
 
 uint64_t store_producers_count(struct store *store, uint64_t uid, uint64_t most)
 {
-    return count_up_to(store, SQL_PRODUCERS_COUNT, uid, most);
+    return store_stream_count_up_to(store, SQL_PRODUCERS_COUNT, uid, most);
 }
 
 void store_producers(struct store *store, uint64_t uid, store_producer_visit *visit, void *ctx)
@@ -329,7 +330,8 @@ void store_producer_put(struct store *store, uint64_t uid, struct slice id, uint
 
 /* ---- pins and duties; a pin is 64 random bits, so it is bound as it is ---- */
 
-static sqlite3_stmt *prepare_pin(struct store *store, enum store_sql sql, uint64_t source_uid, uint64_t pin)
+static sqlite3_stmt *store_stream_prepare_pin(struct store *store, enum store_sql sql, uint64_t source_uid,
+                                              uint64_t pin)
 {
     sqlite3_stmt *statement = store_prepare(store, sql);
     bind_u64(statement, 1, source_uid);
@@ -339,7 +341,7 @@ static sqlite3_stmt *prepare_pin(struct store *store, enum store_sql sql, uint64
 
 void store_pin_insert(struct store *store, uint64_t source_uid, uint64_t pin, struct slice fork, uint64_t now_ms)
 {
-    sqlite3_stmt *statement = prepare_pin(store, SQL_PIN_INSERT, source_uid, pin);
+    sqlite3_stmt *statement = store_stream_prepare_pin(store, SQL_PIN_INSERT, source_uid, pin);
     bind_slice(statement, 3, fork);
     bind_u64(statement, 4, now_ms);
     store_run(store, statement);
@@ -347,12 +349,12 @@ void store_pin_insert(struct store *store, uint64_t source_uid, uint64_t pin, st
 
 void store_pin_delete(struct store *store, uint64_t source_uid, uint64_t pin)
 {
-    store_run(store, prepare_pin(store, SQL_PIN_DELETE, source_uid, pin));
+    store_run(store, store_stream_prepare_pin(store, SQL_PIN_DELETE, source_uid, pin));
 }
 
 void store_pin_confirm(struct store *store, uint64_t source_uid, uint64_t pin)
 {
-    store_run(store, prepare_pin(store, SQL_PIN_CONFIRM, source_uid, pin));
+    store_run(store, store_stream_prepare_pin(store, SQL_PIN_CONFIRM, source_uid, pin));
 }
 
 bool store_pinned(struct store *store, uint64_t source_uid)
@@ -366,7 +368,7 @@ bool store_pinned(struct store *store, uint64_t source_uid)
 
 uint64_t store_pins_count(struct store *store, uint64_t source_uid, uint64_t most)
 {
-    return count_up_to(store, SQL_PINS_COUNT, source_uid, most);
+    return store_stream_count_up_to(store, SQL_PINS_COUNT, source_uid, most);
 }
 
 void store_pins_unconfirmed(struct store *store, uint64_t since_ms, uint64_t now_ms, unsigned max,
@@ -391,7 +393,7 @@ void store_unpin_insert(struct store *store, uint64_t fork_uid, uint64_t source_
 
 void store_unpin_delete(struct store *store, uint64_t fork_uid)
 {
-    run_with_uid(store, SQL_UNPIN_DELETE, fork_uid);
+    store_stream_run_with_uid(store, SQL_UNPIN_DELETE, fork_uid);
 }
 
 void store_unpin_queue(struct store *store, store_unpin_visit *visit, void *ctx)

@@ -38,7 +38,7 @@ const struct extent *lineage_find(const struct lineage *lineage, uint64_t positi
     return NULL;
 }
 
-static void extent_add(struct buf *stored, uint64_t uid, uint64_t end)
+static void lineage_extent_add(struct buf *stored, uint64_t uid, uint64_t end)
 {
     uint64_t field[2] = {htole64(uid), htole64(end)};
     buf_add(stored, field, sizeof field);
@@ -51,10 +51,10 @@ bool lineage_of_fork(const struct lineage *source, uint64_t uid, uint64_t base, 
     uint64_t end = 0;
     for (size_t i = 0; i < source->count && end < position; i++, count++) {
         end = source->extents[i].end < position ? source->extents[i].end : position;
-        extent_add(stored, source->extents[i].uid, end);
+        lineage_extent_add(stored, source->extents[i].uid, end);
     }
     if (position > base) {
-        extent_add(stored, uid, position);
+        lineage_extent_add(stored, uid, position);
         count++;
     }
     return count <= max;

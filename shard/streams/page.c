@@ -14,14 +14,14 @@ struct walk {
     bool damaged; /* the marks do not describe the data */
 };
 
-static struct walk walk_start(const struct run *run, bool json)
+static struct walk page_walk_start(const struct run *run, bool json)
 {
     return (struct walk){
         .boundaries = run->boundaries, .single = run->boundaries.len == 0, .json = json, .position = run->start};
 }
 
 /* To the next message; `byte` and `position` move over the current one. */
-static bool walk_next(struct walk *w, const struct run *run)
+static bool page_walk_next(struct walk *w, const struct run *run)
 {
     w->position += w->length ? (w->json ? 1 : w->length) : 0;
     w->byte += w->length;
@@ -37,13 +37,13 @@ static bool walk_next(struct walk *w, const struct run *run)
     return !w->damaged;
 }
 
-static uint64_t walk_end(const struct walk *w)
+static uint64_t page_walk_end(const struct walk *w)
 {
     return w->position + (w->json ? 1 : w->length);
 }
 
 /* How many of the message's `length` bytes go on the page; 0: none, the page is full. */
-static uint64_t fit(struct page *page, uint64_t length, uint64_t taken, bool json)
+static uint64_t page_fit(struct page *page, uint64_t length, uint64_t taken, bool json)
 {
     uint64_t held = buf_len(&page->data) + page->in_file + taken;
     if (held + length <= page->max_bytes)
@@ -55,14 +55,14 @@ static uint64_t fit(struct page *page, uint64_t length, uint64_t taken, bool jso
 }
 
 /* Bytes of the run, from *from on, that go on the page. False: the marks are damaged. */
-static bool take_messages(struct page *page, const struct run *run, bool json, uint64_t upto, uint64_t *from,
-                          uint64_t *taken)
+static bool page_take_messages(struct page *page, const struct run *run, bool json, uint64_t upto, uint64_t *from,
+                               uint64_t *taken)
 {
-    struct walk w = walk_start(run, json);
+    struct walk w = page_walk_start(run, json);
     *from = UINT64_MAX;
     *taken = 0;
-    while (!page->full && walk_next(&w, run)) {
-        if (walk_end(&w) <= page->next)
+    while (!page->full && page_walk_next(&w, run)) {
+        if (page_walk_end(&w) <= page->next)
             continue;
         if (w.position >= upto)
             break;
@@ -72,7 +72,7 @@ static bool take_messages(struct page *page, const struct run *run, bool json, u
             length = upto - w.position - skip;
         if (*from == UINT64_MAX)
             *from = w.byte + skip;
-        uint64_t added = fit(page, length, *taken, json);
+        uint64_t added = page_fit(page, length, *taken, json);
         if (!added)
             break;
         *taken += added;
@@ -84,10 +84,10 @@ static bool take_messages(struct page *page, const struct run *run, bool json, u
     return !w.damaged;
 }
 
-static bool add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
+static bool page_add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
 {
     uint64_t from, taken;
-    bool good = take_messages(page, run, json, upto, &from, &taken);
+    bool good = page_take_messages(page, run, json, upto, &from, &taken);
     if (taken)
         buf_add(&page->data, run->data.data + from, taken);
     return good && (taken || page->full);
@@ -102,7 +102,7 @@ bool page_in_file(struct page *page, struct streams *streams, const struct strea
            segments_stored(&streams->segments, stream->row.uid, page->next, &block)) {
         if (out->bytes && (block.fd != out->fd || block.at != out->at + out->bytes))
             break; /* another segment */
-        if (!take_messages(page, &block.run, stream->json, stream->row.cold, &from, &taken) || !taken)
+        if (!page_take_messages(page, &block.run, stream->json, stream->row.cold, &from, &taken) || !taken)
             break;
         if (!out->bytes)
             *out = (struct file_bytes){.fd = block.fd, .at = block.at + from};
@@ -116,7 +116,7 @@ bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t 
 {
     bool whole = page->next == run->start && run->start + run->count <= upto && !page->max_messages;
     if (!whole || buf_len(&page->data) + run->data.len > page->max_bytes)
-        return add_messages(page, run, json, upto);
+        return page_add_messages(page, run, json, upto);
     buf_add_slice(&page->data, run->data);
     page->next = run->start + run->count;
     page->time_ms = run->time_ms;
@@ -124,7 +124,7 @@ bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t 
 }
 
 /* The pending entry that holds position, which is at or after row.settled. */
-static const struct pending *pending_at(const struct stream *stream, uint64_t position)
+static const struct pending *page_pending_at(const struct stream *stream, uint64_t position)
 {
     size_t low = 0, high = stream->pending_count;
     while (low < high) {
@@ -138,11 +138,11 @@ static const struct pending *pending_at(const struct stream *stream, uint64_t po
     return low < stream->pending_count ? &stream->pending[low] : NULL;
 }
 
-static bool hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+static bool page_hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
 {
     if (position < stream->row.flushed)
         return store_chunk_run(streams->store, stream->row.uid, position, run);
-    const struct pending *p = pending_at(stream, position);
+    const struct pending *p = page_pending_at(stream, position);
     if (p)
         *run = pending_run(p);
     return p;
@@ -152,14 +152,14 @@ enum error page_run_at(struct streams *streams, const struct stream *stream, uin
 {
     if (position < stream->row.cold)
         return segments_run(&streams->segments, stream->row.uid, position, run);
-    if (hot_run(streams, stream, position, run) && run->start <= position)
+    if (page_hot_run(streams, stream, position, run) && run->start <= position)
         return ERR_NONE;
     log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
               (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
     return ERR_INTERNAL;
 }
 
-static unsigned tier_at(const struct stream *stream, uint64_t position)
+static unsigned page_tier_at(const struct stream *stream, uint64_t position)
 {
     return position < stream->row.cold      ? METRIC_TIER_SEGMENT
            : position < stream->row.flushed ? METRIC_TIER_CHUNK
@@ -170,7 +170,7 @@ enum error page_read(struct page *page, struct streams *streams, const struct st
 {
     struct run run;
     while (!page->full && page->next < upto) {
-        unsigned tier = tier_at(stream, page->next);
+        unsigned tier = page_tier_at(stream, page->next);
         page->tier = tier > page->tier ? tier : page->tier;
         enum error error = page_run_at(streams, stream, page->next, &run);
         if (error == ERR_NONE && !page_add_run(page, &run, stream->json, upto))
@@ -193,11 +193,11 @@ enum error page_append_end(struct streams *streams, const struct stream *stream,
         enum error error = page_run_at(streams, stream, at, &run);
         if (error != ERR_NONE)
             return error;
-        struct walk w = walk_start(&run, stream->json);
-        while (walk_next(&w, &run)) {
-            if (walk_end(&w) <= position || !w.last_of_append)
+        struct walk w = page_walk_start(&run, stream->json);
+        while (page_walk_next(&w, &run)) {
+            if (page_walk_end(&w) <= position || !w.last_of_append)
                 continue;
-            *end = walk_end(&w);
+            *end = page_walk_end(&w);
             return ERR_NONE;
         }
         if (run.start + run.count <= at)
@@ -209,14 +209,14 @@ enum error page_append_end(struct streams *streams, const struct stream *stream,
 bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
 {
     uint64_t end = run->start + run->count;
-    struct walk w = walk_start(run, json);
+    struct walk w = page_walk_start(run, json);
     struct run cut = {.start = from, .time_ms = run->time_ms};
     const char *boundaries = run->boundaries.data;
     if (from <= run->start && to >= end)
         return true;
     cut.start = from > run->start ? from : run->start;
     cut.count = (to < end ? to : end) - cut.start;
-    while (walk_next(&w, run) && w.position < to) {
+    while (page_walk_next(&w, run) && w.position < to) {
         if (w.position == cut.start) {
             cut.data.data = run->data.data + w.byte;
             cut.boundaries.data = boundaries;
@@ -238,19 +238,19 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
 }
 
 /* Where the last append that ends in the run, after `from`, ends; `from` if none does. False: the marks are damaged. */
-static bool last_end(const struct run *run, bool json, uint64_t from, uint64_t *end)
+static bool page_last_end(const struct run *run, bool json, uint64_t from, uint64_t *end)
 {
-    struct walk w = walk_start(run, json);
+    struct walk w = page_walk_start(run, json);
     *end = from;
-    while (walk_next(&w, run))
-        if (w.last_of_append && walk_end(&w) > from)
-            *end = walk_end(&w);
+    while (page_walk_next(&w, run))
+        if (w.last_of_append && page_walk_end(&w) > from)
+            *end = page_walk_end(&w);
     return !w.damaged;
 }
 
 /* [from, to) of a JSON stream, which lies in several runs. */
-static enum error join_runs(struct streams *streams, const struct stream *stream, uint64_t from, uint64_t to,
-                            struct joined *joined, struct run *run)
+static enum error page_join_runs(struct streams *streams, const struct stream *stream, uint64_t from, uint64_t to,
+                                 struct joined *joined, struct run *run)
 {
     buf_reset(&joined->data);
     buf_reset(&joined->boundaries);
@@ -280,10 +280,10 @@ enum error page_appends_at(struct streams *streams, const struct stream *stream,
     enum error error = page_run_at(streams, stream, position, run);
     if (error != ERR_NONE)
         return error;
-    if (!last_end(run, stream->json, position, &end))
+    if (!page_last_end(run, stream->json, position, &end))
         return ERR_INTERNAL;
     if (end > position)
         return page_cut_run(run, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL;
     error = page_append_end(streams, stream, position, &end);
-    return error == ERR_NONE ? join_runs(streams, stream, position, end, joined, run) : error;
+    return error == ERR_NONE ? page_join_runs(streams, stream, position, end, joined, run) : error;
 }

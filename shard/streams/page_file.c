@@ -10,13 +10,13 @@
 
 #define FILES_MAX 256 /* few enough to look through, and to have open */
 
-static void take_out(struct page_files *files, struct page_file *file)
+static void page_file_take_out(struct page_files *files, struct page_file *file)
 {
     *(file->newer ? &file->newer->older : &files->newest) = file->older;
     *(file->older ? &file->older->newer : &files->oldest) = file->newer;
 }
 
-static void put_first(struct page_files *files, struct page_file *file, uint64_t now_ms)
+static void page_file_put_first(struct page_files *files, struct page_file *file, uint64_t now_ms)
 {
     file->used_ms = now_ms;
     file->newer = NULL;
@@ -25,10 +25,10 @@ static void put_first(struct page_files *files, struct page_file *file, uint64_t
     files->newest = file;
 }
 
-static void forget_oldest(struct page_files *files)
+static void page_file_forget_oldest(struct page_files *files)
 {
     struct page_file *file = files->oldest;
-    take_out(files, file);
+    page_file_take_out(files, file);
     files->count--;
     files->bytes -= file->bytes;
     close(file->fd);
@@ -41,15 +41,15 @@ const struct page_file *page_files_find(struct page_files *files, const struct p
     for (struct page_file *file = files->newest; file; file = file->older) {
         if (memcmp(&file->key, key, sizeof *key) != 0 || !(file->full || file->next == tail))
             continue;
-        take_out(files, file);
-        put_first(files, file, now_ms);
+        page_file_take_out(files, file);
+        page_file_put_first(files, file, now_ms);
         return file;
     }
     return NULL;
 }
 
 /* -1: there is no memory or no descriptor for it. */
-static int make_file(struct slice bytes)
+static int page_file_make_file(struct slice bytes)
 {
     int fd = memfd_create("page", MFD_CLOEXEC);
     if (fd < 0)
@@ -72,8 +72,8 @@ const struct page_file *page_files_add(struct page_files *files, const struct pa
 {
     /* The newest stays whatever it takes: it is borrowed. */
     while (files->oldest && (files->count >= FILES_MAX || files->bytes + buf_len(&page->data) > max_bytes))
-        forget_oldest(files);
-    int fd = make_file(buf_slice(&page->data));
+        page_file_forget_oldest(files);
+    int fd = page_file_make_file(buf_slice(&page->data));
     if (fd < 0) {
         log_warn("no file for a page: %s", strerror(errno));
         return NULL;
@@ -85,7 +85,7 @@ const struct page_file *page_files_add(struct page_files *files, const struct pa
     file->bytes = buf_len(&page->data);
     file->full = page->full;
     file->fd = fd;
-    put_first(files, file, now_ms);
+    page_file_put_first(files, file, now_ms);
     files->count++;
     files->bytes += file->bytes;
     return file;
@@ -94,7 +94,7 @@ const struct page_file *page_files_add(struct page_files *files, const struct pa
 void page_files_age(struct page_files *files, uint64_t before_ms)
 {
     while (files->oldest && files->oldest->used_ms < before_ms)
-        forget_oldest(files);
+        page_file_forget_oldest(files);
 }
 
 void page_files_clear(struct page_files *files)

@@ -14,13 +14,13 @@
 #define SHARED_WEIGHT 32 /* as bytes */
 #define SEGMENT_LEAST 4096
 
-static size_t hash_name(struct slice name)
+static size_t stream_hash_name(struct slice name)
 {
     uint64_t hash = hash_add(HASH_SEED, name);
     return (size_t)(hash ^ (hash >> 32));
 }
 
-static size_t hash_uid(uint64_t uid)
+static size_t stream_hash_uid(uint64_t uid)
 {
     uid *= 0x9e3779b97f4a7c15u;
     return (size_t)(uid ^ (uid >> 32));
@@ -40,29 +40,29 @@ void streams_init(struct streams *streams, struct store *store, const struct con
 
 /* ---- the tables ---- */
 
-static void link_tables(struct streams *streams, struct stream *stream)
+static void stream_link_tables(struct streams *streams, struct stream *stream)
 {
-    struct stream **name = &streams->by_name[hash_name(stream->row.name) & (streams->buckets - 1)];
-    struct stream **uid = &streams->by_uid[hash_uid(stream->row.uid) & (streams->buckets - 1)];
+    struct stream **name = &streams->by_name[stream_hash_name(stream->row.name) & (streams->buckets - 1)];
+    struct stream **uid = &streams->by_uid[stream_hash_uid(stream->row.uid) & (streams->buckets - 1)];
     stream->by_name = *name;
     *name = stream;
     stream->by_uid = *uid;
     *uid = stream;
 }
 
-static void unlink_tables(struct streams *streams, struct stream *stream)
+static void stream_unlink_tables(struct streams *streams, struct stream *stream)
 {
-    struct stream **at = &streams->by_name[hash_name(stream->row.name) & (streams->buckets - 1)];
+    struct stream **at = &streams->by_name[stream_hash_name(stream->row.name) & (streams->buckets - 1)];
     while (*at != stream)
         at = &(*at)->by_name;
     *at = stream->by_name;
-    at = &streams->by_uid[hash_uid(stream->row.uid) & (streams->buckets - 1)];
+    at = &streams->by_uid[stream_hash_uid(stream->row.uid) & (streams->buckets - 1)];
     while (*at != stream)
         at = &(*at)->by_uid;
     *at = stream->by_uid;
 }
 
-static void resize_tables(struct streams *streams, size_t buckets)
+static void stream_resize_tables(struct streams *streams, size_t buckets)
 {
     free(streams->by_name);
     free(streams->by_uid);
@@ -70,10 +70,10 @@ static void resize_tables(struct streams *streams, size_t buckets)
     streams->by_name = xcalloc(buckets, sizeof *streams->by_name);
     streams->by_uid = xcalloc(buckets, sizeof *streams->by_uid);
     for (struct stream *s = streams->newest; s; s = s->used_next)
-        link_tables(streams, s);
+        stream_link_tables(streams, s);
 }
 
-static void link_used(struct streams *streams, struct stream *stream)
+static void stream_link_used(struct streams *streams, struct stream *stream)
 {
     stream->used_prev = NULL;
     stream->used_next = streams->newest;
@@ -84,7 +84,7 @@ static void link_used(struct streams *streams, struct stream *stream)
     streams->newest = stream;
 }
 
-static void unlink_used(struct streams *streams, struct stream *stream)
+static void stream_unlink_used(struct streams *streams, struct stream *stream)
 {
     if (stream->used_prev)
         stream->used_prev->used_next = stream->used_next;
@@ -96,11 +96,11 @@ static void unlink_used(struct streams *streams, struct stream *stream)
         streams->oldest = stream->used_prev;
 }
 
-static struct stream *use(struct streams *streams, struct stream *stream)
+static struct stream *stream_use(struct streams *streams, struct stream *stream)
 {
     if (streams->newest != stream) {
-        unlink_used(streams, stream);
-        link_used(streams, stream);
+        stream_unlink_used(streams, stream);
+        stream_link_used(streams, stream);
     }
     return stream;
 }
@@ -108,12 +108,12 @@ static struct stream *use(struct streams *streams, struct stream *stream)
 /* ---- one stream ---- */
 
 /* Most of a row's texts are empty: they cost nothing. */
-static struct slice own(struct slice s)
+static struct slice stream_own(struct slice s)
 {
     return s.len ? slice_of(xslicedup(s), s.len) : (struct slice){0};
 }
 
-static void disown(struct slice *s)
+static void stream_disown(struct slice *s)
 {
     free((char *)s->data);
     *s = (struct slice){0};
@@ -123,24 +123,24 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
 {
     struct stream *stream = xcalloc(1, sizeof *stream);
     stream->row = *row;
-    stream->row.name = own(row->name);
-    stream->row.content_type = own(row->content_type);
-    stream->row.closer = own(row->closer);
-    stream->row.stream_seq = own(row->stream_seq);
-    stream->row.expires_text = own(row->expires_text);
-    stream->row.source_name = own(row->source_name);
-    stream->row.lineage = own(row->lineage);
+    stream->row.name = stream_own(row->name);
+    stream->row.content_type = stream_own(row->content_type);
+    stream->row.closer = stream_own(row->closer);
+    stream->row.stream_seq = stream_own(row->stream_seq);
+    stream->row.expires_text = stream_own(row->expires_text);
+    stream->row.source_name = stream_own(row->source_name);
+    stream->row.lineage = stream_own(row->lineage);
     if (!lineage_decode(stream->row.lineage, &stream->lineage))
         fatal_never_restart("stream %llu: its lineage is damaged", (unsigned long long)row->uid);
     stream->tail = row->flushed;
     stream->bytes = row->bytes;
     stream->usage = usage_ref(&streams->usages, row->name);
     stream->json = media_type_is_json(row->content_type);
-    link_used(streams, stream);
+    stream_link_used(streams, stream);
     if (++streams->count > streams->buckets)
-        resize_tables(streams, streams->buckets * 2);
+        stream_resize_tables(streams, streams->buckets * 2);
     else
-        link_tables(streams, stream);
+        stream_link_tables(streams, stream);
     if (row->kind & STREAM_KIND_FED)
         feeds_load(streams, stream);
     return stream;
@@ -155,13 +155,13 @@ struct stream *streams_add_new(struct streams *streams, const struct stream_row 
 
 static void stream_free(struct stream *stream)
 {
-    disown(&stream->row.name);
-    disown(&stream->row.content_type);
-    disown(&stream->row.closer);
-    disown(&stream->row.stream_seq);
-    disown(&stream->row.expires_text);
-    disown(&stream->row.source_name);
-    disown(&stream->row.lineage);
+    stream_disown(&stream->row.name);
+    stream_disown(&stream->row.content_type);
+    stream_disown(&stream->row.closer);
+    stream_disown(&stream->row.stream_seq);
+    stream_disown(&stream->row.expires_text);
+    stream_disown(&stream->row.source_name);
+    stream_disown(&stream->row.lineage);
     lineage_clear(&stream->lineage);
     for (size_t i = 0; i < stream->producer_count; i++)
         free(stream->producers[i].id);
@@ -174,7 +174,7 @@ static void stream_free(struct stream *stream)
     free(stream);
 }
 
-static void flush_list_remove(struct stream *stream)
+static void stream_flush_list_remove(struct stream *stream)
 {
     struct stream_list *list = stream->flush_list;
     if (!list)
@@ -184,7 +184,7 @@ static void flush_list_remove(struct stream *stream)
     stream->flush_list = NULL;
 }
 
-static void unlist_touched(struct streams *streams, struct stream *stream)
+static void stream_unlist_touched(struct streams *streams, struct stream *stream)
 {
     if (!stream->touched)
         return;
@@ -196,16 +196,16 @@ static void unlist_touched(struct streams *streams, struct stream *stream)
 }
 
 /* What a pending append costs to settle. */
-static uint64_t weight(const struct pending *p)
+static uint64_t stream_weight(const struct pending *p)
 {
     return p->shared ? SHARED_WEIGHT : p->boundaries + (uint64_t)p->bytes;
 }
 
 /* Drops the oldest `count` pending appends. */
-static void forget_pending(struct streams *streams, struct stream *stream, size_t count)
+static void stream_forget_pending(struct streams *streams, struct stream *stream, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        streams->log_bytes -= weight(&stream->pending[i]);
+        streams->log_bytes -= stream_weight(&stream->pending[i]);
         batch_unref(stream->pending[i].batch);
     }
     streams->log_entries -= count;
@@ -214,16 +214,16 @@ static void forget_pending(struct streams *streams, struct stream *stream, size_
         memmove(stream->pending, stream->pending + count, stream->pending_count * sizeof *stream->pending);
 }
 
-static void forget(struct streams *streams, struct stream *stream)
+static void stream_forget(struct streams *streams, struct stream *stream)
 {
     assert(!stream->is_fresh);
-    forget_pending(streams, stream, stream->pending_count);
-    flush_list_remove(stream);
-    unlist_touched(streams, stream);
+    stream_forget_pending(streams, stream, stream->pending_count);
+    stream_flush_list_remove(stream);
+    stream_unlist_touched(streams, stream);
     if (stream->unflushed)
         unflushed_remove(&streams->unflushed, stream);
-    unlink_tables(streams, stream);
-    unlink_used(streams, stream);
+    stream_unlink_tables(streams, stream);
+    stream_unlink_used(streams, stream);
     feeds_forget(streams, stream);
     streams->count--;
     usage_unref(&streams->usages, stream->usage);
@@ -241,10 +241,10 @@ void streams_deleting(struct streams *streams, struct stream *stream)
     usage_add(&streams->usages, stream->usage, stream->row.state == STREAM_LIVE ? -1 : 0, -(int64_t)stream->bytes);
     if (stream->row.due)
         streams->backlog -= stream->row.hot_bytes;
-    forget(streams, stream);
+    stream_forget(streams, stream);
 }
 
-static bool evictable(const struct streams *streams, const struct stream *stream)
+static bool stream_evictable(const struct streams *streams, const struct stream *stream)
 {
     return feeds_idle(streams, stream) && !stream->pending_count && !stream->watcher_count && !stream->touched &&
            !stream->is_fresh && !stream->flush_list;
@@ -256,8 +256,8 @@ size_t streams_evict(struct streams *streams, uint64_t keep)
     struct stream *stream = streams->oldest;
     while (stream && streams->count > keep) {
         struct stream *newer = stream->used_prev;
-        if (evictable(streams, stream))
-            forget(streams, stream);
+        if (stream_evictable(streams, stream))
+            stream_forget(streams, stream);
         stream = newer;
     }
     return before - streams->count;
@@ -281,7 +281,7 @@ void streams_clear(struct streams *streams)
 
 struct stream *streams_peek(const struct streams *streams, struct slice name)
 {
-    struct stream *s = streams->by_name[hash_name(name) & (streams->buckets - 1)];
+    struct stream *s = streams->by_name[stream_hash_name(name) & (streams->buckets - 1)];
     while (s && !slice_equal(s->row.name, name))
         s = s->by_name;
     return s;
@@ -292,7 +292,7 @@ struct stream *streams_by_name(struct streams *streams, struct slice name)
     struct stream_row row;
     struct stream *s = streams_peek(streams, name);
     if (s)
-        return use(streams, s);
+        return stream_use(streams, s);
     if (!store_stream_by_name(streams->store, name, &row))
         return NULL;
     return streams_add(streams, &row);
@@ -301,10 +301,10 @@ struct stream *streams_by_name(struct streams *streams, struct slice name)
 struct stream *streams_by_uid(struct streams *streams, uint64_t uid)
 {
     struct stream_row row;
-    struct stream *s = streams->by_uid[hash_uid(uid) & (streams->buckets - 1)];
+    struct stream *s = streams->by_uid[stream_hash_uid(uid) & (streams->buckets - 1)];
     for (; s; s = s->by_uid)
         if (s->row.uid == uid)
-            return use(streams, s);
+            return stream_use(streams, s);
     if (!store_stream_by_uid(streams->store, uid, &row) || row.state == STREAM_DELETING)
         return NULL;
     return streams_add(streams, &row);
@@ -312,7 +312,7 @@ struct stream *streams_by_uid(struct streams *streams, uint64_t uid)
 
 /* ---- what the log adds ---- */
 
-static struct producer *find_producer(struct stream *stream, struct slice id)
+static struct producer *stream_find_producer(struct stream *stream, struct slice id)
 {
     for (size_t i = 0; i < stream->producer_count; i++)
         if (slice_equal(slice_of(stream->producers[i].id, stream->producers[i].id_len), id))
@@ -321,7 +321,7 @@ static struct producer *find_producer(struct stream *stream, struct slice id)
 }
 
 /* Writes what is newer than the store and forgets them all. On recovery the log then only says it again. */
-static void forget_producers(struct streams *streams, struct stream *stream)
+static void stream_forget_producers(struct streams *streams, struct stream *stream)
 {
     for (size_t i = 0; i < stream->producer_count; i++) {
         struct producer *p = &stream->producers[i];
@@ -337,14 +337,14 @@ static void forget_producers(struct streams *streams, struct stream *stream)
     stream->producer_count = 0;
 }
 
-static struct producer *keep_producer(struct streams *streams, struct stream *stream, struct slice id)
+static struct producer *stream_keep_producer(struct streams *streams, struct stream *stream, struct slice id)
 {
-    struct producer *p = find_producer(stream, id);
+    struct producer *p = stream_find_producer(stream, id);
     if (p)
         return p;
     /* A recovery writes nothing of a stream that the log may yet delete. */
     if (stream->producer_count >= PRODUCERS_KEPT && !(streams->recovering && stream->unflushed))
-        forget_producers(streams, stream);
+        stream_forget_producers(streams, stream);
     stream->producers = xrealloc(stream->producers, (stream->producer_count + 1) * sizeof *p);
     p = &stream->producers[stream->producer_count++];
     *p = (struct producer){.id = xslicedup(id), .id_len = id.len};
@@ -353,11 +353,11 @@ static struct producer *keep_producer(struct streams *streams, struct stream *st
 
 bool stream_producer(struct streams *streams, struct stream *stream, struct slice id, uint64_t *epoch, uint64_t *seq)
 {
-    struct producer *p = find_producer(stream, id);
+    struct producer *p = stream_find_producer(stream, id);
     if (!p) {
         if (!store_producer(streams->store, stream->row.uid, id, epoch, seq))
             return false;
-        p = keep_producer(streams, stream, id);
+        p = stream_keep_producer(streams, stream, id);
         p->epoch = *epoch;
         p->seq = *seq;
     }
@@ -366,7 +366,7 @@ bool stream_producer(struct streams *streams, struct stream *stream, struct slic
     return true;
 }
 
-static void flush_list_add(struct stream_list *list, struct stream *stream)
+static void stream_flush_list_add(struct stream_list *list, struct stream *stream)
 {
     if (stream->flush_list)
         return;
@@ -377,7 +377,7 @@ static void flush_list_add(struct stream_list *list, struct stream *stream)
     list->last = stream;
 }
 
-static void add_pending(struct streams *streams, struct stream *stream, const struct log_entry *entry)
+static void stream_add_pending(struct streams *streams, struct stream *stream, const struct log_entry *entry)
 {
     if (stream->pending_count == stream->pending_cap) {
         stream->pending_cap = stream->pending_cap ? stream->pending_cap * 2 : 4;
@@ -393,8 +393,8 @@ static void add_pending(struct streams *streams, struct stream *stream, const st
         .shared = (entry->flags & LOG_SHARED) != 0,
     };
     streams->log_entries++;
-    streams->log_bytes += weight(&stream->pending[stream->pending_count - 1]);
-    flush_list_add(streams->waiting, stream);
+    streams->log_bytes += stream_weight(&stream->pending[stream->pending_count - 1]);
+    stream_flush_list_add(streams->waiting, stream);
 }
 
 struct run pending_run(const struct pending *p)
@@ -411,32 +411,32 @@ struct run pending_run(const struct pending *p)
 
 void stream_apply(struct streams *streams, struct stream *stream, const struct log_entry *entry)
 {
-    add_pending(streams, stream, entry);
+    stream_add_pending(streams, stream, entry);
     stream->tail = entry->start + entry->count;
     stream->bytes += entry->data.len;
     usage_add(&streams->usages, stream->usage, 0, (int64_t)entry->data.len);
     if (entry->flags & LOG_STREAM_SEQ) {
-        disown(&stream->row.stream_seq);
-        stream->row.stream_seq = own(entry->stream_seq);
+        stream_disown(&stream->row.stream_seq);
+        stream->row.stream_seq = stream_own(entry->stream_seq);
         stream->row.has_stream_seq = true;
     }
     if (entry->flags & LOG_PRODUCER) {
-        struct producer *p = keep_producer(streams, stream, entry->producer);
+        struct producer *p = stream_keep_producer(streams, stream, entry->producer);
         p->epoch = entry->epoch;
         p->seq = entry->producer_seq;
         p->dirty = true;
     }
     if (entry->flags & LOG_CLOSES) {
         stream->row.closed = true;
-        disown(&stream->row.closer);
-        stream->row.closer = own(entry->producer);
+        stream_disown(&stream->row.closer);
+        stream->row.closer = stream_own(entry->producer);
         stream->row.closer_epoch = entry->epoch;
         stream->row.closer_seq = entry->producer_seq;
     }
 }
 
 /* NULL: the store has its row, and what came of it since. */
-static struct stream *recover_creation(struct streams *streams, const struct log_entry *entry)
+static struct stream *stream_recover_creation(struct streams *streams, const struct log_entry *entry)
 {
     struct stream_row there;
     struct stream_row row = {
@@ -463,7 +463,7 @@ static struct stream *recover_creation(struct streams *streams, const struct log
     return stream;
 }
 
-static void recover_entry(void *ctx, const struct log_entry *entry)
+static void stream_recover_entry(void *ctx, const struct log_entry *entry)
 {
     struct streams *streams = ctx;
     struct stream *stream = streams_by_uid(streams, entry->uid);
@@ -473,7 +473,7 @@ static void recover_entry(void *ctx, const struct log_entry *entry)
         return;
     }
     if (!stream && (entry->flags & LOG_CREATES))
-        stream = recover_creation(streams, entry);
+        stream = stream_recover_creation(streams, entry);
     if (!stream || entry->start < stream->row.flushed)
         return; /* deleted since, or settled already */
     stream_apply(streams, stream, entry);
@@ -487,7 +487,7 @@ void streams_recover(struct streams *streams, uint64_t now_ms)
 {
     streams->recovering = true;
     streams->recovered_ms = now_ms;
-    store_log_recover(streams->store, recover_entry, streams);
+    store_log_recover(streams->store, stream_recover_entry, streams);
     streams->recovering = false;
 }
 
@@ -507,14 +507,14 @@ bool stream_write(struct streams *streams, struct stream *stream)
     return true;
 }
 
-static int by_uid(const void *a, const void *b)
+static int stream_by_uid(const void *a, const void *b)
 {
     const struct stream *x = *(struct stream *const *)a, *y = *(struct stream *const *)b;
     return x->row.uid < y->row.uid ? -1 : x->row.uid > y->row.uid;
 }
 
 /* In the order of the store's tables, so that what is written together lies together. */
-static void sort(struct stream_list *list)
+static void stream_sort(struct stream_list *list)
 {
     struct buf all = {0};
     for (struct stream *s = list->first; s; s = s->flush_next)
@@ -523,7 +523,7 @@ static void sort(struct stream_list *list)
     struct stream **streams = (struct stream **)(void *)all.data;
     if (!count)
         return;
-    qsort(streams, count, sizeof *streams, by_uid);
+    qsort(streams, count, sizeof *streams, stream_by_uid);
     for (size_t i = 0; i < count; i++) {
         streams[i]->flush_prev = i ? streams[i - 1] : NULL;
         streams[i]->flush_next = i + 1 < count ? streams[i + 1] : NULL;
@@ -536,7 +536,7 @@ static void sort(struct stream_list *list)
 void streams_begin_generation(struct streams *streams)
 {
     struct stream_list *all = streams->waiting;
-    sort(all);
+    stream_sort(all);
     assert(!streams->flushing->first);
     streams->waiting = streams->flushing;
     streams->flushing = all;
@@ -561,7 +561,7 @@ bool stream_is_due(const struct streams *streams, const struct stream *stream)
            stream->aged || (row->closed && !stream->pending_count);
 }
 
-static void set_due(struct streams *streams, struct stream *stream, bool due)
+static void stream_set_due(struct streams *streams, struct stream *stream, bool due)
 {
     if (due && !stream->row.due) {
         streams->backlog += stream->row.hot_bytes;
@@ -584,13 +584,13 @@ void stream_cooled(struct streams *streams, struct stream *stream, uint64_t upto
 
 void stream_cold_dropped(struct streams *streams, struct stream *stream)
 {
-    set_due(streams, stream, stream_is_due(streams, stream));
+    stream_set_due(streams, stream, stream_is_due(streams, stream));
     store_stream_set_cold(streams->store, &stream->row);
 }
 
 void stream_not_due(struct streams *streams, struct stream *stream)
 {
-    set_due(streams, stream, false);
+    stream_set_due(streams, stream, false);
     store_begin(streams->store);
     store_stream_set_cold(streams->store, &stream->row);
 }
@@ -600,7 +600,7 @@ void stream_age(struct streams *streams, struct stream *stream)
     stream->aged = true;
     if (stream->row.due || !stream_is_due(streams, stream))
         return;
-    set_due(streams, stream, true);
+    stream_set_due(streams, stream, true);
     store_stream_set_cold(streams->store, &stream->row);
 }
 
@@ -612,7 +612,7 @@ void stream_let_go(struct streams *streams, struct stream *stream, uint64_t earl
     usage_add(&streams->usages, stream->usage, 0, -(int64_t)bytes);
 }
 
-static uint64_t message_count(const struct pending *p, bool json)
+static uint64_t stream_message_count(const struct pending *p, bool json)
 {
     struct slice boundaries = pending_run(p).boundaries;
     uint64_t length, count = 0;
@@ -624,11 +624,11 @@ static uint64_t message_count(const struct pending *p, bool json)
     return count;
 }
 
-static void heat(struct streams *streams, struct stream *stream, const struct pending *p)
+static void stream_heat(struct streams *streams, struct stream *stream, const struct pending *p)
 {
     stream->row.bytes += p->bytes;
     stream->row.hot_bytes += p->bytes;
-    stream->row.hot_messages += message_count(p, stream->json);
+    stream->row.hot_messages += stream_message_count(p, stream->json);
     if (stream->row.due)
         streams->backlog += p->bytes;
 }
@@ -639,11 +639,11 @@ void stream_flushed(struct streams *streams, struct stream *stream, size_t count
     uint64_t time_ms = last->batch->time_ms;
     stream->row.flushed = last->start + last->count;
     for (size_t i = 0; i < count; i++)
-        heat(streams, stream, &stream->pending[i]);
-    forget_producers(streams, stream);
-    forget_pending(streams, stream, count);
+        stream_heat(streams, stream, &stream->pending[i]);
+    stream_forget_producers(streams, stream);
+    stream_forget_pending(streams, stream, count);
     if (!stream->row.due)
-        set_due(streams, stream, stream_is_due(streams, stream));
+        stream_set_due(streams, stream, stream_is_due(streams, stream));
     uint64_t retain_ms = time_ms + stream->row.retention_s * 1000;
     if (stream->row.retention_s && (stream->row.retain_ms == STORE_NONE || stream->row.retain_ms > retain_ms))
         stream->row.retain_ms = retain_ms; /* if it was there, the clock was ahead */
@@ -653,9 +653,9 @@ void stream_flushed(struct streams *streams, struct stream *stream, size_t count
         stream->pending_cap = 0;
     }
     if (!stream->pending_count || stream->pending[0].batch->seq > upto)
-        flush_list_remove(stream); /* nothing of this generation is left */
+        stream_flush_list_remove(stream); /* nothing of this generation is left */
     if (stream->pending_count)
-        flush_list_add(streams->waiting, stream);
+        stream_flush_list_add(streams->waiting, stream);
     if (!stream_write(streams, stream))
         store_stream_update(streams->store, &stream->row);
     feeds_flushed(streams, stream);
@@ -663,8 +663,8 @@ void stream_flushed(struct streams *streams, struct stream *stream, size_t count
 
 void stream_set_expiry_text(struct stream *stream, struct slice text)
 {
-    disown(&stream->row.expires_text);
-    stream->row.expires_text = own(text);
+    stream_disown(&stream->row.expires_text);
+    stream->row.expires_text = stream_own(text);
 }
 
 void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_ms)

@@ -11,7 +11,7 @@ void unflushed_init(struct unflushed *all)
 }
 
 /* Takes a tree apart: the names before this one, and the rest. */
-static void split(struct stream *tree, struct slice name, struct stream **before, struct stream **rest)
+static void unflushed_split(struct stream *tree, struct slice name, struct stream **before, struct stream **rest)
 {
     while (tree) {
         if (slice_compare(tree->row.name, name) < 0) {
@@ -28,7 +28,7 @@ static void split(struct stream *tree, struct slice name, struct stream **before
 }
 
 /* And puts one together of two that are in this order. */
-static struct stream *join(struct stream *before, struct stream *rest)
+static struct stream *unflushed_join(struct stream *before, struct stream *rest)
 {
     struct stream *root = NULL, **at = &root;
     while (before && rest) {
@@ -58,7 +58,7 @@ void unflushed_add(struct unflushed *all, struct stream *stream)
     all->loose = stream;
 }
 
-static void unlist(struct unflushed *all, struct stream *stream)
+static void unflushed_unlist(struct unflushed *all, struct stream *stream)
 {
     struct stream *before = stream->unflushed_left, *behind = stream->unflushed_right;
     *(before ? &before->unflushed_right : &all->loose) = behind;
@@ -69,38 +69,38 @@ static void unlist(struct unflushed *all, struct stream *stream)
 
 /* ---- and those in order ---- */
 
-static void insert(struct unflushed *all, struct stream *stream)
+static void unflushed_insert(struct unflushed *all, struct stream *stream)
 {
     struct stream **at = &all->root;
     stream->unflushed_rank = random_next(&all->random);
     while (*at && (*at)->unflushed_rank >= stream->unflushed_rank)
         at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unflushed_left : &(*at)->unflushed_right;
-    split(*at, stream->row.name, &stream->unflushed_left, &stream->unflushed_right);
+    unflushed_split(*at, stream->row.name, &stream->unflushed_left, &stream->unflushed_right);
     *at = stream;
 }
 
-static void take_out(struct unflushed *all, struct stream *stream)
+static void unflushed_take_out(struct unflushed *all, struct stream *stream)
 {
     struct stream **at = &all->root;
     while (*at != stream)
         at = slice_compare(stream->row.name, (*at)->row.name) < 0 ? &(*at)->unflushed_left : &(*at)->unflushed_right;
-    *at = join(stream->unflushed_left, stream->unflushed_right);
+    *at = unflushed_join(stream->unflushed_left, stream->unflushed_right);
     stream->unflushed_left = stream->unflushed_right = NULL;
 }
 
 void unflushed_remove(struct unflushed *all, struct stream *stream)
 {
     if (stream->unflushed_rank)
-        take_out(all, stream);
+        unflushed_take_out(all, stream);
     else
-        unlist(all, stream);
+        unflushed_unlist(all, stream);
 }
 
 bool unflushed_sort(struct unflushed *all, size_t most)
 {
     for (struct stream *stream; (stream = all->loose) && most; most--) {
-        unlist(all, stream);
-        insert(all, stream);
+        unflushed_unlist(all, stream);
+        unflushed_insert(all, stream);
     }
     return !all->loose;
 }

@@ -15,13 +15,13 @@ struct usage_watch {
 
 /* ---- the table ---- */
 
-static struct usage **chain(const struct usages *usages, struct slice project)
+static struct usage **usage_chain(const struct usages *usages, struct slice project)
 {
     uint64_t hash = hash_add(HASH_SEED, project);
     return &usages->table[(size_t)(hash ^ hash >> 32) & (usages->buckets - 1)];
 }
 
-static struct slice name_of(const struct usage *usage)
+static struct slice usage_name_of(const struct usage *usage)
 {
     return slice_of(usage->project, usage->project_len);
 }
@@ -51,7 +51,7 @@ void usages_clear(struct usages *usages)
     *usages = (struct usages){0};
 }
 
-static void grow(struct usages *usages)
+static void usage_grow(struct usages *usages)
 {
     struct usage **old = usages->table;
     size_t buckets = usages->buckets;
@@ -59,7 +59,7 @@ static void grow(struct usages *usages)
     usages->table = xcalloc(usages->buckets, sizeof *usages->table);
     for (size_t i = 0; i < buckets; i++)
         for (struct usage *u = old[i], *next; u; u = next) {
-            struct usage **at = chain(usages, name_of(u));
+            struct usage **at = usage_chain(usages, usage_name_of(u));
             next = u->next;
             u->next = *at;
             *at = u;
@@ -68,15 +68,15 @@ static void grow(struct usages *usages)
 }
 
 /* Nothing of a project that is not in memory is unsettled, so what the store says is all there is. */
-static struct usage *find(struct usages *usages, struct slice project)
+static struct usage *usage_find(struct usages *usages, struct slice project)
 {
     struct usage *usage;
-    for (usage = *chain(usages, project); usage; usage = usage->next)
-        if (slice_equal(name_of(usage), project))
+    for (usage = *usage_chain(usages, project); usage; usage = usage->next)
+        if (slice_equal(usage_name_of(usage), project))
             return usage;
     if (++usages->count > usages->buckets)
-        grow(usages);
-    struct usage **at = chain(usages, project);
+        usage_grow(usages);
+    struct usage **at = usage_chain(usages, project);
     usage = xcalloc(1, sizeof *usage);
     *usage = (struct usage){.project = xslicedup(project), .project_len = project.len, .next = *at};
     *at = usage;
@@ -87,7 +87,7 @@ static struct usage *find(struct usages *usages, struct slice project)
 struct usage *usage_ref(struct usages *usages, struct slice name)
 {
     const char *slash = memchr(name.data, '/', name.len);
-    struct usage *usage = find(usages, slice_of(name.data, slash ? (size_t)(slash - name.data) : name.len));
+    struct usage *usage = usage_find(usages, slice_of(name.data, slash ? (size_t)(slash - name.data) : name.len));
     usage->refs++;
     return usage;
 }
@@ -96,7 +96,7 @@ void usage_unref(struct usages *usages, struct usage *usage)
 {
     if (--usage->refs || usage->watch)
         return;
-    struct usage **at = chain(usages, name_of(usage));
+    struct usage **at = usage_chain(usages, usage_name_of(usage));
     while (*at != usage)
         at = &(*at)->next;
     *at = usage->next;
@@ -106,7 +106,7 @@ void usage_unref(struct usages *usages, struct usage *usage)
 
 /* ---- changes ---- */
 
-static void mark_changed(struct usages *usages, struct usage *usage)
+static void usage_mark_changed(struct usages *usages, struct usage *usage)
 {
     if (!usage->watch || usage->changed)
         return;
@@ -121,24 +121,24 @@ void usage_add(struct usages *usages, struct usage *usage, int64_t streams, int6
     usage->bytes += (uint64_t)bytes;
     usages->streams += (uint64_t)streams;
     usages->bytes += (uint64_t)bytes;
-    mark_changed(usages, usage);
+    usage_mark_changed(usages, usage);
 }
 
 void usage_appended(struct usages *usages, struct usage *usage, unsigned router)
 {
     if (usage->watch)
         usage->watch->appends[router]++;
-    mark_changed(usages, usage);
+    usage_mark_changed(usages, usage);
 }
 
 /* ---- routers ---- */
 
 /* Of its own doing a router knows before we do. */
-static void tell(struct shard *shard, const struct usage *usage, unsigned router)
+static void usage_tell(struct shard *shard, const struct usage *usage, unsigned router)
 {
     const struct usage_watch *watch = usage->watch;
     struct link *link = &shard->routers[router].link;
-    struct wire_usage m = {.project = name_of(usage), .streams = usage->streams, .bytes = usage->bytes};
+    struct wire_usage m = {.project = usage_name_of(usage), .streams = usage->streams, .bytes = usage->bytes};
     if (!watch->watching[router] || !link_up(link))
         return;
     for (unsigned other = 0; other < SHARD_ROUTERS_MAX; other++) {
@@ -156,19 +156,19 @@ void usage_tell_all(struct shard *shard)
         usages->changed = usage->changed_next;
         usage->changed = false;
         for (unsigned router = 0; router < SHARD_ROUTERS_MAX; router++)
-            tell(shard, usage, router);
+            usage_tell(shard, usage, router);
         memset(usage->watch->appends, 0, sizeof usage->watch->appends);
     }
 }
 
 void on_watch_usage(struct shard *shard, struct asker asker, const struct wire_watch_usage *m)
 {
-    struct usage *usage = find(&shard->streams.usages, m->project);
+    struct usage *usage = usage_find(&shard->streams.usages, m->project);
     if (!usage->watch)
         usage->watch = xcalloc(1, sizeof *usage->watch);
     usage->watch->watching[asker.router] = true;
     usage->watch->readers[asker.router] = m->readers;
-    mark_changed(&shard->streams.usages, usage);
+    usage_mark_changed(&shard->streams.usages, usage);
 }
 
 void usage_router_gone(struct shard *shard, unsigned router)
@@ -180,6 +180,6 @@ void usage_router_gone(struct shard *shard, unsigned router)
                 continue;
             usage->watch->watching[router] = false;
             usage->watch->readers[router] = 0;
-            mark_changed(usages, usage);
+            usage_mark_changed(usages, usage);
         }
 }

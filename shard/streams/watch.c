@@ -41,7 +41,7 @@ void watch_appended(struct shard *shard, struct stream *stream, const struct log
         buf_add_slice(&stream->fresh, entry->data);
 }
 
-static void put_event(struct shard *shard, const struct watcher *watcher, struct wire_event event)
+static void watch_put_event(struct shard *shard, const struct watcher *watcher, struct wire_event event)
 {
     struct link *link = &shard->routers[watcher->router].link;
     event.watch = watcher->watch;
@@ -66,7 +66,7 @@ void watch_tell(struct shard *shard, struct stream *stream)
         .data = buf_slice(&stream->fresh),
     };
     for (size_t i = 0; i < stream->watcher_count; i++)
-        put_event(shard, &stream->watchers[i], event);
+        watch_put_event(shard, &stream->watchers[i], event);
     stream->fresh_any = false;
     buf_clear(&stream->fresh);
 }
@@ -81,7 +81,7 @@ void watch_tell_all(struct shard *shard)
     }
 }
 
-static void unlist_fresh(struct shard *shard, struct stream *stream)
+static void watch_unlist_fresh(struct shard *shard, struct stream *stream)
 {
     struct stream **at = &shard->streams.fresh_first;
     if (!stream->is_fresh)
@@ -96,13 +96,13 @@ void watch_deleted(struct shard *shard, struct stream *stream)
 {
     struct wire_event event = {.flags = WIRE_EVENT_DELETED, .from = stream->tail, .next = stream->tail};
     watch_tell(shard, stream);
-    unlist_fresh(shard, stream);
+    watch_unlist_fresh(shard, stream);
     for (size_t i = 0; i < stream->watcher_count; i++)
-        put_event(shard, &stream->watchers[i], event);
+        watch_put_event(shard, &stream->watchers[i], event);
     stream->watcher_count = 0;
 }
 
-static void remove_watcher(struct stream *stream, unsigned router)
+static void watch_remove_watcher(struct stream *stream, unsigned router)
 {
     for (size_t i = 0; i < stream->watcher_count; i++)
         if (stream->watchers[i].router == router) {
@@ -114,7 +114,7 @@ static void remove_watcher(struct stream *stream, unsigned router)
 void watch_router_gone(struct shard *shard, unsigned router)
 {
     for (struct stream *s = shard->streams.newest; s; s = s->used_next)
-        remove_watcher(s, router);
+        watch_remove_watcher(s, router);
 }
 
 void on_unwatch(struct shard *shard, struct asker asker, const struct wire_unwatch *m)
@@ -124,5 +124,5 @@ void on_unwatch(struct shard *shard, struct asker asker, const struct wire_unwat
         return;
     for (size_t i = 0; i < stream->watcher_count; i++)
         if (stream->watchers[i].router == asker.router && stream->watchers[i].watch == m->watch)
-            remove_watcher(stream, asker.router);
+            watch_remove_watcher(stream, asker.router);
 }

@@ -25,7 +25,7 @@ struct chunk {
     int64_t row_id;
 };
 
-static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
+static void flush_chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
 {
     struct run run = {
         .start = chunk->start,
@@ -46,12 +46,12 @@ static void chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
 }
 
 /* Bytes that other streams have too are referred to. */
-static void chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, const struct pending *pending)
+static void flush_chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, const struct pending *pending)
 {
     struct run run = pending_run(pending);
     uint64_t id = shared_id(pending->batch->seq, pending->at);
     if (chunk->any && (!chunk->refs || buf_len(&chunk->boundaries) > REFS_BYTES))
-        chunk_write(store, uid, chunk);
+        flush_chunk_write(store, uid, chunk);
     if (!chunk->any) {
         chunk->any = chunk->refs = true;
         chunk->start = run.start;
@@ -63,7 +63,7 @@ static void chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, 
     chunk->time_ms = run.time_ms;
 }
 
-static void chunk_add(struct chunk *chunk, const struct run *run)
+static void flush_chunk_add(struct chunk *chunk, const struct run *run)
 {
     chunk->bare = !chunk->any && run->boundaries.len == 0;
     if (!chunk->any) {
@@ -81,10 +81,10 @@ static void chunk_add(struct chunk *chunk, const struct run *run)
 }
 
 /* Goes on with the newest chunk of the stream. */
-static void chunk_reopen(struct chunk *chunk, const struct run *run)
+static void flush_chunk_reopen(struct chunk *chunk, const struct run *run)
 {
     if (run->data.len || !run->count) {
-        chunk_add(chunk, run);
+        flush_chunk_add(chunk, run);
     } else if (run->boundaries.len > REFS_BYTES) {
         return;
     } else {
@@ -105,22 +105,22 @@ static size_t flush_stream(struct store *store, struct streams *streams, struct 
     size_t appends = 0, bytes = 0;
     uint64_t uid = stream->row.uid;
     if (!stream->unflushed && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run))
-        chunk_reopen(&chunk, &run);
+        flush_chunk_reopen(&chunk, &run);
     for (; appends < stream->pending_count && appends < max_appends && bytes < max_bytes; appends++) {
         run = pending_run(&stream->pending[appends]);
         if (!run.count)
             continue;
         if (stream->pending[appends].shared) {
-            chunk_refer(store, uid, &chunk, &stream->pending[appends]);
+            flush_chunk_refer(store, uid, &chunk, &stream->pending[appends]);
             bytes += REF_BYTES;
             continue;
         }
         if (chunk.any && (chunk.refs || buf_len(&chunk.data) + run.data.len > CHUNK_BYTES))
-            chunk_write(store, uid, &chunk);
-        chunk_add(&chunk, &run);
+            flush_chunk_write(store, uid, &chunk);
+        flush_chunk_add(&chunk, &run);
         bytes += run.data.len;
     }
-    chunk_write(store, uid, &chunk);
+    flush_chunk_write(store, uid, &chunk);
     buf_clear(&chunk.data);
     buf_clear(&chunk.boundaries);
     stream_flushed(streams, stream, appends, upto);
@@ -143,37 +143,37 @@ static bool flush_slice(struct store *store, struct streams *streams, int64_t up
     return true;
 }
 
-static bool log_is_long(const struct shard *shard)
+static bool flush_log_is_long(const struct shard *shard)
 {
     return shard->logged >= shard->cfg->shard_flush_appends || shard->logged_bytes >= shard->cfg->shard_flush_bytes;
 }
 
-static bool idle(const struct shard *shard)
+static bool flush_idle(const struct shard *shard)
 {
     return shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle;
 }
 
-static size_t at_least(size_t value, size_t least)
+static size_t flush_at_least(size_t value, size_t least)
 {
     return value > least ? value : least;
 }
 
 /* What is in the log is there twice until it is dropped. On a full disk it has to fit into what the database has: so
  * streams that are deleted while they are in the log make room, too. */
-static bool has_room(const struct shard *shard)
+static bool flush_has_room(const struct shard *shard)
 {
     uint64_t need = shard->streams.log_bytes * 3 / 2 + 2 * SLICE_BYTES;
     return disk_has(shard, need) || store_unused(shard->store) >= need;
 }
 
 /* One step of what is under way: it settles and drops more than came in this turn. */
-static void step(struct shard *shard)
+static void flush_step(struct shard *shard)
 {
     struct store *store = shard->store;
-    size_t most = shard->disk_full ? SLICE_FULL : at_least(shard->turn_appends * 2, SLICE_APPENDS);
-    if (shard->flushing_upto && has_room(shard) &&
+    size_t most = shard->disk_full ? SLICE_FULL : flush_at_least(shard->turn_appends * 2, SLICE_APPENDS);
+    if (shard->flushing_upto && flush_has_room(shard) &&
         !flush_slice(store, &shard->streams, shard->flushing_upto, most,
-                     at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
+                     flush_at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
         shard->flushed_upto = shard->flushing_upto;
         shard->flushing_upto = 0;
     }
@@ -182,13 +182,13 @@ static void step(struct shard *shard)
         shard->dropped_upto = shard->flushed_upto;
 }
 
-static bool under_way(const struct shard *shard)
+static bool flush_under_way(const struct shard *shard)
 {
     return shard->flushing_upto || shard->dropped_upto < shard->flushed_upto;
 }
 
 /* Where appends never stop and are never many, what has waited for long is settled too: it may have to leave. */
-static bool log_is_old(struct shard *shard)
+static bool flush_log_is_old(struct shard *shard)
 {
     if (!shard->flush_due_ms)
         shard->flush_due_ms = shard->ticks_ms + OLD * shard->cfg->shard_flush_idle;
@@ -198,21 +198,23 @@ static bool log_is_old(struct shard *shard)
 void flush_turn(struct shard *shard)
 {
     int64_t last = store_log_last(shard->store);
-    bool quiet = idle(shard);
-    if (!shard->flushing_upto && last > shard->flushed_upto && (quiet || log_is_long(shard) || log_is_old(shard))) {
+    bool quiet = flush_idle(shard);
+    if (!shard->flushing_upto && last > shard->flushed_upto &&
+        (quiet || flush_log_is_long(shard) || flush_log_is_old(shard))) {
         shard->flushing_upto = last;
         shard->flush_due_ms = 0;
         streams_begin_generation(&shard->streams);
         shard->logged = shard->logged_bytes = 0;
     }
-    if (!under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
+    if (!flush_under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
         return; /* a turn of reads pays for no writing */
-    if (disk_spent(shard) || (shard->dropped_upto == shard->flushed_upto && !has_room(shard)))
+    if (disk_spent(shard) || (shard->dropped_upto == shard->flushed_upto && !flush_has_room(shard)))
         return;
     fault_point("shard.settle-before-commit");
-    for (unsigned slices = 0; under_way(shard) && slices < (quiet && !shard->disk_full ? IDLE_SLICES : 1); slices++)
-        step(shard);
-    if (quiet && under_way(shard))
+    for (unsigned slices = 0; flush_under_way(shard) && slices < (quiet && !shard->disk_full ? IDLE_SLICES : 1);
+         slices++)
+        flush_step(shard);
+    if (quiet && flush_under_way(shard))
         shard_again(shard);
 }
 

@@ -47,31 +47,31 @@ struct offload {
 
 /* ---- life ---- */
 
-static void forget_draft(struct offload *r)
+static void offload_forget_draft(struct offload *r)
 {
     segment_draft_clear(&r->draft);
     buf_clear(&r->file);
 }
 
-static void forget(struct offloads *offloads, struct offload *r)
+static void offload_forget(struct offloads *offloads, struct offload *r)
 {
     struct offload **at = &offloads->first;
     while (*at != r)
         at = &(*at)->next;
     *at = r->next;
     offloads->count--;
-    forget_draft(r);
+    offload_forget_draft(r);
     free(r);
 }
 
 void offload_clear(struct shard *shard)
 {
     while (shard->offloads.first)
-        forget(&shard->offloads, shard->offloads.first);
+        offload_forget(&shard->offloads, shard->offloads.first);
 }
 
 /* The store of segments does not take it now; the stream stays due. Its name stays an orphan's. */
-static void give_up(struct offload *r, const char *failure)
+static void offload_give_up(struct offload *r, const char *failure)
 {
     struct shard *shard = r->shard;
     struct offloads *offloads = &shard->offloads;
@@ -86,12 +86,12 @@ static void give_up(struct offload *r, const char *failure)
         log_error("segment %s cannot be put: %s; %llu bytes wait", name, failure,
                   (unsigned long long)shard->streams.backlog);
     shard->streams.due_any = true;
-    forget(offloads, r);
+    offload_forget(offloads, r);
 }
 
 /* ---- the steps ---- */
 
-static void begin_draft(struct offload *r, const struct stream *stream)
+static void offload_begin_draft(struct offload *r, const struct stream *stream)
 {
     const struct config *cfg = r->shard->cfg;
     r->draft = (struct segment_draft){
@@ -104,7 +104,7 @@ static void begin_draft(struct offload *r, const struct stream *stream)
 }
 
 /* The newest segments that are small and do not hold more together than one may; true if it is worth it. */
-static bool begin_merge(struct offload *r, const struct stream *stream, size_t least)
+static bool offload_begin_merge(struct offload *r, const struct stream *stream, size_t least)
 {
     struct shard *shard = r->shard;
     struct segment_row rows[MERGE_MAX];
@@ -129,7 +129,7 @@ static bool begin_merge(struct offload *r, const struct stream *stream, size_t l
     return true;
 }
 
-static void drop(struct offload *r, struct stream *stream)
+static void offload_drop(struct offload *r, struct stream *stream)
 {
     struct shard *shard = r->shard;
     store_begin(shard->store);
@@ -137,16 +137,16 @@ static void drop(struct offload *r, struct stream *stream)
         return;
     fault_point("segment.dropped");
     bool more = stream_is_due(&shard->streams, stream);
-    if (!r->merge_end && begin_merge(r, stream, more ? MERGE_MANY : stream->row.closed ? 2 : MERGE_MIN))
+    if (!r->merge_end && offload_begin_merge(r, stream, more ? MERGE_MANY : stream->row.closed ? 2 : MERGE_MIN))
         return; /* it stays due until that is done, whoever does it */
     stream_cold_dropped(&shard->streams, stream);
     if (more)
-        begin_draft(r, stream);
+        offload_begin_draft(r, stream);
     else
-        forget(&shard->offloads, r);
+        offload_forget(&shard->offloads, r);
 }
 
-static void name(struct offload *r)
+static void offload_name(struct offload *r)
 {
     r->object = (struct object){r->uid, r->draft.segment.start, random_secret()};
     store_begin(r->shard->store);
@@ -155,13 +155,13 @@ static void name(struct offload *r)
     fault_point("segment.named-before-commit");
 }
 
-static void leave(struct offload *r, struct stream *stream)
+static void offload_leave(struct offload *r, struct stream *stream)
 {
     stream_not_due(&r->shard->streams, stream);
-    forget(&r->shard->offloads, r);
+    offload_forget(&r->shard->offloads, r);
 }
 
-static void read_chunks(struct offload *r, struct stream *stream)
+static void offload_read_chunks(struct offload *r, struct stream *stream)
 {
     struct segment_draft *draft = &r->draft;
     struct run run;
@@ -171,18 +171,18 @@ static void read_chunks(struct offload *r, struct stream *stream)
             continue;
         log_error("stream %llu: its chunks are damaged at %llu, or missing; they stay where they are",
                   (unsigned long long)r->uid, (unsigned long long)draft->segment.end);
-        leave(r, stream);
+        offload_leave(r, stream);
         return;
     }
     if (!draft->full && draft->segment.end < stream->row.flushed)
         return;
     if (draft->segment.messages)
-        name(r);
+        offload_name(r);
     else
-        leave(r, stream); /* there is nothing after all */
+        offload_leave(r, stream); /* there is nothing after all */
 }
 
-static void read_segments(struct offload *r, struct stream *stream)
+static void offload_read_segments(struct offload *r, struct stream *stream)
 {
     struct shard *shard = r->shard;
     struct segment_draft *draft = &r->draft;
@@ -195,14 +195,14 @@ static void read_segments(struct offload *r, struct stream *stream)
             continue;
         r->awaits = error == ERR_SEGMENT_UNAVAILABLE && shard->streams.segments.awaited.uid;
         if (!r->awaits)
-            leave(r, stream); /* they stay as they are */
+            offload_leave(r, stream); /* they stay as they are */
         return;
     }
     if (draft->segment.end == r->merge_end)
-        name(r);
+        offload_name(r);
 }
 
-static void on_put(void *ctx, const char *failure)
+static void offload_on_put(void *ctx, const char *failure)
 {
     struct offload *r = ctx;
     struct shard *shard = r->shard;
@@ -211,14 +211,14 @@ static void on_put(void *ctx, const char *failure)
     if (!failure && shard->disk_stuck)
         failure = "the disk has no room to note it";
     if (failure) {
-        give_up(r, failure);
+        offload_give_up(r, failure);
         return;
     }
     metrics_add(shard->metrics, METRIC_SEGMENTS_PUT, 1);
     shard->offloads.pause_ms = 0;
     if (!stream || (r->merge_end ? stream->row.earliest > s->start : stream->row.cold != s->start)) {
         /* it was deleted, or some of it is not kept any more: the file is an orphan */
-        forget(&shard->offloads, r);
+        offload_forget(&shard->offloads, r);
         return;
     }
     const struct segment_row row = {.object = r->object,
@@ -239,34 +239,34 @@ static void on_put(void *ctx, const char *failure)
     }
     store_segment_insert(shard->store, &row);
     retain_stream(shard, stream);
-    forget_draft(r);
+    offload_forget_draft(r);
     r->state = OFFLOAD_DROPS;
 }
 
-static void seal(struct work *work)
+static void offload_seal(struct work *work)
 {
     struct offload *r = (struct offload *)work;
     segment_seal(&r->draft, r->compress, &r->file);
 }
 
-static void on_sealed(struct work *work, void *ctx)
+static void offload_on_sealed(struct work *work, void *ctx)
 {
     struct offload *r = (struct offload *)work;
     buf_clear(&r->draft.data);
     if (ctx)
-        objects_put(&r->shard->objects, &r->object, buf_slice(&r->file), on_put, r);
+        objects_put(&r->shard->objects, &r->object, buf_slice(&r->file), offload_on_put, r);
 }
 
-static void make(struct offload *r)
+static void offload_make(struct offload *r)
 {
     r->compress = strcmp(r->shard->cfg->segment_compression, "zstd") == 0;
-    r->work = (struct work){.run = seal, .done = on_sealed};
+    r->work = (struct work){.run = offload_seal, .done = offload_on_sealed};
     r->state = OFFLOAD_IS_MADE;
     fault_point("segment.named");
     worker_put(&r->shard->worker, &r->work);
 }
 
-static void step(struct offload *r)
+static void offload_step(struct offload *r)
 {
     struct stream *stream;
     switch (r->state) {
@@ -275,16 +275,16 @@ static void step(struct offload *r)
     case OFFLOAD_MERGES:
         stream = streams_by_uid(&r->shard->streams, r->uid);
         if (!stream)
-            forget(&r->shard->offloads, r);
+            offload_forget(&r->shard->offloads, r);
         else if (r->state == OFFLOAD_DROPS)
-            drop(r, stream);
+            offload_drop(r, stream);
         else if (r->state == OFFLOAD_READS)
-            read_chunks(r, stream);
+            offload_read_chunks(r, stream);
         else
-            read_segments(r, stream);
+            offload_read_segments(r, stream);
         break;
     case OFFLOAD_NAMED:
-        make(r);
+        offload_make(r);
         break;
     case OFFLOAD_IS_MADE:
         break;
@@ -293,7 +293,7 @@ static void step(struct offload *r)
 
 /* ---- the turn ---- */
 
-static bool under_way(const struct offloads *offloads, uint64_t uid)
+static bool offload_under_way(const struct offloads *offloads, uint64_t uid)
 {
     for (const struct offload *r = offloads->first; r; r = r->next)
         if (r->uid == uid)
@@ -302,13 +302,13 @@ static bool under_way(const struct offloads *offloads, uint64_t uid)
 }
 
 /* The next stream that is due, round and round. */
-static void begin_next(struct shard *shard)
+static void offload_begin_next(struct shard *shard)
 {
     struct offloads *offloads = &shard->offloads;
     uint64_t uid = store_next_due(shard->store, offloads->last_uid);
     if (uid == STORE_NONE && offloads->last_uid)
         uid = store_next_due(shard->store, 0);
-    while (uid != STORE_NONE && under_way(offloads, uid))
+    while (uid != STORE_NONE && offload_under_way(offloads, uid))
         uid = store_next_due(shard->store, uid);
     if (uid == STORE_NONE) {
         offloads->last_uid = 0;
@@ -323,14 +323,14 @@ static void begin_next(struct shard *shard)
 }
 
 /* Not after a failure, nor where a file would take what a full disk has left. */
-static bool may_begin(const struct shard *shard)
+static bool offload_may_begin(const struct shard *shard)
 {
     const struct config *cfg = shard->cfg;
     return shard->ticks_ms >= shard->offloads.paused_until_ms && strcmp(cfg->segment_store, "none") != 0 &&
            (shard->objects.puts_away || disk_has(shard, 2 * cfg->segment_max_bytes));
 }
 
-static bool wants_turns(const struct offloads *offloads)
+static bool offload_wants_turns(const struct offloads *offloads)
 {
     for (const struct offload *r = offloads->first; r; r = r->next)
         if (r->state != OFFLOAD_IS_MADE && !r->awaits)
@@ -345,11 +345,11 @@ void offload_turn(struct shard *shard)
     for (struct offload *r = offloads->first, *next; r; r = next) {
         next = r->next;
         if (!disk_spent(shard) && (!r->awaits || shard->tick_due))
-            step(r);
+            offload_step(r);
     }
-    if (shard->streams.due_any && offloads->count < OFFLOADS_MAX && may_begin(shard))
-        begin_next(shard);
-    if (wants_turns(offloads) && !shard->disk_stuck)
+    if (shard->streams.due_any && offloads->count < OFFLOADS_MAX && offload_may_begin(shard))
+        offload_begin_next(shard);
+    if (offload_wants_turns(offloads) && !shard->disk_stuck)
         shard_again(shard);
 }
 
@@ -360,9 +360,9 @@ struct removal {
     struct object object;
 };
 
-static void remove_some(struct shard *shard);
+static void offload_remove_some(struct shard *shard);
 
-static void on_removed(void *ctx, const char *failure)
+static void offload_on_removed(void *ctx, const char *failure)
 {
     struct removal *removal = ctx;
     struct shard *shard = removal->shard;
@@ -377,10 +377,10 @@ static void on_removed(void *ctx, const char *failure)
     }
     free(removal);
     if (!shard->stopping)
-        remove_some(shard);
+        offload_remove_some(shard);
 }
 
-static void remove_orphan(void *ctx, const struct object *object, const struct orphan_place *place)
+static void offload_remove_orphan(void *ctx, const struct object *object, const struct orphan_place *place)
 {
     struct shard *shard = ctx;
     shard->offloads.place = *place;
@@ -391,11 +391,11 @@ static void remove_orphan(void *ctx, const struct object *object, const struct o
     struct removal *removal = xcalloc(1, sizeof *removal);
     *removal = (struct removal){shard, *object};
     shard->offloads.removing++;
-    objects_remove(&shard->objects, object, on_removed, removal);
+    objects_remove(&shard->objects, object, offload_on_removed, removal);
 }
 
 /* The next of this round, which ends where there are no more. */
-static void remove_some(struct shard *shard)
+static void offload_remove_some(struct shard *shard)
 {
     struct offloads *offloads = &shard->offloads;
     unsigned most = shard->objects.away ? ORPHANS_AT_ONCE_AWAY : ORPHANS_AT_ONCE;
@@ -403,7 +403,7 @@ static void remove_some(struct shard *shard)
         return;
     offloads->visiting = true;
     struct orphan_place from = offloads->place;
-    offloads->round = store_orphans(shard->store, &from, most - offloads->removing, remove_orphan, shard) > 0;
+    offloads->round = store_orphans(shard->store, &from, most - offloads->removing, offload_remove_orphan, shard) > 0;
     offloads->visiting = false;
 }
 
@@ -415,5 +415,5 @@ void offload_upkeep(struct shard *shard)
         offloads->failed = 0;
         offloads->place = (struct orphan_place){0};
     }
-    remove_some(shard);
+    offload_remove_some(shard);
 }

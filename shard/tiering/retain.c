@@ -9,14 +9,14 @@
 #define AGAIN_MIN_MS 1000 /* where something is in the way */
 #define AGAIN_MAX_MS 60000
 
-static bool is_over(const struct stream *stream, const struct segment_row *oldest, uint64_t now_ms)
+static bool retain_is_over(const struct stream *stream, const struct segment_row *oldest, uint64_t now_ms)
 {
     const struct stream_row *row = &stream->row;
     return (row->retention_s && oldest->time_ms + row->retention_s * 1000 <= now_ms) ||
            (row->retention_bytes && stream->bytes >= row->retention_bytes + oldest->bytes);
 }
 
-static void let_go(struct shard *shard, struct stream *stream, const struct segment_row *oldest)
+static void retain_let_go(struct shard *shard, struct stream *stream, const struct segment_row *oldest)
 {
     const struct stream_row *row = &stream->row;
     store_segments_orphan(shard->store, row->uid, oldest->object.start, oldest->end);
@@ -26,14 +26,14 @@ static void let_go(struct shard *shard, struct stream *stream, const struct segm
     fault_point("segment.let-go");
 }
 
-static uint64_t soon(const struct stream *stream, uint64_t now_ms)
+static uint64_t retain_soon(const struct stream *stream, uint64_t now_ms)
 {
     uint64_t pause = stream->row.retention_s * 100; /* a tenth of it */
     return now_ms + (pause < AGAIN_MIN_MS ? AGAIN_MIN_MS : pause > AGAIN_MAX_MS ? AGAIN_MAX_MS : pause);
 }
 
 /* The clock was ahead when a segment got a time that is still to come: it is no younger than the newest, then. */
-static bool oldest_of(const struct shard *shard, const struct stream *stream, struct segment_row *oldest)
+static bool retain_oldest_of(const struct shard *shard, const struct stream *stream, struct segment_row *oldest)
 {
     struct segment_row newest;
     if (!store_segment_oldest(shard->store, stream->row.uid, oldest))
@@ -44,14 +44,15 @@ static bool oldest_of(const struct shard *shard, const struct stream *stream, st
     return true;
 }
 
-static uint64_t next_look(const struct shard *shard, const struct stream *stream, const struct segment_row *oldest)
+static uint64_t retain_next_look(const struct shard *shard, const struct stream *stream,
+                                 const struct segment_row *oldest)
 {
     const struct stream_row *row = &stream->row;
-    if (oldest && (is_over(stream, oldest, shard->now_ms) || oldest->time_ms > shard->now_ms))
-        return soon(stream, shard->now_ms); /* something holds it, or the clock was set */
+    if (oldest && (retain_is_over(stream, oldest, shard->now_ms) || oldest->time_ms > shard->now_ms))
+        return retain_soon(stream, shard->now_ms); /* something holds it, or the clock was set */
     if (!row->retention_s || (!oldest && !row->hot_messages))
         return STORE_NONE;
-    return oldest ? oldest->time_ms + row->retention_s * 1000 : soon(stream, shard->now_ms);
+    return oldest ? oldest->time_ms + row->retention_s * 1000 : retain_soon(stream, shard->now_ms);
 }
 
 void retain_stream(struct shard *shard, struct stream *stream)
@@ -61,16 +62,17 @@ void retain_stream(struct shard *shard, struct stream *stream)
     if (!row->retention_s && !row->retention_bytes)
         return;
     store_begin(shard->store);
-    bool any = oldest_of(shard, stream, &oldest);
+    bool any = retain_oldest_of(shard, stream, &oldest);
     bool held = any && store_pinned(shard->store, row->uid);
     unsigned gone = 0;
-    for (; gone < GONE_AT_ONCE && any && !held && is_over(stream, &oldest, shard->now_ms) &&
+    for (; gone < GONE_AT_ONCE && any && !held && retain_is_over(stream, &oldest, shard->now_ms) &&
            oldest.end <= feeds_taken(stream);
          gone++) {
-        let_go(shard, stream, &oldest);
-        any = oldest_of(shard, stream, &oldest);
+        retain_let_go(shard, stream, &oldest);
+        any = retain_oldest_of(shard, stream, &oldest);
     }
-    stream->row.retain_ms = gone == GONE_AT_ONCE ? shard->now_ms : next_look(shard, stream, any ? &oldest : NULL);
+    stream->row.retain_ms =
+        gone == GONE_AT_ONCE ? shard->now_ms : retain_next_look(shard, stream, any ? &oldest : NULL);
     store_stream_set_retained(shard->store, row);
     if (!any && row->retention_s && row->hot_messages)
         stream_age(&shard->streams, stream);

@@ -10,13 +10,13 @@
 
 #include "shard/segments/segment.h"
 
-static int fail(const char *file, const char *why)
+static int inspect_fail(const char *file, const char *why)
 {
     fprintf(stderr, "streamd: %s: %s\n", file, why);
     return 1;
 }
 
-static void print_time(uint64_t ms)
+static void inspect_print_time(uint64_t ms)
 {
     char text[32];
     struct tm tm;
@@ -26,7 +26,7 @@ static void print_time(uint64_t ms)
     printf("%s.%03uZ", text, (unsigned)(ms % 1000));
 }
 
-static void print_segment(const struct segment *s)
+static void inspect_print_segment(const struct segment *s)
 {
     printf("stream %016llx, %s\n", (unsigned long long)s->uid, s->json ? "JSON" : "bytes");
     printf("positions %llu to %llu\n", (unsigned long long)s->start, (unsigned long long)s->end);
@@ -35,7 +35,7 @@ static void print_segment(const struct segment *s)
     printf("checksum %016llx\n", (unsigned long long)s->checksum);
 }
 
-static bool print_block(const struct segment *s, size_t i, struct slice file, struct buf *inflated)
+static bool inspect_print_block(const struct segment *s, size_t i, struct slice file, struct buf *inflated)
 {
     const struct segment_block *b = &s->blocks[i];
     struct run run;
@@ -43,7 +43,7 @@ static bool print_block(const struct segment *s, size_t i, struct slice file, st
                             slice_of(file.data + b->at, b->stored), inflated, &run);
     printf("block %zu: from %llu, %u bytes, %u stored at %llu%s, ", i, (unsigned long long)b->start, b->bytes,
            b->stored, (unsigned long long)b->at, b->stored < b->bytes ? " (zstd)" : "");
-    print_time(b->time_ms);
+    inspect_print_time(b->time_ms);
     puts(good ? "" : ": DAMAGED");
     return good;
 }
@@ -55,14 +55,14 @@ static int inspect(const char *name, struct slice file)
     uint64_t need;
     bool good = true;
     if (!segment_parse(&s, file, file.len, &need))
-        return fail(name, "it is no segment, or its beginning is damaged");
-    print_segment(&s);
+        return inspect_fail(name, "it is no segment, or its beginning is damaged");
+    inspect_print_segment(&s);
     for (size_t i = 0; i < s.count; i++)
-        good &= print_block(&s, i, file, &inflated);
+        good &= inspect_print_block(&s, i, file, &inflated);
     buf_clear(&inflated);
     segment_clear(&s);
     if (!good || !segment_check(file))
-        return fail(name, "it is damaged");
+        return inspect_fail(name, "it is damaged");
     puts("good");
     return 0;
 }
@@ -71,15 +71,15 @@ int inspect_main(int argc, char **argv)
 {
     struct stat stat;
     if (argc != 3)
-        return fail("segment", "the name of one file is wanted");
+        return inspect_fail("segment", "the name of one file is wanted");
     int fd = open(argv[2], O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &stat) != 0)
-        return fail(argv[2], strerror(errno));
+        return inspect_fail(argv[2], strerror(errno));
     if (!S_ISREG(stat.st_mode) || !stat.st_size)
-        return fail(argv[2], "it is no segment, or its beginning is damaged");
+        return inspect_fail(argv[2], "it is no segment, or its beginning is damaged");
     void *data = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED)
-        return fail(argv[2], strerror(errno));
+        return inspect_fail(argv[2], strerror(errno));
     int status = inspect(argv[2], slice_of(data, (size_t)stat.st_size));
     munmap(data, (size_t)stat.st_size);
     close(fd);

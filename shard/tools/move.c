@@ -18,19 +18,19 @@ struct move {
     uint16_t target[LAYOUT_SLOTS];
 };
 
-static void alive(void *ctx)
+static void move_alive(void *ctx)
 {
     role_report(ctx);
 }
 
-static void save(struct move *move)
+static void move_save(struct move *move)
 {
     if (!layout_save(move->cfg->server_data_dir, &move->layout))
         fatal("%s/layout: cannot be written", move->cfg->server_data_dir);
 }
 
 /* What the slot's streams share with others stays behind, so they get bytes of their own. */
-static void expand(struct move *move, struct store *store, unsigned slot)
+static void move_expand(struct move *move, struct store *store, unsigned slot)
 {
     while (store_slot_expand(store, slot)) {
         store_commit(store);
@@ -39,7 +39,7 @@ static void expand(struct move *move, struct store *store, unsigned slot)
 }
 
 /* Deletes what a shard's file holds of slots it does not own, and settles its log: slots are moved as chunks. */
-static void tidy(struct move *move, unsigned shard)
+static void move_tidy(struct move *move, unsigned shard)
 {
     bool keep[LAYOUT_SLOTS];
     struct streams streams;
@@ -49,16 +49,16 @@ static void tidy(struct move *move, unsigned shard)
     store_slots_clean(store, keep);
     streams_init(&streams, store, move->cfg);
     streams_recover(&streams, clock_unix_ms());
-    flush_everything(store, &streams, alive, &move->role);
+    flush_everything(store, &streams, move_alive, &move->role);
     streams_clear(&streams);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
         if (keep[slot] && move->target[slot] != shard)
-            expand(move, store, slot);
+            move_expand(move, store, slot);
     store_close(store);
     role_report(&move->role);
 }
 
-static bool exists(struct move *move, unsigned shard)
+static bool move_exists(struct move *move, unsigned shard)
 {
     char path[4096];
     store_path(path, sizeof path, move->cfg->server_data_dir, shard);
@@ -66,11 +66,11 @@ static bool exists(struct move *move, unsigned shard)
 }
 
 /* The slots that `from` gives up and that hold something; the empty ones change hands here and now. */
-static size_t leaving(struct move *move, unsigned from, unsigned *slots)
+static size_t move_leaving(struct move *move, unsigned from, unsigned *slots)
 {
     size_t count = 0;
     struct store *store = NULL;
-    if (exists(move, from))
+    if (move_exists(move, from))
         store = store_open(move->cfg->server_data_dir, from, move->cfg->shard_page_cache);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         if (move->layout.owner[slot] != from || move->target[slot] == from)
@@ -105,7 +105,7 @@ static size_t move_batch(struct move *move, unsigned from, unsigned to, const un
     store_close(store);
     if (!moved)
         return 0;
-    save(move);
+    move_save(move);
     fault_point("move.switched");
     store = store_open(move->cfg->server_data_dir, from, move->cfg->shard_page_cache);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
@@ -117,7 +117,7 @@ static size_t move_batch(struct move *move, unsigned from, unsigned to, const un
     return moved;
 }
 
-static void remove_files(struct move *move, unsigned shard)
+static void move_remove_files(struct move *move, unsigned shard)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     char path[4096], file[4112];
@@ -136,14 +136,14 @@ struct inflow_list {
     struct buf rows;
 };
 
-static void note_inflow(void *ctx, const struct feed_row *row)
+static void move_note_inflow(void *ctx, const struct feed_row *row)
 {
     struct inflow_list *list = ctx;
     if (list->move->target[layout_slot_of_uid(row->source_uid) % LAYOUT_SLOTS] == list->owner)
         buf_add(&list->rows, row, sizeof *row);
 }
 
-static void put_feeds(struct store *store, struct inflow_list *list, unsigned shard)
+static void move_put_feeds(struct store *store, struct inflow_list *list, unsigned shard)
 {
     struct feed_row row;
     struct stream_row stream;
@@ -158,7 +158,7 @@ static void put_feeds(struct store *store, struct inflow_list *list, unsigned sh
     store_commit(store);
 }
 
-static void feed_owner(struct move *move, unsigned owner, unsigned shards)
+static void move_feed_owner(struct move *move, unsigned owner, unsigned shards)
 {
     struct store *store = store_open(move->cfg->server_data_dir, owner, move->cfg->shard_page_cache);
     store_feeds_clear(store);
@@ -168,10 +168,10 @@ static void feed_owner(struct move *move, unsigned owner, unsigned shards)
         struct store *other = store;
         if (shard != owner)
             other = store_open(move->cfg->server_data_dir, shard, move->cfg->shard_page_cache);
-        store_inflows(other, note_inflow, &list);
+        store_inflows(other, move_note_inflow, &list);
         if (shard != owner)
             store_close(other);
-        put_feeds(store, &list, shard);
+        move_put_feeds(store, &list, shard);
         buf_clear(&list.rows);
         role_report(&move->role);
     }
@@ -192,19 +192,19 @@ static void move_start(void *ctx, struct event_base *base, const struct config *
     layout_plan(&move->layout, count, move->target);
     log_info("moving streams from %u shards to %u", move->layout.shards, count);
     for (unsigned shard = 0; shard < LAYOUT_SHARDS_MAX; shard++)
-        if (exists(move, shard))
-            tidy(move, shard);
+        if (move_exists(move, shard))
+            move_tidy(move, shard);
     for (unsigned from = 0; from < LAYOUT_SHARDS_MAX; from++) {
-        size_t left = leaving(move, from, slots);
+        size_t left = move_leaving(move, from, slots);
         for (unsigned to = 0; left && to < count; to++)
             moved += move_batch(move, from, to, slots, left);
     }
     for (unsigned owner = 0; owner < count; owner++)
-        feed_owner(move, owner, count);
+        move_feed_owner(move, owner, count);
     move->layout.shards = count;
-    save(move);
+    move_save(move);
     for (unsigned shard = count; shard < LAYOUT_SHARDS_MAX; shard++)
-        remove_files(move, shard);
+        move_remove_files(move, shard);
     log_info("%zu slots with streams have moved", moved);
     role_done(&move->role);
 }

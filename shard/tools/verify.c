@@ -22,7 +22,7 @@
 /* ---- lines ---- */
 
 /* Names are whatever clients have percent-encoded. */
-static void print_name(struct slice name)
+static void verify_print_name(struct slice name)
 {
     for (size_t i = 0; i < name.len; i++)
         if (isprint((unsigned char)name.data[i]) && name.data[i] != '%')
@@ -39,7 +39,7 @@ void verify_problem(struct verify *v, const char *format, ...)
     printf("%s: ", v->database);
     if (v->name.len) {
         fputs("stream ", stdout);
-        print_name(v->name);
+        verify_print_name(v->name);
         fputs(": ", stdout);
     } else if (v->uid) {
         printf("stream %016" PRIx64 ": ", v->uid);
@@ -50,7 +50,7 @@ void verify_problem(struct verify *v, const char *format, ...)
     putchar('\n');
 }
 
-static void on_text(void *ctx, const char *text)
+static void verify_on_text(void *ctx, const char *text)
 {
     verify_problem(ctx, "%s", text);
 }
@@ -71,7 +71,7 @@ struct looking {
     struct verify_sum cold, hot;
 };
 
-static void check_segment(void *ctx, const struct segment_row *row)
+static void verify_check_segment(void *ctx, const struct segment_row *row)
 {
     struct looking *l = ctx;
     const char *why = verify_segment_row(row, l->json);
@@ -86,13 +86,13 @@ static void check_segment(void *ctx, const struct segment_row *row)
     l->cold.messages += row->messages;
 }
 
-static const char *check_content(struct looking *l, const struct run *run)
+static const char *verify_check_content(struct looking *l, const struct run *run)
 {
     return verify_run(run, l->json, l->row->cold, &l->hot);
 }
 
 /* A chunk that refers to bytes which others have too. */
-static const char *check_references(struct looking *l, const struct run *chunk)
+static const char *verify_check_references(struct looking *l, const struct run *chunk)
 {
     struct slice refs = chunk->boundaries;
     struct run run = {.start = chunk->start};
@@ -105,27 +105,27 @@ static const char *check_references(struct looking *l, const struct run *chunk)
         if (!store_look_shared(l->look, id, &run, &first))
             why = "it refers to shared bytes that are not there";
         else if (!why && l->row->state != STREAM_DELETING)
-            why = check_content(l, &run);
+            why = verify_check_content(l, &run);
     }
     return why                                        ? why
            : run.start == chunk->start + chunk->count ? NULL
                                                       : "it does not hold as many positions as it says";
 }
 
-static bool is_reference(const struct run *run)
+static bool verify_is_reference(const struct run *run)
 {
     return run->count && !run->data.len;
 }
 
-static void check_chunk(void *ctx, const struct run *run)
+static void verify_check_chunk(void *ctx, const struct run *run)
 {
     struct looking *l = ctx;
     const char *why = NULL;
     l->chunks++;
-    if (is_reference(run))
-        why = l->v->quick ? NULL : check_references(l, run);
+    if (verify_is_reference(run))
+        why = l->v->quick ? NULL : verify_check_references(l, run);
     else if (!l->v->quick && l->row->state != STREAM_DELETING)
-        why = check_content(l, run);
+        why = verify_check_content(l, run);
     if (why)
         verify_problem(l->v, "chunk at %" PRIu64 ": %s", run->start, why);
     l->cut |= why != NULL;
@@ -145,7 +145,7 @@ static void check_chunk(void *ctx, const struct run *run)
     l->next = run->start + run->count;
 }
 
-static void check_sums(struct looking *l)
+static void verify_check_sums(struct looking *l)
 {
     const struct stream_row *row = l->row;
     if (row->bytes != l->cold.bytes + row->hot_bytes)
@@ -158,29 +158,29 @@ static void check_sums(struct looking *l)
 }
 
 /* Its segments, then its chunks: all it has from its first position to where it is settled. */
-static bool check_bytes(struct looking *l)
+static bool verify_check_bytes(struct looking *l)
 {
     const struct stream_row *row = l->row;
     l->next = verify_first(row);
-    if (!store_look_segments(l->look, row->uid, check_segment, l))
+    if (!store_look_segments(l->look, row->uid, verify_check_segment, l))
         return false;
     if (l->next != row->cold) {
         verify_problem(l->v, "its segments end at %" PRIu64 ", %" PRIu64 " was expected", l->next, row->cold);
         l->cut = true;
     }
     l->next = row->cold;
-    if (!store_look_chunks(l->look, row->uid, !l->v->quick, check_chunk, l))
+    if (!store_look_chunks(l->look, row->uid, !l->v->quick, verify_check_chunk, l))
         return false;
     if (l->next != row->flushed) {
         verify_problem(l->v, "its chunks end at %" PRIu64 ", %" PRIu64 " was expected", l->next, row->flushed);
         l->cut = true;
     }
     if (!l->cut)
-        check_sums(l);
+        verify_check_sums(l);
     return true;
 }
 
-static void check_stream(void *ctx, const struct stream_row *row)
+static void verify_check_stream(void *ctx, const struct stream_row *row)
 {
     struct looking *l = ctx;
     struct verify *v = l->v;
@@ -198,9 +198,9 @@ static void check_stream(void *ctx, const struct stream_row *row)
         verify_problem(v, "%s", why);
     bool read = true;
     if (row->state == STREAM_DELETING) /* what it refers to is counted until it is gone */
-        read = v->quick || store_look_chunks(l->look, row->uid, true, check_chunk, l);
+        read = v->quick || store_look_chunks(l->look, row->uid, true, verify_check_chunk, l);
     else if (!why)
-        read = check_bytes(l);
+        read = verify_check_bytes(l);
     v->streams += row->state != STREAM_DELETING;
     if (!read)
         verify_problem(v, "it cannot be read: %s", store_look_error(l->look));
@@ -211,7 +211,7 @@ static void check_stream(void *ctx, const struct stream_row *row)
 /* ---- the log ---- */
 
 /* What the log has said of the stream before, or else its row. */
-static struct fresh_stream fresh_of(struct looking *l, const struct log_entry *entry)
+static struct fresh_stream verify_fresh_of(struct looking *l, const struct log_entry *entry)
 {
     struct fresh_stream fresh;
     struct stream_row row;
@@ -231,9 +231,9 @@ static struct fresh_stream fresh_of(struct looking *l, const struct log_entry *e
     return fresh;
 }
 
-static void check_entry(struct looking *l, const struct log_entry *entry)
+static void verify_check_entry(struct looking *l, const struct log_entry *entry)
 {
-    struct fresh_stream fresh = fresh_of(l, entry);
+    struct fresh_stream fresh = verify_fresh_of(l, entry);
     const struct run run = {
         .start = entry->start, .count = entry->count, .boundaries = entry->boundaries, .data = entry->data};
     struct verify_sum sum = {0};
@@ -254,7 +254,7 @@ static void check_entry(struct looking *l, const struct log_entry *entry)
     store_look_fresh_put(l->look, &fresh);
 }
 
-static void check_batch(void *ctx, int64_t seq, struct slice heads, struct slice data)
+static void verify_check_batch(void *ctx, int64_t seq, struct slice heads, struct slice data)
 {
     struct looking *l = ctx;
     struct log_entry entry = {0};
@@ -266,7 +266,7 @@ static void check_batch(void *ctx, int64_t seq, struct slice heads, struct slice
         if (!good)
             break;
         l->v->uid = entry.uid;
-        check_entry(l, &entry);
+        verify_check_entry(l, &entry);
     }
     l->v->uid = 0;
     if (!good || data.len)
@@ -276,7 +276,7 @@ static void check_batch(void *ctx, int64_t seq, struct slice heads, struct slice
 /* ---- a database ---- */
 
 /* False: no more can be said of it. */
-static bool check_database(struct looking *l)
+static bool verify_check_database(struct looking *l)
 {
     struct verify *v = l->v;
     const char *why = store_look_schema(l->look);
@@ -284,8 +284,9 @@ static bool check_database(struct looking *l)
         verify_problem(v, "%s", why);
         return false;
     }
-    bool read = store_look_integrity(l->look, v->quick, on_text, v) && store_look_streams(l->look, check_stream, l) &&
-                store_look_log(l->look, check_batch, l) && store_look_tables(l->look, !v->quick, on_text, v);
+    bool read = store_look_integrity(l->look, v->quick, verify_on_text, v) &&
+                store_look_streams(l->look, verify_check_stream, l) && store_look_log(l->look, verify_check_batch, l) &&
+                store_look_tables(l->look, !v->quick, verify_on_text, v);
     v->name = (struct slice){0};
     v->uid = 0;
     if (!read)
@@ -314,7 +315,7 @@ static void verify_shard(struct verify *v, unsigned shard)
     }
     looking.look = look;
     store_look_begin(look);
-    bool good = check_database(&looking);
+    bool good = verify_check_database(&looking);
     v->streams += store_look_born(look);
     store_look_end(look);
     if (good) {
@@ -369,7 +370,7 @@ struct projects {
     uint64_t count;
 };
 
-static void check_project(void *ctx, struct slice name)
+static void verify_check_project(void *ctx, struct slice name)
 {
     struct projects *projects = ctx;
     struct project project;
@@ -391,14 +392,14 @@ static void verify_registry(struct verify *v)
         return;
     v->databases++;
     uint64_t before = v->problems;
-    if (!store_look_open(&look, path) || !store_look_integrity(look, v->quick, on_text, v))
+    if (!store_look_open(&look, path) || !store_look_integrity(look, v->quick, verify_on_text, v))
         verify_problem(v, "it cannot be read: %s", store_look_error(look));
     store_look_close(look);
     if (v->problems == before) {
         projects.registry = registry_open(v->cfg.server_data_dir, &why);
         if (!projects.registry)
             verify_problem(v, "%s", why);
-        else if (registry_names(projects.registry, check_project, &projects) != REGISTRY_OK)
+        else if (registry_names(projects.registry, verify_check_project, &projects) != REGISTRY_OK)
             verify_problem(v, "its projects cannot be read");
         if (projects.registry)
             registry_close(projects.registry);
@@ -408,13 +409,13 @@ static void verify_registry(struct verify *v)
 
 /* ---- all of it ---- */
 
-static int fail(const char *why)
+static int verify_fail(const char *why)
 {
     fprintf(stderr, "streamd: verify: %s\n", why);
     return 1;
 }
 
-static bool read_config(struct config *cfg)
+static bool verify_read_config(struct config *cfg)
 {
     struct buf text = {0};
     ssize_t n;
@@ -453,7 +454,7 @@ static void verify_all(struct verify *v)
             store_look_close(v->looks[shard]);
 }
 
-static void conclude(const struct verify *v)
+static void verify_conclude(const struct verify *v)
 {
     if (v->problems > PRINTED_MAX)
         printf("and %" PRIu64 " more problems\n", v->problems - PRINTED_MAX);
@@ -463,7 +464,7 @@ static void conclude(const struct verify *v)
            v->databases, v->streams, v->segments, v->problems);
 }
 
-static bool take_options(struct verify *v, int argc, char **argv)
+static bool verify_take_options(struct verify *v, int argc, char **argv)
 {
     for (int i = 2; i < argc; i++) {
         bool quick = strcmp(argv[i], "--quick") == 0, objects = strcmp(argv[i], "--objects") == 0;
@@ -475,16 +476,16 @@ static bool take_options(struct verify *v, int argc, char **argv)
     return true;
 }
 
-static int run(struct verify *v, int argc, char **argv)
+static int verify_arguments(struct verify *v, int argc, char **argv)
 {
-    if (!take_options(v, argc, argv))
-        return fail("--quick and --objects are what it knows");
-    if (!read_config(&v->cfg))
-        return fail("it is run by `streamd verify`");
+    if (!verify_take_options(v, argc, argv))
+        return verify_fail("--quick and --objects are what it knows");
+    if (!verify_read_config(&v->cfg))
+        return verify_fail("it is run by `streamd verify`");
     if (access(v->cfg.server_data_dir, R_OK | X_OK) != 0)
-        return fail(strerror(errno));
+        return verify_fail(strerror(errno));
     verify_all(v);
-    conclude(v);
+    verify_conclude(v);
     return v->problems ? 1 : 0;
 }
 
@@ -493,7 +494,7 @@ int verify_main(int argc, char **argv)
     struct verify *v = xcalloc(1, sizeof *v);
     log_init("verify", -1);
     log_configure("error", "text");
-    int status = run(v, argc, argv);
+    int status = verify_arguments(v, argc, argv);
     config_clear(&v->cfg);
     free(v);
     return status;

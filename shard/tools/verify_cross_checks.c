@@ -14,7 +14,7 @@ struct bonds {
 };
 
 /* The other side is there; or that cannot be said. */
-static bool is_held(const struct bonds *bonds, const struct store_bond *bond)
+static bool verify_cross_checks_is_held(const struct bonds *bonds, const struct store_bond *bond)
 {
     const struct verify *v = bonds->v;
     unsigned slot = layout_slot_of_uid(bond->source_uid);
@@ -25,14 +25,14 @@ static bool is_held(const struct bonds *bonds, const struct store_bond *bond)
                         : store_look_feed_there(source, bond->source_uid, bonds->shard);
 }
 
-static void note(void *ctx, const struct store_bond *bond)
+static void verify_cross_checks_note(void *ctx, const struct store_bond *bond)
 {
     struct bonds *bonds = ctx;
-    if (!is_held(bonds, bond))
+    if (!verify_cross_checks_is_held(bonds, bond))
         buf_add(&bonds->suspects, bond, sizeof *bond);
 }
 
-static void judge(struct bonds *bonds, const struct store_bond *bond)
+static void verify_cross_checks_judge(struct bonds *bonds, const struct store_bond *bond)
 {
     struct verify *v = bonds->v;
     struct store_look *look = v->looks[bonds->shard];
@@ -52,17 +52,18 @@ static void judge(struct bonds *bonds, const struct store_bond *bond)
     store_look_release(look);
 }
 
-static void verify_kind(struct verify *v, unsigned shard, bool forks)
+static void verify_cross_checks_verify_kind(struct verify *v, unsigned shard, bool forks)
 {
     struct bonds bonds = {.v = v, .shard = shard, .forks = forks};
     struct store_look *look = v->looks[shard];
     struct store_bond bond;
     snprintf(v->database, sizeof v->database, "shard-%u.db", shard);
-    if (!(forks ? store_look_forks(look, note, &bonds) : store_look_subscriptions(look, note, &bonds)))
+    if (!(forks ? store_look_forks(look, verify_cross_checks_note, &bonds)
+                : store_look_subscriptions(look, verify_cross_checks_note, &bonds)))
         verify_problem(v, "it cannot be read: %s", store_look_error(look));
     for (; buf_len(&bonds.suspects); buf_consume(&bonds.suspects, sizeof bond)) {
         memcpy(&bond, buf_slice(&bonds.suspects).data, sizeof bond);
-        judge(&bonds, &bond);
+        verify_cross_checks_judge(&bonds, &bond);
     }
     buf_clear(&bonds.suspects);
 }
@@ -71,5 +72,5 @@ void verify_bonds(struct verify *v)
 {
     for (unsigned shard = 0; shard < LAYOUT_SHARDS_MAX; shard++)
         for (int forks = 0; v->looks[shard] && forks < 2; forks++)
-            verify_kind(v, shard, forks);
+            verify_cross_checks_verify_kind(v, shard, forks);
 }

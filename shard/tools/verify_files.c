@@ -31,7 +31,7 @@ void verify_files_end(struct verify *v)
 
 /* ---- one file ---- */
 
-static const char *read_whole(int fd, uint64_t size, struct buf *file)
+static const char *verify_files_read_whole(int fd, uint64_t size, struct buf *file)
 {
     char *to = buf_reserve(file, (size_t)size);
     while (buf_len(file) < size) {
@@ -45,7 +45,7 @@ static const char *read_whole(int fd, uint64_t size, struct buf *file)
     return NULL;
 }
 
-static const char *check_file(const struct verify *v, int fd, const struct segment_row *row, bool json)
+static const char *verify_files_check_file(const struct verify *v, int fd, const struct segment_row *row, bool json)
 {
     struct stat stat;
     struct buf file = {0};
@@ -53,7 +53,7 @@ static const char *check_file(const struct verify *v, int fd, const struct segme
         return "its file has another size";
     if (v->quick)
         return NULL;
-    const char *why = read_whole(fd, row->size, &file);
+    const char *why = verify_files_read_whole(fd, row->size, &file);
     if (!why)
         why = verify_segment_file(row, json, buf_slice(&file));
     buf_clear(&file);
@@ -66,7 +66,7 @@ struct fetch {
     const char *why;
 };
 
-static void on_got(void *ctx, enum error error, const char *failure, struct slice bytes)
+static void verify_files_on_got(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct fetch *fetch = ctx;
     (void)failure; /* it is logged */
@@ -76,7 +76,7 @@ static void on_got(void *ctx, enum error error, const char *failure, struct slic
                                               : verify_segment_file(fetch->row, fetch->json, bytes);
 }
 
-static const char *check_object(struct verify *v, const struct segment_row *row, bool json)
+static const char *verify_files_check_object(struct verify *v, const struct segment_row *row, bool json)
 {
     char name[OBJECT_NAME_MAX];
     struct fetch fetch = {.row = row, .json = json};
@@ -85,37 +85,37 @@ static const char *check_object(struct verify *v, const struct segment_row *row,
         return NULL;
     }
     object_name(name, &row->object);
-    s3_get(&v->store, name, row->size, on_got, &fetch);
+    s3_get(&v->store, name, row->size, verify_files_on_got, &fetch);
     while (!fetch.over && event_base_loop(v->base, EVLOOP_ONCE) == 0)
         ;
     return fetch.over ? fetch.why : "its object cannot be had";
 }
 
-static const char *check_segment(struct verify *v, const struct segment_row *row, bool json)
+static const char *verify_files_check_segment(struct verify *v, const struct segment_row *row, bool json)
 {
     bool cached;
     int fd = objects_open(&v->store, &row->object, &cached);
     if (fd < 0 && errno == ENOENT && v->store.away)
-        return check_object(v, row, json);
+        return verify_files_check_object(v, row, json);
     if (fd < 0)
         return errno == ENOENT   ? "its file is missing"
                : errno == ESTALE ? "segment.directory is not this server's, and its file is not there"
                                  : "its file cannot be opened";
-    const char *why = check_file(v, fd, row, json);
+    const char *why = verify_files_check_file(v, fd, row, json);
     close(fd);
     return why;
 }
 
 /* ---- a shard's ---- */
 
-static void verify_segment(struct verify *v, struct store_look *look, const struct segment_row *row)
+static void verify_files_verify_segment(struct verify *v, struct store_look *look, const struct segment_row *row)
 {
     struct stream_row stream = {0};
     char name[OBJECT_NAME_MAX];
     bool there = store_look_stream_at(look, row->object.uid, &stream);
     bool json = media_type_is_json(stream.content_type);
     store_look_release(look);
-    const char *why = check_segment(v, row, json);
+    const char *why = verify_files_check_segment(v, row, json);
     /* A server that runs may just have let it go. */
     if (!why || !there || !store_look_segment_there(look, &row->object))
         return;
@@ -136,7 +136,7 @@ void verify_files(struct verify *v, unsigned shard)
     size_t count;
     while ((count = store_look_segments_after(v->looks[shard], &after, rows, AT_ONCE)) > 0) {
         for (size_t i = 0; i < count; i++)
-            verify_segment(v, v->looks[shard], &rows[i]);
+            verify_files_verify_segment(v, v->looks[shard], &rows[i]);
         after = rows[count - 1].object;
     }
 }

@@ -12,7 +12,7 @@ uint64_t verify_first(const struct stream_row *row)
     return row->earliest > row->base ? row->earliest : row->base;
 }
 
-static const char *check_lineage(const struct stream_row *row)
+static const char *verify_rules_check_lineage(const struct stream_row *row)
 {
     struct lineage lineage;
     uint64_t end = 0;
@@ -40,11 +40,11 @@ const char *verify_row(const struct stream_row *row)
         return "its positions are not in order";
     if (row->source_uid == STORE_NONE && row->base)
         return "its own bytes begin late, and it is no fork";
-    return check_lineage(row);
+    return verify_rules_check_lineage(row);
 }
 
 /* A message as it is stored, with its comma; what another one would be is looked at as it would be sent. */
-static bool is_json(struct slice message, struct buf *data, struct buf *boundaries)
+static bool verify_rules_is_json(struct slice message, struct buf *data, struct buf *boundaries)
 {
     uint64_t count;
     buf_reset(data);
@@ -58,12 +58,13 @@ struct walk {
     uint64_t position, at, messages;
 };
 
-static const char *walk_message(struct walk *walk, const struct run *run, uint64_t length, bool json, uint64_t from,
-                                struct verify_sum *sum)
+static const char *verify_rules_walk_message(struct walk *walk, const struct run *run, uint64_t length, bool json,
+                                             uint64_t from, struct verify_sum *sum)
 {
     if (!length || length > run->data.len - walk->at)
         return "its marks go beyond its data";
-    if (json && !is_json(slice_of(run->data.data + walk->at, (size_t)length), &walk->data, &walk->boundaries))
+    if (json &&
+        !verify_rules_is_json(slice_of(run->data.data + walk->at, (size_t)length), &walk->data, &walk->boundaries))
         return "a message is not JSON";
     if (walk->position >= from) {
         sum->bytes += length;
@@ -82,10 +83,11 @@ const char *verify_run(const struct run *run, bool json, uint64_t from, struct v
     uint64_t length;
     bool last;
     if (!boundaries.len && run->data.len)
-        why = walk_message(&walk, run, run->data.len, json, from, sum);
+        why = verify_rules_walk_message(&walk, run, run->data.len, json, from, sum);
     while (!why && boundaries.len)
-        why = boundaries_next(&boundaries, &length, &last) ? walk_message(&walk, run, length, json, from, sum)
-                                                           : "its marks are damaged";
+        why = boundaries_next(&boundaries, &length, &last)
+                  ? verify_rules_walk_message(&walk, run, length, json, from, sum)
+                  : "its marks are damaged";
     if (!why && walk.at != run->data.len)
         why = "its marks end before its data";
     if (!why && walk.position != run->start + run->count)
@@ -105,7 +107,7 @@ const char *verify_segment_row(const struct segment_row *row, bool json)
     return NULL;
 }
 
-static bool is_of_row(const struct segment *s, const struct segment_row *row, bool json)
+static bool verify_rules_is_of_row(const struct segment *s, const struct segment_row *row, bool json)
 {
     return s->uid == row->object.uid && s->start == row->object.start && s->end == row->end && s->json == json &&
            s->messages == row->messages && s->bytes == row->bytes;
@@ -122,7 +124,7 @@ const char *verify_segment_file(const struct segment_row *row, bool json, struct
         return "its file is no segment, or its beginning is damaged";
     if (segment.checksum != row->checksum)
         why = "its file has another checksum";
-    else if (!is_of_row(&segment, row, json))
+    else if (!verify_rules_is_of_row(&segment, row, json))
         why = "its file is of another segment";
     else if (!segment_check(file))
         why = "its file is damaged";

@@ -18,14 +18,14 @@ struct remote {
     int count;
 };
 
-static int fail(const char *command, const char *why)
+static int cli_exec_fail(const char *command, const char *why)
 {
     fprintf(stderr, "streamd: %s: %s\n", command, why);
     return 1;
 }
 
 /* Whoever listens on every address is reached on this machine's own. */
-static bool url_of(const char *listens, char url[URL_ROOM])
+static bool cli_exec_url_of(const char *listens, char url[URL_ROOM])
 {
     struct address address;
     if (!address_parse(listens, &address))
@@ -40,19 +40,19 @@ static bool url_of(const char *listens, char url[URL_ROOM])
 }
 
 /* Only the server on the folder itself is believed: it gets a token. NULL: it was found; otherwise why not. */
-static const char *find(const struct config *cfg, char url[URL_ROOM])
+static const char *cli_exec_find(const struct config *cfg, char url[URL_ROOM])
 {
     static char text[512];
     char listens[ADDRESS_MAX + 16];
     const char *why = "its address has no URL";
-    if (console_get(cfg->server_data_dir, "address", listens, sizeof listens, &why) && url_of(listens, url))
+    if (console_get(cfg->server_data_dir, "address", listens, sizeof listens, &why) && cli_exec_url_of(listens, url))
         return NULL;
     snprintf(text, sizeof text, "%s: %s; --url says where another server is", cfg->server_data_dir, why);
     return text;
 }
 
 /* What the running server says counts, whatever configuration this command has read; an older one does not say. */
-static bool wants_tokens(const struct config *cfg)
+static bool cli_exec_wants_tokens(const struct config *cfg)
 {
     char mode[32];
     const char *why;
@@ -61,7 +61,7 @@ static bool wants_tokens(const struct config *cfg)
 }
 
 /* Takes --url and --token out of the arguments. */
-static const char *take(struct remote *remote, int argc, char **argv)
+static const char *cli_exec_take(struct remote *remote, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         bool url = strcmp(argv[i], "--url") == 0, token = strcmp(argv[i], "--token") == 0;
@@ -85,18 +85,18 @@ int remote_run(const struct config *cfg, int argc, char **argv)
 {
     struct remote remote = {.arguments = xcalloc((size_t)argc + 4, sizeof *argv), .count = 4};
     bool doctor = strcmp(argv[0], "doctor") == 0; /* its URL is an argument */
-    const char *wrong = take(&remote, argc, argv);
+    const char *wrong = cli_exec_take(&remote, argc, argv);
     if (!wrong && doctor && remote.elsewhere)
         wrong = "the URL is wanted without --url";
     if (!wrong && !doctor && !remote.elsewhere)
-        wrong = find(cfg, remote.url);
+        wrong = cli_exec_find(cfg, remote.url);
     if (!wrong) {
-        bool sign = !doctor && !remote.elsewhere && !getenv("STREAMD_TOKEN") && wants_tokens(cfg);
+        bool sign = !doctor && !remote.elsewhere && !getenv("STREAMD_TOKEN") && cli_exec_wants_tokens(cfg);
         remote.arguments[1] = argv[0];
         remote.arguments[2] = remote.url;
         remote.arguments[3] = sign ? cfg->server_data_dir : "";
         process_become("streamd-router", remote.arguments);
     }
     free(remote.arguments);
-    return wrong ? fail(argv[0], wrong) : 1;
+    return wrong ? cli_exec_fail(argv[0], wrong) : 1;
 }

@@ -18,31 +18,31 @@
 #define SECRET_BYTES 32
 #define SECRET_PREFIX_MIN 6 /* of a key to be removed: enough to know it, too little to use it */
 
-static int fail(const char *what, const char *why)
+static int projects_fail(const char *what, const char *why)
 {
     fprintf(stderr, "streamd: %s: %s\n", what, why);
     return 1;
 }
 
-static int misused(const char *command, const char *why)
+static int projects_misused(const char *command, const char *why)
 {
     fprintf(stderr, "streamd: %s: %s (see streamd help %s)\n", command, why, command);
     return 1;
 }
 
 /* No project was ever made there: only create-project makes the folder and the registry. */
-static bool is_empty(const struct config *cfg)
+static bool projects_is_empty(const struct config *cfg)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/registry.db", cfg->server_data_dir);
     return access(path, F_OK) != 0 && errno == ENOENT;
 }
 
-static struct registry *open_registry(const struct config *cfg, bool make)
+static struct registry *projects_open_registry(const struct config *cfg, bool make)
 {
     const char *why;
-    if (!make && is_empty(cfg)) {
-        (void)fail(cfg->server_data_dir, "there is no such project, nor any other");
+    if (!make && projects_is_empty(cfg)) {
+        (void)projects_fail(cfg->server_data_dir, "there is no such project, nor any other");
         return NULL;
     }
     bool made = access(cfg->server_data_dir, F_OK) != 0;
@@ -56,7 +56,7 @@ static struct registry *open_registry(const struct config *cfg, bool make)
 }
 
 /* The new one is the first, which signs. */
-static void add_secret(struct texts *secrets)
+static void projects_add_secret(struct texts *secrets)
 {
     uint8_t random[SECRET_BYTES];
     char text[2 * SECRET_BYTES + 1];
@@ -83,7 +83,7 @@ struct change {
     char *secret; /* the one that signs from now on */
 };
 
-static bool apply_to(void *ctx, struct project *project, bool there)
+static bool projects_apply_to(void *ctx, struct project *project, bool there)
 {
     struct change *change = ctx;
     change->status = change->apply(project, there, change->name, change->argument);
@@ -92,29 +92,29 @@ static bool apply_to(void *ctx, struct project *project, bool there)
     return change->status == 0;
 }
 
-static int status_of(enum registry_result result, const char *name)
+static int projects_status_of(enum registry_result result, const char *name)
 {
     if (result == REGISTRY_OK)
         return 0;
     if (result == REGISTRY_ABSENT)
-        return fail(name, "there is no such project");
+        return projects_fail(name, "there is no such project");
     if (result == REGISTRY_BUSY)
-        return fail(name, "other commands have been writing for ten seconds; nothing was changed, try again");
+        return projects_fail(name, "other commands have been writing for ten seconds; nothing was changed, try again");
     return 1; /* and it was said why */
 }
 
-static int update(const struct config *cfg, const char *name, struct change *change)
+static int projects_update(const struct config *cfg, const char *name, struct change *change)
 {
-    struct registry *registry = open_registry(cfg, change->makes);
+    struct registry *registry = projects_open_registry(cfg, change->makes);
     if (!registry)
         return 1;
     change->name = name;
-    int status = status_of(registry_update(registry, slice_str(name), apply_to, change), name);
+    int status = projects_status_of(registry_update(registry, slice_str(name), projects_apply_to, change), name);
     registry_close(registry);
     return status;
 }
 
-static void clear(struct change *change)
+static void projects_clear(struct change *change)
 {
     if (change->secret)
         explicit_bzero(change->secret, strlen(change->secret));
@@ -122,7 +122,7 @@ static void clear(struct change *change)
 }
 
 /* Whoever changes a project or makes a token is told if the running server looks at neither. */
-static void warn_unused(const struct config *cfg)
+static void projects_warn_unused(const struct config *cfg)
 {
     char mode[32];
     const char *why;
@@ -135,61 +135,61 @@ static void warn_unused(const struct config *cfg)
 }
 
 /* A secret is printed when it counts, and not before. */
-static int run(const struct config *cfg, const char *name, struct change *change, bool print)
+static int projects_run(const struct config *cfg, const char *name, struct change *change, bool print)
 {
-    int status = update(cfg, name, change);
+    int status = projects_update(cfg, name, change);
     if (status == 0 && print)
         puts(change->secret);
     if (status == 0)
-        warn_unused(cfg);
-    clear(change);
+        projects_warn_unused(cfg);
+    projects_clear(change);
     return status;
 }
 
-static int missing(const char *name)
+static int projects_missing(const char *name)
 {
-    return fail(name, "there is no such project");
+    return projects_fail(name, "there is no such project");
 }
 
-static int create(struct project *project, bool there, const char *name, const char *ignored)
+static int projects_add(struct project *project, bool there, const char *name, const char *ignored)
 {
     (void)ignored;
     if (there)
-        return fail(name, "the project is there already");
-    add_secret(&project->secrets);
+        return projects_fail(name, "the project is there already");
+    projects_add_secret(&project->secrets);
     return 0;
 }
 
 int projects_create(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return misused(argv[0], "the project's name is wanted");
+        return projects_misused(argv[0], "the project's name is wanted");
     if (!project_name_valid(slice_str(argv[1])))
-        return fail(argv[1], PROJECT_NAME_RULE);
-    return run(cfg, argv[1], &(struct change){.apply = create, .makes = true}, true);
+        return projects_fail(argv[1], PROJECT_NAME_RULE);
+    return projects_run(cfg, argv[1], &(struct change){.apply = projects_add, .makes = true}, true);
 }
 
 int projects_delete(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return misused(argv[0], "the project's name is wanted");
-    struct registry *registry = open_registry(cfg, false);
+        return projects_misused(argv[0], "the project's name is wanted");
+    struct registry *registry = projects_open_registry(cfg, false);
     if (!registry)
         return 1;
     enum registry_result result = registry_delete(registry, slice_str(argv[1]));
     registry_close(registry);
     if (result == REGISTRY_OK)
-        warn_unused(cfg);
-    return status_of(result, argv[1]);
+        projects_warn_unused(cfg);
+    return projects_status_of(result, argv[1]);
 }
 
-static void gather_name(void *ctx, struct slice name)
+static void projects_gather_name(void *ctx, struct slice name)
 {
     texts_add(ctx, name);
 }
 
 /* One that was deleted meanwhile has no line. */
-static bool print_line(struct registry *registry, const char *name)
+static bool projects_print_line(struct registry *registry, const char *name)
 {
     struct project project;
     enum registry_result result = registry_get(registry, slice_str(name), &project);
@@ -205,33 +205,33 @@ int projects_list(const struct config *cfg, int argc, char **argv)
 {
     struct texts names = {0};
     if (argc != 1)
-        return misused(argv[0], "no argument is wanted");
-    if (is_empty(cfg))
-        return access(cfg->server_data_dir, F_OK) == 0 ? 0 : fail(cfg->server_data_dir, strerror(errno));
-    struct registry *registry = open_registry(cfg, false);
+        return projects_misused(argv[0], "no argument is wanted");
+    if (projects_is_empty(cfg))
+        return access(cfg->server_data_dir, F_OK) == 0 ? 0 : projects_fail(cfg->server_data_dir, strerror(errno));
+    struct registry *registry = projects_open_registry(cfg, false);
     if (!registry)
         return 1;
-    bool good = registry_names(registry, gather_name, &names) == REGISTRY_OK;
+    bool good = registry_names(registry, projects_gather_name, &names) == REGISTRY_OK;
     for (size_t i = 0; i < names.count; i++)
-        good &= print_line(registry, names.items[i]);
+        good &= projects_print_line(registry, names.items[i]);
     texts_clear(&names);
     registry_close(registry);
     return good ? 0 : 1;
 }
 
-static int add_key(struct project *project, bool there, const char *name, const char *ignored)
+static int projects_key_add(struct project *project, bool there, const char *name, const char *ignored)
 {
     (void)ignored;
     if (!there)
-        return missing(name);
+        return projects_missing(name);
     if (project->secrets.count >= PROJECT_SECRETS_MAX)
-        return fail("add-key", "the project has as many keys as it may have (16)");
-    add_secret(&project->secrets);
+        return projects_fail("add-key", "the project has as many keys as it may have (16)");
+    projects_add_secret(&project->secrets);
     return 0;
 }
 
 /* The only one that begins so; a whole one counts though another goes on from it. */
-static const char *find_secret(const struct texts *secrets, const char *prefix, const char **why)
+static const char *projects_find_secret(const struct texts *secrets, const char *prefix, const char **why)
 {
     const char *found = NULL;
     bool enough = strlen(prefix) >= SECRET_PREFIX_MIN;
@@ -251,77 +251,78 @@ static const char *find_secret(const struct texts *secrets, const char *prefix, 
     return enough ? found : NULL;
 }
 
-static int remove_key(struct project *project, bool there, const char *name, const char *prefix)
+static int projects_key_remove(struct project *project, bool there, const char *name, const char *prefix)
 {
     const char *why;
     if (!there)
-        return missing(name);
-    const char *found = find_secret(&project->secrets, prefix, &why);
+        return projects_missing(name);
+    const char *found = projects_find_secret(&project->secrets, prefix, &why);
     if (!found)
-        return fail(name, why);
+        return projects_fail(name, why);
     if (project->secrets.count == 1)
-        return fail(name, "the last key stays: add another first");
+        return projects_fail(name, "the last key stays: add another first");
     (void)!texts_remove(&project->secrets, slice_str(found));
     return 0;
 }
 
-static int add_origin(struct project *project, bool there, const char *name, const char *origin)
+static int projects_origin_add(struct project *project, bool there, const char *name, const char *origin)
 {
     if (!there)
-        return missing(name);
+        return projects_missing(name);
     if (!project_origin_valid(origin))
-        return fail(origin, "an origin is * or " ORIGIN_RULE);
+        return projects_fail(origin, "an origin is * or " ORIGIN_RULE);
     if (texts_have(&project->origins, slice_str(origin)))
         return 0;
     if (project->origins.count >= PROJECT_ORIGINS_MAX)
-        return fail("add-origin", "the project has as many origins as it may have (64)");
+        return projects_fail("add-origin", "the project has as many origins as it may have (64)");
     texts_add(&project->origins, slice_str(origin));
     if (!project_origins_valid(&project->origins))
-        return fail(origin, "* stands alone: remove the others, or it, first");
+        return projects_fail(origin, "* stands alone: remove the others, or it, first");
     return 0;
 }
 
-static int remove_origin(struct project *project, bool there, const char *name, const char *origin)
+static int projects_origin_remove(struct project *project, bool there, const char *name, const char *origin)
 {
     if (!there)
-        return missing(name);
-    return texts_remove(&project->origins, slice_str(origin)) ? 0 : fail(origin, "the project does not have it");
+        return projects_missing(name);
+    return texts_remove(&project->origins, slice_str(origin)) ? 0
+                                                              : projects_fail(origin, "the project does not have it");
 }
 
 int projects_add_key(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return misused(argv[0], "the project's name is wanted");
-    return run(cfg, argv[1], &(struct change){.apply = add_key}, true);
+        return projects_misused(argv[0], "the project's name is wanted");
+    return projects_run(cfg, argv[1], &(struct change){.apply = projects_key_add}, true);
 }
 
 int projects_remove_key(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 3)
-        return misused(argv[0], "the project's name and the beginning of the key are wanted");
-    return run(cfg, argv[1], &(struct change){.apply = remove_key, .argument = argv[2]}, false);
+        return projects_misused(argv[0], "the project's name and the beginning of the key are wanted");
+    return projects_run(cfg, argv[1], &(struct change){.apply = projects_key_remove, .argument = argv[2]}, false);
 }
 
-static int change_origins(const struct config *cfg, int argc, char **argv, apply_change *how)
+static int projects_change_origins(const struct config *cfg, int argc, char **argv, apply_change *how)
 {
     if (argc != 3)
-        return misused(argv[0], "the project's name and an origin are wanted");
-    return run(cfg, argv[1], &(struct change){.apply = how, .argument = argv[2]}, false);
+        return projects_misused(argv[0], "the project's name and an origin are wanted");
+    return projects_run(cfg, argv[1], &(struct change){.apply = how, .argument = argv[2]}, false);
 }
 
 int projects_add_origin(const struct config *cfg, int argc, char **argv)
 {
-    return change_origins(cfg, argc, argv, add_origin);
+    return projects_change_origins(cfg, argc, argv, projects_origin_add);
 }
 
 int projects_remove_origin(const struct config *cfg, int argc, char **argv)
 {
-    return change_origins(cfg, argc, argv, remove_origin);
+    return projects_change_origins(cfg, argc, argv, projects_origin_remove);
 }
 
 /* ---- tokens ---- */
 
-static const char *option(int argc, char **argv, const char *name)
+static const char *projects_option(int argc, char **argv, const char *name)
 {
     for (int i = 1; i + 1 < argc; i += 2)
         if (strcmp(argv[i], name) == 0)
@@ -329,7 +330,7 @@ static const char *option(int argc, char **argv, const char *name)
     return NULL;
 }
 
-static bool known_options(int argc, char **argv)
+static bool projects_known_options(int argc, char **argv)
 {
     static const char *const names[] = {"--project", "--scope", "--stream", "--ttl"};
     if (argc % 2 == 0)
@@ -344,12 +345,12 @@ static bool known_options(int argc, char **argv)
     return true;
 }
 
-static int print_token(struct registry *registry, const char *name, struct claims *claims)
+static int projects_print_token(struct registry *registry, const char *name, struct claims *claims)
 {
     struct project project;
     enum registry_result result = registry_get(registry, slice_str(name), &project);
     if (result != REGISTRY_OK)
-        return status_of(result, name);
+        return projects_status_of(result, name);
     char *token = token_sign(project.secrets.items[0], claims);
     project_clear(&project);
     puts(token);
@@ -359,16 +360,16 @@ static int print_token(struct registry *registry, const char *name, struct claim
 
 int projects_token(const struct config *cfg, int argc, char **argv)
 {
-    const char *project = option(argc, argv, "--project"), *scope = option(argc, argv, "--scope");
-    const char *stream = option(argc, argv, "--stream"), *ttl = option(argc, argv, "--ttl");
+    const char *project = projects_option(argc, argv, "--project"), *scope = projects_option(argc, argv, "--scope");
+    const char *stream = projects_option(argc, argv, "--stream"), *ttl = projects_option(argc, argv, "--ttl");
     uint64_t ttl_ms;
-    if (!known_options(argc, argv) || !project || !scope || !ttl)
-        return misused(argv[0], "--project NAME --scope read|write|manage [--stream ID] --ttl TIME is wanted");
+    if (!projects_known_options(argc, argv) || !project || !scope || !ttl)
+        return projects_misused(argv[0], "--project NAME --scope read|write|manage [--stream ID] --ttl TIME is wanted");
     if (scope_of(slice_str(scope)) == SCOPE_NONE)
-        return fail(scope, "a scope is read, write or manage");
+        return projects_fail(scope, "a scope is read, write or manage");
     if (!config_duration(ttl, &ttl_ms) || ttl_ms < 1000)
-        return fail(ttl, "a time is wanted, from 1s: 90s, 15m, 1h");
-    struct registry *registry = open_registry(cfg, false);
+        return projects_fail(ttl, "a time is wanted, from 1s: 90s, 15m, 1h");
+    struct registry *registry = projects_open_registry(cfg, false);
     if (!registry)
         return 1;
     struct claims claims = {
@@ -377,9 +378,9 @@ int projects_token(const struct config *cfg, int argc, char **argv)
         .subject = xstrdup(project),
         .stream_id = stream ? xstrdup(stream) : NULL,
     };
-    int status = print_token(registry, project, &claims);
+    int status = projects_print_token(registry, project, &claims);
     if (status == 0)
-        warn_unused(cfg);
+        projects_warn_unused(cfg);
     claims_clear(&claims);
     registry_close(registry);
     return status;

@@ -9,7 +9,7 @@
 #include "supervisor/children.h"
 #include "supervisor/data_dir.h"
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void restore_on_wake(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
@@ -17,13 +17,13 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 }
 
 /* The shard does the work, once. */
-static int run(const struct config *cfg, int lock, const char *from)
+static int restore_shard(const struct config *cfg, int lock, const char *from)
 {
     static const struct timeval often = {0, 200000};
     struct fleet fleet;
     struct event_base *base = event_base_new();
-    struct event *died = base ? evsignal_new(base, SIGCHLD, on_wake, NULL) : NULL;
-    struct event *tick = base ? event_new(base, -1, EV_PERSIST, on_wake, NULL) : NULL;
+    struct event *died = base ? evsignal_new(base, SIGCHLD, restore_on_wake, NULL) : NULL;
+    struct event *tick = base ? event_new(base, -1, EV_PERSIST, restore_on_wake, NULL) : NULL;
     if (!died || !tick || event_add(died, NULL) != 0 || event_add(tick, &often) != 0)
         fatalx("cannot make an event loop");
     fleet_init(&fleet, base, lock, NULL, -1);
@@ -61,7 +61,7 @@ int restore_run(const struct config *cfg, int argc, char **argv)
     int lock = folder_lock(cfg->server_data_dir);
     if (folder_in_use(cfg->server_data_dir) && !folder_half_restored(cfg->server_data_dir))
         fatal_never_restart("%s holds data already; a backup is restored into an empty folder", cfg->server_data_dir);
-    int status = run(cfg, lock, argv[2]);
+    int status = restore_shard(cfg, lock, argv[2]);
     if (status == 0)
         puts("restored");
     return status;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static uint64_t sum_of(const struct metrics *m, unsigned first, unsigned count)
+static uint64_t sample_sum_of(const struct metrics *m, unsigned first, unsigned count)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < count; i++)
@@ -10,7 +10,7 @@ static uint64_t sum_of(const struct metrics *m, unsigned first, unsigned count)
     return sum;
 }
 
-static void take_process(struct sampled *sampled, const struct metrics *m, enum metrics_of of)
+static void sample_take_process(struct sampled *sampled, const struct metrics *m, enum metrics_of of)
 {
     sampled->cpu_ms = metrics_get(m, METRIC_CPU);
     sampled->restarts = metrics_get(m, METRIC_RESTARTS);
@@ -23,11 +23,11 @@ static void take_process(struct sampled *sampled, const struct metrics *m, enum 
     }
 }
 
-static void add_router(struct sample *sample, const struct metrics *m)
+static void sample_add_router(struct sample *sample, const struct metrics *m)
 {
-    sample->requests += sum_of(m, METRIC_REQUESTS, METRIC_REQUESTS_END - METRIC_REQUESTS + 1);
-    sample->dropped += sum_of(m, METRIC_DROPPED, METRIC_DROPPED_COUNT);
-    sample->refused += sum_of(m, METRIC_REFUSED, METRIC_REFUSED_COUNT);
+    sample->requests += sample_sum_of(m, METRIC_REQUESTS, METRIC_REQUESTS_END - METRIC_REQUESTS + 1);
+    sample->dropped += sample_sum_of(m, METRIC_DROPPED, METRIC_DROPPED_COUNT);
+    sample->refused += sample_sum_of(m, METRIC_REFUSED, METRIC_REFUSED_COUNT);
     for (unsigned i = 0; i < ERR_COUNT; i++)
         sample->errors[i] += metrics_get(m, METRIC_ERRORS + i);
 }
@@ -40,9 +40,9 @@ void sample_take(struct sample *sample, const struct metrics_region *region, uin
         const struct metrics *m = metrics_at(region, slot);
         if (!m)
             continue;
-        take_process(&sample->list[slot], m, metrics_slot_of(slot));
+        sample_take_process(&sample->list[slot], m, metrics_slot_of(slot));
         if (metrics_slot_of(slot) == METRICS_ROUTER)
-            add_router(sample, m);
+            sample_add_router(sample, m);
     }
 }
 

@@ -45,7 +45,7 @@ struct text {
     char text[24];
 };
 
-static struct text bytes(uint64_t value)
+static struct text status_bytes(uint64_t value)
 {
     static const char units[] = "BKMGTPE";
     struct text t;
@@ -60,7 +60,7 @@ static struct text bytes(uint64_t value)
     return t;
 }
 
-static struct text duration(uint64_t ms)
+static struct text status_duration(uint64_t ms)
 {
     struct text t;
     uint64_t s = ms / 1000;
@@ -76,7 +76,7 @@ static struct text duration(uint64_t ms)
 }
 
 /* The bound of a bucket: "0.8 ms"; "-" where nothing was measured. */
-static struct text latency(const uint64_t *cells, unsigned thousandths)
+static struct text status_latency(const uint64_t *cells, unsigned thousandths)
 {
     struct text t = {"-"};
     uint64_t us = metrics_quantile(cells, thousandths, METRICS_US);
@@ -91,7 +91,7 @@ static struct text latency(const uint64_t *cells, unsigned thousandths)
     return t;
 }
 
-static uint64_t per_second(uint64_t count, const struct sample *grown)
+static uint64_t status_per_second(uint64_t count, const struct sample *grown)
 {
     return grown->time_ms ? count * 1000 / grown->time_ms : 0;
 }
@@ -105,7 +105,7 @@ struct report {
 };
 
 /* The next slot of that kind from *slot on: of a router's two places the one where a process is. */
-static const struct metrics *next(const struct report *report, enum metrics_of of, unsigned *slot, char name[20])
+static const struct metrics *status_next(const struct report *report, enum metrics_of of, unsigned *slot, char name[20])
 {
     for (; *slot < METRICS_SLOTS; ++*slot) {
         const struct metrics *m = metrics_at(report->region, *slot);
@@ -119,64 +119,64 @@ static const struct metrics *next(const struct report *report, enum metrics_of o
     return NULL;
 }
 
-static void write_processes(const struct report *report)
+static void status_write_processes(const struct report *report)
 {
     char name[20];
     const struct metrics *m;
     uint64_t now = clock_unix_ms();
     fprintf(report->out, "%-12s %-9s %8s %8s %7s %8s %5s\n", "PROCESS", "STATE", "PID", "UP", "DEATHS", "MEMORY",
             "CPU");
-    for (unsigned slot = 0; (m = next(report, METRICS_PROCESS, &slot, name)); slot++) {
+    for (unsigned slot = 0; (m = status_next(report, METRICS_PROCESS, &slot, name)); slot++) {
         uint64_t started = metrics_get(m, METRIC_STARTED);
         bool lives = metrics_get(m, METRIC_PID) != 0;
         fprintf(report->out, "%-12s %-9s %8" PRIu64 " %8s %7" PRIu64 " %8s %4" PRIu64 "%%\n", name,
                 child_state_name((enum child_state)metrics_get(m, METRIC_STATE)), metrics_get(m, METRIC_PID),
-                lives && now > started ? duration(now - started).text : "-", metrics_get(m, METRIC_RESTARTS),
-                bytes(metrics_get(m, METRIC_MEMORY)).text,
-                per_second(report->grown->list[slot].cpu_ms, report->grown) / 10);
+                lives && now > started ? status_duration(now - started).text : "-", metrics_get(m, METRIC_RESTARTS),
+                status_bytes(metrics_get(m, METRIC_MEMORY)).text,
+                status_per_second(report->grown->list[slot].cpu_ms, report->grown) / 10);
     }
 }
 
-static void write_shards(const struct report *report)
+static void status_write_shards(const struct report *report)
 {
     char name[20];
     const struct metrics *m;
     fprintf(report->out, "\n%-12s %10s %9s %9s %9s %8s %8s %8s %8s\n", "SHARD", "STREAMS", "APPENDS/S", "COMMIT", "P99",
             "LOG", "CHUNKS", "SEGMENTS", "BACKLOG");
-    for (unsigned slot = 0; (m = next(report, METRICS_SHARD, &slot, name)); slot++) {
+    for (unsigned slot = 0; (m = status_next(report, METRICS_SHARD, &slot, name)); slot++) {
         const struct sampled *grown = &report->grown->list[slot];
         fprintf(report->out, "%-12s %10" PRIu64 " %9" PRIu64 " %9s %9s %8s %8s %8s %8s\n", name,
-                metrics_get(m, METRIC_STREAMS), per_second(grown->appends, report->grown),
-                latency(grown->commits, 500).text, latency(grown->commits, 990).text,
-                bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG)).text,
-                bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_CHUNKS)).text,
-                bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_SEGMENTS)).text,
-                bytes(metrics_get(m, METRIC_BACKLOG)).text);
+                metrics_get(m, METRIC_STREAMS), status_per_second(grown->appends, report->grown),
+                status_latency(grown->commits, 500).text, status_latency(grown->commits, 990).text,
+                status_bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG)).text,
+                status_bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_CHUNKS)).text,
+                status_bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_SEGMENTS)).text,
+                status_bytes(metrics_get(m, METRIC_BACKLOG)).text);
     }
 }
 
-static void write_routers(const struct report *report)
+static void status_write_routers(const struct report *report)
 {
     char name[20];
     const struct metrics *m;
     fprintf(report->out, "\n%-12s %11s %10s %13s %9s %8s %8s %8s\n", "ROUTER", "CONNECTIONS", "LONG-POLLS",
             "EVENT STREAMS", "WATCHED", "FRAMES", "ANSWERS", "BODIES");
-    for (unsigned slot = 0; (m = next(report, METRICS_ROUTER, &slot, name)); slot++)
+    for (unsigned slot = 0; (m = status_next(report, METRICS_ROUTER, &slot, name)); slot++)
         fprintf(report->out, "%-12s %11" PRIu64 " %10" PRIu64 " %13" PRIu64 " %9" PRIu64 " %8s %8s %8s\n", name,
                 metrics_get(m, METRIC_CONNECTIONS), metrics_get(m, METRIC_READERS + METRIC_READER_LONG_POLL),
                 metrics_get(m, METRIC_READERS + METRIC_READER_SSE), metrics_get(m, METRIC_WATCHED),
-                bytes(metrics_get(m, METRIC_QUEUE + METRIC_QUEUE_SHARD)).text,
-                bytes(metrics_get(m, METRIC_QUEUE + METRIC_QUEUE_ANSWERS)).text,
-                bytes(metrics_get(m, METRIC_QUEUE + METRIC_QUEUE_BODIES)).text);
+                status_bytes(metrics_get(m, METRIC_QUEUE + METRIC_QUEUE_SHARD)).text,
+                status_bytes(metrics_get(m, METRIC_QUEUE + METRIC_QUEUE_ANSWERS)).text,
+                status_bytes(metrics_get(m, METRIC_QUEUE + METRIC_QUEUE_BODIES)).text);
 }
 
 /* The pairs of shards between which something is under way. */
-static void write_fanout(const struct report *report)
+static void status_write_fanout(const struct report *report)
 {
     char name[20], to[20];
     const struct metrics *m;
     bool any = false;
-    for (unsigned slot = 0; (m = next(report, METRICS_SHARD, &slot, name)); slot++)
+    for (unsigned slot = 0; (m = status_next(report, METRICS_SHARD, &slot, name)); slot++)
         for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++) {
             uint64_t behind = metrics_get(m, METRIC_PAIR_BEHIND_MS + i), way = metrics_get(m, METRIC_PAIR_BYTES + i);
             if (!behind && !way)
@@ -185,21 +185,22 @@ static void write_fanout(const struct report *report)
                 fprintf(report->out, "\n%-12s %-12s %9s %9s\n", "FAN-OUT FROM", "TO", "BEHIND", "UNDER WAY");
             any = true;
             metrics_slot_name(metrics_slot(METRICS_SHARD, i), to);
-            fprintf(report->out, "%-12s %-12s %6" PRIu64 " ms %9s\n", name, to, behind, bytes(way).text);
+            fprintf(report->out, "%-12s %-12s %6" PRIu64 " ms %9s\n", name, to, behind, status_bytes(way).text);
         }
     if (!any)
         fprintf(report->out, "\nFan-out: every shard has taken all there is.\n");
 }
 
-static void write_all(const struct status *status, FILE *out, const struct sample *grown)
+static void status_write_all(const struct status *status, FILE *out, const struct sample *grown)
 {
     const struct report report = {.out = out, .region = status->region, .grown = grown};
-    fprintf(out, "ok streamd " STREAMD_VERSION ", %" PRIu64 " requests/s\n\n", per_second(grown->requests, grown));
-    write_processes(&report);
-    write_shards(&report);
-    write_routers(&report);
-    write_fanout(&report);
-    fprintf(out, "\nWhat is slow, and why (the last %s):\n", duration(grown->time_ms).text);
+    fprintf(out, "ok streamd " STREAMD_VERSION ", %" PRIu64 " requests/s\n\n",
+            status_per_second(grown->requests, grown));
+    status_write_processes(&report);
+    status_write_shards(&report);
+    status_write_routers(&report);
+    status_write_fanout(&report);
+    fprintf(out, "\nWhat is slow, and why (the last %s):\n", status_duration(grown->time_ms).text);
     if (!symptoms_write(out, status->region, grown, status->cfg))
         fprintf(out, "  nothing\n");
 }
@@ -215,7 +216,7 @@ const char *status_say(struct status *status, uint64_t now_ms)
         fatal("open_memstream");
     sample_take(grown, status->region, now_ms);
     sample_subtract(grown, status->samples[0]);
-    write_all(status, out, grown);
+    status_write_all(status, out, grown);
     free(grown);
     if (fclose(out) != 0)
         fatal("open_memstream");

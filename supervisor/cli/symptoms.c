@@ -21,9 +21,9 @@ struct examination {
     char name[20]; /* of the process that is looked at */
 };
 
-static void say(struct examination *e, const char *format, ...) PRINTF(2, 3);
+static void symptoms_say(struct examination *e, const char *format, ...) PRINTF(2, 3);
 
-static void say(struct examination *e, const char *format, ...)
+static void symptoms_say(struct examination *e, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -34,34 +34,34 @@ static void say(struct examination *e, const char *format, ...)
     e->found++;
 }
 
-static unsigned percent(uint64_t part, uint64_t whole)
+static unsigned symptoms_percent(uint64_t part, uint64_t whole)
 {
     return whole ? (unsigned)(part * 100 / whole) : 0;
 }
 
 /* ---- any process ---- */
 
-static void look_at_life(struct examination *e, const struct metrics *m, const struct sampled *grown)
+static void symptoms_look_at_life(struct examination *e, const struct metrics *m, const struct sampled *grown)
 {
     enum child_state state = (enum child_state)metrics_get(m, METRIC_STATE);
     if (state != CHILD_UP)
-        say(e, "is %s: what is asked of it waits", child_state_name(state));
+        symptoms_say(e, "is %s: what is asked of it waits", child_state_name(state));
     if (grown->restarts > 1)
-        say(e, "dies again and again, %" PRIu64 " times just now: the log says how", grown->restarts);
+        symptoms_say(e, "dies again and again, %" PRIu64 " times just now: the log says how", grown->restarts);
     else if (grown->restarts)
-        say(e, "has died just now, and was started again: the log says how");
+        symptoms_say(e, "has died just now, and was started again: the log says how");
 }
 
-static void look_at_cpu(struct examination *e, const struct sampled *grown, const char *remedy)
+static void symptoms_look_at_cpu(struct examination *e, const struct sampled *grown, const char *remedy)
 {
-    unsigned busy = percent(grown->cpu_ms, e->grown->time_ms);
+    unsigned busy = symptoms_percent(grown->cpu_ms, e->grown->time_ms);
     if (busy >= BUSY)
-        say(e, "uses %u %% of a core: %s", busy, remedy);
+        symptoms_say(e, "uses %u %% of a core: %s", busy, remedy);
 }
 
 /* ---- shards ---- */
 
-static void look_at_commits(struct examination *e, const struct sampled *grown)
+static void symptoms_look_at_commits(struct examination *e, const struct sampled *grown)
 {
     uint64_t commit = metrics_quantile(grown->commits, 990, METRICS_US);
     uint64_t fsync = metrics_quantile(grown->fsyncs, 990, METRICS_US);
@@ -70,51 +70,54 @@ static void look_at_commits(struct examination *e, const struct sampled *grown)
     if (commit < SLOW_US)
         return;
     if (fsync >= commit / 2)
-        say(e, "commits take %s%" PRIu64 " ms (p99), and fsync most of it: the disk is slow", more, ms);
+        symptoms_say(e, "commits take %s%" PRIu64 " ms (p99), and fsync most of it: the disk is slow", more, ms);
     else
-        say(e,
-            "commits take %s%" PRIu64 " ms (p99), and fsync little of it: what is written is much, or the disk is read"
-            " from",
-            more, ms);
+        symptoms_say(e,
+                     "commits take %s%" PRIu64
+                     " ms (p99), and fsync little of it: what is written is much, or the disk is read"
+                     " from",
+                     more, ms);
 }
 
-static void look_at_storage(struct examination *e, const struct metrics *m)
+static void symptoms_look_at_storage(struct examination *e, const struct metrics *m)
 {
-    unsigned backlog = percent(metrics_get(m, METRIC_BACKLOG), metrics_get(m, METRIC_BACKLOG_LIMIT));
+    unsigned backlog = symptoms_percent(metrics_get(m, METRIC_BACKLOG), metrics_get(m, METRIC_BACKLOG_LIMIT));
     uint64_t unflushed = metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG);
     if (metrics_get(m, METRIC_DISK_FULL))
-        say(e, "less than shard.disk_reserve is free on the disk: creates and appends are answered 507");
+        symptoms_say(e, "less than shard.disk_reserve is free on the disk: creates and appends are answered 507");
     if (metrics_get(m, METRIC_DISK_STUCK))
-        say(e, "the disk takes nothing any more: deletes are answered 507, too");
+        symptoms_say(e, "the disk takes nothing any more: deletes are answered 507, too");
     if (metrics_get(m, METRIC_S3_UNREACHABLE))
-        say(e, "the store of segments does not answer: the log says what it says");
+        symptoms_say(e, "the store of segments does not answer: the log says what it says");
     if (backlog >= 100)
-        say(e, "the rotation backlog is past segment.backlog_limit: appends are answered 507");
+        symptoms_say(e, "the rotation backlog is past segment.backlog_limit: appends are answered 507");
     else if (backlog >= MUCH)
-        say(e, "the rotation backlog is %u %% of segment.backlog_limit: the store does not take segments fast enough",
+        symptoms_say(
+            e, "the rotation backlog is %u %% of segment.backlog_limit: the store does not take segments fast enough",
             backlog);
     if (unflushed > e->cfg->shard_flush_bytes * 2)
-        say(e, "settling is behind: %" PRIu64 " MiB wait, shard.flush_bytes is %" PRIu64, unflushed >> 20,
-            e->cfg->shard_flush_bytes >> 20);
+        symptoms_say(e, "settling is behind: %" PRIu64 " MiB wait, shard.flush_bytes is %" PRIu64, unflushed >> 20,
+                     e->cfg->shard_flush_bytes >> 20);
     if (metrics_get(m, METRIC_FETCH_WAITS))
-        say(e, "%" PRIu64 " requests wait for segments to be fetched", metrics_get(m, METRIC_FETCH_WAITS));
+        symptoms_say(e, "%" PRIu64 " requests wait for segments to be fetched", metrics_get(m, METRIC_FETCH_WAITS));
 }
 
-static void look_at_fanout(struct examination *e, const struct metrics *m)
+static void symptoms_look_at_fanout(struct examination *e, const struct metrics *m)
 {
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++) {
         uint64_t behind = metrics_get(m, METRIC_PAIR_BEHIND_MS + i);
         if (behind >= BEHIND_MS)
-            say(e, "shard/%u has not taken what there is for its estuaries for %" PRIu64 " s", i, behind / 1000);
+            symptoms_say(e, "shard/%u has not taken what there is for its estuaries for %" PRIu64 " s", i,
+                         behind / 1000);
     }
     if (metrics_get(m, METRIC_FANOUT_CIRCUITS))
-        say(e, "appends do not wait for the estuaries of %" PRIu64 " shards, which were too slow",
-            metrics_get(m, METRIC_FANOUT_CIRCUITS));
+        symptoms_say(e, "appends do not wait for the estuaries of %" PRIu64 " shards, which were too slow",
+                     metrics_get(m, METRIC_FANOUT_CIRCUITS));
 }
 
 /* ---- routers ---- */
 
-static void look_at_queues(struct examination *e, const struct metrics *m)
+static void symptoms_look_at_queues(struct examination *e, const struct metrics *m)
 {
     static const struct {
         const char *what, *limit;
@@ -124,18 +127,18 @@ static void look_at_queues(struct examination *e, const struct metrics *m)
         [METRIC_QUEUE_BODIES] = {"bodies that are arriving", "router.body_memory"},
     };
     for (unsigned i = 0; i < METRIC_QUEUE_COUNT; i++) {
-        unsigned full = percent(metrics_get(m, METRIC_QUEUE + i), metrics_get(m, METRIC_QUEUE_LIMIT + i));
+        unsigned full = symptoms_percent(metrics_get(m, METRIC_QUEUE + i), metrics_get(m, METRIC_QUEUE_LIMIT + i));
         if (full >= MUCH)
-            say(e, "%s fill %u %% of %s", queues[i].what, full, queues[i].limit);
+            symptoms_say(e, "%s fill %u %% of %s", queues[i].what, full, queues[i].limit);
     }
-    unsigned full = percent(metrics_get(m, METRIC_CONNECTIONS), metrics_get(m, METRIC_CONNECTIONS_LIMIT));
+    unsigned full = symptoms_percent(metrics_get(m, METRIC_CONNECTIONS), metrics_get(m, METRIC_CONNECTIONS_LIMIT));
     if (full >= MUCH)
-        say(e, "has %u %% of limits.max_connections", full);
+        symptoms_say(e, "has %u %% of limits.max_connections", full);
 }
 
 /* ---- all together ---- */
 
-static void look_at_errors(struct examination *e)
+static void symptoms_look_at_errors(struct examination *e)
 {
     static const struct {
         enum error error;
@@ -152,25 +155,25 @@ static void look_at_errors(struct examination *e)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (e->grown->errors[rows[i].error])
-            say(e, "%" PRIu64 " answers %d %s: %s", e->grown->errors[rows[i].error], error_status(rows[i].error),
-                error_code(rows[i].error), rows[i].meaning);
+            symptoms_say(e, "%" PRIu64 " answers %d %s: %s", e->grown->errors[rows[i].error],
+                         error_status(rows[i].error), error_code(rows[i].error), rows[i].meaning);
 }
 
-static void look_at_clients(struct examination *e)
+static void symptoms_look_at_clients(struct examination *e)
 {
     if (e->grown->dropped)
-        say(e, "%" PRIu64 " live readers did not read and were let go", e->grown->dropped);
+        symptoms_say(e, "%" PRIu64 " live readers did not read and were let go", e->grown->dropped);
     if (e->grown->refused * 1000 > REFUSED_MANY * e->grown->time_ms)
-        say(e, "%" PRIu64 " requests were refused for their tokens", e->grown->refused);
+        symptoms_say(e, "%" PRIu64 " requests were refused for their tokens", e->grown->refused);
 }
 
-static void look_at_backups(struct examination *e, const struct metrics *m)
+static void symptoms_look_at_backups(struct examination *e, const struct metrics *m)
 {
     uint64_t interval = metrics_get(m, METRIC_BACKUP_INTERVAL), last = metrics_get(m, METRIC_BACKUP_LAST);
     uint64_t since = last ? last : metrics_get(m, METRIC_STARTED), now = clock_unix_ms();
     if (interval && now > since + BACKUPS_LATE * interval)
-        say(e, "the last complete backup is %" PRIu64 " minutes old%s", (now - since) / 60000,
-            last ? "" : ", or older: there was none since the start");
+        symptoms_say(e, "the last complete backup is %" PRIu64 " minutes old%s", (now - since) / 60000,
+                     last ? "" : ", or older: there was none since the start");
 }
 
 unsigned symptoms_write(FILE *out, const struct metrics_region *region, const struct sample *grown,
@@ -183,21 +186,21 @@ unsigned symptoms_write(FILE *out, const struct metrics_region *region, const st
         if (!m || (of == METRICS_ROUTER && !metrics_get(m, METRIC_PID) && metrics_get(m, METRIC_STATE) == CHILD_DOWN))
             continue;
         metrics_slot_name(slot, e.name);
-        look_at_life(&e, m, &grown->list[slot]);
+        symptoms_look_at_life(&e, m, &grown->list[slot]);
         if (of == METRICS_SUPERVISOR) {
-            look_at_backups(&e, m);
+            symptoms_look_at_backups(&e, m);
         } else if (of == METRICS_ROUTER) {
-            look_at_cpu(&e, &grown->list[slot], "more router.workers would share its work");
-            look_at_queues(&e, m);
+            symptoms_look_at_cpu(&e, &grown->list[slot], "more router.workers would share its work");
+            symptoms_look_at_queues(&e, m);
         } else {
-            look_at_cpu(&e, &grown->list[slot], "a higher shard.count would share its work");
-            look_at_commits(&e, &grown->list[slot]);
-            look_at_storage(&e, m);
-            look_at_fanout(&e, m);
+            symptoms_look_at_cpu(&e, &grown->list[slot], "a higher shard.count would share its work");
+            symptoms_look_at_commits(&e, &grown->list[slot]);
+            symptoms_look_at_storage(&e, m);
+            symptoms_look_at_fanout(&e, m);
         }
     }
     snprintf(e.name, sizeof e.name, "clients");
-    look_at_errors(&e);
-    look_at_clients(&e);
+    symptoms_look_at_errors(&e);
+    symptoms_look_at_clients(&e);
     return e.found;
 }
