@@ -8,10 +8,10 @@ CFLAGS = -std=c11 -D_GNU_SOURCE -I. -g $(OPT) $(WARN) -fno-strict-aliasing -MMD 
 LDFLAGS = $(SANITIZE)
 
 # What each process may link is a wall: of databases, the router and the commands know the registry only.
-LIBS_supervisor = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto
-LIBS_router = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl
+LIBS_supervisor = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lsodium
+LIBS_router = -levent_core -lsqlite3 -ljwt -lcjson -lcrypto -lcurl -lsodium
 LIBS_common = $(LIBS_router)
-LIBS_shard = -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash -lcurl -lcrypto -lcjson
+LIBS_shard = -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash -lcurl -lcrypto -lcjson -lsodium
 
 # One archive a folder, roof first, as in scripts/layers.txt: what is below a folder comes after it.
 FOLDERS = $(shell sed '/^\#/d' scripts/layers.txt | cut -d' ' -f1)
@@ -87,7 +87,7 @@ FUZZ_SANITIZE = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recove
 
 $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/replay.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) -Wl,--start-group $(FUZZ_CODE) -Wl,--end-group -lcjson -ljwt -lcrypto -lzstd -lxxhash
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) -Wl,--start-group $(FUZZ_CODE) -Wl,--end-group -lcjson -ljwt -lcrypto -lzstd -lxxhash -lsodium
 
 .PHONY: fuzz-replay
 fuzz-replay: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%) ## run the fuzz targets over their corpora, without a fuzzer

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libjwt-dev libcjson-dev libssl-dev libcurl4-openssl-dev libnanomsg-dev libzstd-dev libxxhash-dev"
+packages="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libjwt-dev libcjson-dev libssl-dev libcurl4-openssl-dev libnanomsg-dev libsodium-dev libzstd-dev libxxhash-dev"
 package="debhelper dpkg-dev lintian"
 case "${1:-}" in
 deb) packages="$packages $package" ;;
