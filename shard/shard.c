@@ -455,8 +455,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     feeds_init(&shard->streams.feeds, shard->now_ms);
     segments_init(&shard->streams.segments, shard->store, &shard->objects, cold_arrived, shard);
     streams_recover(&shard->streams, shard->now_ms);
-    shard->logged = shard->streams.log_entries;
-    shard->logged_bytes = shard->streams.log_bytes;
+    shard->journaled = shard->streams.journal_entries;
+    shard->journaled_bytes = shard->streams.journal_bytes;
     inflows_init(&shard->inflows);
     if (!shard->disk_stuck)
         store_subscriptions_clean(shard->store);
@@ -468,7 +468,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     if (!shard->tick || !shard->again || event_add(shard->tick, &tick) != 0)
         fatalx("cannot set up the tick");
     log_info("%zu streams with %llu unsettled appends", shard->streams.count,
-             (unsigned long long)shard->streams.log_entries);
+             (unsigned long long)shard->streams.journal_entries);
 }
 
 void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)

@@ -79,15 +79,15 @@ struct shard {
     uint64_t last_id; /* of what was asked of other shards; begins anywhere, so that late answers to a predecessor match
                          nothing */
 
-    uint64_t now_ms;                 /* Unix time of this turn; the clock may be set */
-    uint64_t ticks_ms;               /* monotonic: what durations in memory are measured by */
-    size_t turn_appends, turn_bytes; /* of this turn */
-    size_t turn_read;                /* bytes of pages read from the store in it */
-    uint64_t logged, logged_bytes;   /* entries since a generation of the log was last chosen to be settled */
-    uint64_t written_ms;             /* in ticks, as the next two are: when the last append was */
-    uint64_t flush_due_ms;           /* when what waits in the log is settled at the latest; 0: nothing does */
-    uint64_t upkeep_ms;              /* when the rarer upkeep is due */
-    size_t evicted;                  /* streams that left memory since it was last given back */
+    uint64_t now_ms;                     /* Unix time of this turn; the clock may be set */
+    uint64_t ticks_ms;                   /* monotonic: what durations in memory are measured by */
+    size_t turn_appends, turn_bytes;     /* of this turn */
+    size_t turn_read;                    /* bytes of pages read from the store in it */
+    uint64_t journaled, journaled_bytes; /* entries since a generation of the log was last chosen to be settled */
+    uint64_t written_ms;                 /* in ticks, as the next two are: when the last append was */
+    uint64_t flush_due_ms;               /* when what waits in the log is settled at the latest; 0: nothing does */
+    uint64_t upkeep_ms;                  /* when the rarer upkeep is due */
+    size_t evicted;                      /* streams that left memory since it was last given back */
     struct event *tick, *again;
     bool tick_due, stopping;
     uint64_t leave_until_ms; /* monotonic: it leaves when all is answered, and then at the latest; 0: it stays */

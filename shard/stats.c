@@ -62,8 +62,8 @@ void measure_tick(struct shard *shard)
     const struct streams *streams = &shard->streams;
     metrics_set(m, METRIC_STREAMS, streams->usages.streams);
     metrics_set(m, METRIC_STREAMS_IN_MEMORY, streams->count);
-    metrics_set(m, METRIC_STORED + METRIC_KEPT_LOG, streams->log_bytes);
-    metrics_set(m, METRIC_UNFLUSHED, streams->log_entries);
+    metrics_set(m, METRIC_STORED + METRIC_KEPT_LOG, streams->journal_bytes);
+    metrics_set(m, METRIC_UNFLUSHED, streams->journal_entries);
     metrics_set(m, METRIC_BACKLOG, streams->backlog);
     metrics_set(m, METRIC_BACKLOG_LIMIT, shard->cfg->segment_backlog_limit);
     metrics_set(m, METRIC_OFFLOADS, shard->offloads.count);
@@ -82,7 +82,7 @@ static void stats_measure_segments(struct shard *shard)
     if (store_segments_sum(shard->store, sums, SEGMENTS_AT_ONCE))
         return;
     const struct streams *streams = &shard->streams;
-    uint64_t elsewhere = streams->log_bytes + sums->bytes;
+    uint64_t elsewhere = streams->journal_bytes + sums->bytes;
     metrics_set(m, METRIC_SEGMENTS, sums->count);
     metrics_set(m, METRIC_SEGMENT_FILES, sums->size);
     metrics_set(m, METRIC_STORED + METRIC_KEPT_SEGMENTS, sums->bytes);

@@ -20,8 +20,8 @@ static void show_add_number(struct buf *out, const char *before, uint64_t value)
 
 static void show_add_tiers(struct buf *out, const struct wire_shown *m)
 {
-    show_add_number(out, ",\"log\":{\"entries\":", m->log_entries);
-    show_add_number(out, ",\"bytes\":", m->log_bytes);
+    show_add_number(out, ",\"log\":{\"entries\":", m->journal_entries);
+    show_add_number(out, ",\"bytes\":", m->journal_bytes);
     show_add_number(out, "},\"chunks\":{\"messages\":", m->chunk_messages);
     show_add_number(out, ",\"bytes\":", m->chunk_bytes);
     show_add_number(out, "},\"segments\":{\"count\":", m->segments);

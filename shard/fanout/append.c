@@ -127,21 +127,21 @@ static struct verdict append_check(struct shard *shard, const struct stream *str
     return verdict;
 }
 
-void append_entry(struct shard *shard, struct stream *stream, struct log_entry *entry)
+void append_entry(struct shard *shard, struct stream *stream, struct journal_entry *entry)
 {
     entry->uid = stream->row.uid;
     entry->start = stream->tail;
     entry->time_ms = shard->now_ms;
     store_begin(shard->store);
-    store_log_append(shard->store, entry);
+    journal_append(shard->store, entry);
     stream_apply(&shard->streams, stream, entry);
     watch_appended(shard, stream, entry);
     if (stream->feeds)
         feeds_appended(shard, stream, entry);
     shard->turn_appends++;
-    shard->logged++;
-    if (!(entry->flags & LOG_SAME))
-        shard->logged_bytes += entry->boundaries.len + entry->data.len;
+    shard->journaled++;
+    if (!(entry->flags & ENTRY_SAME))
+        shard->journaled_bytes += entry->boundaries.len + entry->data.len;
     shard->turn_bytes += entry->boundaries.len + entry->data.len;
     shard->disk_unlooked += entry->boundaries.len + entry->data.len;
     shard->written_ms = shard->ticks_ms;
@@ -149,11 +149,11 @@ void append_entry(struct shard *shard, struct stream *stream, struct log_entry *
 
 static void append_apply(struct shard *shard, struct stream *stream, const struct wire_append *m)
 {
-    struct log_entry entry = {
+    struct journal_entry entry = {
         .count = m->count,
-        .flags = ((m->flags & WIRE_APPEND_CLOSE) ? LOG_CLOSES : 0) |
-                 ((m->flags & WIRE_APPEND_STREAM_SEQ) ? LOG_STREAM_SEQ : 0) |
-                 ((m->flags & WIRE_APPEND_PRODUCER) ? LOG_PRODUCER : 0),
+        .flags = ((m->flags & WIRE_APPEND_CLOSE) ? ENTRY_CLOSES : 0) |
+                 ((m->flags & WIRE_APPEND_STREAM_SEQ) ? ENTRY_STREAM_SEQ : 0) |
+                 ((m->flags & WIRE_APPEND_PRODUCER) ? ENTRY_PRODUCER : 0),
         .stream_seq = m->stream_seq,
         .producer = m->producer,
         .epoch = m->epoch,

@@ -246,9 +246,9 @@ void estuary_ended(struct shard *shard, const struct stream *stream)
 /* What a DELIVER brings, as the subscriptions get it. */
 struct delivery {
     const struct inflow *inflow;
-    struct run plain, envelopes; /* the whole of it; envelopes are made when the first wants them */
-    struct buf data, boundaries; /* of the envelopes */
-    const char *last;            /* the bytes that the last estuary got, and how many */
+    struct extent plain, envelopes; /* the whole of it; envelopes are made when the first wants them */
+    struct buf data, boundaries;    /* of the envelopes */
+    const char *last;               /* the bytes that the last estuary got, and how many */
     size_t last_len;
     size_t subscribers;
 };
@@ -284,28 +284,28 @@ static void estuary_make_envelopes(struct delivery *d)
 static void estuary_deliver_to(struct shard *shard, struct delivery *d, const struct subscription_row *s)
 {
     struct stream *stream = streams_by_uid(&shard->streams, s->estuary_uid);
-    struct run run = d->plain;
+    struct extent extent = d->plain;
     if (!stream || stream->row.state != STREAM_LIVE || stream->row.closed || stream_expired(stream, shard->now_ms))
         return;
     if (s->flags & SUBSCRIPTION_ENVELOPE) {
         if (!d->envelopes.data.len)
             estuary_make_envelopes(d);
-        run = d->envelopes;
+        extent = d->envelopes;
     }
-    if (!page_cut_run(&run, stream->json, s->from, s->until) || !run.count)
+    if (!page_cut_extent(&extent, stream->json, s->from, s->until) || !extent.count)
         return;
-    bool shared = d->subscribers > 1 && run.data.len > SHARE_BYTES;
-    bool same = shared && d->last == run.data.data && d->last_len == run.data.len;
-    struct log_entry entry = {
-        .count = run.count,
-        .flags = (shared ? LOG_SHARED : 0) | (same ? LOG_SAME : 0),
-        .boundaries = run.boundaries,
-        .data = run.data,
+    bool shared = d->subscribers > 1 && extent.data.len > SHARE_BYTES;
+    bool same = shared && d->last == extent.data.data && d->last_len == extent.data.len;
+    struct journal_entry entry = {
+        .count = extent.count,
+        .flags = (shared ? ENTRY_SHARED : 0) | (same ? ENTRY_SAME : 0),
+        .boundaries = extent.boundaries,
+        .data = extent.data,
     };
     append_entry(shard, stream, &entry);
     metrics_add(shard->metrics, METRIC_FANOUT_COPIES, 1);
-    d->last = run.data.data;
-    d->last_len = run.data.len;
+    d->last = extent.data.data;
+    d->last_len = extent.data.len;
 }
 
 /* Those with the same flags get the same bytes, one after the other. */

@@ -269,17 +269,17 @@ static void feed_blame(struct shard *shard, const struct fanout_wait *wait)
 
 /* ---- sending ---- */
 
-static void feed_put(struct shard *shard, struct feed *feed, const struct run *run)
+static void feed_put(struct shard *shard, struct feed *feed, const struct extent *extent)
 {
     struct feed_peer *peer = &shard->streams.feeds.peers[feed->row.shard];
     const struct wire_deliver m = {
         .uid = feed->row.source_uid,
         .feed = feed->row.feed,
         .run = feed->run,
-        .start = run->start,
-        .next = run->start + run->count,
-        .boundaries = run->boundaries,
-        .data = run->data,
+        .start = extent->start,
+        .next = extent->start + extent->count,
+        .boundaries = extent->boundaries,
+        .data = extent->data,
     };
     bool here = feed->row.shard == shard->index;
     if (!peer->under_way && !peer->stalled)
@@ -299,9 +299,9 @@ static bool feed_may_send(const struct shard *shard, unsigned index)
            (index == shard->index || link_up(&shard->shards[index].link));
 }
 
-void feeds_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry)
+void feeds_appended(struct shard *shard, struct stream *stream, const struct journal_entry *entry)
 {
-    const struct run run = {
+    const struct extent extent = {
         .start = entry->start, .count = entry->count, .boundaries = entry->boundaries, .data = entry->data};
     if (!entry->count)
         return;
@@ -311,7 +311,7 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct log
             feed->followed_us = clock_monotonic_us();
         }
         if (!feed->ready && feed->sent == entry->start && feed_may_send(shard, feed->row.shard))
-            feed_put(shard, feed, &run);
+            feed_put(shard, feed, &extent);
         else
             feed_make_ready(&shard->streams.feeds, feed);
     }
@@ -321,11 +321,11 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct log
 static enum error feed_send_next(struct shard *shard, struct feed *feed, size_t *sent)
 {
     struct joined joined = {0};
-    struct run run;
-    enum error error = page_appends_at(&shard->streams, feed->stream, feed->sent, &joined, &run);
+    struct extent extent;
+    enum error error = page_appends_at(&shard->streams, feed->stream, feed->sent, &joined, &extent);
     if (error == ERR_NONE) {
-        *sent += run.data.len;
-        feed_put(shard, feed, &run);
+        *sent += extent.data.len;
+        feed_put(shard, feed, &extent);
     }
     buf_clear(&joined.data);
     buf_clear(&joined.boundaries);

@@ -81,7 +81,7 @@ bool feeds_level(const struct stream *stream) MUSTUSE;
 bool feeds_idle(const struct streams *streams, const struct stream *stream) MUSTUSE;
 
 /* Something was appended: on its way to the shards that are fed. */
-void feeds_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry);
+void feeds_appended(struct shard *shard, struct stream *stream, const struct journal_entry *entry);
 
 /* Settling has come this far: what the store knows of the feeds follows. */
 void feeds_flushed(struct streams *streams, struct stream *stream);

@@ -173,9 +173,9 @@ static void create_inherit(struct stream_row *row, const struct wire_create *m, 
     row->expires_text = source->expires_text;
 }
 
-static struct log_entry create_first_entry(const struct body *body)
+static struct journal_entry create_first_entry(const struct body *body)
 {
-    return (struct log_entry){
+    return (struct journal_entry){
         .count = body->count,
         .boundaries = buf_slice(&body->boundaries),
         .data = buf_slice(&body->data),
@@ -187,7 +187,7 @@ static struct stream *create_insert_fork(struct shard *shard, const struct strea
 {
     struct stream *stream = streams_add_new(&shard->streams, row);
     store_stream_insert(shard->store, row);
-    struct log_entry first = create_first_entry(body);
+    struct journal_entry first = create_first_entry(body);
     if (first.count)
         append_entry(shard, stream, &first);
     return stream;
@@ -197,9 +197,9 @@ static struct stream *create_insert_fork(struct shard *shard, const struct strea
 static struct stream *create_log_creation(struct shard *shard, const struct stream_row *row, const struct body *body)
 {
     struct stream *stream = streams_add_new(&shard->streams, row);
-    struct log_entry first = create_first_entry(body);
+    struct journal_entry first = create_first_entry(body);
     stream_set_unflushed(&shard->streams, stream);
-    first.flags = LOG_CREATES | (row->closed ? LOG_CLOSES : 0) | (row->is_public ? LOG_PUBLIC : 0);
+    first.flags = ENTRY_CREATES | (row->closed ? ENTRY_CLOSES : 0) | (row->is_public ? ENTRY_PUBLIC : 0);
     first.reader_key = slice_of(row->reader_key, READER_KEY_DIGITS);
     first.name = row->name;
     first.content_type = row->content_type;

@@ -8,10 +8,10 @@
 /* Its bytes go in the background; its name is free at once, and its source will be let go. */
 static void delete_set_deleting(struct shard *shard, struct stream *stream)
 {
-    struct log_entry end = {.uid = stream->row.uid, .time_ms = shard->now_ms, .flags = LOG_DELETES};
+    struct journal_entry end = {.uid = stream->row.uid, .time_ms = shard->now_ms, .flags = ENTRY_DELETES};
     store_begin(shard->store);
-    store_log_append(shard->store, &end);
-    shard->logged++;
+    journal_append(shard->store, &end);
+    shard->journaled++;
     if (!stream->unflushed)
         store_stream_set_deleting(shard->store, stream->row.uid);
     if (stream->row.source_uid != STORE_NONE)

@@ -261,7 +261,7 @@ static enum error fork_resolve(struct shard *shard, const struct stream *source,
                                struct wire_pinned *answer, struct detail *detail)
 {
     uint64_t anchor = m->has_position ? m->position : source->tail, end;
-    const struct extent *extent = lineage_find(&source->lineage, anchor);
+    const struct ancestor *ancestor = lineage_find(&source->lineage, anchor);
     answer->holder = STORE_NONE;
     if (anchor < source->row.earliest)
         return ERR_OFFSET_GONE;
@@ -272,9 +272,9 @@ static enum error fork_resolve(struct shard *shard, const struct stream *source,
     answer->position = anchor + m->sub;
     if (!m->sub)
         return ERR_NONE;
-    if (extent) {
-        answer->holder = extent->uid;
-        return answer->position > extent->end ? ERR_INVALID_FORK_SUB_OFFSET : ERR_NONE;
+    if (ancestor) {
+        answer->holder = ancestor->uid;
+        return answer->position > ancestor->end ? ERR_INVALID_FORK_SUB_OFFSET : ERR_NONE;
     }
     enum error error = page_append_end(&shard->streams, source, anchor, &end);
     return error == ERR_NONE && answer->position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;

@@ -17,7 +17,8 @@
 #define TURN_READ_MAX ((size_t)512 << 10)
 #define PAGE_FILE_KEPT_MS 30000 /* after its last use */
 
-/* A read under way. It fills its page extent by extent: the bytes inherited from each source, then the stream's own. */
+/* A read under way. It fills its page ancestor by ancestor: the bytes inherited from each source, then the stream's
+ * own. */
 struct reading {
     struct asker asker;
     uint64_t uid;
@@ -58,23 +59,23 @@ static void read_count(const struct shard *shard, const struct reading *reading,
     metrics_add(shard->metrics, METRIC_READ_BYTES + tier, bytes);
 }
 
-/* Reads on until the page is full, the tail is reached, or *extent lies in another shard. */
+/* Reads on until the page is full, the tail is reached, or *ancestor lies in another shard. */
 static enum error read_advance(struct shard *shard, struct reading *reading, const struct stream *stream,
-                               const struct extent **extent)
+                               const struct ancestor **ancestor)
 {
     struct page *page = &reading->page;
     enum error error = ERR_NONE;
     while (error == ERR_NONE && !page->full && page->next < stream->tail) {
         if (page->next < stream->row.earliest)
             return buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE;
-        *extent = lineage_find(&stream->lineage, page->next);
-        if (*extent && shard_owner_of_uid(shard, (*extent)->uid) != shard->index)
+        *ancestor = lineage_find(&stream->lineage, page->next);
+        if (*ancestor && shard_owner_of_uid(shard, (*ancestor)->uid) != shard->index)
             return ERR_NONE;
-        const struct stream *source = *extent ? streams_by_uid(&shard->streams, (*extent)->uid) : stream;
-        uint64_t end = *extent ? (*extent)->end : stream->tail;
+        const struct stream *source = *ancestor ? streams_by_uid(&shard->streams, (*ancestor)->uid) : stream;
+        uint64_t end = *ancestor ? (*ancestor)->end : stream->tail;
         error = source && end <= source->tail ? page_read(page, &shard->streams, source, end) : ERR_INTERNAL;
     }
-    *extent = NULL;
+    *ancestor = NULL;
     return error;
 }
 
@@ -200,17 +201,17 @@ static void read_ask_owner(struct shard *shard, const struct remote_read *remote
     wire_put_fetch(out, &fetch);
 }
 
-static void read_aim(struct shard *shard, struct remote_read *remote, const struct extent *extent)
+static void read_aim(struct shard *shard, struct remote_read *remote, const struct ancestor *ancestor)
 {
     remote->id = ++shard->last_id;
-    remote->owner = shard_owner_of_uid(shard, extent->uid);
-    remote->from_uid = extent->uid;
-    remote->to = extent->end;
+    remote->owner = shard_owner_of_uid(shard, ancestor->uid);
+    remote->from_uid = ancestor->uid;
+    remote->to = ancestor->end;
     read_ask_owner(shard, remote);
 }
 
 static void read_go_remote(struct shard *shard, struct reading *reading, const struct stream *stream,
-                           const struct extent *extent)
+                           const struct ancestor *ancestor)
 {
     if (shard->remote_reads_count >= REMOTE_READS_MAX) {
         read_fail(shard, reading, ERR_OVERLOADED);
@@ -224,7 +225,7 @@ static void read_go_remote(struct shard *shard, struct reading *reading, const s
     remote->next = shard->remote_reads;
     shard->remote_reads = remote;
     shard->remote_reads_count++;
-    read_aim(shard, remote, extent);
+    read_aim(shard, remote, ancestor);
 }
 
 static void read_remote_free(struct shard *shard, struct remote_read *remote)
@@ -242,7 +243,7 @@ static void read_remote_free(struct shard *shard, struct remote_read *remote)
 static void read_resume(struct shard *shard, struct remote_read *remote)
 {
     struct reading *reading = &remote->reading;
-    const struct extent *extent = NULL;
+    const struct ancestor *ancestor = NULL;
     enum error error = ERR_STREAM_NOT_FOUND;
     struct stream *stream = shard_stream(shard, slice_of(remote->name, remote->name_len), &error);
     if (!stream || stream->row.uid != reading->uid) {
@@ -250,9 +251,9 @@ static void read_resume(struct shard *shard, struct remote_read *remote)
         read_remote_free(shard, remote);
         return;
     }
-    error = read_advance(shard, reading, stream, &extent);
-    if (extent) {
-        read_aim(shard, remote, extent);
+    error = read_advance(shard, reading, stream, &ancestor);
+    if (ancestor) {
+        read_aim(shard, remote, ancestor);
         return;
     }
     if (error == ERR_NONE)
@@ -390,7 +391,7 @@ static uint64_t read_begins_at(const struct stream *stream, const struct wire_re
 static void read_start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
 {
     enum error error = ERR_NONE;
-    const struct extent *extent = NULL;
+    const struct ancestor *ancestor = NULL;
     struct buf *later;
     struct detail detail = {0};
     struct stream *stream = shard_stream(shard, m->name, &error);
@@ -424,9 +425,9 @@ static void read_start_reading(struct shard *shard, struct asker asker, const st
     };
     if (read_answer_kept(shard, &reading, stream) || read_answer_in_file(shard, &reading, stream))
         return;
-    error = read_advance(shard, &reading, stream, &extent);
-    if (extent)
-        read_go_remote(shard, &reading, stream, extent);
+    error = read_advance(shard, &reading, stream, &ancestor);
+    if (ancestor)
+        read_go_remote(shard, &reading, stream, ancestor);
     else if (error == ERR_NONE)
         read_finish(shard, &reading, stream);
     else if (error == ERR_SEGMENT_UNAVAILABLE && (later = cold_wait_router(shard, asker)))

@@ -65,9 +65,9 @@ static void show_tiers(struct shard *shard, struct show *show)
 {
     const struct stream *stream = show->stream;
     struct wire_shown *shown = &show->shown;
-    shown->log_entries = stream->pending_count;
+    shown->journal_entries = stream->pending_count;
     for (size_t i = 0; i < stream->pending_count; i++)
-        shown->log_bytes += stream->pending[i].bytes;
+        shown->journal_bytes += stream->pending[i].bytes;
     shown->chunk_messages = stream->row.hot_messages;
     shown->chunk_bytes = stream->row.hot_bytes;
     shown->segment_bytes = stream->row.bytes - stream->row.hot_bytes;

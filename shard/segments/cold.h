@@ -13,7 +13,7 @@ struct asker;
 struct cold_wait;
 struct shard;
 
-/* The request waits for what segments_run() has just said is awaited: its frame goes into the buffer. NULL: it does
+/* The request waits for what segments_extent() has just said is awaited: its frame goes into the buffer. NULL: it does
  * not, because nothing is on its way or too many wait; it has failed. */
 struct buf *cold_wait_router(struct shard *shard, struct asker asker) MUSTUSE;
 struct buf *cold_wait_shard(struct shard *shard, unsigned from) MUSTUSE;

@@ -86,19 +86,19 @@ static void segment_add_message(struct segment_draft *draft, struct slice messag
     s->bytes += message.len;
 }
 
-bool segment_add(struct segment_draft *draft, const struct run *run)
+bool segment_add(struct segment_draft *draft, const struct extent *extent)
 {
     struct segment *s = &draft->segment;
-    struct slice boundaries = run->boundaries;
-    uint64_t position = run->start, length = run->data.len, at = 0, before = s->end;
-    bool last = true, bare = !run->boundaries.len;
+    struct slice boundaries = extent->boundaries;
+    uint64_t position = extent->start, length = extent->data.len, at = 0, before = s->end;
+    bool last = true, bare = !extent->boundaries.len;
     while (!draft->full && (bare || boundaries_next(&boundaries, &length, &last))) {
-        if (!length || length > run->data.len - at)
+        if (!length || length > extent->data.len - at)
             return false;
         if (position == s->end) {
             draft->full = s->messages && (s->messages >= draft->max_messages || s->bytes + length > draft->max_bytes);
             if (!draft->full)
-                segment_add_message(draft, slice_of(run->data.data + at, (size_t)length), last, run->time_ms);
+                segment_add_message(draft, slice_of(extent->data.data + at, (size_t)length), last, extent->time_ms);
         } else if (position > s->end) {
             return false;
         }
@@ -295,8 +295,8 @@ static bool segment_boundaries_fit(const struct segment *s, struct slice boundar
     return !boundaries.len && sum == bytes && (s->json ? count : sum) == positions;
 }
 
-bool segment_run(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
-                 struct buf *inflated, struct run *run)
+bool segment_extent(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
+                    struct buf *inflated, struct extent *extent)
 {
     const struct segment_block *b = &segment->blocks[block];
     uint64_t end = block + 1 < segment->count ? segment->blocks[block + 1].start : segment->end;
@@ -315,7 +315,7 @@ bool segment_run(const struct segment *segment, size_t block, struct slice bound
         buf_grow(inflated, len);
         data = buf_slice(inflated);
     }
-    *run = (struct run){
+    *extent = (struct extent){
         .start = b->start, .count = end - b->start, .time_ms = b->time_ms, .boundaries = boundaries, .data = data};
     return true;
 }
@@ -324,7 +324,7 @@ bool segment_check(struct slice file)
 {
     struct segment s;
     struct buf inflated = {0};
-    struct run run;
+    struct extent extent;
     uint64_t need, messages = 0;
     bool good = segment_parse(&s, file, file.len, &need);
     if (!good)
@@ -334,7 +334,7 @@ bool segment_check(struct slice file)
         struct slice boundaries = slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries);
         uint64_t length;
         bool last;
-        good = segment_run(&s, i, boundaries, slice_of(file.data + b->at, b->stored), &inflated, &run);
+        good = segment_extent(&s, i, boundaries, slice_of(file.data + b->at, b->stored), &inflated, &extent);
         while (good && boundaries_next(&boundaries, &length, &last))
             messages++;
     }

@@ -59,9 +59,9 @@ struct segment_draft {
     size_t cap;
 };
 
-/* Adds the messages of a run from segment.end on, until the draft is full: with at least one message it never exceeds
- * its limits. False: the run's marks are damaged, or it does not hold that position. */
-bool segment_add(struct segment_draft *draft, const struct run *run) MUSTUSE;
+/* Adds the messages of an extent from segment.end on, until the draft is full: with at least one message it never
+ * exceeds its limits. False: the extent's boundaries are damaged, or it does not hold that position. */
+bool segment_add(struct segment_draft *draft, const struct extent *extent) MUSTUSE;
 
 /* Makes the file, each block compressed where that pays if `compress` says so; draft->segment then describes it. May
  * run in another thread. */
@@ -79,10 +79,10 @@ void segment_clear(struct segment *segment);
 /* The block that holds a position in [start, end). */
 size_t segment_find(const struct segment *segment, uint64_t position);
 
-/* The run of a block, from its marks and what is stored. The run points into these, or into *inflated, which is
+/* The extent of a block, from its marks and what is stored. The extent points into these, or into *inflated, which is
  * replaced. False: they are damaged. */
-bool segment_run(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
-                 struct buf *inflated, struct run *run) MUSTUSE;
+bool segment_extent(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
+                    struct buf *inflated, struct extent *extent) MUSTUSE;
 
 /* Checks a whole file; false: damaged. */
 bool segment_check(struct slice file) MUSTUSE;

@@ -257,23 +257,25 @@ static bool segments_read_boundaries(struct segments *segments, const struct ope
     return segments_read_at(open->fd, open->segment.boundaries_at + b->boundaries_at, b->boundaries, &segments->front);
 }
 
-static bool segments_read_block(struct segments *segments, struct open_segment *open, size_t block, struct run *run)
+static bool segments_read_block(struct segments *segments, struct open_segment *open, size_t block,
+                                struct extent *extent)
 {
     const struct segment *s = &open->segment;
     const struct segment_block *b = &s->blocks[block];
     return segments_read_boundaries(segments, open, block) &&
            segments_read_at(open->fd, b->at, b->stored, &segments->stored) &&
-           segment_run(s, block, buf_slice(&segments->front), buf_slice(&segments->stored), &segments->inflated, run);
+           segment_extent(s, block, buf_slice(&segments->front), buf_slice(&segments->stored), &segments->inflated,
+                          extent);
 }
 
-enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run)
+enum error segments_extent(struct segments *segments, uint64_t uid, uint64_t position, struct extent *extent)
 {
     struct segment_row row;
     struct open_segment *open;
     enum error error = segments_find(segments, uid, position, &row, &open);
     if (error != ERR_NONE)
         return error;
-    if (segments_read_block(segments, open, segment_find(&open->segment, position), run))
+    if (segments_read_block(segments, open, segment_find(&open->segment, position), extent))
         return ERR_NONE;
     bool cached = open->cached;
     segments_close_segment(open); /* it may be put right */
@@ -296,16 +298,16 @@ bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position,
     size_t i = segment_find(&open->segment, position);
     const struct segment_block *b = &open->segment.blocks[i];
     if (b->stored < b->bytes || !(open->checked[i] ? segments_read_boundaries(segments, open, i)
-                                                   : segments_read_block(segments, open, i, &block->run)))
+                                                   : segments_read_block(segments, open, i, &block->extent)))
         return false;
     open->checked[i] = 1;
     uint64_t end = i + 1 < open->segment.count ? b[1].start : open->segment.end;
     block->fd = open->fd;
     block->at = b->at;
-    block->run = (struct run){.start = b->start,
-                              .count = end - b->start,
-                              .time_ms = b->time_ms,
-                              .boundaries = buf_slice(&segments->front),
-                              .data = slice_of(NULL, b->bytes)};
+    block->extent = (struct extent){.start = b->start,
+                                    .count = end - b->start,
+                                    .time_ms = b->time_ms,
+                                    .boundaries = buf_slice(&segments->front),
+                                    .data = slice_of(NULL, b->bytes)};
     return true;
 }

@@ -50,10 +50,10 @@ void segments_init(struct segments *segments, struct store *store, struct object
                    void (*arrived)(void *ctx, const struct object *object), void *ctx);
 void segments_clear(struct segments *segments);
 
-/* The run that holds a position of a stream's own bytes that is in a segment. Borrowed until the next call.
+/* The extent that holds a position of a stream's own bytes that is in a segment. Borrowed until the next call.
  * SEGMENT_MISSING, SEGMENT_TRUNCATED: its file is not there, or not what was put there; that is logged.
  * SEGMENT_UNAVAILABLE: it has to be fetched, see segments->awaited. */
-enum error segments_run(struct segments *segments, uint64_t uid, uint64_t position, struct run *run) MUSTUSE;
+enum error segments_extent(struct segments *segments, uint64_t uid, uint64_t position, struct extent *extent) MUSTUSE;
 
 /* This one is not read any more. */
 void segments_forget(struct segments *segments, const struct object *object);
@@ -61,8 +61,8 @@ void segments_forget(struct segments *segments, const struct object *object);
 /* A block that is stored as it is sent. */
 struct stored_block {
     int fd;
-    uint64_t at;    /* in the file */
-    struct run run; /* without its data, but for the length */
+    uint64_t at;          /* in the file */
+    struct extent extent; /* without its data, but for the length */
 };
 
 /* The block that holds a position, if it is like that and its file can be opened now. Borrowed as above. */

@@ -8,24 +8,24 @@ static void entry_add_text(struct buf *heads, struct slice text)
     buf_add_slice(heads, text);
 }
 
-void entry_add(struct buf *heads, const struct log_entry *e)
+void entry_add(struct buf *heads, const struct journal_entry *e)
 {
     varint_add(heads, e->uid);
     varint_add(heads, e->start);
     varint_add(heads, e->count);
     varint_add(heads, e->flags);
-    if (!(e->flags & LOG_SAME)) {
+    if (!(e->flags & ENTRY_SAME)) {
         varint_add(heads, e->boundaries.len);
         varint_add(heads, e->data.len);
     }
-    if (e->flags & LOG_STREAM_SEQ)
+    if (e->flags & ENTRY_STREAM_SEQ)
         entry_add_text(heads, e->stream_seq);
-    if (e->flags & LOG_PRODUCER) {
+    if (e->flags & ENTRY_PRODUCER) {
         entry_add_text(heads, e->producer);
         varint_add(heads, e->epoch);
         varint_add(heads, e->producer_seq);
     }
-    if (e->flags & LOG_CREATES) {
+    if (e->flags & ENTRY_CREATES) {
         entry_add_text(heads, e->name);
         entry_add_text(heads, e->content_type);
         entry_add_text(heads, e->expires_text);
@@ -53,7 +53,7 @@ static bool entry_take_text(struct slice *heads, struct slice *text)
     return varint_take(heads, &len) && entry_take_bytes(heads, len, text);
 }
 
-static bool entry_take_created(struct slice *heads, struct log_entry *e)
+static bool entry_take_created(struct slice *heads, struct journal_entry *e)
 {
     if (!entry_take_text(heads, &e->name) || !entry_take_text(heads, &e->content_type) ||
         !entry_take_text(heads, &e->expires_text) || !entry_take_text(heads, &e->reader_key) ||
@@ -65,26 +65,26 @@ static bool entry_take_created(struct slice *heads, struct log_entry *e)
     return true;
 }
 
-static bool entry_take_data(struct slice *heads, struct slice *data, struct log_entry *e)
+static bool entry_take_data(struct slice *heads, struct slice *data, struct journal_entry *e)
 {
     uint64_t boundaries_len, data_len;
     return varint_take(heads, &boundaries_len) && varint_take(heads, &data_len) &&
            entry_take_bytes(data, boundaries_len, &e->boundaries) && entry_take_bytes(data, data_len, &e->data);
 }
 
-bool entry_take(struct slice *heads, struct slice *data, struct log_entry *e)
+bool entry_take(struct slice *heads, struct slice *data, struct journal_entry *e)
 {
     uint64_t flags;
     if (!varint_take(heads, &e->uid) || !varint_take(heads, &e->start) || !varint_take(heads, &e->count) ||
-        !varint_take(heads, &flags) || flags > LOG_FLAGS)
+        !varint_take(heads, &flags) || flags > ENTRY_FLAGS)
         return false;
     e->flags = (unsigned)flags;
-    if ((flags & LOG_SAME) ? !e->data.data : !entry_take_data(heads, data, e))
+    if ((flags & ENTRY_SAME) ? !e->data.data : !entry_take_data(heads, data, e))
         return false;
-    if ((flags & LOG_STREAM_SEQ) && !entry_take_text(heads, &e->stream_seq))
+    if ((flags & ENTRY_STREAM_SEQ) && !entry_take_text(heads, &e->stream_seq))
         return false;
-    if ((flags & LOG_PRODUCER) && !(entry_take_text(heads, &e->producer) && varint_take(heads, &e->epoch) &&
-                                    varint_take(heads, &e->producer_seq)))
+    if ((flags & ENTRY_PRODUCER) && !(entry_take_text(heads, &e->producer) && varint_take(heads, &e->epoch) &&
+                                      varint_take(heads, &e->producer_seq)))
         return false;
-    return !(flags & LOG_CREATES) || entry_take_created(heads, e);
+    return !(flags & ENTRY_CREATES) || entry_take_created(heads, e);
 }

@@ -221,7 +221,7 @@ static void store_load_counters(struct store *store)
         if (slot < LAYOUT_SLOTS)
             store->next_serial[slot] = column_u64(statement, 1);
     }
-    statement = store_prepare(store, SQL_LOG_LAST);
+    statement = store_prepare(store, SQL_JOURNAL_LAST);
     if (store_step(store, statement))
         store->last_seq = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);
@@ -235,7 +235,7 @@ void store_path(char *out, size_t size, const char *data_dir, unsigned index)
 /* The methods of a file are what SQLite finds its own by, so they lead back to us. */
 static int store_timed_sync(sqlite3_file *file, int flags)
 {
-    struct store_log_file *log = (struct store_log_file *)(uintptr_t)file->pMethods;
+    struct store_wal_file *log = (struct store_wal_file *)(uintptr_t)file->pMethods;
     uint64_t began_us = clock_monotonic_us();
     int rc = log->sync(file, flags);
     log->synced_us += clock_monotonic_us() - began_us;
@@ -244,7 +244,7 @@ static int store_timed_sync(sqlite3_file *file, int flags)
 
 static void store_time_syncs(struct store *store)
 {
-    struct store_log_file *log = &store->log_file;
+    struct store_wal_file *log = &store->wal_file;
     sqlite3_file *file = NULL;
     if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file) != SQLITE_OK || !file ||
         !file->pMethods)
@@ -257,8 +257,8 @@ static void store_time_syncs(struct store *store)
 
 uint64_t store_synced_us(struct store *store)
 {
-    uint64_t us = store->log_file.synced_us;
-    store->log_file.synced_us = 0;
+    uint64_t us = store->wal_file.synced_us;
+    store->wal_file.synced_us = 0;
     return us;
 }
 
@@ -366,7 +366,7 @@ bool store_commit(struct store *store)
     store_end_queries(store);
     if (!store->open)
         return false;
-    store_log_write(store);
+    journal_write(store);
     if (store->serials_due)
         store_save_serials(store);
     fault_point("shard.before-commit");

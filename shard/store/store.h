@@ -161,25 +161,26 @@ struct batch {
 struct batch *batch_ref(struct batch *batch);
 void batch_unref(struct batch *batch);
 
-#define LOG_CLOSES 1u
-#define LOG_STREAM_SEQ 2u
-#define LOG_PRODUCER 4u
-#define LOG_CREATES 8u  /* the stream begins with this entry */
-#define LOG_DELETES 16u /* the stream is gone: whatever else the log has of it is dead */
-#define LOG_PUBLIC 32u  /* with LOG_CREATES */
-#define LOG_SHARED 64u  /* the same bytes go to several streams: chunks refer to them */
-#define LOG_SAME 128u   /* with LOG_SHARED: they are those of the entry before this one */
-#define LOG_FLAGS                                                                                                      \
-    (LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES | LOG_DELETES | LOG_PUBLIC | LOG_SHARED | LOG_SAME)
+#define ENTRY_CLOSES 1u
+#define ENTRY_STREAM_SEQ 2u
+#define ENTRY_PRODUCER 4u
+#define ENTRY_CREATES 8u  /* the stream begins with this entry */
+#define ENTRY_DELETES 16u /* the stream is gone: whatever else the log has of it is dead */
+#define ENTRY_PUBLIC 32u  /* with ENTRY_CREATES */
+#define ENTRY_SHARED 64u  /* the same bytes go to several streams: chunks refer to them */
+#define ENTRY_SAME 128u   /* with ENTRY_SHARED: they are those of the entry before this one */
+#define ENTRY_FLAGS                                                                                                    \
+    (ENTRY_CLOSES | ENTRY_STREAM_SEQ | ENTRY_PRODUCER | ENTRY_CREATES | ENTRY_DELETES | ENTRY_PUBLIC | ENTRY_SHARED |  \
+     ENTRY_SAME)
 
 /* One append; or the beginning of a stream, perhaps with its first bytes; or the end of one. */
-struct log_entry {
+struct journal_entry {
     uint64_t uid, start, count, time_ms;
     unsigned flags;
-    struct slice stream_seq; /* with LOG_STREAM_SEQ */
-    struct slice producer;   /* with LOG_PRODUCER, as are the next two */
+    struct slice stream_seq; /* with ENTRY_STREAM_SEQ */
+    struct slice producer;   /* with ENTRY_PRODUCER, as are the next two */
     uint64_t epoch, producer_seq;
-    /* with LOG_CREATES; its expiry as in struct stream_row */
+    /* with ENTRY_CREATES; its expiry as in struct stream_row */
     struct slice name, content_type, expires_text, reader_key;
     uint64_t ttl_s, expires_ms, retention_s, retention_bytes;
     struct slice boundaries; /* empty: one message that is one append */
@@ -189,31 +190,32 @@ struct log_entry {
     size_t at; /* in batch->data: marks, then data */
 };
 
-/* Adds to the batch of this transaction. With LOG_SAME the entry's marks and data are those of the last one that was
+/* Adds to the batch of this transaction. With ENTRY_SAME the entry's marks and data are those of the last one that was
  * added, and are there once only. */
-void store_log_append(struct store *store, struct log_entry *entry);
-typedef void store_log_visit(void *ctx, const struct log_entry *entry);
+void journal_append(struct store *store, struct journal_entry *entry);
+typedef void journal_visit(void *ctx, const struct journal_entry *entry);
 /* Calls visit for each append in order. */
-void store_log_recover(struct store *store, store_log_visit *visit, void *ctx);
+void journal_recover(struct store *store, journal_visit *visit, void *ctx);
 /* The newest batch's seq, 0 if there never was one. */
-int64_t store_log_last(const struct store *store);
+int64_t journal_last(const struct store *store);
 /* Deletes the oldest batches, about `max` of those with seq <= upto. False: there are none. */
-bool store_log_drop(struct store *store, int64_t upto, int64_t max);
+bool journal_drop(struct store *store, int64_t upto, int64_t max);
 
 /* ---- chunks ---- */
 
 /* Bytes of one stream in a row, from either tier. */
-struct run {
+struct extent {
     uint64_t start, count, time_ms; /* time_ms of its newest message */
     struct slice boundaries, data;  /* marks empty: one message that is one append */
 };
 
 /* The chunk of the stream that holds position, or the next after it. Borrowed until the store is used again. */
-bool store_chunk_run(struct store *store, uint64_t uid, uint64_t position, struct run *run) MUSTUSE;
+bool store_chunk_at(struct store *store, uint64_t uid, uint64_t position, struct extent *extent) MUSTUSE;
 /* The newest chunk, if its data is shorter than max_bytes; its row id for store_chunk_replace(). */
-bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64_t *row_id, struct run *run) MUSTUSE;
-void store_chunk_insert(struct store *store, uint64_t uid, const struct run *run);
-void store_chunk_replace(struct store *store, int64_t row_id, const struct run *run);
+bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64_t *row_id,
+                      struct extent *extent) MUSTUSE;
+void store_chunk_insert(struct store *store, uint64_t uid, const struct extent *extent);
+void store_chunk_replace(struct store *store, int64_t row_id, const struct extent *extent);
 void store_chunk_delete(struct store *store, int64_t row_id);
 
 /* Deletes about `max` chunks that end at or before `upto`. False: there are none left. */
@@ -347,7 +349,7 @@ static inline uint64_t shared_id(int64_t batch, uint64_t at)
 }
 
 /* One more chunk refers to these bytes, which are put there if it is the first. */
-void store_shared_ref(struct store *store, uint64_t id, const struct run *run);
+void store_shared_ref(struct store *store, uint64_t id, const struct extent *extent);
 
 /* A reference as it is kept in a chunk. */
 void shared_ref_add(struct buf *refs, uint64_t id, uint64_t count);

@@ -31,8 +31,8 @@ static void store_disk_open_files(struct store *store)
 {
     if (store->database_reserve.fd < 0)
         store->database_reserve.fd = store_disk_open_file(store, "");
-    if (store->log_reserve.fd < 0)
-        store->log_reserve.fd = store_disk_open_file(store, "-wal");
+    if (store->wal_reserve.fd < 0)
+        store->wal_reserve.fd = store_disk_open_file(store, "-wal");
     if (store->shared_fd < 0)
         store->shared_fd = store_disk_open_file(store, "-shm");
 }
@@ -57,9 +57,9 @@ static bool store_disk_reserve(struct store_file *file, uint64_t bytes)
     return true;
 }
 
-static uint64_t store_disk_logged_bytes(const struct store *store)
+static uint64_t store_disk_wal_bytes(const struct store *store)
 {
-    return store->log_pages * (store->page_size + FRAME_HEADER);
+    return store->wal_pages * (store->page_size + FRAME_HEADER);
 }
 
 bool store_reserve(struct store *store, uint64_t bytes)
@@ -71,13 +71,13 @@ bool store_reserve(struct store *store, uint64_t bytes)
     /* It is mapped: a page whose blocks are not there would end the process. */
     if (store->shared_fd >= 0)
         (void)!fallocate(store->shared_fd, FALLOC_FL_KEEP_SIZE, 0, SHARED_BYTES);
-    bool log = store_disk_reserve(&store->log_reserve, store_disk_logged_bytes(store) + bytes);
+    bool log = store_disk_reserve(&store->wal_reserve, store_disk_wal_bytes(store) + bytes);
     return store_disk_reserve(&store->database_reserve, store_size(store) + bytes) && log;
 }
 
 bool store_probe(struct store *store, uint64_t bytes)
 {
-    struct store_file *file = &store->log_reserve;
+    struct store_file *file = &store->wal_reserve;
     uint64_t end = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
     off_t behind = (off_t)((end + BLOCK - 1) & ~(uint64_t)(BLOCK - 1));
     if (file->fd < 0 || !bytes)
@@ -102,8 +102,8 @@ static bool store_disk_writes_in_place(int fd)
 
 uint64_t store_room(const struct store *store)
 {
-    const struct store_file *file = &store->log_reserve;
-    uint64_t used = store_disk_logged_bytes(store),
+    const struct store_file *file = &store->wal_reserve;
+    uint64_t used = store_disk_wal_bytes(store),
              there = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
     return there > used && store_disk_writes_in_place(file->fd) ? there - used : 0;
 }
@@ -133,7 +133,7 @@ void store_checkpoint(struct store *store)
     store->database_reserve.upto = 0; /* its end may move */
     if (sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) == SQLITE_OK &&
         pages >= 0)
-        store->log_pages = copied == pages ? 0 : (uint64_t)pages;
+        store->wal_pages = copied == pages ? 0 : (uint64_t)pages;
 }
 
 static int store_disk_on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
@@ -141,7 +141,7 @@ static int store_disk_on_commit(void *ctx, sqlite3 *db, const char *name, int pa
     struct store *store = ctx;
     (void)db;
     (void)name;
-    store->log_pages = (uint64_t)pages;
+    store->wal_pages = (uint64_t)pages;
     if (pages >= CHECKPOINT_PAGES)
         store_checkpoint(store);
     return SQLITE_OK;
@@ -174,12 +174,12 @@ void store_disk_init(struct store *store)
 {
     struct stat stat;
     store->page_size = (uint64_t)store_number(store, "PRAGMA page_size");
-    store->database_reserve.fd = store->log_reserve.fd = store->shared_fd = -1;
+    store->database_reserve.fd = store->wal_reserve.fd = store->shared_fd = -1;
     store_disk_keep_blocks(store);
     sqlite3_wal_hook(store->db, store_disk_on_commit, store);
     store_disk_open_files(store);
-    if (store->log_reserve.fd >= 0 && fstat(store->log_reserve.fd, &stat) == 0)
-        store->log_pages = (uint64_t)stat.st_size / (store->page_size + FRAME_HEADER); /* at most */
+    if (store->wal_reserve.fd >= 0 && fstat(store->wal_reserve.fd, &stat) == 0)
+        store->wal_pages = (uint64_t)stat.st_size / (store->page_size + FRAME_HEADER); /* at most */
     store_checkpoint(store);
 }
 
@@ -193,12 +193,12 @@ void store_disk_closing(struct store *store)
 
 void store_disk_closed(struct store *store)
 {
-    if (store->reserve && !store_disk_reserve(&store->log_reserve, store->reserve))
+    if (store->reserve && !store_disk_reserve(&store->wal_reserve, store->reserve))
         log_warn("%s: the disk has no room for shard.disk_ballast", store->path);
     if (store->database_reserve.fd >= 0)
         close(store->database_reserve.fd);
-    if (store->log_reserve.fd >= 0)
-        close(store->log_reserve.fd);
+    if (store->wal_reserve.fd >= 0)
+        close(store->wal_reserve.fd);
     if (store->shared_fd >= 0)
         close(store->shared_fd);
 }

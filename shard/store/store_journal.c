@@ -25,7 +25,7 @@ void batch_unref(struct batch *batch)
     free(batch);
 }
 
-static struct batch *store_journal_batch_new(int64_t seq, uint64_t time_ms)
+static struct batch *journal_batch_new(int64_t seq, uint64_t time_ms)
 {
     struct batch *batch = xcalloc(1, sizeof *batch);
     batch->seq = seq;
@@ -36,12 +36,12 @@ static struct batch *store_journal_batch_new(int64_t seq, uint64_t time_ms)
 
 /* ---- the table ---- */
 
-void store_log_write(struct store *store)
+void journal_write(struct store *store)
 {
     struct batch *batch = store->batch;
     if (!batch)
         return;
-    sqlite3_stmt *statement = store_prepare(store, SQL_LOG_APPEND);
+    sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_APPEND);
     sqlite3_bind_int64(statement, 1, batch->seq);
     bind_u64(statement, 2, batch->time_ms);
     bind_slice(statement, 3, buf_slice(&batch->heads));
@@ -53,68 +53,68 @@ void store_log_write(struct store *store)
     store->batch = NULL;
 }
 
-void store_log_append(struct store *store, struct log_entry *entry)
+void journal_append(struct store *store, struct journal_entry *entry)
 {
     struct batch *batch = store->batch;
     if (batch && (batch->time_ms != entry->time_ms || buf_len(&batch->data) >= BATCH_BYTES)) {
-        store_log_write(store);
+        journal_write(store);
         batch = NULL;
     }
     if (!batch)
-        batch = store->batch = store_journal_batch_new(++store->last_seq, entry->time_ms);
+        batch = store->batch = journal_batch_new(++store->last_seq, entry->time_ms);
     if (!buf_len(&batch->heads))
-        entry->flags &= ~LOG_SAME; /* the one before it is in another batch */
+        entry->flags &= ~ENTRY_SAME; /* the one before it is in another batch */
     entry_add(&batch->heads, entry);
     entry->batch = batch;
     entry->at = batch->last_at;
-    if (entry->flags & LOG_SAME)
+    if (entry->flags & ENTRY_SAME)
         return;
     entry->at = batch->last_at = buf_len(&batch->data);
     buf_add_slice(&batch->data, entry->boundaries);
     buf_add_slice(&batch->data, entry->data);
 }
 
-static void store_journal_recover_batch(struct store *store, struct batch *batch, struct slice heads,
-                                        store_log_visit *visit, void *ctx)
+static void journal_recover_batch(struct store *store, struct batch *batch, struct slice heads, journal_visit *visit,
+                                  void *ctx)
 {
     struct slice data = buf_slice(&batch->data);
-    struct log_entry entry = {0};
+    struct journal_entry entry = {0};
     while (heads.len) {
         size_t at = buf_len(&batch->data) - data.len;
-        entry = (struct log_entry){
+        entry = (struct journal_entry){
             .time_ms = batch->time_ms,
             .batch = batch,
-            .at = entry.at, /* these three stay with LOG_SAME */
+            .at = entry.at, /* these three stay with ENTRY_SAME */
             .boundaries = entry.boundaries,
             .data = entry.data,
         };
         if (!entry_take(&heads, &data, &entry))
             fatal_never_restart("%s: batch %lld of the log is damaged", store->path, (long long)batch->seq);
-        if (!(entry.flags & LOG_SAME))
+        if (!(entry.flags & ENTRY_SAME))
             entry.at = at;
         visit(ctx, &entry);
     }
 }
 
-void store_log_recover(struct store *store, store_log_visit *visit, void *ctx)
+void journal_recover(struct store *store, journal_visit *visit, void *ctx)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_LOG_RECOVER);
+    sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_RECOVER);
     while (store_step(store, statement)) {
-        struct batch *batch = store_journal_batch_new(sqlite3_column_int64(statement, 0), column_u64(statement, 1));
+        struct batch *batch = journal_batch_new(sqlite3_column_int64(statement, 0), column_u64(statement, 1));
         buf_add_slice(&batch->data, column_slice(statement, 3));
-        store_journal_recover_batch(store, batch, column_slice(statement, 2), visit, ctx);
+        journal_recover_batch(store, batch, column_slice(statement, 2), visit, ctx);
         batch_unref(batch);
     }
 }
 
-int64_t store_log_last(const struct store *store)
+int64_t journal_last(const struct store *store)
 {
     return store->last_seq;
 }
 
-bool store_log_drop(struct store *store, int64_t upto, int64_t max)
+bool journal_drop(struct store *store, int64_t upto, int64_t max)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_LOG_DROP);
+    sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_DROP);
     store->serials_due = true;
     sqlite3_bind_int64(statement, 1, upto);
     sqlite3_bind_int64(statement, 2, max);

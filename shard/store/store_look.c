@@ -20,7 +20,7 @@ enum look_sql {
     LOOK_SEGMENTS,
     LOOK_SEGMENTS_AFTER,
     LOOK_SEGMENT_THERE,
-    LOOK_LOG,
+    LOOK_JOURNAL,
     LOOK_FRESH,
     LOOK_FRESH_PUT,
     LOOK_FORKS,
@@ -50,7 +50,7 @@ static const char *const store_look_texts[LOOK_COUNT] = {
                             " AND uid IN (SELECT uid FROM stream WHERE state < 2) ORDER BY uid, start LIMIT ?3",
     [LOOK_SEGMENT_THERE] = "SELECT 1 FROM segment JOIN stream USING(uid) WHERE uid = ?1 AND start = ?2 AND object = ?3"
                            " AND state < 2",
-    [LOOK_LOG] = "SELECT seq, heads, data FROM log ORDER BY seq",
+    [LOOK_JOURNAL] = "SELECT seq, heads, data FROM log ORDER BY seq",
     [LOOK_FRESH] = "SELECT tail, known, gone, closed, json FROM fresh WHERE uid = ?1",
     [LOOK_FRESH_PUT] = "INSERT OR REPLACE INTO fresh(uid, tail, known, gone, closed, json) VALUES(?1,?2,?3,?4,?5,?6)",
     [LOOK_FORKS] = "SELECT uid, source_uid, pin FROM stream WHERE " HOLDING_FORKS,
@@ -327,7 +327,7 @@ bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, stor
         return false;
     bind_u64(statement, 1, uid);
     while ((result = store_look_step(look, statement)) == STEP_ROW) {
-        const struct run run = {
+        const struct extent extent = {
             .start = column_u64(statement, 0),
             .count = column_u64(statement, 1),
             .time_ms = column_u64(statement, 2),
@@ -335,12 +335,12 @@ bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, stor
                 content ? column_slice(statement, 3) : slice_of(NULL, (size_t)sqlite3_column_int64(statement, 3)),
             .data = content ? column_slice(statement, 4) : slice_of(NULL, (size_t)sqlite3_column_int64(statement, 4)),
         };
-        visit(ctx, &run);
+        visit(ctx, &extent);
     }
     return result == STEP_END;
 }
 
-bool store_look_shared(struct store_look *look, uint64_t id, struct run *run, bool *first)
+bool store_look_shared(struct store_look *look, uint64_t id, struct extent *extent, bool *first)
 {
     sqlite3_stmt *tally = store_look_prepare(look, LOOK_TALLY), *statement = store_look_prepare(look, LOOK_SHARED);
     if (!tally || !statement)
@@ -351,8 +351,8 @@ bool store_look_shared(struct store_look *look, uint64_t id, struct run *run, bo
     bind_u64(statement, 1, id);
     if (store_look_step(look, statement) != STEP_ROW)
         return false;
-    run->boundaries = column_slice(statement, 0);
-    run->data = column_slice(statement, 1);
+    extent->boundaries = column_slice(statement, 0);
+    extent->data = column_slice(statement, 1);
     return true;
 }
 
@@ -415,9 +415,9 @@ bool store_look_segment_there(struct store_look *look, const struct object *obje
 
 /* ---- the log ---- */
 
-bool store_look_log(struct store_look *look, store_look_batch *visit, void *ctx)
+bool store_look_journal(struct store_look *look, store_look_batch *visit, void *ctx)
 {
-    sqlite3_stmt *statement = store_look_prepare(look, LOOK_LOG);
+    sqlite3_stmt *statement = store_look_prepare(look, LOOK_JOURNAL);
     enum step result;
     while ((result = store_look_step(look, statement)) == STEP_ROW)
         visit(ctx, sqlite3_column_int64(statement, 0), column_slice(statement, 1), column_slice(statement, 2));

@@ -35,13 +35,13 @@ typedef void store_look_stream(void *ctx, const struct stream_row *row);
 bool store_look_streams(struct store_look *look, store_look_stream *visit, void *ctx) MUSTUSE;
 bool store_look_stream_at(struct store_look *look, uint64_t uid, struct stream_row *row) MUSTUSE;
 
-typedef void store_look_chunk(void *ctx, const struct run *run);
+typedef void store_look_chunk(void *ctx, const struct extent *extent);
 /* A stream's chunks in order, as they are stored; without `content` of marks and data the length only. */
 bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, store_look_chunk *visit, void *ctx) MUSTUSE;
 
 /* Notes a reference to shared bytes, and finds them. False: they are not there, or it has failed. *first: nobody has
  * referred to them before. */
-bool store_look_shared(struct store_look *look, uint64_t id, struct run *run, bool *first) MUSTUSE;
+bool store_look_shared(struct store_look *look, uint64_t id, struct extent *extent, bool *first) MUSTUSE;
 
 typedef void store_look_segment(void *ctx, const struct segment_row *row);
 /* A stream's segments in order. */
@@ -54,7 +54,7 @@ bool store_look_segment_there(struct store_look *look, const struct object *obje
 
 typedef void store_look_batch(void *ctx, int64_t seq, struct slice heads, struct slice data);
 /* The log, batch by batch. */
-bool store_look_log(struct store_look *look, store_look_batch *visit, void *ctx) MUSTUSE;
+bool store_look_journal(struct store_look *look, store_look_batch *visit, void *ctx) MUSTUSE;
 
 /* What the log has said of a stream so far. */
 struct fresh_stream {

@@ -4,12 +4,12 @@
 
 _Static_assert(SHARED_AT_BITS == 20, "spelled out where the last batch is looked for");
 
-void store_shared_ref(struct store *store, uint64_t id, const struct run *run)
+void store_shared_ref(struct store *store, uint64_t id, const struct extent *extent)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_REF);
     bind_u64(statement, 1, id);
-    bind_slice(statement, 2, run->boundaries);
-    bind_slice(statement, 3, run->data);
+    bind_slice(statement, 2, extent->boundaries);
+    bind_slice(statement, 3, extent->data);
     store_run(store, statement);
 }
 
@@ -24,22 +24,22 @@ static bool store_shared_take_ref(struct slice *refs, uint64_t *id, uint64_t *co
     return varint_take(refs, id) && varint_take(refs, count);
 }
 
-bool store_shared_run(struct store *store, uint64_t position, struct run *run)
+bool store_shared_at(struct store *store, uint64_t position, struct extent *extent)
 {
-    struct slice refs = run->boundaries;
+    struct slice refs = extent->boundaries;
     uint64_t id, count;
     while (store_shared_take_ref(&refs, &id, &count)) {
-        run->count = count;
-        if (position < run->start + count) {
+        extent->count = count;
+        if (position < extent->start + count) {
             sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_GET);
             bind_u64(statement, 1, id);
             if (!store_step(store, statement))
                 return false;
-            run->boundaries = column_slice(statement, 0);
-            run->data = column_slice(statement, 1);
+            extent->boundaries = column_slice(statement, 0);
+            extent->data = column_slice(statement, 1);
             return true;
         }
-        run->start += count;
+        extent->start += count;
     }
     return false;
 }

@@ -7,7 +7,7 @@
 /* The tables that belong to streams, with the column that holds the uid. The log is settled before a move. */
 static const struct {
     const char *table, *uid, *columns;
-} store_slot_slot_tables[] = {
+} store_slot_tables[] = {
     {"stream", "uid", "*"},      {"chunk", "uid", "NULL, uid, start, count, time_ms, marks, data"},
     {"segment", "uid", "*"}, /* their files are where they are, whichever shard has the row */
     {"orphan", "uid", "*"},      {"producer", "uid", "*"},
@@ -15,7 +15,7 @@ static const struct {
     {"feed", "source_uid", "*"}, /* made anew when all slots are where they belong */
     {"slot", "slot << 44", "*"},
 };
-#define SLOT_TABLES (sizeof store_slot_slot_tables / sizeof store_slot_slot_tables[0])
+#define SLOT_TABLES (sizeof store_slot_tables / sizeof store_slot_tables[0])
 
 _Static_assert(LAYOUT_UID_BITS == 44, "the slot table's expression spells the shift out");
 
@@ -31,8 +31,8 @@ static void store_slot_delete_slot(struct store *store, unsigned slot)
              store_slot_range_first(slot), store_slot_range_first(slot + 1));
     store_exec(store, sql);
     for (size_t i = 0; i < SLOT_TABLES; i++) {
-        snprintf(sql, sizeof sql, "DELETE FROM main.%s WHERE %s >= %lld AND %s < %lld", store_slot_slot_tables[i].table,
-                 store_slot_slot_tables[i].uid, store_slot_range_first(slot), store_slot_slot_tables[i].uid,
+        snprintf(sql, sizeof sql, "DELETE FROM main.%s WHERE %s >= %lld AND %s < %lld", store_slot_tables[i].table,
+                 store_slot_tables[i].uid, store_slot_range_first(slot), store_slot_tables[i].uid,
                  store_slot_range_first(slot + 1));
         store_exec(store, sql);
     }
@@ -45,8 +45,8 @@ bool store_slot_used(struct store *store, unsigned slot)
     bool used = false;
     for (size_t i = 0; i < SLOT_TABLES && !used; i++) {
         snprintf(sql, sizeof sql, "SELECT 1 FROM main.%s WHERE %s >= %lld AND %s < %lld LIMIT 1",
-                 store_slot_slot_tables[i].table, store_slot_slot_tables[i].uid, store_slot_range_first(slot),
-                 store_slot_slot_tables[i].uid, store_slot_range_first(slot + 1));
+                 store_slot_tables[i].table, store_slot_tables[i].uid, store_slot_range_first(slot),
+                 store_slot_tables[i].uid, store_slot_range_first(slot + 1));
         if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK)
             store_fatal(store, sql);
         used = store_step(store, statement);
@@ -100,8 +100,8 @@ void store_slot_copy(struct store *store, const char *from, unsigned slot)
     store_slot_delete_slot(store, slot);
     for (size_t i = 0; i < SLOT_TABLES; i++) {
         snprintf(sql, sizeof sql, "INSERT INTO main.%s SELECT %s FROM source.%s WHERE %s >= %lld AND %s < %lld",
-                 store_slot_slot_tables[i].table, store_slot_slot_tables[i].columns, store_slot_slot_tables[i].table,
-                 store_slot_slot_tables[i].uid, store_slot_range_first(slot), store_slot_slot_tables[i].uid,
+                 store_slot_tables[i].table, store_slot_tables[i].columns, store_slot_tables[i].table,
+                 store_slot_tables[i].uid, store_slot_range_first(slot), store_slot_tables[i].uid,
                  store_slot_range_first(slot + 1));
         store_exec(store, sql);
     }
@@ -131,16 +131,17 @@ bool store_slots_clean(struct store *store, const bool *keep)
 /* ---- shared bytes ---- */
 
 /* A chunk's references become chunks of their own bytes. */
-static void store_slot_expand_chunk(struct store *store, int64_t row_id, uint64_t uid, struct run run,
+static void store_slot_expand_chunk(struct store *store, int64_t row_id, uint64_t uid, struct extent extent,
                                     struct slice refs)
 {
-    struct run piece;
-    uint64_t end = run.start + run.count;
-    for (uint64_t position = run.start; position < end; position += piece.count) {
-        piece = (struct run){.start = run.start, .count = run.count, .time_ms = run.time_ms, .boundaries = refs};
-        if (!store_shared_run(store, position, &piece))
+    struct extent piece;
+    uint64_t end = extent.start + extent.count;
+    for (uint64_t position = extent.start; position < end; position += piece.count) {
+        piece = (struct extent){
+            .start = extent.start, .count = extent.count, .time_ms = extent.time_ms, .boundaries = refs};
+        if (!store_shared_at(store, position, &piece))
             store_fatal(store, "shared bytes are missing");
-        if (position == run.start)
+        if (position == extent.start)
             store_chunk_delete(store, row_id);
         store_chunk_insert(store, uid, &piece);
     }
@@ -156,12 +157,12 @@ bool store_slot_expand(struct store *store, unsigned slot)
         return false;
     int64_t row_id = sqlite3_column_int64(statement, 0);
     uint64_t uid = column_u64(statement, 1);
-    const struct run run = {
+    const struct extent extent = {
         .start = column_u64(statement, 2), .count = column_u64(statement, 3), .time_ms = column_u64(statement, 4)};
     buf_add_slice(&refs, column_slice(statement, 5));
     sqlite3_reset(statement);
     store_begin(store);
-    store_slot_expand_chunk(store, row_id, uid, run, buf_slice(&refs));
+    store_slot_expand_chunk(store, row_id, uid, extent, buf_slice(&refs));
     store_shared_release(store, buf_slice(&refs));
     buf_clear(&refs);
     return true;

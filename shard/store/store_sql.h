@@ -18,7 +18,7 @@ enum store_sql {
 };
 
 /* SQLite's write-ahead log, whose fsyncs are timed: its methods, but for that one. */
-struct store_log_file {
+struct store_wal_file {
     sqlite3_io_methods methods;
     int (*sync)(sqlite3_file *file, int flags);
     uint64_t synced_us;
@@ -43,12 +43,12 @@ struct store {
     char path[4096];
     bool open;                     /* a transaction is */
     unsigned changes_before;       /* rows changed before it began */
-    uint64_t page_size, log_pages; /* pages in the write-ahead log that a checkpoint has not taken */
+    uint64_t page_size, wal_pages; /* pages in the write-ahead log that a checkpoint has not taken */
     uint64_t reserve;              /* bytes that each of the two files has, beyond what it holds */
-    struct store_file database_reserve, log_reserve;
+    struct store_file database_reserve, wal_reserve;
     int shared_fd; /* the memory that readers share */
     struct store_database_file database_file;
-    struct store_log_file log_file;
+    struct store_wal_file wal_file;
     int64_t last_seq;
     struct batch *batch; /* what this transaction has appended; NULL for nothing */
     uint64_t next_serial[LAYOUT_SLOTS];
@@ -83,7 +83,7 @@ void store_disk_closed(struct store *store);
 NORETURN void store_fatal(struct store *store, const char *what);
 
 /* Writes the batch of this transaction. */
-void store_log_write(struct store *store);
+void journal_write(struct store *store);
 
 /* The chunks that the next slice of the stream deletes refer to no shared bytes any more. */
 void store_shared_let_go(struct store *store, uint64_t uid);
@@ -91,9 +91,9 @@ void store_shared_let_go(struct store *store, uint64_t uid);
 /* These references are gone. */
 void store_shared_release(struct store *store, struct slice refs);
 
-/* The run that holds position, of those that a chunk's references stand for; *run is the chunk's. False: they are
+/* The extent that holds position, of those that a chunk's references stand for; *extent is the chunk's. False: they are
  * damaged. */
-bool store_shared_run(struct store *store, uint64_t position, struct run *run) MUSTUSE;
+bool store_shared_at(struct store *store, uint64_t position, struct extent *extent) MUSTUSE;
 
 /* SQLite's integers are signed: STORE_NONE is NULL, everything else of ours fits. */
 void bind_u64(sqlite3_stmt *statement, int at, uint64_t value);

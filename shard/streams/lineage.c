@@ -5,40 +5,40 @@
 
 #include "common/mem.h"
 
-#define EXTENT_SIZE 16
+#define ANCESTOR_SIZE 16
 
 bool lineage_decode(struct slice stored, struct lineage *lineage)
 {
     *lineage = (struct lineage){0};
-    if (stored.len % EXTENT_SIZE != 0)
+    if (stored.len % ANCESTOR_SIZE != 0)
         return false;
-    lineage->count = stored.len / EXTENT_SIZE;
+    lineage->count = stored.len / ANCESTOR_SIZE;
     if (!lineage->count)
         return true;
-    lineage->extents = xcalloc(lineage->count, sizeof *lineage->extents);
+    lineage->ancestors = xcalloc(lineage->count, sizeof *lineage->ancestors);
     for (size_t i = 0; i < lineage->count; i++) {
         uint64_t field[2];
-        memcpy(field, stored.data + i * EXTENT_SIZE, sizeof field);
-        lineage->extents[i] = (struct extent){le64toh(field[0]), le64toh(field[1])};
+        memcpy(field, stored.data + i * ANCESTOR_SIZE, sizeof field);
+        lineage->ancestors[i] = (struct ancestor){le64toh(field[0]), le64toh(field[1])};
     }
     return true;
 }
 
 void lineage_clear(struct lineage *lineage)
 {
-    free(lineage->extents);
+    free(lineage->ancestors);
     *lineage = (struct lineage){0};
 }
 
-const struct extent *lineage_find(const struct lineage *lineage, uint64_t position)
+const struct ancestor *lineage_find(const struct lineage *lineage, uint64_t position)
 {
     for (size_t i = 0; i < lineage->count; i++)
-        if (position < lineage->extents[i].end)
-            return &lineage->extents[i];
+        if (position < lineage->ancestors[i].end)
+            return &lineage->ancestors[i];
     return NULL;
 }
 
-static void lineage_extent_add(struct buf *stored, uint64_t uid, uint64_t end)
+static void lineage_ancestor_add(struct buf *stored, uint64_t uid, uint64_t end)
 {
     uint64_t field[2] = {htole64(uid), htole64(end)};
     buf_add(stored, field, sizeof field);
@@ -50,11 +50,11 @@ bool lineage_of_fork(const struct lineage *source, uint64_t uid, uint64_t base, 
     size_t count = 0;
     uint64_t end = 0;
     for (size_t i = 0; i < source->count && end < position; i++, count++) {
-        end = source->extents[i].end < position ? source->extents[i].end : position;
-        lineage_extent_add(stored, source->extents[i].uid, end);
+        end = source->ancestors[i].end < position ? source->ancestors[i].end : position;
+        lineage_ancestor_add(stored, source->ancestors[i].uid, end);
     }
     if (position > base) {
-        lineage_extent_add(stored, uid, position);
+        lineage_ancestor_add(stored, uid, position);
         count++;
     }
     return count <= max;

@@ -4,36 +4,38 @@
 #include "common/log.h"
 #include "common/metrics.h"
 
-/* Walks the messages of a run; position and byte are where the current one begins. */
+/* Walks the messages of an extent; position and byte are where the current one begins. */
 struct walk {
     struct slice boundaries;
-    bool single; /* no marks: the run is one message */
+    bool single; /* no marks: the extent is one message */
     bool json;
     uint64_t position, byte, length;
     bool last_of_append;
     bool damaged; /* the marks do not describe the data */
 };
 
-static struct walk page_walk_start(const struct run *run, bool json)
+static struct walk page_walk_start(const struct extent *extent, bool json)
 {
-    return (struct walk){
-        .boundaries = run->boundaries, .single = run->boundaries.len == 0, .json = json, .position = run->start};
+    return (struct walk){.boundaries = extent->boundaries,
+                         .single = extent->boundaries.len == 0,
+                         .json = json,
+                         .position = extent->start};
 }
 
 /* To the next message; `byte` and `position` move over the current one. */
-static bool page_walk_next(struct walk *w, const struct run *run)
+static bool page_walk_next(struct walk *w, const struct extent *extent)
 {
     w->position += w->length ? (w->json ? 1 : w->length) : 0;
     w->byte += w->length;
     if (w->single) {
         w->single = false;
-        w->length = run->data.len;
+        w->length = extent->data.len;
         w->last_of_append = true;
         return true;
     }
     if (!boundaries_next(&w->boundaries, &w->length, &w->last_of_append))
         return false;
-    w->damaged = w->length == 0 || w->length > run->data.len - w->byte;
+    w->damaged = w->length == 0 || w->length > extent->data.len - w->byte;
     return !w->damaged;
 }
 
@@ -54,14 +56,14 @@ static uint64_t page_fit(struct page *page, uint64_t length, uint64_t taken, boo
     return page->cut && !json ? page->max_bytes : length;
 }
 
-/* Bytes of the run, from *from on, that go on the page. False: the marks are damaged. */
-static bool page_take_messages(struct page *page, const struct run *run, bool json, uint64_t upto, uint64_t *from,
+/* Bytes of the extent, from *from on, that go on the page. False: the marks are damaged. */
+static bool page_take_messages(struct page *page, const struct extent *extent, bool json, uint64_t upto, uint64_t *from,
                                uint64_t *taken)
 {
-    struct walk w = page_walk_start(run, json);
+    struct walk w = page_walk_start(extent, json);
     *from = UINT64_MAX;
     *taken = 0;
-    while (!page->full && page_walk_next(&w, run)) {
+    while (!page->full && page_walk_next(&w, extent)) {
         if (page_walk_end(&w) <= page->next)
             continue;
         if (w.position >= upto)
@@ -77,19 +79,19 @@ static bool page_take_messages(struct page *page, const struct run *run, bool js
             break;
         *taken += added;
         page->next += json ? 1 : added;
-        page->time_ms = run->time_ms;
+        page->time_ms = extent->time_ms;
         if (++page->count == page->max_messages)
             page->full = true;
     }
     return !w.damaged;
 }
 
-static bool page_add_messages(struct page *page, const struct run *run, bool json, uint64_t upto)
+static bool page_add_messages(struct page *page, const struct extent *extent, bool json, uint64_t upto)
 {
     uint64_t from, taken;
-    bool good = page_take_messages(page, run, json, upto, &from, &taken);
+    bool good = page_take_messages(page, extent, json, upto, &from, &taken);
     if (taken)
-        buf_add(&page->data, run->data.data + from, taken);
+        buf_add(&page->data, extent->data.data + from, taken);
     return good && (taken || page->full);
 }
 
@@ -102,7 +104,7 @@ bool page_in_file(struct page *page, struct streams *streams, const struct strea
            segments_stored(&streams->segments, stream->row.uid, page->next, &block)) {
         if (out->bytes && (block.fd != out->fd || block.at != out->at + out->bytes))
             break; /* another segment */
-        if (!page_take_messages(page, &block.run, stream->json, stream->row.cold, &from, &taken) || !taken)
+        if (!page_take_messages(page, &block.extent, stream->json, stream->row.cold, &from, &taken) || !taken)
             break;
         if (!out->bytes)
             *out = (struct file_bytes){.fd = block.fd, .at = block.at + from};
@@ -112,14 +114,14 @@ bool page_in_file(struct page *page, struct streams *streams, const struct strea
     return out->bytes > 0;
 }
 
-bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto)
+bool page_add_extent(struct page *page, const struct extent *extent, bool json, uint64_t upto)
 {
-    bool whole = page->next == run->start && run->start + run->count <= upto && !page->max_messages;
-    if (!whole || buf_len(&page->data) + run->data.len > page->max_bytes)
-        return page_add_messages(page, run, json, upto);
-    buf_add_slice(&page->data, run->data);
-    page->next = run->start + run->count;
-    page->time_ms = run->time_ms;
+    bool whole = page->next == extent->start && extent->start + extent->count <= upto && !page->max_messages;
+    if (!whole || buf_len(&page->data) + extent->data.len > page->max_bytes)
+        return page_add_messages(page, extent, json, upto);
+    buf_add_slice(&page->data, extent->data);
+    page->next = extent->start + extent->count;
+    page->time_ms = extent->time_ms;
     return true;
 }
 
@@ -138,21 +140,22 @@ static const struct pending *page_pending_at(const struct stream *stream, uint64
     return low < stream->pending_count ? &stream->pending[low] : NULL;
 }
 
-static bool page_hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+static bool page_hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct extent *extent)
 {
     if (position < stream->row.flushed)
-        return store_chunk_run(streams->store, stream->row.uid, position, run);
+        return store_chunk_at(streams->store, stream->row.uid, position, extent);
     const struct pending *p = page_pending_at(stream, position);
     if (p)
-        *run = pending_run(p);
+        *extent = pending_extent(p);
     return p;
 }
 
-enum error page_run_at(struct streams *streams, const struct stream *stream, uint64_t position, struct run *run)
+enum error page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                          struct extent *extent)
 {
     if (position < stream->row.cold)
-        return segments_run(&streams->segments, stream->row.uid, position, run);
-    if (page_hot_run(streams, stream, position, run) && run->start <= position)
+        return segments_extent(&streams->segments, stream->row.uid, position, extent);
+    if (page_hot_run(streams, stream, position, extent) && extent->start <= position)
         return ERR_NONE;
     log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
               (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
@@ -168,12 +171,12 @@ static unsigned page_tier_at(const struct stream *stream, uint64_t position)
 
 enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
 {
-    struct run run;
+    struct extent extent;
     while (!page->full && page->next < upto) {
         unsigned tier = page_tier_at(stream, page->next);
         page->tier = tier > page->tier ? tier : page->tier;
-        enum error error = page_run_at(streams, stream, page->next, &run);
-        if (error == ERR_NONE && !page_add_run(page, &run, stream->json, upto))
+        enum error error = page_extent_at(streams, stream, page->next, &extent);
+        if (error == ERR_NONE && !page_add_extent(page, &extent, stream->json, upto))
             error = ERR_INTERNAL;
         if (error != ERR_NONE && !buf_len(&page->data))
             return error;
@@ -185,40 +188,40 @@ enum error page_read(struct page *page, struct streams *streams, const struct st
 
 enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
 {
-    struct run run;
+    struct extent extent;
     if (position < stream->row.base)
         return ERR_INVALID_FORK_SUB_OFFSET;
-    /* An append may go on in the next run. */
-    for (uint64_t at = position; at < stream->tail; at = run.start + run.count) {
-        enum error error = page_run_at(streams, stream, at, &run);
+    /* An append may go on in the next extent. */
+    for (uint64_t at = position; at < stream->tail; at = extent.start + extent.count) {
+        enum error error = page_extent_at(streams, stream, at, &extent);
         if (error != ERR_NONE)
             return error;
-        struct walk w = page_walk_start(&run, stream->json);
-        while (page_walk_next(&w, &run)) {
+        struct walk w = page_walk_start(&extent, stream->json);
+        while (page_walk_next(&w, &extent)) {
             if (page_walk_end(&w) <= position || !w.last_of_append)
                 continue;
             *end = page_walk_end(&w);
             return ERR_NONE;
         }
-        if (run.start + run.count <= at)
+        if (extent.start + extent.count <= at)
             break;
     }
     return ERR_INVALID_FORK_SUB_OFFSET;
 }
 
-bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
+bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t to)
 {
-    uint64_t end = run->start + run->count;
-    struct walk w = page_walk_start(run, json);
-    struct run cut = {.start = from, .time_ms = run->time_ms};
-    const char *boundaries = run->boundaries.data;
-    if (from <= run->start && to >= end)
+    uint64_t end = extent->start + extent->count;
+    struct walk w = page_walk_start(extent, json);
+    struct extent cut = {.start = from, .time_ms = extent->time_ms};
+    const char *boundaries = extent->boundaries.data;
+    if (from <= extent->start && to >= end)
         return true;
-    cut.start = from > run->start ? from : run->start;
+    cut.start = from > extent->start ? from : extent->start;
     cut.count = (to < end ? to : end) - cut.start;
-    while (page_walk_next(&w, run) && w.position < to) {
+    while (page_walk_next(&w, extent) && w.position < to) {
         if (w.position == cut.start) {
-            cut.data.data = run->data.data + w.byte;
+            cut.data.data = extent->data.data + w.byte;
             cut.boundaries.data = boundaries;
         }
         boundaries = w.boundaries.data;
@@ -228,62 +231,63 @@ bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to)
         cut.boundaries.len = (size_t)(boundaries - cut.boundaries.data);
     }
     if (!json && cut.data.len != cut.count) { /* no boundary of a message, but a byte stream has one everywhere */
-        cut.data = slice_of(run->data.data + (cut.start - run->start), (size_t)cut.count);
+        cut.data = slice_of(extent->data.data + (cut.start - extent->start), (size_t)cut.count);
         cut.boundaries = (struct slice){0};
     }
     if (w.damaged || !cut.data.data)
         return false;
-    *run = cut;
+    *extent = cut;
     return true;
 }
 
-/* Where the last append that ends in the run, after `from`, ends; `from` if none does. False: the marks are damaged. */
-static bool page_last_end(const struct run *run, bool json, uint64_t from, uint64_t *end)
+/* Where the last append that ends in the extent, after `from`, ends; `from` if none does. False: the marks are damaged.
+ */
+static bool page_last_end(const struct extent *extent, bool json, uint64_t from, uint64_t *end)
 {
-    struct walk w = page_walk_start(run, json);
+    struct walk w = page_walk_start(extent, json);
     *end = from;
-    while (page_walk_next(&w, run))
+    while (page_walk_next(&w, extent))
         if (w.last_of_append && page_walk_end(&w) > from)
             *end = page_walk_end(&w);
     return !w.damaged;
 }
 
-/* [from, to) of a JSON stream, which lies in several runs. */
+/* [from, to) of a JSON stream, which lies in several extents. */
 static enum error page_join_runs(struct streams *streams, const struct stream *stream, uint64_t from, uint64_t to,
-                                 struct joined *joined, struct run *run)
+                                 struct joined *joined, struct extent *extent)
 {
     buf_reset(&joined->data);
     buf_reset(&joined->boundaries);
-    for (uint64_t at = from; at < to; at = run->start + run->count) {
-        enum error error = page_run_at(streams, stream, at, run);
-        if (error == ERR_NONE && !page_cut_run(run, true, at, to))
+    for (uint64_t at = from; at < to; at = extent->start + extent->count) {
+        enum error error = page_extent_at(streams, stream, at, extent);
+        if (error == ERR_NONE && !page_cut_extent(extent, true, at, to))
             error = ERR_INTERNAL;
         if (error != ERR_NONE)
             return error;
-        buf_add_slice(&joined->data, run->data);
-        if (run->boundaries.len)
-            buf_add_slice(&joined->boundaries, run->boundaries);
+        buf_add_slice(&joined->data, extent->data);
+        if (extent->boundaries.len)
+            buf_add_slice(&joined->boundaries, extent->boundaries);
         else
-            boundaries_add(&joined->boundaries, run->data.len, true);
+            boundaries_add(&joined->boundaries, extent->data.len, true);
     }
-    run->start = from;
-    run->count = to - from;
-    run->data = buf_slice(&joined->data);
-    run->boundaries = buf_slice(&joined->boundaries);
+    extent->start = from;
+    extent->count = to - from;
+    extent->data = buf_slice(&joined->data);
+    extent->boundaries = buf_slice(&joined->boundaries);
     return ERR_NONE;
 }
 
 enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
-                           struct joined *joined, struct run *run)
+                           struct joined *joined, struct extent *extent)
 {
     uint64_t end;
-    enum error error = page_run_at(streams, stream, position, run);
+    enum error error = page_extent_at(streams, stream, position, extent);
     if (error != ERR_NONE)
         return error;
-    if (!page_last_end(run, stream->json, position, &end))
+    if (!page_last_end(extent, stream->json, position, &end))
         return ERR_INTERNAL;
     if (end > position)
-        return page_cut_run(run, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL;
+        return page_cut_extent(extent, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL;
     error = page_append_end(streams, stream, position, &end);
-    return error == ERR_NONE ? page_join_runs(streams, stream, position, end, joined, run) : error;
+    return error == ERR_NONE ? page_join_runs(streams, stream, position, end, joined, extent) : error;
 }

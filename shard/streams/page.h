@@ -25,9 +25,9 @@ struct page {
  */
 enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto) MUSTUSE;
 
-/* Adds what lies in [page->next, upto) of a run that holds page->next. False: the run's marks are damaged. Used by
- * page_read() and by unit tests. */
-bool page_add_run(struct page *page, const struct run *run, bool json, uint64_t upto) MUSTUSE;
+/* Adds what lies in [page->next, upto) of an extent that holds page->next. False: the extent's boundaries are damaged.
+ * Used by page_read() and by unit tests. */
+bool page_add_extent(struct page *page, const struct extent *extent, bool json, uint64_t upto) MUSTUSE;
 
 /* Bytes of a file that are as they are sent. */
 struct file_bytes {
@@ -40,24 +40,24 @@ struct file_bytes {
 bool page_in_file(struct page *page, struct streams *streams, const struct stream *stream,
                   struct file_bytes *out) MUSTUSE;
 
-/* The run that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used again
- * or the stream appended to. INTERNAL: the store does not hold what it should. */
-enum error page_run_at(struct streams *streams, const struct stream *stream, uint64_t position,
-                       struct run *run) MUSTUSE;
+/* The extent that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used
+ * again or the stream appended to. INTERNAL: the store does not hold what it should. */
+enum error page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                          struct extent *extent) MUSTUSE;
 
-/* Leaves of a run what lies in [from, to), which are message boundaries in it; of a byte stream they may be others, and
- * what is left is one message then. False: its marks are damaged. */
-bool page_cut_run(struct run *run, bool json, uint64_t from, uint64_t to) MUSTUSE;
+/* Leaves of an extent what lies in [from, to), which are message boundaries in it; of a byte stream they may be others,
+ * and what is left is one message then. False: its marks are damaged. */
+bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t to) MUSTUSE;
 
-/* An append that lies in several runs, as one. */
+/* An append that lies in several extents, as one. */
 struct joined {
     struct buf data, boundaries;
 };
 
-/* Whole appends from a position on, the beginning of one: those that end in the run there, or the one that goes on in
- * the runs behind it. Borrowed as above, or from *joined, which the caller clears. */
+/* Whole appends from a position on, the beginning of one: those that end in the extent there, or the one that goes on
+ * in the extents behind it. Borrowed as above, or from *joined, which the caller clears. */
 enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
-                           struct joined *joined, struct run *run) MUSTUSE;
+                           struct joined *joined, struct extent *extent) MUSTUSE;
 
 /* Where the append that holds `position` ends, in the stream's own bytes. INVALID_FORK_SUB_OFFSET: they do not hold it.
  */

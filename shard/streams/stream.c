@@ -205,10 +205,10 @@ static uint64_t stream_weight(const struct pending *p)
 static void stream_forget_pending(struct streams *streams, struct stream *stream, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        streams->log_bytes -= stream_weight(&stream->pending[i]);
+        streams->journal_bytes -= stream_weight(&stream->pending[i]);
         batch_unref(stream->pending[i].batch);
     }
-    streams->log_entries -= count;
+    streams->journal_entries -= count;
     stream->pending_count -= count;
     if (stream->pending_count)
         memmove(stream->pending, stream->pending + count, stream->pending_count * sizeof *stream->pending);
@@ -377,7 +377,7 @@ static void stream_flush_list_add(struct stream_list *list, struct stream *strea
     list->last = stream;
 }
 
-static void stream_add_pending(struct streams *streams, struct stream *stream, const struct log_entry *entry)
+static void stream_add_pending(struct streams *streams, struct stream *stream, const struct journal_entry *entry)
 {
     if (stream->pending_count == stream->pending_cap) {
         stream->pending_cap = stream->pending_cap ? stream->pending_cap * 2 : 4;
@@ -390,17 +390,17 @@ static void stream_add_pending(struct streams *streams, struct stream *stream, c
         .at = (uint32_t)entry->at,
         .boundaries = (uint32_t)entry->boundaries.len,
         .bytes = (uint32_t)entry->data.len,
-        .shared = (entry->flags & LOG_SHARED) != 0,
+        .shared = (entry->flags & ENTRY_SHARED) != 0,
     };
-    streams->log_entries++;
-    streams->log_bytes += stream_weight(&stream->pending[stream->pending_count - 1]);
+    streams->journal_entries++;
+    streams->journal_bytes += stream_weight(&stream->pending[stream->pending_count - 1]);
     stream_flush_list_add(streams->waiting, stream);
 }
 
-struct run pending_run(const struct pending *p)
+struct extent pending_extent(const struct pending *p)
 {
     const char *at = p->batch->data.data + p->at;
-    return (struct run){
+    return (struct extent){
         .start = p->start,
         .count = p->count,
         .time_ms = p->batch->time_ms,
@@ -409,24 +409,24 @@ struct run pending_run(const struct pending *p)
     };
 }
 
-void stream_apply(struct streams *streams, struct stream *stream, const struct log_entry *entry)
+void stream_apply(struct streams *streams, struct stream *stream, const struct journal_entry *entry)
 {
     stream_add_pending(streams, stream, entry);
     stream->tail = entry->start + entry->count;
     stream->bytes += entry->data.len;
     usage_add(&streams->usages, stream->usage, 0, (int64_t)entry->data.len);
-    if (entry->flags & LOG_STREAM_SEQ) {
+    if (entry->flags & ENTRY_STREAM_SEQ) {
         stream_disown(&stream->row.stream_seq);
         stream->row.stream_seq = stream_own(entry->stream_seq);
         stream->row.has_stream_seq = true;
     }
-    if (entry->flags & LOG_PRODUCER) {
+    if (entry->flags & ENTRY_PRODUCER) {
         struct producer *p = stream_keep_producer(streams, stream, entry->producer);
         p->epoch = entry->epoch;
         p->seq = entry->producer_seq;
         p->dirty = true;
     }
-    if (entry->flags & LOG_CLOSES) {
+    if (entry->flags & ENTRY_CLOSES) {
         stream->row.closed = true;
         stream_disown(&stream->row.closer);
         stream->row.closer = stream_own(entry->producer);
@@ -436,7 +436,7 @@ void stream_apply(struct streams *streams, struct stream *stream, const struct l
 }
 
 /* NULL: the store has its row, and what came of it since. */
-static struct stream *stream_recover_creation(struct streams *streams, const struct log_entry *entry)
+static struct stream *stream_recover_creation(struct streams *streams, const struct journal_entry *entry)
 {
     struct stream_row there;
     struct stream_row row = {
@@ -448,7 +448,7 @@ static struct stream *stream_recover_creation(struct streams *streams, const str
         .expires_text = entry->expires_text,
         .accessed_ms = entry->time_ms,
         .source_uid = STORE_NONE,
-        .is_public = (entry->flags & LOG_PUBLIC) != 0,
+        .is_public = (entry->flags & ENTRY_PUBLIC) != 0,
         .retention_s = entry->retention_s,
         .retention_bytes = entry->retention_bytes,
         .retain_ms = STORE_NONE,
@@ -463,16 +463,16 @@ static struct stream *stream_recover_creation(struct streams *streams, const str
     return stream;
 }
 
-static void stream_recover_entry(void *ctx, const struct log_entry *entry)
+static void stream_recover_entry(void *ctx, const struct journal_entry *entry)
 {
     struct streams *streams = ctx;
     struct stream *stream = streams_by_uid(streams, entry->uid);
-    if (entry->flags & LOG_DELETES) {
+    if (entry->flags & ENTRY_DELETES) {
         if (stream) /* it came back with its creation, and goes again */
             streams_deleting(streams, stream);
         return;
     }
-    if (!stream && (entry->flags & LOG_CREATES))
+    if (!stream && (entry->flags & ENTRY_CREATES))
         stream = stream_recover_creation(streams, entry);
     if (!stream || entry->start < stream->row.flushed)
         return; /* deleted since, or settled already */
@@ -487,7 +487,7 @@ void streams_recover(struct streams *streams, uint64_t now_ms)
 {
     streams->recovering = true;
     streams->recovered_ms = now_ms;
-    store_log_recover(streams->store, stream_recover_entry, streams);
+    journal_recover(streams->store, stream_recover_entry, streams);
     streams->recovering = false;
 }
 
@@ -614,7 +614,7 @@ void stream_let_go(struct streams *streams, struct stream *stream, uint64_t earl
 
 static uint64_t stream_message_count(const struct pending *p, bool json)
 {
-    struct slice boundaries = pending_run(p).boundaries;
+    struct slice boundaries = pending_extent(p).boundaries;
     uint64_t length, count = 0;
     bool last;
     if (json || !p->boundaries)

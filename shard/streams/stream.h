@@ -95,9 +95,9 @@ struct streams {
     struct unflushed unflushed;
     struct stream *fresh_first;
     struct stream *touched_first;
-    uint64_t log_entries, log_bytes; /* what waits to be settled */
-    uint64_t backlog;                /* hot bytes of the streams that are due */
-    bool due_any;                    /* one may be that nobody works on */
+    uint64_t journal_entries, journal_bytes; /* what waits to be settled */
+    uint64_t backlog;                        /* hot bytes of the streams that are due */
+    bool due_any;                            /* one may be that nobody works on */
     bool recovering;
     uint64_t recovered_ms; /* Unix time of the recovery */
 };
@@ -141,10 +141,10 @@ void stream_soft_deleted(struct streams *streams, struct stream *stream);
 size_t streams_evict(struct streams *streams, uint64_t keep);
 
 /* Takes an append in the log into account: tail, closure, Stream-Seq, producer, pending. It may also close only. */
-void stream_apply(struct streams *streams, struct stream *stream, const struct log_entry *entry);
+void stream_apply(struct streams *streams, struct stream *stream, const struct journal_entry *entry);
 
 /* The bytes of a pending append; borrowed as long as it is pending and until the stream is appended to. */
-struct run pending_run(const struct pending *p);
+struct extent pending_extent(const struct pending *p);
 
 /* The producer's state, from memory or from the store. False: never seen. */
 bool stream_producer(struct streams *streams, struct stream *stream, struct slice id, uint64_t *epoch,

@@ -18,7 +18,7 @@ void watch_add(struct shard *shard, struct stream *stream, struct asker asker, u
     stream->watchers[stream->watcher_count++] = (struct watcher){asker.router, watch};
 }
 
-void watch_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry)
+void watch_appended(struct shard *shard, struct stream *stream, const struct journal_entry *entry)
 {
     if (!stream->watcher_count)
         return;

@@ -9,7 +9,7 @@
 void watch_add(struct shard *shard, struct stream *stream, struct asker asker, uint64_t watch);
 
 /* An append was applied: gathers it for the stream's watchers. */
-void watch_appended(struct shard *shard, struct stream *stream, const struct log_entry *entry);
+void watch_appended(struct shard *shard, struct stream *stream, const struct journal_entry *entry);
 
 /* Tells what is gathered of one stream, so that a read right after it begins where the events left off. */
 void watch_tell(struct shard *shard, struct stream *stream);

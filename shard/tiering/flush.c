@@ -20,14 +20,14 @@ struct chunk {
     struct buf data, boundaries;
     uint64_t start, count, time_ms;
     bool any, replaces;
-    bool bare; /* one run without marks: stays without */
+    bool bare; /* one extent without marks: stays without */
     bool refs; /* it holds references, in `marks` */
     int64_t row_id;
 };
 
 static void flush_chunk_write(struct store *store, uint64_t uid, struct chunk *chunk)
 {
-    struct run run = {
+    struct extent extent = {
         .start = chunk->start,
         .count = chunk->count,
         .time_ms = chunk->time_ms,
@@ -37,9 +37,9 @@ static void flush_chunk_write(struct store *store, uint64_t uid, struct chunk *c
     if (!chunk->any)
         return;
     if (chunk->replaces)
-        store_chunk_replace(store, chunk->row_id, &run);
+        store_chunk_replace(store, chunk->row_id, &extent);
     else
-        store_chunk_insert(store, uid, &run);
+        store_chunk_insert(store, uid, &extent);
     buf_reset(&chunk->data);
     buf_reset(&chunk->boundaries);
     chunk->any = chunk->replaces = chunk->refs = false;
@@ -48,50 +48,50 @@ static void flush_chunk_write(struct store *store, uint64_t uid, struct chunk *c
 /* Bytes that other streams have too are referred to. */
 static void flush_chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, const struct pending *pending)
 {
-    struct run run = pending_run(pending);
+    struct extent extent = pending_extent(pending);
     uint64_t id = shared_id(pending->batch->seq, pending->at);
     if (chunk->any && (!chunk->refs || buf_len(&chunk->boundaries) > REFS_BYTES))
         flush_chunk_write(store, uid, chunk);
     if (!chunk->any) {
         chunk->any = chunk->refs = true;
-        chunk->start = run.start;
+        chunk->start = extent.start;
         chunk->count = 0;
     }
-    store_shared_ref(store, id, &run);
-    shared_ref_add(&chunk->boundaries, id, run.count);
-    chunk->count += run.count;
-    chunk->time_ms = run.time_ms;
+    store_shared_ref(store, id, &extent);
+    shared_ref_add(&chunk->boundaries, id, extent.count);
+    chunk->count += extent.count;
+    chunk->time_ms = extent.time_ms;
 }
 
-static void flush_chunk_add(struct chunk *chunk, const struct run *run)
+static void flush_chunk_add(struct chunk *chunk, const struct extent *extent)
 {
-    chunk->bare = !chunk->any && run->boundaries.len == 0;
+    chunk->bare = !chunk->any && extent->boundaries.len == 0;
     if (!chunk->any) {
         chunk->any = true;
-        chunk->start = run->start;
+        chunk->start = extent->start;
         chunk->count = 0;
     }
-    if (run->boundaries.len)
-        buf_add_slice(&chunk->boundaries, run->boundaries);
+    if (extent->boundaries.len)
+        buf_add_slice(&chunk->boundaries, extent->boundaries);
     else
-        boundaries_add(&chunk->boundaries, run->data.len, true);
-    buf_add_slice(&chunk->data, run->data);
-    chunk->count += run->count;
-    chunk->time_ms = run->time_ms;
+        boundaries_add(&chunk->boundaries, extent->data.len, true);
+    buf_add_slice(&chunk->data, extent->data);
+    chunk->count += extent->count;
+    chunk->time_ms = extent->time_ms;
 }
 
 /* Goes on with the newest chunk of the stream. */
-static void flush_chunk_reopen(struct chunk *chunk, const struct run *run)
+static void flush_chunk_reopen(struct chunk *chunk, const struct extent *extent)
 {
-    if (run->data.len || !run->count) {
-        flush_chunk_add(chunk, run);
-    } else if (run->boundaries.len > REFS_BYTES) {
+    if (extent->data.len || !extent->count) {
+        flush_chunk_add(chunk, extent);
+    } else if (extent->boundaries.len > REFS_BYTES) {
         return;
     } else {
-        *chunk =
-            (struct chunk){.start = run->start, .count = run->count, .time_ms = run->time_ms, .row_id = chunk->row_id};
+        *chunk = (struct chunk){
+            .start = extent->start, .count = extent->count, .time_ms = extent->time_ms, .row_id = chunk->row_id};
         chunk->any = chunk->refs = true;
-        buf_add_slice(&chunk->boundaries, run->boundaries);
+        buf_add_slice(&chunk->boundaries, extent->boundaries);
     }
     chunk->replaces = true;
 }
@@ -101,24 +101,24 @@ static size_t flush_stream(struct store *store, struct streams *streams, struct 
                            size_t max_appends, size_t max_bytes)
 {
     struct chunk chunk = {0};
-    struct run run;
+    struct extent extent;
     size_t appends = 0, bytes = 0;
     uint64_t uid = stream->row.uid;
-    if (!stream->unflushed && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &run))
-        flush_chunk_reopen(&chunk, &run);
+    if (!stream->unflushed && store_chunk_last(store, uid, CHUNK_MERGE, &chunk.row_id, &extent))
+        flush_chunk_reopen(&chunk, &extent);
     for (; appends < stream->pending_count && appends < max_appends && bytes < max_bytes; appends++) {
-        run = pending_run(&stream->pending[appends]);
-        if (!run.count)
+        extent = pending_extent(&stream->pending[appends]);
+        if (!extent.count)
             continue;
         if (stream->pending[appends].shared) {
             flush_chunk_refer(store, uid, &chunk, &stream->pending[appends]);
             bytes += REF_BYTES;
             continue;
         }
-        if (chunk.any && (chunk.refs || buf_len(&chunk.data) + run.data.len > CHUNK_BYTES))
+        if (chunk.any && (chunk.refs || buf_len(&chunk.data) + extent.data.len > CHUNK_BYTES))
             flush_chunk_write(store, uid, &chunk);
-        flush_chunk_add(&chunk, &run);
-        bytes += run.data.len;
+        flush_chunk_add(&chunk, &extent);
+        bytes += extent.data.len;
     }
     flush_chunk_write(store, uid, &chunk);
     buf_clear(&chunk.data);
@@ -132,8 +132,8 @@ static bool flush_slice(struct store *store, struct streams *streams, int64_t up
                         size_t max_bytes)
 {
     size_t appends = 0;
-    uint64_t before = streams->log_bytes;
-    while (appends < max_appends && before - streams->log_bytes < max_bytes) {
+    uint64_t before = streams->journal_bytes;
+    while (appends < max_appends && before - streams->journal_bytes < max_bytes) {
         struct stream *stream = streams->flushing->first;
         if (!stream)
             return false;
@@ -143,9 +143,10 @@ static bool flush_slice(struct store *store, struct streams *streams, int64_t up
     return true;
 }
 
-static bool flush_log_is_long(const struct shard *shard)
+static bool flush_journal_is_long(const struct shard *shard)
 {
-    return shard->logged >= shard->cfg->shard_flush_appends || shard->logged_bytes >= shard->cfg->shard_flush_bytes;
+    return shard->journaled >= shard->cfg->shard_flush_appends ||
+           shard->journaled_bytes >= shard->cfg->shard_flush_bytes;
 }
 
 static bool flush_idle(const struct shard *shard)
@@ -162,7 +163,7 @@ static size_t flush_at_least(size_t value, size_t least)
  * streams that are deleted while they are in the log make room, too. */
 static bool flush_has_room(const struct shard *shard)
 {
-    uint64_t need = shard->streams.log_bytes * 3 / 2 + 2 * SLICE_BYTES;
+    uint64_t need = shard->streams.journal_bytes * 3 / 2 + 2 * SLICE_BYTES;
     return disk_has(shard, need) || store_unused(shard->store) >= need;
 }
 
@@ -178,7 +179,7 @@ static void flush_step(struct shard *shard)
         shard->flushing_upto = 0;
     }
     store_begin(store);
-    if (shard->dropped_upto < shard->flushed_upto && !store_log_drop(store, shard->flushed_upto, DROP_BATCHES))
+    if (shard->dropped_upto < shard->flushed_upto && !journal_drop(store, shard->flushed_upto, DROP_BATCHES))
         shard->dropped_upto = shard->flushed_upto;
 }
 
@@ -188,7 +189,7 @@ static bool flush_under_way(const struct shard *shard)
 }
 
 /* Where appends never stop and are never many, what has waited for long is settled too: it may have to leave. */
-static bool flush_log_is_old(struct shard *shard)
+static bool flush_journal_is_old(struct shard *shard)
 {
     if (!shard->flush_due_ms)
         shard->flush_due_ms = shard->ticks_ms + OLD * shard->cfg->shard_flush_idle;
@@ -197,14 +198,14 @@ static bool flush_log_is_old(struct shard *shard)
 
 void flush_turn(struct shard *shard)
 {
-    int64_t last = store_log_last(shard->store);
+    int64_t last = journal_last(shard->store);
     bool quiet = flush_idle(shard);
     if (!shard->flushing_upto && last > shard->flushed_upto &&
-        (quiet || flush_log_is_long(shard) || flush_log_is_old(shard))) {
+        (quiet || flush_journal_is_long(shard) || flush_journal_is_old(shard))) {
         shard->flushing_upto = last;
         shard->flush_due_ms = 0;
         streams_begin_generation(&shard->streams);
-        shard->logged = shard->logged_bytes = 0;
+        shard->journaled = shard->journaled_bytes = 0;
     }
     if (!flush_under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
         return; /* a turn of reads pays for no writing */
@@ -220,14 +221,14 @@ void flush_turn(struct shard *shard)
 
 void flush_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
 {
-    int64_t upto = store_log_last(store);
+    int64_t upto = journal_last(store);
     streams_begin_generation(streams);
     while (flush_slice(store, streams, upto, SLICE_APPENDS * 8, SLICE_BYTES)) {
         store_commit(store);
         alive(ctx);
     }
     store_begin(store);
-    while (store_log_drop(store, upto, DROP_BATCHES)) {
+    while (journal_drop(store, upto, DROP_BATCHES)) {
         store_commit(store);
         store_begin(store);
         alive(ctx);

@@ -164,10 +164,10 @@ static void offload_leave(struct offload *r, struct stream *stream)
 static void offload_read_chunks(struct offload *r, struct stream *stream)
 {
     struct segment_draft *draft = &r->draft;
-    struct run run;
+    struct extent extent;
     size_t before = buf_len(&draft->data);
     while (!draft->full && draft->segment.end < stream->row.flushed && buf_len(&draft->data) - before < TURN_READ) {
-        if (store_chunk_run(r->shard->store, r->uid, draft->segment.end, &run) && segment_add(draft, &run))
+        if (store_chunk_at(r->shard->store, r->uid, draft->segment.end, &extent) && segment_add(draft, &extent))
             continue;
         log_error("stream %llu: its chunks are damaged at %llu, or missing; they stay where they are",
                   (unsigned long long)r->uid, (unsigned long long)draft->segment.end);
@@ -186,12 +186,12 @@ static void offload_read_segments(struct offload *r, struct stream *stream)
 {
     struct shard *shard = r->shard;
     struct segment_draft *draft = &r->draft;
-    struct run run;
+    struct extent extent;
     size_t before = buf_len(&draft->data);
     r->awaits = false;
     while (draft->segment.end < r->merge_end && buf_len(&draft->data) - before < TURN_READ) {
-        enum error error = segments_run(&shard->streams.segments, r->uid, draft->segment.end, &run);
-        if (error == ERR_NONE && segment_add(draft, &run))
+        enum error error = segments_extent(&shard->streams.segments, r->uid, draft->segment.end, &extent);
+        if (error == ERR_NONE && segment_add(draft, &extent))
             continue;
         r->awaits = error == ERR_SEGMENT_UNAVAILABLE && shard->streams.segments.awaited.uid;
         if (!r->awaits)

@@ -38,9 +38,9 @@ static void inspect_print_segment(const struct segment *s)
 static bool inspect_print_block(const struct segment *s, size_t i, struct slice file, struct buf *inflated)
 {
     const struct segment_block *b = &s->blocks[i];
-    struct run run;
-    bool good = segment_run(s, i, slice_of(file.data + s->boundaries_at + b->boundaries_at, b->boundaries),
-                            slice_of(file.data + b->at, b->stored), inflated, &run);
+    struct extent extent;
+    bool good = segment_extent(s, i, slice_of(file.data + s->boundaries_at + b->boundaries_at, b->boundaries),
+                               slice_of(file.data + b->at, b->stored), inflated, &extent);
     printf("block %zu: from %llu, %u bytes, %u stored at %llu%s, ", i, (unsigned long long)b->start, b->bytes,
            b->stored, (unsigned long long)b->at, b->stored < b->bytes ? " (zstd)" : "");
     inspect_print_time(b->time_ms);

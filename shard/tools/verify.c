@@ -65,8 +65,8 @@ struct looking {
     uint64_t chunks, segments, batches;
 
     const struct stream_row *row;
-    bool json, cut; /* cut: its runs are not in a row, so sums mean nothing */
-    uint64_t next;  /* where the next run is to begin */
+    bool json, cut; /* cut: its extents are not in a row, so sums mean nothing */
+    uint64_t next;  /* where the next extent is to begin */
     bool any;
     struct verify_sum cold, hot;
 };
@@ -86,63 +86,63 @@ static void verify_check_segment(void *ctx, const struct segment_row *row)
     l->cold.messages += row->messages;
 }
 
-static const char *verify_check_content(struct looking *l, const struct run *run)
+static const char *verify_check_content(struct looking *l, const struct extent *extent)
 {
-    return verify_run(run, l->json, l->row->cold, &l->hot);
+    return verify_extent(extent, l->json, l->row->cold, &l->hot);
 }
 
 /* A chunk that refers to bytes which others have too. */
-static const char *verify_check_references(struct looking *l, const struct run *chunk)
+static const char *verify_check_references(struct looking *l, const struct extent *chunk)
 {
     struct slice refs = chunk->boundaries;
-    struct run run = {.start = chunk->start};
+    struct extent extent = {.start = chunk->start};
     const char *why = NULL;
     uint64_t id;
     bool first;
-    for (; refs.len; run.start += run.count) {
-        if (!varint_take(&refs, &id) || !varint_take(&refs, &run.count))
+    for (; refs.len; extent.start += extent.count) {
+        if (!varint_take(&refs, &id) || !varint_take(&refs, &extent.count))
             return "its references are damaged";
-        if (!store_look_shared(l->look, id, &run, &first))
+        if (!store_look_shared(l->look, id, &extent, &first))
             why = "it refers to shared bytes that are not there";
         else if (!why && l->row->state != STREAM_DELETING)
-            why = verify_check_content(l, &run);
+            why = verify_check_content(l, &extent);
     }
-    return why                                        ? why
-           : run.start == chunk->start + chunk->count ? NULL
-                                                      : "it does not hold as many positions as it says";
+    return why                                           ? why
+           : extent.start == chunk->start + chunk->count ? NULL
+                                                         : "it does not hold as many positions as it says";
 }
 
-static bool verify_is_reference(const struct run *run)
+static bool verify_is_reference(const struct extent *extent)
 {
-    return run->count && !run->data.len;
+    return extent->count && !extent->data.len;
 }
 
-static void verify_check_chunk(void *ctx, const struct run *run)
+static void verify_check_chunk(void *ctx, const struct extent *extent)
 {
     struct looking *l = ctx;
     const char *why = NULL;
     l->chunks++;
-    if (verify_is_reference(run))
-        why = l->v->quick ? NULL : verify_check_references(l, run);
+    if (verify_is_reference(extent))
+        why = l->v->quick ? NULL : verify_check_references(l, extent);
     else if (!l->v->quick && l->row->state != STREAM_DELETING)
-        why = verify_check_content(l, run);
+        why = verify_check_content(l, extent);
     if (why)
-        verify_problem(l->v, "chunk at %" PRIu64 ": %s", run->start, why);
+        verify_problem(l->v, "chunk at %" PRIu64 ": %s", extent->start, why);
     l->cut |= why != NULL;
     if (l->row->state == STREAM_DELETING)
         return;
-    if (!l->any && run->start + run->count > l->row->cold && run->start > l->row->cold) {
-        verify_problem(l->v, "its chunks begin at %" PRIu64 ", %" PRIu64 " was expected", run->start, l->row->cold);
+    if (!l->any && extent->start + extent->count > l->row->cold && extent->start > l->row->cold) {
+        verify_problem(l->v, "its chunks begin at %" PRIu64 ", %" PRIu64 " was expected", extent->start, l->row->cold);
         l->cut = true;
     }
-    if (l->any && run->start != l->next) {
-        verify_problem(l->v, "a chunk begins at %" PRIu64 ", %" PRIu64 " was expected", run->start, l->next);
+    if (l->any && extent->start != l->next) {
+        verify_problem(l->v, "a chunk begins at %" PRIu64 ", %" PRIu64 " was expected", extent->start, l->next);
         l->cut = true;
     }
-    if (run->start + run->count <= l->row->cold && !l->row->due)
-        verify_problem(l->v, "chunk at %" PRIu64 ": it is in a segment, too, and stays", run->start);
+    if (extent->start + extent->count <= l->row->cold && !l->row->due)
+        verify_problem(l->v, "chunk at %" PRIu64 ": it is in a segment, too, and stays", extent->start);
     l->any = true;
-    l->next = run->start + run->count;
+    l->next = extent->start + extent->count;
 }
 
 static void verify_check_sums(struct looking *l)
@@ -211,7 +211,7 @@ static void verify_check_stream(void *ctx, const struct stream_row *row)
 /* ---- the log ---- */
 
 /* What the log has said of the stream before, or else its row. */
-static struct fresh_stream verify_fresh_of(struct looking *l, const struct log_entry *entry)
+static struct fresh_stream verify_fresh_of(struct looking *l, const struct journal_entry *entry)
 {
     struct fresh_stream fresh;
     struct stream_row row;
@@ -222,7 +222,7 @@ static struct fresh_stream verify_fresh_of(struct looking *l, const struct log_e
         fresh.known = true;
         fresh.tail = row.flushed;
         fresh.json = media_type_is_json(row.content_type);
-    } else if (entry->flags & LOG_CREATES) {
+    } else if (entry->flags & ENTRY_CREATES) {
         fresh.known = true;
         fresh.json = media_type_is_json(entry->content_type);
         if (layout_slot(entry->name) != layout_slot_of_uid(entry->uid))
@@ -231,23 +231,23 @@ static struct fresh_stream verify_fresh_of(struct looking *l, const struct log_e
     return fresh;
 }
 
-static void verify_check_entry(struct looking *l, const struct log_entry *entry)
+static void verify_check_entry(struct looking *l, const struct journal_entry *entry)
 {
     struct fresh_stream fresh = verify_fresh_of(l, entry);
-    const struct run run = {
+    const struct extent extent = {
         .start = entry->start, .count = entry->count, .boundaries = entry->boundaries, .data = entry->data};
     struct verify_sum sum = {0};
     const char *why = NULL;
-    if (entry->flags & LOG_DELETES) {
+    if (entry->flags & ENTRY_DELETES) {
         fresh.gone = true;
     } else if (fresh.known && entry->start >= fresh.tail) {
         if (entry->start != fresh.tail)
             verify_problem(l->v, "the log goes on at %" PRIu64 ", %" PRIu64 " was expected", entry->start, fresh.tail);
         if (fresh.closed && entry->count)
             verify_problem(l->v, "the log has an append at %" PRIu64 " after its end", entry->start);
-        why = l->v->quick ? NULL : verify_run(&run, fresh.json, 0, &sum);
+        why = l->v->quick ? NULL : verify_extent(&extent, fresh.json, 0, &sum);
         fresh.tail = entry->start + entry->count;
-        fresh.closed |= (entry->flags & LOG_CLOSES) != 0;
+        fresh.closed |= (entry->flags & ENTRY_CLOSES) != 0;
     }
     if (why)
         verify_problem(l->v, "the log's append at %" PRIu64 ": %s", entry->start, why);
@@ -257,11 +257,12 @@ static void verify_check_entry(struct looking *l, const struct log_entry *entry)
 static void verify_check_batch(void *ctx, int64_t seq, struct slice heads, struct slice data)
 {
     struct looking *l = ctx;
-    struct log_entry entry = {0};
+    struct journal_entry entry = {0};
     bool good = true;
     l->batches++;
     while (good && heads.len) {
-        entry = (struct log_entry){.boundaries = entry.boundaries, .data = entry.data}; /* these stay with LOG_SAME */
+        entry =
+            (struct journal_entry){.boundaries = entry.boundaries, .data = entry.data}; /* these stay with ENTRY_SAME */
         good = entry_take(&heads, &data, &entry);
         if (!good)
             break;
@@ -285,7 +286,8 @@ static bool verify_check_database(struct looking *l)
         return false;
     }
     bool read = store_look_integrity(l->look, v->quick, verify_on_text, v) &&
-                store_look_streams(l->look, verify_check_stream, l) && store_look_log(l->look, verify_check_batch, l) &&
+                store_look_streams(l->look, verify_check_stream, l) &&
+                store_look_journal(l->look, verify_check_batch, l) &&
                 store_look_tables(l->look, !v->quick, verify_on_text, v);
     v->name = (struct slice){0};
     v->uid = 0;
@@ -481,7 +483,7 @@ static int verify_arguments(struct verify *v, int argc, char **argv)
     if (!verify_take_options(v, argc, argv))
         return verify_fail("--quick and --objects are what it knows");
     if (!verify_read_config(&v->cfg))
-        return verify_fail("it is run by `streamd verify`");
+        return verify_fail("it is extent by `streamd verify`");
     if (access(v->cfg.server_data_dir, R_OK | X_OK) != 0)
         return verify_fail(strerror(errno));
     verify_all(v);

@@ -19,8 +19,8 @@ static const char *verify_rules_check_lineage(const struct stream_row *row)
     const char *why = NULL;
     if (!lineage_decode(row->lineage, &lineage))
         return "its lineage is damaged";
-    for (size_t i = 0; i < lineage.count && !why; end = lineage.extents[i++].end)
-        if (lineage.extents[i].end <= end || layout_slot_of_uid(lineage.extents[i].uid) >= LAYOUT_SLOTS)
+    for (size_t i = 0; i < lineage.count && !why; end = lineage.ancestors[i++].end)
+        if (lineage.ancestors[i].end <= end || layout_slot_of_uid(lineage.ancestors[i].uid) >= LAYOUT_SLOTS)
             why = "its lineage is damaged";
     if (!why && end != row->base)
         why = "its lineage does not end where its own bytes begin";
@@ -58,13 +58,13 @@ struct walk {
     uint64_t position, at, messages;
 };
 
-static const char *verify_rules_walk_message(struct walk *walk, const struct run *run, uint64_t length, bool json,
+static const char *verify_rules_walk_message(struct walk *walk, const struct extent *extent, uint64_t length, bool json,
                                              uint64_t from, struct verify_sum *sum)
 {
-    if (!length || length > run->data.len - walk->at)
+    if (!length || length > extent->data.len - walk->at)
         return "its marks go beyond its data";
     if (json &&
-        !verify_rules_is_json(slice_of(run->data.data + walk->at, (size_t)length), &walk->data, &walk->boundaries))
+        !verify_rules_is_json(slice_of(extent->data.data + walk->at, (size_t)length), &walk->data, &walk->boundaries))
         return "a message is not JSON";
     if (walk->position >= from) {
         sum->bytes += length;
@@ -75,22 +75,22 @@ static const char *verify_rules_walk_message(struct walk *walk, const struct run
     return NULL;
 }
 
-const char *verify_run(const struct run *run, bool json, uint64_t from, struct verify_sum *sum)
+const char *verify_extent(const struct extent *extent, bool json, uint64_t from, struct verify_sum *sum)
 {
-    struct walk walk = {.position = run->start};
-    struct slice boundaries = run->boundaries;
+    struct walk walk = {.position = extent->start};
+    struct slice boundaries = extent->boundaries;
     const char *why = NULL;
     uint64_t length;
     bool last;
-    if (!boundaries.len && run->data.len)
-        why = verify_rules_walk_message(&walk, run, run->data.len, json, from, sum);
+    if (!boundaries.len && extent->data.len)
+        why = verify_rules_walk_message(&walk, extent, extent->data.len, json, from, sum);
     while (!why && boundaries.len)
         why = boundaries_next(&boundaries, &length, &last)
-                  ? verify_rules_walk_message(&walk, run, length, json, from, sum)
+                  ? verify_rules_walk_message(&walk, extent, length, json, from, sum)
                   : "its marks are damaged";
-    if (!why && walk.at != run->data.len)
+    if (!why && walk.at != extent->data.len)
         why = "its marks end before its data";
-    if (!why && walk.position != run->start + run->count)
+    if (!why && walk.position != extent->start + extent->count)
         why = "it does not hold as many positions as it says";
     buf_clear(&walk.data);
     buf_clear(&walk.boundaries);

@@ -16,9 +16,9 @@ struct verify_sum {
     uint64_t bytes, messages;
 };
 
-/* Marks, data and count of a run agree; JSON messages are JSON, with their commas. What begins at or after `from` is
- * added to *sum. */
-const char *verify_run(const struct run *run, bool json, uint64_t from, struct verify_sum *sum);
+/* Marks, data and count of an extent agree; JSON messages are JSON, with their commas. What begins at or after `from`
+ * is added to *sum. */
+const char *verify_extent(const struct extent *extent, bool json, uint64_t from, struct verify_sum *sum);
 
 /* A segment's row by itself. */
 const char *verify_segment_row(const struct segment_row *row, bool json);

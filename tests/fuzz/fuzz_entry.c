@@ -1,4 +1,5 @@
-/* A batch's heads that can be read are spelled in the one way entry_add() spells them, and never reach past their data. */
+/* A batch's heads that can be read are spelled in the one way entry_add() spells them, and never reach past their data.
+ */
 #include "shard/store/entry.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -12,12 +13,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct slice data = slice_of(heads.data + heads_len, size - 1 - heads_len);
     const char *taken = data.data;
     while (heads.len) {
-        struct log_entry entry = {0};
+        struct journal_entry entry = {0};
         struct buf again = {0};
         struct slice before = heads;
         if (!entry_take(&heads, &data, &entry))
             break;
-        if (!(entry.flags & LOG_SAME)) {
+        if (!(entry.flags & ENTRY_SAME)) {
             must(entry.boundaries.data == taken && entry.data.data == taken + entry.boundaries.len);
             taken = entry.data.data + entry.data.len;
         }

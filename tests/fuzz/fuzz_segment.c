@@ -18,17 +18,17 @@ static void try(struct slice file)
     }
     position = s.start;
     for (size_t i = 0; i < s.count; i++) {
-        struct run run;
+        struct extent extent;
         const struct segment_block *b = &s.blocks[i];
-        if (!segment_run(&s, i, slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries),
-                         slice_of(file.data + b->at, b->stored), &inflated, &run)) {
+        if (!segment_extent(&s, i, slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries),
+                            slice_of(file.data + b->at, b->stored), &inflated, &extent)) {
             must(!segment_check(file));
             break;
         }
-        must(run.start == position && run.count > 0 && segment_find(&s, position) == i);
-        must(run.data.len == b->bytes);
-        position += run.count;
-        bytes += run.data.len;
+        must(extent.start == position && extent.count > 0 && segment_find(&s, position) == i);
+        must(extent.data.len == b->bytes);
+        position += extent.count;
+        bytes += extent.data.len;
         must(i + 1 < s.count || (position == s.end && bytes == s.bytes));
     }
     buf_clear(&inflated);
@@ -57,7 +57,8 @@ static void correct(char *file, size_t size)
         memcpy(&stored, entry + 24, sizeof stored);
         memcpy(&boundaries_at, entry + 32, sizeof boundaries_at);
         memcpy(&boundaries, entry + 36, sizeof boundaries);
-        if (at > size || stored > size - at || front + boundaries_at > size || boundaries > size - front - boundaries_at)
+        if (at > size || stored > size - at || front + boundaries_at > size ||
+            boundaries > size - front - boundaries_at)
             continue;
         sum = checksum(file + front + boundaries_at, boundaries, file + at, stored);
         memcpy(entry + 40, &sum, sizeof sum);

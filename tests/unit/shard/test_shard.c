@@ -188,7 +188,7 @@ static void rest(struct bench *b)
         b->shard->upkeep_ms = 0;
         turn(b);
     }
-    assert_int_equal(b->shard->streams.log_entries, 0);
+    assert_int_equal(b->shard->streams.journal_entries, 0);
     b->cfg.shard_flush_idle = 1000000;
 }
 
@@ -769,7 +769,7 @@ static void flushing_does_not_wait_for_the_wall_clock(void **state)
     usleep(2000);
     for (int i = 0; i < 10; i++)
         turn(b);
-    assert_int_equal(b->shard->streams.log_entries, 0);
+    assert_int_equal(b->shard->streams.journal_entries, 0);
 }
 
 int main(void)

@@ -9,8 +9,9 @@
 #include "common/boundaries.h"
 #include "shard/segments/segment.h"
 
-/* A run of `count` JSON messages of `length` bytes each, every second one the last of its append. */
-static struct run json_run(struct buf *data, struct buf *boundaries, uint64_t start, uint64_t count, size_t length)
+/* An extent of `count` JSON messages of `length` bytes each, every second one the last of its append. */
+static struct extent json_extent(struct buf *data, struct buf *boundaries, uint64_t start, uint64_t count,
+                                 size_t length)
 {
     buf_reset(data);
     buf_reset(boundaries);
@@ -23,11 +24,11 @@ static struct run json_run(struct buf *data, struct buf *boundaries, uint64_t st
         buf_add_byte(data, ',');
         boundaries_add(boundaries, length, i & 1);
     }
-    return (struct run){.start = start,
-                        .count = count,
-                        .time_ms = 1000 + start,
-                        .boundaries = buf_slice(boundaries),
-                        .data = buf_slice(data)};
+    return (struct extent){.start = start,
+                           .count = count,
+                           .time_ms = 1000 + start,
+                           .boundaries = buf_slice(boundaries),
+                           .data = buf_slice(data)};
 }
 
 static struct segment_draft draft_at(uint64_t start, bool json, uint64_t messages, uint64_t bytes)
@@ -37,7 +38,7 @@ static struct segment_draft draft_at(uint64_t start, bool json, uint64_t message
                                   .max_bytes = bytes};
 }
 
-/* All of the segment's runs hold, one after the other, what `data` says. */
+/* All of the segment's extents hold, one after the other, what `data` says. */
 static void expect_content(struct slice file, uint64_t start, uint64_t end, struct slice data)
 {
     struct segment s;
@@ -49,17 +50,17 @@ static void expect_content(struct slice file, uint64_t start, uint64_t end, stru
     assert_int_equal(s.start, start);
     assert_int_equal(s.end, end);
     for (size_t i = 0; i < s.count; i++) {
-        struct run run;
+        struct extent extent;
         const struct segment_block *b = &s.blocks[i];
-        assert_true(segment_run(&s, i, slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries),
-                                slice_of(file.data + b->at, b->stored), &inflated, &run));
-        assert_int_equal(run.start, position);
+        assert_true(segment_extent(&s, i, slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries),
+                                   slice_of(file.data + b->at, b->stored), &inflated, &extent));
+        assert_int_equal(extent.start, position);
         assert_int_equal(segment_find(&s, position), i);
-        position += run.count;
+        position += extent.count;
         assert_int_equal(segment_find(&s, position - 1), i);
-        assert_true(at + run.data.len <= data.len);
-        assert_memory_equal(run.data.data, data.data + at, run.data.len);
-        at += run.data.len;
+        assert_true(at + extent.data.len <= data.len);
+        assert_memory_equal(extent.data.data, data.data + at, extent.data.len);
+        at += extent.data.len;
     }
     assert_int_equal(position, end);
     assert_int_equal(at, data.len);
@@ -76,9 +77,9 @@ static void json_goes_in_and_out(void **state)
         struct buf file = {0};
         buf_reset(&all);
         for (uint64_t start = 100; start < 5100; start += 500) {
-            struct run run = json_run(&data, &boundaries, start, 500, 80);
-            assert_true(segment_add(&draft, &run));
-            buf_add_slice(&all, run.data);
+            struct extent extent = json_extent(&data, &boundaries, start, 500, 80);
+            assert_true(segment_add(&draft, &extent));
+            buf_add_slice(&all, extent.data);
         }
         assert_false(draft.full);
         segment_seal(&draft, compress, &file);
@@ -87,7 +88,7 @@ static void json_goes_in_and_out(void **state)
         expect_content(buf_slice(&file), 100, 5100, buf_slice(&all));
         assert_true(compress ? buf_len(&file) < buf_len(&all) / 4 : buf_len(&file) > buf_len(&all));
         assert_int_equal(draft.segment.blocks[0].time_ms,
-                         1600); /* the newest of its 819 messages is of the second run */
+                         1600); /* the newest of its 819 messages is of the second extent */
         segment_draft_clear(&draft);
         buf_clear(&file);
     }
@@ -100,16 +101,16 @@ static void a_draft_keeps_its_limits(void **state)
 {
     (void)state;
     struct buf data = {0}, boundaries = {0};
-    struct run run = json_run(&data, &boundaries, 0, 100, 10);
+    struct extent extent = json_extent(&data, &boundaries, 0, 100, 10);
     struct segment_draft few = draft_at(0, true, 30, 1 << 20), small = draft_at(0, true, 1000, 55),
                          tiny = draft_at(0, true, 1000, 5), later = draft_at(40, true, 1000, 1 << 20);
-    assert_true(segment_add(&few, &run) && few.full);
+    assert_true(segment_add(&few, &extent) && few.full);
     assert_int_equal(few.segment.end, 30);
-    assert_true(segment_add(&small, &run) && small.full);
+    assert_true(segment_add(&small, &extent) && small.full);
     assert_int_equal(small.segment.end, 5);
-    assert_true(segment_add(&tiny, &run) && tiny.full); /* one message is always in it */
+    assert_true(segment_add(&tiny, &extent) && tiny.full); /* one message is always in it */
     assert_int_equal(tiny.segment.end, 1);
-    assert_true(segment_add(&later, &run) && !later.full); /* the run begins before it */
+    assert_true(segment_add(&later, &extent) && !later.full); /* the extent begins before it */
     assert_int_equal(later.segment.messages, 60);
     segment_draft_clear(&few);
     segment_draft_clear(&small);
@@ -124,18 +125,18 @@ static void bytes_keep_their_messages(void **state)
     (void)state;
     struct segment_draft draft = draft_at(50, false, 3, 1 << 20);
     struct buf boundaries = {0}, file = {0};
-    struct run bare = {.start = 50, .count = 5, .data = SLICE("aaaaa")};
+    struct extent bare = {.start = 50, .count = 5, .data = SLICE("aaaaa")};
     boundaries_add(&boundaries, 2, true);
     boundaries_add(&boundaries, 3, false);
     boundaries_add(&boundaries, 4, true);
-    struct run more = {.start = 55, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("bbcccdddd")};
+    struct extent more = {.start = 55, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("bbcccdddd")};
     assert_true(segment_add(&draft, &bare));
     assert_true(segment_add(&draft, &more));
     assert_true(draft.full);
     assert_int_equal(draft.segment.end, 60);
     segment_seal(&draft, true, &file);
     expect_content(buf_slice(&file), 50, 60, SLICE("aaaaabbccc"));
-    struct run damaged = {.start = 0, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("bbccc")};
+    struct extent damaged = {.start = 0, .count = 9, .boundaries = buf_slice(&boundaries), .data = SLICE("bbccc")};
     struct segment_draft other = draft_at(0, false, 1000, 1 << 20), gap = draft_at(10, false, 10, 1 << 20);
     assert_false(segment_add(&other, &damaged));
     assert_false(segment_add(&gap, &bare));
@@ -155,8 +156,8 @@ static void a_message_larger_than_a_block(void **state)
     for (size_t i = 0; i < size; i++)
         buf_add_byte(&data, (uint8_t)(i * i >> 7));
     for (uint64_t start = 0; start < 3 * size; start += size) {
-        struct run run = {.start = start, .count = size, .data = buf_slice(&data)};
-        assert_true(segment_add(&draft, &run));
+        struct extent extent = {.start = start, .count = size, .data = buf_slice(&data)};
+        assert_true(segment_add(&draft, &extent));
     }
     segment_seal(&draft, true, &file);
     assert_int_equal(draft.segment.count, 3);
@@ -176,8 +177,8 @@ static void damage_is_found(void **state)
     (void)state;
     struct buf data = {0}, boundaries = {0}, file = {0};
     struct segment_draft draft = draft_at(3, true, 100000, 64 << 20);
-    struct run run = json_run(&data, &boundaries, 3, 40, 20);
-    assert_true(segment_add(&draft, &run));
+    struct extent extent = json_extent(&data, &boundaries, 3, 40, 20);
+    assert_true(segment_add(&draft, &extent));
     segment_seal(&draft, true, &file);
     struct slice whole = buf_slice(&file);
     for (size_t i = 0; i < whole.len; i++) {

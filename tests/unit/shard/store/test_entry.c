@@ -6,13 +6,13 @@
 
 #include "shard/store/entry.h"
 
-static struct log_entry full(void)
+static struct journal_entry full(void)
 {
-    return (struct log_entry){
+    return (struct journal_entry){
         .uid = (uint64_t)1023 << 44 | 77,
         .start = UINT64_MAX >> 1,
         .count = 3,
-        .flags = LOG_CLOSES | LOG_STREAM_SEQ | LOG_PRODUCER | LOG_CREATES,
+        .flags = ENTRY_CLOSES | ENTRY_STREAM_SEQ | ENTRY_PRODUCER | ENTRY_CREATES,
         .name = SLICE("p/s"),
         .content_type = SLICE("application/json"),
         .expires_text = SLICE("2030-01-01T00:00:00Z"),
@@ -29,7 +29,7 @@ static struct log_entry full(void)
     };
 }
 
-static void expect_equal(const struct log_entry *got, const struct log_entry *want)
+static void expect_equal(const struct journal_entry *got, const struct journal_entry *want)
 {
     assert_true(got->uid == want->uid && got->start == want->start && got->count == want->count);
     assert_int_equal(got->flags, want->flags);
@@ -45,16 +45,16 @@ static void expect_equal(const struct log_entry *got, const struct log_entry *wa
 static void test_round_trip(void **state)
 {
     (void)state;
-    struct log_entry plain = {.uid = 1, .count = 4, .data = SLICE("abcd")},
-                     close = {.uid = 1, .start = 4, .flags = LOG_CLOSES}, all = full();
+    struct journal_entry plain = {.uid = 1, .count = 4, .data = SLICE("abcd")},
+                         close = {.uid = 1, .start = 4, .flags = ENTRY_CLOSES}, all = full();
     struct buf heads = {0};
     entry_add(&heads, &plain);
     entry_add(&heads, &close);
     entry_add(&heads, &all);
     struct slice in = buf_slice(&heads), data = SLICE("abcdmmm1,22,333,");
-    const struct log_entry *const want[] = {&plain, &close, &all};
+    const struct journal_entry *const want[] = {&plain, &close, &all};
     for (size_t i = 0; i < 3; i++) {
-        struct log_entry got = {0};
+        struct journal_entry got = {0};
         assert_true(entry_take(&in, &data, &got));
         expect_equal(&got, want[i]);
     }
@@ -67,7 +67,7 @@ static void test_round_trip(void **state)
 static void test_damaged(void **state)
 {
     (void)state;
-    struct log_entry all = full(), got;
+    struct journal_entry all = full(), got;
     struct buf heads = {0};
     entry_add(&heads, &all);
     for (size_t len = 0; len < buf_len(&heads); len++) {
@@ -83,14 +83,14 @@ static void test_damaged(void **state)
 static void test_stored_bytes(void **state)
 {
     (void)state;
-    struct log_entry entry = {.uid = 300,
-                              .start = 2,
-                              .count = 1,
-                              .flags = LOG_PRODUCER,
-                              .producer = SLICE("p"),
-                              .epoch = 128,
-                              .producer_seq = 1,
-                              .data = SLICE("1,")};
+    struct journal_entry entry = {.uid = 300,
+                                  .start = 2,
+                                  .count = 1,
+                                  .flags = ENTRY_PRODUCER,
+                                  .producer = SLICE("p"),
+                                  .epoch = 128,
+                                  .producer_seq = 1,
+                                  .data = SLICE("1,")};
     struct buf heads = {0};
     entry_add(&heads, &entry);
     assert_true(slice_equal(buf_slice(&heads), SLICE("\xac\x02\x02\x01\x04\x00\x02\x01p\x80\x01\x01")));
@@ -101,20 +101,24 @@ static void test_stored_bytes(void **state)
 static void test_the_same_bytes(void **state)
 {
     (void)state;
-    struct log_entry first = {.uid = 1, .count = 4, .flags = LOG_SHARED, .data = SLICE("abcd")},
-                     second = {.uid = 2, .start = 9, .count = 4, .flags = LOG_SHARED | LOG_SAME, .data = SLICE("abcd")};
+    struct journal_entry first = {.uid = 1, .count = 4, .flags = ENTRY_SHARED, .data = SLICE("abcd")},
+                         second = {.uid = 2,
+                                   .start = 9,
+                                   .count = 4,
+                                   .flags = ENTRY_SHARED | ENTRY_SAME,
+                                   .data = SLICE("abcd")};
     struct buf heads = {0};
     entry_add(&heads, &first);
     size_t begin = buf_len(&heads);
     entry_add(&heads, &second);
     struct slice in = buf_slice(&heads), data = SLICE("abcd");
-    struct log_entry got = {0};
+    struct journal_entry got = {0};
     assert_true(entry_take(&in, &data, &got));
     assert_true(entry_take(&in, &data, &got));
     expect_equal(&got, &second);
     assert_int_equal(in.len + data.len, 0);
 
-    struct log_entry none = {0};
+    struct journal_entry none = {0};
     in = slice_of(heads.data + begin, buf_len(&heads) - begin);
     assert_false(entry_take(&in, &data, &none)); /* there is none before it */
     buf_clear(&heads);

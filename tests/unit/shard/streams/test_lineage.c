@@ -19,11 +19,11 @@ static struct lineage fork_of(const struct lineage *source, uint64_t uid, uint64
 
 static void expect(const struct lineage *lineage, uint64_t position, uint64_t uid)
 {
-    const struct extent *extent = lineage_find(lineage, position);
+    const struct ancestor *ancestor = lineage_find(lineage, position);
     if (!uid)
-        assert_null(extent);
+        assert_null(ancestor);
     else
-        assert_int_equal(extent->uid, uid);
+        assert_int_equal(ancestor->uid, uid);
 }
 
 static void forks_of_forks_find_each_position_at_its_owner(void **state)

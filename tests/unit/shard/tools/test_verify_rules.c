@@ -11,40 +11,41 @@
 #include "shard/streams/lineage.h"
 #include "shard/tools/verify_rules.h"
 
-/* A run with these lengths as its marks. */
-static struct run run_of(struct buf *boundaries, const char *data, uint64_t count, const uint64_t *lengths, size_t n)
+/* An extent with these lengths as its boundaries. */
+static struct extent extent_of(struct buf *boundaries, const char *data, uint64_t count, const uint64_t *lengths,
+                               size_t n)
 {
     buf_reset(boundaries);
     for (size_t i = 0; i < n; i++)
         boundaries_add(boundaries, lengths[i], i + 1 == n);
-    return (struct run){.start = 10, .count = count, .boundaries = buf_slice(boundaries), .data = slice_str(data)};
+    return (struct extent){.start = 10, .count = count, .boundaries = buf_slice(boundaries), .data = slice_str(data)};
 }
 
 static void runs_of_json(void **state)
 {
     struct buf boundaries = {0};
     struct verify_sum sum = {0};
-    struct run run = run_of(&boundaries, "1,[2],{\"a\":3},", 3, (uint64_t[]){2, 4, 8}, 3);
+    struct extent extent = extent_of(&boundaries, "1,[2],{\"a\":3},", 3, (uint64_t[]){2, 4, 8}, 3);
     (void)state;
-    assert_null(verify_run(&run, true, 0, &sum));
+    assert_null(verify_extent(&extent, true, 0, &sum));
     assert_int_equal(sum.bytes, 14);
     assert_int_equal(sum.messages, 3);
     sum = (struct verify_sum){0};
-    assert_null(verify_run(&run, true, 12, &sum)); /* from there on */
+    assert_null(verify_extent(&extent, true, 12, &sum)); /* from there on */
     assert_int_equal(sum.bytes, 8);
     assert_int_equal(sum.messages, 1);
-    run.count = 4;
-    assert_string_equal(verify_run(&run, true, 0, &sum), "it does not hold as many positions as it says");
-    run = run_of(&boundaries, "1,[2}, ", 2, (uint64_t[]){2, 4}, 2);
-    assert_string_equal(verify_run(&run, true, 0, &sum), "a message is not JSON");
-    run = run_of(&boundaries, "1;2,", 2, (uint64_t[]){2, 2}, 2);
-    assert_string_equal(verify_run(&run, true, 0, &sum), "a message is not JSON");
-    run = run_of(&boundaries, "1,2,", 1, (uint64_t[]){2}, 1);
-    assert_string_equal(verify_run(&run, true, 0, &sum), "its marks end before its data");
-    run = run_of(&boundaries, "1,", 2, (uint64_t[]){2, 2}, 2);
-    assert_string_equal(verify_run(&run, true, 0, &sum), "its marks go beyond its data");
-    run = run_of(&boundaries, "1,", 1, (uint64_t[]){0}, 1);
-    assert_string_equal(verify_run(&run, true, 0, &sum), "its marks go beyond its data");
+    extent.count = 4;
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "it does not hold as many positions as it says");
+    extent = extent_of(&boundaries, "1,[2}, ", 2, (uint64_t[]){2, 4}, 2);
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "a message is not JSON");
+    extent = extent_of(&boundaries, "1;2,", 2, (uint64_t[]){2, 2}, 2);
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "a message is not JSON");
+    extent = extent_of(&boundaries, "1,2,", 1, (uint64_t[]){2}, 1);
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its marks end before its data");
+    extent = extent_of(&boundaries, "1,", 2, (uint64_t[]){2, 2}, 2);
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its marks go beyond its data");
+    extent = extent_of(&boundaries, "1,", 1, (uint64_t[]){0}, 1);
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its marks go beyond its data");
     buf_clear(&boundaries);
 }
 
@@ -52,20 +53,20 @@ static void runs_of_bytes(void **state)
 {
     struct buf boundaries = {0};
     struct verify_sum sum = {0};
-    struct run run = run_of(&boundaries, "hello", 5, NULL, 0); /* one message that is one append */
+    struct extent extent = extent_of(&boundaries, "hello", 5, NULL, 0); /* one message that is one append */
     (void)state;
-    assert_null(verify_run(&run, false, 0, &sum));
+    assert_null(verify_extent(&extent, false, 0, &sum));
     assert_int_equal(sum.messages, 1);
-    run = run_of(&boundaries, "hello", 5, (uint64_t[]){2, 3}, 2);
-    assert_null(verify_run(&run, false, 0, &sum));
+    extent = extent_of(&boundaries, "hello", 5, (uint64_t[]){2, 3}, 2);
+    assert_null(verify_extent(&extent, false, 0, &sum));
     assert_int_equal(sum.messages, 3);
     assert_int_equal(sum.bytes, 10);
-    run.count = 6;
-    assert_non_null(verify_run(&run, false, 0, &sum));
-    run.boundaries = SLICE("\xff");
-    assert_string_equal(verify_run(&run, false, 0, &sum), "its marks are damaged");
-    run = (struct run){.start = 10};
-    assert_null(verify_run(&run, false, 0, &sum));
+    extent.count = 6;
+    assert_non_null(verify_extent(&extent, false, 0, &sum));
+    extent.boundaries = SLICE("\xff");
+    assert_string_equal(verify_extent(&extent, false, 0, &sum), "its marks are damaged");
+    extent = (struct extent){.start = 10};
+    assert_null(verify_extent(&extent, false, 0, &sum));
     buf_clear(&boundaries);
 }
 
@@ -134,10 +135,10 @@ static void segments(void **state)
     struct segment_draft draft = {
         .segment = {.uid = 9, .start = 3, .end = 3, .json = true}, .max_messages = 10, .max_bytes = 1000};
     struct buf boundaries = {0};
-    struct run run = run_of(&boundaries, "1,2,", 2, (uint64_t[]){2, 2}, 2);
+    struct extent extent = extent_of(&boundaries, "1,2,", 2, (uint64_t[]){2, 2}, 2);
     (void)state;
-    run.start = 3;
-    assert_true(segment_add(&draft, &run));
+    extent.start = 3;
+    assert_true(segment_add(&draft, &extent));
     segment_seal(&draft, false, &file);
     const struct segment *s = &draft.segment;
     struct segment_row row = {
