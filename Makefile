@@ -131,7 +131,7 @@ test-systemd: deps ## the package in a Debian with a systemd of its own, as root
 	$(MAKE) --no-print-directory deb
 	node tests/systemd/run.mjs
 
-LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c common/log_line.c common/log_limit.c common/escape.c)
+LOAD_OBJECTS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c) common/buf.c common/mem.c common/log.c common/log_line.c common/log_limit.c common/choices.c common/escape.c)
 
 $(BUILD)/load: $(LOAD_OBJECTS)
 	$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3

@@ -10,7 +10,6 @@
 #include "common/ini.h"
 #include "common/mem.h"
 #include "common/spelling.h"
-#include "common/words.h"
 
 #define GOT_MAX 200 /* bytes of a wrong value that are told */
 
@@ -20,23 +19,36 @@ struct row {
     const char *section, *key;
     enum row_kind kind;
     const char *def;
-    const char *min, *max; /* as written in the table; CHOICE: min holds the words */
+    const char *min, *max; /* as written in the table */
     bool reloadable;
     const char *help;
-    size_t offset;           /* of the field in struct config */
-    const struct form *form; /* of a TEXT, or NULL */
+    size_t offset;            /* of the field in struct config */
+    const struct form *form;  /* of a TEXT, or NULL */
+    const char *const *words; /* of a CHOICE */
 };
 
 #define ROW(section, key, kind, def, min, max, reload, help)                                                           \
-    {#section, #key, kind, def, min, max, reload, help, offsetof(struct config, section##_##key), NULL},
+    {#section, #key, kind, def, min, max, reload, help, offsetof(struct config, section##_##key), NULL, NULL},
 #define NUMBER(section, key, def, min, max, reload, help) ROW(section, key, KIND_NUMBER, def, #min, #max, reload, help)
 #define SIZE(section, key, def, min, max, reload, help) ROW(section, key, KIND_SIZE, def, min, max, reload, help)
 #define DURATION(section, key, def, min, max, reload, help)                                                            \
     ROW(section, key, KIND_DURATION, def, min, max, reload, help)
 #define TEXT(section, key, def, min, max, reload, help) ROW(section, key, KIND_TEXT, def, #min, #max, reload, help)
 #define FORM(section, key, def, min, max, reload, form, help)                                                          \
-    {#section, #key, KIND_TEXT, def, #min, #max, reload, help, offsetof(struct config, section##_##key), &form_##form},
-#define CHOICE(section, key, def, choices, reload, help) ROW(section, key, KIND_CHOICE, def, choices, "", reload, help)
+    {#section,     #key, KIND_TEXT, def, #min, #max, reload, help, offsetof(struct config, section##_##key),           \
+     &form_##form, NULL},
+#define CHOICE(section, key, def, words, reload, help)                                                                 \
+    {#section,                                                                                                         \
+     #key,                                                                                                             \
+     KIND_CHOICE,                                                                                                      \
+     def,                                                                                                              \
+     "",                                                                                                               \
+     "",                                                                                                               \
+     reload,                                                                                                           \
+     help,                                                                                                             \
+     offsetof(struct config, section##_##key),                                                                         \
+     NULL,                                                                                                             \
+     choice_##section##_##key},
 #define ADDRESS(section, key, def, reload, help) ROW(section, key, KIND_ADDRESS, def, "", "", reload, help)
 
 static const struct row config_rows[] = {
@@ -75,7 +87,7 @@ struct reading {
 
 static bool config_row_is_text(const struct row *row)
 {
-    return row->kind == KIND_TEXT || row->kind == KIND_CHOICE || row->kind == KIND_ADDRESS;
+    return row->kind == KIND_TEXT || row->kind == KIND_ADDRESS;
 }
 
 static uint64_t *config_row_number(const struct row *row, const struct config *cfg)
@@ -86,6 +98,12 @@ static uint64_t *config_row_number(const struct row *row, const struct config *c
 static char **config_row_text(const struct row *row, const struct config *cfg)
 {
     return (char **)((char *)(uintptr_t)cfg + row->offset);
+}
+
+/* Every enum of choices.h is stored like an unsigned. */
+static unsigned *config_row_choice(const struct row *row, const struct config *cfg)
+{
+    return (unsigned *)((char *)(uintptr_t)cfg + row->offset);
 }
 
 static const struct unit *config_row_units(const struct row *row)
@@ -152,18 +170,26 @@ static bool config_text_fits(const struct row *row, const char *text)
 {
     struct address ignored;
     size_t len = strlen(text);
-    if (row->kind == KIND_CHOICE)
-        return words_have(row->min, slice_str(text));
     if (row->kind == KIND_ADDRESS)
         return (!*text && !*row->def) || address_parse(text, &ignored);
     return len >= strtoul(row->min, NULL, 10) && len <= strtoul(row->max, NULL, 10) && !config_text_wrong(text) &&
            (!len || !row->form || row->form->fits(text));
 }
 
+static bool config_row_set_choice(const struct row *row, struct config *cfg, const char *word)
+{
+    int found = choice_find(row->words, slice_str(word));
+    if (found >= 0)
+        *config_row_choice(row, cfg) = (unsigned)found;
+    return found >= 0;
+}
+
 /* Stores the value if it is allowed. */
 static bool config_row_set(const struct row *row, struct config *cfg, const char *value)
 {
     uint64_t number;
+    if (row->kind == KIND_CHOICE)
+        return config_row_set_choice(row, cfg, value);
     if (config_row_is_text(row)) {
         if (!config_text_fits(row, value))
             return false;
@@ -195,7 +221,9 @@ static void config_row_print_range(const struct row *row, FILE *out)
                 row->form ? row->form->expected : "");
         break;
     case KIND_CHOICE:
-        fprintf(out, "one of: %s", row->min);
+        fputs("one of:", out);
+        for (const char *const *word = row->words; *word; word++)
+            fprintf(out, " %s", *word);
         break;
     case KIND_ADDRESS:
         fprintf(out, "host:port or [v6]:port");
@@ -207,6 +235,10 @@ static void config_row_print_value(const struct row *row, const struct config *c
 {
     if (config_row_is_text(row)) {
         fputs(*config_row_text(row, cfg), out);
+        return;
+    }
+    if (row->kind == KIND_CHOICE) {
+        fputs(row->words[*config_row_choice(row, cfg)], out);
         return;
     }
     uint64_t value = *config_row_number(row, cfg);
@@ -221,6 +253,8 @@ static bool config_row_equal(const struct row *row, const struct config *a, cons
 {
     if (config_row_is_text(row))
         return strcmp(*config_row_text(row, a), *config_row_text(row, b)) == 0;
+    if (row->kind == KIND_CHOICE)
+        return *config_row_choice(row, a) == *config_row_choice(row, b);
     return *config_row_number(row, a) == *config_row_number(row, b);
 }
 
@@ -523,6 +557,18 @@ static void config_row_report(const struct row *row, const struct config *cfg, c
     fputs(row->reloadable ? "\n" : " needs a restart\n", report);
 }
 
+static void config_row_take(const struct row *row, struct config *cfg, const struct config *fresh)
+{
+    if (row->kind == KIND_CHOICE) {
+        *config_row_choice(row, cfg) = *config_row_choice(row, fresh);
+    } else if (config_row_is_text(row)) {
+        free(*config_row_text(row, cfg));
+        *config_row_text(row, cfg) = xstrdup(*config_row_text(row, fresh));
+    } else {
+        *config_row_number(row, cfg) = *config_row_number(row, fresh);
+    }
+}
+
 unsigned config_reload(struct config *cfg, const struct config *fresh, FILE *report)
 {
     unsigned changed = 0;
@@ -533,12 +579,7 @@ unsigned config_reload(struct config *cfg, const struct config *fresh, FILE *rep
         config_row_report(row, cfg, fresh, report);
         if (!row->reloadable)
             continue;
-        if (config_row_is_text(row)) {
-            free(*config_row_text(row, cfg));
-            *config_row_text(row, cfg) = xstrdup(*config_row_text(row, fresh));
-        } else {
-            *config_row_number(row, cfg) = *config_row_number(row, fresh);
-        }
+        config_row_take(row, cfg, fresh);
         changed++;
     }
     return changed;

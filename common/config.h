@@ -7,19 +7,20 @@
 #include <stdio.h>
 
 #include "common/attr.h"
+#include "common/choices.h"
 #include "common/slice.h"
 
 /* config.def: TYPE(section, key, default as text, min, max, reloadable, help). The field of [live] sse_lifetime is
  * cfg->live_sse_lifetime. NUMBER: uint64_t. SIZE: uint64_t bytes ("8M"). DURATION: uint64_t milliseconds ("30s").
- * TEXT: char *, owned by the config. FORM: TEXT of a form (common/form.h), or empty. CHOICE: TEXT that must be one of a
- * list. ADDRESS: TEXT for address_parse(). */
+ * TEXT: char *, owned by the config. FORM: TEXT of a form (common/form.h), or empty. CHOICE: an enum
+ * (common/choices.h). ADDRESS: TEXT for address_parse(). */
 struct config {
 #define NUMBER(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define SIZE(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define DURATION(section, key, def, min, max, reload, help) uint64_t section##_##key;
 #define TEXT(section, key, def, min, max, reload, help) char *section##_##key;
 #define FORM(section, key, def, min, max, reload, form, help) char *section##_##key;
-#define CHOICE(section, key, def, choices, reload, help) char *section##_##key;
+#define CHOICE(section, key, def, words, reload, help) enum section##_##key section##_##key;
 #define ADDRESS(section, key, def, reload, help) char *section##_##key;
 #include "common/config.def"
 #undef NUMBER

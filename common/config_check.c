@@ -102,9 +102,9 @@ static unsigned config_check_wanted(const char *text, const char *section, const
 unsigned config_check(const struct config *cfg, FILE *errors)
 {
     unsigned count = config_check_check_folders(cfg, errors) + config_check_check_addresses(cfg, errors);
-    if (strcmp(cfg->auth_mode, "callback") == 0)
+    if (cfg->auth_mode == AUTH_MODE_CALLBACK)
         count += config_check_wanted(cfg->auth_callback_url, "auth", "callback_url", "auth.mode is callback", errors);
-    if (strcmp(cfg->segment_store, "s3") == 0)
+    if (cfg->segment_store == SEGMENT_STORE_S3)
         count += config_check_wanted(cfg->s3_bucket, "s3", "bucket", "segment.store is s3", errors);
     if (*cfg->s3_bucket)
         count += config_check_wanted(cfg->s3_endpoint, "s3", "endpoint", "s3.bucket is set", errors);

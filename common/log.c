@@ -39,14 +39,10 @@ void log_init(const char *role, int index)
     log_journal = log_is_journal();
 }
 
-void log_configure(const char *level, const char *format)
+void log_configure(enum log_level level, enum log_format format)
 {
-    for (enum log_level i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++)
-        if (strcmp(log_level_name(i), level) == 0)
-            log_threshold = i;
-    log_form = strcmp(format, "json") == 0     ? LOG_FORMAT_JSON
-               : strcmp(format, "logfmt") == 0 ? LOG_FORMAT_LOGFMT
-                                               : LOG_FORMAT_TEXT;
+    log_threshold = level;
+    log_form = format;
 }
 
 static void log_start(struct log_line *line, enum log_level level, struct slice message)

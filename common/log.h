@@ -12,8 +12,8 @@
 /* Names this process in every line: "shard/2". index < 0: the role alone. Sees whether journald listens. */
 void log_init(const char *role, int index);
 
-/* Words that log.level and log.format allow. Until then: info, text. */
-void log_configure(const char *level, const char *format);
+/* What log.level and log.format say. Until then: info, text. */
+void log_configure(enum log_level level, enum log_format format);
 
 /* The _errno form ends the line with strerror(errno); errno is kept by all of them. */
 void log_debug(const char *format, ...) PRINTF(1, 2);

@@ -8,13 +8,11 @@
 #define END_ROOM 4         /* a quote, a brace, a line feed */
 #define MESSAGE_ROOM 2048u /* the message leaves something to the fields */
 
-static const char *const log_line_level_names[] = {"error", "warn", "info", "debug"};
-static const int log_line_priorities[] = {3, 4, 6, 7}; /* syslog(3) */
-
-const char *log_level_name(enum log_level level)
-{
-    return log_line_level_names[level];
-}
+static const int log_line_priorities[] = {/* syslog(3) */
+                                          [LOG_LEVEL_ERROR] = 3,
+                                          [LOG_LEVEL_WARN] = 4,
+                                          [LOG_LEVEL_INFO] = 6,
+                                          [LOG_LEVEL_DEBUG] = 7};
 
 static void log_line_put(struct log_line *line, struct slice text)
 {
@@ -98,8 +96,8 @@ static void log_line_begin_text(struct log_line *line, const struct log_event *e
     char index[16] = "", start[80];
     if (event->index >= 0)
         snprintf(index, sizeof index, "/%d", event->index);
-    int len =
-        snprintf(start, sizeof start, "%.32s%s[%d] %s: ", event->role, index, event->pid, log_level_name(event->level));
+    int len = snprintf(start, sizeof start, "%.32s%s[%d] %s: ", event->role, index, event->pid,
+                       choice_log_level[event->level]);
     log_line_put(line, time);
     log_line_put(line, time.len ? SLICE(" ") : SLICE(""));
     log_line_put(line, slice_of(start, (size_t)len));
@@ -112,7 +110,7 @@ static void log_line_begin_fields(struct log_line *line, const struct log_event 
     size_t start = line->len;
     if (time.len)
         log_line_text(line, "time", time);
-    log_line_text(line, "level", slice_str(log_level_name(event->level)));
+    log_line_text(line, "level", slice_str(choice_log_level[event->level]));
     log_line_text(line, "role", slice_str(event->role));
     if (event->index >= 0)
         log_line_number(line, "index", (uint64_t)event->index);

@@ -13,10 +13,8 @@
 #include <time.h>
 
 #include "common/attr.h"
+#include "common/choices.h"
 #include "common/slice.h"
-
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
 #define LOG_LINE_MAX 4096 /* PIPE_BUF: a line is one write, and lines of several processes do not mix */
 
@@ -34,8 +32,6 @@ struct log_event {
     int pid;
     bool journal; /* journald reads it */
 };
-
-const char *log_level_name(enum log_level level);
 
 void log_line_begin(struct log_line *line, enum log_format format, const struct log_event *event, struct slice message);
 

@@ -138,8 +138,7 @@ void router_metrics_listener(void *ctx, int fd)
 void router_reload(void *ctx)
 {
     struct router *r = ctx;
-    r->request_log = request_log_mode(r->cfg);
-    r->timing = strcmp(r->cfg->log_timing, "on") == 0;
+    r->timing = r->cfg->log_timing == LOG_TIMING_ON;
     auth_reload(&r->auth);
     callback_reload(&r->callbacks);
 }

@@ -17,7 +17,6 @@
 #include "router/http/response.h"
 #include "router/live/collapse.h"
 #include "router/live/live.h"
-#include "router/observe/request_log.h"
 #include "router/shards/shards.h"
 
 #define ROUTER_SCRATCH ((size_t)64 << 10)
@@ -34,8 +33,7 @@ struct router {
     uint64_t random;          /* state of the jitter of cursors */
     uint64_t oldest_event_ms; /* of those that this turn writes, when its append came; 0: there are none */
     bool stopping;
-    enum request_log request_log; /* log.access */
-    bool timing;                  /* log.timing */
+    bool timing; /* log.timing */
 
     struct listener listener, metrics_listener;
     struct handover handover;

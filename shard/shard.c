@@ -81,7 +81,7 @@ static uint64_t shard_request_taken_us(struct shard *shard, struct asker asker)
 
 bool shard_is_full(const struct shard *shard)
 {
-    return shard->disk_full || (strcmp(shard->cfg->segment_store, "none") != 0 &&
+    return shard->disk_full || (shard->cfg->segment_store != SEGMENT_STORE_NONE &&
                                 shard->streams.backlog > shard->cfg->segment_backlog_limit);
 }
 

@@ -70,7 +70,7 @@ const char *backups_begin(struct backups *backups)
         backups->another = true;
         return NULL;
     }
-    if (strcmp(backups->cfg->segment_store, "s3") != 0)
+    if (backups->cfg->segment_store != SEGMENT_STORE_S3)
         return "backups go to the store of segments: segment.store = s3 is wanted";
     if (!fleet_all_in(backups->fleet, ROLE_SHARD, CHILD_UP))
         return "not all shards are up";
@@ -158,7 +158,7 @@ void backups_give_up(struct backups *backups, const char *why)
 
 uint64_t backups_expire(struct backups *backups, uint64_t now)
 {
-    bool away = strcmp(backups->cfg->segment_store, "s3") == 0;
+    bool away = backups->cfg->segment_store == SEGMENT_STORE_S3;
     uint64_t interval = away ? backups->cfg->backup_interval : 0;
     metrics_set(backups->fleet->meter.own, METRIC_BACKUP_INTERVAL, interval);
     if (now >= backups->hold_until)

@@ -152,7 +152,7 @@ static void server_announce(struct server *server)
 {
     const struct address *address = &server->listeners.address;
     server->announced = true;
-    if (strcmp(server->cfg->auth_mode, "none") == 0 && !address_is_loopback(address))
+    if (server->cfg->auth_mode == AUTH_MODE_NONE && !address_is_loopback(address))
         log_warn(
             "auth.mode = none, and router.listen is not this machine alone: EVERYBODY WHO REACHES IT MAY READ, WRITE"
             " AND DELETE EVERYTHING");
@@ -285,7 +285,7 @@ static const char *server_on_command(void *ctx, const char *line)
     if (strcmp(line, "address") == 0)
         return server_say_address(&server->listeners.address);
     if (strcmp(line, "auth") == 0) {
-        snprintf(text, sizeof text, "ok %s", server->cfg->auth_mode);
+        snprintf(text, sizeof text, "ok %s", choice_auth_mode[server->cfg->auth_mode]);
         return text;
     }
     if (strcmp(line, "backup") != 0)

@@ -104,7 +104,7 @@ void auth_init(struct auth *auth, struct router *router)
     const struct config *cfg = router->cfg;
     const char *why;
     *auth = (struct auth){.router = router};
-    if (strcmp(cfg->auth_mode, "jwt") != 0)
+    if (cfg->auth_mode != AUTH_MODE_JWT)
         return;
     /* What a crash leaves behind is no place for secrets. */
     if (setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) != 0)

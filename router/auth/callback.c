@@ -259,7 +259,7 @@ static void callback_unanswered(struct question *q, const struct http_client_ans
 {
     struct callbacks *all = q->inquiry->all;
     uint64_t now_ms = all->router->now_ms;
-    bool allow = strcmp(all->router->cfg->auth_callback_down, "allow") == 0 && callback_nobody_there(answer) &&
+    bool allow = all->router->cfg->auth_callback_down == AUTH_CALLBACK_DOWN_ALLOW && callback_nobody_there(answer) &&
                  all->answered_ms <= q->asked_ms;
     bool down = q->probe || (all->down_ms && now_ms - all->down_ms < DOWN_MS);
     if (allow && !down) {
@@ -396,8 +396,8 @@ bool callback_ask(struct client *c, const struct http_head *head, struct slice b
 
 static uint64_t callback_mark_of_settings(const struct config *cfg)
 {
-    const char *const texts[] = {cfg->auth_callback_url, cfg->auth_callback_headers, cfg->auth_callback_down,
-                                 cfg->cors_origins};
+    const char *const texts[] = {cfg->auth_callback_url, cfg->auth_callback_headers,
+                                 choice_auth_callback_down[cfg->auth_callback_down], cfg->cors_origins};
     const uint64_t numbers[] = {cfg->auth_callback_cache, cfg->auth_callback_recheck};
     uint64_t mark = hash_texts(HASH_SEED, texts, sizeof texts / sizeof texts[0]);
     return hash_add(mark, slice_of((const char *)numbers, sizeof numbers));
@@ -406,7 +406,7 @@ static uint64_t callback_mark_of_settings(const struct config *cfg)
 void callback_init(struct callbacks *all, struct router *router)
 {
     *all = (struct callbacks){.router = router};
-    if (strcmp(router->cfg->auth_mode, "callback") != 0)
+    if (router->cfg->auth_mode != AUTH_MODE_CALLBACK)
         return;
     all->on = true;
     all->settings = callback_mark_of_settings(router->cfg);

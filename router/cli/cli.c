@@ -304,7 +304,7 @@ int command_main(int argc, char **argv)
             continue;
         struct command c = {.name = argv[1], .url = argv[2], .data_dir = argv[3], .argv = argv + 4, .argc = argc - 4};
         log_init(c.name, -1);
-        log_configure("warn", "text");
+        log_configure(LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
         cli_start(&c);
         c.ca_file = command_option(&c, "--ca-file", NULL);
         int status = cli_commands[i].run(&c);

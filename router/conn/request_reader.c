@@ -10,6 +10,7 @@
 #include "router/dispatch.h"
 #include "router/http/http.h"
 #include "router/live/reader.h"
+#include "router/observe/request_log.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
 

@@ -61,7 +61,7 @@ static enum error config_no_project(const struct client *c, struct detail *detai
     return detail_say(
         detail, ERR_PROJECT_NOT_FOUND,
         "projects have a configuration and quotas with auth.mode = jwt only; this server has auth.mode = %s",
-        c->router->cfg->auth_mode);
+        choice_auth_mode[c->router->cfg->auth_mode]);
 }
 
 static void config_answer_no_project(struct client *c)

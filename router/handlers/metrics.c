@@ -23,8 +23,8 @@ static bool metrics_is_local(const struct client *c)
 
 static bool metrics_may_see(const struct client *c)
 {
-    const char *serve = c->router->cfg->metrics_serve;
-    return c->only_metrics || strcmp(serve, "all") == 0 || (strcmp(serve, "local") == 0 && metrics_is_local(c));
+    enum metrics_serve serve = c->router->cfg->metrics_serve;
+    return c->only_metrics || serve == METRICS_SERVE_ALL || (serve == METRICS_SERVE_LOCAL && metrics_is_local(c));
 }
 
 static void metrics_add_build(struct buf *out)

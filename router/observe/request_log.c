@@ -27,14 +27,6 @@ struct request_note {
     char text[]; /* path, query as it may be shown */
 };
 
-enum request_log request_log_mode(const struct config *cfg)
-{
-    return strcmp(cfg->log_access, "all") == 0      ? REQUEST_LOG_ALL
-           : strcmp(cfg->log_access, "slow") == 0   ? REQUEST_LOG_SLOW
-           : strcmp(cfg->log_access, "errors") == 0 ? REQUEST_LOG_ERRORS
-                                                    : REQUEST_LOG_OFF;
-}
-
 /* ---- what may be said ---- */
 
 bool request_id_valid(struct slice id)
@@ -93,7 +85,7 @@ static void request_log_note_address(const struct client *c, struct request_note
 static struct request_note *request_log_note_new(struct client *c, struct slice path, struct slice query)
 {
     char shown[REQUEST_QUERY_MAX];
-    bool logged = c->router->request_log != REQUEST_LOG_OFF;
+    bool logged = c->router->cfg->log_access != LOG_ACCESS_OFF;
     size_t path_len = !logged ? 0 : path.len < PATH_SHOWN ? path.len : PATH_SHOWN;
     size_t query_len = logged && query.data ? request_query_shown(shown, query) : 0;
     struct request_note *note = xcalloc(1, sizeof *note + path_len + query_len);
@@ -118,7 +110,7 @@ static void request_log_set_id(struct request_note *note, struct slice id)
 void request_log_begin(struct client *c, const struct http_head *head)
 {
     struct slice id = head->headers[HTTP_REQUEST_ID_HEADER];
-    if (c->router->request_log == REQUEST_LOG_OFF && !id.data)
+    if (c->router->cfg->log_access == LOG_ACCESS_OFF && !id.data)
         return;
     request_log_set_id(request_log_note_new(c, head->path, head->query), id);
 }
@@ -126,7 +118,7 @@ void request_log_begin(struct client *c, const struct http_head *head)
 void request_log_resume(struct client *c, struct slice name, struct slice id)
 {
     char path[PATH_SHOWN];
-    if (c->router->request_log == REQUEST_LOG_OFF && !id.len)
+    if (c->router->cfg->log_access == LOG_ACCESS_OFF && !id.len)
         return;
     int len = snprintf(path, sizeof path, "/v1/stream/%.*s", (int)name.len, name.data);
     request_log_set_id(request_log_note_new(c,
@@ -138,7 +130,7 @@ void request_log_resume(struct client *c, struct slice name, struct slice id)
 void request_log_answer(struct client *c, struct buf *head, int status)
 {
     struct request_note *note = c->account.note;
-    bool wants = status >= 500 || c->router->request_log == REQUEST_LOG_ALL;
+    bool wants = status >= 500 || c->router->cfg->log_access == LOG_ACCESS_ALL;
     if (!note && !wants)
         return;
     if (!note)
@@ -222,7 +214,7 @@ static void request_log_write_line(struct client *c, const char *kind, const cha
 {
     struct log_line line;
     enum log_level level = c->account.status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
-    bool all = c->router->request_log == REQUEST_LOG_ALL;
+    bool all = c->router->cfg->log_access == LOG_ACCESS_ALL;
     char message[80];
     snprintf(message, sizeof message, "%s%s%s", what, kind ? ": " : "", kind ? kind : "");
     if (!log_begin(&line, level, all ? NULL : kind ? kind : what, slice_str(message)))
@@ -237,20 +229,20 @@ static void request_log_log_request(struct client *c)
 {
     static const char usual[] = "request", slow[] = "slow request", failed[] = "request failed";
     const struct account *a = &c->account;
-    enum request_log mode = c->router->request_log;
+    enum log_access mode = c->router->cfg->log_access;
     uint64_t now_us = clock_monotonic_us();
     if (a->status >= 500 || request_log_is_cut_off(a->error))
         request_log_write_line(c, error_code(a->error), failed, now_us);
-    else if (mode >= REQUEST_LOG_SLOW &&
+    else if (mode >= LOG_ACCESS_SLOW &&
              request_log_served_us(a, now_us) - a->began_us >= c->router->cfg->log_slow * 1000)
         request_log_write_line(c, NULL, slow, now_us);
-    else if (mode == REQUEST_LOG_ALL)
+    else if (mode == LOG_ACCESS_ALL)
         request_log_write_line(c, NULL, usual, now_us);
 }
 
 void request_log_end(struct client *c)
 {
-    if (c->router->request_log != REQUEST_LOG_OFF)
+    if (c->router->cfg->log_access != LOG_ACCESS_OFF)
         request_log_log_request(c);
     request_log_drop(c);
 }

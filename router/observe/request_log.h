@@ -13,14 +13,8 @@
 
 struct buf;
 struct client;
-struct config;
 struct http_head;
 struct request_note;
-
-enum request_log { REQUEST_LOG_OFF, REQUEST_LOG_ERRORS, REQUEST_LOG_SLOW, REQUEST_LOG_ALL };
-
-/* What log.access says. */
-enum request_log request_log_mode(const struct config *cfg);
 
 /* A request's head has come: what may be said of it is kept in client->account.note. */
 void request_log_begin(struct client *client, const struct http_head *head);

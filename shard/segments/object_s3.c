@@ -163,7 +163,7 @@ static void object_s3_url_of(const struct s3_request *r, char *out, size_t size)
     while (len && host[len - 1] == '/')
         len--;
     int before = (int)(host - cfg->s3_endpoint);
-    if (strcmp(cfg->s3_style, "virtual") == 0)
+    if (cfg->s3_style == S3_STYLE_VIRTUAL)
         snprintf(out, size, "%.*s%s.%.*s/%s%s", before, cfg->s3_endpoint, cfg->s3_bucket, (int)len, host,
                  cfg->s3_prefix, r->name);
     else

@@ -27,7 +27,7 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
         .base = base,
         .worker = worker,
         .http_client = {.base = base, .connections = (long)cfg->s3_connections},
-        .puts_away = strcmp(cfg->segment_store, "s3") == 0,
+        .puts_away = cfg->segment_store == SEGMENT_STORE_S3,
         .away = *cfg->s3_bucket != 0,
     };
 }

@@ -555,7 +555,7 @@ bool stream_is_due(const struct streams *streams, const struct stream *stream)
 {
     const struct stream_row *row = &stream->row;
     const struct config *cfg = streams->cfg;
-    if (strcmp(cfg->segment_store, "none") == 0 || (row->kind & STREAM_KIND_OWNED) || !row->hot_messages)
+    if (cfg->segment_store == SEGMENT_STORE_NONE || (row->kind & STREAM_KIND_OWNED) || !row->hot_messages)
         return false;
     return row->hot_messages >= cfg->segment_max_messages || row->hot_bytes >= stream_segment_bytes(streams, stream) ||
            stream->aged || (row->closed && !stream->pending_count);

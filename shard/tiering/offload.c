@@ -259,7 +259,7 @@ static void offload_on_sealed(struct work *work, void *ctx)
 
 static void offload_make(struct offload *r)
 {
-    r->compress = strcmp(r->shard->cfg->segment_compression, "zstd") == 0;
+    r->compress = r->shard->cfg->segment_compression == SEGMENT_COMPRESSION_ZSTD;
     r->work = (struct work){.run = offload_seal, .done = offload_on_sealed};
     r->state = OFFLOAD_IS_MADE;
     fault_point("segment.named");
@@ -326,7 +326,7 @@ static void offload_begin_next(struct shard *shard)
 static bool offload_may_begin(const struct shard *shard)
 {
     const struct config *cfg = shard->cfg;
-    return shard->ticks_ms >= shard->offloads.paused_until_ms && strcmp(cfg->segment_store, "none") != 0 &&
+    return shard->ticks_ms >= shard->offloads.paused_until_ms && cfg->segment_store != SEGMENT_STORE_NONE &&
            (shard->objects.puts_away || disk_has(shard, 2 * cfg->segment_max_bytes));
 }
 

@@ -495,7 +495,7 @@ int verify_main(int argc, char **argv)
 {
     struct verify *v = xcalloc(1, sizeof *v);
     log_init("verify", -1);
-    log_configure("error", "text");
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     int status = verify_arguments(v, argc, argv);
     config_clear(&v->cfg);
     free(v);

@@ -57,7 +57,8 @@ static bool cli_exec_wants_tokens(const struct config *cfg)
     char mode[32];
     const char *why;
     bool said = console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why);
-    return strcmp(said ? mode : cfg->auth_mode, "jwt") == 0;
+    int running = said ? choice_find(choice_auth_mode, slice_str(mode)) : (int)cfg->auth_mode;
+    return running == AUTH_MODE_JWT;
 }
 
 /* Takes --url and --token out of the arguments. */

@@ -126,7 +126,8 @@ static void projects_warn_unused(const struct config *cfg)
 {
     char mode[32];
     const char *why;
-    if (console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why) && strcmp(mode, "jwt") != 0)
+    if (console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why) &&
+        choice_find(choice_auth_mode, slice_str(mode)) != AUTH_MODE_JWT)
         fprintf(
             stderr,
             "streamd: the server that runs on %s has auth.mode = %s; only auth.mode = jwt uses projects' keys, tokens"

@@ -51,7 +51,7 @@ int restore_run(const struct config *cfg, int argc, char **argv)
         fprintf(stderr, "streamd: restore: --from latest or --from and a backup's number is wanted\n");
         return 1;
     }
-    if (strcmp(cfg->segment_store, "s3") != 0) {
+    if (cfg->segment_store != SEGMENT_STORE_S3) {
         fprintf(stderr, "streamd: restore: backups are in the store of segments; set segment.store = s3\n");
         return EXIT_NEVER_RESTART;
     }

@@ -62,7 +62,7 @@ static void test_defaults(void **state)
     (void)state;
     config_init(&cfg);
     assert_string_equal(cfg.server_data_dir, "./data");
-    assert_string_equal(cfg.log_level, "info");
+    assert_int_equal(cfg.log_level, LOG_LEVEL_INFO);
     assert_int_equal(cfg.live_sse_lifetime, 60000);
     assert_int_equal(cfg.limits_max_body, 8 << 20);
     config_clear(&cfg);
@@ -182,7 +182,7 @@ static void test_lines_that_cannot_be_read(void **state)
     captured_free(&errors);
     assert_reads(&cfg,
                  "[log] ; of what happens\r\nlevel = warn ; # a comment\r\n[live]  # more\n\theartbeat : 9s\t; x");
-    assert_string_equal(cfg.log_level, "warn");
+    assert_int_equal(cfg.log_level, LOG_LEVEL_WARN);
     assert_int_equal(cfg.live_heartbeat, 9000);
     config_clear(&cfg);
 }
@@ -397,7 +397,7 @@ static void test_reload(void **state)
     assert_string_equal(captured_text(&report), "[log] level: info -> debug\n"
                                                 "[shard] count: 0 -> 9 needs a restart\n"
                                                 "[live] heartbeat: 15s -> 1s\n");
-    assert_string_equal(cfg.log_level, "debug");
+    assert_int_equal(cfg.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(cfg.shard_count, 0);
     assert_int_equal(cfg.live_heartbeat, 1000);
     captured_free(&report);
