@@ -73,6 +73,23 @@ tests/node_modules/.package-lock.json: tests/package-lock.json
 test: deps ## everything: unit tests, corpora, conformance, end to end, crashes; again with sanitizers
 	@node tests/all.mjs
 
+.PHONY: layers
+layers: all ## hold the objects to the law in scripts/layers.txt: no call goes up, no cycle has three files
+	@node scripts/check-layers.mjs $(BUILD)
+
+# Another version of clang-format breaks lines at other places, so the gate asks for Debian 12's.
+CLANG_FORMAT ?= clang-format-14
+SOURCES = $(shell find common supervisor router shard tests -name node_modules -prune -o -name '*.[ch]' -print)
+
+.PHONY: format
+format: ## lay out all C files as .clang-format says
+	@$(CLANG_FORMAT) -i $(SOURCES)
+
+.PHONY: format-check
+format-check: ## fail if a C file is not laid out as .clang-format says
+	@if command -v $(CLANG_FORMAT) >/dev/null; then $(CLANG_FORMAT) --dry-run --Werror $(SOURCES) && \
+		echo "format: $(words $(SOURCES)) files"; else echo "format: not checked, there is no $(CLANG_FORMAT)"; fi
+
 .PHONY: unit
 unit: $(UNIT_TESTS) ## build and run the unit tests
 	@for t in $(UNIT_TESTS); do echo "== $$t" && $$t || exit 1; done

@@ -48,6 +48,9 @@ install $packages
 # The runtime of clang's sanitizers and of libFuzzer has the compiler's version in its name.
 install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 
+# The layout of the C files is checked with this version, which Debian 12 has; elsewhere it is not checked.
+if apt-cache show clang-format-14 >/dev/null 2>&1; then install clang-format-14; fi
+
 # Debian 12 has Node 18, which the test runner is too new for: npm then brings a newer one, into build/node.
 has_node || install nodejs npm
 has_node || npm install --silent --no-audit --no-fund --prefix build/node node@22

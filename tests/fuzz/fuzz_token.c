@@ -5,7 +5,8 @@
 static char *const secrets[] = {"0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"};
 
 /* The public key of RFC 8037 A.2. */
-#define ed25519 "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"
+#define ed25519                                                                                                        \
+    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
