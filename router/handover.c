@@ -29,20 +29,20 @@ void handover_begin(struct router *r, int fd)
     h->leaving = true;
     h->draining = false;
     h->until_ms = r->now_ms + r->cfg->router_handover_timeout;
-    log_info("handing over %zu clients", r->clients.count);
+    log_info("handing over %zu clients", r->connections.count);
 }
 
 static void handover_begin_drain(struct router *r, const char *why)
 {
     struct handover *h = &r->handover;
-    if (r->clients.count)
-        log_warn("%s: letting %zu clients go", why, r->clients.count);
+    if (r->connections.count)
+        log_warn("%s: letting %zu clients go", why, r->connections.count);
     link_close(&h->successor);
     h->draining = true;
     h->until_ms = r->now_ms + DRAIN_MS;
 }
 
-static uint32_t handover_cors_flags(enum client_cors cors)
+static uint32_t handover_cors_flags(enum request_cors cors)
 {
     static const uint32_t flags[] = {[CORS_ANY] = WIRE_HANDED_CORS_ANY,
                                      [CORS_ORIGIN] = WIRE_HANDED_CORS_ORIGIN,
@@ -56,53 +56,53 @@ static uint32_t handover_grant_flags(const struct grant *grant)
            (grant->shared ? WIRE_HANDED_PROJECT_PUBLIC : 0);
 }
 
-static void handover_describe_reader(const struct client *c, struct wire_handed *m)
+static void handover_describe_reader(const struct connection *c, struct wire_handed *m)
 {
-    const struct reader *reader = c->reader;
+    const struct reader *reader = c->request.reader;
     m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) | (reader->chunked ? WIRE_HANDED_CHUNKED : 0) |
-                (c->http10 ? WIRE_HANDED_HTTP10 : 0) | (c->keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
-                (c->shared_answer ? WIRE_HANDED_SHARED : 0) | (c->exchange.now ? WIRE_HANDED_NOW : 0) |
-                (c->exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->cors) |
-                handover_grant_flags(&c->grant);
-    m->began_us = c->account.began_us;
-    m->request_id = request_log_id(c);
+                (c->request.http10 ? WIRE_HANDED_HTTP10 : 0) | (c->request.keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
+                (c->request.shared_answer ? WIRE_HANDED_SHARED : 0) | (c->request.exchange.now ? WIRE_HANDED_NOW : 0) |
+                (c->request.exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->request.cors) |
+                handover_grant_flags(&c->request.grant);
+    m->began_us = c->request.account.began_us;
+    m->request_id = request_log_id(&c->request);
     m->name = slice_of(reader->entry->name, reader->entry->name_len);
     m->position = reader_position(reader);
     m->limit = reader->limit;
     m->cursor = reader->cursor;
     m->uid = reader->uid;
     m->ends_ms = reader->ends_ms;
-    m->origin = c->exchange.origin ? slice_str(c->exchange.origin) : SLICE("");
-    m->reader_key = slice_str(c->grant.reader_key);
-    m->expires_s = c->grant.expires_s;
-    m->key = c->grant.key;
-    m->project = c->grant.project;
+    m->origin = c->request.exchange.origin ? slice_str(c->request.exchange.origin) : SLICE("");
+    m->reader_key = slice_str(c->request.grant.reader_key);
+    m->expires_s = c->request.grant.expires_s;
+    m->key = c->request.grant.key;
+    m->project = c->request.grant.project;
 }
 
 /* Nothing is owed to it, and all there is to know of it can be said. */
-static bool handover_may_go(const struct client *c)
+static bool handover_may_go(const struct connection *c)
 {
     if (c->out.bytes || c->eof || c->refused)
         return false;
-    return c->state == CLIENT_HEAD || (c->state == CLIENT_LIVE && reader_rests(c->reader));
+    return c->state == CONNECTION_HEAD || (c->state == CONNECTION_LIVE && reader_rests(c->request.reader));
 }
 
-static void handover_hand_over(struct router *r, struct client *c)
+static void handover_hand_over(struct router *r, struct connection *c)
 {
     struct link *link = &r->handover.successor;
     struct wire_handed m = {.input = buf_slice(&c->in)};
     if (c->only_metrics) { /* whoever scrapes comes again */
-        client_close(c);
+        connection_close(c);
         return;
     }
-    if (c->state == CLIENT_LIVE)
+    if (c->state == CONNECTION_LIVE)
         handover_describe_reader(c, &m);
     if (!link_enclose(link, event_get_fd(&c->event)))
         return; /* no descriptor is free: later */
     wire_put_handed(&link->out, &m);
     r->handover.count++;
-    account_forget(c);
-    client_close(c);
+    account_forget(&c->request);
+    connection_close(c);
     fault_point("router.handed");
 }
 
@@ -117,7 +117,8 @@ void handover_send(struct router *r)
     if (!h->leaving)
         return;
     if (!h->draining) {
-        for (struct client *c = r->clients.first, *next; c && buf_len(&h->successor.out) < ON_THEIR_WAY; c = next) {
+        for (struct connection *c = r->connections.first, *next; c && buf_len(&h->successor.out) < ON_THEIR_WAY;
+             c = next) {
             next = c->next;
             if (handover_may_go(c))
                 handover_hand_over(r, c);
@@ -126,7 +127,7 @@ void handover_send(struct router *r)
         if (link_receive(&h->successor, RECEIVE) || h->successor.dead)
             handover_begin_drain(r, "the router that takes over is gone");
     }
-    if (!r->clients.count && !buf_len(&h->successor.out) && !r->stopping) {
+    if (!r->connections.count && !buf_len(&h->successor.out) && !r->stopping) {
         log_info("handed over %zu clients", h->count);
         role_done(r->role);
     }
@@ -144,8 +145,8 @@ void handover_tick(struct router *r)
     if (!h->draining)
         return;
     uint64_t left = h->until_ms > r->now_ms ? h->until_ms - r->now_ms : 0;
-    size_t most = left ? (size_t)(r->clients.count * ROUTER_TICK_MS / left) + 1 : SIZE_MAX;
-    clients_let_go(r, most);
+    size_t most = left ? (size_t)(r->connections.count * ROUTER_TICK_MS / left) + 1 : SIZE_MAX;
+    connections_let_go(r, most);
 }
 
 /* ---- coming ---- */
@@ -155,7 +156,7 @@ void handover_accept(struct router *r, int fd)
     link_open(&r->handover.predecessor, r->base, fd, 0);
 }
 
-static enum client_cors handover_cors_of(uint32_t flags)
+static enum request_cors handover_cors_of(uint32_t flags)
 {
     return flags & WIRE_HANDED_CORS_ANY      ? CORS_ANY
            : flags & WIRE_HANDED_CORS_ORIGIN ? CORS_ORIGIN
@@ -177,7 +178,7 @@ static void handover_restore_grant(struct grant *grant, const struct wire_handed
         memcpy(grant->reader_key, m->reader_key.data, m->reader_key.len);
 }
 
-static void handover_take_reader(struct client *c, const struct wire_handed *m)
+static void handover_take_reader(struct connection *c, const struct wire_handed *m)
 {
     const struct reader state = {
         .sse = m->flags & WIRE_HANDED_SSE,
@@ -190,30 +191,30 @@ static void handover_take_reader(struct client *c, const struct wire_handed *m)
         .cursor = m->cursor,
         .ends_ms = m->ends_ms,
     };
-    c->http10 = m->flags & WIRE_HANDED_HTTP10;
-    c->keep_alive = m->flags & WIRE_HANDED_KEEP_ALIVE;
-    c->shared_answer = m->flags & WIRE_HANDED_SHARED;
-    c->exchange.now = m->flags & WIRE_HANDED_NOW;
-    c->exchange.earliest = m->flags & WIRE_HANDED_EARLIEST;
-    c->cors = handover_cors_of(m->flags);
-    c->exchange.origin = c->cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
-    handover_restore_grant(&c->grant, m);
-    account_resume(c, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
-    request_log_resume(c, m->name, m->request_id);
-    reader_resume(c, m->name, &state);
-    auth_check_reader(&c->router->auth, c); /* keys may have gone while it was on its way */
+    c->request.http10 = m->flags & WIRE_HANDED_HTTP10;
+    c->request.keep_alive = m->flags & WIRE_HANDED_KEEP_ALIVE;
+    c->request.shared_answer = m->flags & WIRE_HANDED_SHARED;
+    c->request.exchange.now = m->flags & WIRE_HANDED_NOW;
+    c->request.exchange.earliest = m->flags & WIRE_HANDED_EARLIEST;
+    c->request.cors = handover_cors_of(m->flags);
+    c->request.exchange.origin = c->request.cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
+    handover_restore_grant(&c->request.grant, m);
+    account_resume(&c->request, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
+    request_log_resume(&c->request, m->name, m->request_id);
+    reader_resume(&c->request, m->name, &state);
+    auth_check_reader(&c->router->auth, &c->request); /* keys may have gone while it was on its way */
 }
 
-static void handover_take_client(struct router *r, const struct wire_handed *m)
+static void handover_take_connection(struct router *r, const struct wire_handed *m)
 {
     int fd = link_take_fd(&r->handover.predecessor);
     if (fd < 0) {
         log_warn("a client that was handed over is lost: no descriptor was free");
         return;
     }
-    struct client *c = client_new(r, fd);
+    struct connection *c = connection_new(r, fd);
     r->handover.count++;
-    client_put_back(c, m->input);
+    connection_put_back(c, m->input);
     if (m->flags & WIRE_HANDED_READER)
         handover_take_reader(c, m);
     fault_point("router.taken");
@@ -231,13 +232,13 @@ void handover_receive(struct router *r)
         while (link_next(link, &cursor, &type, &body)) {
             struct wire_handed m;
             if (type == WIRE_HANDED && wire_get_handed(body, &m))
-                handover_take_client(r, &m);
+                handover_take_connection(r, &m);
             else
                 log_error("a predecessor's %s does not belong here or is malformed", wire_name(type));
         }
         link_release(link, cursor);
         if (r->stopping) /* it has let go of those that were there */
-            clients_stop(r);
+            connections_stop(r);
     }
     if (!link->dead)
         return;

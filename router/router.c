@@ -26,22 +26,22 @@ static void router_expire_timers(struct router *r, enum deadline_class class)
 {
     struct deadline *due;
     while ((due = deadline_expired(&r->deadlines, class, r->now_ms)))
-        client_timer_expired((struct client *)((char *)due - offsetof(struct client, timer)), class);
+        connection_timer_expired((struct connection *)((char *)due - offsetof(struct connection, timer)), class);
 }
 
 /* It has not taken anything for limits.write_timeout. */
-static void router_let_go(struct client *c)
+static void router_let_go(struct connection *c)
 {
-    if (c->state == CLIENT_LIVE)
+    if (c->state == CONNECTION_LIVE)
         metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_STALLED, 1);
-    client_close(c);
+    connection_close(c);
 }
 
 static void router_expire_stalls(struct router *r)
 {
     struct deadline *due;
     while ((due = deadline_expired(&r->deadlines, DEADLINE_WRITE, r->now_ms)))
-        router_let_go((struct client *)((char *)due - offsetof(struct client, stall)));
+        router_let_go((struct connection *)((char *)due - offsetof(struct connection, stall)));
 }
 
 static void router_on_tick(evutil_socket_t fd, short what, void *arg)
@@ -58,7 +58,7 @@ static void router_on_tick(evutil_socket_t fd, short what, void *arg)
     while ((due = deadline_expired(&r->deadlines, DEADLINE_HEARTBEAT, r->now_ms)))
         reader_heartbeat(due);
     while ((due = deadline_expired(&r->deadlines, DEADLINE_SHARD_WAIT, r->now_ms)))
-        request_expired(&r->shards, due);
+        shard_request_expired(&r->shards, due);
     listener_tick(r);
     handover_tick(r);
     gauges_tick(r);
@@ -160,7 +160,7 @@ void router_stop(void *ctx)
     router_clock(r);
     r->stopping = true;
     listener_close(r);
-    clients_stop(r);
+    connections_stop(r);
 }
 
 void router_turn(void *ctx)
@@ -170,19 +170,19 @@ void router_turn(void *ctx)
     handover_receive(r);        /* clients of a router whose place we take */
     shards_receive(&r->shards); /* answers and events become output */
     tallies_tell(&r->tallies);  /* live readers that have come or gone */
-    clients_resume(r);          /* what waited behind an answer becomes requests */
+    connections_resume(r);      /* what waited behind an answer becomes requests */
     shards_flush(&r->shards);   /* the turn's requests, one send a shard */
-    clients_flush(r);           /* the turn's output, one write a client */
+    connections_flush(r);       /* the turn's output, one write a client */
     gauges_written(r);
-    clients_resume(r); /* whoever was held up by unwritten answers */
-    clients_flush(r);
+    connections_resume(r); /* whoever was held up by unwritten answers */
+    connections_flush(r);
     shards_flush(&r->shards);
-    clients_flush_bulk(r); /* those who take much stand behind all others */
+    connections_flush_bulk(r); /* those who take much stand behind all others */
     shards_flush(&r->shards);
     handover_send(r); /* and the other way round */
-    clients_sweep(r);
-    if (r->clients.ready || r->clients.dirty || r->clients.bulk)
+    connections_sweep(r);
+    if (r->connections.ready || r->connections.dirty || r->connections.bulk)
         event_active(r->wake, EV_TIMEOUT, 0); /* a tick that is made active comes later by as much */
-    if (r->stopping && !r->clients.count && !handover_under_way(r))
+    if (r->stopping && !r->connections.count && !handover_under_way(r))
         role_done(r->role);
 }

@@ -9,7 +9,7 @@
 #include "common/role.h"
 #include "router/auth/auth.h"
 #include "router/auth/quota.h"
-#include "router/conn/client.h"
+#include "router/conn/connection.h"
 #include "router/conn/deadline.h"
 #include "router/conn/listener.h"
 #include "router/conn/output.h"
@@ -37,7 +37,7 @@ struct router {
 
     struct listener listener, metrics_listener;
     struct handover handover;
-    struct clients clients;
+    struct connections connections;
     struct shards shards;
     struct live live;
     struct collapse collapse;

@@ -172,31 +172,31 @@ static bool auth_still_good(struct auth *auth, const struct grant *grant)
     return true;
 }
 
-void auth_check_reader(struct auth *auth, struct client *c)
+void auth_check_reader(struct auth *auth, struct request *req)
 {
-    struct grant *grant = &c->grant;
-    if (c->state != CLIENT_LIVE || !auth->registry)
+    struct grant *grant = &req->grant;
+    if (req->connection->state != CONNECTION_LIVE || !auth->registry)
         return;
-    const struct project *project = auth_project(auth, reader_project(c->reader));
+    const struct project *project = auth_project(auth, reader_project(req->reader));
     if (grant->key && !auth_still_good(auth, grant)) {
-        reader_expire(c->reader);
+        reader_expire(req->reader);
         return;
     }
-    if (!cors_holds(c, reader_project(c->reader))) {
-        reader_send_back(c->reader);
+    if (!cors_holds(req, reader_project(req->reader))) {
+        reader_send_back(req->reader);
         return;
     }
     grant->checked = true;
     grant->shared = project && project->is_public;
     grant->anonymous = !grant->key && !grant->shared;
-    reader_granted(c->reader);
+    reader_granted(req->reader);
 }
 
 static void auth_check_readers(struct auth *auth)
 {
-    for (struct client *c = auth->router->clients.first, *next; c; c = next) {
+    for (struct connection *c = auth->router->connections.first, *next; c; c = next) {
         next = c->next;
-        auth_check_reader(auth, c);
+        auth_check_reader(auth, &c->request);
     }
 }
 
@@ -237,20 +237,20 @@ void auth_turn(struct auth *auth)
 /* ---- addresses that send wrong tokens ---- */
 
 /* What one host may be taken to hold: an IPv4 address, or a /64 of IPv6. */
-static uint64_t auth_address_of(const struct client *c)
+static uint64_t auth_address_of(const struct request *req)
 {
     struct sockaddr_storage peer;
-    if (!client_address(c, &peer))
+    if (!connection_address(req->connection, &peer))
         return 1;
     if (peer.ss_family == AF_INET6)
         return auth_mark(slice_of((const char *)&((struct sockaddr_in6 *)&peer)->sin6_addr, 8));
     return auth_mark(slice_of((const char *)&((struct sockaddr_in *)&peer)->sin_addr, 4));
 }
 
-static struct auth_failures *auth_failures_of(const struct client *c)
+static struct auth_failures *auth_failures_of(const struct request *req)
 {
-    uint64_t address = auth_address_of(c), minute = c->router->now_ms / 60000;
-    struct auth_failures *place = &c->router->auth.failures[address / 2 % AUTH_FAILURES];
+    uint64_t address = auth_address_of(req), minute = req->router->now_ms / 60000;
+    struct auth_failures *place = &req->router->auth.failures[address / 2 % AUTH_FAILURES];
     if (place->address != address || place->minute != minute)
         *place = (struct auth_failures){.address = address, .minute = minute};
     return place;
@@ -303,9 +303,9 @@ static void auth_digest_of(const struct auth *auth, struct slice token, unsigned
 
 /* What is known of a token. Looking at one that is wrong costs work, so an address may not have it done for ever. NULL:
  * it has. The place is the token's until another is looked at. */
-static const struct auth_token *auth_look_at(struct client *c, struct slice token, struct slice name)
+static const struct auth_token *auth_look_at(struct request *req, struct slice token, struct slice name)
 {
-    struct auth *auth = &c->router->auth;
+    struct auth *auth = &req->router->auth;
     unsigned char digest[DIGEST_BYTES];
     uint64_t project = auth_mark(name), number;
     auth_digest_of(auth, token, digest);
@@ -313,7 +313,7 @@ static const struct auth_token *auth_look_at(struct client *c, struct slice toke
     struct auth_token *place = &auth->tokens[number % AUTH_TOKENS];
     if (place->project == project && memcmp(place->digest, digest, sizeof digest) == 0)
         return place;
-    struct auth_failures *failures = auth_failures_of(c);
+    struct auth_failures *failures = auth_failures_of(req);
     if (auth_too_many(auth, failures))
         return NULL;
     struct token_verdict verdict = auth_verify(auth, token, name);
@@ -382,28 +382,28 @@ static void auth_take_reader_key(const struct http_head *head, struct grant *gra
 }
 
 /* Finds the request's token, unless it is one that the browser has sent by itself from a page that may not use it. */
-static enum token_fault auth_find_token(struct client *c, const struct http_head *head, struct slice resource,
+static enum token_fault auth_find_token(struct request *req, const struct http_head *head, struct slice resource,
                                         struct buf *room, struct slice *token)
 {
-    enum bearer found = bearer_token(head, slice_str(c->router->cfg->auth_cookie), room, token);
+    enum bearer found = bearer_token(head, slice_str(req->router->cfg->auth_cookie), room, token);
     if (found == BEARER_ABSENT)
         return TOKEN_ABSENT;
     if (found == BEARER_SCHEME)
         return TOKEN_SCHEME;
-    return found == BEARER_COOKIE && !cors_trusts(c, head, resource) ? TOKEN_OTHER_ORIGIN : TOKEN_GOOD;
+    return found == BEARER_COOKIE && !cors_trusts(req, head, resource) ? TOKEN_OTHER_ORIGIN : TOKEN_GOOD;
 }
 
-struct hold_list *auth_wait(struct client *c, const struct http_head *head, struct slice resource)
+struct hold_list *auth_wait(struct request *req, const struct http_head *head, struct slice resource)
 {
-    struct auth *auth = &c->router->auth;
+    struct auth *auth = &req->router->auth;
     struct buf room = {0};
     struct slice name = project_of(resource), token;
     const struct project *project = auth_project(auth, name);
     struct hold_list *list = NULL;
     if (!project || !project->jwks_url)
         return NULL;
-    if (auth_find_token(c, head, resource, &room, &token) == TOKEN_GOOD) {
-        const struct auth_token *known = auth_look_at(c, token, name);
+    if (auth_find_token(req, head, resource, &room, &token) == TOKEN_GOOD) {
+        const struct auth_token *known = auth_look_at(req, token, name);
         if (known && auth_is_foreign(known, project))
             list = key_source_wait(&auth->sources, project->jwks_url);
     }
@@ -412,16 +412,16 @@ struct hold_list *auth_wait(struct client *c, const struct http_head *head, stru
 }
 
 /* What the token is good for, and what is wrong with it. */
-static enum token_fault auth_use_token(struct client *c, const struct http_head *head, struct slice resource,
+static enum token_fault auth_use_token(struct request *req, const struct http_head *head, struct slice resource,
                                        enum scope scope, struct grant *grant)
 {
-    struct auth *auth = &c->router->auth;
+    struct auth *auth = &req->router->auth;
     struct buf room = {0};
     struct slice name = project_of(resource), token;
     const struct auth_token *known = NULL;
-    enum token_fault fault = auth_find_token(c, head, resource, &room, &token);
+    enum token_fault fault = auth_find_token(req, head, resource, &room, &token);
     if (fault == TOKEN_GOOD) {
-        known = auth_look_at(c, token, name);
+        known = auth_look_at(req, token, name);
         fault = auth_fault_of(auth, known, auth_project(auth, name));
     }
     if (fault == TOKEN_ELSEWHERE && !name.len)
@@ -438,13 +438,13 @@ static enum token_fault auth_use_token(struct client *c, const struct http_head 
     return TOKEN_GOOD;
 }
 
-static enum error auth_check_into(struct client *c, const struct http_head *head, struct slice resource,
+static enum error auth_check_into(struct request *req, const struct http_head *head, struct slice resource,
                                   enum scope scope, struct grant *grant, struct detail *detail)
 {
-    const struct project *project = auth_project(&c->router->auth, project_of(resource));
+    const struct project *project = auth_project(&req->router->auth, project_of(resource));
     *grant = (struct grant){.checked = true, .needed = scope, .shared = project && project->is_public};
     auth_take_reader_key(head, grant);
-    grant->fault = auth_use_token(c, head, resource, scope, grant);
+    grant->fault = auth_use_token(req, head, resource, scope, grant);
     if (grant->fault != TOKEN_GOOD && scope == SCOPE_READ) {
         grant->anonymous = !grant->shared;
         return ERR_NONE;
@@ -506,35 +506,35 @@ void auth_challenge(const struct grant *grant, enum error error, struct buf *hea
 }
 
 /* What the callback has decided. It has not seen a cookie that does not count, which may be why. */
-static enum error auth_check_decision(struct client *c, const struct http_head *head, struct slice resource,
+static enum error auth_check_decision(struct request *req, const struct http_head *head, struct slice resource,
                                       enum scope scope, struct detail *detail)
 {
-    enum error error = c->decision.error;
-    c->grant.checked = true;
-    auth_take_reader_key(head, &c->grant);
-    if (error == ERR_UNAUTHORIZED && head->headers[HTTP_COOKIE_HEADER].data && !cors_trusts(c, head, resource))
-        c->grant.fault = TOKEN_OTHER_ORIGIN;
-    if (error == ERR_FORBIDDEN && c->decision.named != NAMED_PATH)
-        return detail_say(detail, ERR_FORBIDDEN, "%s", named_refusal(c->decision.named));
-    if (error == ERR_NONE && c->decision.scope < scope)
+    enum error error = req->decision.error;
+    req->grant.checked = true;
+    auth_take_reader_key(head, &req->grant);
+    if (error == ERR_UNAUTHORIZED && head->headers[HTTP_COOKIE_HEADER].data && !cors_trusts(req, head, resource))
+        req->grant.fault = TOKEN_OTHER_ORIGIN;
+    if (error == ERR_FORBIDDEN && req->decision.named != NAMED_PATH)
+        return detail_say(detail, ERR_FORBIDDEN, "%s", named_refusal(req->decision.named));
+    if (error == ERR_NONE && req->decision.scope < scope)
         return ERR_FORBIDDEN;
-    return auth_told(&c->grant, error, detail);
+    return auth_told(&req->grant, error, detail);
 }
 
-enum error auth_check(struct client *c, const struct http_head *head, struct slice resource, enum scope scope,
+enum error auth_check(struct request *req, const struct http_head *head, struct slice resource, enum scope scope,
                       struct detail *detail)
 {
-    c->grant = (struct grant){0};
-    if (c->router->callbacks.on && scope != SCOPE_NONE)
-        return auth_check_decision(c, head, resource, scope, detail);
-    if (!c->router->auth.registry || scope == SCOPE_NONE)
+    req->grant = (struct grant){0};
+    if (req->router->callbacks.on && scope != SCOPE_NONE)
+        return auth_check_decision(req, head, resource, scope, detail);
+    if (!req->router->auth.registry || scope == SCOPE_NONE)
         return ERR_NONE;
-    return auth_check_into(c, head, resource, scope, &c->grant, detail);
+    return auth_check_into(req, head, resource, scope, &req->grant, detail);
 }
 
 /* A callback was asked about each before. A token that may write was found for the path: it must be good for these. */
-enum error auth_check_named(struct client *c, const struct http_head *head, struct slice resource, struct slice names,
-                            struct detail *detail)
+enum error auth_check_named(struct request *req, const struct http_head *head, struct slice resource,
+                            struct slice names, struct detail *detail)
 {
     struct grant grant = {0};
     enum error error = ERR_NONE;
@@ -543,8 +543,8 @@ enum error auth_check_named(struct client *c, const struct http_head *head, stru
     while (error == ERR_NONE && named_next(&names, &kind, &name)) {
         if (!slice_equal(project_of(resource), project_of(name)))
             error = ERR_FORBIDDEN;
-        else if (!c->router->callbacks.on)
-            error = auth_check_into(c, head, name, SCOPE_WRITE, &grant, detail);
+        else if (!req->router->callbacks.on)
+            error = auth_check_into(req, head, name, SCOPE_WRITE, &grant, detail);
         if (error == ERR_FORBIDDEN)
             error = detail_say(detail, error, "%s", named_refusal(kind));
     }

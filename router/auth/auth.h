@@ -16,7 +16,7 @@
 #define AUTH_TOKENS 1024u
 #define AUTH_FAILURES 1024u
 
-struct client;
+struct request;
 struct router;
 struct evp_md_st;
 struct evp_md_ctx_st;
@@ -59,7 +59,7 @@ void auth_turn(struct auth *auth);
 
 /* Looks again at what the client's live reader is granted, if there is one: it ends if no key of its project verifies
  * its token any more, or if it came without one and neither project nor stream is public. */
-void auth_check_reader(struct auth *auth, struct client *client);
+void auth_check_reader(struct auth *auth, struct request *request);
 
 /* The registry was changed by this process. */
 void auth_changed(struct auth *auth);
@@ -68,15 +68,15 @@ void auth_changed(struct auth *auth);
 const struct project *auth_project(struct auth *auth, struct slice project);
 
 /* May this request do what needs `scope` on `resource`, "{project}/{stream}" or "{project}"? ERR_NONE, and
- * client->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE_LIMITED or ERR_AUTH_UNAVAILABLE, of which *detail
+ * request->grant is set; or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_RATE_LIMITED or ERR_AUTH_UNAVAILABLE, of which *detail
  * may say more (NULL: nobody wants to know). Where reading is enough, whoever has no token that is good for it is
  * nobody, who may read what is public: the shard says whether the stream is. */
-enum error auth_check(struct client *client, const struct http_head *head, struct slice resource, enum scope scope,
+enum error auth_check(struct request *request, const struct http_head *head, struct slice resource, enum scope scope,
                       struct detail *detail) MUSTUSE;
 
 /* What the request has to wait for before auth_check() can answer for good: keys that are being fetched. NULL: nothing.
  */
-struct hold_list *auth_wait(struct client *client, const struct http_head *head, struct slice resource) MUSTUSE;
+struct hold_list *auth_wait(struct request *request, const struct http_head *head, struct slice resource) MUSTUSE;
 
 /* The configuration was read again: what was verified is looked at again, of readers under way too. */
 void auth_reload(struct auth *auth);
@@ -96,7 +96,7 @@ void auth_challenge(const struct grant *grant, enum error error, struct buf *hea
 
 /* May it, too, what it names beside its path, as router/handlers/named.h lists it? All of that is in the project of
  * resource. */
-enum error auth_check_named(struct client *client, const struct http_head *head, struct slice resource,
+enum error auth_check_named(struct request *request, const struct http_head *head, struct slice resource,
                             struct slice names, struct detail *detail) MUSTUSE;
 
 /* The answer about this stream may be kept by caches that many share. */

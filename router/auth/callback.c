@@ -370,23 +370,23 @@ static void callback_go_on(struct inquiry *i)
     buf_consume(&i->names, buf_len(&i->names) - left.len);
 }
 
-bool callback_ask(struct client *c, const struct http_head *head, struct slice bytes, struct slice body,
+bool callback_ask(struct request *req, const struct http_head *head, struct slice bytes, struct slice body,
                   struct buf *names, hold_go *go)
 {
-    struct callbacks *all = &c->router->callbacks;
+    struct callbacks *all = &req->router->callbacks;
     struct inquiry *i = xcalloc(1, sizeof *i);
     *i = (struct inquiry){.all = all, .method = head->method, .path = xslicedup(head->path), .names = *names};
-    i->decision = c->decision;
+    i->decision = req->decision;
     *names = (struct buf){0};
     callback_add_headers(&i->headers, all->router->cfg->auth_callback_headers, bytes,
-                         cors_trusts(c, head, (struct slice){0}));
+                         cors_trusts(req, head, (struct slice){0}));
     callback_go_on(i);
     i->held = true;
     if (i->open && i->decision.error == ERR_NONE) {
-        hold_request(&i->waiting, c, bytes, body, go);
+        hold_request(&i->waiting, req, bytes, body, go);
         return false;
     }
-    c->decision = i->decision;
+    req->decision = i->decision;
     if (!i->open)
         callback_inquiry_free(i);
     return true;

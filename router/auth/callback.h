@@ -16,7 +16,7 @@
 #define CALLBACK_ANSWERS 1024u /* remembered */
 #define CALLBACK_WINDOW 8u     /* questions of one request that are under way at a time */
 
-struct client;
+struct request;
 struct router;
 
 /* What was answered. */
@@ -45,8 +45,8 @@ void callback_init(struct callbacks *callbacks, struct router *router);
 void callback_reload(struct callbacks *callbacks);
 
 /* Asks about all that the list of `names` (router/handlers/named.h; taken) has; the client's request has the head
- * `bytes`. True: client->decision is there. False: the client waits with the body, and goes on with `go`. */
-bool callback_ask(struct client *client, const struct http_head *head, struct slice bytes, struct slice body,
+ * `bytes`. True: request->decision is there. False: the client waits with the body, and goes on with `go`. */
+bool callback_ask(struct request *request, const struct http_head *head, struct slice bytes, struct slice body,
                   struct buf *names, hold_go *go) MUSTUSE;
 
 /* Adds a stream's name as JSON text can carry it: a byte that is not UTF-8 becomes U+001A and two hex digits, which no

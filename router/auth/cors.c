@@ -24,16 +24,16 @@ static bool cors_listed(const struct router *r, const struct texts *own, struct 
     return own && own->count ? texts_have(own, origin) : words_have(r->cfg->cors_origins, origin);
 }
 
-static void cors_set(struct client *c, enum client_cors cors)
+static void cors_set(struct request *req, enum request_cors cors)
 {
-    c->cors = cors;
-    free(c->exchange.origin);
-    c->exchange.origin = NULL;
+    req->cors = cors;
+    free(req->exchange.origin);
+    req->exchange.origin = NULL;
 }
 
-void cors_unknown(struct client *c)
+void cors_unknown(struct request *req)
 {
-    cors_set(c, cors_listed(c->router, NULL, SLICE("*")) ? CORS_ANY : CORS_VARY);
+    cors_set(req, cors_listed(req->router, NULL, SLICE("*")) ? CORS_ANY : CORS_VARY);
 }
 
 static bool cors_changes(enum http_method method)
@@ -41,41 +41,41 @@ static bool cors_changes(enum http_method method)
     return method == HTTP_POST || method == HTTP_PUT || method == HTTP_DELETE;
 }
 
-static const struct texts *cors_origins_of(const struct client *c, struct slice resource)
+static const struct texts *cors_origins_of(const struct request *req, struct slice resource)
 {
-    const struct project *project = auth_project(&c->router->auth, project_of(resource));
+    const struct project *project = auth_project(&req->router->auth, project_of(resource));
     return project ? &project->origins : NULL;
 }
 
-void cors_decide(struct client *c, const struct http_head *head, struct slice resource)
+void cors_decide(struct request *req, const struct http_head *head, struct slice resource)
 {
-    const struct texts *own = cors_origins_of(c, resource);
+    const struct texts *own = cors_origins_of(req, resource);
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER];
     if (!origin.data && cors_changes(head->method)) {
-        cors_set(c, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
-    } else if (cors_listed(c->router, own, SLICE("*"))) {
-        cors_set(c, CORS_ANY);
-    } else if (origin.data && cors_listed(c->router, own, origin)) {
-        cors_set(c, CORS_ORIGIN);
-        c->exchange.origin = xslicedup(origin);
+        cors_set(req, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
+    } else if (cors_listed(req->router, own, SLICE("*"))) {
+        cors_set(req, CORS_ANY);
+    } else if (origin.data && cors_listed(req->router, own, origin)) {
+        cors_set(req, CORS_ORIGIN);
+        req->exchange.origin = xslicedup(origin);
     } else {
-        cors_set(c, CORS_VARY);
+        cors_set(req, CORS_VARY);
     }
 }
 
-void cors_add(const struct client *c, struct buf *head)
+void cors_add(const struct request *req, struct buf *head)
 {
-    if (c->cors == CORS_NONE)
+    if (req->cors == CORS_NONE)
         return;
-    if (c->cors == CORS_ANY)
+    if (req->cors == CORS_ANY)
         response_add(head, "Access-Control-Allow-Origin", SLICE("*"));
     else
         response_add(head, "Vary", SLICE("Origin"));
-    if (c->cors == CORS_ORIGIN)
-        response_add(head, "Access-Control-Allow-Origin", slice_str(c->exchange.origin));
-    if (c->cors == CORS_ORIGIN && (*c->router->cfg->auth_cookie || c->router->callbacks.on))
+    if (req->cors == CORS_ORIGIN)
+        response_add(head, "Access-Control-Allow-Origin", slice_str(req->exchange.origin));
+    if (req->cors == CORS_ORIGIN && (*req->router->cfg->auth_cookie || req->router->callbacks.on))
         response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));
-    if (c->cors != CORS_VARY)
+    if (req->cors != CORS_VARY)
         response_add(head, "Access-Control-Expose-Headers", SLICE(EXPOSED));
 }
 
@@ -94,10 +94,10 @@ static bool cors_is_names(struct slice text)
 }
 
 /* What headers a page of an allowed origin sends is its own matter: a tracer's, a front's. */
-void cors_preflight(struct client *c, const struct http_head *head)
+void cors_preflight(struct request *req, const struct http_head *head)
 {
     struct slice asked = head->headers[HTTP_REQUEST_HEADERS_HEADER];
-    struct buf *answer = answer_begin(c, 204), allowed = {0};
+    struct buf *answer = answer_begin(req, 204), allowed = {0};
     buf_add_text(&allowed, ALLOWED);
     if (cors_is_names(asked)) {
         buf_add_text(&allowed, ", ");
@@ -107,20 +107,20 @@ void cors_preflight(struct client *c, const struct http_head *head)
     response_add(answer, "Access-Control-Allow-Headers", buf_slice(&allowed));
     response_add(answer, "Vary", SLICE("Access-Control-Request-Headers"));
     response_add(answer, "Access-Control-Max-Age", SLICE("86400"));
-    answer_end_bare(c);
+    answer_end_bare(req);
     buf_clear(&allowed);
 }
 
-bool cors_holds(const struct client *c, struct slice resource)
+bool cors_holds(const struct request *req, struct slice resource)
 {
-    return c->cors != CORS_ORIGIN ||
-           cors_listed(c->router, cors_origins_of(c, resource), slice_str(c->exchange.origin));
+    return req->cors != CORS_ORIGIN ||
+           cors_listed(req->router, cors_origins_of(req, resource), slice_str(req->exchange.origin));
 }
 
-bool cors_trusts(const struct client *c, const struct http_head *head, struct slice resource)
+bool cors_trusts(const struct request *req, const struct http_head *head, struct slice resource)
 {
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER], site = head->headers[HTTP_FETCH_SITE_HEADER];
-    if (origin.data ? origin_valid(origin) && cors_listed(c->router, cors_origins_of(c, resource), origin)
+    if (origin.data ? origin_valid(origin) && cors_listed(req->router, cors_origins_of(req, resource), origin)
                     : !cors_changes(head->method))
         return true;
     if (site.data)

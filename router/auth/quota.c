@@ -164,9 +164,9 @@ void tally_reader_gone(struct tallies *tallies, struct tally *tally)
 
 /* The quotas of the project of `name` and what it uses. False: it has none. What is refused after this, is refused for
  * them. */
-static bool quota_look_up(struct client *c, struct slice name, struct quotas *quotas, struct tally **tally)
+static bool quota_look_up(struct request *req, struct slice name, struct quotas *quotas, struct tally **tally)
 {
-    struct router *r = c->router;
+    struct router *r = req->router;
     struct slice project = project_of(name);
     const struct project *configured = auth_project(&r->auth, project);
     if (!configured || !project_has_quotas(&configured->quotas))
@@ -174,20 +174,20 @@ static bool quota_look_up(struct client *c, struct slice name, struct quotas *qu
     *quotas = configured->quotas;
     if (quotas->appends > APPENDS_MAX)
         quotas->appends = APPENDS_MAX;
-    *tally = c->exchange.tally = tally_of(&r->tallies, project);
+    *tally = req->exchange.tally = tally_of(&r->tallies, project);
     return true;
 }
 
-struct hold_list *quota_wait(struct client *c, struct slice name)
+struct hold_list *quota_wait(struct request *req, struct slice name)
 {
     struct quotas quotas;
     struct tally *tally;
-    return quota_look_up(c, name, &quotas, &tally) && tally->unheard ? &tally->waiting : NULL;
+    return quota_look_up(req, name, &quotas, &tally) && tally->unheard ? &tally->waiting : NULL;
 }
 
-struct hold_list *tally_wait(struct client *c, struct slice project)
+struct hold_list *tally_wait(struct request *req, struct slice project)
 {
-    struct tally *tally = tally_of(&c->router->tallies, project);
+    struct tally *tally = tally_of(&req->router->tallies, project);
     return tally && tally->unheard ? &tally->waiting : NULL;
 }
 
@@ -207,38 +207,38 @@ static bool quota_too_many_bytes(const struct tally *tally, const struct quotas 
     return quotas->bytes && more && tally->bytes + more > quotas->bytes;
 }
 
-enum error quota_append(struct client *c, struct slice name, size_t bytes)
+enum error quota_append(struct request *req, struct slice name, size_t bytes)
 {
     struct quotas quotas;
     struct tally *tally;
-    if (!quota_look_up(c, name, &quotas, &tally))
+    if (!quota_look_up(req, name, &quotas, &tally))
         return ERR_NONE;
     if (quota_too_many_bytes(tally, &quotas, bytes))
         return ERR_QUOTA_EXCEEDED;
     if (!quotas.appends)
         return ERR_NONE;
-    quota_refill(tally, &quotas, c->router->now_ms);
+    quota_refill(tally, &quotas, req->router->now_ms);
     if (tally->appends_left < APPEND)
         return ERR_QUOTA_RATE_EXCEEDED;
     tally->appends_left -= APPEND;
     return ERR_NONE;
 }
 
-enum error quota_create(struct client *c, struct slice name, size_t bytes)
+enum error quota_create(struct request *req, struct slice name, size_t bytes)
 {
     struct quotas quotas;
     struct tally *tally;
-    if (!quota_look_up(c, name, &quotas, &tally))
+    if (!quota_look_up(req, name, &quotas, &tally))
         return ERR_NONE;
     bool full = (quotas.streams && tally->streams >= quotas.streams) || quota_too_many_bytes(tally, &quotas, bytes);
     return full ? ERR_QUOTA_EXCEEDED : ERR_NONE;
 }
 
-enum error quota_read_live(struct client *c, struct slice name)
+enum error quota_read_live(struct request *req, struct slice name)
 {
     struct quotas quotas;
     struct tally *tally;
-    if (!quota_look_up(c, name, &quotas, &tally) || !quotas.readers)
+    if (!quota_look_up(req, name, &quotas, &tally) || !quotas.readers)
         return ERR_NONE;
     return tally->readers + tally->readers_elsewhere >= quotas.readers ? ERR_QUOTA_RATE_EXCEEDED : ERR_NONE;
 }
@@ -274,10 +274,10 @@ static uint64_t quota_seconds_to_an_append(const struct tally *tally, const stru
 }
 
 /* Names the quota that is in the way: an append meets that of bytes, all else that of streams first. */
-static void quota_say(struct detail *detail, const struct client *c, enum error error, const struct quotas *quotas,
+static void quota_say(struct detail *detail, const struct request *req, enum error error, const struct quotas *quotas,
                       const struct tally *tally, bool by_readers)
 {
-    bool appends = c->account.route == ROUTE_STREAM && c->account.method == HTTP_POST;
+    bool appends = req->account.route == ROUTE_STREAM && req->account.method == HTTP_POST;
     bool by_streams = !appends && quotas->streams && tally->streams >= quotas->streams;
     bool rate = error != ERR_QUOTA_EXCEEDED;
     uint64_t quota = rate         ? by_readers ? quotas->readers : quotas->appends
@@ -287,14 +287,14 @@ static void quota_say(struct detail *detail, const struct client *c, enum error 
     (void)detail_say(detail, error, "the project's quota of %llu %s is used up", (unsigned long long)quota, what);
 }
 
-void quota_refuse(struct client *c, enum error error)
+void quota_refuse(struct request *req, enum error error)
 {
     struct quotas quotas;
     struct tally *tally;
     char policy[256] = "", limit[256] = "";
     struct detail detail = {0};
-    struct buf *head = answer_error_begin(c, error);
-    if (quota_look_up(c, slice_str(c->exchange.tally->project), &quotas, &tally)) {
+    struct buf *head = answer_error_begin(req, error);
+    if (quota_look_up(req, slice_str(req->exchange.tally->project), &quotas, &tally)) {
         uint64_t readers = tally->readers + tally->readers_elsewhere,
                  wait_s = quota_seconds_to_an_append(tally, &quotas);
         uint64_t appends = tally->appends_left > 0 ? (uint64_t)tally->appends_left / APPEND : 0;
@@ -305,11 +305,11 @@ void quota_refuse(struct client *c, enum error error)
         response_add(head, "RateLimit-Policy", slice_str(policy));
         response_add(head, "RateLimit", slice_str(limit));
         bool by_readers = quotas.readers && readers >= quotas.readers && !wait_s;
-        quota_say(&detail, c, error, &quotas, tally, by_readers);
+        quota_say(&detail, req, error, &quotas, tally, by_readers);
         response_add_number(head, "Retry-After",
                             error == ERR_QUOTA_EXCEEDED ? FULL_RETRY_S
                             : by_readers                ? READERS_RETRY_S
                                                         : wait_s);
     }
-    answer_error_end(c, error, detail.text);
+    answer_error_end(req, error, detail.text);
 }

@@ -11,7 +11,7 @@
 #include "common/wire.h"
 #include "router/conn/hold.h"
 
-struct client;
+struct request;
 struct router;
 
 /* What one project uses, over all shards and routers. Kept as long as the process lives. */
@@ -42,19 +42,19 @@ void tallies_init(struct tallies *tallies, struct router *router);
 struct tally *tally_of(struct tallies *tallies, struct slice project);
 
 /* What a request about this stream has to wait for: its project's tally, if that has quotas. NULL: nothing. */
-struct hold_list *quota_wait(struct client *client, struct slice name) MUSTUSE;
+struct hold_list *quota_wait(struct request *request, struct slice name) MUSTUSE;
 /* The same for a request that asks for the tally. */
-struct hold_list *tally_wait(struct client *client, struct slice project) MUSTUSE;
+struct hold_list *tally_wait(struct request *request, struct slice project) MUSTUSE;
 
 /* Whether the project may have so many bytes more, by an append, which is counted, or in a new stream. The error, if it
  * is one, is for quota_refuse(). */
-enum error quota_append(struct client *client, struct slice name, size_t bytes) MUSTUSE;
-enum error quota_create(struct client *client, struct slice name, size_t bytes) MUSTUSE;
-enum error quota_read_live(struct client *client, struct slice name) MUSTUSE;
+enum error quota_append(struct request *request, struct slice name, size_t bytes) MUSTUSE;
+enum error quota_create(struct request *request, struct slice name, size_t bytes) MUSTUSE;
+enum error quota_read_live(struct request *request, struct slice name) MUSTUSE;
 
 /* Answers with QUOTA_EXCEEDED or QUOTA_RATE_EXCEEDED, when to come back, and what is left of the quotas of the project
  * that was asked about last. */
-void quota_refuse(struct client *client, enum error error);
+void quota_refuse(struct request *request, enum error error);
 
 /* A live reader of this stream begins; NULL if nobody counts it. And it ends. */
 struct tally *tally_reader(struct tallies *tallies, struct slice name);

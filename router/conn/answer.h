@@ -5,40 +5,40 @@
 
 #include "common/attr.h"
 #include "common/wire.h"
-#include "router/conn/client.h"
+#include "router/conn/connection.h"
 #include "router/http/response.h"
 
 struct answer; /* router/shards/shards.h */
 struct router;
 
-struct buf *answer_begin(struct client *client, int status);
+struct buf *answer_begin(struct request *request, int status);
 
 /* True: answers that clients do not take, and listings that are put together, fill the memory that is for them. */
 bool answer_memory_full(const struct router *router) MUSTUSE;
 
 /* The body is the parts one after the other; it is left out for a HEAD, but not its length. */
-void answer_end(struct client *client, const struct slice *parts, size_t count);
-void answer_end_block(struct client *client, struct block *body); /* shared; the caller keeps its reference */
+void answer_end(struct request *request, const struct slice *parts, size_t count);
+void answer_end_block(struct request *request, struct block *body); /* shared; the caller keeps its reference */
 /* The body is these pieces, which are shared; the caller keeps them. */
-void answer_end_pieces(struct client *client, const struct output *body);
-void answer_end_bare(struct client *client); /* 204 and 304 */
+void answer_end_pieces(struct request *request, const struct output *body);
+void answer_end_bare(struct request *request); /* 204 and 304 */
 
 /* All of it: 200 with this document, which no cache keeps. */
-void answer_json(struct client *client, struct slice body);
+void answer_json(struct request *request, struct slice body);
 
 /* An error: begin, perhaps more headers, end. The text may hold anything; NULL or empty: error_text(). */
-struct buf *answer_error_begin(struct client *client, enum error error);
-void answer_error_end(struct client *client, enum error error, const char *text);
+struct buf *answer_error_begin(struct request *request, enum error error);
+void answer_error_end(struct request *request, enum error error, const char *text);
 
-void answer_error(struct client *client, enum error error);
-void answer_error_text(struct client *client, enum error error, const char *text);
+void answer_error(struct request *request, enum error error);
+void answer_error_text(struct request *request, enum error error, const char *text);
 
 /* Passes on a shard's answer that is an error. */
-void answer_refusal(struct client *client, const struct answer *answer);
+void answer_refusal(struct request *request, const struct answer *answer);
 
 /* The head of an answer whose body has no known length: chunked, or until the connection closes in HTTP/1.0. Queued;
  * the request goes on. */
-void answer_open(struct client *client);
+void answer_open(struct request *request);
 
 /* What a stream is, for the answers that say nothing else: type, tail, closure, expiry; not to be cached. */
 void answer_add_metadata(struct buf *head, const struct wire_stream *stream);

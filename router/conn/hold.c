@@ -8,7 +8,7 @@
 #include "router/router.h"
 
 struct hold {
-    struct client *client;
+    struct request *request;
     struct hold_list *list;
     struct hold *prev, *next;
     hold_go *go;
@@ -18,11 +18,11 @@ struct hold {
 /* Out of the list; its client has no hold then. */
 static void hold_detach(struct hold *hold)
 {
-    struct client *c = hold->client;
+    struct request *req = hold->request;
     *(hold->prev ? &hold->prev->next : &hold->list->first) = hold->next;
     *(hold->next ? &hold->next->prev : &hold->list->last) = hold->prev;
-    c->hold = NULL;
-    c->router->clients.body_bytes -= buf_len(&hold->body);
+    req->hold = NULL;
+    req->router->connections.body_bytes -= buf_len(&hold->body);
 }
 
 static void hold_release(struct hold *hold)
@@ -38,34 +38,34 @@ static uint64_t hold_longest_ms(const struct config *cfg)
     return cfg->router_shard_wait + cfg->auth_callback_timeout + cfg->auth_jwks_timeout;
 }
 
-void hold_request(struct hold_list *list, struct client *c, struct slice bytes, struct slice body, hold_go *go)
+void hold_request(struct hold_list *list, struct request *req, struct slice bytes, struct slice body, hold_go *go)
 {
-    struct router *r = c->router;
-    if (body.len && r->clients.body_bytes + body.len > r->cfg->router_body_memory) {
-        answer_error(c, ERR_OVERLOADED);
+    struct router *r = req->router;
+    if (body.len && r->connections.body_bytes + body.len > r->cfg->router_body_memory) {
+        answer_error(req, ERR_OVERLOADED);
         return;
     }
     struct hold *hold = xcalloc(1, sizeof *hold);
-    *hold = (struct hold){.client = c, .list = list, .prev = list->last, .go = go};
+    *hold = (struct hold){.request = req, .list = list, .prev = list->last, .go = go};
     *(list->last ? &list->last->next : &list->first) = hold;
     list->last = hold;
     buf_add_slice(&hold->head, bytes);
     buf_add_slice(&hold->body, body);
-    r->clients.body_bytes += body.len;
-    c->hold = hold;
-    client_set_state(c, CLIENT_WAITING);
-    client_arm(c, DEADLINE_HOLD, hold_longest_ms(r->cfg));
+    r->connections.body_bytes += body.len;
+    req->hold = hold;
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    connection_arm(req->connection, DEADLINE_HOLD, hold_longest_ms(r->cfg));
 }
 
-struct client *hold_client(const struct hold_list *list)
+struct request *hold_client(const struct hold_list *list)
 {
-    return list->first->client;
+    return list->first->request;
 }
 
 void hold_longer(const struct hold_list *list)
 {
-    struct client *c = hold_client(list);
-    client_arm(c, DEADLINE_HOLD, hold_longest_ms(c->router->cfg));
+    struct request *req = hold_client(list);
+    connection_arm(req->connection, DEADLINE_HOLD, hold_longest_ms(req->router->cfg));
 }
 
 void hold_resume(struct hold_list *list)
@@ -78,23 +78,23 @@ void hold_resume(struct hold_list *list)
         struct hold *hold = all.first;
         struct http_head head = http_head_again(buf_slice(&hold->head));
         hold_detach(hold);
-        client_set_state(hold->client, CLIENT_HEAD);
-        hold->go(hold->client, &head, buf_slice(&hold->head), buf_slice(&hold->body));
+        connection_set_state(hold->request->connection, CONNECTION_HEAD);
+        hold->go(hold->request, &head, buf_slice(&hold->head), buf_slice(&hold->body));
         hold_release(hold);
     }
 }
 
-void hold_drop(struct client *c)
+void hold_drop(struct request *req)
 {
-    struct hold *hold = c->hold;
+    struct hold *hold = req->hold;
     if (!hold)
         return;
     hold_detach(hold);
     hold_release(hold);
 }
 
-void hold_expired(struct client *c)
+void hold_expired(struct request *req)
 {
-    hold_drop(c);
-    client_refuse(c, ERR_OVERLOADED, NULL); /* its body may still be on its way */
+    hold_drop(req);
+    connection_refuse(req->connection, ERR_OVERLOADED, NULL); /* its body may still be on its way */
 }

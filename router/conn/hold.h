@@ -7,7 +7,7 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
-struct client;
+struct request;
 struct hold;
 struct http_head;
 
@@ -17,14 +17,14 @@ struct hold_list {
 };
 
 /* What a request goes on with. */
-typedef void hold_go(struct client *client, const struct http_head *head, struct slice bytes, struct slice body);
+typedef void hold_go(struct request *request, const struct http_head *head, struct slice bytes, struct slice body);
 
 /* The client's request, whose head is `bytes`, waits at the end of the list and goes on with `go`. If that takes too
  * long, or if bodies hold too much memory already, it is answered 503. */
-void hold_request(struct hold_list *list, struct client *client, struct slice bytes, struct slice body, hold_go *go);
+void hold_request(struct hold_list *list, struct request *request, struct slice bytes, struct slice body, hold_go *go);
 
 /* The client of the first. */
-struct client *hold_client(const struct hold_list *list);
+struct request *hold_client(const struct hold_list *list);
 
 /* What the first waits for has come nearer, and may take as long again. */
 void hold_longer(const struct hold_list *list);
@@ -33,9 +33,9 @@ void hold_longer(const struct hold_list *list);
 void hold_resume(struct hold_list *list);
 
 /* The client is gone. */
-void hold_drop(struct client *client);
+void hold_drop(struct request *request);
 
 /* The client has waited for too long: 503, and its connection ends. */
-void hold_expired(struct client *client);
+void hold_expired(struct request *request);
 
 #endif

@@ -37,29 +37,29 @@ size_t listener_room(const struct router *r)
     return r->listener.room < r->cfg->limits_max_connections ? r->listener.room : r->cfg->limits_max_connections;
 }
 
-static size_t listener_others(const struct clients *clients)
+static size_t listener_others(const struct connections *all)
 {
-    return clients->count - clients->refused - clients->scraping;
+    return all->count - all->refused - all->scraping;
 }
 
 static void listener_admit(struct router *r, int fd)
 {
     static const int on = 1;
     metrics_add(r->metrics, METRIC_ACCEPTED, 1);
-    bool full = listener_others(&r->clients) >= listener_room(r);
+    bool full = listener_others(&r->connections) >= listener_room(r);
     if (full)
         metrics_add(r->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-    if (full && r->clients.refused >= REFUSED_AT_ONCE) {
+    if (full && r->connections.refused >= REFUSED_AT_ONCE) {
         close(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    struct client *c = client_new(r, fd);
+    struct connection *c = connection_new(r, fd);
     if (!full)
         return;
     c->refused = true;
-    r->clients.refused++;
-    client_refuse(c, ERR_TOO_MANY_CONNECTIONS, NULL);
+    r->connections.refused++;
+    connection_refuse(c, ERR_TOO_MANY_CONNECTIONS, NULL);
 }
 
 /* True: the process is out of descriptors, and the listener does not try again at once. */
@@ -100,9 +100,9 @@ static void listener_on_metrics_connection(evutil_socket_t fd, short what, void 
     int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0) {
         (void)listener_rests(&r->metrics_listener);
-    } else if (r->clients.scraping < METRICS_CONNECTIONS) {
-        client_new(r, client)->only_metrics = true;
-        r->clients.scraping++;
+    } else if (r->connections.scraping < METRICS_CONNECTIONS) {
+        connection_new(r, client)->only_metrics = true;
+        r->connections.scraping++;
     } else {
         close(client);
     }

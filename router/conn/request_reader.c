@@ -29,47 +29,47 @@ struct upload {
 
 /* ---- bodies ---- */
 
-void request_reader_drop(struct client *c)
+void request_reader_drop(struct connection *c)
 {
-    struct upload *upload = c->upload;
+    struct upload *upload = c->request.upload;
     if (!upload)
         return;
-    c->router->clients.body_bytes -= buf_len(&upload->body);
+    c->router->connections.body_bytes -= buf_len(&upload->body);
     buf_clear(&upload->head);
     buf_clear(&upload->body);
     free(upload);
-    c->upload = NULL;
+    c->request.upload = NULL;
 }
 
-static void request_reader_body_whole(struct client *c)
+static void request_reader_body_whole(struct connection *c)
 {
-    struct upload *upload = c->upload;
-    c->upload = NULL;
-    c->router->clients.body_bytes -= buf_len(&upload->body);
+    struct upload *upload = c->request.upload;
+    c->request.upload = NULL;
+    c->router->connections.body_bytes -= buf_len(&upload->body);
     struct http_head head = http_head_again(buf_slice(&upload->head));
-    dispatch_request(c, &head, buf_slice(&upload->head), buf_slice(&upload->body));
+    dispatch_request(&c->request, &head, buf_slice(&upload->head), buf_slice(&upload->body));
     buf_clear(&upload->head);
     buf_clear(&upload->body);
     free(upload);
 }
 
-static void request_reader_refuse_body(struct client *c)
+static void request_reader_refuse_body(struct connection *c)
 {
     struct detail detail;
-    client_refuse(c,
-                  detail_say(&detail, ERR_PAYLOAD_TOO_LARGE, "the body is larger than limits.max_body, %llu bytes",
-                             (unsigned long long)c->router->cfg->limits_max_body),
-                  detail.text);
+    connection_refuse(c,
+                      detail_say(&detail, ERR_PAYLOAD_TOO_LARGE, "the body is larger than limits.max_body, %llu bytes",
+                                 (unsigned long long)c->router->cfg->limits_max_body),
+                      detail.text);
 }
 
-static void request_reader_refuse_head(struct client *c)
+static void request_reader_refuse_head(struct connection *c)
 {
     struct detail detail;
-    client_refuse(c,
-                  detail_say(&detail, ERR_HEADERS_TOO_LARGE,
-                             "the request line and headers are larger than limits.max_header, %llu bytes",
-                             (unsigned long long)c->router->cfg->limits_max_header),
-                  detail.text);
+    connection_refuse(c,
+                      detail_say(&detail, ERR_HEADERS_TOO_LARGE,
+                                 "the request line and headers are larger than limits.max_header, %llu bytes",
+                                 (unsigned long long)c->router->cfg->limits_max_header),
+                      detail.text);
 }
 
 static void request_reader_body_add(struct upload *upload, struct slice data)
@@ -79,26 +79,26 @@ static void request_reader_body_add(struct upload *upload, struct slice data)
 }
 
 /* Counts bytes of the body that came. False: that was too much, and the client was told. */
-static bool request_reader_body_grown(struct client *c, size_t len)
+static bool request_reader_body_grown(struct connection *c, size_t len)
 {
     struct router *r = c->router;
-    c->upload->taken += len;
-    if (c->upload->wanted)
-        r->clients.body_bytes += len;
-    if (c->upload->taken > r->cfg->limits_max_body) {
+    c->request.upload->taken += len;
+    if (c->request.upload->wanted)
+        r->connections.body_bytes += len;
+    if (c->request.upload->taken > r->cfg->limits_max_body) {
         request_reader_refuse_body(c);
         return false;
     }
-    if (c->upload->wanted && r->clients.body_bytes > r->cfg->router_body_memory) {
-        client_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
+    if (c->request.upload->wanted && r->connections.body_bytes > r->cfg->router_body_memory) {
+        connection_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
         return false;
     }
     return true;
 }
 
-static size_t request_reader_take_known(struct client *c, struct slice in)
+static size_t request_reader_take_known(struct connection *c, struct slice in)
 {
-    struct upload *upload = c->upload;
+    struct upload *upload = c->request.upload;
     size_t len = in.len < upload->left ? in.len : (size_t)upload->left;
     request_reader_body_add(upload, slice_of(in.data, len));
     upload->left -= len;
@@ -107,9 +107,9 @@ static size_t request_reader_take_known(struct client *c, struct slice in)
     return len;
 }
 
-static size_t request_reader_take_chunked(struct client *c, struct slice in)
+static size_t request_reader_take_chunked(struct connection *c, struct slice in)
 {
-    struct upload *upload = c->upload;
+    struct upload *upload = c->request.upload;
     size_t taken = 0;
     while (taken < in.len) {
         struct slice data;
@@ -118,7 +118,7 @@ static size_t request_reader_take_chunked(struct client *c, struct slice in)
             http_chunked_next(&upload->chunked, slice_of(in.data + taken, in.len - taken), &data, &used);
         taken += used;
         if (result == HTTP_PARSE_BAD) {
-            client_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
+            connection_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
             return in.len;
         }
         request_reader_body_add(upload, data);
@@ -132,20 +132,21 @@ static size_t request_reader_take_chunked(struct client *c, struct slice in)
     return taken;
 }
 
-static size_t request_reader_take_body(struct client *c, struct slice in)
+static size_t request_reader_take_body(struct connection *c, struct slice in)
 {
-    client_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
-    return c->upload->is_chunked ? request_reader_take_chunked(c, in) : request_reader_take_known(c, in);
+    connection_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
+    return c->request.upload->is_chunked ? request_reader_take_chunked(c, in) : request_reader_take_known(c, in);
 }
 
-static void request_reader_send_continue(struct client *c)
+static void request_reader_send_continue(struct connection *c)
 {
     struct block *block = block_copy(&c->router->outputs, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
-    client_send(c, block, 0, block->len);
+    request_send(&c->request, block, 0, block->len);
     block_unref(block);
 }
 
-static void request_reader_body_begin(struct client *c, const struct http_head *head, struct slice bytes, bool wanted)
+static void request_reader_body_begin(struct connection *c, const struct http_head *head, struct slice bytes,
+                                      bool wanted)
 {
     struct upload *upload = xcalloc(1, sizeof *upload);
     buf_add_slice(&upload->head, bytes);
@@ -154,100 +155,102 @@ static void request_reader_body_begin(struct client *c, const struct http_head *
     upload->wanted = wanted;
     if (!head->chunked && wanted)
         (void)buf_reserve(&upload->body, head->content_length < BODY_READ ? (size_t)head->content_length : BODY_READ);
-    c->upload = upload;
-    timing_mark(c, TIMING_BODY);
+    c->request.upload = upload;
+    timing_mark(&c->request, TIMING_BODY);
     if (head->expect_continue)
         request_reader_send_continue(c);
-    client_set_state(c, CLIENT_BODY);
+    connection_set_state(c, CONNECTION_BODY);
 }
 
 /* ---- heads ---- */
 
 /* Nothing has to be waited for to know whether the request may. Takes its body if that is there; no other body is
  * waited for. Returns how much of rest that was. */
-static size_t request_reader_take_admitted(struct client *c, const struct http_head *head, struct slice bytes,
+static size_t request_reader_take_admitted(struct connection *c, const struct http_head *head, struct slice bytes,
                                            struct slice rest)
 {
     struct detail detail = {0};
     bool wanted;
-    timing_mark(c, TIMING_ADMITTED);
+    timing_mark(&c->request, TIMING_ADMITTED);
     if (!head->chunked && head->content_length <= rest.len) {
         size_t len = (size_t)head->content_length;
-        dispatch_request(c, head, bytes, slice_of(rest.data, len));
+        dispatch_request(&c->request, head, bytes, slice_of(rest.data, len));
         return len;
     }
-    enum error error = dispatch_check(c, head, &wanted, &detail);
+    enum error error = dispatch_check(&c->request, head, &wanted, &detail);
     if (error != ERR_NONE) {
-        client_refuse(c, error, detail.text);
+        connection_refuse(c, error, detail.text);
         return rest.len;
     }
     request_reader_body_begin(c, head, bytes, wanted);
     return 0;
 }
 
-void request_reader_admitted(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+void request_reader_admitted(struct request *req, const struct http_head *head, struct slice bytes,
+                             struct slice ignored)
 {
+    struct connection *c = req->connection;
     (void)ignored;
     buf_consume(&c->in, request_reader_take_admitted(c, head, bytes, buf_slice(&c->in)));
     request_reader_resume(c);
 }
 
-void request_reader_again(struct client *c, const struct http_head *head, struct slice bytes, struct slice ignored)
+void request_reader_again(struct request *req, const struct http_head *head, struct slice bytes, struct slice ignored)
 {
-    if (dispatch_admit(c, head, bytes))
-        request_reader_admitted(c, head, bytes, ignored);
+    if (dispatch_admit(req, head, bytes))
+        request_reader_admitted(req, head, bytes, ignored);
 }
 
 /* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
-static size_t request_reader_take_request(struct client *c, const struct http_head *head, struct slice bytes,
+static size_t request_reader_take_request(struct connection *c, const struct http_head *head, struct slice bytes,
                                           struct slice rest)
 {
-    c->http10 = head->http10;
-    c->head_only = head->method == HTTP_HEAD;
-    c->keep_alive = head->keep_alive;
+    c->request.http10 = head->http10;
+    c->request.head_only = head->method == HTTP_HEAD;
+    c->request.keep_alive = head->keep_alive;
     if (head->content_length > c->router->cfg->limits_max_body) {
         request_reader_refuse_body(c);
         return rest.len;
     }
-    return dispatch_admit(c, head, bytes) ? request_reader_take_admitted(c, head, bytes, rest) : 0;
+    return dispatch_admit(&c->request, head, bytes) ? request_reader_take_admitted(c, head, bytes, rest) : 0;
 }
 
-static void request_reader_head_partial(struct client *c, struct slice in)
+static void request_reader_head_partial(struct connection *c, struct slice in)
 {
     struct router *r = c->router;
     if (in.len > r->cfg->limits_max_header) {
-        account_begin(c);
+        account_begin(&c->request);
         request_reader_refuse_head(c);
     } else if (c->timer_class != DEADLINE_HEAD || !deadline_armed(&c->timer))
-        client_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
+        connection_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
 }
 
 /* Returns how much of in was taken; 0: the head is not whole. */
-static size_t request_reader_take_head(struct client *c, struct slice in)
+static size_t request_reader_take_head(struct connection *c, struct slice in)
 {
     struct http_head head;
     enum error error = ERR_BAD_REQUEST;
     struct detail detail = {0};
     size_t used = 0;
     uint64_t started = c->router->timing ? clock_monotonic_us() : 0;
-    c->http10 = c->head_only = false;
-    cors_unknown(c);
+    c->request.http10 = c->request.head_only = false;
+    cors_unknown(&c->request);
     switch (http_head_parse(in, &c->scanned, &head, &used, &error, &detail)) {
     case HTTP_PARSE_MORE:
         request_reader_head_partial(c, in);
         return 0;
     case HTTP_PARSE_BAD:
-        account_begin(c);
-        client_refuse(c, error, detail.text);
+        account_begin(&c->request);
+        connection_refuse(c, error, detail.text);
         return in.len;
     case HTTP_PARSE_DONE:
         break;
     }
     c->scanned = 0;
-    account_begin(c);
-    account_method(c, head.method);
-    request_log_begin(c, &head);
-    timing_begin(c, started);
+    account_begin(&c->request);
+    account_method(&c->request, head.method);
+    request_log_begin(&c->request, &head);
+    timing_begin(&c->request, started);
     if (used > c->router->cfg->limits_max_header) {
         request_reader_refuse_head(c);
         return in.len;
@@ -259,17 +262,17 @@ static size_t request_reader_take_head(struct client *c, struct slice in)
 /* ---- bytes ---- */
 
 /* Takes what can be taken now. Returns how much that was; the rest waits. */
-static size_t request_reader_take(struct client *c, struct slice in)
+static size_t request_reader_take(struct connection *c, struct slice in)
 {
     size_t taken = 0;
     while (taken < in.len) {
         struct slice rest = slice_of(in.data + taken, in.len - taken);
         size_t used = 0;
-        if (c->state == CLIENT_HEAD && c->out.bytes < CLIENT_OUTPUT_PAUSE)
+        if (c->state == CONNECTION_HEAD && c->out.bytes < CONNECTION_OUTPUT_PAUSE)
             used = request_reader_take_head(c, rest);
-        else if (c->state == CLIENT_BODY)
+        else if (c->state == CONNECTION_BODY)
             used = request_reader_take_body(c, rest);
-        else if (c->state == CLIENT_ENDING || c->state == CLIENT_LINGERING || c->state == CLIENT_DEAD)
+        else if (c->state == CONNECTION_ENDING || c->state == CONNECTION_LINGERING || c->state == CONNECTION_DEAD)
             used = rest.len;
         if (!used)
             break;
@@ -278,49 +281,49 @@ static size_t request_reader_take(struct client *c, struct slice in)
     return taken;
 }
 
-static void request_reader_take_waiting(struct client *c)
+static void request_reader_take_waiting(struct connection *c)
 {
     buf_consume(&c->in, request_reader_take(c, buf_slice(&c->in)));
     if (buf_len(&c->in) == 0)
         buf_clear(&c->in);
 }
 
-void request_reader_resume(struct client *c)
+void request_reader_resume(struct connection *c)
 {
     request_reader_take_waiting(c);
-    if (c->state == CLIENT_HEAD && c->eof && c->out.bytes < CLIENT_OUTPUT_PAUSE)
-        client_set_state(c, CLIENT_ENDING);
-    else if (c->state == CLIENT_BODY && c->eof)
-        client_close(c); /* the rest of its body will not come */
-    client_watch(c);
+    if (c->state == CONNECTION_HEAD && c->eof && c->out.bytes < CONNECTION_OUTPUT_PAUSE)
+        connection_set_state(c, CONNECTION_ENDING);
+    else if (c->state == CONNECTION_BODY && c->eof)
+        connection_close(c); /* the rest of its body will not come */
+    connection_watch(c);
 }
 
 /* Nothing more comes. A request that is whole is still answered; a live reader gets what is there, and is gone. */
-static void request_reader_ended(struct client *c)
+static void request_reader_ended(struct connection *c)
 {
     c->eof = true;
     switch (c->state) {
-    case CLIENT_HEAD:
-        client_set_state(c, c->out.bytes ? CLIENT_ENDING : CLIENT_DEAD);
+    case CONNECTION_HEAD:
+        connection_set_state(c, c->out.bytes ? CONNECTION_ENDING : CONNECTION_DEAD);
         return;
-    case CLIENT_WAITING:
-    case CLIENT_ENDING:
-        client_watch(c);
+    case CONNECTION_WAITING:
+    case CONNECTION_ENDING:
+        connection_watch(c);
         return;
-    case CLIENT_LIVE:
-        reader_hang_up(c->reader);
-        client_watch(c);
+    case CONNECTION_LIVE:
+        reader_hang_up(c->request.reader);
+        connection_watch(c);
         return;
-    case CLIENT_BODY:
-    case CLIENT_LINGERING:
-    case CLIENT_DEAD:
-        client_close(c);
+    case CONNECTION_BODY:
+    case CONNECTION_LINGERING:
+    case CONNECTION_DEAD:
+        connection_close(c);
         return;
     }
 }
 
 /* Reads into at, which has room for len bytes. Returns how many came; 0: none, and the end was dealt with. */
-static size_t request_reader_receive(struct client *c, char *at, size_t len)
+static size_t request_reader_receive(struct connection *c, char *at, size_t len)
 {
     ssize_t n = recv(event_get_fd(&c->event), at, len, MSG_DONTWAIT);
     if (n > 0) {
@@ -330,31 +333,32 @@ static size_t request_reader_receive(struct client *c, char *at, size_t len)
     if (n == 0)
         request_reader_ended(c);
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-        client_close(c);
+        connection_close(c);
     return 0;
 }
 
 /* A large body of known length goes straight to where it is collected. */
-static void request_reader_receive_body(struct client *c)
+static void request_reader_receive_body(struct connection *c)
 {
-    struct upload *upload = c->upload;
+    struct upload *upload = c->request.upload;
     size_t room = upload->left < BODY_READ ? (size_t)upload->left : BODY_READ;
     size_t n = request_reader_receive(c, buf_reserve(&upload->body, room), room);
     if (!n)
         return;
     buf_grow(&upload->body, n);
     upload->left -= n;
-    client_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
+    connection_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
     if (request_reader_body_grown(c, n) && !upload->left)
         request_reader_body_whole(c);
 }
 
-void request_reader_readable(struct client *c)
+void request_reader_readable(struct connection *c)
 {
     char *scratch = c->router->scratch;
-    if (c->state == CLIENT_BODY && !c->upload->is_chunked && c->upload->wanted && buf_len(&c->in) == 0) {
+    if (c->state == CONNECTION_BODY && !c->request.upload->is_chunked && c->request.upload->wanted &&
+        buf_len(&c->in) == 0) {
         request_reader_receive_body(c);
-        client_watch(c);
+        connection_watch(c);
         return;
     }
     size_t n = request_reader_receive(c, scratch, ROUTER_SCRATCH);
@@ -365,8 +369,8 @@ void request_reader_readable(struct client *c)
         request_reader_take_waiting(c);
     } else {
         size_t used = request_reader_take(c, slice_of(scratch, n));
-        if (used < n && c->state != CLIENT_DEAD)
+        if (used < n && c->state != CONNECTION_DEAD)
             buf_add(&c->in, scratch + used, n - used);
     }
-    client_watch(c);
+    connection_watch(c);
 }

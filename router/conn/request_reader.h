@@ -4,23 +4,23 @@
 #ifndef ROUTER_CONN_REQUEST_READER_H
 #define ROUTER_CONN_REQUEST_READER_H
 
-#include "router/conn/client.h"
+#include "router/conn/connection.h"
 #include "router/http/http.h"
 
 /* The socket has something. */
-void request_reader_readable(struct client *client);
+void request_reader_readable(struct connection *connection);
 
 /* An answer is out: goes on with what came behind its request. */
-void request_reader_resume(struct client *client);
+void request_reader_resume(struct connection *connection);
 
 /* What a request that was held for its right goes on with (hold_go; no body is held with it): it is known now whether
  * it may, or this has to be looked at again. */
-void request_reader_admitted(struct client *client, const struct http_head *head, struct slice bytes,
+void request_reader_admitted(struct request *request, const struct http_head *head, struct slice bytes,
                              struct slice ignored);
-void request_reader_again(struct client *client, const struct http_head *head, struct slice bytes,
+void request_reader_again(struct request *request, const struct http_head *head, struct slice bytes,
                           struct slice ignored);
 
 /* Forgets a body that is arriving. */
-void request_reader_drop(struct client *client);
+void request_reader_drop(struct connection *connection);
 
 #endif

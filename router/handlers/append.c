@@ -25,11 +25,11 @@ static void append_add_fanout(struct buf *head, const struct wire_appended *m)
     response_add_number(head, "Stream-Fanout-Failures", m->failures);
 }
 
-static void append_answer_appended(struct client *c, const struct wire_appended *m)
+static void append_answer_appended(struct request *req, const struct wire_appended *m)
 {
-    const struct exchange *exchange = &c->exchange;
+    const struct exchange *exchange = &req->exchange;
     bool created = exchange->producer && !exchange->close_only && !(m->flags & WIRE_APPENDED_DUPLICATE);
-    struct buf *head = answer_begin(c, created ? 200 : 204);
+    struct buf *head = answer_begin(req, created ? 200 : 204);
     response_add_offset(head, "Stream-Next-Offset", m->tail);
     if (m->flags & WIRE_APPENDED_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
@@ -40,46 +40,46 @@ static void append_answer_appended(struct client *c, const struct wire_appended 
     append_add_fanout(head, m);
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (created)
-        answer_end(c, NULL, 0);
+        answer_end(req, NULL, 0);
     else
-        answer_end_bare(c);
+        answer_end_bare(req);
 }
 
 /* Every conflict of a producer says what is next: clients that get no Producer-Expected-Seq take it for 0, and wait for
  * all batches before theirs, or try again without end. */
-static void append_answer_refused(struct client *c, const struct answer *answer)
+static void append_answer_refused(struct request *req, const struct answer *answer)
 {
     const struct wire_appended *m = answer->appended;
-    struct buf *head = answer_error_begin(c, answer->error);
+    struct buf *head = answer_error_begin(req, answer->error);
     if (answer->error == ERR_STREAM_CLOSED) {
         response_add(head, "Stream-Closed", SLICE("true"));
         response_add_offset(head, "Stream-Next-Offset", m->tail);
     } else if (answer->error == ERR_STALE_PRODUCER_EPOCH) {
         response_add_number(head, "Producer-Epoch", m->epoch);
     }
-    if (c->exchange.producer && error_status(answer->error) == 409) {
+    if (req->exchange.producer && error_status(answer->error) == 409) {
         response_add_number(head, "Producer-Expected-Seq", m->expected);
-        response_add_number(head, "Producer-Received-Seq", c->exchange.received);
+        response_add_number(head, "Producer-Received-Seq", req->exchange.received);
     }
-    answer_error_end(c, answer->error, answer->text);
+    answer_error_end(req, answer->error, answer->text);
 }
 
 /* What this router sent twice because a shard died, the client sent once: it was taken, and the stream closed since. */
-static bool append_taken_before(const struct request *request, const struct answer *answer)
+static bool append_taken_before(const struct shard_request *q, const struct answer *answer)
 {
-    return request->repeated && answer->error == ERR_STREAM_CLOSED && answer->appended &&
+    return q->repeated && answer->error == ERR_STREAM_CLOSED && answer->appended &&
            (answer->appended->flags & WIRE_APPENDED_DUPLICATE);
 }
 
-static void append_answered(struct request *request, const struct answer *answer)
+static void append_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
-    if (answer->error == ERR_NONE || append_taken_before(request, answer))
-        append_answer_appended(c, answer->appended);
+    struct request *req = q->request;
+    if (answer->error == ERR_NONE || append_taken_before(q, answer))
+        append_answer_appended(req, answer->appended);
     else if (answer->appended)
-        append_answer_refused(c, answer);
+        append_answer_refused(req, answer);
     else
-        answer_error_text(c, answer->error, answer->text);
+        answer_error_text(req, answer->error, answer->text);
 }
 
 /* The body as it is stored. JSON lands in the router's buffers, which are free again when the frame is put. */
@@ -110,36 +110,36 @@ static void append_give_back(struct router *r)
         buf_clear(&r->boundaries);
 }
 
-static void append_submit(struct client *c, struct wire_append *append)
+static void append_submit(struct request *req, struct wire_append *append)
 {
-    struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, append->name), c, append_answered);
-    append->id = request->id;
-    wire_put_append(&request->frame, append);
-    c->exchange.producer = (append->flags & WIRE_APPEND_PRODUCER) != 0;
-    c->exchange.close_only = append->count == 0;
-    c->exchange.received = append->seq;
-    request->repeatable = c->exchange.producer;
-    client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    struct shards *shards = &req->router->shards;
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, append->name), req, append_answered);
+    append->id = q->id;
+    wire_put_append(&q->frame, append);
+    req->exchange.producer = (append->flags & WIRE_APPEND_PRODUCER) != 0;
+    req->exchange.close_only = append->count == 0;
+    req->exchange.received = append->seq;
+    q->repeatable = req->exchange.producer;
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }
 
-void handle_append(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_append(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct wire_append append = {.name = name};
     struct detail detail = {0};
-    enum error error = quota_append(c, name, body.len);
+    enum error error = quota_append(req, name, body.len);
     if (error != ERR_NONE) {
-        quota_refuse(c, error);
+        quota_refuse(req, error);
         return;
     }
     error = rules_append(head, body.len > 0, &append, &detail);
     if (error == ERR_NONE)
-        error = append_take_body(c->router, body, &append, &detail);
+        error = append_take_body(req->router, body, &append, &detail);
     if (error == ERR_NONE)
-        append_submit(c, &append);
+        append_submit(req, &append);
     else
-        answer_error_text(c, error, detail.text);
-    append_give_back(c->router);
+        answer_error_text(req, error, detail.text);
+    append_give_back(req->router);
 }

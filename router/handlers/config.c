@@ -38,72 +38,72 @@ static bool config_if_match(const struct http_head *head, const struct tag *tag)
     return !list.data || (tag->len && etag_listed(list, config_text_of(tag), ETAG_STRONG));
 }
 
-static void config_refuse_precondition(struct client *c, const struct tag *tag, const char *text)
+static void config_refuse_precondition(struct request *req, const struct tag *tag, const char *text)
 {
-    struct buf *head = answer_error_begin(c, ERR_PRECONDITION_FAILED);
+    struct buf *head = answer_error_begin(req, ERR_PRECONDITION_FAILED);
     if (tag->len)
         response_add(head, "ETag", config_text_of(tag));
-    answer_error_end(c, ERR_PRECONDITION_FAILED, text);
+    answer_error_end(req, ERR_PRECONDITION_FAILED, text);
 }
 
-static void config_refuse_if_match(struct client *c, const struct tag *tag)
+static void config_refuse_if_match(struct request *req, const struct tag *tag)
 {
-    config_refuse_precondition(c, tag,
+    config_refuse_precondition(req, tag,
                                tag->len ? "the configuration is not the one that If-Match names; nothing was done"
                                         : "there is no such project, so If-Match names none; nothing was done");
 }
 
 /* Only auth.mode = jwt has a registry of projects. */
-static enum error config_no_project(const struct client *c, struct detail *detail)
+static enum error config_no_project(const struct request *req, struct detail *detail)
 {
-    if (c->router->auth.registry)
+    if (req->router->auth.registry)
         return ERR_PROJECT_NOT_FOUND;
     return detail_say(
         detail, ERR_PROJECT_NOT_FOUND,
         "projects have a configuration and quotas with auth.mode = jwt only; this server has auth.mode = %s",
-        choice_auth_mode[c->router->cfg->auth_mode]);
+        choice_auth_mode[req->router->cfg->auth_mode]);
 }
 
-static void config_answer_no_project(struct client *c)
+static void config_answer_no_project(struct request *req)
 {
     struct detail detail = {0};
-    enum error error = config_no_project(c, &detail);
-    answer_error_text(c, error, detail.text);
+    enum error error = config_no_project(req, &detail);
+    answer_error_text(req, error, detail.text);
 }
 
 /* ---- GET ---- */
 
-static void config_answer_config(struct client *c, const struct http_head *request, const struct buf *json,
+static void config_answer_config(struct request *req, const struct http_head *request, const struct buf *json,
                                  const struct tag *tag)
 {
     struct slice list = request->headers[HTTP_IF_NONE_MATCH_HEADER], body = buf_slice(json);
     bool unchanged = list.data && etag_listed(list, config_text_of(tag), ETAG_WEAK);
-    struct buf *head = answer_begin(c, unchanged ? 304 : 200);
+    struct buf *head = answer_begin(req, unchanged ? 304 : 200);
     response_add(head, "Cache-Control", SLICE("no-store"));
     response_add(head, "ETag", config_text_of(tag));
     if (unchanged) {
-        answer_end_bare(c);
+        answer_end_bare(req);
         return;
     }
     response_add(head, "Content-Type", SLICE("application/json"));
-    answer_end(c, &body, 1);
+    answer_end(req, &body, 1);
 }
 
-void handle_config_get(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_config_get(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    const struct project *project = auth_project(&c->router->auth, name);
+    const struct project *project = auth_project(&req->router->auth, name);
     struct buf json = {0};
     struct tag tag;
     (void)body;
     if (!project) {
-        config_answer_no_project(c);
+        config_answer_no_project(req);
         return;
     }
     config_print_tagged(project, &json, &tag);
     if (config_if_match(head, &tag))
-        config_answer_config(c, head, &json, &tag);
+        config_answer_config(req, head, &json, &tag);
     else
-        config_refuse_if_match(c, &tag);
+        config_refuse_if_match(req, &tag);
     buf_wipe(&json);
 }
 
@@ -131,68 +131,68 @@ static bool config_replace(void *ctx, struct project *project, bool there)
     return true;
 }
 
-static void config_answer_put(struct client *c, enum registry_result result, const struct replacement *r)
+static void config_answer_put(struct request *req, enum registry_result result, const struct replacement *r)
 {
     const struct slice body = SLICE("{\"ok\":true}");
     if (result == REGISTRY_REFUSED && !config_if_match(r->head, &r->was)) {
-        config_refuse_if_match(c, &r->was);
+        config_refuse_if_match(req, &r->was);
     } else if (result == REGISTRY_REFUSED && !r->was.len) {
-        config_answer_no_project(c);
+        config_answer_no_project(req);
     } else if (result == REGISTRY_REFUSED) {
-        config_refuse_precondition(c, &r->was, "there is a configuration already; nothing was done");
+        config_refuse_precondition(req, &r->was, "there is a configuration already; nothing was done");
     } else if (result != REGISTRY_OK) {
-        answer_error(c, result == REGISTRY_BUSY ? ERR_OVERLOADED : ERR_INTERNAL);
+        answer_error(req, result == REGISTRY_BUSY ? ERR_OVERLOADED : ERR_INTERNAL);
     } else {
-        auth_changed(&c->router->auth);
-        struct buf *head = answer_begin(c, 200);
+        auth_changed(&req->router->auth);
+        struct buf *head = answer_begin(req, 200);
         response_add(head, "Content-Type", SLICE("application/json"));
         response_add(head, "Cache-Control", SLICE("no-store"));
         response_add(head, "ETag", config_text_of(&r->is));
-        answer_end(c, &body, 1);
+        answer_end(req, &body, 1);
     }
 }
 
 /* Reads the body, and what of the head is not compared later. The caller clears the project. */
-static enum error config_read_put(struct client *c, const struct http_head *head, struct slice body,
+static enum error config_read_put(struct request *req, const struct http_head *head, struct slice body,
                                   struct project *project, struct detail *detail)
 {
     struct slice none = head->headers[HTTP_IF_NONE_MATCH_HEADER];
     *project = (struct project){0};
-    if (!c->router->auth.registry)
-        return config_no_project(c, detail);
+    if (!req->router->auth.registry)
+        return config_no_project(req, detail);
     if (none.data && !slice_equal(none, SLICE("*")))
         return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
                           "If-None-Match must be * here (there is no configuration yet), not %s",
                           detail_quote(none).text);
     if (!project_parse(body, true, project, detail))
         return ERR_INVALID_CONFIG;
-    if (project->jwks_url && !key_source_allowed(c->router->cfg, project->jwks_url))
+    if (project->jwks_url && !key_source_allowed(req->router->cfg, project->jwks_url))
         return detail_say(detail, ERR_INVALID_CONFIG, "jwksUrl must be of a host that auth.jwks_hosts names");
     return ERR_NONE;
 }
 
 /* The whole entry is replaced. A write of the registry takes some milliseconds, which is rare enough for a turn. */
-void handle_config_put(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_config_put(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct replacement replacement = {.head = head};
     struct detail detail = {0};
-    enum error error = config_read_put(c, head, body, &replacement.project, &detail);
+    enum error error = config_read_put(req, head, body, &replacement.project, &detail);
     if (error != ERR_NONE)
-        answer_error_text(c, error, detail.text);
+        answer_error_text(req, error, detail.text);
     else
-        config_answer_put(c, registry_update(c->router->auth.registry, name, config_replace, &replacement),
+        config_answer_put(req, registry_update(req->router->auth.registry, name, config_replace, &replacement),
                           &replacement);
     project_clear(&replacement.project);
 }
 
-void handle_usage(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_usage(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    const struct project *project = auth_project(&c->router->auth, name);
-    const struct tally *usage = tally_of(&c->router->tallies, name);
+    const struct project *project = auth_project(&req->router->auth, name);
+    const struct tally *usage = tally_of(&req->router->tallies, name);
     (void)head;
     (void)body;
     if (!project || !usage) {
-        config_answer_no_project(c);
+        config_answer_no_project(req);
         return;
     }
     cJSON *object = cJSON_CreateObject();
@@ -201,7 +201,7 @@ void handle_usage(struct client *c, const struct http_head *head, struct slice n
     cJSON_AddNumberToObject(object, "liveReaders", (double)(usage->readers + usage->readers_elsewhere));
     cJSON_AddItemToObject(object, "quotas", project_quotas(&project->quotas));
     char *text = cJSON_PrintUnformatted(object);
-    answer_json(c, slice_str(text));
+    answer_json(req, slice_str(text));
     cJSON_free(text);
     cJSON_Delete(object);
 }

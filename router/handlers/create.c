@@ -9,24 +9,24 @@
 #include "router/handlers/rules.h"
 #include "router/router.h"
 
-static void create_answered(struct request *request, const struct answer *answer)
+static void create_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
+    struct request *req = q->request;
     const struct wire_stream *stream = answer->stream;
     if (answer->error == ERR_QUOTA_EXCEEDED) {
-        quota_refuse(c, answer->error);
+        quota_refuse(req, answer->error);
         return;
     }
     if (answer->error != ERR_NONE) {
-        answer_refusal(c, answer);
+        answer_refusal(req, answer);
         return;
     }
     bool created = stream->flags & WIRE_STREAM_CREATED;
-    struct buf *head = answer_begin(c, created ? 201 : 200);
+    struct buf *head = answer_begin(req, created ? 201 : 200);
     if (created)
-        response_add(head, "Location", slice_str(c->exchange.text));
+        response_add(head, "Location", slice_str(req->exchange.text));
     answer_add_metadata(head, stream);
-    answer_end(c, NULL, 0);
+    answer_end(req, NULL, 0);
 }
 
 /* The port that a Host names, or implies for http. */
@@ -41,11 +41,11 @@ static unsigned create_port_of(struct slice host)
 }
 
 /* Of the connection, at our end. */
-static unsigned create_local_port(const struct client *c)
+static unsigned create_local_port(const struct request *req)
 {
     struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
-    if (getsockname(event_get_fd(&c->event), (struct sockaddr *)&address, &len) != 0)
+    if (getsockname(event_get_fd(&req->connection->event), (struct sockaddr *)&address, &len) != 0)
         return 0;
     return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
                                                : ((struct sockaddr_in *)&address)->sin_port);
@@ -54,10 +54,10 @@ static unsigned create_local_port(const struct client *c)
 /* The stream's URL, where it is known: a target that was one, or a client that is connected to the port that it names.
  * What a proxy was called with is not known, perhaps not even that there is one: then it is the path, which is right
  * everywhere (RFC 9110 10.2.2). */
-static char *create_location(const struct client *c, const struct http_head *head)
+static char *create_location(const struct request *req, const struct http_head *head)
 {
     struct slice host = head->headers[HTTP_HOST_HEADER], origin = head->origin;
-    bool direct = !origin.data && !head->forwarded && host.len && create_port_of(host) == create_local_port(c);
+    bool direct = !origin.data && !head->forwarded && host.len && create_port_of(host) == create_local_port(req);
     size_t room = origin.len + host.len + head->path.len + sizeof "http://";
     char *text = xmalloc(room);
     if (!direct)
@@ -68,39 +68,39 @@ static char *create_location(const struct client *c, const struct http_head *hea
 }
 
 /* A stream whose creation does not say how much it keeps, keeps what its project says. */
-static void create_add_retention(struct client *c, struct wire_create *create)
+static void create_add_retention(struct request *req, struct wire_create *create)
 {
-    const struct project *project = auth_project(&c->router->auth, project_of(create->name));
+    const struct project *project = auth_project(&req->router->auth, project_of(create->name));
     if ((create->flags & WIRE_CREATE_RETENTION) || !project)
         return;
     create->retention_s = project->retention.seconds;
     create->retention_bytes = project->retention.bytes;
 }
 
-void handle_create(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_create(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    struct shards *shards = &c->router->shards;
+    struct shards *shards = &req->router->shards;
     struct rules_create_room room;
     struct wire_create create = {.name = name, .data = body};
     struct detail detail = {0};
-    enum error error = rules_create(head, c->router->cfg->limits_max_path, &room, &create, &detail);
+    enum error error = rules_create(head, req->router->cfg->limits_max_path, &room, &create, &detail);
     if (error == ERR_NONE && !route_reachable(name))
         error = detail_say(&detail, ERR_INVALID_PATH,
                            "a stream cannot be called %s: URLs do not keep the segments '.' and '..'",
                            detail_quote(name).text);
     if (error != ERR_NONE) {
-        answer_error_text(c, error, detail.text);
+        answer_error_text(req, error, detail.text);
         return;
     }
-    struct request *request = request_new(shards, shards_of(shards, name), c, create_answered);
-    create.id = request->id;
-    create_add_retention(c, &create);
-    if (quota_create(c, name, body.len) != ERR_NONE)
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, create_answered);
+    create.id = q->id;
+    create_add_retention(req, &create);
+    if (quota_create(req, name, body.len) != ERR_NONE)
         create.flags |= WIRE_CREATE_FULL;
-    wire_put_create(&request->frame, &create);
-    request->repeatable = true;
-    c->exchange.text = create_location(c, head);
-    client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    wire_put_create(&q->frame, &create);
+    q->repeatable = true;
+    req->exchange.text = create_location(req, head);
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }

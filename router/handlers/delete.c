@@ -3,25 +3,25 @@
 #include "router/handlers/handlers.h"
 #include "router/router.h"
 
-static void delete_answered(struct request *request, const struct answer *answer)
+static void delete_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
+    struct request *req = q->request;
     if (answer->error != ERR_NONE) {
-        answer_refusal(c, answer);
+        answer_refusal(req, answer);
         return;
     }
-    response_add(answer_begin(c, 204), "Cache-Control", SLICE("no-store"));
-    answer_end_bare(c);
+    response_add(answer_begin(req, 204), "Cache-Control", SLICE("no-store"));
+    answer_end_bare(req);
 }
 
-void handle_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_delete(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, name), c, delete_answered);
+    struct shards *shards = &req->router->shards;
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, delete_answered);
     (void)head;
     (void)body;
-    wire_put_delete(&request->frame, &(struct wire_delete){.id = request->id, .name = name});
-    client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    wire_put_delete(&q->frame, &(struct wire_delete){.id = q->id, .name = name});
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }

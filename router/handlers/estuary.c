@@ -59,10 +59,10 @@ static void estuary_add_expiry(cJSON *object, uint64_t expires_ms)
         cJSON_AddNumberToObject(object, "expiresAt", (double)expires_ms);
 }
 
-static void estuary_answer_object(struct client *c, cJSON *object)
+static void estuary_answer_object(struct request *req, cJSON *object)
 {
     char *text = cJSON_PrintUnformatted(object);
-    answer_json(c, slice_str(text));
+    answer_json(req, slice_str(text));
     cJSON_free(text);
     cJSON_Delete(object);
 }
@@ -91,33 +91,33 @@ static void estuary_add_results(cJSON *object, struct slice names, struct slice 
 }
 
 /* What was asked; it is still in its frame. */
-static struct wire_subscribe estuary_asked(const struct request *request)
+static struct wire_subscribe estuary_asked(const struct shard_request *q)
 {
     struct wire_subscribe m = {0};
     enum wire_type type;
     struct slice body;
     size_t size;
-    if (wire_peek(buf_slice(&request->frame), &type, &body, &size) == WIRE_PEEK_FRAME)
+    if (wire_peek(buf_slice(&q->frame), &type, &body, &size) == WIRE_PEEK_FRAME)
         (void)!wire_get_subscribe(body, &m);
     return m;
 }
 
-static void estuary_subscribed(struct request *request, const struct answer *answer)
+static void estuary_subscribed(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
-    const struct wire_subscribe m = estuary_asked(request);
+    struct request *req = q->request;
+    const struct wire_subscribe m = estuary_asked(q);
     const struct wire_estuary_state *state = answer->estuary;
     struct slice names = m.sources;
-    bool many = c->exchange.many;
+    bool many = req->exchange.many;
     enum error error = answer->error;
     if (error == ERR_NONE && !many)
         error = estuary_result_of(state->results, 0);
     if (error == ERR_QUOTA_EXCEEDED) {
-        quota_refuse(c, error);
+        quota_refuse(req, error);
         return;
     }
     if (error != ERR_NONE) {
-        answer_error_text(c, error, answer->text);
+        answer_error_text(req, error, answer->text);
         return;
     }
     cJSON *object = cJSON_CreateObject();
@@ -127,7 +127,7 @@ static void estuary_subscribed(struct request *request, const struct answer *ans
     if (m.flags & WIRE_SUBSCRIBE_END) {
         cJSON_AddTrueToObject(object, "unsubscribed");
         cJSON_AddTrueToObject(object, "success");
-        estuary_answer_object(c, object);
+        estuary_answer_object(req, object);
         return;
     }
     estuary_add_name(object, "estuaryStreamPath", "/v1/stream/", m.estuary);
@@ -135,7 +135,7 @@ static void estuary_subscribed(struct request *request, const struct answer *ans
     cJSON_AddBoolToObject(object, "isNewEstuary", (state->flags & WIRE_ESTUARY_NEW) != 0);
     if (many)
         estuary_add_results(object, names, state->results, state->texts);
-    estuary_answer_object(c, object);
+    estuary_answer_object(req, object);
 }
 
 /* ---- subscribing ---- */
@@ -270,21 +270,22 @@ static enum error estuary_read_body(const cJSON *root, struct slice name, struct
     return estuary_end_source(s, 0, detail);
 }
 
-static void estuary_request_subscription(struct client *c, const struct subscription *s)
+static void estuary_request_subscription(struct request *req, const struct subscription *s)
 {
-    struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, buf_slice(&s->estuary)), c, estuary_subscribed);
-    wire_put_subscribe(&request->frame, &(struct wire_subscribe){
-                                            .id = request->id,
-                                            .estuary = buf_slice(&s->estuary),
-                                            .flags = (uint8_t)s->flags,
-                                            .content_type = s->content_type,
-                                            .sources = buf_slice(&s->sources),
-                                        });
-    request->repeatable = true;
-    client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    struct shards *shards = &req->router->shards;
+    struct shard_request *q =
+        shard_request_new(shards, shards_of(shards, buf_slice(&s->estuary)), req, estuary_subscribed);
+    wire_put_subscribe(&q->frame, &(struct wire_subscribe){
+                                      .id = q->id,
+                                      .estuary = buf_slice(&s->estuary),
+                                      .flags = (uint8_t)s->flags,
+                                      .content_type = s->content_type,
+                                      .sources = buf_slice(&s->sources),
+                                  });
+    q->repeatable = true;
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }
 
 /* Reads the body. The names that are authorised and those that are subscribed must be the same: both come from here. */
@@ -317,57 +318,57 @@ void handle_subscribe_names(struct slice name, struct slice body, const struct c
     estuary_clear(&s);
 }
 
-static void estuary_submit(struct client *c, struct slice name, struct slice body, unsigned flags)
+static void estuary_submit(struct request *req, struct slice name, struct slice body, unsigned flags)
 {
     struct subscription s = {.flags = flags};
     struct detail detail = {0};
-    enum error error = estuary_read_subscription(c->router->cfg, name, body, &s, &detail);
+    enum error error = estuary_read_subscription(req->router->cfg, name, body, &s, &detail);
     if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && !route_reachable(buf_slice(&s.estuary)))
         error = estuary_refuse(&detail, "an estuary cannot be called so: URLs do not keep the segments '.' and '..'");
-    if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && quota_create(c, buf_slice(&s.estuary), 0) != ERR_NONE)
+    if (error == ERR_NONE && !(flags & WIRE_SUBSCRIBE_END) && quota_create(req, buf_slice(&s.estuary), 0) != ERR_NONE)
         s.flags |= WIRE_SUBSCRIBE_FULL;
     if (error == ERR_NONE)
-        estuary_request_subscription(c, &s);
+        estuary_request_subscription(req, &s);
     else
-        answer_error_text(c, error, detail.text);
+        answer_error_text(req, error, detail.text);
     estuary_clear(&s);
 }
 
-void handle_subscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_subscribe(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
-    estuary_submit(c, name, body, 0);
+    estuary_submit(req, name, body, 0);
 }
 
-void handle_subscribe_many(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_subscribe_many(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
-    c->exchange.many = true;
-    estuary_submit(c, name, body, 0);
+    req->exchange.many = true;
+    estuary_submit(req, name, body, 0);
 }
 
-void handle_unsubscribe(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_unsubscribe(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
-    estuary_submit(c, name, body, WIRE_SUBSCRIBE_END);
+    estuary_submit(req, name, body, WIRE_SUBSCRIBE_END);
 }
 
 /* ---- the estuary itself ---- */
 
-static void estuary_answered(struct request *request, const struct answer *answer)
+static void estuary_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
+    struct request *req = q->request;
     const struct wire_estuary_state *state = answer->estuary;
-    struct slice estuary = slice_str(c->exchange.text);
+    struct slice estuary = slice_str(req->exchange.text);
     if (answer->error != ERR_NONE) {
-        answer_error_text(c, answer->error, answer->text);
+        answer_error_text(req, answer->error, answer->text);
         return;
     }
     cJSON *object = cJSON_CreateObject();
     estuary_add_name(object, "estuaryId", "", estuary_id_of(estuary));
-    if (c->exchange.estuary >= WIRE_ESTUARY_DELETE) {
+    if (req->exchange.estuary >= WIRE_ESTUARY_DELETE) {
         cJSON_AddTrueToObject(object, "deleted");
-    } else if (c->exchange.estuary == WIRE_ESTUARY_TOUCH) {
+    } else if (req->exchange.estuary == WIRE_ESTUARY_TOUCH) {
         estuary_add_expiry(object, state->expires_ms);
     } else {
         struct slice names = state->sources;
@@ -380,39 +381,39 @@ static void estuary_answered(struct request *request, const struct answer *answe
         }
         estuary_add_text(object, "contentType", state->content_type);
     }
-    estuary_answer_object(c, object);
+    estuary_answer_object(req, object);
 }
 
-static void estuary_ask(struct client *c, struct slice name, unsigned what)
+static void estuary_ask(struct request *req, struct slice name, unsigned what)
 {
-    struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, name), c, estuary_answered);
-    wire_put_estuary(&request->frame, &(struct wire_estuary){.id = request->id, .name = name, .what = (uint8_t)what});
-    request->repeatable = true;
-    c->exchange.text = xslicedup(name);
-    c->exchange.estuary = (uint8_t)what;
-    client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    struct shards *shards = &req->router->shards;
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, estuary_answered);
+    wire_put_estuary(&q->frame, &(struct wire_estuary){.id = q->id, .name = name, .what = (uint8_t)what});
+    q->repeatable = true;
+    req->exchange.text = xslicedup(name);
+    req->exchange.estuary = (uint8_t)what;
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }
 
-void handle_estuary(struct client *c, const struct http_head *head, struct slice name, struct slice body)
-{
-    (void)head;
-    (void)body;
-    estuary_ask(c, name, WIRE_ESTUARY_LOOK);
-}
-
-void handle_estuary_touch(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_estuary(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
     (void)body;
-    estuary_ask(c, name, WIRE_ESTUARY_TOUCH);
+    estuary_ask(req, name, WIRE_ESTUARY_LOOK);
 }
 
-void handle_estuary_delete(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_estuary_touch(struct request *req, const struct http_head *head, struct slice name, struct slice body)
+{
+    (void)head;
+    (void)body;
+    estuary_ask(req, name, WIRE_ESTUARY_TOUCH);
+}
+
+void handle_estuary_delete(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)body;
-    bool manages = auth_check(c, head, name, SCOPE_MANAGE, NULL) == ERR_NONE;
-    estuary_ask(c, name, manages ? WIRE_ESTUARY_DELETE : WIRE_ESTUARY_DELETE_OWNED);
+    bool manages = auth_check(req, head, name, SCOPE_MANAGE, NULL) == ERR_NONE;
+    estuary_ask(req, name, manages ? WIRE_ESTUARY_DELETE : WIRE_ESTUARY_DELETE_OWNED);
 }

@@ -3,12 +3,12 @@
 #ifndef ROUTER_HANDLERS_HANDLERS_H
 #define ROUTER_HANDLERS_HANDLERS_H
 
-#include "router/conn/client.h"
+#include "router/conn/connection.h"
 #include "router/http/http.h"
 
 struct config;
 
-typedef void verb(struct client *client, const struct http_head *head, struct slice name, struct slice body);
+typedef void verb(struct request *request, const struct http_head *head, struct slice name, struct slice body);
 
 verb handle_root;
 verb handle_health;

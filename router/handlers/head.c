@@ -3,30 +3,29 @@
 #include "router/handlers/handlers.h"
 #include "router/router.h"
 
-static void head_answered(struct request *request, const struct answer *answer)
+static void head_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
+    struct request *req = q->request;
     const struct wire_stream *stream = answer->stream;
     if (answer->error != ERR_NONE) {
-        answer_refusal(c, answer);
+        answer_refusal(req, answer);
         return;
     }
-    struct buf *head = answer_begin(c, 200);
+    struct buf *head = answer_begin(req, 200);
     answer_add_metadata(head, stream);
-    answer_end_bare(c); /* a length here would be that of a GET, which nobody knows */
+    answer_end_bare(req); /* a length here would be that of a GET, which nobody knows */
 }
 
-void handle_head(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_head(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    struct shards *shards = &c->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, name), c, head_answered);
+    struct shards *shards = &req->router->shards;
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, head_answered);
     (void)head;
     (void)body;
-    wire_put_head(
-        &request->frame,
-        &(struct wire_head){.id = request->id, .name = name, .flags = c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0});
-    request->repeatable = true;
-    client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    wire_put_head(&q->frame, &(struct wire_head){
+                                 .id = q->id, .name = name, .flags = req->grant.anonymous ? WIRE_READ_ANONYMOUS : 0});
+    q->repeatable = true;
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }

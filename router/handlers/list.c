@@ -4,63 +4,63 @@
 #include "router/handlers/listing.h"
 #include "router/router.h"
 
-static void list_ask_next(struct client *c);
+static void list_ask_next(struct request *req);
 
-static void list_answer_page(struct client *c)
+static void list_answer_page(struct request *req)
 {
     struct buf body = {0};
-    listing_print(c->exchange.listing, &body);
-    answer_json(c, buf_slice(&body));
+    listing_print(req->exchange.listing, &body);
+    answer_json(req, buf_slice(&body));
     buf_clear(&body);
 }
 
-static bool list_take(struct client *c, const struct wire_listed *m)
+static bool list_take(struct request *req, const struct wire_listed *m)
 {
-    const struct buf *rows = &c->exchange.listing->rows;
-    c->router->clients.rows_bytes -= buf_len(rows);
-    bool good = listing_take(c->exchange.listing, m);
-    c->router->clients.rows_bytes += buf_len(rows);
+    const struct buf *rows = &req->exchange.listing->rows;
+    req->router->connections.rows_bytes -= buf_len(rows);
+    bool good = listing_take(req->exchange.listing, m);
+    req->router->connections.rows_bytes += buf_len(rows);
     return good;
 }
 
-static void list_answered(struct request *request, const struct answer *answer)
+static void list_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
+    struct request *req = q->request;
     enum error error = answer->error;
-    if (error == ERR_NONE && !list_take(c, answer->listed))
+    if (error == ERR_NONE && !list_take(req, answer->listed))
         error = ERR_INTERNAL;
     if (error != ERR_NONE)
-        answer_error(c, error);
-    else if (++c->exchange.listing->shard < c->router->shards.layout.shards)
-        list_ask_next(c);
+        answer_error(req, error);
+    else if (++req->exchange.listing->shard < req->router->shards.layout.shards)
+        list_ask_next(req);
     else
-        list_answer_page(c);
+        list_answer_page(req);
 }
 
-static void list_ask_next(struct client *c)
+static void list_ask_next(struct request *req)
 {
-    struct shards *shards = &c->router->shards;
-    if (answer_memory_full(c->router)) {
-        answer_error(c, ERR_OVERLOADED);
+    struct shards *shards = &req->router->shards;
+    if (answer_memory_full(req->router)) {
+        answer_error(req, ERR_OVERLOADED);
         return;
     }
-    struct request *request = request_new(shards, c->exchange.listing->shard, c, list_answered);
-    const struct wire_list m = listing_ask(c->exchange.listing, request->id);
-    wire_put_list(&request->frame, &m);
-    request->repeatable = true;
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    struct shard_request *q = shard_request_new(shards, req->exchange.listing->shard, req, list_answered);
+    const struct wire_list m = listing_ask(req->exchange.listing, q->id);
+    wire_put_list(&q->frame, &m);
+    q->repeatable = true;
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }
 
-void handle_list(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_list(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct detail detail = {0};
     (void)body;
-    c->exchange.listing = listing_new(name, head->query, &detail);
-    if (!c->exchange.listing) {
-        answer_error_text(c, ERR_INVALID_QUERY_PARAM, detail.text);
+    req->exchange.listing = listing_new(name, head->query, &detail);
+    if (!req->exchange.listing) {
+        answer_error_text(req, ERR_INVALID_QUERY_PARAM, detail.text);
         return;
     }
-    client_set_state(c, CLIENT_WAITING);
-    list_ask_next(c);
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    list_ask_next(req);
 }

@@ -11,20 +11,21 @@
 #include "router/observe/metrics_page.h"
 #include "router/router.h"
 
-static bool metrics_is_local(const struct client *c)
+static bool metrics_is_local(const struct request *req)
 {
     struct sockaddr_storage peer;
-    if (!client_address(c, &peer))
+    if (!connection_address(req->connection, &peer))
         return false;
     if (peer.ss_family == AF_INET6)
         return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&peer)->sin6_addr);
     return peer.ss_family == AF_INET && ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr) >> 24 == 127;
 }
 
-static bool metrics_may_see(const struct client *c)
+static bool metrics_may_see(const struct request *req)
 {
-    enum metrics_serve serve = c->router->cfg->metrics_serve;
-    return c->only_metrics || serve == METRICS_SERVE_ALL || (serve == METRICS_SERVE_LOCAL && metrics_is_local(c));
+    enum metrics_serve serve = req->router->cfg->metrics_serve;
+    return req->connection->only_metrics || serve == METRICS_SERVE_ALL ||
+           (serve == METRICS_SERVE_LOCAL && metrics_is_local(req));
 }
 
 static void metrics_add_build(struct buf *out)
@@ -97,25 +98,25 @@ static void metrics_add_projects(struct buf *out, struct router *r)
     free(projects.list);
 }
 
-void handle_metrics(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
+void handle_metrics(struct request *req, const struct http_head *request, struct slice name, struct slice ignored)
 {
     struct buf page = {0};
     (void)request;
     (void)name;
     (void)ignored;
-    c->cors = CORS_NONE; /* no page of whoever's browser is on this machine reads it */
-    if (!metrics_may_see(c)) {
-        answer_error(c, ERR_NOT_FOUND);
+    req->cors = CORS_NONE; /* no page of whoever's browser is on this machine reads it */
+    if (!metrics_may_see(req)) {
+        answer_error(req, ERR_NOT_FOUND);
         return;
     }
     metrics_add_build(&page);
-    if (c->router->region)
-        metrics_page_add(&page, c->router->region);
-    metrics_add_projects(&page, c->router);
-    struct buf *head = answer_begin(c, 200);
+    if (req->router->region)
+        metrics_page_add(&page, req->router->region);
+    metrics_add_projects(&page, req->router);
+    struct buf *head = answer_begin(req, 200);
     const struct slice body = buf_slice(&page);
     response_add(head, "Content-Type", SLICE(METRICS_PAGE_TYPE));
     response_add(head, "Cache-Control", SLICE("no-store"));
-    answer_end(c, &body, 1);
+    answer_end(req, &body, 1);
     buf_clear(&page);
 }

@@ -8,22 +8,24 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-static void read_catch_up(struct client *c, const struct http_head *head, struct slice name, const struct query *query)
+static void read_catch_up(struct request *req, const struct http_head *head, struct slice name,
+                          const struct query *query)
 {
-    uint64_t page = c->router->cfg->limits_read_page, most = c->router->cfg->limits_read_answer;
+    uint64_t page = req->router->cfg->limits_read_page, most = req->router->cfg->limits_read_answer;
     const struct wire_read read = {
         .name = name,
-        .flags = (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) |
-                           (query->earliest ? WIRE_READ_EARLIEST : 0) | (c->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
+        .flags =
+            (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) | (query->earliest ? WIRE_READ_EARLIEST : 0) |
+                      (req->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = query->position,
         .max_bytes = page < most ? page : most,
         .max_messages = query->limit,
     };
     if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
-        c->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
-    client_set_state(c, CLIENT_WAITING);
-    timing_mark(c, TIMING_SENT);
-    collapse_read(&c->router->collapse, c, read);
+        req->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    timing_mark(req, TIMING_SENT);
+    collapse_read(&req->router->collapse, req, read);
 }
 
 /* An EventSource that reconnects asks with its old URL and says here how far it has come. */
@@ -37,28 +39,28 @@ static void read_follow_last_event(const struct http_head *head, struct query *q
     query->now = query->earliest = false;
 }
 
-void handle_read(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_read(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct query query;
     struct detail detail = {0};
     (void)body;
     enum error error = query_parse(head->query, &query, &detail);
     if (error != ERR_NONE) {
-        answer_error_text(c, error, detail.text);
+        answer_error_text(req, error, detail.text);
         return;
     }
-    c->exchange.now = query.now;
-    c->exchange.earliest = query.earliest;
+    req->exchange.now = query.now;
+    req->exchange.earliest = query.earliest;
     if (query.live == QUERY_CATCH_UP) {
-        read_catch_up(c, head, name, &query);
+        read_catch_up(req, head, name, &query);
         return;
     }
-    error = quota_read_live(c, name);
+    error = quota_read_live(req, name);
     if (error != ERR_NONE) {
-        quota_refuse(c, error);
+        quota_refuse(req, error);
         return;
     }
     if (query.live == QUERY_SSE)
         read_follow_last_event(head, &query);
-    reader_start(c, name, &query);
+    reader_start(req, name, &query);
 }

@@ -86,18 +86,18 @@ static void read_answer_add_etag(struct buf *head, const struct wire_stream *str
 }
 
 /* Nothing may be kept longer than the stream lives. */
-static void read_answer_add_caching(const struct client *c, struct buf *head, const struct wire_stream *stream,
+static void read_answer_add_caching(const struct request *req, struct buf *head, const struct wire_stream *stream,
                                     unsigned age, const char *more)
 {
     char text[80];
     uint64_t left_s = stream->remaining_ms / 1000;
     bool expires = stream->remaining_ms != UINT64_MAX;
-    int len = snprintf(text, sizeof text, "%s, max-age=%u%s", c->shared_answer ? "public" : "private",
+    int len = snprintf(text, sizeof text, "%s, max-age=%u%s", req->shared_answer ? "public" : "private",
                        expires && left_s < age ? (unsigned)left_s : age, expires ? "" : more);
     response_add(head, "Cache-Control", slice_of(text, (size_t)len));
-    if (!c->shared_answer) /* a browser's own cache is not to show it to whoever comes without a token */
+    if (!req->shared_answer) /* a browser's own cache is not to show it to whoever comes without a token */
         response_add(head, "Vary",
-                     *c->router->cfg->auth_cookie ? SLICE("Authorization, Cookie") : SLICE("Authorization"));
+                     *req->router->cfg->auth_cookie ? SLICE("Authorization, Cookie") : SLICE("Authorization"));
 }
 
 static void read_answer_add_place(struct buf *head, const struct wire_stream *stream)
@@ -124,74 +124,74 @@ static const char *const read_answer_page_more = ", stale-while-revalidate=300";
 static const char *const read_answer_cold_more = ", stale-while-revalidate=300, immutable"; /* while it is fresh */
 
 /* Another time the same URL is another place in the stream. */
-static bool read_answer_is_fleeting(const struct client *c, const struct wire_stream *stream)
+static bool read_answer_is_fleeting(const struct request *req, const struct wire_stream *stream)
 {
-    return c->exchange.now || (c->exchange.earliest && (stream->retention_s || stream->retention_bytes));
+    return req->exchange.now || (req->exchange.earliest && (stream->retention_s || stream->retention_bytes));
 }
 
-static bool read_answer_not_modified(const struct client *c, const struct wire_stream *stream)
+static bool read_answer_not_modified(const struct request *req, const struct wire_stream *stream)
 {
     char etag[ETAG_MAX];
-    if (!c->exchange.text || read_answer_is_fleeting(c, stream))
+    if (!req->exchange.text || read_answer_is_fleeting(req, stream))
         return false;
     size_t len = etag_print(etag, stream->uid, stream->start, stream->next, read_answer_at_end(stream));
-    return etag_listed(slice_str(c->exchange.text), slice_of(etag, len), ETAG_WEAK);
+    return etag_listed(slice_str(req->exchange.text), slice_of(etag, len), ETAG_WEAK);
 }
 
-void read_answer_page(struct client *c, const struct wire_stream *stream, const struct output *body)
+void read_answer_page(struct request *req, const struct wire_stream *stream, const struct output *body)
 {
     struct slice parts[3];
-    bool unchanged = read_answer_not_modified(c, stream);
-    c->shared_answer = auth_shared(&c->grant, stream);
-    c->exchange.kept = c->shared_answer && !read_answer_is_fleeting(c, stream);
-    struct buf *head = answer_begin(c, unchanged ? 304 : 200);
+    bool unchanged = read_answer_not_modified(req, stream);
+    req->shared_answer = auth_shared(&req->grant, stream);
+    req->exchange.kept = req->shared_answer && !read_answer_is_fleeting(req, stream);
+    struct buf *head = answer_begin(req, unchanged ? 304 : 200);
     read_answer_add_place(head, stream);
-    if (read_answer_is_fleeting(c, stream)) {
+    if (read_answer_is_fleeting(req, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
-        read_answer_add_caching(c, head, stream, PAGE_AGE,
+        read_answer_add_caching(req, head, stream, PAGE_AGE,
                                 stream->flags & WIRE_STREAM_COLD ? read_answer_cold_more : read_answer_page_more);
         read_answer_add_etag(head, stream);
     }
     if (unchanged) {
-        answer_end_bare(c);
+        answer_end_bare(req);
         return;
     }
     read_answer_add_facts(head, stream);
     if (body->bytes)
-        answer_end_pieces(c, body);
+        answer_end_pieces(req, body);
     else
-        answer_end(c, parts, read_answer_body_parts(stream, parts));
+        answer_end(req, parts, read_answer_body_parts(stream, parts));
 }
 
-void read_answer_poll(struct client *c, const struct wire_stream *stream, uint64_t cursor, struct block *body)
+void read_answer_poll(struct request *req, const struct wire_stream *stream, uint64_t cursor, struct block *body)
 {
-    c->exchange.kept = c->shared_answer && !read_answer_is_fleeting(c, stream);
-    struct buf *head = answer_begin(c, 200);
+    req->exchange.kept = req->shared_answer && !read_answer_is_fleeting(req, stream);
+    struct buf *head = answer_begin(req, 200);
     read_answer_add_place(head, stream);
-    if (read_answer_is_fleeting(c, stream)) {
+    if (read_answer_is_fleeting(req, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
-        read_answer_add_caching(c, head, stream, POLL_AGE, "");
+        read_answer_add_caching(req, head, stream, POLL_AGE, "");
         read_answer_add_etag(head, stream);
     }
     read_answer_add_facts(head, stream);
     response_add_number(head, "Stream-Cursor", cursor);
-    answer_end_block(c, body);
+    answer_end_block(req, body);
 }
 
-void read_answer_nothing(struct client *c, uint64_t next, uint64_t cursor, bool closed)
+void read_answer_nothing(struct request *req, uint64_t next, uint64_t cursor, bool closed)
 {
-    c->exchange.kept = c->shared_answer && !c->exchange.now;
-    struct buf *head = answer_begin(c, 204);
+    req->exchange.kept = req->shared_answer && !req->exchange.now;
+    struct buf *head = answer_begin(req, 204);
     response_add_offset(head, "Stream-Next-Offset", next);
     response_add(head, "Stream-Up-To-Date", SLICE("true"));
-    if (c->exchange.kept) /* nginx has it for those who wait for the same; it obeys the first */
+    if (req->exchange.kept) /* nginx has it for those who wait for the same; it obeys the first */
         response_add(head, "X-Accel-Expires", SLICE("1"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (closed)
         response_add(head, "Stream-Closed", SLICE("true"));
     else
         response_add_number(head, "Stream-Cursor", cursor);
-    answer_end_bare(c);
+    answer_end_bare(req);
 }

@@ -20,22 +20,22 @@ static const char root[] = "{\"name\":\"streamd\",\"version\":\"" STREAMD_VERSIO
                            "\"/metrics\","
                            "\"/health\"]}";
 
-void handle_root(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
+void handle_root(struct request *req, const struct http_head *request, struct slice name, struct slice ignored)
 {
     (void)request;
     (void)name;
     (void)ignored;
-    answer_json(c, SLICE(root));
+    answer_json(req, SLICE(root));
 }
 
-void handle_health(struct client *c, const struct http_head *request, struct slice name, struct slice ignored)
+void handle_health(struct request *req, const struct http_head *request, struct slice name, struct slice ignored)
 {
     const struct slice body = SLICE("ok");
-    struct buf *head = answer_begin(c, 200);
+    struct buf *head = answer_begin(req, 200);
     (void)request;
     (void)name;
     (void)ignored;
     response_add(head, "Content-Type", SLICE("text/plain"));
     response_add(head, "Cache-Control", SLICE("no-store"));
-    answer_end(c, &body, 1);
+    answer_end(req, &body, 1);
 }

@@ -83,7 +83,7 @@ static void show_add_fork(struct buf *out, const struct wire_shown *m, bool name
 }
 
 /* Names of other streams are not for whoever may not see these. False: the shard's answer is malformed. */
-static bool show_print(struct client *c, const struct request *request, const struct wire_shown *m, struct buf *out)
+static bool show_print(struct request *req, const struct shard_request *q, const struct wire_shown *m, struct buf *out)
 {
     struct wire_listed_stream stream;
     struct slice row = m->stream, body;
@@ -93,49 +93,49 @@ static bool show_print(struct client *c, const struct request *request, const st
     listing_print_stream(out, &stream, false);
     snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);
     buf_add_text(out, uid);
-    show_add_number(out, ",\"shard\":", request->shard);
+    show_add_number(out, ",\"shard\":", q->shard);
     if (m->remaining_ms != UINT64_MAX)
         show_add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
-    show_add_fork(out, m, !c->grant.narrow);
+    show_add_fork(out, m, !req->grant.narrow);
     show_add_number(out, ",\"forks\":", m->forks);
     show_add_tiers(out, m);
     show_add_producers(out, m);
     show_add_number(out, ",\"subscribers\":", m->subscribers);
-    show_add_sources(out, m, !c->grant.narrow);
-    show_add_number(out, ",\"readers\":{\"here\":", live_readers(&c->router->live, stream.name));
+    show_add_sources(out, m, !req->grant.narrow);
+    show_add_number(out, ",\"readers\":{\"here\":", live_readers(&req->router->live, stream.name));
     show_add_number(out, ",\"routers\":", m->watchers);
     buf_add_text(out, "}}");
     return true;
 }
 
-static void show_answered(struct request *request, const struct answer *answer)
+static void show_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct client *c = request->client;
+    struct request *req = q->request;
     struct buf body = {0};
     if (answer->error != ERR_NONE) {
-        answer_error_text(c, answer->error, answer->text);
+        answer_error_text(req, answer->error, answer->text);
         return;
     }
-    if (show_print(c, request, answer->shown, &body))
-        answer_json(c, buf_slice(&body));
+    if (show_print(req, q, answer->shown, &body))
+        answer_json(req, buf_slice(&body));
     else
-        answer_error(c, ERR_INTERNAL);
+        answer_error(req, ERR_INTERNAL);
     buf_clear(&body);
 }
 
-void handle_show(struct client *c, const struct http_head *head, struct slice name, struct slice body)
+void handle_show(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    struct shards *shards = &c->router->shards;
-    if (answer_memory_full(c->router)) {
-        answer_error(c, ERR_OVERLOADED);
+    struct shards *shards = &req->router->shards;
+    if (answer_memory_full(req->router)) {
+        answer_error(req, ERR_OVERLOADED);
         return;
     }
-    struct request *request = request_new(shards, shards_of(shards, name), c, show_answered);
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, show_answered);
     (void)head;
     (void)body;
-    wire_put_show(&request->frame, &(struct wire_show){.id = request->id, .name = name});
-    request->repeatable = true;
-    client_set_state(c, CLIENT_WAITING);
-    if (!request_send(shards, request))
-        answer_error(c, ERR_OVERLOADED);
+    wire_put_show(&q->frame, &(struct wire_show){.id = q->id, .name = name});
+    q->repeatable = true;
+    connection_set_state(req->connection, CONNECTION_WAITING);
+    if (!shard_request_send(shards, q))
+        answer_error(req, ERR_OVERLOADED);
 }

@@ -14,7 +14,7 @@
 #define BODY_SHARED ((size_t)1 << 10) /* a shorter one is copied behind each head */
 
 struct waiter {
-    struct client *client;
+    struct request *request;
     struct shared_read *shared;
     struct waiter *prev, *next;
 };
@@ -23,9 +23,9 @@ struct waiter {
 struct shared_read {
     struct collapse *collapse;
     struct shared_read *bucket_next;
-    struct shared_read *ahead;  /* one of the same key, which has left: this one waits for its answer */
-    struct shared_read *behind; /* the one that waits for this one's */
-    struct request *request;    /* NULL: it waits for the one ahead */
+    struct shared_read *ahead;   /* one of the same key, which has left: this one waits for its answer */
+    struct shared_read *behind;  /* the one that waits for this one's */
+    struct shard_request *asked; /* NULL: it waits for the one ahead */
     struct waiter *first, *last;
     uint64_t hash;
     struct wire_read read; /* what is asked for; its name is `name` */
@@ -143,13 +143,13 @@ static struct shared_read *collapse_take_out(struct shared_read *s)
 
 /* ---- those who wait ---- */
 
-static void collapse_join(struct shared_read *s, struct client *c)
+static void collapse_join(struct shared_read *s, struct request *req)
 {
     struct waiter *w = xmalloc(sizeof *w);
-    *w = (struct waiter){.client = c, .shared = s, .prev = s->last};
+    *w = (struct waiter){.request = req, .shared = s, .prev = s->last};
     *(s->last ? &s->last->next : &s->first) = w;
     s->last = w;
-    c->waiter = w;
+    req->waiter = w;
 }
 
 static void collapse_leave(struct waiter *w)
@@ -157,7 +157,7 @@ static void collapse_leave(struct waiter *w)
     struct shared_read *s = w->shared;
     *(w->prev ? &w->prev->next : &s->first) = w->next;
     *(w->next ? &w->next->prev : &s->last) = w->prev;
-    w->client->waiter = NULL;
+    w->request->waiter = NULL;
     free(w);
 }
 
@@ -207,12 +207,12 @@ static void collapse_answer_all(struct shared_read *s, const struct answer *answ
     if (answer->error == ERR_NONE)
         stream = collapse_whole(s, answer);
     while (s->first) {
-        struct client *c = s->first->client;
+        struct request *req = s->first->request;
         collapse_leave(s->first);
         if (answer->error != ERR_NONE)
-            answer_refusal(c, answer);
+            answer_refusal(req, answer);
         else
-            read_answer_page(c, &stream, &s->body);
+            read_answer_page(req, &stream, &s->body);
     }
     collapse_shared_free(s);
 }
@@ -263,11 +263,11 @@ static bool collapse_goes_on(struct shared_read *s, const struct answer *answer)
     return true;
 }
 
-static void collapse_answered(struct request *request, const struct answer *answer)
+static void collapse_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct shared_read *s = request->shared;
+    struct shared_read *s = q->shared;
     for (const struct waiter *w = s->first; w; w = w->next)
-        timing_of_shard(w->client, request);
+        timing_of_shard(w->request, q);
     if (!collapse_goes_on(s, answer))
         collapse_end(s, answer);
 }
@@ -275,39 +275,39 @@ static void collapse_answered(struct request *request, const struct answer *answ
 static void collapse_start(struct shared_read *s)
 {
     struct shards *shards = &s->collapse->router->shards;
-    struct request *request = request_new(shards, shards_of(shards, s->read.name), NULL, collapse_answered);
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, s->read.name), NULL, collapse_answered);
     struct wire_read read = s->read;
-    read.id = request->id;
+    read.id = q->id;
     if (s->body.bytes) {
         read.flags &= (uint8_t) ~(WIRE_READ_NOW | WIRE_READ_EARLIEST);
         read.position = s->next;
     }
-    s->request = request;
-    wire_put_read(&request->frame, &read);
-    request->repeatable = true;
-    request->is_read = true;
-    request->shared = s;
-    if (request_send(shards, request))
+    s->asked = q;
+    wire_put_read(&q->frame, &read);
+    q->repeatable = true;
+    q->is_read = true;
+    q->shared = s;
+    if (shard_request_send(shards, q))
         return;
     collapse_end(s, &(struct answer){.error = ERR_OVERLOADED});
 }
 
 static bool collapse_may_join(const struct collapse *collapse, const struct shared_read *s)
 {
-    return !s->request || !request_has_left(&collapse->router->shards, s->request);
+    return !s->asked || !shard_request_has_left(&collapse->router->shards, s->asked);
 }
 
-void collapse_read(struct collapse *collapse, struct client *c, struct wire_read read)
+void collapse_read(struct collapse *collapse, struct request *req, struct wire_read read)
 {
     uint64_t hash = collapse_hash_of(collapse, &read);
     struct found found = collapse_find(collapse, &read, hash);
     if (found.newest && collapse_may_join(collapse, found.newest)) {
-        collapse_join(found.newest, c);
+        collapse_join(found.newest, req);
         metrics_add(collapse->router->metrics, METRIC_COLLAPSED, 1);
         return;
     }
     struct shared_read *s = collapse_shared_new(collapse, &read, hash);
-    collapse_join(s, c);
+    collapse_join(s, req);
     if (found.count < AT_ONCE) {
         collapse_start(s);
     } else {
@@ -316,9 +316,9 @@ void collapse_read(struct collapse *collapse, struct client *c, struct wire_read
     }
 }
 
-void collapse_drop(struct client *c)
+void collapse_drop(struct request *req)
 {
-    struct waiter *w = c->waiter;
+    struct waiter *w = req->waiter;
     if (!w)
         return;
     struct shared_read *s = w->shared;
@@ -326,8 +326,8 @@ void collapse_drop(struct client *c)
     if (s->first)
         return;
     struct shared_read *behind = collapse_take_out(s);
-    if (s->request)
-        request_abandon(&s->collapse->router->shards, s->request);
+    if (s->asked)
+        shard_request_abandon(&s->collapse->router->shards, s->asked);
     collapse_shared_free(s);
     if (behind)
         collapse_start(behind);

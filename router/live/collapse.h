@@ -17,7 +17,7 @@
 
 #include "common/wire.h"
 
-struct client;
+struct request;
 struct router;
 struct shared_read;
 struct waiter;
@@ -33,9 +33,9 @@ void collapse_init(struct collapse *collapse, struct router *router);
 
 /* The client, whose exchange says what kind of read it is, waits for what this READ finds, and is answered then. Its
  * name is borrowed for the call; its id is filled in. Two that are equal but for the id are the same. */
-void collapse_read(struct collapse *collapse, struct client *client, struct wire_read read);
+void collapse_read(struct collapse *collapse, struct request *request, struct wire_read read);
 
 /* The client is gone. */
-void collapse_drop(struct client *client);
+void collapse_drop(struct request *request);
 
 #endif

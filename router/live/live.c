@@ -200,21 +200,21 @@ static void live_deliver(struct entry *e, const struct wire_stream *stream)
 
 /* ---- reading ---- */
 
-static void live_answered(struct request *q, const struct answer *answer);
+static void live_answered(struct shard_request *q, const struct answer *answer);
 
-bool live_read(struct entry *e, struct client *client, struct wire_read read)
+bool live_read(struct entry *e, struct request *req, struct wire_read read)
 {
     struct shards *shards = &e->live->router->shards;
-    struct request *q = request_new(shards, e->shard, client, live_answered);
+    struct shard_request *q = shard_request_new(shards, e->shard, req, live_answered);
     q->entry = e;
     q->repeatable = true;
     q->is_read = true;
-    q->patient = client == NULL;
+    q->patient = req == NULL;
     read.id = q->id;
     read.name = slice_of(e->name, e->name_len);
     read.watch = e->watch;
     wire_put_read(&q->frame, &read);
-    if (!request_send(shards, q))
+    if (!shard_request_send(shards, q))
         return false;
     e->reads++;
     return true;
@@ -309,7 +309,7 @@ static void live_resumed(struct entry *e, const struct answer *answer)
         live_resume(e);
 }
 
-static void live_answered(struct request *q, const struct answer *answer)
+static void live_answered(struct shard_request *q, const struct answer *answer)
 {
     struct entry *e = q->entry;
     e->held++;
@@ -318,8 +318,8 @@ static void live_answered(struct request *q, const struct answer *answer)
         live_learn(e, answer->stream);
     else if (!answer->stream)
         e->doubtful = true;
-    if (q->client)
-        reader_answered(q->client->reader, answer);
+    if (q->request)
+        reader_answered(q->request->reader, answer);
     else if (q->patient)
         live_resumed(e, answer);
     e->held--;

@@ -17,7 +17,7 @@
 #include "router/shards/shards.h"
 
 struct block;
-struct client;
+struct request;
 struct reader;
 struct router;
 
@@ -78,7 +78,7 @@ size_t live_readers(const struct live *live, struct slice name);
 
 /* Sends a READ for the client's reader; the answer goes to reader_answered(). name and watch are filled in. False: too
  * much is waiting for that shard. */
-bool live_read(struct entry *entry, struct client *client, struct wire_read read) MUSTUSE;
+bool live_read(struct entry *entry, struct request *request, struct wire_read read) MUSTUSE;
 
 /* A reader that has had everything up to `position` joins those at the entry's. False: they are elsewhere, and it has
  * to read on. */

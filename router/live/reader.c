@@ -18,7 +18,7 @@
 
 static struct router *reader_router_of(const struct reader *reader)
 {
-    return reader->client->router;
+    return reader->request->router;
 }
 
 static bool reader_ends_stream(const struct wire_stream *stream)
@@ -41,35 +41,35 @@ static unsigned reader_kind(const struct reader *reader)
 
 void reader_free(struct reader *reader)
 {
-    struct client *c = reader->client;
-    if (c->request)
-        request_abandon(&c->router->shards, c->request);
+    struct request *req = reader->request;
+    if (req->asked)
+        shard_request_abandon(&req->router->shards, req->asked);
     if (reader->state == READER_AT_TAIL)
         live_leave(reader->entry, reader);
     live_release(reader->entry);
     deadline_clear(&reader->beat);
-    tally_reader_gone(&c->router->tallies, reader->tally);
-    metrics_add(c->router->metrics, METRIC_READERS + reader_kind(reader), UINT64_MAX); /* one less */
-    c->reader = NULL;
+    tally_reader_gone(&req->router->tallies, reader->tally);
+    metrics_add(req->router->metrics, METRIC_READERS + reader_kind(reader), UINT64_MAX); /* one less */
+    req->reader = NULL;
     free(reader);
 }
 
 /* The event stream ends as a whole: its reader reconnects, unless it was told that the stream is closed. */
 static void reader_sse_close(struct reader *reader)
 {
-    struct client *c = reader->client;
-    struct block *last = c->router->last_chunk;
+    struct request *req = reader->request;
+    struct block *last = req->router->last_chunk;
     if (reader->chunked)
-        client_send(c, last, 0, last->len);
+        request_send(req, last, 0, last->len);
     reader_free(reader);
-    client_done(c);
+    request_done(req);
 }
 
 static void reader_send_kept(struct reader *reader);
 
 static void reader_fail(struct reader *reader, const struct answer *answer)
 {
-    struct client *c = reader->client;
+    struct request *req = reader->request;
     if (reader->started) {
         if (answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE)
             reader_send_kept(reader);
@@ -77,7 +77,7 @@ static void reader_fail(struct reader *reader, const struct answer *answer)
         return;
     }
     reader_free(reader);
-    answer_refusal(c, answer);
+    answer_refusal(req, answer);
 }
 
 void reader_gone(struct reader *reader, enum error error)
@@ -91,22 +91,22 @@ static void reader_read_on(struct reader *reader)
     struct wire_read read = {
         .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0) |
                            (reader->earliest ? WIRE_READ_EARLIEST : 0) |
-                           (reader->client->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
+                           (reader->request->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = reader->position,
         .max_bytes = reader->sse ? cfg->limits_sse_event : cfg->limits_read_page,
         .max_messages = reader->limit,
     };
     reader->state = READER_READING;
-    if (!live_read(reader->entry, reader->client, read))
+    if (!live_read(reader->entry, reader->request, read))
         reader_gone(reader, ERR_OVERLOADED);
 }
 
 static void reader_begin(struct reader *reader)
 {
-    struct client *c = reader->client;
-    c->reader = reader;
-    account_live(c, reader->sse);
-    metrics_add(c->router->metrics, METRIC_READERS + reader_kind(reader), 1);
+    struct request *req = reader->request;
+    req->reader = reader;
+    account_live(req, reader->sse);
+    metrics_add(req->router->metrics, METRIC_READERS + reader_kind(reader), 1);
 }
 
 /* What a callback has allowed is asked about again sooner or later: the client comes back for that. */
@@ -115,11 +115,11 @@ static uint64_t reader_longest_ms(const struct router *r, uint64_t ms)
     return r->callbacks.on && r->cfg->auth_callback_recheck < ms ? r->cfg->auth_callback_recheck : ms;
 }
 
-void reader_start(struct client *c, struct slice name, const struct query *query)
+void reader_start(struct request *req, struct slice name, const struct query *query)
 {
-    struct router *r = c->router;
+    struct router *r = req->router;
     struct reader *reader = xcalloc(1, sizeof *reader);
-    reader->client = c;
+    reader->request = req;
     reader->entry = live_entry(&r->live, name);
     reader->tally = tally_reader(&r->tallies, name);
     reader->sse = query->live == QUERY_SSE;
@@ -129,18 +129,18 @@ void reader_start(struct client *c, struct slice name, const struct query *query
     reader->limit = reader->sse ? 0 : query->limit;
     reader->cursor = query->cursor;
     uint64_t lasts = reader_longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
-    uint64_t left = auth_left_ms(&c->grant);
+    uint64_t left = auth_left_ms(&req->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
     reader_begin(reader);
-    client_set_state(c, CLIENT_LIVE);
+    connection_set_state(req->connection, CONNECTION_LIVE);
     reader_read_on(reader);
 }
 
 static void reader_arm_end(struct reader *reader)
 {
     uint64_t now = reader_router_of(reader)->now_ms;
-    client_arm(reader->client, reader->sse ? DEADLINE_SSE_LIFETIME : DEADLINE_LONG_POLL,
-               reader->ends_ms > now ? reader->ends_ms - now : 0);
+    connection_arm(reader->request->connection, reader->sse ? DEADLINE_SSE_LIFETIME : DEADLINE_LONG_POLL,
+                   reader->ends_ms > now ? reader->ends_ms - now : 0);
 }
 
 static void reader_beat_later(struct reader *reader)
@@ -149,20 +149,20 @@ static void reader_beat_later(struct reader *reader)
     deadline_set(&r->deadlines, DEADLINE_HEARTBEAT, &reader->beat, r->now_ms + r->cfg->live_heartbeat);
 }
 
-void reader_resume(struct client *c, struct slice name, const struct reader *state)
+void reader_resume(struct request *req, struct slice name, const struct reader *state)
 {
-    struct router *r = c->router;
+    struct router *r = req->router;
     struct reader *reader = xmalloc(sizeof *reader);
     *reader = *state;
-    reader->client = c;
+    reader->request = req;
     reader->entry = live_entry(&r->live, name);
     reader->tally = tally_reader(&r->tallies, name);
     if (reader->ends_ms > r->now_ms)
         reader->ends_ms = r->now_ms + reader_longest_ms(r, reader->ends_ms - r->now_ms);
     reader_begin(reader);
     if (reader->started)
-        c->account.status = 200; /* it was answered where it came from */
-    client_set_state(c, CLIENT_LIVE);
+        req->account.status = 200; /* it was answered where it came from */
+    connection_set_state(req->connection, CONNECTION_LIVE);
     if (reader->sse) {
         reader_arm_end(reader);
         reader_beat_later(reader);
@@ -196,18 +196,18 @@ static uint64_t reader_later_cursor(uint64_t cursor)
 
 static void reader_poll_nothing(struct reader *reader, uint64_t next, bool closed)
 {
-    struct client *c = reader->client;
+    struct request *req = reader->request;
     uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
-    read_answer_nothing(c, next, cursor, closed);
+    read_answer_nothing(req, next, cursor, closed);
 }
 
 static void reader_poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)
 {
-    struct client *c = reader->client;
+    struct request *req = reader->request;
     uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
-    read_answer_poll(c, stream, cursor, body);
+    read_answer_poll(req, stream, cursor, body);
 }
 
 static void reader_poll_answered(struct reader *reader, const struct wire_stream *stream)
@@ -220,11 +220,11 @@ static void reader_poll_answered(struct reader *reader, const struct wire_stream
         reader_poll_nothing(reader, stream->next, true);
     } else if (!(stream->flags & WIRE_STREAM_WATCHING) || reader_router_of(reader)->stopping) {
         reader_poll_nothing(reader, stream->next, false);
-    } else if (reader->client->eof) {
-        client_close(reader->client);
+    } else if (reader->request->connection->eof) {
+        connection_close(reader->request->connection);
     } else if (live_join(reader->entry, reader, stream->next)) {
         reader->state = READER_AT_TAIL;
-        account_waits(reader->client);
+        account_waits(reader->request);
         reader_arm_end(reader);
     } else {
         reader->position = stream->next;
@@ -282,9 +282,9 @@ static struct block *reader_render(struct router *r, const struct wire_stream *s
 static void reader_send_event(struct reader *reader, struct block *block, size_t start, size_t len)
 {
     if (reader->chunked)
-        client_send(reader->client, block, 0, block->len);
+        request_send(reader->request, block, 0, block->len);
     else
-        client_send(reader->client, block, start, len);
+        request_send(reader->request, block, start, len);
     reader_beat_later(reader);
 }
 
@@ -322,16 +322,16 @@ static void reader_send_kept(struct reader *reader)
 
 static void reader_sse_open(struct reader *reader, const struct wire_stream *stream)
 {
-    struct client *c = reader->client;
-    struct buf *head = answer_begin(c, 200);
+    struct request *req = reader->request;
+    struct buf *head = answer_begin(req, 200);
     response_add(head, "Content-Type", SLICE("text/event-stream"));
     response_add(head, "Cache-Control", SLICE("no-cache"));
     response_add(head, "X-Accel-Buffering", SLICE("no"));
     if (sse_kind_of(stream->content_type) == SSE_BASE64)
         response_add(head, "Stream-SSE-Data-Encoding", SLICE("base64"));
-    answer_open(c);
+    answer_open(req);
     reader->started = true;
-    reader->chunked = !c->http10;
+    reader->chunked = !req->http10;
     reader->cursor = reader_next_cursor(reader);
     reader_arm_end(reader);
 }
@@ -340,7 +340,7 @@ static void reader_sse_open(struct reader *reader, const struct wire_stream *str
 static void reader_sse_go_on(struct reader *reader)
 {
     if (!reader_router_of(reader)->handover.leaving &&
-        reader->client->out.bytes < reader_router_of(reader)->cfg->limits_reader_buffer / 2)
+        reader->request->connection->out.bytes < reader_router_of(reader)->cfg->limits_reader_buffer / 2)
         reader_read_on(reader);
     else
         reader->state = READER_PAUSED;
@@ -360,26 +360,26 @@ static void reader_sse_answered(struct reader *reader, const struct wire_stream 
         reader_send_own(reader, &stream, first || r->stopping ? reader_retry_ms(r) : 0);
     }
     reader->position = answer->next;
-    bool over = reader->client->eof && (stream.flags & WIRE_STREAM_WATCHING);
+    bool over = reader->request->connection->eof && (stream.flags & WIRE_STREAM_WATCHING);
     if (reader_ends_stream(&stream) || r->stopping || over) {
         reader_sse_close(reader);
     } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, reader->position)) {
         reader->state = READER_AT_TAIL;
-        account_waits(reader->client);
+        account_waits(reader->request);
     } else {
         reader_sse_go_on(reader);
     }
 }
 
 /* One event may be larger than the buffer. */
-static bool reader_overflows(const struct client *c, size_t len)
+static bool reader_overflows(const struct request *req, size_t len)
 {
-    return c->out.bytes && c->out.bytes + len > c->router->cfg->limits_reader_buffer;
+    return req->connection->out.bytes && req->connection->out.bytes + len > req->router->cfg->limits_reader_buffer;
 }
 
 static void reader_sse_deliver(struct reader *reader, struct delivery *delivery)
 {
-    struct client *c = reader->client;
+    struct request *req = reader->request;
     struct entry *e = delivery->entry;
     if (reader->apart) {
         live_leave(e, reader);
@@ -392,22 +392,22 @@ static void reader_sse_deliver(struct reader *reader, struct delivery *delivery)
     if (!delivery->event) {
         e->cursor = reader_later_cursor(e->cursor);
         delivery->event =
-            reader_render(c->router, delivery->text, e->cursor, 0, &delivery->event_start, &delivery->event_len);
+            reader_render(req->router, delivery->text, e->cursor, 0, &delivery->event_start, &delivery->event_len);
     }
-    if (reader_overflows(c, delivery->event_len))
-        client_push(c);
-    if (c->state == CLIENT_DEAD)
+    if (reader_overflows(req, delivery->event_len))
+        connection_push(req->connection);
+    if (req->connection->state == CONNECTION_DEAD)
         return;
-    if (reader_overflows(c, delivery->event_len)) {
-        struct slice id = request_log_id(c);
+    if (reader_overflows(req, delivery->event_len)) {
+        struct slice id = request_log_id(req);
         log_debug("a reader of %s does not read and is let go%s%.*s", e->name, id.len ? ", request " : "", (int)id.len,
                   id.data);
-        metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_BUFFER, 1);
-        client_close(c);
+        metrics_add(req->router->metrics, METRIC_DROPPED + METRIC_DROPPED_BUFFER, 1);
+        connection_close(req->connection);
         return;
     }
     reader->cursor = e->cursor;
-    metrics_add(c->router->metrics, METRIC_DELIVERIES + METRIC_READER_SSE, 1);
+    metrics_add(req->router->metrics, METRIC_DELIVERIES + METRIC_READER_SSE, 1);
     reader_send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
     if (reader_ends_stream(delivery->text))
         reader_sse_close(reader);
@@ -417,17 +417,17 @@ static void reader_sse_deliver(struct reader *reader, struct delivery *delivery)
 
 static bool reader_may_read(const struct reader *reader)
 {
-    return reader->is_public || !reader->client->grant.anonymous;
+    return reader->is_public || !reader->request->grant.anonymous;
 }
 
 static void reader_share(struct reader *reader)
 {
-    reader->client->shared_answer = reader->open || reader->client->grant.shared;
+    reader->request->shared_answer = reader->open || reader->request->grant.shared;
 }
 
 static void reader_learn(struct reader *reader, const struct wire_stream *stream)
 {
-    struct grant grant = reader->client->grant;
+    struct grant grant = reader->request->grant;
     grant.shared = false;
     reader->is_public = stream->flags & WIRE_STREAM_PUBLIC;
     reader->open = auth_shared(&grant, stream);
@@ -467,7 +467,8 @@ void reader_deliver(struct reader *reader, struct delivery *delivery)
 
 void reader_spare(struct reader *reader)
 {
-    if (!reader->sse || reader->client->out.bytes <= reader_router_of(reader)->cfg->limits_reader_buffer / 2)
+    if (!reader->sse ||
+        reader->request->connection->out.bytes <= reader_router_of(reader)->cfg->limits_reader_buffer / 2)
         return;
     live_leave(reader->entry, reader);
     reader->position = reader->entry->position;
@@ -536,7 +537,7 @@ void reader_hang_up(struct reader *reader)
     if (reader->sse)
         reader_sse_close(reader);
     else
-        client_close(reader->client);
+        connection_close(reader->request->connection);
 }
 
 void reader_send_back(struct reader *reader)
@@ -547,10 +548,10 @@ void reader_send_back(struct reader *reader)
 
 void readers_send_back(struct router *router)
 {
-    for (struct client *c = router->clients.first, *next; c; c = next) {
+    for (struct connection *c = router->connections.first, *next; c; c = next) {
         next = c->next;
-        if (c->state == CLIENT_LIVE)
-            reader_send_back(c->reader);
+        if (c->state == CONNECTION_LIVE)
+            reader_send_back(c->request.reader);
     }
 }
 
@@ -558,7 +559,7 @@ void reader_heartbeat(struct deadline *beat)
 {
     struct reader *reader = (struct reader *)((char *)beat - offsetof(struct reader, beat));
     struct block *block = reader_router_of(reader)->heartbeat;
-    if (reader->client->out.bytes == 0)
+    if (reader->request->connection->out.bytes == 0)
         reader_send_event(reader, block, 3, block->len - 5); /* without "d\r\n" and the last CRLF */
     else
         reader_beat_later(reader);

@@ -9,7 +9,7 @@
 #include "router/http/query.h"
 #include "router/live/live.h"
 
-struct client;
+struct request;
 struct router;
 
 enum reader_state {
@@ -19,7 +19,7 @@ enum reader_state {
 };
 
 struct reader {
-    struct client *client;
+    struct request *request;
     struct entry *entry;
     struct reader *prev, *next; /* READER_AT_TAIL: of the entry */
     enum reader_state state;
@@ -43,11 +43,11 @@ struct reader {
 };
 
 /* Starts the live read that the query asks for. The client's request is answered sooner or later. */
-void reader_start(struct client *client, struct slice name, const struct query *query);
+void reader_start(struct request *request, struct slice name, const struct query *query);
 
 /* The client's live read goes on where another process has left it: `state` has all but client, entry, tally and
  * state. */
-void reader_resume(struct client *client, struct slice name, const struct reader *state);
+void reader_resume(struct request *request, struct slice name, const struct reader *state);
 
 /* Nothing is owed to it: it has had all up to its position, and is at the tail or waits to read on. What is kept is
  * behind that position. */
@@ -69,7 +69,7 @@ void reader_gone(struct reader *reader, enum error error);
 /* The project of its stream. */
 struct slice reader_project(const struct reader *reader);
 
-/* client->grant has changed: it ends if that is not enough for what it reads. */
+/* request->grant has changed: it ends if that is not enough for what it reads. */
 void reader_granted(struct reader *reader);
 
 /* Its right has ended. */

@@ -7,68 +7,68 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-void account_begin(struct client *c)
+void account_begin(struct request *req)
 {
-    c->account = (struct account){.began_us = clock_monotonic_us(), .method = HTTP_OTHER};
+    req->account = (struct account){.began_us = clock_monotonic_us(), .method = HTTP_OTHER};
 }
 
-void account_method(struct client *c, enum http_method method)
+void account_method(struct request *req, enum http_method method)
 {
-    c->account.method = method;
+    req->account.method = method;
 }
 
-void account_route(struct client *c, enum route_kind route)
+void account_route(struct request *req, enum route_kind route)
 {
-    c->account.route = route;
-    c->account.routed = true;
+    req->account.route = route;
+    req->account.routed = true;
 }
 
-void account_live(struct client *c, bool sse)
+void account_live(struct request *req, bool sse)
 {
-    c->account.live = sse ? METRIC_OPERATION_SSE : METRIC_OPERATION_LONG_POLL;
+    req->account.live = sse ? METRIC_OPERATION_SSE : METRIC_OPERATION_LONG_POLL;
 }
 
-void account_answered(struct client *c, int status)
+void account_answered(struct request *req, int status)
 {
-    struct account *account = &c->account;
+    struct account *account = &req->account;
     if (!account->began_us)
-        account_begin(c);
+        account_begin(req);
     account->status = (uint16_t)status;
     account->answered_us = clock_monotonic_us();
-    request_count(c->router->metrics, account);
+    request_count(req->router->metrics, account);
 }
 
-void account_refused(struct client *c, enum error error)
+void account_refused(struct request *req, enum error error)
 {
-    c->account.error = error;
+    req->account.error = error;
 }
 
-void account_waits(struct client *c)
+void account_waits(struct request *req)
 {
-    if (!c->account.waits_us)
-        c->account.waits_us = clock_monotonic_us();
+    if (!req->account.waits_us)
+        req->account.waits_us = clock_monotonic_us();
 }
 
-void account_end(struct client *c)
+void account_end(struct request *req)
 {
-    if (!c->account.began_us)
+    if (!req->account.began_us)
         return;
-    if (!c->account.status)
-        request_count(c->router->metrics, &c->account);
-    request_log_end(c);
-    account_forget(c);
+    if (!req->account.status)
+        request_count(req->router->metrics, &req->account);
+    request_log_end(req);
+    account_forget(req);
 }
 
-void account_forget(struct client *c)
+void account_forget(struct request *req)
 {
-    request_log_drop(c);
-    timing_drop(c);
-    c->account.began_us = 0;
+    request_log_drop(req);
+    timing_drop(req);
+    req->account.began_us = 0;
 }
 
-void account_resume(struct client *c, uint64_t began_us, int status)
+void account_resume(struct request *req, uint64_t began_us, int status)
 {
-    c->account = (struct account){
+    req->account = (struct account){
         .began_us = began_us,
         .answered_us = status ? began_us : 0,
         .waits_us = began_us,

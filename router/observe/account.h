@@ -9,7 +9,7 @@
 #include "router/http/http.h"
 #include "router/http/route.h"
 
-struct client;
+struct request;
 
 struct account {
     uint64_t began_us; /* monotonic: when its head was whole; 0: there is no request */
@@ -28,29 +28,29 @@ struct account {
 };
 
 /* A request begins: its head is whole, or as much of it as shows that it is not one, or will never be. */
-void account_begin(struct client *client);
+void account_begin(struct request *request);
 
 /* What it is. */
-void account_method(struct client *client, enum http_method method);
-void account_route(struct client *client, enum route_kind route);
+void account_method(struct request *request, enum http_method method);
+void account_route(struct request *request, enum route_kind route);
 
 /* It is a live read. */
-void account_live(struct client *client, bool sse);
+void account_live(struct request *request, bool sse);
 
 /* Its answer begins. Without a request it is a connection that is refused, and counts as one. */
-void account_answered(struct client *client, int status);
+void account_answered(struct request *request, int status);
 
 /* And says this error. */
-void account_refused(struct client *client, enum error error);
+void account_refused(struct request *request, enum error error);
 
 /* A live read has had everything, and waits for more. */
-void account_waits(struct client *client);
+void account_waits(struct request *request);
 
 /* It is over: the answer is queued to its end, or the client is gone. Nothing happens if there is no request. */
-void account_end(struct client *client);
+void account_end(struct request *request);
 
 /* Somebody else goes on with the request, and tells of it; and has gone on, here. */
-void account_forget(struct client *client);
-void account_resume(struct client *client, uint64_t began_us, int status);
+void account_forget(struct request *request);
+void account_resume(struct request *request, uint64_t began_us, int status);
 
 #endif

@@ -68,11 +68,11 @@ size_t request_query_shown(char out[REQUEST_QUERY_MAX], struct slice query)
 
 /* ---- the note ---- */
 
-static void request_log_note_address(const struct client *c, struct request_note *note)
+static void request_log_note_address(const struct request *req, struct request_note *note)
 {
     struct sockaddr_storage peer;
     char host[INET6_ADDRSTRLEN] = "";
-    if (!client_address(c, &peer))
+    if (!connection_address(req->connection, &peer))
         return;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
@@ -82,10 +82,10 @@ static void request_log_note_address(const struct client *c, struct request_note
         snprintf(note->address, sizeof note->address, "[%.45s]:%u", host, ntohs(v6->sin6_port));
 }
 
-static struct request_note *request_log_note_new(struct client *c, struct slice path, struct slice query)
+static struct request_note *request_log_note_new(struct request *req, struct slice path, struct slice query)
 {
     char shown[REQUEST_QUERY_MAX];
-    bool logged = c->router->cfg->log_access != LOG_ACCESS_OFF;
+    bool logged = req->router->cfg->log_access != LOG_ACCESS_OFF;
     size_t path_len = !logged ? 0 : path.len < PATH_SHOWN ? path.len : PATH_SHOWN;
     size_t query_len = logged && query.data ? request_query_shown(shown, query) : 0;
     struct request_note *note = xcalloc(1, sizeof *note + path_len + query_len);
@@ -95,8 +95,8 @@ static struct request_note *request_log_note_new(struct client *c, struct slice 
     memcpy(note->text + note->path_len, shown, query_len);
     note->query_len = query_len;
     if (logged)
-        request_log_note_address(c, note);
-    c->account.note = note;
+        request_log_note_address(req, note);
+    req->account.note = note;
     return note;
 }
 
@@ -107,49 +107,49 @@ static void request_log_set_id(struct request_note *note, struct slice id)
         memcpy(note->id, id.data, id.len);
 }
 
-void request_log_begin(struct client *c, const struct http_head *head)
+void request_log_begin(struct request *req, const struct http_head *head)
 {
     struct slice id = head->headers[HTTP_REQUEST_ID_HEADER];
-    if (c->router->cfg->log_access == LOG_ACCESS_OFF && !id.data)
+    if (req->router->cfg->log_access == LOG_ACCESS_OFF && !id.data)
         return;
-    request_log_set_id(request_log_note_new(c, head->path, head->query), id);
+    request_log_set_id(request_log_note_new(req, head->path, head->query), id);
 }
 
-void request_log_resume(struct client *c, struct slice name, struct slice id)
+void request_log_resume(struct request *req, struct slice name, struct slice id)
 {
     char path[PATH_SHOWN];
-    if (c->router->cfg->log_access == LOG_ACCESS_OFF && !id.len)
+    if (req->router->cfg->log_access == LOG_ACCESS_OFF && !id.len)
         return;
     int len = snprintf(path, sizeof path, "/v1/stream/%.*s", (int)name.len, name.data);
-    request_log_set_id(request_log_note_new(c,
+    request_log_set_id(request_log_note_new(req,
                                             slice_of(path, (size_t)len < sizeof path ? (size_t)len : sizeof path - 1),
                                             (struct slice){0}),
                        id);
 }
 
-void request_log_answer(struct client *c, struct buf *head, int status)
+void request_log_answer(struct request *req, struct buf *head, int status)
 {
-    struct request_note *note = c->account.note;
-    bool wants = status >= 500 || c->router->cfg->log_access == LOG_ACCESS_ALL;
+    struct request_note *note = req->account.note;
+    bool wants = status >= 500 || req->router->cfg->log_access == LOG_ACCESS_ALL;
     if (!note && !wants)
         return;
     if (!note)
-        note = request_log_note_new(c, (struct slice){0}, (struct slice){0});
+        note = request_log_note_new(req, (struct slice){0}, (struct slice){0});
     if (!*note->id && (wants || note->asked))
-        snprintf(note->id, sizeof note->id, "%016" PRIx64, router_random(c->router));
-    if (*note->id && !c->exchange.kept)
+        snprintf(note->id, sizeof note->id, "%016" PRIx64, router_random(req->router));
+    if (*note->id && !req->exchange.kept)
         response_add(head, "X-Request-Id", slice_str(note->id));
 }
 
-struct slice request_log_id(const struct client *c)
+struct slice request_log_id(const struct request *req)
 {
-    return c->account.note ? slice_str(c->account.note->id) : SLICE("");
+    return req->account.note ? slice_str(req->account.note->id) : SLICE("");
 }
 
-void request_log_drop(struct client *c)
+void request_log_drop(struct request *req)
 {
-    free(c->account.note);
-    c->account.note = NULL;
+    free(req->account.note);
+    req->account.note = NULL;
 }
 
 /* ---- the line ---- */
@@ -168,22 +168,22 @@ static uint64_t request_log_served_us(const struct account *a, uint64_t now_us)
     return a->waits_us && a->waits_us < served ? a->waits_us : served;
 }
 
-static void request_log_add_project(struct log_line *line, const struct client *c)
+static void request_log_add_project(struct log_line *line, const struct request *req)
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
-    const struct request_note *note = c->account.note;
+    const struct request_note *note = req->account.note;
     struct slice path = slice_of(note->text, note->path_len);
-    if (route_parse(path, c->account.method, c->router->cfg->limits_max_path, room, &route, NULL) != ERR_NONE)
+    if (route_parse(path, req->account.method, req->router->cfg->limits_max_path, room, &route, NULL) != ERR_NONE)
         return;
     struct slice project = project_of(route.name);
     if (project.len)
         log_line_text(line, "project", project);
 }
 
-static void request_log_add_fields(struct log_line *line, const struct client *c, uint64_t now_us)
+static void request_log_add_fields(struct log_line *line, const struct request *req, uint64_t now_us)
 {
-    const struct account *a = &c->account;
+    const struct account *a = &req->account;
     const struct request_note *note = a->note;
     if (*note->id)
         log_line_text(line, "id", slice_str(note->id));
@@ -207,42 +207,42 @@ static void request_log_add_fields(struct log_line *line, const struct client *c
     if (*note->address)
         log_line_text(line, "client", slice_str(note->address));
     if (note->path_len)
-        request_log_add_project(line, c);
+        request_log_add_project(line, req);
 }
 
-static void request_log_write_line(struct client *c, const char *kind, const char *what, uint64_t now_us)
+static void request_log_write_line(struct request *req, const char *kind, const char *what, uint64_t now_us)
 {
     struct log_line line;
-    enum log_level level = c->account.status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
-    bool all = c->router->cfg->log_access == LOG_ACCESS_ALL;
+    enum log_level level = req->account.status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+    bool all = req->router->cfg->log_access == LOG_ACCESS_ALL;
     char message[80];
     snprintf(message, sizeof message, "%s%s%s", what, kind ? ": " : "", kind ? kind : "");
     if (!log_begin(&line, level, all ? NULL : kind ? kind : what, slice_str(message)))
         return;
-    if (!c->account.note)
-        (void)request_log_note_new(c, (struct slice){0}, (struct slice){0});
-    request_log_add_fields(&line, c, now_us);
+    if (!req->account.note)
+        (void)request_log_note_new(req, (struct slice){0}, (struct slice){0});
+    request_log_add_fields(&line, req, now_us);
     log_end(&line);
 }
 
-static void request_log_log_request(struct client *c)
+static void request_log_log_request(struct request *req)
 {
     static const char usual[] = "request", slow[] = "slow request", failed[] = "request failed";
-    const struct account *a = &c->account;
-    enum log_access mode = c->router->cfg->log_access;
+    const struct account *a = &req->account;
+    enum log_access mode = req->router->cfg->log_access;
     uint64_t now_us = clock_monotonic_us();
     if (a->status >= 500 || request_log_is_cut_off(a->error))
-        request_log_write_line(c, error_code(a->error), failed, now_us);
+        request_log_write_line(req, error_code(a->error), failed, now_us);
     else if (mode >= LOG_ACCESS_SLOW &&
-             request_log_served_us(a, now_us) - a->began_us >= c->router->cfg->log_slow * 1000)
-        request_log_write_line(c, NULL, slow, now_us);
+             request_log_served_us(a, now_us) - a->began_us >= req->router->cfg->log_slow * 1000)
+        request_log_write_line(req, NULL, slow, now_us);
     else if (mode == LOG_ACCESS_ALL)
-        request_log_write_line(c, NULL, usual, now_us);
+        request_log_write_line(req, NULL, usual, now_us);
 }
 
-void request_log_end(struct client *c)
+void request_log_end(struct request *req)
 {
-    if (c->router->cfg->log_access != LOG_ACCESS_OFF)
-        request_log_log_request(c);
-    request_log_drop(c);
+    if (req->router->cfg->log_access != LOG_ACCESS_OFF)
+        request_log_log_request(req);
+    request_log_drop(req);
 }

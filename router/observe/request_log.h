@@ -12,27 +12,27 @@
 #include "common/slice.h"
 
 struct buf;
-struct client;
+struct request;
 struct http_head;
 struct request_note;
 
-/* A request's head has come: what may be said of it is kept in client->account.note. */
-void request_log_begin(struct client *client, const struct http_head *head);
+/* A request's head has come: what may be said of it is kept in request->account.note. */
+void request_log_begin(struct request *request, const struct http_head *head);
 
 /* The same for a live reader that another router has had: its stream, and its id or "". */
-void request_log_resume(struct client *client, struct slice name, struct slice id);
+void request_log_resume(struct request *request, struct slice name, struct slice id);
 
-/* Its answer begins: with its id, if it has or gets one, unless client->exchange.kept. */
-void request_log_answer(struct client *client, struct buf *head, int status);
+/* Its answer begins: with its id, if it has or gets one, unless request->exchange.kept. */
+void request_log_answer(struct request *request, struct buf *head, int status);
 
 /* "" if it has none. */
-struct slice request_log_id(const struct client *client);
+struct slice request_log_id(const struct request *request);
 
 /* It is over. Writes the line, if it is wanted. */
-void request_log_end(struct client *client);
+void request_log_end(struct request *request);
 
 /* Forgets it without a line. */
-void request_log_drop(struct client *client);
+void request_log_drop(struct request *request);
 
 /* ---- pure ---- */
 

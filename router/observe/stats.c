@@ -18,12 +18,12 @@ void gauges_tick(struct router *r)
 {
     struct metrics *m = r->metrics;
     const struct config *cfg = r->cfg;
-    metrics_set(m, METRIC_CONNECTIONS, r->clients.count);
+    metrics_set(m, METRIC_CONNECTIONS, r->connections.count);
     metrics_set(m, METRIC_CONNECTIONS_LIMIT, listener_room(r));
     metrics_set(m, METRIC_WATCHED, r->live.entry_count);
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_SHARD, stats_most_held(&r->shards));
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_ANSWERS, r->outputs.block_bytes);
-    metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_BODIES, r->clients.body_bytes);
+    metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_BODIES, r->connections.body_bytes);
     metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_SHARD, cfg->router_queue_memory);
     metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_ANSWERS, cfg->router_answer_memory);
     metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_BODIES, cfg->router_body_memory);

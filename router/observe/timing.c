@@ -8,36 +8,36 @@
 #include "router/http/response.h"
 #include "router/shards/shards.h"
 
-void timing_begin(struct client *c, uint64_t started_us)
+void timing_begin(struct request *req, uint64_t started_us)
 {
     if (!started_us)
         return;
     struct timing *timing = xcalloc(1, sizeof *timing);
     timing->at[TIMING_STARTED] = started_us;
-    c->account.timing = timing;
-    timing_mark(c, TIMING_PARSED);
+    req->account.timing = timing;
+    timing_mark(req, TIMING_PARSED);
 }
 
-void timing_of_shard(struct client *c, const struct request *request)
+void timing_of_shard(struct request *req, const struct shard_request *q)
 {
-    struct timing *timing = c->account.timing;
+    struct timing *timing = req->account.timing;
     if (!timing)
         return;
-    timing->at[TIMING_TAKEN] = request->taken_us;
-    timing->at[TIMING_DONE] = request->done_us;
-    timing_mark(c, TIMING_ANSWERED);
+    timing->at[TIMING_TAKEN] = q->taken_us;
+    timing->at[TIMING_DONE] = q->done_us;
+    timing_mark(req, TIMING_ANSWERED);
 }
 
-void timing_fanned(struct client *c)
+void timing_fanned(struct request *req)
 {
-    if (c->account.timing)
-        c->account.timing->fanned = true;
+    if (req->account.timing)
+        req->account.timing->fanned = true;
 }
 
-void timing_drop(struct client *c)
+void timing_drop(struct request *req)
 {
-    free(c->account.timing);
-    c->account.timing = NULL;
+    free(req->account.timing);
+    req->account.timing = NULL;
 }
 
 /* ---- the header ---- */
@@ -73,9 +73,9 @@ static void timing_add_shard(struct stages *stages, const struct account *a)
                timing_since(timing, reads || timing->fanned ? TIMING_DONE : TIMING_TAKEN, TIMING_ANSWERED));
 }
 
-void timing_answer(struct client *c, struct buf *head)
+void timing_answer(struct request *req, struct buf *head)
 {
-    const struct account *a = &c->account;
+    const struct account *a = &req->account;
     const struct timing *timing = a->timing;
     uint64_t now_us = timing ? clock_monotonic_us() : 0;
     struct stages stages = {.len = 0};

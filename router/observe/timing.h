@@ -16,7 +16,7 @@
 #define ROUTER_OBSERVE_TIMING_H
 
 #include "common/clock.h"
-#include "router/conn/client.h"
+#include "router/conn/connection.h"
 
 struct buf;
 
@@ -40,21 +40,21 @@ struct timing {
 };
 
 /* A request began at started_us; 0: it is not timed. */
-void timing_begin(struct client *client, uint64_t started_us);
+void timing_begin(struct request *request, uint64_t started_us);
 
-static inline void timing_mark(struct client *client, enum timing_point point)
+static inline void timing_mark(struct request *request, enum timing_point point)
 {
-    if (client->account.timing)
-        client->account.timing->at[point] = clock_monotonic_us();
+    if (request->account.timing)
+        request->account.timing->at[point] = clock_monotonic_us();
 }
 
 /* The shard's answer to this, which it may share with others, has come. */
-void timing_of_shard(struct client *client, const struct request *request);
-void timing_fanned(struct client *client);
+void timing_of_shard(struct request *request, const struct shard_request *q);
+void timing_fanned(struct request *request);
 
 /* Its answer begins. */
-void timing_answer(struct client *client, struct buf *head);
+void timing_answer(struct request *request, struct buf *head);
 
-void timing_drop(struct client *client);
+void timing_drop(struct request *request);
 
 #endif

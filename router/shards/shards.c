@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/conn/answer.h"
-#include "router/conn/client.h"
+#include "router/conn/connection.h"
 #include "router/live/live.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
@@ -39,7 +39,7 @@ unsigned shards_of(const struct shards *shards, struct slice name)
 
 /* ---- lists ---- */
 
-static void shards_list_append(struct request_list *list, struct request *q)
+static void shards_list_append(struct shard_request_list *list, struct shard_request *q)
 {
     q->list = list;
     q->next = NULL;
@@ -51,7 +51,7 @@ static void shards_list_append(struct request_list *list, struct request *q)
     list->last = q;
 }
 
-static void shards_list_prepend(struct request_list *list, struct request *q)
+static void shards_list_prepend(struct shard_request_list *list, struct shard_request *q)
 {
     q->list = list;
     q->prev = NULL;
@@ -63,7 +63,7 @@ static void shards_list_prepend(struct request_list *list, struct request *q)
     list->first = q;
 }
 
-static void shards_list_remove(struct request *q)
+static void shards_list_remove(struct shard_request *q)
 {
     if (q->prev)
         q->prev->next = q->next;
@@ -77,16 +77,16 @@ static void shards_list_remove(struct request *q)
     q->prev = q->next = NULL;
 }
 
-static struct request_list *shards_waiting_list(struct shard_peer *peer, const struct request *q)
+static struct shard_request_list *shards_waiting_list(struct shard_peer *peer, const struct shard_request *q)
 {
     return q->is_read ? &peer->reads : &peer->queue;
 }
 
 /* ---- requests ---- */
 
-static struct request *shards_slot_new(struct shards *shards)
+static struct shard_request *shards_slot_new(struct shards *shards)
 {
-    struct request *q = shards->unused;
+    struct shard_request *q = shards->unused;
     if (q) {
         shards->unused = q->next;
         q->next = NULL;
@@ -101,36 +101,37 @@ static struct request *shards_slot_new(struct shards *shards)
 }
 
 /* The slot's next id differs in its high half. */
-static void shards_slot_free(struct shards *shards, struct request *q)
+static void shards_slot_free(struct shards *shards, struct shard_request *q)
 {
     struct buf frame = q->frame;
     if (frame.cap > FRAME_KEEP)
         buf_clear(&frame);
     buf_reset(&frame);
-    *q = (struct request){.id = q->id + ((uint64_t)1 << 32), .frame = frame, .next = shards->unused};
+    *q = (struct shard_request){.id = q->id + ((uint64_t)1 << 32), .frame = frame, .next = shards->unused};
     shards->unused = q;
 }
 
-static struct request *shards_find(const struct shards *shards, unsigned shard, uint64_t id)
+static struct shard_request *shards_find(const struct shards *shards, unsigned shard, uint64_t id)
 {
     uint32_t slot = (uint32_t)id;
-    struct request *q = slot < shards->slot_count ? shards->slots[slot] : NULL;
+    struct shard_request *q = slot < shards->slot_count ? shards->slots[slot] : NULL;
     return q && q->id == id && q->list == &shards->peers[shard].sent ? q : NULL;
 }
 
-struct request *request_new(struct shards *shards, unsigned shard, struct client *client, request_answered *answered)
+struct shard_request *shard_request_new(struct shards *shards, unsigned shard, struct request *req,
+                                        shard_answered *answered)
 {
-    struct request *q = shards_slot_new(shards);
+    struct shard_request *q = shards_slot_new(shards);
     q->shard = shard;
-    q->client = client;
+    q->request = req;
     q->answered = answered;
     q->timed = shards->router->timing;
-    if (client)
-        client->request = q;
+    if (req)
+        req->asked = q;
     return q;
 }
 
-static void shards_transmit(struct shard_peer *peer, struct request *q)
+static void shards_transmit(struct shard_peer *peer, struct shard_request *q)
 {
     size_t before = buf_len(&peer->link.out);
     shards_list_remove(q);
@@ -155,23 +156,23 @@ static void shards_pump(struct shard_peer *peer)
         shards_transmit(peer, peer->reads.first);
 }
 
-static void shards_arm_wait(struct shards *shards, struct request *q)
+static void shards_arm_wait(struct shards *shards, struct shard_request *q)
 {
     struct router *r = shards->router;
     if (!q->patient && !deadline_armed(&q->wait))
         deadline_set(&r->deadlines, DEADLINE_SHARD_WAIT, &q->wait, r->now_ms + r->cfg->router_shard_wait);
 }
 
-static void shards_forget(struct shards *shards, struct request *q)
+static void shards_forget(struct shards *shards, struct shard_request *q)
 {
-    if (q->client)
-        q->client->request = NULL;
+    if (q->request)
+        q->request->asked = NULL;
     deadline_clear(&q->wait);
     shards_slot_free(shards, q);
 }
 
 /* A read is refused while the answers that clients do not take fill the memory that is for them. */
-static bool shards_too_much(const struct shards *shards, const struct shard_peer *peer, const struct request *q)
+static bool shards_too_much(const struct shards *shards, const struct shard_peer *peer, const struct shard_request *q)
 {
     const struct router *r = shards->router;
     if (q->patient)
@@ -181,11 +182,11 @@ static bool shards_too_much(const struct shards *shards, const struct shard_peer
     return peer->held && peer->held + buf_len(&q->frame) > r->cfg->router_queue_memory;
 }
 
-bool request_send(struct shards *shards, struct request *q)
+bool shard_request_send(struct shards *shards, struct shard_request *q)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
-    if (q->client)
-        timing_mark(q->client, TIMING_SENT);
+    if (q->request)
+        timing_mark(q->request, TIMING_SENT);
     if (shards_too_much(shards, peer, q)) {
         shards_forget(shards, q);
         return false;
@@ -202,50 +203,50 @@ bool request_send(struct shards *shards, struct request *q)
     return true;
 }
 
-static void shards_finish(struct shards *shards, struct request *q, const struct answer *answer)
+static void shards_finish(struct shards *shards, struct shard_request *q, const struct answer *answer)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
     if (q->list == &peer->sent)
         peer->reads_out -= q->is_read && !q->parked;
     shards_list_remove(q);
     peer->held -= buf_len(&q->frame);
-    if (q->client) {
-        q->client->request = NULL;
-        timing_of_shard(q->client, q);
+    if (q->request) {
+        q->request->asked = NULL;
+        timing_of_shard(q->request, q);
     }
-    if (q->client || q->entry || q->shared)
+    if (q->request || q->entry || q->shared)
         q->answered(q, answer);
-    q->client = NULL; /* it may have a new request by now */
+    q->request = NULL; /* it may have a new request by now */
     shards_forget(shards, q);
     shards_pump(peer);
 }
 
-static void shards_fail(struct shards *shards, struct request *q, enum error error, const char *text)
+static void shards_fail(struct shards *shards, struct shard_request *q, enum error error, const char *text)
 {
     const struct answer answer = {.error = error, .text = text};
     shards_finish(shards, q, &answer);
 }
 
-bool request_has_left(const struct shards *shards, const struct request *q)
+bool shard_request_has_left(const struct shards *shards, const struct shard_request *q)
 {
     const struct shard_peer *peer = &shards->peers[q->shard];
     return q->list == &peer->sent && q->end <= peer->put - buf_len(&peer->link.out);
 }
 
-void request_abandon(struct shards *shards, struct request *q)
+void shard_request_abandon(struct shards *shards, struct shard_request *q)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
-    if (q->client)
-        q->client->request = NULL;
-    q->client = NULL;
+    if (q->request)
+        q->request->asked = NULL;
+    q->request = NULL;
     q->shared = NULL;
     if (q->list == &peer->queue || q->list == &peer->reads)
         shards_fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
 }
 
-void request_expired(struct shards *shards, struct deadline *wait)
+void shard_request_expired(struct shards *shards, struct deadline *wait)
 {
-    struct request *q = (struct request *)((char *)wait - offsetof(struct request, wait));
+    struct shard_request *q = (struct shard_request *)((char *)wait - offsetof(struct shard_request, wait));
     shards_fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
 }
 
@@ -300,7 +301,7 @@ static bool shards_on_stream(struct shards *shards, unsigned shard, struct slice
         else
             answer.error = ERR_OVERLOADED;
     }
-    struct request *q = shards_find(shards, shard, m.id);
+    struct shard_request *q = shards_find(shards, shard, m.id);
     answer.stream = &m;
     answer.page = page;
     if (q)
@@ -314,12 +315,12 @@ static bool shards_on_appended(struct shards *shards, unsigned shard, struct sli
     struct wire_appended m;
     if (!wire_get_appended(body, &m))
         return false;
-    struct request *q = shards_find(shards, shard, m.id);
+    struct shard_request *q = shards_find(shards, shard, m.id);
     struct detail detail;
     struct answer answer = shards_answer_of(m.error, m.text, &detail);
     answer.appended = &m;
-    if (q && q->client && m.fanout == WIRE_FANOUT_INLINE)
-        timing_fanned(q->client);
+    if (q && q->request && m.fanout == WIRE_FANOUT_INLINE)
+        timing_fanned(q->request);
     if (q)
         shards_finish(shards, q, &answer);
     return true;
@@ -330,7 +331,7 @@ static bool shards_on_estuary_state(struct shards *shards, unsigned shard, struc
     struct wire_estuary_state m;
     if (!wire_get_estuary_state(body, &m))
         return false;
-    struct request *q = shards_find(shards, shard, m.id);
+    struct shard_request *q = shards_find(shards, shard, m.id);
     struct detail detail;
     struct slice first = slice_of(m.texts.data, m.texts.len ? strnlen(m.texts.data, m.texts.len) : 0);
     struct answer answer = shards_answer_of(m.error, first, &detail);
@@ -345,7 +346,7 @@ static bool shards_on_listed(struct shards *shards, unsigned shard, struct slice
     struct wire_listed m;
     if (!wire_get_listed(body, &m))
         return false;
-    struct request *q = shards_find(shards, shard, m.id);
+    struct shard_request *q = shards_find(shards, shard, m.id);
     const struct answer answer = {.error = shards_error_of(m.error), .listed = &m};
     if (q)
         shards_finish(shards, q, &answer);
@@ -357,7 +358,7 @@ static bool shards_on_shown(struct shards *shards, unsigned shard, struct slice 
     struct wire_shown m;
     if (!wire_get_shown(body, &m))
         return false;
-    struct request *q = shards_find(shards, shard, m.id);
+    struct shard_request *q = shards_find(shards, shard, m.id);
     const struct answer answer = {.error = shards_error_of(m.error), .shown = &m};
     if (q)
         shards_finish(shards, q, &answer);
@@ -369,7 +370,7 @@ static bool shards_on_parked(struct shards *shards, unsigned shard, struct slice
     struct wire_parked m;
     if (!wire_get_parked(body, &m))
         return false;
-    struct request *q = shards_find(shards, shard, m.id);
+    struct shard_request *q = shards_find(shards, shard, m.id);
     if (q && q->is_read && !q->parked) {
         q->parked = true;
         shards->peers[shard].reads_out--;
@@ -383,7 +384,7 @@ static bool shards_on_timed(struct shards *shards, unsigned shard, struct slice 
     struct wire_timed m;
     if (!wire_get_timed(body, &m))
         return false;
-    struct request *q = shards_find(shards, shard, m.id);
+    struct shard_request *q = shards_find(shards, shard, m.id);
     if (q) {
         q->taken_us = m.taken_us;
         q->done_us = m.done_us;
@@ -454,17 +455,17 @@ static void shards_take_frames(struct shards *shards, unsigned shard)
 
 /* ---- life and death of a shard ---- */
 
-static void shards_wait_all(struct shards *shards, const struct request_list *list)
+static void shards_wait_all(struct shards *shards, const struct shard_request_list *list)
 {
-    for (struct request *q = list->first; q; q = q->next)
+    for (struct shard_request *q = list->first; q; q = q->next)
         shards_arm_wait(shards, q);
 }
 
 static void shards_peer_down(struct shards *shards, unsigned shard)
 {
     struct shard_peer *peer = &shards->peers[shard];
-    struct request_list lost = {0};
-    struct request *q;
+    struct shard_request_list lost = {0};
+    struct shard_request *q;
     uint64_t left = peer->put - buf_len(&peer->link.out);
     log_info("shard %u is away", shard);
     link_close(&peer->link);

@@ -10,9 +10,9 @@
 #include "router/conn/deadline.h"
 
 struct block;
-struct client;
-struct entry;
 struct request;
+struct entry;
+struct shard_request;
 struct router;
 struct shared_read;
 
@@ -29,19 +29,19 @@ struct answer {
     const struct wire_shown *shown;
 };
 
-typedef void request_answered(struct request *request, const struct answer *answer);
+typedef void shard_answered(struct shard_request *request, const struct answer *answer);
 
-struct request_list {
-    struct request *first, *last;
+struct shard_request_list {
+    struct shard_request *first, *last;
 };
 
-struct request {
+struct shard_request {
     uint64_t id;                /* goes into the frame; unique for ever */
     struct buf frame;           /* the caller puts one frame here */
-    struct client *client;      /* whose request it is; NULL if it is gone or there was none */
+    struct request *request;    /* whose request it is; NULL if it is gone or there was none */
     struct entry *entry;        /* of a live read: its entry */
     struct shared_read *shared; /* of a catch-up read: whom it is for (collapse.h) */
-    request_answered *answered; /* not called if none of these three is set */
+    shard_answered *answered;   /* not called if none of these three is set */
     bool repeatable;            /* doing it twice is like doing it once */
     bool repeated;              /* its shard died with it, and it was sent again */
     bool is_read;               /* its answer may be large: few at a time */
@@ -53,29 +53,29 @@ struct request {
     /* shards.c's own */
     unsigned shard;
     uint64_t end; /* of its frame in all that was put to the link */
-    struct request *prev, *next;
-    struct request_list *list;
+    struct shard_request *prev, *next;
+    struct shard_request_list *list;
     struct deadline wait;
 };
 
 struct shard_peer {
     struct link link;
-    struct request_list sent;  /* in the order of the link */
-    struct request_list queue; /* waits for the link */
-    struct request_list reads; /* wait for the link or for reads before them */
-    size_t reads_out;          /* reads in sent */
-    size_t held;               /* bytes of all frames of these lists */
-    uint64_t put;              /* bytes put to the link since it was opened */
+    struct shard_request_list sent;  /* in the order of the link */
+    struct shard_request_list queue; /* waits for the link */
+    struct shard_request_list reads; /* wait for the link or for reads before them */
+    size_t reads_out;                /* reads in sent */
+    size_t held;                     /* bytes of all frames of these lists */
+    uint64_t put;                    /* bytes put to the link since it was opened */
 };
 
 struct shards {
     struct router *router;
     struct layout layout;
-    struct shard_peer *peers; /* LAYOUT_SHARDS_MAX */
-    unsigned count;           /* one past the highest that was ever up */
-    struct request **slots;   /* by the low half of an id */
+    struct shard_peer *peers;     /* LAYOUT_SHARDS_MAX */
+    unsigned count;               /* one past the highest that was ever up */
+    struct shard_request **slots; /* by the low half of an id */
     uint32_t slot_count;
-    struct request *unused; /* by next */
+    struct shard_request *unused; /* by next */
 };
 
 /* Ends the process if the data folder's layout cannot be read. */
@@ -84,17 +84,17 @@ void shards_init(struct shards *shards, struct router *router);
 unsigned shards_of(const struct shards *shards, struct slice name);
 
 /* A request to the shard, to be filled in and sent. A client's is what it waits for from then on. */
-struct request *request_new(struct shards *shards, unsigned shard, struct client *client,
-                            request_answered *answered) MUSTUSE;
+struct shard_request *shard_request_new(struct shards *shards, unsigned shard, struct request *request,
+                                        shard_answered *answered) MUSTUSE;
 
 /* False: too much is waiting for that shard, and the request is forgotten. */
-bool request_send(struct shards *shards, struct request *request) MUSTUSE;
+bool shard_request_send(struct shards *shards, struct shard_request *request) MUSTUSE;
 
 /* The shard may have seen some of it. */
-bool request_has_left(const struct shards *shards, const struct request *request) MUSTUSE;
+bool shard_request_has_left(const struct shards *shards, const struct shard_request *request) MUSTUSE;
 
 /* Whoever it was for is gone. What has not left yet is forgotten. */
-void request_abandon(struct shards *shards, struct request *request);
+void shard_request_abandon(struct shards *shards, struct shard_request *request);
 
 /* A frame without an answer; nothing happens if the shard is away, which has then forgotten all watches. */
 void shards_unwatch(struct shards *shards, unsigned shard, struct slice name, uint64_t watch);
@@ -110,6 +110,6 @@ void shards_receive(struct shards *shards);
 void shards_flush(struct shards *shards);
 
 /* request->wait has passed. */
-void request_expired(struct shards *shards, struct deadline *wait);
+void shard_request_expired(struct shards *shards, struct deadline *wait);
 
 #endif

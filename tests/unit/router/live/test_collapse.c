@@ -92,7 +92,7 @@ static void call_up(struct bench *b, int i)
     assert_int_equal(listen(listener, 1), 0);
     b->clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(b->clients[i], (const struct sockaddr *)&address, len), 0);
-    (void)client_new(b->router, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    (void)connection_new(b->router, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
     close(listener);
 }
 
@@ -188,7 +188,7 @@ static int teardown(void **state)
     for (int i = 0; i < CLIENTS; i++)
         hang_up(b, i);
     turn(b);
-    assert_int_equal(b->router->clients.count, 0);
+    assert_int_equal(b->router->connections.count, 0);
     assert_int_equal(b->router->collapse.count, 0);
     snprintf(path, sizeof path, "%s/layout", b->dir);
     unlink(path);

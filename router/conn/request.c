@@ -1,0 +1,31 @@
+#include "router/conn/request.h"
+
+#include <stdlib.h>
+
+#include "router/conn/connection.h"
+#include "router/handlers/listing.h"
+#include "router/router.h"
+
+void request_send(struct request *req, struct block *block, size_t start, size_t len)
+{
+    req->account.bytes += len;
+    connection_send(req->connection, block, start, len);
+}
+
+void request_clear(struct request *req)
+{
+    free(req->exchange.origin);
+    free(req->exchange.text);
+    if (req->exchange.listing)
+        req->router->connections.rows_bytes -= buf_len(&req->exchange.listing->rows);
+    listing_free(req->exchange.listing);
+    req->exchange = (struct exchange){0};
+    req->cors = CORS_NONE;
+}
+
+void request_done(struct request *req)
+{
+    account_end(req);
+    request_clear(req);
+    connection_answered(req->connection);
+}
