@@ -59,8 +59,9 @@ static uint32_t handover_grant_flags(const struct grant *grant)
 static void handover_describe_reader(const struct connection *c, struct wire_handed *m)
 {
     const struct reader *reader = c->request.reader;
-    m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) | (reader->chunked ? WIRE_HANDED_CHUNKED : 0) |
-                (c->request.http10 ? WIRE_HANDED_HTTP10 : 0) | (c->request.keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
+    m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) |
+                (c->request.chunked ? WIRE_HANDED_CHUNKED : 0) | (c->request.http10 ? WIRE_HANDED_HTTP10 : 0) |
+                (c->request.keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
                 (c->request.shared_answer ? WIRE_HANDED_SHARED : 0) | (c->request.exchange.now ? WIRE_HANDED_NOW : 0) |
                 (c->request.exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->request.cors) |
                 handover_grant_flags(&c->request.grant);
@@ -183,7 +184,6 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
     const struct reader state = {
         .sse = m->flags & WIRE_HANDED_SSE,
         .started = m->flags & WIRE_HANDED_SSE,
-        .chunked = m->flags & WIRE_HANDED_CHUNKED,
         .answered_once = true,
         .uid = m->uid,
         .position = m->position,
@@ -191,6 +191,7 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
         .cursor = m->cursor,
         .ends_ms = m->ends_ms,
     };
+    c->request.chunked = m->flags & WIRE_HANDED_CHUNKED;
     c->request.http10 = m->flags & WIRE_HANDED_HTTP10;
     c->request.keep_alive = m->flags & WIRE_HANDED_KEEP_ALIVE;
     c->request.shared_answer = m->flags & WIRE_HANDED_SHARED;

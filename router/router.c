@@ -110,8 +110,8 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     router_reload(r);
     tallies_init(&r->tallies, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);
-    r->heartbeat = block_copy(&r->outputs, SLICE("d\r\n: heartbeat\n\n\r\n"));
-    r->last_chunk = block_copy(&r->outputs, SLICE("0\r\n\r\n"));
+    r->heartbeat = answer_chunk(&r->outputs, SLICE(": heartbeat\n\n"));
+    r->last_chunk = block_copy(&r->outputs, RESPONSE_LAST_CHUNK);
     router_tick_start(r);
 }
 

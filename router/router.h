@@ -9,6 +9,7 @@
 #include "common/role.h"
 #include "router/auth/auth.h"
 #include "router/auth/quota.h"
+#include "router/conn/answer.h"
 #include "router/conn/connection.h"
 #include "router/conn/deadline.h"
 #include "router/conn/listener.h"
@@ -55,7 +56,7 @@ struct router {
     struct buf messages;   /* a JSON body in stored form */
     struct buf boundaries; /* and its marks */
 
-    struct block *heartbeat; /* ": heartbeat" as an HTTP chunk */
+    struct chunk heartbeat; /* a comment of event streams */
     struct block *last_chunk;
     struct response_date date;
 };

@@ -92,6 +92,36 @@ void answer_open(struct request *req)
     response_end(&req->router->head, req->http10 ? RESPONSE_UNTIL_CLOSE : RESPONSE_CHUNKED, 0, req->keep_alive,
                  req->http10);
     (void)answer_queue_head(req, 0);
+    req->chunked = !req->http10;
+}
+
+struct chunk answer_chunk(struct output_pool *pool, struct slice bytes)
+{
+    char size[RESPONSE_CHUNK_MAX];
+    struct slice end = RESPONSE_CHUNK_END;
+    size_t start = response_chunk(size, bytes.len);
+    struct block *block = block_new(pool, start + bytes.len + end.len);
+    memcpy(block->data, size, start);
+    memcpy(block->data + start, bytes.data, bytes.len);
+    memcpy(block->data + start + bytes.len, end.data, end.len);
+    return (struct chunk){.block = block, .start = start, .len = bytes.len};
+}
+
+void answer_add(struct request *req, const struct chunk *chunk)
+{
+    if (req->chunked)
+        request_send(req, chunk->block, 0, chunk->block->len);
+    else
+        request_send(req, chunk->block, chunk->start, chunk->len);
+}
+
+void answer_close(struct request *req)
+{
+    struct block *last = req->router->last_chunk;
+    if (req->chunked)
+        request_send(req, last, 0, last->len);
+    req->chunked = false;
+    request_done(req);
 }
 
 static void answer_count_error(const struct request *req, enum error error)

@@ -8,6 +8,7 @@
 #include "router/conn/connection.h"
 #include "router/http/response.h"
 
+struct chunk;
 struct answer; /* router/shards/shards.h */
 struct router;
 
@@ -36,9 +37,19 @@ void answer_error_text(struct request *request, enum error error, const char *te
 /* Passes on a shard's answer that is an error. */
 void answer_refusal(struct request *request, const struct answer *answer);
 
-/* The head of an answer whose body has no known length: chunked, or until the connection closes in HTTP/1.0. Queued;
- * the request goes on. */
+/* An answer whose body comes piece by piece and has no known length: in HTTP/1.1 as chunks, in HTTP/1.0 until the
+ * connection closes. answer_open() ends the head, answer_add() queues a piece, answer_close() ends the answer. */
 void answer_open(struct request *request);
+void answer_add(struct request *request, const struct chunk *chunk);
+void answer_close(struct request *request);
+
+/* A piece for any number of answers: its bytes with the frame around them, so that each of them is sent as it is. The
+ * caller's reference is chunk.block's. */
+struct chunk {
+    struct block *block;
+    size_t start, len; /* the bytes without their frame */
+};
+struct chunk answer_chunk(struct output_pool *pool, struct slice bytes);
 
 /* What a stream is, for the answers that say nothing else: type, tail, closure, expiry; not to be cached. */
 void answer_add_metadata(struct buf *head, const struct wire_stream *stream);

@@ -58,6 +58,7 @@ struct request {
     enum request_cors cors : 8; /* of the answer */
     bool shared_answer;         /* caches that many share may keep it */
     bool http10, keep_alive, head_only;
+    bool chunked;       /* its answer is a body of chunks, of which more come */
     struct grant grant; /* what it was allowed with */
 };
 

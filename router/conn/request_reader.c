@@ -140,7 +140,7 @@ static size_t request_reader_take_body(struct connection *c, struct slice in)
 
 static void request_reader_send_continue(struct connection *c)
 {
-    struct block *block = block_copy(&c->router->outputs, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+    struct block *block = block_copy(&c->router->outputs, RESPONSE_CONTINUE);
     request_send(&c->request, block, 0, block->len);
     block_unref(block);
 }

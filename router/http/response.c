@@ -110,6 +110,11 @@ void response_end(struct buf *out, enum response_body body, uint64_t length, boo
     buf_add_slice(out, SLICE("\r\n"));
 }
 
+size_t response_chunk(char out[RESPONSE_CHUNK_MAX], size_t len)
+{
+    return (size_t)snprintf(out, RESPONSE_CHUNK_MAX, "%zx\r\n", len);
+}
+
 void response_error_body(struct buf *out, enum error error, const char *text)
 {
     buf_add_slice(out, SLICE("{\"code\":\""));

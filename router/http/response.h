@@ -35,6 +35,16 @@ enum response_body {
 /* Ends the head. With RESPONSE_LENGTH, `length` is that of the body that follows (or would, to a HEAD). */
 void response_end(struct buf *out, enum response_body body, uint64_t length, bool keep_alive, bool http10);
 
+/* What stands around the pieces of a RESPONSE_CHUNKED body. response_chunk() writes what precedes len bytes and returns
+ * its length. */
+#define RESPONSE_CHUNK_MAX 20
+#define RESPONSE_CHUNK_END SLICE("\r\n")
+#define RESPONSE_LAST_CHUNK SLICE("0\r\n\r\n")
+size_t response_chunk(char out[RESPONSE_CHUNK_MAX], size_t len);
+
+/* What a client waits for that sent Expect: 100-continue. */
+#define RESPONSE_CONTINUE SLICE("HTTP/1.1 100 Continue\r\n\r\n")
+
 /* The JSON body of an error answer. The text is escaped; NULL or empty: error_text(). */
 void response_error_body(struct buf *out, enum error error, const char *text);
 

@@ -194,7 +194,7 @@ static void live_deliver(struct entry *e, const struct wire_stream *stream)
         next = reader->next;
         reader_deliver(reader, &delivery);
     }
-    block_unref(delivery.event);
+    block_unref(delivery.event.block);
     block_unref(delivery.body);
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/wire.h"
+#include "router/conn/answer.h"
 #include "router/live/sse.h"
 #include "router/shards/shards.h"
 
@@ -61,8 +62,7 @@ struct delivery {
     struct entry *entry;
     const struct wire_stream *stream; /* data covers [start, next) */
     const struct wire_stream *text;   /* the same for event streams: live_keep() */
-    struct block *event;              /* an HTTP chunk: a data event and its control event */
-    size_t event_start, event_len;    /* the same without the chunk's framing */
+    struct chunk event;               /* a data event and its control event */
     struct block *body;               /* of a long-poll's answer */
 };
 

@@ -58,11 +58,8 @@ void reader_free(struct reader *reader)
 static void reader_sse_close(struct reader *reader)
 {
     struct request *req = reader->request;
-    struct block *last = req->router->last_chunk;
-    if (reader->chunked)
-        request_send(req, last, 0, last->len);
     reader_free(reader);
-    request_done(req);
+    answer_close(req);
 }
 
 static void reader_send_kept(struct reader *reader);
@@ -251,11 +248,10 @@ static void reader_poll_deliver(struct reader *reader, struct delivery *delivery
 
 /* ---- events ---- */
 
-/* Renders an event as an HTTP chunk. [*start, *start + *len) of it is the event without the chunk's framing. */
-static struct block *reader_render(struct router *r, const struct wire_stream *stream, uint64_t cursor,
-                                   uint64_t retry_ms, size_t *start, size_t *len)
+/* The caller's reference is the block's. */
+static struct chunk reader_render(struct router *r, const struct wire_stream *stream, uint64_t cursor,
+                                  uint64_t retry_ms)
 {
-    char size[20];
     const struct sse_event event = {
         .kind = sse_kind_of(stream->content_type),
         .data = stream->data,
@@ -268,23 +264,15 @@ static struct block *reader_render(struct router *r, const struct wire_stream *s
     };
     buf_reset(&r->event);
     sse_render(&r->event, &event);
-    *len = buf_len(&r->event);
-    *start = (size_t)snprintf(size, sizeof size, "%zx\r\n", *len);
-    struct block *block = block_new(&r->outputs, *start + *len + 2);
-    memcpy(block->data, size, *start);
-    memcpy(block->data + *start, buf_slice(&r->event).data, *len);
-    memcpy(block->data + *start + *len, "\r\n", 2);
+    struct chunk chunk = answer_chunk(&r->outputs, buf_slice(&r->event));
     if (r->event.cap > ((size_t)1 << 20))
         buf_clear(&r->event);
-    return block;
+    return chunk;
 }
 
-static void reader_send_event(struct reader *reader, struct block *block, size_t start, size_t len)
+static void reader_send_event(struct reader *reader, const struct chunk *event)
 {
-    if (reader->chunked)
-        request_send(reader->request, block, 0, block->len);
-    else
-        request_send(reader->request, block, start, len);
+    answer_add(reader->request, event);
     reader_beat_later(reader);
 }
 
@@ -299,10 +287,9 @@ static uint64_t reader_retry_ms(struct router *r)
 /* An event for this reader only. */
 static void reader_send_own(struct reader *reader, const struct wire_stream *stream, uint64_t retry)
 {
-    size_t start, len;
-    struct block *block = reader_render(reader_router_of(reader), stream, reader->cursor, retry, &start, &len);
-    reader_send_event(reader, block, start, len);
-    block_unref(block);
+    struct chunk event = reader_render(reader_router_of(reader), stream, reader->cursor, retry);
+    reader_send_event(reader, &event);
+    block_unref(event.block);
 }
 
 /* Nothing comes after it any more. */
@@ -331,7 +318,6 @@ static void reader_sse_open(struct reader *reader, const struct wire_stream *str
         response_add(head, "Stream-SSE-Data-Encoding", SLICE("base64"));
     answer_open(req);
     reader->started = true;
-    reader->chunked = !req->http10;
     reader->cursor = reader_next_cursor(reader);
     reader_arm_end(reader);
 }
@@ -389,16 +375,15 @@ static void reader_sse_deliver(struct reader *reader, struct delivery *delivery)
     }
     if (!delivery->text->data.len && !reader_ends_stream(delivery->text))
         return; /* all of it is kept */
-    if (!delivery->event) {
+    if (!delivery->event.block) {
         e->cursor = reader_later_cursor(e->cursor);
-        delivery->event =
-            reader_render(req->router, delivery->text, e->cursor, 0, &delivery->event_start, &delivery->event_len);
+        delivery->event = reader_render(req->router, delivery->text, e->cursor, 0);
     }
-    if (reader_overflows(req, delivery->event_len))
+    if (reader_overflows(req, delivery->event.len))
         connection_push(req->connection);
     if (req->connection->state == CONNECTION_DEAD)
         return;
-    if (reader_overflows(req, delivery->event_len)) {
+    if (reader_overflows(req, delivery->event.len)) {
         struct slice id = request_log_id(req);
         log_debug("a reader of %s does not read and is let go%s%.*s", e->name, id.len ? ", request " : "", (int)id.len,
                   id.data);
@@ -408,7 +393,7 @@ static void reader_sse_deliver(struct reader *reader, struct delivery *delivery)
     }
     reader->cursor = e->cursor;
     metrics_add(req->router->metrics, METRIC_DELIVERIES + METRIC_READER_SSE, 1);
-    reader_send_event(reader, delivery->event, delivery->event_start, delivery->event_len);
+    reader_send_event(reader, &delivery->event);
     if (reader_ends_stream(delivery->text))
         reader_sse_close(reader);
 }
@@ -558,9 +543,8 @@ void readers_send_back(struct router *router)
 void reader_heartbeat(struct deadline *beat)
 {
     struct reader *reader = (struct reader *)((char *)beat - offsetof(struct reader, beat));
-    struct block *block = reader_router_of(reader)->heartbeat;
     if (reader->request->connection->out.bytes == 0)
-        reader_send_event(reader, block, 3, block->len - 5); /* without "d\r\n" and the last CRLF */
+        reader_send_event(reader, &reader_router_of(reader)->heartbeat);
     else
         reader_beat_later(reader);
 }

@@ -25,7 +25,6 @@ struct reader {
     enum reader_state state;
     bool sse;
     bool started;         /* sse: the head is out */
-    bool chunked;         /* sse: and the body comes in chunks */
     bool now;             /* starts at the tail, wherever that is */
     bool earliest;        /* starts at the first that is there */
     bool answered_once;   /* uid is known */
