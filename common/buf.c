@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/escape.h"
 #include "common/mem.h"
 
 char *buf_reserve(struct buf *b, size_t extra)
@@ -66,4 +67,10 @@ void buf_wipe(struct buf *b)
     if (b->data)
         explicit_bzero(b->data, b->cap);
     buf_clear(b);
+}
+
+void buf_add_json(struct buf *b, struct slice text)
+{
+    size_t room = text.len * ESCAPE_GROWTH;
+    buf_grow(b, escape_json(buf_reserve(b, room), room, text));
 }

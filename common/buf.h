@@ -38,6 +38,9 @@ static inline void buf_add_slice(struct buf *b, struct slice s)
     buf_add(b, s.data, s.len);
 }
 
+/* Adds text as it stands between the quotes of a JSON string (common/escape.h). */
+void buf_add_json(struct buf *b, struct slice text);
+
 static inline void buf_add_text(struct buf *b, const char *text)
 {
     buf_add_slice(b, slice_str(text));

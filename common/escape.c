@@ -84,12 +84,6 @@ size_t escape_json(char *out, size_t room, struct slice text)
     return escape(out, room, text, true);
 }
 
-void escape_json_add(struct buf *out, struct slice text)
-{
-    size_t room = text.len * ESCAPE_GROWTH;
-    buf_grow(out, escape_json(buf_reserve(out, room), room, text));
-}
-
 size_t escape_plain(char *out, size_t room, struct slice text)
 {
     return escape(out, room, text, false);

@@ -2,8 +2,9 @@
 #ifndef COMMON_ESCAPE_H
 #define COMMON_ESCAPE_H
 
+#include <stdbool.h>
+
 #include "common/attr.h"
-#include "common/buf.h"
 #include "common/slice.h"
 
 /* What one byte of text becomes at most. */
@@ -15,10 +16,7 @@
  * U+FFFD. All else stays as it is. */
 size_t escape_json(char *out, size_t room, struct slice text) MUSTUSE;
 
-/* The same, all of it, added to out. */
-void escape_json_add(struct buf *out, struct slice text);
-
-/* The same for people: quotes and backslashes stay. */
+/* As escape_json(), for people: quotes and backslashes stay. */
 size_t escape_plain(char *out, size_t room, struct slice text) MUSTUSE;
 
 /* The text is the same between quotes and without them: it is not empty and has nothing in it but printing ASCII, no

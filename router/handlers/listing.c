@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/escape.h"
 #include "common/mem.h"
 #include "common/offset.h"
 #include "common/percent.h"
@@ -185,7 +184,7 @@ void listing_print_stream(struct buf *out, const struct wire_listed_stream *m, b
     buf_add_text(out, "{\"name\":\"");
     percent_encode(whole ? m->name : project_stream(m->name), out);
     buf_add_text(out, "\",\"contentType\":\"");
-    escape_json_add(out, m->content_type);
+    buf_add_json(out, m->content_type);
     buf_add_text(out, "\"");
     listing_add_offset(out, "nextOffset", m->tail);
     if (m->earliest || m->retention_s || m->retention_bytes)

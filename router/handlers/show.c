@@ -1,7 +1,6 @@
 /* One stream of a listing, with all there is to say of it. */
 #include <stdio.h>
 
-#include "common/escape.h"
 #include "common/offset.h"
 #include "common/percent.h"
 #include "common/project.h"
@@ -40,7 +39,7 @@ static void show_add_producers(struct buf *out, const struct wire_shown *m)
     while (wire_take(&rest, WIRE_SHOWN_PRODUCER, &body) && wire_get_shown_producer(body, &producer)) {
         buf_add_text(out, before);
         buf_add_text(out, "{\"id\":\"");
-        escape_json_add(out, producer.name);
+        buf_add_json(out, producer.name);
         show_add_number(out, "\",\"epoch\":", producer.epoch);
         show_add_number(out, ",\"seq\":", producer.seq);
         buf_add_text(out, "}");

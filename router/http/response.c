@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "common/escape.h"
 #include "common/offset.h"
 
 static const char response_always[] = "X-Content-Type-Options: nosniff\r\n"
@@ -120,6 +119,6 @@ void response_error_body(struct buf *out, enum error error, const char *text)
     buf_add_slice(out, SLICE("{\"code\":\""));
     buf_add_text(out, error_code(error));
     buf_add_slice(out, SLICE("\",\"error\":\""));
-    escape_json_add(out, slice_str(text && *text ? text : error_text(error)));
+    buf_add_json(out, slice_str(text && *text ? text : error_text(error)));
     buf_add_slice(out, SLICE("\"}"));
 }
