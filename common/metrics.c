@@ -36,12 +36,27 @@ struct metrics_region {
 #undef HISTOGRAM
 #undef DETAIL
 
-static const char *const metrics_error_codes[] = {
+/* The labels whose values are another list's. */
+static const char *const values_ROUTE[] = {
+    "other",
+#define ROUTE(ID, name, paths, methods) name,
+#include "common/routes.def"
+#undef ROUTE
+};
+static const char *const values_METHOD[] = {
+#define METHOD(ID) #ID,
+#include "common/http_methods.def"
+#undef METHOD
+    "other",
+};
+static const char *const values_ERROR[] = {
 #define X(name, status, text) #name,
 #include "common/errors.def"
 #undef X
 };
-static const struct metrics_label label_ERROR = {"code", ERR_COUNT, metrics_error_codes};
+static const struct metrics_label label_ROUTE = {"route", METRIC_ROUTE_COUNT, values_ROUTE};
+static const struct metrics_label label_METHOD = {"method", METRIC_METHOD_COUNT, values_METHOD};
+static const struct metrics_label label_ERROR = {"code", METRIC_ERROR_COUNT, values_ERROR};
 
 enum how { SUM, EACH };
 

@@ -36,7 +36,23 @@
 #undef GAUGE
 #undef HISTOGRAM
 #undef DETAIL
-#define METRIC_ERROR_COUNT ERR_COUNT /* the label of an enum error */
+
+/* Labels whose values are another list's: METRIC_ROUTE_STREAM, METRIC_METHOD_GET. An enum error is its own value. */
+#define ROUTE(ID, name, paths, methods) METRIC_ROUTE_##ID,
+#define METHOD(ID) METRIC_METHOD_##ID,
+enum {
+    METRIC_ROUTE_OTHER, /* no route, or not a request */
+#include "common/routes.def"
+    METRIC_ROUTE_COUNT
+};
+enum {
+#include "common/http_methods.def"
+    METRIC_METHOD_OTHER,
+    METRIC_METHOD_COUNT
+};
+enum { METRIC_ERROR_COUNT = ERR_COUNT };
+#undef ROUTE
+#undef METHOD
 
 /* METRIC_REQUESTS: the first cell of a metric; those of its labels' values follow, the last label's next to each other.
  */

@@ -10,39 +10,34 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
+/* What a method of a route needs and does. verb NULL: the route has no such method. */
 struct access {
-    enum route_kind route;
-    enum http_method method;
     enum scope scope;
     verb *verb;
 };
 
-static const struct access dispatch_table[] = {
-#define ACCESS(route, method, scope, verb) {ROUTE_##route, HTTP_##method, SCOPE_##scope, verb},
-#include "router/auth/access.def"
-#undef ACCESS
+static const struct access dispatch_table[ROUTE_COUNT][HTTP_OTHER + 1] = {
+#define ON(method, scope, handler, operation, ids) [HTTP_##method] = {SCOPE_##scope, handle_##handler},
+#define ROUTE(ID, name, paths, methods) [ROUTE_##ID] = {methods},
+#include "common/routes.def"
+#undef ROUTE
+#undef ON
 };
 
-static const char *const dispatch_method_names[] = {
-    [HTTP_GET] = "GET",       [HTTP_HEAD] = "HEAD",       [HTTP_POST] = "POST",   [HTTP_PUT] = "PUT",
-    [HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "other",
-};
-
+/* NULL: the route has no such method. */
 static const struct access *dispatch_find(enum route_kind route, enum http_method method)
 {
-    for (size_t i = 0; i < sizeof dispatch_table / sizeof dispatch_table[0]; i++)
-        if (dispatch_table[i].route == route && dispatch_table[i].method == method)
-            return &dispatch_table[i];
-    return NULL;
+    const struct access *access = &dispatch_table[route][method];
+    return access->verb ? access : NULL;
 }
 
 static void dispatch_answer_not_allowed(struct request *req, enum route_kind route)
 {
     char methods[80] = "";
     struct detail detail;
-    for (size_t i = 0; i < sizeof dispatch_table / sizeof dispatch_table[0]; i++)
-        if (dispatch_table[i].route == route)
-            strcat(strcat(methods, dispatch_method_names[dispatch_table[i].method]), ", ");
+    for (enum http_method method = 0; method < HTTP_OTHER; method++)
+        if (dispatch_find(route, method))
+            strcat(strcat(methods, http_method_name(method)), ", ");
     strcat(methods, "OPTIONS");
     struct buf *head = answer_error_begin(req, ERR_METHOD_NOT_ALLOWED);
     response_add(head, "Allow", slice_str(methods));
@@ -50,10 +45,9 @@ static void dispatch_answer_not_allowed(struct request *req, enum route_kind rou
 }
 
 /* Streams may be public, nothing else is. */
-static bool dispatch_needs_token(const struct request *req, const struct access *access)
+static bool dispatch_needs_token(const struct request *req, enum route_kind route, const struct access *access)
 {
-    return access->scope != SCOPE_NONE && access->route != ROUTE_STREAM && req->router->auth.registry &&
-           !req->grant.key;
+    return access->scope != SCOPE_NONE && route != ROUTE_STREAM && req->router->auth.registry && !req->grant.key;
 }
 
 /* Where metrics have a place of their own, there is nothing else. */
@@ -107,7 +101,7 @@ static enum error dispatch_check_access(struct request *req, const struct http_h
     if (!*access)
         return ERR_NONE;
     error = auth_check(req, head, route->name, (*access)->scope, detail);
-    if (error == ERR_NONE && dispatch_needs_token(req, *access))
+    if (error == ERR_NONE && dispatch_needs_token(req, route->kind, *access))
         error = ERR_UNAUTHORIZED;
     if (error == ERR_NONE)
         error = dispatch_check_named(req, head, route, body, detail);
@@ -212,9 +206,4 @@ void dispatch_request(struct request *req, const struct http_head *head, struct 
 {
     timing_mark(req, TIMING_WHOLE);
     dispatch_answer(req, head, bytes, body, false);
-}
-
-const char *dispatch_method_name(enum http_method method)
-{
-    return dispatch_method_names[method];
 }

@@ -13,9 +13,6 @@ void dispatch_request(struct request *request, const struct http_head *head, str
  * names. */
 void dispatch_decided(struct request *request, const struct http_head *head, struct slice bytes, struct slice body);
 
-/* "GET"; "other" for HTTP_OTHER. */
-const char *dispatch_method_name(enum http_method method);
-
 /* Asks whether the request may, when its head is there. False: the client waits for the answer, and
  * request_reader_admitted() or request_reader_again() goes on. */
 bool dispatch_admit(struct request *request, const struct http_head *head, struct slice bytes) MUSTUSE;

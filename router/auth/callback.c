@@ -95,7 +95,7 @@ static char *callback_payload_of(enum http_method method, struct buf *path, stru
     struct slice project = project_of(name), stream = project_stream(name);
     struct buf text = {0};
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "method", dispatch_method_name(method));
+    cJSON_AddStringToObject(object, "method", http_method_name(method));
     callback_add_text(object, "path", path);
     buf_add_slice(&text, project);
     callback_add_text(object, "project", &text);

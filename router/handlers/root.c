@@ -2,30 +2,35 @@
 #include "common/version.h"
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
+#include "router/http/route.h"
 
-static const char root[] = "{\"name\":\"streamd\",\"version\":\"" STREAMD_VERSION "\","
-                           "\"protocol\":\"https://github.com/durable-streams/durable-streams\","
-                           "\"routes\":["
-                           "\"/v1/stream/{project}/{stream}\","
-                           "\"/v1/stream/{stream}\","
-                           "\"/v1/streams\","
-                           "\"/v1/streams/{project}\","
-                           "\"/v1/streams/{project}/{stream}\","
-                           "\"/v1/estuary/{project}/{estuary}\","
-                           "\"/v1/estuary/{project}/{estuary}/touch\","
-                           "\"/v1/estuary/subscribe/{project}\","
-                           "\"/v1/estuary/subscribe/{project}/{stream}\","
-                           "\"/v1/config/{project}\","
-                           "\"/v1/usage/{project}\","
-                           "\"/metrics\","
-                           "\"/health\"]}";
+static void root_add_routes(struct buf *body)
+{
+    const char *path, *before = "";
+    for (enum route_kind kind = 0; kind < ROUTE_COUNT; kind++)
+        for (size_t i = 0; (path = route_path(kind, i)); i++) {
+            if (kind == ROUTE_ROOT) /* the client is here */
+                continue;
+            buf_add_text(body, before);
+            buf_add_text(body, "\"");
+            buf_add_text(body, path);
+            buf_add_text(body, "\"");
+            before = ",";
+        }
+}
 
 void handle_root(struct request *req, const struct http_head *request, struct slice name, struct slice ignored)
 {
+    struct buf body = {0};
     (void)request;
     (void)name;
     (void)ignored;
-    answer_json(req, SLICE(root));
+    buf_add_text(&body, "{\"name\":\"streamd\",\"version\":\"" STREAMD_VERSION "\","
+                        "\"protocol\":\"https://github.com/durable-streams/durable-streams\",\"routes\":[");
+    root_add_routes(&body);
+    buf_add_text(&body, "]}");
+    answer_json(req, buf_slice(&body));
+    buf_clear(&body);
 }
 
 void handle_health(struct request *req, const struct http_head *request, struct slice name, struct slice ignored)

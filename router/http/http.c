@@ -199,14 +199,22 @@ static enum http_parse http_find_end(struct parser *p, const char *from)
 
 /* ---- request line ---- */
 
+static const struct slice http_methods[] = {
+#define METHOD(ID) [HTTP_##ID] = {#ID, sizeof #ID - 1},
+#include "common/http_methods.def"
+#undef METHOD
+    [HTTP_OTHER] = {"other", 5}, /* no token of a request is taken for it */
+};
+
+const char *http_method_name(enum http_method method)
+{
+    return http_methods[method].data;
+}
+
 static enum http_method http_method_of(struct slice name)
 {
-    static const struct slice names[HTTP_OTHER] = {
-        [HTTP_GET] = {"GET", 3}, [HTTP_HEAD] = {"HEAD", 4},     [HTTP_POST] = {"POST", 4},
-        [HTTP_PUT] = {"PUT", 3}, [HTTP_DELETE] = {"DELETE", 6}, [HTTP_OPTIONS] = {"OPTIONS", 7},
-    };
     for (unsigned i = 0; i < HTTP_OTHER; i++)
-        if (slice_equal(name, names[i]))
+        if (slice_equal(name, http_methods[i]))
             return (enum http_method)i;
     return HTTP_OTHER;
 }

@@ -10,14 +10,14 @@
 #include "common/slice.h"
 
 enum http_method {
-    HTTP_GET,
-    HTTP_HEAD,
-    HTTP_POST,
-    HTTP_PUT,
-    HTTP_DELETE,
-    HTTP_OPTIONS,
+#define METHOD(ID) HTTP_##ID,
+#include "common/http_methods.def"
+#undef METHOD
     HTTP_OTHER /* a valid token that is none of these */
 };
+
+/* "GET"; "other" for HTTP_OTHER. */
+const char *http_method_name(enum http_method method);
 
 /* The headers somebody reads: X(ENUM, "lower-case-name"). A second one of a name is refused as ERR_DUPLICATE_HEADER.
  * If-None-Match alone may come again to a GET or HEAD: the first is kept, and what a later one lists costs at most a

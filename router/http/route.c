@@ -4,12 +4,34 @@
 #include "common/percent.h"
 #include "common/project.h"
 
-#define STREAM_PREFIX "/v1/stream/"
-#define CONFIG_PREFIX "/v1/config/"
-#define ESTUARY_PREFIX "/v1/estuary/"
-#define USAGE_PREFIX "/v1/usage/"
-#define STREAMS_PREFIX "/v1/streams/"
 #define DEFAULT_PROJECT PROJECT_DEFAULT "/"
+#define PATHS_MAX 2 /* of one route */
+
+static const struct {
+    const char *name;
+    const char *paths[PATHS_MAX];
+    unsigned methods; /* bit 1 << HTTP_GET: it takes GET */
+} route_table[ROUTE_COUNT] = {
+#define PATH(pattern) pattern,
+#define ON(method, scope, handler, operation, ids) | 1u << HTTP_##method
+#define ROUTE(ID, name, paths, methods) [ROUTE_##ID] = {name, {paths}, 0u methods},
+#include "common/routes.def"
+#undef ROUTE
+#undef ON
+#undef PATH
+};
+
+const char *route_name(enum route_kind kind)
+{
+    return route_table[kind].name;
+}
+
+const char *route_path(enum route_kind kind, size_t number)
+{
+    return number < PATHS_MAX ? route_table[kind].paths[number] : NULL;
+}
+
+/* ---- the name in a path ---- */
 
 /* The first segment under the stream root is reserved for the protocol's own APIs (PROTOCOL.md 6). */
 static bool route_is_reserved(struct slice first)
@@ -59,21 +81,23 @@ static enum error route_parse_project(struct slice rest, const char *slash, char
     return tail.len ? ERR_NONE : ERR_MISSING_PROJECT_OR_STREAM_ID;
 }
 
-static bool route_begins(struct slice path, struct slice with)
-{
-    return path.len >= with.len && memcmp(path.data, with.data, with.len) == 0;
-}
-
-/* What follows the prefix is a project. */
-static enum error route_parse_of_project(struct slice path, struct slice prefix, enum route_kind kind, char *room,
-                                         struct route *route)
+/* All of it is a project. */
+static enum error route_parse_project_alone(struct slice rest, char *room, struct slice *name)
 {
     size_t len = 0;
-    enum error error = route_decode(slice_of(path.data + prefix.len, path.len - prefix.len), room, 0, &len);
-    *route = (struct route){.kind = kind, .name = slice_of(room, len)};
-    if (error == ERR_NONE && !project_name_valid(route->name))
-        error = ERR_INVALID_PATH;
-    return error;
+    enum error error = route_decode(rest, room, 0, &len);
+    *name = slice_of(room, len);
+    return error == ERR_NONE && !project_name_valid(*name) ? ERR_INVALID_PATH : error;
+}
+
+static enum error route_parse_name(const char *parameters, struct slice rest, char *room, struct slice *name)
+{
+    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
+    if (strstr(parameters, "}/{"))
+        return slash ? route_parse_project(rest, slash, room, name) : ERR_MISSING_PROJECT_OR_STREAM_ID;
+    if (strncmp(parameters, "{stream}", 8) == 0)
+        return route_parse_default(rest, room, name);
+    return route_parse_project_alone(rest, room, name);
 }
 
 bool route_reachable(struct slice name)
@@ -88,88 +112,93 @@ bool route_reachable(struct slice name)
     return true;
 }
 
-/* rest is "{project}/{stream}". */
-static enum error route_parse_pair(struct slice rest, enum route_kind kind, char *room, struct route *route)
+/* ---- which route ---- */
+
+/* A pattern that a path may be of. */
+struct route_match {
+    enum route_kind kind;
+    const char *parameters; /* in the pattern, with what follows; "": it has none */
+    struct slice rest;      /* of the path: what stands for the parameters */
+    bool fits, takes;       /* the path is of this pattern; and the route takes the method */
+    size_t literal;         /* bytes of the pattern that are no parameters */
+};
+
+/* How much literal text path and pattern begin with, up to the first parameter; 0: they differ. */
+static size_t route_literal(const char *pattern, struct slice path)
 {
-    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
-    *route = (struct route){.kind = kind};
-    return slash ? route_parse_project(rest, slash, room, &route->name) : ERR_MISSING_PROJECT_OR_STREAM_ID;
+    size_t i = 0;
+    while (i < path.len && pattern[i] == path.data[i] && pattern[i] != '{')
+        i++;
+    return pattern[i] == '{' || (!pattern[i] && i == path.len) ? i : 0;
 }
 
-/* rest is "{project}/{estuary}", with "/touch" behind it for methods that an estuary does not have. */
-static enum error route_parse_estuary(struct slice rest, enum http_method method, char *room, struct route *route)
+static bool route_ends(struct slice text, struct slice with)
 {
-    const struct slice touch = SLICE("/touch");
-    struct slice before = slice_of(rest.data, rest.len > touch.len ? rest.len - touch.len : 0);
-    bool itself = method == HTTP_GET || method == HTTP_DELETE;
-    if (!itself && before.len && memchr(before.data, '/', before.len) &&
-        slice_equal(slice_of(rest.data + before.len, touch.len), touch))
-        return route_parse_pair(before, ROUTE_ESTUARY_TOUCH, room, route);
-    return route_parse_pair(rest, ROUTE_ESTUARY, room, route);
+    return text.len >= with.len && memcmp(text.data + text.len - with.len, with.data, with.len) == 0;
 }
 
-/* Whatever has no meaning for subscriptions is about an estuary of a project called "subscribe". */
-static enum error route_parse_estuaries(struct slice path, enum http_method method, char *room, struct route *route)
+/* False: the path has nothing to do with this pattern. True without match->fits: it begins like it, and can be said to
+ * be malformed. */
+static bool route_match_pattern(const char *pattern, struct slice path, struct route_match *match)
 {
-    const struct slice estuary = SLICE(ESTUARY_PREFIX), subscribe = SLICE(ESTUARY_PREFIX "subscribe/");
-    struct slice rest = slice_of(path.data + subscribe.len, path.len - subscribe.len);
-    bool many = route_begins(path, subscribe) && !(rest.len && memchr(rest.data, '/', rest.len));
-    if (!route_begins(path, subscribe) || method == HTTP_GET || (many && method == HTTP_DELETE))
-        return route_parse_estuary(slice_of(path.data + estuary.len, path.len - estuary.len), method, room, route);
-    if (many)
-        return route_parse_of_project(path, subscribe, ROUTE_SUBSCRIPTIONS, room, route);
-    return route_parse_pair(rest, ROUTE_SUBSCRIPTION, room, route);
+    size_t head = route_literal(pattern, path);
+    if (!head)
+        return false;
+    match->literal = head;
+    match->parameters = pattern + head;
+    match->rest = slice_of(path.data + head, path.len - head);
+    match->fits = true;
+    if (!*match->parameters)
+        return true;
+    struct slice tail = slice_str(strrchr(pattern, '}') + 1);
+    match->fits = route_ends(match->rest, tail);
+    if (match->fits)
+        match->rest.len -= tail.len;
+    bool pair = strstr(match->parameters, "}/{"),
+         slash = match->rest.len && memchr(match->rest.data, '/', match->rest.len);
+    match->fits = match->fits && pair == slash;
+    match->literal += tail.len;
+    return true;
 }
 
-static enum error route_parse_streams(struct slice path, char *room, struct route *route)
+static bool route_match_better(const struct route_match *a, const struct route_match *b)
 {
-    const struct slice prefix = SLICE(STREAMS_PREFIX);
-    struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
-    if (!rest.len || !memchr(rest.data, '/', rest.len))
-        return route_parse_of_project(path, prefix, ROUTE_STREAMS, room, route);
-    return route_parse_pair(rest, ROUTE_SHOW, room, route);
+    if (a->fits != b->fits)
+        return a->fits;
+    return a->takes != b->takes ? a->takes : a->literal > b->literal;
 }
 
-static bool route_parse_fixed(struct slice path, struct route *route)
+/* The one that suits best. parameters NULL: no route begins like this. */
+static struct route_match route_find(struct slice path, enum http_method method)
 {
-    static const struct {
-        struct slice path;
-        enum route_kind kind;
-    } fixed[] = {{{"/", 1}, ROUTE_ROOT},
-                 {{"/health", 7}, ROUTE_HEALTH},
-                 {{"/metrics", 8}, ROUTE_METRICS},
-                 {{"/v1/streams", 11}, ROUTE_STREAMS}};
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-        if (slice_equal(path, fixed[i].path)) {
-            *route = (struct route){.kind = fixed[i].kind, .name = SLICE("")};
-            return true;
+    struct route_match best = {0};
+    for (enum route_kind kind = 0; kind < ROUTE_COUNT; kind++)
+        for (size_t i = 0; i < PATHS_MAX && route_table[kind].paths[i]; i++) {
+            struct route_match match = {.kind = kind, .takes = route_table[kind].methods >> method & 1};
+            if (route_match_pattern(route_table[kind].paths[i], path, &match) && route_match_better(&match, &best))
+                best = match;
         }
-    return false;
+    return best;
 }
 
 enum error route_parse(struct slice path, enum http_method method, size_t max_path, char room[ROUTE_NAME_MAX],
                        struct route *route, struct detail *detail)
 {
-    const struct slice prefix = SLICE(STREAM_PREFIX), config = SLICE(CONFIG_PREFIX), usage = SLICE(USAGE_PREFIX);
     if (path.len > max_path || path.len > ROUTE_PATH_MAX)
         return detail_say(detail, ERR_PATH_TOO_LONG, "the path has %zu bytes; limits.max_path allows %zu", path.len,
                           max_path);
-    if (route_parse_fixed(path, route))
-        return ERR_NONE;
-    if (route_begins(path, config))
-        return route_parse_of_project(path, config, ROUTE_CONFIG, room, route);
-    if (route_begins(path, usage))
-        return route_parse_of_project(path, usage, ROUTE_USAGE, room, route);
-    if (route_begins(path, SLICE(STREAMS_PREFIX)))
-        return route_parse_streams(path, room, route);
-    if (route_begins(path, SLICE(ESTUARY_PREFIX)))
-        return route_parse_estuaries(path, method, room, route);
-    if (!route_begins(path, prefix))
+    struct route_match match = route_find(path, method);
+    if (!match.parameters)
         return ERR_NOT_FOUND;
-    struct slice rest = slice_of(path.data + prefix.len, path.len - prefix.len);
-    const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
-    *route = (struct route){.kind = ROUTE_STREAM};
-    return slash ? route_parse_project(rest, slash, room, &route->name) : route_parse_default(rest, room, &route->name);
+    *route = (struct route){.kind = match.kind, .name = SLICE("")};
+    return *match.parameters ? route_parse_name(match.parameters, match.rest, room, &route->name) : ERR_NONE;
+}
+
+/* ---- the source of a fork ---- */
+
+static bool route_begins(struct slice path, struct slice with)
+{
+    return path.len >= with.len && memcmp(path.data, with.data, with.len) == 0;
 }
 
 /* What follows the origin of a URL, if the request is sent to the same one; anything else as it is. */
@@ -198,23 +227,4 @@ enum error route_parse_fork(const struct http_head *head, size_t max_path, char 
         return ERR_INVALID_FORK_SOURCE;
     *name = route.name;
     return ERR_NONE;
-}
-
-const char *route_name(enum route_kind kind)
-{
-    static const char *const names[] = {
-        [ROUTE_ROOT] = "root",
-        [ROUTE_HEALTH] = "health",
-        [ROUTE_METRICS] = "metrics",
-        [ROUTE_STREAM] = "stream",
-        [ROUTE_CONFIG] = "config",
-        [ROUTE_USAGE] = "usage",
-        [ROUTE_STREAMS] = "streams",
-        [ROUTE_SHOW] = "show",
-        [ROUTE_SUBSCRIPTION] = "subscription",
-        [ROUTE_SUBSCRIPTIONS] = "subscriptions",
-        [ROUTE_ESTUARY] = "estuary",
-        [ROUTE_ESTUARY_TOUCH] = "estuary_touch",
-    };
-    return names[kind];
 }

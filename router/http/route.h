@@ -11,18 +11,10 @@
 #define ROUTE_NAME_MAX (ROUTE_PATH_MAX + 16)
 
 enum route_kind {
-    ROUTE_ROOT,
-    ROUTE_HEALTH,
-    ROUTE_METRICS,
-    ROUTE_STREAM,
-    ROUTE_CONFIG,
-    ROUTE_USAGE,
-    ROUTE_STREAMS,
-    ROUTE_SHOW,
-    ROUTE_SUBSCRIPTION,
-    ROUTE_SUBSCRIPTIONS,
-    ROUTE_ESTUARY,
-    ROUTE_ESTUARY_TOUCH
+#define ROUTE(ID, name, paths, methods) ROUTE_##ID,
+#include "common/routes.def"
+#undef ROUTE
+    ROUTE_COUNT
 };
 
 struct route {
@@ -34,13 +26,15 @@ struct route {
 /* "stream" */
 const char *route_name(enum route_kind kind);
 
-/* Takes a percent-encoded path apart: /, /health, /metrics, /v1/config/{project}, /v1/usage/{project},
- * /v1/streams and /v1/streams/{project} (STREAMS), /v1/streams/{project}/{stream} (SHOW),
- * /v1/estuary/subscribe/{project}, the same with /{stream}, /v1/estuary/{project}/{estuary}, the same with /touch,
- * /v1/stream/{project}/{stream} and /v1/stream/{stream}, whose project is _default. Slashes after the project belong to
- * the stream. The method tells /touch, which is posted, from an estuary that is called so, and subscriptions from
- * estuaries of a project called "subscribe". Returns ERR_NONE, or what to refuse the path with, of which *detail says
- * more (NULL: nobody wants to know). */
+/* The route's paths as routes.def has them: "/v1/config/{project}". NULL: it has no such number of paths. */
+const char *route_path(enum route_kind kind, size_t number);
+
+/* Takes a percent-encoded path apart as common/routes.def lists them. {project}/{stream} needs a '/', and what follows
+ * further slashes belongs to the stream; {project} alone has none. A path may be one of several routes: the method
+ * decides, and then the route with more literal text in its pattern. So POST /v1/estuary/p/e/touch touches an estuary,
+ * while GET asks for one that is called e/touch, and GET /v1/estuary/subscribe/e asks for estuary e of a project called
+ * "subscribe". Returns ERR_NONE, or what to refuse the path with, of which *detail says more (NULL: nobody wants to
+ * know). */
 enum error route_parse(struct slice path, enum http_method method, size_t max_path, char room[ROUTE_NAME_MAX],
                        struct route *route, struct detail *detail) MUSTUSE;
 

@@ -3,21 +3,14 @@
 #include "common/metrics.h"
 #include "router/observe/account.h"
 
+/* The tables below are indexed by routes and methods, never compared: a route is counted as itself wherever it stands
+ * in routes.def. */
 static unsigned request_count_route_of(const struct account *account)
 {
-    static const uint8_t labels[] = {
-        [ROUTE_ROOT] = METRIC_ROUTE_ROOT,
-        [ROUTE_HEALTH] = METRIC_ROUTE_HEALTH,
-        [ROUTE_METRICS] = METRIC_ROUTE_METRICS,
-        [ROUTE_STREAM] = METRIC_ROUTE_STREAM,
-        [ROUTE_CONFIG] = METRIC_ROUTE_CONFIG,
-        [ROUTE_USAGE] = METRIC_ROUTE_USAGE,
-        [ROUTE_STREAMS] = METRIC_ROUTE_STREAMS,
-        [ROUTE_SHOW] = METRIC_ROUTE_SHOW,
-        [ROUTE_SUBSCRIPTION] = METRIC_ROUTE_SUBSCRIPTION,
-        [ROUTE_SUBSCRIPTIONS] = METRIC_ROUTE_SUBSCRIPTIONS,
-        [ROUTE_ESTUARY] = METRIC_ROUTE_ESTUARY,
-        [ROUTE_ESTUARY_TOUCH] = METRIC_ROUTE_ESTUARY_TOUCH,
+    static const uint8_t labels[ROUTE_COUNT] = {
+#define ROUTE(ID, name, paths, methods) [ROUTE_##ID] = METRIC_ROUTE_##ID,
+#include "common/routes.def"
+#undef ROUTE
     };
     return account->routed ? labels[account->route] : METRIC_ROUTE_OTHER;
 }
@@ -25,9 +18,9 @@ static unsigned request_count_route_of(const struct account *account)
 static unsigned request_count_method_of(const struct account *account)
 {
     static const uint8_t labels[] = {
-        [HTTP_GET] = METRIC_METHOD_GET,       [HTTP_HEAD] = METRIC_METHOD_HEAD,
-        [HTTP_POST] = METRIC_METHOD_POST,     [HTTP_PUT] = METRIC_METHOD_PUT,
-        [HTTP_DELETE] = METRIC_METHOD_DELETE, [HTTP_OPTIONS] = METRIC_METHOD_OPTIONS,
+#define METHOD(ID) [HTTP_##ID] = METRIC_METHOD_##ID,
+#include "common/http_methods.def"
+#undef METHOD
         [HTTP_OTHER] = METRIC_METHOD_OTHER,
     };
     return labels[account->method];
@@ -49,18 +42,16 @@ static unsigned request_count_status_of(const struct account *account)
 
 static unsigned request_count_operation_of(const struct account *account)
 {
-    static const uint8_t of_stream[] = {
-        [HTTP_GET] = METRIC_OPERATION_READ,      [HTTP_HEAD] = METRIC_OPERATION_HEAD,
-        [HTTP_POST] = METRIC_OPERATION_APPEND,   [HTTP_PUT] = METRIC_OPERATION_CREATE,
-        [HTTP_DELETE] = METRIC_OPERATION_DELETE, [HTTP_OPTIONS] = METRIC_OPERATION_OTHER,
-        [HTTP_OTHER] = METRIC_OPERATION_OTHER,
+    static const uint8_t operations[ROUTE_COUNT][HTTP_OTHER + 1] = {
+#define ON(method, scope, handler, operation, ids) [HTTP_##method] = METRIC_OPERATION_##operation,
+#define ROUTE(ID, name, paths, methods) [ROUTE_##ID] = {methods},
+#include "common/routes.def"
+#undef ROUTE
+#undef ON
     };
-    unsigned route = request_count_route_of(account);
     if (account->live)
         return account->live;
-    if (route == METRIC_ROUTE_STREAM)
-        return of_stream[account->method];
-    return route >= METRIC_ROUTE_SUBSCRIPTION ? METRIC_OPERATION_ESTUARY : METRIC_OPERATION_OTHER;
+    return account->routed ? operations[account->route][account->method] : METRIC_OPERATION_OTHER;
 }
 
 void request_count(struct metrics *metrics, const struct account *account)

@@ -10,7 +10,7 @@
 #include "common/mem.h"
 #include "common/project.h"
 #include "common/redact.h"
-#include "router/dispatch.h"
+#include "router/http/http.h"
 #include "router/http/query.h"
 #include "router/http/route.h"
 #include "router/router.h"
@@ -187,7 +187,7 @@ static void request_log_add_fields(struct log_line *line, const struct request *
     const struct request_note *note = a->note;
     if (*note->id)
         log_line_text(line, "id", slice_str(note->id));
-    log_line_text(line, "method", slice_str(dispatch_method_name(a->method)));
+    log_line_text(line, "method", slice_str(http_method_name(a->method)));
     if (a->routed)
         log_line_text(line, "route", slice_str(route_name(a->route)));
     if (note->path_len)

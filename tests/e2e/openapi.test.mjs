@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { Connection } from "../lib/http.mjs";
-import { Description, ask, requestBytes, source, targetOf, validate } from "../lib/openapi.mjs";
+import { Description, ask, requestBytes, routes, source, targetOf, validate } from "../lib/openapi.mjs";
 import { OWNED } from "../lib/server.mjs";
 import { START } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
@@ -53,16 +53,17 @@ describe("the description", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("has the rows of router/auth/access.def, with their scopes, and no others", () => {
-    const rows = [...source("router/auth/access.def").matchAll(/^ACCESS\((\w+), (\w+), (\w+), \w+\)/gm)];
-    const table = rows.map(([, route, method, scope]) => `${route} ${method} ${scope}`);
-    const paths = Object.entries(api.document.paths);
-    for (const [path, item] of paths) {
-      const described = api.operations.filter((one) => one.path === path);
-      const rowsOf = table.filter((row) => row.startsWith(`${item["x-route"]} `));
-      expect(described.map(({ route, method, scope }) => `${route} ${method} ${scope}`).sort()).toEqual(rowsOf.sort());
-    }
-    expect(new Set(paths.map(([, item]) => item["x-route"]))).toEqual(new Set(rows.map(([, route]) => route)));
+  test("has the rows of common/routes.def, with paths, scopes and ids, and no others", () => {
+    const table = routes().flatMap(({ id, paths, methods }) =>
+      paths.flatMap((path, i) =>
+        methods.map(({ method, scope, ids }) => `${path} ${id} ${method} ${scope} ${ids[i]} of ${ids.length}`),
+      ),
+    );
+    const counts = Object.fromEntries(routes().map(({ id, paths }) => [id, paths.length]));
+    const described = api.operations.map(
+      ({ path, route, method, scope, id }) => `${path} ${route} ${method} ${scope} ${id} of ${counts[route]}`,
+    );
+    expect(described.sort()).toEqual(table.sort());
   });
 
   test("asks for tokens where the table does", () => {

@@ -14,6 +14,19 @@ import { parseEvent } from "./sse.mjs";
 const ROOT = new URL("../..", import.meta.url);
 export const source = (path) => readFileSync(new URL(path, ROOT), "utf8");
 
+// The rows of common/routes.def: [{ id, paths, methods: [{ method, scope, handler, ids }] }]
+export const routes = () =>
+  [...source("common/routes.def").matchAll(/^ROUTE\((\w+), "\w+",$([^]*?)\)\)$/gm)].map(([, id, text]) => ({
+    id,
+    paths: [...text.matchAll(/\bPATH\("([^"]*)"\)/g)].map((match) => match[1]),
+    methods: [...text.matchAll(/\bON\((\w+), (\w+), (\w+), \w+, "([^"]*)"/g)].map(([, method, scope, handler, ids]) => ({
+      method,
+      scope,
+      handler,
+      ids: ids.split(" "),
+    })),
+  }));
+
 const FILE = "scripts/openapi.yaml";
 const METHODS = ["get", "head", "post", "put", "delete", "options", "patch", "trace"];
 

@@ -177,6 +177,37 @@ static void forks(void **state)
         assert_int_equal(parse_fork(bad[i], NULL, room, &name), ERR_INVALID_FORK_SOURCE);
 }
 
+/* Every path of the list is found again, with each method that it takes. */
+static void every_path(void **state)
+{
+    static const unsigned methods[ROUTE_COUNT] = {
+#define ON(method, scope, handler, operation, ids) | 1u << HTTP_##method
+#define ROUTE(ID, name, paths, methods) [ROUTE_##ID] = 0u methods,
+#include "common/routes.def"
+#undef ROUTE
+#undef ON
+    };
+    char room[ROUTE_NAME_MAX], path[200];
+    (void)state;
+    for (enum route_kind kind = 0; kind < ROUTE_COUNT; kind++) {
+        assert_non_null(route_path(kind, 0));
+        for (size_t i = 0; route_path(kind, i); i++)
+            for (enum http_method method = 0; method < HTTP_OTHER; method++) {
+                size_t len = 0;
+                struct route route;
+                for (const char *p = route_path(kind, i); *p; p++) /* {project} becomes p */
+                    if (*p != '{')
+                        path[len++] = *p;
+                    else if ((path[len++] = p[1]))
+                        p = strchr(p, '}');
+                if (!(methods[kind] >> method & 1))
+                    continue;
+                assert_int_equal(route_parse(slice_of(path, len), method, MAX, room, &route, NULL), ERR_NONE);
+                assert_int_equal(route.kind, kind);
+            }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +217,7 @@ int main(void)
         cmocka_unit_test(estuaries),
         cmocka_unit_test(names_that_no_url_reaches),
         cmocka_unit_test(forks),
+        cmocka_unit_test(every_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
