@@ -1,15 +1,16 @@
 #include "shard/janitor.h"
 
 #include <malloc.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "shard/fanout/feed.h"
 #include "shard/handlers/delete.h"
 #include "shard/handlers/fork.h"
+#include "shard/handlers/pin.h"
 #include "shard/handlers/read.h"
 #include "shard/handlers/subscribe.h"
-#include "shard/peers/disk.h"
+#include "shard/store/disk.h"
 #include "shard/stats.h"
 #include "shard/tiering/retain.h"
 
@@ -22,7 +23,7 @@
 /* Writes down when streams with a TTL were last used. */
 static void janitor_flush(struct shard *shard)
 {
-    while (shard->streams.touched_first && !disk_spent(shard)) {
+    while (shard->streams.touched_first && !disk_spent(&shard->disk)) {
         struct stream *stream = shard->streams.touched_first;
         shard->streams.touched_first = stream->touched_next;
         stream->touched = false;
@@ -30,7 +31,7 @@ static void janitor_flush(struct shard *shard)
         store_stream_touch(shard->store, &stream->row);
     }
     if (shard->stopping && shard->streams.touched_first)
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 /* The store's deadlines lag behind what is in memory, so each is looked at again. A watched stream is in use. */
@@ -38,21 +39,21 @@ static void janitor_expire(struct shard *shard)
 {
     uint64_t uids[EXPIRED_AT_ONCE];
     size_t count = store_expired(shard->store, shard->now_ms, uids, EXPIRED_AT_ONCE);
-    for (size_t i = 0; i < count && !disk_spent(shard); i++) {
+    for (size_t i = 0; i < count && !disk_spent(&shard->disk); i++) {
         struct stream *stream = streams_by_uid(&shard->streams, uids[i]);
         if (!stream)
             continue;
         if (stream->watcher_count)
             stream_touch(&shard->streams, stream, shard->now_ms);
         if (stream_expired(stream, shard->now_ms))
-            delete_expired(shard, stream);
+            delete_stream(shard, stream);
     }
 }
 
 static void janitor_sweep(struct shard *shard)
 {
     uint64_t until = clock_monotonic_ms() + SWEEP_MS;
-    while (!disk_spent(shard) && store_deleting_any(shard->store)) {
+    while (!disk_spent(&shard->disk) && store_deleting_any(shard->store)) {
         store_begin(shard->store);
         store_deleting_slice(shard->store);
         if (clock_monotonic_ms() >= until)
@@ -72,11 +73,11 @@ static void janitor_give_back(struct shard *shard)
 /* A full disk gets everything that is unused, turn by turn. */
 static void janitor_vacuum(struct shard *shard)
 {
-    if (!shard->disk_full || shard->disk_stuck || store_changes(shard->store))
+    if (!shard->disk.full || shard->disk.stuck || store_changes(shard->store))
         return;
     shard->vacuums = store_vacuum_slice(shard->store, VACUUM_PAGES, true);
     if (shard->vacuums)
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 /* The upkeep that writes to the database. */
@@ -91,14 +92,14 @@ static void janitor_write_down(struct shard *shard)
 static void janitor_upkeep(struct shard *shard)
 {
     shard->upkeep_ms = shard->ticks_ms + UPKEEP_MS;
-    fork_upkeep(shard);
+    pin_upkeep(shard);
     feeds_upkeep(shard);
     offload_upkeep(shard);
-    if (!shard->disk_stuck)
+    if (!shard->disk.stuck)
         backup_upkeep(shard);
     measure_upkeep(shard);
     janitor_give_back(shard);
-    if (!shard->disk_full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle)
+    if (!shard->disk.full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle)
         (void)store_vacuum_slice(shard->store, VACUUM_PAGES, false);
 }
 
@@ -110,8 +111,8 @@ void janitor_turn(struct shard *shard)
         janitor_vacuum(shard);
     if (!shard->tick_due)
         return;
-    disk_look(shard);
-    if (!shard->disk_stuck) {
+    disk_look(&shard->disk);
+    if (!shard->disk.stuck) {
         janitor_write_down(shard);
         subscribe_tick(shard);
     }

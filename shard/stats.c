@@ -41,7 +41,7 @@ static void stats_measure_fanout(struct shard *shard)
 {
     struct metrics *m = shard->metrics;
     uint64_t furthest = 0, most = 0, circuits = 0;
-    for (unsigned i = 0; i < shard->layout.shards; i++) {
+    for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
         uint64_t behind = stats_behind_ms(peer, shard->ticks_ms);
         metrics_set(m, METRIC_PAIR_BEHIND_MS + i, behind);
@@ -68,8 +68,8 @@ void measure_tick(struct shard *shard)
     metrics_set(m, METRIC_BACKLOG_LIMIT, shard->cfg->segment_backlog_limit);
     metrics_set(m, METRIC_OFFLOADS, shard->offloads.count);
     metrics_set(m, METRIC_FETCH_WAITS, shard->cold_wait_count);
-    metrics_set(m, METRIC_DISK_FULL, shard->disk_full);
-    metrics_set(m, METRIC_DISK_STUCK, shard->disk_stuck);
+    metrics_set(m, METRIC_DISK_FULL, shard->disk.full);
+    metrics_set(m, METRIC_DISK_STUCK, shard->disk.stuck);
     metrics_set(m, METRIC_S3_UNREACHABLE, shard->objects.unreachable);
     stats_measure_fanout(shard);
 }

@@ -61,10 +61,10 @@ static void backup_add_file(struct backup *b, const char *name)
 static void backup_remove_copies(struct shard *shard)
 {
     char path[OBJECT_ROOT_MAX], name[BACKUP_NAME_MAX];
-    snprintf(name, sizeof name, "shard-%u.db", shard->index);
+    snprintf(name, sizeof name, "shard-%u.db", shard->peers.index);
     backup_path_of(shard, name, path);
     unlink(path);
-    if (shard->index == 0) {
+    if (shard->peers.index == 0) {
         backup_path_of(shard, "registry.db", path);
         unlink(path);
     }
@@ -140,14 +140,14 @@ static void backup_begin(struct shard *shard, struct slice text)
     }
     snprintf(digits, sizeof digits, "%.*s", (int)text.len, text.data);
     *b = (struct backup){.shard = shard, .id = strtoull(digits, NULL, 10), .removing = b->removing};
-    snprintf(b->files[b->count++].name, BACKUP_NAME_MAX, "shard-%u.db", shard->index);
+    snprintf(b->files[b->count++].name, BACKUP_NAME_MAX, "shard-%u.db", shard->peers.index);
     const char *why = NULL;
     snprintf(newer, sizeof newer, BACKUP_NEWER "%" PRIu64, store_backup_last(shard->store));
     if (!shard->objects.puts_away)
         why = "segment.store is not s3";
     else if (b->id <= store_backup_last(shard->store))
         why = newer;
-    else if (shard->disk_full || !backup_room_for(shard))
+    else if (shard->disk.full || !backup_room_for(shard))
         why = "there is not enough room on the disk for a copy";
     if (why) {
         backup_fail(shard, why);
@@ -155,7 +155,7 @@ static void backup_begin(struct shard *shard, struct slice text)
     }
     backup_note(shard, "", 0);
     b->state = BACKUP_COPIES;
-    shard_again(shard);
+    shard->turn_again = true;
 }
 
 static void backup_copy_some(struct shard *shard)
@@ -166,7 +166,7 @@ static void backup_copy_some(struct shard *shard)
     if (left < 0) {
         backup_fail(shard, why ? why : "the copy cannot be written");
     } else if (left > NEAR_PAGES) {
-        shard_again(shard);
+        shard->turn_again = true;
     } else if (b->state == BACKUP_COPIES) {
         b->state = BACKUP_IS_NEAR;
         backup_say(shard, BACKUP_NEAR, SLICE(""));
@@ -246,7 +246,7 @@ static void backup_measure(struct work *work)
 {
     struct backup *b = (struct backup *)work;
     char path[OBJECT_ROOT_MAX];
-    if (b->shard->index == 0) {
+    if (b->shard->peers.index == 0) {
         backup_path_of(b->shard, "registry.db", path);
         if (!registry_copy(b->shard->cfg->server_data_dir, path))
             snprintf(b->failure, sizeof b->failure, "registry.db cannot be copied");
@@ -374,20 +374,20 @@ static void backup_on_measured(struct work *work, void *ctx)
         backup_fail(b->shard, b->failure);
         return;
     }
-    if (b->shard->disk_stuck) {
+    if (b->shard->disk.stuck) {
         backup_fail(b->shard, "the disk has no room to note it");
         return;
     }
     for (unsigned i = 0; i < b->count; i++)
         backup_note(b->shard, b->files[i].name, b->files[i].pieces);
-    if (b->shard->index == 0)
+    if (b->shard->peers.index == 0)
         backup_note(b->shard, "manifest", 0);
     b->state = BACKUP_PUTS_NEXT;
 }
 
 void backup_turn(struct shard *shard)
 {
-    if (shard->disk_full && shard->backup.copy)
+    if (shard->disk.full && shard->backup.copy)
         backup_fail(shard, "there is not enough room on the disk for a copy");
     switch (shard->backup.state) {
     case BACKUP_COPIES:
@@ -494,7 +494,7 @@ static void backup_seal(struct shard *shard, struct slice files)
 /* The backups in this range do not count. A later one says it again of older ones. */
 static void backup_note_gone(struct shard *shard, uint64_t from, uint64_t to)
 {
-    if (shard->disk_stuck)
+    if (shard->disk.stuck)
         return;
     store_begin(shard->store);
     store_backups_gone(shard->store, from, to);
@@ -527,14 +527,14 @@ void backup_step(struct shard *shard, enum backup_step step, struct slice text)
     } else if (step == BACKUP_GO_ON && b->state == BACKUP_HOLDS) {
         b->state = BACKUP_MEASURES;
         backup_ask_worker(shard, backup_measure, backup_on_measured);
-    } else if (step == BACKUP_SEAL && b->state == BACKUP_WAITS && shard->index == 0) {
+    } else if (step == BACKUP_SEAL && b->state == BACKUP_WAITS && shard->peers.index == 0) {
         backup_seal(shard, text);
     } else if (step == BACKUP_SEALED) {
         backup_sealed(shard, text);
     } else if (step == BACKUP_FAILED) {
         backup_given_up(shard, text.len > 0);
     }
-    shard_again(shard);
+    shard->turn_again = true;
 }
 
 /* ---- what does not count any more ---- */
@@ -560,7 +560,7 @@ static void backup_on_removed(void *ctx, const char *failure)
         store_begin(shard->store);
         store_backup_delete(shard->store, &removal->row);
         backup_upkeep(shard);
-        shard_again(shard);
+        shard->turn_again = true;
     } else if (!shard->stopping) {
         log_warn("a file of an old backup cannot be removed: %s; it will be tried again", failure);
     }

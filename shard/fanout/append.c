@@ -5,9 +5,10 @@
 
 #include "common/media_type.h"
 #include "common/offset.h"
+#include "shard/fanout/feed.h"
 #include "shard/handlers/handlers.h"
-#include "shard/peers/answer.h"
-#include "shard/peers/disk.h"
+#include "shard/streams/reply.h"
+#include "shard/store/disk.h"
 #include "shard/streams/watch.h"
 
 struct verdict {
@@ -31,7 +32,7 @@ static struct known append_known_of(struct shard *shard, struct stream *stream, 
 {
     struct known known = {0};
     /* Remembering one may have to write another down. */
-    if ((m->flags & WIRE_APPEND_PRODUCER) && !shard->disk_stuck)
+    if ((m->flags & WIRE_APPEND_PRODUCER) && !shard->disk.stuck)
         known.any = stream_producer(&shard->streams, stream, m->producer, &known.epoch, &known.seq);
     return known;
 }
@@ -102,16 +103,16 @@ static struct verdict append_check(struct shard *shard, const struct stream *str
                                    const struct known *known, struct detail *detail)
 {
     struct verdict verdict = {0};
-    if (shard->disk_stuck && (m->flags & WIRE_APPEND_PRODUCER))
+    if (shard->disk.stuck && (m->flags & WIRE_APPEND_PRODUCER))
         return append_refuse(ERR_INSUFFICIENT_STORAGE); /* it was not looked for */
     if (stream->row.closed)
         return append_check_closed(stream, m, known, detail);
-    if (!disk_takes(shard, m->boundaries.len + m->data.len))
+    if (!disk_takes(&shard->disk, m->boundaries.len + m->data.len))
         return append_refuse(ERR_INSUFFICIENT_STORAGE);
-    if (shard_is_full(shard) && m->count > 0)
+    if (streams_backlogged(&shard->streams) && m->count > 0)
         return append_refuse(ERR_SEGMENT_BACKLOG);
     if (m->count > 0 && !media_type_same(m->content_type, stream->row.content_type))
-        return append_refuse(answer_types(detail, stream->row.content_type, "append", m->content_type));
+        return append_refuse(reply_say_types(detail, stream->row.content_type, "append", m->content_type));
     if (m->flags & WIRE_APPEND_PRODUCER) {
         verdict = append_check_producer(m, known, detail);
         if (verdict.error != ERR_NONE || verdict.duplicate)
@@ -143,7 +144,7 @@ void append_entry(struct shard *shard, struct stream *stream, struct journal_ent
     if (!(entry->flags & ENTRY_SAME))
         shard->journaled_bytes += entry->boundaries.len + entry->data.len;
     shard->turn_bytes += entry->boundaries.len + entry->data.len;
-    shard->disk_unlooked += entry->boundaries.len + entry->data.len;
+    shard->disk.unlooked += entry->boundaries.len + entry->data.len;
     shard->written_ms = shard->ticks_ms;
 }
 
@@ -167,9 +168,9 @@ static void append_apply(struct shard *shard, struct stream *stream, const struc
 void on_append(struct shard *shard, struct asker asker, const struct wire_append *m)
 {
     struct wire_appended answer = {.id = m->id};
-    struct buf *out = asker_out(shard, asker);
+    struct buf *out = asker_out(&shard->peers, asker);
     enum error error = ERR_NONE;
-    struct stream *stream = shard_stream(shard, m->name, &error);
+    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
     struct detail detail = {0};
     bool fans_out = false;
     if (stream) {

@@ -8,8 +8,9 @@
 #include "common/offset.h"
 #include "common/percent.h"
 #include "shard/fanout/append.h"
+#include "shard/fanout/feed.h"
 #include "shard/handlers/handlers.h"
-#include "shard/peers/disk.h"
+#include "shard/store/disk.h"
 #include "shard/streams/page.h"
 
 #define INFLOWS_KEPT 4096
@@ -204,14 +205,12 @@ void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t est
 
 void inflow_tell(struct shard *shard, struct inflow *inflow)
 {
-    struct buf *out = shard_out(shard, shard_owner_of_uid(shard, inflow->source_uid));
+    struct buf *out = peers_out(&shard->peers, peers_owner_of_uid(&shard->peers, inflow->source_uid));
     bool over = estuary_idle(inflow);
     const struct wire_subscribers m = {
         .uid = inflow->source_uid, .feed = inflow->feed, .subscribers = inflow->subscribers};
     if (out && (m.subscribers || over))
         wire_put_subscribers(out, &m);
-    if (out == &shard->self)
-        shard_again(shard);
     if (over)
         estuary_inflow_remove(shard, inflow);
 }
@@ -343,9 +342,9 @@ static void estuary_deliver(struct shard *shard, struct inflow *inflow, const st
 void on_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m)
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
-    struct buf *out = shard_out(shard, from);
+    struct buf *out = peers_out(&shard->peers, from);
     struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .bytes = delivery_weight(m)};
-    if (shard_is_full(shard) || !disk_takes(shard, m->boundaries.len + m->data.len))
+    if (!disk_takes(&shard->disk, m->boundaries.len + m->data.len) || streams_backlogged(&shard->streams))
         return; /* it is sent again, and again */
     if (!inflow || inflow->feed != m->feed)
         answer.flags = WIRE_TAKEN_UNWANTED;
@@ -362,14 +361,12 @@ void on_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m
     }
     if (out)
         wire_put_taken(out, &answer);
-    if (out == &shard->self)
-        shard_again(shard);
 }
 
 void on_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m)
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
-    struct buf *out = shard_out(shard, from);
+    struct buf *out = peers_out(&shard->peers, from);
     struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .flags = WIRE_TAKEN_AGAIN};
     if (inflow && inflow->feed == m->feed && !estuary_idle(inflow)) {
         answer.position = inflow->taken;
@@ -379,14 +376,12 @@ void on_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m)
     }
     if (out)
         wire_put_taken(out, &answer);
-    if (out == &shard->self)
-        shard_again(shard);
 }
 
 void on_ended(struct shard *shard, unsigned from, const struct wire_ended *m)
 {
     struct inflow *inflow = inflow_of(shard, m->uid);
-    struct buf *out = shard_out(shard, from);
+    struct buf *out = peers_out(&shard->peers, from);
     const struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .flags = WIRE_TAKEN_UNWANTED | WIRE_TAKEN_SURE};
     if (inflow && inflow->feed == m->feed) {
         while (inflow->count)
@@ -395,6 +390,4 @@ void on_ended(struct shard *shard, unsigned from, const struct wire_ended *m)
     }
     if (out)
         wire_put_taken(out, &answer);
-    if (out == &shard->self)
-        shard_again(shard);
 }

@@ -7,16 +7,15 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
-#include "shard/handlers/delete.h"
 #include "shard/handlers/handlers.h"
-#include "shard/peers/disk.h"
+#include "shard/store/disk.h"
+#include "shard/shard.h"
 #include "shard/streams/page.h"
 
 #define TURN_BYTES ((size_t)1 << 20) /* read for shards that are behind, a turn */
 #define LOAD_AT_ONCE 256             /* streams that are behind */
 #define ENDED_AT_ONCE 256
 #define LAG_MS 5000
-#define RUN_BITS 16    /* of runs in a millisecond: a process never has numbers of an earlier one */
 #define RESEND_MS 1000 /* without a word from a shard that was sent something */
 
 struct fanout_wait {
@@ -29,133 +28,6 @@ struct fanout_wait {
     unsigned left; /* shards */
     uint64_t deadline_ms;
 };
-
-/* ---- feeds of a stream ---- */
-
-static void feed_unready(struct feeds *feeds, struct feed *feed)
-{
-    struct feed_peer *peer = &feeds->peers[feed->row.shard];
-    if (!feed->ready)
-        return;
-    *(feed->ready_prev ? &feed->ready_prev->ready_next : &peer->first) = feed->ready_next;
-    *(feed->ready_next ? &feed->ready_next->ready_prev : &peer->last) = feed->ready_prev;
-    feed->ready = false;
-}
-
-static void feed_make_ready(struct feeds *feeds, struct feed *feed)
-{
-    struct feed_peer *peer = &feeds->peers[feed->row.shard];
-    if (feed->ready)
-        return;
-    feed->ready = true;
-    feed->ready_next = NULL;
-    feed->ready_prev = peer->last;
-    *(peer->last ? &peer->last->ready_next : &peer->first) = feed;
-    peer->last = feed;
-}
-
-/* From the last position that was taken for sure. */
-static void feed_start_over(struct feeds *feeds, struct feed *feed)
-{
-    feed->sent = feed->row.acked;
-    feed->run = ++feeds->last_run;
-    feed->doubt = 0;
-    if (feed->sent < feed->stream->tail)
-        feed_make_ready(feeds, feed);
-}
-
-static struct feed *feed_add(struct streams *streams, struct stream *stream, const struct feed_row *row)
-{
-    struct feed *feed = xcalloc(1, sizeof *feed);
-    *feed = (struct feed){.stream = stream, .row = *row, .next = stream->feeds};
-    stream->feeds = feed;
-    feed_start_over(&streams->feeds, feed);
-    return feed;
-}
-
-struct loading {
-    struct streams *streams;
-    struct stream *stream;
-};
-
-static void feed_load_one(void *ctx, const struct feed_row *row)
-{
-    const struct loading *loading = ctx;
-    if (row->state != FEED_ENDED)
-        feed_add(loading->streams, loading->stream, row);
-}
-
-void feeds_load(struct streams *streams, struct stream *stream)
-{
-    struct loading loading = {streams, stream};
-    store_feeds(streams->store, stream->row.uid, feed_load_one, &loading);
-}
-
-static void feed_forget(struct feeds *feeds, struct feed *feed)
-{
-    struct feed **at = &feed->stream->feeds;
-    feed_unready(feeds, feed);
-    while (*at != feed)
-        at = &(*at)->next;
-    *at = feed->next;
-    free(feed);
-}
-
-void feeds_forget(struct streams *streams, struct stream *stream)
-{
-    while (stream->feeds)
-        feed_forget(&streams->feeds, stream->feeds);
-}
-
-uint64_t feeds_taken(const struct stream *stream)
-{
-    uint64_t least = UINT64_MAX;
-    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
-        if (feed->row.acked < least)
-            least = feed->row.acked;
-    return least;
-}
-
-bool feeds_level(const struct stream *stream)
-{
-    return feeds_taken(stream) >= stream->tail;
-}
-
-bool feeds_idle(const struct streams *streams, const struct stream *stream)
-{
-    if (stream->waits)
-        return false;
-    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
-        if (feed->row.acked < stream->tail &&
-            !(streams->feeds.peers[feed->row.shard].down && feed->row.state == FEED_BEHIND))
-            return false;
-    return true;
-}
-
-static struct feed *feed_find(const struct stream *stream, unsigned shard)
-{
-    for (struct feed *feed = stream->feeds; feed; feed = feed->next)
-        if (feed->row.shard == shard)
-            return feed;
-    return NULL;
-}
-
-/* What the store has to know: that something settled was not taken. */
-static void feed_store_state(struct store *store, struct feed *feed, bool always)
-{
-    enum feed_state state = feed->row.acked < feed->stream->row.flushed ? FEED_BEHIND : FEED_LEVEL;
-    if (state == feed->row.state && !always)
-        return;
-    feed->row.state = state;
-    store_begin(store);
-    store_feed_put(store, &feed->row);
-}
-
-void feeds_flushed(struct streams *streams, struct stream *stream)
-{
-    for (struct feed *feed = stream->feeds; feed; feed = feed->next)
-        feed_store_state(streams->store, feed, true);
-}
 
 /* ---- answers that wait ---- */
 
@@ -173,7 +45,7 @@ static void feed_wait_forget(struct shard *shard, struct fanout_wait *wait)
 
 static void feed_wait_answer(struct shard *shard, struct fanout_wait *wait)
 {
-    struct buf *out = asker_out(shard, wait->asker);
+    struct buf *out = asker_out(&shard->peers, wait->asker);
     wait->answer.failures = wait->answer.subscribers - wait->answer.successes;
     if (out) {
         asker_time(out, wait->asker);
@@ -232,7 +104,7 @@ static void feed_wait_add(struct shard *shard, struct asker asker, struct stream
 void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream, const struct wire_appended *m)
 {
     struct wire_appended answer = *m;
-    struct buf *out = asker_out(shard, asker);
+    struct buf *out = asker_out(&shard->peers, asker);
     for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
         answer.subscribers += feed->row.subscribers;
     if (!answer.subscribers) {
@@ -281,22 +153,22 @@ static void feed_put(struct shard *shard, struct feed *feed, const struct extent
         .boundaries = extent->boundaries,
         .data = extent->data,
     };
-    bool here = feed->row.shard == shard->index;
+    bool here = feed->row.shard == shard->peers.index;
     if (!peer->under_way && !peer->stalled)
         peer->progress_ms = shard->ticks_ms;
     peer->under_way += delivery_weight(&m);
     peer->sent_ms = feed->sent_ms = shard->ticks_ms;
     feed->sent = m.next;
-    wire_put_deliver(here ? &shard->self : &peer->frames, &m);
+    wire_put_deliver(here ? &shard->peers.self : &peer->frames, &m);
     if (here)
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 static bool feed_may_send(const struct shard *shard, unsigned index)
 {
     const struct feed_peer *peer = &shard->streams.feeds.peers[index];
     return peer->under_way < shard->cfg->fanout_window &&
-           (index == shard->index || link_up(&shard->shards[index].link));
+           (index == shard->peers.index || link_up(&shard->peers.shards[index].link));
 }
 
 void feeds_appended(struct shard *shard, struct stream *stream, const struct journal_entry *entry)
@@ -356,7 +228,7 @@ static void feed_send_ready(struct shard *shard, unsigned index)
             feed_make_ready(feeds, feed);
     }
     if (peer->first && feed_may_send(shard, index))
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 static void feed_note_uid(void *ctx, const struct feed_row *row)
@@ -381,16 +253,16 @@ static void feed_load_behind(struct shard *shard, unsigned index)
         if (!feed || feed->row.acked < stream->tail)
             continue;
         feed_store_state(shard->store, feed, false);
-        delete_unpinned(shard, stream);
+        streams_released(&shard->streams, stream);
     }
     buf_clear(&uids);
     if (peer->stored)
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 void feeds_turn(struct shard *shard)
 {
-    for (unsigned i = 0; i < shard->layout.shards; i++) {
+    for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         const struct feed_peer *peer = &shard->streams.feeds.peers[i];
         if (peer->stored && !peer->first && feed_may_send(shard, i))
             feed_load_behind(shard, i);
@@ -401,7 +273,7 @@ void feeds_turn(struct shard *shard)
 
 void feeds_flush(struct shard *shard)
 {
-    for (unsigned i = 0; i < shard->layout.shards; i++) {
+    for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
         if (!buf_len(&peer->frames))
             continue;
@@ -454,7 +326,7 @@ void feeds_tick(struct shard *shard)
 {
     struct feeds *feeds = &shard->streams.feeds;
     feed_the_starved(shard);
-    for (unsigned i = 0; i < shard->layout.shards; i++) {
+    for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         struct feed_peer *peer = &feeds->peers[i];
         if (peer->under_way && shard->ticks_ms > peer->sent_ms + RESEND_MS &&
             shard->ticks_ms > peer->progress_ms + RESEND_MS) {
@@ -473,12 +345,10 @@ void feeds_tick(struct shard *shard)
 static void feed_send_ended(void *ctx, const struct feed_row *row)
 {
     struct shard *shard = ctx;
-    struct buf *out = row->shard < shard->layout.shards ? shard_out(shard, row->shard) : NULL;
+    struct buf *out = row->shard < shard->peers.layout.shards ? peers_out(&shard->peers, row->shard) : NULL;
     if (!out)
         return;
     wire_put_ended(out, &(struct wire_ended){.uid = row->source_uid, .feed = row->feed});
-    if (out == &shard->self)
-        shard_again(shard);
 }
 
 void feeds_ended(struct shard *shard, struct stream *stream)
@@ -497,7 +367,7 @@ void feeds_ended(struct shard *shard, struct stream *stream)
 void feeds_upkeep(struct shard *shard)
 {
     feed_start_over_what_is_lost(shard);
-    for (unsigned i = 0; i < shard->layout.shards; i++) {
+    for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
         store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, feed_send_ended, shard);
         if (peer->under_way && shard->ticks_ms > peer->progress_ms + LAG_MS)
@@ -507,18 +377,11 @@ void feeds_upkeep(struct shard *shard)
     }
 }
 
-void feeds_init(struct feeds *feeds, uint64_t now_ms)
-{
-    *feeds = (struct feeds){.last_run = now_ms << RUN_BITS};
-    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
-        feeds->peers[i].first_run = feeds->last_run;
-}
-
 void feeds_recover(struct shard *shard)
 {
-    for (unsigned i = 0; i < shard->layout.shards; i++) {
+    for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         shard->streams.feeds.peers[i].stored = true;
-        shard->streams.feeds.peers[i].down = i != shard->index;
+        shard->streams.feeds.peers[i].down = i != shard->peers.index;
     }
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
         for (struct feed *feed = stream->feeds; feed; feed = feed->next)
@@ -557,10 +420,10 @@ void feeds_clear(struct shard *shard)
 void on_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
 {
     struct wire_attached answer = {.id = m->id};
-    struct buf *out = shard_out(shard, from);
+    struct buf *out = peers_out(&shard->peers, from);
     enum error error = ERR_NONE;
-    struct stream *stream = shard_stream(shard, m->source, &error);
-    if (stream && !(m->flags & WIRE_ATTACH_LEAVES) && !disk_takes(shard, 0))
+    struct stream *stream = streams_live(&shard->streams, m->source, shard->now_ms, &error);
+    if (stream && !(m->flags & WIRE_ATTACH_LEAVES) && !disk_takes(&shard->disk, 0))
         error = ERR_INSUFFICIENT_STORAGE;
     answer.error = (uint8_t)error;
     if (stream && error == ERR_NONE) {
@@ -591,8 +454,6 @@ void on_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
     }
     if (out)
         wire_put_attached(out, &answer);
-    if (out == &shard->self)
-        shard_again(shard);
 }
 
 static void feed_remove_feed(struct shard *shard, struct feed *feed)
@@ -602,20 +463,18 @@ static void feed_remove_feed(struct shard *shard, struct feed *feed)
     store_begin(shard->store);
     store_feed_delete(shard->store, feed->row.source_uid, feed->row.shard);
     feed_forget(&shard->streams.feeds, feed);
-    delete_unpinned(shard, stream);
+    streams_released(&shard->streams, stream);
 }
 
 /* Nobody seems to be subscribed there; but somebody who is just about to be may have been told so. */
 static void feed_doubt(struct shard *shard, struct feed *feed)
 {
-    struct buf *out = shard_out(shard, feed->row.shard);
+    struct buf *out = peers_out(&shard->peers, feed->row.shard);
     if (!out || feed->doubt)
         return;
     feed->doubt = ++shard->streams.feeds.last_run;
     wire_put_wanted(out,
                     &(struct wire_wanted){.uid = feed->row.source_uid, .feed = feed->row.feed, .run = feed->doubt});
-    if (out == &shard->self)
-        shard_again(shard);
 }
 
 void on_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m)
@@ -707,5 +566,5 @@ void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
     }
     if ((m->flags & WIRE_TAKEN_AGAIN) && (m->run == feed->run || wanted))
         feed_start_over(feeds, feed);
-    delete_unpinned(shard, stream);
+    streams_released(&shard->streams, stream);
 }

@@ -7,10 +7,11 @@
 #include "common/log.h"
 #include "common/media_type.h"
 #include "shard/fanout/append.h"
+#include "shard/handlers/delete.h"
 #include "shard/handlers/fork.h"
 #include "shard/handlers/handlers.h"
-#include "shard/peers/answer.h"
-#include "shard/peers/disk.h"
+#include "shard/streams/reply.h"
+#include "shard/store/disk.h"
 
 static const struct slice create_default_type = {"application/octet-stream", 24};
 
@@ -69,7 +70,7 @@ static enum error create_compare(const struct stream *stream, const struct wire_
 {
     const struct stream_row *row = &stream->row;
     if (m->content_type.len && !media_type_same(row->content_type, m->content_type))
-        return answer_types(detail, row->content_type, "request", m->content_type);
+        return reply_say_types(detail, row->content_type, "request", m->content_type);
     if (row->closed != ((m->flags & WIRE_CREATE_CLOSED) != 0))
         return create_say_closed(detail, row->closed);
     if (!create_expiry_matches(row, m))
@@ -88,7 +89,7 @@ bool create_answer_existing(struct shard *shard, struct asker asker, const struc
 {
     enum error error;
     struct detail detail = {0};
-    struct stream *stream = shard_stream(shard, m->name, &error);
+    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
     if (!stream && error == ERR_STREAM_NOT_FOUND)
         return false;
     if (stream)
@@ -96,11 +97,11 @@ bool create_answer_existing(struct shard *shard, struct asker asker, const struc
     else
         error = ERR_STREAM_SOFT_DELETED;
     if (error != ERR_NONE) {
-        answer_refusal(shard, asker, error, 0, slice_str(detail.text));
+        reply_refuse(shard, asker, error, 0, slice_str(detail.text));
         return true;
     }
-    struct wire_stream answer = answer_stream(shard, stream, m->id);
-    answer_send(shard, asker, &answer);
+    struct wire_stream answer = reply_describe(shard, stream, m->id);
+    reply_send(shard, asker, &answer);
     return true;
 }
 
@@ -217,6 +218,7 @@ struct stream *create_plain(struct shard *shard, struct slice name, struct slice
     const struct wire_create m = {.name = name, .content_type = content_type};
     struct stream_row row = create_plain_row(shard, &m);
     store_begin(shard->store);
+    delete_expired(shard, name);
     create_make_reader_key(&row);
     row.uid = store_next_uid(shard->store, layout_slot(name));
     return create_log_creation(shard, &row, &(struct body){0});
@@ -233,15 +235,16 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
     enum error error = create_take_body(m, media_type_is_json(row.content_type), &body, &detail);
     if (error == ERR_NONE) {
         store_begin(shard->store);
+        delete_expired(shard, m->name);
         create_make_reader_key(&row);
         row.uid = store_next_uid(shard->store, layout_slot(m->name));
         struct stream *stream =
             source ? create_insert_fork(shard, &row, &body) : create_log_creation(shard, &row, &body);
-        struct wire_stream answer = answer_stream(shard, stream, asker.id);
+        struct wire_stream answer = reply_describe(shard, stream, asker.id);
         answer.flags |= WIRE_STREAM_CREATED;
-        answer_send(shard, asker, &answer);
+        reply_send(shard, asker, &answer);
     } else {
-        answer_refusal(shard, asker, error, 0, slice_str(detail.text));
+        reply_refuse(shard, asker, error, 0, slice_str(detail.text));
     }
     buf_clear(&body.data);
     buf_clear(&body.boundaries);
@@ -252,12 +255,12 @@ void on_create(struct shard *shard, struct asker asker, const struct wire_create
 {
     if (create_answer_existing(shard, asker, m))
         return;
-    if (!disk_takes(shard, m->data.len))
-        answer_error(shard, asker, ERR_INSUFFICIENT_STORAGE);
-    else if (m->data.len && shard_is_full(shard))
-        answer_error(shard, asker, ERR_SEGMENT_BACKLOG);
+    if (!disk_takes(&shard->disk, m->data.len))
+        reply_error(shard, asker, ERR_INSUFFICIENT_STORAGE);
+    else if (m->data.len && streams_backlogged(&shard->streams))
+        reply_error(shard, asker, ERR_SEGMENT_BACKLOG);
     else if (m->flags & WIRE_CREATE_FULL)
-        answer_error(shard, asker, ERR_QUOTA_EXCEEDED);
+        reply_error(shard, asker, ERR_QUOTA_EXCEEDED);
     else if (m->flags & WIRE_CREATE_FORK)
         fork_begin(shard, asker, m);
     else

@@ -1,8 +1,21 @@
+/* A stream's states (enum stream_state), and what moves it on:
+ *
+ *     live --deleted or expired, nothing holds it--> deleting --swept by the janitor--> gone
+ *       |                                               ^
+ *       +--deleted or expired, but held--> soft deleted +  once the last fork or subscriber's shard lets it go
+ *
+ * deleting: the name is free at once; the bytes go a little a turn. soft deleted: the name is taken, requests get 410,
+ * and forks and subscribers still get the bytes.
+ *
+ * A lookup never deletes: it would pull a stream from under whoever called it. It lists what is expired; delete_turn()
+ * ends that before the turn's commit. */
 #include "shard/handlers/delete.h"
 
-#include "shard/handlers/fork.h"
+#include "shard/fanout/estuary.h"
+#include "shard/fanout/feed.h"
 #include "shard/handlers/handlers.h"
-#include "shard/peers/answer.h"
+#include "shard/handlers/pin.h"
+#include "shard/streams/reply.h"
 #include "shard/streams/watch.h"
 
 /* Its bytes go in the background; its name is free at once, and its source will be let go. */
@@ -15,17 +28,11 @@ static void delete_set_deleting(struct shard *shard, struct stream *stream)
     if (!stream->unflushed)
         store_stream_set_deleting(shard->store, stream->row.uid);
     if (stream->row.source_uid != STORE_NONE)
-        fork_let_go(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
+        pin_release(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
     feeds_ended(shard, stream);
     estuary_ended(shard, stream);
     watch_deleted(shard, stream);
     streams_deleting(&shard->streams, stream);
-}
-
-/* Forks hold its bytes, or shards whose estuaries still get them. */
-static bool delete_held(const struct shard *shard, const struct stream *stream)
-{
-    return !feeds_level(stream) || store_pinned(shard->store, stream->row.uid);
 }
 
 /* Forks may hold it for long, but nobody is subscribed to it any more. */
@@ -39,7 +46,7 @@ static void delete_end_feeds(struct shard *shard, struct stream *stream)
 
 void delete_stream(struct shard *shard, struct stream *stream)
 {
-    if (!delete_held(shard, stream)) {
+    if (!stream_held(&shard->streams, stream)) {
         delete_set_deleting(shard, stream);
         return;
     }
@@ -52,30 +59,48 @@ void delete_stream(struct shard *shard, struct stream *stream)
     delete_end_feeds(shard, stream);
 }
 
-struct stream *delete_expired(struct shard *shard, struct stream *stream)
+void delete_expired(struct shard *shard, struct slice name)
 {
-    bool stays = delete_held(shard, stream);
-    delete_stream(shard, stream);
-    return stays ? stream : NULL;
+    struct stream *stream = streams_peek(&shard->streams, name);
+    if (stream)
+        delete_stream(shard, stream);
 }
 
-void delete_unpinned(struct shard *shard, struct stream *stream)
+/* The last that held it may be gone. */
+static void delete_soft_deleted(struct shard *shard, struct stream *stream)
 {
-    if (stream->row.state != STREAM_SOFT_DELETED)
-        return;
-    if (delete_held(shard, stream))
+    if (stream_held(&shard->streams, stream))
         delete_end_feeds(shard, stream);
     else
         delete_set_deleting(shard, stream);
 }
 
+void delete_turn(struct shard *shard)
+{
+    struct buf uids = shard->streams.may_end;
+    uint64_t uid;
+    shard->streams.may_end = (struct buf){0};
+    for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
+        memcpy(&uid, buf_slice(&uids).data, sizeof uid);
+        struct stream *stream = streams_by_uid(&shard->streams, uid);
+        if (!stream)
+            continue; /* it has ended since */
+        stream->may_end = false;
+        if (stream->row.state == STREAM_SOFT_DELETED)
+            delete_soft_deleted(shard, stream);
+        else if (stream_expired(stream, shard->now_ms) && !stream->watcher_count && !shard->disk.stuck)
+            delete_stream(shard, stream);
+    }
+    buf_clear(&uids);
+}
+
 void on_delete(struct shard *shard, struct asker asker, const struct wire_delete *m)
 {
     enum error error = ERR_NONE;
-    struct stream *stream = shard_stream(shard, m->name, &error);
-    if (stream && shard->disk_stuck)
+    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
+    if (stream && shard->disk.stuck)
         error = ERR_INSUFFICIENT_STORAGE;
     else if (stream)
         delete_stream(shard, stream);
-    answer_error(shard, asker, error);
+    reply_error(shard, asker, error);
 }

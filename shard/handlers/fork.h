@@ -18,15 +18,11 @@
 /* Starts making a fork; answered when the source has answered, or 503 after router.shard_wait. */
 void fork_begin(struct shard *shard, struct asker asker, const struct wire_create *m);
 
-/* In the transaction that ends a fork: its source's pin is to be let go. */
-void fork_let_go(struct shard *shard, uint64_t fork_uid, uint64_t source_uid, uint64_t pin);
-
 /* A shard has a new link: what it was asked and has not answered is asked again. */
 void fork_shard_up(struct shard *shard, unsigned index);
 
-/* By the tick: gives up on forks that wait too long; repeats duties; asks after pins nobody has confirmed. */
+/* By the tick: gives up on forks that wait too long. */
 void fork_tick(struct shard *shard);
-void fork_upkeep(struct shard *shard);
 
 void fork_clear(struct shard *shard);
 

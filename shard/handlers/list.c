@@ -104,7 +104,7 @@ static bool list_on_row(void *ctx, const struct stream_row *row)
 static unsigned list_answer(struct shard *shard, struct asker asker, const struct wire_list *m)
 {
     struct list list = {.shard = shard, .m = m, .unflushed = unflushed_from(&shard->streams.unflushed, m->from)};
-    struct buf *out = asker_out(shard, asker);
+    struct buf *out = asker_out(&shard->peers, asker);
     store_streams_from(shard->store, m->from, list_on_row, &list);
     if (!list.over)
         (void)list_look_at_unflushed(&list, NULL);
@@ -175,7 +175,7 @@ void list_turn(struct shard *shard)
         list_waiting_free(shard, waiting);
     }
     if (shard->waiting_lists)
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 void list_clear(struct shard *shard)

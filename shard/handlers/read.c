@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/handlers/handlers.h"
-#include "shard/peers/answer.h"
+#include "shard/streams/reply.h"
 #include "shard/segments/cold.h"
 #include "shard/streams/page.h"
 #include "shard/streams/watch.h"
@@ -69,7 +69,7 @@ static enum error read_advance(struct shard *shard, struct reading *reading, con
         if (page->next < stream->row.earliest)
             return buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE;
         *ancestor = lineage_find(&stream->lineage, page->next);
-        if (*ancestor && shard_owner_of_uid(shard, (*ancestor)->uid) != shard->index)
+        if (*ancestor && peers_owner_of_uid(&shard->peers, (*ancestor)->uid) != shard->peers.index)
             return ERR_NONE;
         const struct stream *source = *ancestor ? streams_by_uid(&shard->streams, (*ancestor)->uid) : stream;
         uint64_t end = *ancestor ? (*ancestor)->end : stream->tail;
@@ -98,7 +98,7 @@ static bool read_is_cold(const struct reading *reading, const struct stream *str
 static struct wire_stream read_describe(struct shard *shard, const struct reading *reading, const struct stream *stream,
                                         uint64_t next, uint64_t time_ms)
 {
-    struct wire_stream answer = answer_stream(shard, stream, reading->asker.id);
+    struct wire_stream answer = reply_describe(shard, stream, reading->asker.id);
     answer.start = reading->start;
     answer.next = next;
     answer.time_ms = time_ms;
@@ -111,7 +111,7 @@ static bool read_send_file(struct shard *shard, const struct reading *reading, c
                            const struct page_file *file)
 {
     struct wire_stream answer = read_describe(shard, reading, stream, file->next, file->time_ms);
-    return answer_send_file(shard, reading->asker, &answer, &(struct file_bytes){file->fd, 0, file->bytes});
+    return reply_send_file(shard, reading->asker, &answer, &(struct file_bytes){file->fd, 0, file->bytes});
 }
 
 /* Answers with bytes of a segment's file as they are. */
@@ -127,7 +127,7 @@ static bool read_answer_in_file(struct shard *shard, const struct reading *readi
     done.page = page;
     struct wire_stream answer = read_describe(shard, &done, stream, page.next, page.time_ms);
     read_count(shard, reading, METRIC_TIER_SEGMENT, bytes.bytes);
-    return answer_send_file(shard, reading->asker, &answer, &bytes);
+    return reply_send_file(shard, reading->asker, &answer, &bytes);
 }
 
 /* Answers with a file that was kept. */
@@ -171,13 +171,13 @@ static void read_finish(struct shard *shard, struct reading *reading, struct str
         watch_add(shard, stream, reading->asker, reading->watch);
         answer.flags |= WIRE_STREAM_WATCHING;
     }
-    answer_send(shard, reading->asker, &answer);
+    reply_send(shard, reading->asker, &answer);
     buf_clear(&reading->page.data);
 }
 
 static void read_fail(struct shard *shard, struct reading *reading, enum error error)
 {
-    answer_error(shard, reading->asker, error);
+    reply_error(shard, reading->asker, error);
     buf_clear(&reading->page.data);
 }
 
@@ -186,7 +186,7 @@ static void read_fail(struct shard *shard, struct reading *reading, enum error e
 static void read_ask_owner(struct shard *shard, const struct remote_read *remote)
 {
     const struct page *page = &remote->reading.page;
-    struct buf *out = shard_out(shard, remote->owner);
+    struct buf *out = peers_out(&shard->peers, remote->owner);
     if (!out)
         return; /* asked again when it is up */
     struct wire_fetch fetch = {
@@ -204,7 +204,7 @@ static void read_ask_owner(struct shard *shard, const struct remote_read *remote
 static void read_aim(struct shard *shard, struct remote_read *remote, const struct ancestor *ancestor)
 {
     remote->id = ++shard->last_id;
-    remote->owner = shard_owner_of_uid(shard, ancestor->uid);
+    remote->owner = peers_owner_of_uid(&shard->peers, ancestor->uid);
     remote->from_uid = ancestor->uid;
     remote->to = ancestor->end;
     read_ask_owner(shard, remote);
@@ -245,7 +245,8 @@ static void read_resume(struct shard *shard, struct remote_read *remote)
     struct reading *reading = &remote->reading;
     const struct ancestor *ancestor = NULL;
     enum error error = ERR_STREAM_NOT_FOUND;
-    struct stream *stream = shard_stream(shard, slice_of(remote->name, remote->name_len), &error);
+    struct stream *stream =
+        streams_live(&shard->streams, slice_of(remote->name, remote->name_len), shard->now_ms, &error);
     if (!stream || stream->row.uid != reading->uid) {
         read_fail(shard, reading, error);
         read_remote_free(shard, remote);
@@ -299,7 +300,7 @@ void on_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
 {
     struct wire_fetched answer = {.id = m->id, .error = ERR_STREAM_NOT_FOUND};
     struct page page = {.next = m->from, .max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = m->cut};
-    struct buf *out = shard_out(shard, from);
+    struct buf *out = peers_out(&shard->peers, from);
     const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
     if (stream && m->from >= stream->row.base && m->to <= stream->tail)
         answer.error = (uint8_t)page_read(&page, &shard->streams, stream, m->to);
@@ -375,7 +376,7 @@ static bool read_is_hidden(const struct stream *stream, uint8_t flags)
 
 static void read_park(struct shard *shard, struct asker asker, const struct wire_read *m, struct buf *later)
 {
-    struct buf *out = asker_out(shard, asker);
+    struct buf *out = asker_out(&shard->peers, asker);
     wire_put_read(later, m);
     if (out)
         wire_put_parked(out, &(struct wire_parked){.id = m->id});
@@ -394,7 +395,7 @@ static void read_start_reading(struct shard *shard, struct asker asker, const st
     const struct ancestor *ancestor = NULL;
     struct buf *later;
     struct detail detail = {0};
-    struct stream *stream = shard_stream(shard, m->name, &error);
+    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
     uint64_t position = stream ? read_begins_at(stream, m) : 0;
     if (stream && position > stream->tail)
         error = ERR_OFFSET_BEYOND_TAIL;
@@ -403,10 +404,9 @@ static void read_start_reading(struct shard *shard, struct asker asker, const st
     if (read_is_hidden(stream, m->flags))
         error = ERR_UNAUTHORIZED;
     if (error == ERR_OFFSET_BEYOND_TAIL)
-        error = answer_tail(&detail, error, stream->tail);
+        error = reply_say_tail(&detail, error, stream->tail);
     if (error != ERR_NONE) {
-        answer_refusal(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0,
-                       slice_str(detail.text));
+        reply_refuse(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0, slice_str(detail.text));
         return;
     }
     stream_touch(&shard->streams, stream, shard->now_ms);
@@ -449,7 +449,7 @@ void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
     waiting->read.name = slice_of(waiting->name, m->name.len);
     *shard->waiting_reads_end = waiting;
     shard->waiting_reads_end = &waiting->next;
-    shard_again(shard);
+    shard->turn_again = true;
 }
 
 void read_turn(struct shard *shard)
@@ -460,19 +460,19 @@ void read_turn(struct shard *shard)
         free(waiting);
     }
     if (shard->waiting_reads)
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 void on_head(struct shard *shard, struct asker asker, const struct wire_head *m)
 {
     enum error error = ERR_NONE;
-    struct stream *stream = shard_stream(shard, m->name, &error);
+    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
     if (read_is_hidden(stream, m->flags))
         error = ERR_UNAUTHORIZED;
     if (error != ERR_NONE) {
-        answer_error(shard, asker, error);
+        reply_error(shard, asker, error);
         return;
     }
-    struct wire_stream answer = answer_stream(shard, stream, m->id);
-    answer_send(shard, asker, &answer);
+    struct wire_stream answer = reply_describe(shard, stream, m->id);
+    reply_send(shard, asker, &answer);
 }

@@ -1,7 +1,7 @@
 /* All there is to say of one stream, for whoever operates the server. */
 #include "shard/handlers/handlers.h"
 #include "shard/handlers/list.h"
-#include "shard/peers/answer.h"
+#include "shard/streams/reply.h"
 
 #define FIRST 100u /* of producers and sources */
 
@@ -95,10 +95,10 @@ static void show_describe(struct shard *shard, struct show *show, uint64_t remai
 void on_show(struct shard *shard, struct asker asker, const struct wire_show *m)
 {
     enum error error = ERR_NONE;
-    struct show show = {.stream = shard_stream(shard, m->name, &error)};
-    struct buf *out = asker_out(shard, asker);
+    struct show show = {.stream = streams_live(&shard->streams, m->name, shard->now_ms, &error)};
+    struct buf *out = asker_out(&shard->peers, asker);
     if (show.stream)
-        show_describe(shard, &show, answer_stream(shard, show.stream, m->id).remaining_ms);
+        show_describe(shard, &show, reply_describe(shard, show.stream, m->id).remaining_ms);
     show.shown.id = m->id;
     show.shown.error = (uint8_t)error;
     show.shown.stream = buf_slice(&show.facts);

@@ -12,8 +12,8 @@
 #include "shard/handlers/create.h"
 #include "shard/handlers/delete.h"
 #include "shard/handlers/handlers.h"
-#include "shard/peers/answer.h"
-#include "shard/peers/disk.h"
+#include "shard/streams/reply.h"
+#include "shard/store/disk.h"
 
 #define SUBSCRIBING_MAX 1024
 #define WALK_MAX 16384 /* streams looked at for one circle */
@@ -118,18 +118,18 @@ static void subscribe_renew(struct shard *shard, struct stream *stream)
 static struct stream *subscribe_estuary_stream(struct shard *shard, struct subscribing *s, const char *type,
                                                enum error *error)
 {
-    struct stream *stream = shard_stream(shard, subscribe_text(s->estuary), error);
+    struct stream *stream = streams_live(&shard->streams, subscribe_text(s->estuary), shard->now_ms, error);
     if (!stream && *error == ERR_STREAM_NOT_FOUND && (s->flags & WIRE_SUBSCRIBE_FULL)) {
         *error = ERR_QUOTA_EXCEEDED;
         return NULL;
     }
-    if (!stream && *error == ERR_STREAM_NOT_FOUND && !shard->disk_full) {
+    if (!stream && *error == ERR_STREAM_NOT_FOUND && !shard->disk.full) {
         *error = ERR_NONE;
         stream = create_plain(shard, subscribe_text(s->estuary), subscribe_text(type));
         stream->row.kind |= STREAM_KIND_OWNED;
         s->created = true;
     } else if (!stream) {
-        *error = shard->disk_full            ? ERR_INSUFFICIENT_STORAGE
+        *error = shard->disk.full            ? ERR_INSUFFICIENT_STORAGE
                  : *error == ERR_STREAM_GONE ? ERR_STREAM_SOFT_DELETED
                                              : *error;
         return NULL;
@@ -145,7 +145,7 @@ static struct stream *subscribe_estuary_stream(struct shard *shard, struct subsc
 
 static void subscribe_put_state(struct shard *shard, struct asker asker, const struct wire_estuary_state *m)
 {
-    struct buf *out = asker_out(shard, asker);
+    struct buf *out = asker_out(&shard->peers, asker);
     if (!out)
         return;
     asker_time(out, asker);
@@ -166,7 +166,7 @@ static void subscribe_add_text(struct buf *texts, const struct subscribing *s, c
     struct slice type = *s->type || !stream ? subscribe_text(s->type) : stream->row.content_type;
     struct detail detail = {0};
     if (source->error == ERR_CONTENT_TYPE_MISMATCH)
-        (void)answer_types(&detail, subscribe_text(source->type), "estuary", type);
+        (void)reply_say_types(&detail, subscribe_text(source->type), "estuary", type);
     if (source->error == ERR_INVALID_SUBSCRIPTION)
         (void)detail_say(&detail, source->error, "envelopes need a stream of application/json; this one is %s",
                          source->type);
@@ -304,7 +304,7 @@ static void subscribe_attached_all(struct shard *shard, struct subscribing *s)
     if (type)
         stream = subscribe_estuary_stream(shard, s, type, &error);
     if (error == ERR_NONE && stream && *s->type && !media_type_same(subscribe_text(s->type), stream->row.content_type))
-        error = answer_types(&detail, stream->row.content_type, "contentType", subscribe_text(s->type));
+        error = reply_say_types(&detail, stream->row.content_type, "contentType", subscribe_text(s->type));
     if (error != ERR_NONE) {
         subscribe_fail(shard, s, error, slice_str(detail.text));
         return;
@@ -325,12 +325,10 @@ static void subscribe_attached_all(struct shard *shard, struct subscribing *s)
 static void subscribe_ask_step(struct shard *shard, const struct subscribing *s, size_t i)
 {
     struct slice name = subscribe_text(s->steps[i].name);
-    struct buf *out = shard_out(shard, shard_owner_of_name(shard, name));
+    struct buf *out = peers_out(&shard->peers, peers_owner_of_name(&shard->peers, name));
     if (!out)
         return; /* asked again when it is up */
     wire_put_sources(out, &(struct wire_sources){.id = s->id, .step = s->walk << 32 | i, .name = name});
-    if (out == &shard->self)
-        shard_again(shard);
 }
 
 static void subscribe_add_step(struct shard *shard, struct subscribing *s, struct slice name, uint64_t depth)
@@ -402,14 +400,12 @@ static void subscribe_note_name(void *ctx, const struct subscription_row *row, s
 
 void on_sources(struct shard *shard, unsigned from, const struct wire_sources *m)
 {
-    struct buf names = {0}, *out = shard_out(shard, from);
+    struct buf names = {0}, *out = peers_out(&shard->peers, from);
     struct stream *stream = streams_by_name(&shard->streams, m->name);
     if (stream)
         store_sources_of(shard->store, stream->row.uid, subscribe_note_name, &names);
     if (out)
         wire_put_sourced(out, &(struct wire_sourced){.id = m->id, .step = m->step, .sources = buf_slice(&names)});
-    if (out == &shard->self)
-        shard_again(shard);
     buf_clear(&names);
 }
 
@@ -476,7 +472,7 @@ static void subscribe_ask(struct shard *shard, const struct subscribing *s, size
 {
     const struct source *source = &s->sources[i];
     bool ends = (s->flags & WIRE_SUBSCRIBE_END) != 0;
-    struct buf *out = shard_out(shard, shard_owner_of_name(shard, subscribe_text(source->name)));
+    struct buf *out = peers_out(&shard->peers, peers_owner_of_name(&shard->peers, subscribe_text(source->name)));
     const struct wire_attach m = {
         .id = s->id + 1 + i,
         .source = subscribe_text(source->name),
@@ -486,8 +482,6 @@ static void subscribe_ask(struct shard *shard, const struct subscribing *s, size
     if (!out)
         return; /* asked again when it is up */
     wire_put_attach(out, &m);
-    if (out == &shard->self)
-        shard_again(shard);
 }
 
 static void subscribe_unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream);
@@ -515,7 +509,7 @@ void on_attached(struct shard *shard, unsigned from, const struct wire_attached 
         return;
     }
     enum error error;
-    struct stream *stream = shard_stream(shard, subscribe_text(s->estuary), &error);
+    struct stream *stream = streams_live(&shard->streams, subscribe_text(s->estuary), shard->now_ms, &error);
     for (size_t i = 0; i < s->count && stream; i++)
         subscribe_unsubscribe(shard, &s->sources[i], stream);
     for (size_t i = 0; i < s->count; i++)
@@ -526,7 +520,7 @@ void on_attached(struct shard *shard, unsigned from, const struct wire_attached 
 void on_subscribe(struct shard *shard, struct asker asker, const struct wire_subscribe *m)
 {
     struct slice names = m->sources;
-    if (shard->disk_stuck || (!(m->flags & WIRE_SUBSCRIBE_END) && !disk_takes(shard, 0))) {
+    if (shard->disk.stuck || (!(m->flags & WIRE_SUBSCRIBE_END) && !disk_takes(&shard->disk, 0))) {
         subscribe_answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
         return;
     }
@@ -557,10 +551,11 @@ void subscribe_shard_up(struct shard *shard, unsigned index)
 {
     for (struct subscribing *s = shard->subscribing; s; s = s->next) {
         for (size_t i = 0; i < s->count; i++)
-            if (!s->sources[i].answered && shard_owner_of_name(shard, subscribe_text(s->sources[i].name)) == index)
+            if (!s->sources[i].answered &&
+                peers_owner_of_name(&shard->peers, subscribe_text(s->sources[i].name)) == index)
                 subscribe_ask(shard, s, i);
         for (size_t i = 0; i < s->step_count; i++)
-            if (!s->steps[i].answered && shard_owner_of_name(shard, subscribe_text(s->steps[i].name)) == index)
+            if (!s->steps[i].answered && peers_owner_of_name(&shard->peers, subscribe_text(s->steps[i].name)) == index)
                 subscribe_ask_step(shard, s, i);
     }
 }
@@ -631,7 +626,7 @@ static void subscribe_note_source(void *ctx, const struct subscription_row *row,
 void on_estuary(struct shard *shard, struct asker asker, const struct wire_estuary *m)
 {
     enum error error = ERR_NONE;
-    struct stream *stream = shard_stream(shard, m->name, &error);
+    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
     struct buf names = {0};
     if (!stream && m->what >= WIRE_ESTUARY_DELETE) {
         subscribe_answer_state(shard, asker, ERR_NONE); /* as good as deleted */
@@ -645,7 +640,7 @@ void on_estuary(struct shard *shard, struct asker asker, const struct wire_estua
         subscribe_answer_state(shard, asker, ERR_FORBIDDEN);
         return;
     }
-    if (shard->disk_stuck && m->what != WIRE_ESTUARY_LOOK) {
+    if (shard->disk.stuck && m->what != WIRE_ESTUARY_LOOK) {
         subscribe_answer_state(shard, asker, ERR_INSUFFICIENT_STORAGE);
         return;
     }

@@ -43,7 +43,7 @@ struct buf *cold_wait_router(struct shard *shard, struct asker asker)
 
 struct buf *cold_wait_shard(struct shard *shard, unsigned from)
 {
-    struct cold_wait *wait = cold_add(shard, false, from, shard->shards[from].generation);
+    struct cold_wait *wait = cold_add(shard, false, from, shard->peers.shards[from].generation);
     return wait ? &wait->frame : NULL;
 }
 
@@ -71,14 +71,14 @@ void cold_arrived(void *ctx, const struct object *object)
             *keep = wait;
             continue;
         }
-        const struct peer *peers = wait->router ? shard->routers : shard->shards;
+        const struct peer *peers = wait->router ? shard->peers.routers : shard->peers.shards;
         if (wait->router)
-            shard_time(shard, wait->index, wait->timed_id, wait->taken_us);
+            peers_time(&shard->peers, wait->index, wait->timed_id, wait->taken_us);
         if (peers[wait->index].generation == wait->generation)
-            shard_retake(shard, wait->router, wait->index, buf_slice(&wait->frame));
+            shard->retake(shard, wait->router, wait->index, buf_slice(&wait->frame));
         cold_forget(shard, wait);
     }
-    shard_again(shard);
+    shard->turn_again = true;
 }
 
 void cold_clear(struct shard *shard)

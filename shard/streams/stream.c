@@ -272,6 +272,7 @@ void streams_clear(struct streams *streams)
     }
     free(streams->by_name);
     free(streams->by_uid);
+    buf_clear(&streams->may_end);
     usages_clear(&streams->usages);
     segments_clear(&streams->segments);
     *streams = (struct streams){0};
@@ -310,7 +311,40 @@ struct stream *streams_by_uid(struct streams *streams, uint64_t uid)
     return streams_add(streams, &row);
 }
 
-/* ---- what the log adds ---- */
+bool stream_held(const struct streams *streams, const struct stream *stream)
+{
+    return !feeds_level(stream) || store_pinned(streams->store, stream->row.uid);
+}
+
+/* By uid: the stream may leave memory before the list is worked off. */
+static void stream_list_may_end(struct streams *streams, struct stream *stream)
+{
+    if (stream->may_end)
+        return;
+    stream->may_end = true;
+    buf_add(&streams->may_end, &stream->row.uid, sizeof stream->row.uid);
+}
+
+void streams_released(struct streams *streams, struct stream *stream)
+{
+    if (stream->row.state == STREAM_SOFT_DELETED)
+        stream_list_may_end(streams, stream);
+}
+
+struct stream *streams_live(struct streams *streams, struct slice name, uint64_t now_ms, enum error *error)
+{
+    struct stream *stream = streams_by_name(streams, name);
+    bool gone = stream && stream->row.state == STREAM_SOFT_DELETED;
+    bool expired = stream && stream_expired(stream, now_ms) && !stream->watcher_count;
+    if (stream && !gone && !expired)
+        return stream;
+    if (expired)
+        stream_list_may_end(streams, stream);
+    *error = gone || (expired && stream_held(streams, stream)) ? ERR_STREAM_GONE : ERR_STREAM_NOT_FOUND;
+    return NULL;
+}
+
+/* ---- what the journal adds ---- */
 
 static struct producer *stream_find_producer(struct stream *stream, struct slice id)
 {
@@ -540,6 +574,11 @@ void streams_begin_generation(struct streams *streams)
     assert(!streams->flushing->first);
     streams->waiting = streams->flushing;
     streams->flushing = all;
+}
+
+bool streams_backlogged(const struct streams *streams)
+{
+    return streams->cfg->segment_store != SEGMENT_STORE_NONE && streams->backlog > streams->cfg->segment_backlog_limit;
 }
 
 uint64_t stream_segment_bytes(const struct streams *streams, const struct stream *stream)

@@ -3,9 +3,10 @@
 #ifndef SHARD_STREAMS_STREAM_H
 #define SHARD_STREAMS_STREAM_H
 
-#include "shard/fanout/feed.h"
+#include "common/errors.h"
 #include "shard/segments/segments.h"
 #include "shard/store/store.h"
+#include "shard/streams/feeds.h"
 #include "shard/streams/lineage.h"
 #include "shard/streams/unflushed.h"
 #include "shard/streams/usage.h"
@@ -60,6 +61,7 @@ struct stream {
     bool fresh_any, fresh_moved;
 
     bool aged;      /* what is in chunks is to become a segment however little it is, so that it can go in time */
+    bool may_end;   /* listed in streams->may_end */
     bool unflushed; /* its row is only in the log yet */
     bool touched;   /* row.accessed_ms is newer than the store's */
 
@@ -95,6 +97,7 @@ struct streams {
     struct unflushed unflushed;
     struct stream *fresh_first;
     struct stream *touched_first;
+    struct buf may_end;                      /* uids of streams that may have to end, once each */
     uint64_t journal_entries, journal_bytes; /* what waits to be settled */
     uint64_t backlog;                        /* hot bytes of the streams that are due */
     bool due_any;                            /* one may be that nobody works on */
@@ -117,6 +120,19 @@ struct stream *streams_by_uid(struct streams *streams, uint64_t uid);
 
 /* The same, but only if it is in memory, and without counting as a use: the store may be in the middle of a query. */
 struct stream *streams_peek(const struct streams *streams, struct slice name);
+
+/* The live stream of a name, as a request sees it at now_ms. NULL: *error is STREAM_NOT_FOUND, or STREAM_GONE if forks
+ * or subscribers still hold its bytes. An expired stream is not there any more: it is listed as one that may end. */
+struct stream *streams_live(struct streams *streams, struct slice name, uint64_t now_ms, enum error *error);
+
+/* A fork or a shard of subscribers holds the stream no more. A soft-deleted one is listed as one that may end. */
+void streams_released(struct streams *streams, struct stream *stream);
+
+/* Forks hold its bytes, or shards whose estuaries still get them. */
+bool stream_held(const struct streams *streams, const struct stream *stream) MUSTUSE;
+
+/* Appends are refused, because too much waits to become segments. */
+bool streams_backlogged(const struct streams *streams) MUSTUSE;
 
 /* Makes a stream from its row, which is in the store. */
 struct stream *streams_add(struct streams *streams, const struct stream_row *row);

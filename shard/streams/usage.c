@@ -8,9 +8,9 @@
 
 /* What each router has said and done, for the others. */
 struct usage_watch {
-    bool watching[SHARD_ROUTERS_MAX];
-    uint64_t readers[SHARD_ROUTERS_MAX];
-    uint64_t appends[SHARD_ROUTERS_MAX]; /* since the others were last told */
+    bool watching[PEERS_ROUTERS_MAX];
+    uint64_t readers[PEERS_ROUTERS_MAX];
+    uint64_t appends[PEERS_ROUTERS_MAX]; /* since the others were last told */
 };
 
 /* ---- the table ---- */
@@ -137,15 +137,15 @@ void usage_appended(struct usages *usages, struct usage *usage, unsigned router)
 static void usage_tell(struct shard *shard, const struct usage *usage, unsigned router)
 {
     const struct usage_watch *watch = usage->watch;
-    struct link *link = &shard->routers[router].link;
+    struct buf *out = peers_router_out(&shard->peers, router);
     struct wire_usage m = {.project = usage_name_of(usage), .streams = usage->streams, .bytes = usage->bytes};
-    if (!watch->watching[router] || !link_up(link))
+    if (!watch->watching[router] || !out)
         return;
-    for (unsigned other = 0; other < SHARD_ROUTERS_MAX; other++) {
+    for (unsigned other = 0; other < PEERS_ROUTERS_MAX; other++) {
         m.appends += other == router ? 0 : watch->appends[other];
         m.readers += other == router ? 0 : watch->readers[other];
     }
-    wire_put_usage(&link->out, &m);
+    wire_put_usage(out, &m);
 }
 
 void usage_tell_all(struct shard *shard)
@@ -155,7 +155,7 @@ void usage_tell_all(struct shard *shard)
     while ((usage = usages->changed)) {
         usages->changed = usage->changed_next;
         usage->changed = false;
-        for (unsigned router = 0; router < SHARD_ROUTERS_MAX; router++)
+        for (unsigned router = 0; router < PEERS_ROUTERS_MAX; router++)
             usage_tell(shard, usage, router);
         memset(usage->watch->appends, 0, sizeof usage->watch->appends);
     }

@@ -43,15 +43,15 @@ void watch_appended(struct shard *shard, struct stream *stream, const struct jou
 
 static void watch_put_event(struct shard *shard, const struct watcher *watcher, struct wire_event event)
 {
-    struct link *link = &shard->routers[watcher->router].link;
+    struct buf *out = peers_router_out(&shard->peers, watcher->router);
     event.watch = watcher->watch;
-    if (!link_up(link))
+    if (!out)
         return;
-    if (buf_len(&link->out) > ROUTER_BACKLOG && !(event.flags & WIRE_EVENT_DELETED)) {
+    if (buf_len(out) > ROUTER_BACKLOG && !(event.flags & WIRE_EVENT_DELETED)) {
         event.flags |= WIRE_EVENT_MOVED;
         event.data = (struct slice){0};
     }
-    wire_put_event(&link->out, &event);
+    wire_put_event(out, &event);
 }
 
 void watch_tell(struct shard *shard, struct stream *stream)

@@ -2,7 +2,7 @@
 
 #include "common/boundaries.h"
 #include "common/fault.h"
-#include "shard/peers/disk.h"
+#include "shard/store/disk.h"
 
 #define OLD 30                         /* times shard.flush_idle */
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
@@ -164,14 +164,14 @@ static size_t flush_at_least(size_t value, size_t least)
 static bool flush_has_room(const struct shard *shard)
 {
     uint64_t need = shard->streams.journal_bytes * 3 / 2 + 2 * SLICE_BYTES;
-    return disk_has(shard, need) || store_unused(shard->store) >= need;
+    return disk_has(&shard->disk, need) || store_unused(shard->store) >= need;
 }
 
 /* One step of what is under way: it settles and drops more than came in this turn. */
 static void flush_step(struct shard *shard)
 {
     struct store *store = shard->store;
-    size_t most = shard->disk_full ? SLICE_FULL : flush_at_least(shard->turn_appends * 2, SLICE_APPENDS);
+    size_t most = shard->disk.full ? SLICE_FULL : flush_at_least(shard->turn_appends * 2, SLICE_APPENDS);
     if (shard->flushing_upto && flush_has_room(shard) &&
         !flush_slice(store, &shard->streams, shard->flushing_upto, most,
                      flush_at_least(shard->turn_bytes * 2, SLICE_BYTES))) {
@@ -209,14 +209,14 @@ void flush_turn(struct shard *shard)
     }
     if (!flush_under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
         return; /* a turn of reads pays for no writing */
-    if (disk_spent(shard) || (shard->dropped_upto == shard->flushed_upto && !flush_has_room(shard)))
+    if (disk_spent(&shard->disk) || (shard->dropped_upto == shard->flushed_upto && !flush_has_room(shard)))
         return;
     fault_point("shard.settle-before-commit");
-    for (unsigned slices = 0; flush_under_way(shard) && slices < (quiet && !shard->disk_full ? IDLE_SLICES : 1);
+    for (unsigned slices = 0; flush_under_way(shard) && slices < (quiet && !shard->disk.full ? IDLE_SLICES : 1);
          slices++)
         flush_step(shard);
     if (quiet && flush_under_way(shard))
-        shard_again(shard);
+        shard->turn_again = true;
 }
 
 void flush_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)

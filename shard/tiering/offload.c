@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
-#include "shard/peers/disk.h"
+#include "shard/store/disk.h"
 #include "shard/segments/segment.h"
 #include "shard/shard.h"
 #include "shard/tiering/retain.h"
@@ -208,7 +208,7 @@ static void offload_on_put(void *ctx, const char *failure)
     struct shard *shard = r->shard;
     const struct segment *s = &r->draft.segment;
     struct stream *stream = streams_by_uid(&shard->streams, r->uid);
-    if (!failure && shard->disk_stuck)
+    if (!failure && shard->disk.stuck)
         failure = "the disk has no room to note it";
     if (failure) {
         offload_give_up(r, failure);
@@ -327,7 +327,7 @@ static bool offload_may_begin(const struct shard *shard)
 {
     const struct config *cfg = shard->cfg;
     return shard->ticks_ms >= shard->offloads.paused_until_ms && cfg->segment_store != SEGMENT_STORE_NONE &&
-           (shard->objects.puts_away || disk_has(shard, 2 * cfg->segment_max_bytes));
+           (shard->objects.puts_away || disk_has(&shard->disk, 2 * cfg->segment_max_bytes));
 }
 
 static bool offload_wants_turns(const struct offloads *offloads)
@@ -344,13 +344,13 @@ void offload_turn(struct shard *shard)
     worker_take(&shard->worker, shard);
     for (struct offload *r = offloads->first, *next; r; r = next) {
         next = r->next;
-        if (!disk_spent(shard) && (!r->awaits || shard->tick_due))
+        if (!disk_spent(&shard->disk) && (!r->awaits || shard->tick_due))
             offload_step(r);
     }
     if (shard->streams.due_any && offloads->count < OFFLOADS_MAX && offload_may_begin(shard))
         offload_begin_next(shard);
-    if (offload_wants_turns(offloads) && !shard->disk_stuck)
-        shard_again(shard);
+    if (offload_wants_turns(offloads) && !shard->disk.stuck)
+        shard->turn_again = true;
 }
 
 /* ---- orphans ---- */
@@ -371,7 +371,7 @@ static void offload_on_removed(void *ctx, const char *failure)
     shard->offloads.removing--;
     if (failure && !shard->stopping && !shard->offloads.failed++)
         log_warn("segment %s cannot be removed: %s; it will be tried again", name, failure);
-    if (!failure && !shard->disk_stuck) {
+    if (!failure && !shard->disk.stuck) {
         store_begin(shard->store);
         store_orphan_delete(shard->store, &removal->object);
     }

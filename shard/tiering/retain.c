@@ -1,8 +1,9 @@
 #include "shard/tiering/retain.h"
 
 #include "common/fault.h"
-#include "shard/handlers/fork.h"
-#include "shard/peers/disk.h"
+#include "shard/handlers/pin.h"
+#include "shard/shard.h"
+#include "shard/store/disk.h"
 
 #define AT_ONCE 64
 #define GONE_AT_ONCE 16   /* segments of a stream */
@@ -21,7 +22,7 @@ static void retain_let_go(struct shard *shard, struct stream *stream, const stru
     const struct stream_row *row = &stream->row;
     store_segments_orphan(shard->store, row->uid, oldest->object.start, oldest->end);
     if (row->source_uid != STORE_NONE && oldest->object.start == row->base)
-        fork_let_go(shard, row->uid, row->source_uid, row->pin); /* what it has of its source is gone, too */
+        pin_release(shard, row->uid, row->source_uid, row->pin); /* what it has of its source is gone, too */
     stream_let_go(&shard->streams, stream, oldest->end, oldest->bytes);
     fault_point("segment.let-go");
 }
@@ -82,7 +83,7 @@ void retain_tick(struct shard *shard)
 {
     uint64_t uids[AT_ONCE];
     size_t count = store_retained(shard->store, shard->now_ms, uids, AT_ONCE);
-    for (size_t i = 0; i < count && !disk_spent(shard); i++) {
+    for (size_t i = 0; i < count && !disk_spent(&shard->disk); i++) {
         struct stream *stream = streams_by_uid(&shard->streams, uids[i]);
         if (stream)
             retain_stream(shard, stream);

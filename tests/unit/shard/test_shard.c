@@ -565,7 +565,7 @@ static void fill(struct bench *b, bool full)
     b->cfg.shard_disk_reserve = full ? (uint64_t)1 << 60 : 0;
     b->shard->tick_due = true;
     turn(b);
-    assert_int_equal(b->shard->disk_full, full);
+    assert_int_equal(b->shard->disk.full, full);
 }
 
 static void a_full_disk_refuses_only_appends(void **state)
@@ -670,7 +670,7 @@ static void a_disk_that_takes_nothing_is_read_from(void **state)
     wire_put_create(&b->router.out, &m);
     assert_int_equal(stream_answer(b).error, ERR_NONE);
     rest(b);
-    b->shard->disk_full = b->shard->disk_stuck = true;
+    b->shard->disk.full = b->shard->disk.stuck = true;
     assert_int_equal(delete_it(b, "p/0"), ERR_INSUFFICIENT_STORAGE);
     assert_int_equal(append(b, text("p/0", "x")).error, ERR_INSUFFICIENT_STORAGE);
     assert_int_equal(append(b, produced("p/0", "x", 0, 0)).error, ERR_INSUFFICIENT_STORAGE);

@@ -1,8 +1,8 @@
-#include "shard/peers/answer.h"
+#include "shard/streams/reply.h"
 
 #include "common/offset.h"
 
-struct wire_stream answer_stream(const struct shard *shard, const struct stream *stream, uint64_t id)
+struct wire_stream reply_describe(const struct shard *shard, const struct stream *stream, uint64_t id)
 {
     const struct stream_row *row = &stream->row;
     uint64_t deadline = stream_row_deadline(row);
@@ -28,20 +28,20 @@ struct wire_stream answer_stream(const struct shard *shard, const struct stream 
     return answer;
 }
 
-void answer_send(struct shard *shard, struct asker asker, const struct wire_stream *answer)
+void reply_send(struct shard *shard, struct asker asker, const struct wire_stream *answer)
 {
-    struct buf *out = asker_out(shard, asker);
+    struct buf *out = asker_out(&shard->peers, asker);
     if (!out)
         return;
     asker_time(out, asker);
     wire_put_stream(out, answer);
 }
 
-bool answer_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer,
-                      const struct file_bytes *bytes)
+bool reply_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer,
+                     const struct file_bytes *bytes)
 {
-    struct buf *out = asker_out(shard, asker);
-    if (!out || !link_enclose(&shard->routers[asker.router].link, bytes->fd))
+    struct buf *out = asker_out_enclose(&shard->peers, asker, bytes->fd);
+    if (!out)
         return false;
     answer->flags |= WIRE_STREAM_FILE;
     answer->file_at = bytes->at;
@@ -51,13 +51,13 @@ bool answer_send_file(struct shard *shard, struct asker asker, struct wire_strea
     return true;
 }
 
-void answer_refusal(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text)
+void reply_refuse(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text)
 {
     struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error, .earliest = earliest, .text = text};
-    answer_send(shard, asker, &answer);
+    reply_send(shard, asker, &answer);
 }
 
-enum error answer_source(struct detail *detail, enum error error, struct slice source)
+enum error reply_say_source(struct detail *detail, enum error error, struct slice source)
 {
     if (error == ERR_STREAM_GONE)
         return detail_say(detail, ERR_FORK_SOURCE_GONE, "the fork's source %s is deleted", detail_quote(source).text);
@@ -65,20 +65,20 @@ enum error answer_source(struct detail *detail, enum error error, struct slice s
                       detail_quote(source).text);
 }
 
-enum error answer_types(struct detail *detail, struct slice stream, const char *what, struct slice other)
+enum error reply_say_types(struct detail *detail, struct slice stream, const char *what, struct slice other)
 {
     return detail_say(detail, ERR_CONTENT_TYPE_MISMATCH, "the stream is %.*s; this %s is %.*s", (int)stream.len,
                       stream.data, what, (int)other.len, other.data);
 }
 
-enum error answer_tail(struct detail *detail, enum error error, uint64_t tail)
+enum error reply_say_tail(struct detail *detail, enum error error, uint64_t tail)
 {
     char text[OFFSET_LEN];
     offset_print(text, tail);
     return detail_say(detail, error, "the offset is beyond the stream's tail, %.*s", OFFSET_LEN, text);
 }
 
-void answer_error(struct shard *shard, struct asker asker, enum error error)
+void reply_error(struct shard *shard, struct asker asker, enum error error)
 {
-    answer_refusal(shard, asker, error, 0, SLICE(""));
+    reply_refuse(shard, asker, error, 0, SLICE(""));
 }

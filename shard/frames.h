@@ -1,0 +1,20 @@
+/* From the sockets to the handlers: what routers, other shards, the bus and this shard itself have sent. */
+#ifndef SHARD_FRAMES_H
+#define SHARD_FRAMES_H
+
+#include <stdbool.h>
+
+#include "common/slice.h"
+
+struct shard;
+
+/* The first steps of a turn. A sender whose frame is malformed loses its link. */
+void frames_take_routers(struct shard *shard);
+void frames_take_shards(struct shard *shard);
+void frames_take_bus(struct shard *shard);
+void frames_take_own(struct shard *shard);
+
+/* A frame of a router or a shard that was kept is taken as if it came now. */
+void frames_retake(struct shard *shard, bool router, unsigned index, struct slice frame);
+
+#endif

@@ -1,0 +1,34 @@
+/* What every STREAM answer says about a stream. */
+#ifndef SHARD_STREAMS_REPLY_H
+#define SHARD_STREAMS_REPLY_H
+
+#include "common/detail.h"
+#include "shard/shard.h"
+#include "shard/streams/page.h"
+
+/* Describes the stream as it is now; next is its tail and there is no data. Slices point into the stream. */
+struct wire_stream reply_describe(const struct shard *shard, const struct stream *stream, uint64_t id);
+
+/* Sends an answer that is only an error; of OFFSET_GONE `earliest` is what the stream still has. text: what is known of
+ * it beyond its code. */
+void reply_refuse(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text);
+
+/* FORK_SOURCE_GONE or FORK_SOURCE_NOT_FOUND, and the source. error: as streams_live() gave it. */
+enum error reply_say_source(struct detail *detail, enum error error, struct slice source);
+
+/* CONTENT_TYPE_MISMATCH, and both types. */
+enum error reply_say_types(struct detail *detail, struct slice stream, const char *what, struct slice other);
+
+/* This error of an offset that is beyond the tail, and where that is. */
+enum error reply_say_tail(struct detail *detail, enum error error, uint64_t tail);
+
+void reply_error(struct shard *shard, struct asker asker, enum error error);
+
+/* Sends an answer whose data is in a file. False: that cannot be, nothing was sent. */
+bool reply_send_file(struct shard *shard, struct asker asker, struct wire_stream *answer,
+                     const struct file_bytes *bytes) MUSTUSE;
+
+/* Sends an answer, if its asker is still there. */
+void reply_send(struct shard *shard, struct asker asker, const struct wire_stream *answer);
+
+#endif
