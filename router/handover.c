@@ -58,7 +58,7 @@ static uint32_t handover_grant_flags(const struct grant *grant)
 
 static void handover_describe_reader(const struct connection *c, struct wire_handed *m)
 {
-    const struct reader *reader = c->request.reader;
+    const struct reader *reader = reader_of(&c->request);
     m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) |
                 (c->request.chunked ? WIRE_HANDED_CHUNKED : 0) | (c->request.http10 ? WIRE_HANDED_HTTP10 : 0) |
                 (c->request.keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
@@ -85,7 +85,8 @@ static bool handover_may_go(const struct connection *c)
 {
     if (c->out.bytes || c->eof || c->refused)
         return false;
-    return c->state == CONNECTION_HEAD || (c->state == CONNECTION_LIVE && reader_rests(c->request.reader));
+    const struct reader *reader = reader_of(&c->request);
+    return c->state == CONNECTION_HEAD || (reader && reader_rests(reader));
 }
 
 static void handover_hand_over(struct router *r, struct connection *c)
@@ -96,7 +97,7 @@ static void handover_hand_over(struct router *r, struct connection *c)
         connection_close(c);
         return;
     }
-    if (c->state == CONNECTION_LIVE)
+    if (reader_of(&c->request))
         handover_describe_reader(c, &m);
     if (!link_enclose(link, event_get_fd(&c->event)))
         return; /* no descriptor is free: later */

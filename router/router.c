@@ -32,7 +32,7 @@ static void router_expire_timers(struct router *r, enum deadline_class class)
 /* It has not taken anything for limits.write_timeout. */
 static void router_let_go(struct connection *c)
 {
-    if (c->state == CONNECTION_LIVE)
+    if (reader_of(&c->request))
         metrics_add(c->router->metrics, METRIC_DROPPED + METRIC_DROPPED_STALLED, 1);
     connection_close(c);
 }

@@ -11,7 +11,7 @@
 #include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/conn/connection.h"
-#include "router/conn/deadline.h"
+#include "common/deadline.h"
 #include "router/conn/listener.h"
 #include "router/conn/output.h"
 #include "router/handover.h"

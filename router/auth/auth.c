@@ -175,21 +175,22 @@ static bool auth_still_good(struct auth *auth, const struct grant *grant)
 void auth_check_reader(struct auth *auth, struct request *req)
 {
     struct grant *grant = &req->grant;
-    if (req->connection->state != CONNECTION_LIVE || !auth->registry)
+    struct reader *reader = reader_of(req);
+    if (!reader || !auth->registry)
         return;
-    const struct project *project = auth_project(auth, reader_project(req->reader));
+    const struct project *project = auth_project(auth, reader_project(reader));
     if (grant->key && !auth_still_good(auth, grant)) {
-        reader_expire(req->reader);
+        reader_expire(reader);
         return;
     }
-    if (!cors_holds(req, reader_project(req->reader))) {
-        reader_send_back(req->reader);
+    if (!cors_holds(req, reader_project(reader))) {
+        reader_send_back(reader);
         return;
     }
     grant->checked = true;
     grant->shared = project && project->is_public;
     grant->anonymous = !grant->key && !grant->shared;
-    reader_granted(req->reader);
+    reader_granted(reader);
 }
 
 static void auth_check_readers(struct auth *auth)

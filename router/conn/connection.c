@@ -9,9 +9,6 @@
 #include "common/mem.h"
 #include "router/conn/answer.h"
 #include "router/conn/request_reader.h"
-#include "router/handlers/listing.h"
-#include "router/live/collapse.h"
-#include "router/live/reader.h"
 #include "router/router.h"
 
 #define LINGER_MS 2000
@@ -65,7 +62,6 @@ static bool connection_wants_input(const struct connection *c)
     case CONNECTION_LINGERING:
         return true;
     case CONNECTION_WAITING:
-    case CONNECTION_LIVE:
         return buf_len(&c->in) < READ_AHEAD;
     case CONNECTION_ENDING:
     case CONNECTION_DEAD:
@@ -150,13 +146,7 @@ static void connection_bury(struct connection *c)
     struct router *r = c->router;
     int fd = event_get_fd(&c->event);
     account_end(&c->request);
-    if (c->request.reader)
-        reader_free(c->request.reader);
-    if (c->request.asked)
-        shard_request_abandon(&r->shards, c->request.asked);
-    collapse_drop(&c->request);
-    hold_drop(&c->request);
-    request_reader_drop(c);
+    request_drop_job(&c->request);
     deadline_clear(&c->stall);
     if (c->watched)
         event_del(&c->event);
@@ -201,7 +191,6 @@ void connection_set_state(struct connection *c, enum connection_state state)
         connection_arm(c, DEADLINE_LINGER, LINGER_MS);
         break;
     case CONNECTION_WAITING:
-    case CONNECTION_LIVE:
         break;
     case CONNECTION_ENDING:
         connection_mark_dirty(c); /* the flush sees that nothing is left to write */
@@ -236,7 +225,7 @@ void connection_answered(struct connection *c)
 
 void connection_refuse(struct connection *c, enum error error, const char *text)
 {
-    request_reader_drop(c);
+    request_drop_job(&c->request);
     c->request.keep_alive = false;
     c->linger = true;
     answer_error_text(&c->request, error, text);
@@ -301,8 +290,8 @@ static size_t connection_flush(struct connection *c, size_t most)
         connection_drained(c);
         break;
     }
-    if (c->state == CONNECTION_LIVE)
-        reader_drained(c->request.reader);
+    if (c->request.ops && c->request.ops->drained)
+        c->request.ops->drained(&c->request);
     connection_watch(c);
     return written;
 }
@@ -382,14 +371,12 @@ void connection_timer_expired(struct connection *c, enum deadline_class class)
         return;
     case DEADLINE_LONG_POLL:
     case DEADLINE_SSE_LIFETIME:
-        reader_end(c->request.reader);
+    case DEADLINE_HOLD:
+        c->request.ops->expired(&c->request);
         return;
     case DEADLINE_IDLE:
     case DEADLINE_LINGER:
         connection_close(c);
-        return;
-    case DEADLINE_HOLD:
-        hold_expired(&c->request);
         return;
     default:
         fatalx("a client's timer is of class %d", (int)class);
@@ -399,8 +386,9 @@ void connection_timer_expired(struct connection *c, enum deadline_class class)
 /* True: it is about to end. */
 static bool connection_let_go(struct connection *c)
 {
-    if (c->state == CONNECTION_LIVE)
-        return reader_stop(c->request.reader);
+    const struct job_ops *ops = c->request.ops;
+    if (ops && ops->stop)
+        return ops->stop(&c->request);
     if (c->state != CONNECTION_HEAD)
         return false;
     connection_set_state(c, c->out.bytes ? CONNECTION_ENDING : CONNECTION_DEAD);

@@ -3,8 +3,8 @@
  *
  *            +---------------- answered, kept alive ----------------+
  *            v                                                       |
- *    HEAD --> BODY --> WAITING (with a shard) ----------------------+
- *      |        |  \-> LIVE (a long-poll or SSE reader) ------------+
+ *    HEAD --> BODY --> WAITING (a job works on it: request.h) -------+
+ *      |        |                                                    |
  *      +--------+---------------> ENDING --> (LINGERING) --> DEAD  <-- any state: the client is gone
  */
 #ifndef ROUTER_CONN_CONNECTION_H
@@ -17,7 +17,7 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/errors.h"
-#include "router/conn/deadline.h"
+#include "common/deadline.h"
 #include "router/conn/output.h"
 #include "router/conn/request.h"
 
@@ -26,8 +26,7 @@ struct router;
 enum connection_state {
     CONNECTION_HEAD,      /* between requests, or a head is arriving */
     CONNECTION_BODY,      /* a body is arriving */
-    CONNECTION_WAITING,   /* a request is with a shard, or held */
-    CONNECTION_LIVE,      /* there is a reader */
+    CONNECTION_WAITING,   /* something works on a request */
     CONNECTION_ENDING,    /* what is queued is written, then the connection ends */
     CONNECTION_LINGERING, /* answered and shut down; what the client still sends is dropped, so that it sees the answer
                            */

@@ -21,7 +21,7 @@ static void hold_detach(struct hold *hold)
     struct request *req = hold->request;
     *(hold->prev ? &hold->prev->next : &hold->list->first) = hold->next;
     *(hold->next ? &hold->next->prev : &hold->list->last) = hold->prev;
-    req->hold = NULL;
+    request_end_job(req);
     req->router->connections.body_bytes -= buf_len(&hold->body);
 }
 
@@ -31,6 +31,20 @@ static void hold_release(struct hold *hold)
     buf_clear(&hold->body);
     free(hold);
 }
+
+static void hold_drop(struct request *req)
+{
+    struct hold *hold = req->job;
+    hold_detach(hold);
+    hold_release(hold);
+}
+
+static void hold_expired(struct request *req)
+{
+    connection_refuse(req->connection, ERR_OVERLOADED, NULL); /* its body may still be on its way */
+}
+
+static const struct job_ops hold_ops = {.drop = hold_drop, .expired = hold_expired};
 
 /* Longer than whatever it may be that is waited for. */
 static uint64_t hold_longest_ms(const struct config *cfg)
@@ -52,8 +66,7 @@ void hold_request(struct hold_list *list, struct request *req, struct slice byte
     buf_add_slice(&hold->head, bytes);
     buf_add_slice(&hold->body, body);
     r->connections.body_bytes += body.len;
-    req->hold = hold;
-    connection_set_state(req->connection, CONNECTION_WAITING);
+    request_begin_job(req, &hold_ops, hold);
     connection_arm(req->connection, DEADLINE_HOLD, hold_longest_ms(r->cfg));
 }
 
@@ -82,19 +95,4 @@ void hold_resume(struct hold_list *list)
         hold->go(hold->request, &head, buf_slice(&hold->head), buf_slice(&hold->body));
         hold_release(hold);
     }
-}
-
-void hold_drop(struct request *req)
-{
-    struct hold *hold = req->hold;
-    if (!hold)
-        return;
-    hold_detach(hold);
-    hold_release(hold);
-}
-
-void hold_expired(struct request *req)
-{
-    hold_drop(req);
-    connection_refuse(req->connection, ERR_OVERLOADED, NULL); /* its body may still be on its way */
 }

@@ -32,10 +32,4 @@ void hold_longer(const struct hold_list *list);
 /* All of them go on. */
 void hold_resume(struct hold_list *list);
 
-/* The client is gone. */
-void hold_drop(struct request *request);
-
-/* The client has waited for too long: 503, and its connection ends. */
-void hold_expired(struct request *request);
-
 #endif

@@ -6,6 +6,27 @@
 #include "router/handlers/listing.h"
 #include "router/router.h"
 
+void request_begin_job(struct request *req, const struct job_ops *ops, void *job)
+{
+    req->ops = ops;
+    req->job = job;
+    if (req->connection->state != CONNECTION_WAITING)
+        connection_set_state(req->connection, CONNECTION_WAITING);
+}
+
+void request_end_job(struct request *req)
+{
+    req->ops = NULL;
+    req->job = NULL;
+}
+
+void request_drop_job(struct request *req)
+{
+    if (req->ops)
+        req->ops->drop(req);
+    request_end_job(req);
+}
+
 void request_send(struct request *req, struct block *block, size_t start, size_t len)
 {
     req->account.bytes += len;

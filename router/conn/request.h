@@ -13,11 +13,8 @@
 struct block;
 struct connection;
 struct listing;
-struct reader;
+struct request;
 struct router;
-struct shard_request;
-struct upload;
-struct waiter;
 
 /* Which origins' scripts may read an answer. */
 enum request_cors {
@@ -44,15 +41,23 @@ struct exchange {
     uint8_t estuary;         /* WIRE_ESTUARY_* */
 };
 
+/* What works on a request between its head and its answer: its body arrives, it waits for something, a shard is asked,
+ * others ask the same, or it is a live read. There is one at a time, and nobody but these knows which. The connection
+ * calls it when something happens that it has to know; NULL: that does not concern it. */
+struct job_ops {
+    void (*drop)(struct request *request);    /* the client is gone: forget the job. All have this */
+    void (*drained)(struct request *request); /* the client has taken something of what was queued */
+    void (*expired)(struct request *request); /* the timer has passed that the job has armed */
+    void (*hang_up)(struct request *request); /* the client sends nothing more; it may still read */
+    bool (*stop)(struct request *request); /* the process ends: end soon. False: an answer is on its way, and ends it */
+};
+
 struct request {
     struct router *router;
     struct connection *connection;
-    struct upload *upload;       /* its body is arriving */
-    struct shard_request *asked; /* what a shard works on */
-    struct hold *hold;           /* or what it waits for instead */
-    struct waiter *waiter;       /* or with others (collapse.h) */
-    struct reader *reader;       /* it is a live read */
-    struct decision decision;    /* what the callback has said */
+    const struct job_ops *ops; /* NULL: nothing works on it */
+    void *job;
+    struct decision decision; /* what the callback has said */
     struct exchange exchange;
     struct account account;
     enum request_cors cors : 8; /* of the answer */
@@ -61,6 +66,13 @@ struct request {
     bool chunked;       /* its answer is a body of chunks, of which more come */
     struct grant grant; /* what it was allowed with */
 };
+
+/* Something begins to work on it, and has ended. It waits from then on, until it is answered. */
+void request_begin_job(struct request *request, const struct job_ops *ops, void *job);
+void request_end_job(struct request *request);
+
+/* Drops what works on it, if something does. */
+void request_drop_job(struct request *request);
 
 /* Queues len bytes of a block from start, of the answer; they leave at the end of the turn. */
 void request_send(struct request *request, struct block *block, size_t start, size_t len);

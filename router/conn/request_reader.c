@@ -9,7 +9,6 @@
 #include "router/auth/cors.h"
 #include "router/dispatch.h"
 #include "router/http/http.h"
-#include "router/live/reader.h"
 #include "router/observe/request_log.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
@@ -29,28 +28,34 @@ struct upload {
 
 /* ---- bodies ---- */
 
-void request_reader_drop(struct connection *c)
+static struct upload *request_reader_upload(const struct connection *c)
 {
-    struct upload *upload = c->request.upload;
-    if (!upload)
-        return;
+    return c->request.job;
+}
+
+static void request_reader_upload_free(struct connection *c, struct upload *upload)
+{
     c->router->connections.body_bytes -= buf_len(&upload->body);
     buf_clear(&upload->head);
     buf_clear(&upload->body);
     free(upload);
-    c->request.upload = NULL;
 }
+
+/* The request is refused, or its client is gone, before its body is whole. */
+static void request_reader_drop(struct request *req)
+{
+    request_reader_upload_free(req->connection, req->job);
+}
+
+static const struct job_ops request_reader_ops = {.drop = request_reader_drop};
 
 static void request_reader_body_whole(struct connection *c)
 {
-    struct upload *upload = c->request.upload;
-    c->request.upload = NULL;
-    c->router->connections.body_bytes -= buf_len(&upload->body);
+    struct upload *upload = request_reader_upload(c);
     struct http_head head = http_head_again(buf_slice(&upload->head));
+    request_end_job(&c->request);
     dispatch_request(&c->request, &head, buf_slice(&upload->head), buf_slice(&upload->body));
-    buf_clear(&upload->head);
-    buf_clear(&upload->body);
-    free(upload);
+    request_reader_upload_free(c, upload);
 }
 
 static void request_reader_refuse_body(struct connection *c)
@@ -82,14 +87,15 @@ static void request_reader_body_add(struct upload *upload, struct slice data)
 static bool request_reader_body_grown(struct connection *c, size_t len)
 {
     struct router *r = c->router;
-    c->request.upload->taken += len;
-    if (c->request.upload->wanted)
+    struct upload *upload = request_reader_upload(c);
+    upload->taken += len;
+    if (upload->wanted)
         r->connections.body_bytes += len;
-    if (c->request.upload->taken > r->cfg->limits_max_body) {
+    if (upload->taken > r->cfg->limits_max_body) {
         request_reader_refuse_body(c);
         return false;
     }
-    if (c->request.upload->wanted && r->connections.body_bytes > r->cfg->router_body_memory) {
+    if (upload->wanted && r->connections.body_bytes > r->cfg->router_body_memory) {
         connection_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
         return false;
     }
@@ -98,7 +104,7 @@ static bool request_reader_body_grown(struct connection *c, size_t len)
 
 static size_t request_reader_take_known(struct connection *c, struct slice in)
 {
-    struct upload *upload = c->request.upload;
+    struct upload *upload = request_reader_upload(c);
     size_t len = in.len < upload->left ? in.len : (size_t)upload->left;
     request_reader_body_add(upload, slice_of(in.data, len));
     upload->left -= len;
@@ -109,7 +115,7 @@ static size_t request_reader_take_known(struct connection *c, struct slice in)
 
 static size_t request_reader_take_chunked(struct connection *c, struct slice in)
 {
-    struct upload *upload = c->request.upload;
+    struct upload *upload = request_reader_upload(c);
     size_t taken = 0;
     while (taken < in.len) {
         struct slice data;
@@ -135,7 +141,7 @@ static size_t request_reader_take_chunked(struct connection *c, struct slice in)
 static size_t request_reader_take_body(struct connection *c, struct slice in)
 {
     connection_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
-    return c->request.upload->is_chunked ? request_reader_take_chunked(c, in) : request_reader_take_known(c, in);
+    return request_reader_upload(c)->is_chunked ? request_reader_take_chunked(c, in) : request_reader_take_known(c, in);
 }
 
 static void request_reader_send_continue(struct connection *c)
@@ -155,7 +161,7 @@ static void request_reader_body_begin(struct connection *c, const struct http_he
     upload->wanted = wanted;
     if (!head->chunked && wanted)
         (void)buf_reserve(&upload->body, head->content_length < BODY_READ ? (size_t)head->content_length : BODY_READ);
-    c->request.upload = upload;
+    request_begin_job(&c->request, &request_reader_ops, upload);
     timing_mark(&c->request, TIMING_BODY);
     if (head->expect_continue)
         request_reader_send_continue(c);
@@ -307,11 +313,11 @@ static void request_reader_ended(struct connection *c)
         connection_set_state(c, c->out.bytes ? CONNECTION_ENDING : CONNECTION_DEAD);
         return;
     case CONNECTION_WAITING:
-    case CONNECTION_ENDING:
+        if (c->request.ops && c->request.ops->hang_up)
+            c->request.ops->hang_up(&c->request);
         connection_watch(c);
         return;
-    case CONNECTION_LIVE:
-        reader_hang_up(c->request.reader);
+    case CONNECTION_ENDING:
         connection_watch(c);
         return;
     case CONNECTION_BODY:
@@ -340,7 +346,7 @@ static size_t request_reader_receive(struct connection *c, char *at, size_t len)
 /* A large body of known length goes straight to where it is collected. */
 static void request_reader_receive_body(struct connection *c)
 {
-    struct upload *upload = c->request.upload;
+    struct upload *upload = request_reader_upload(c);
     size_t room = upload->left < BODY_READ ? (size_t)upload->left : BODY_READ;
     size_t n = request_reader_receive(c, buf_reserve(&upload->body, room), room);
     if (!n)
@@ -352,11 +358,18 @@ static void request_reader_receive_body(struct connection *c)
         request_reader_body_whole(c);
 }
 
+static bool request_reader_takes_directly(const struct connection *c)
+{
+    if (c->state != CONNECTION_BODY || buf_len(&c->in) > 0)
+        return false;
+    const struct upload *upload = request_reader_upload(c);
+    return !upload->is_chunked && upload->wanted;
+}
+
 void request_reader_readable(struct connection *c)
 {
     char *scratch = c->router->scratch;
-    if (c->state == CONNECTION_BODY && !c->request.upload->is_chunked && c->request.upload->wanted &&
-        buf_len(&c->in) == 0) {
+    if (request_reader_takes_directly(c)) {
         request_reader_receive_body(c);
         connection_watch(c);
         return;

@@ -20,7 +20,4 @@ void request_reader_admitted(struct request *request, const struct http_head *he
 void request_reader_again(struct request *request, const struct http_head *head, struct slice bytes,
                           struct slice ignored);
 
-/* Forgets a body that is arriving. */
-void request_reader_drop(struct connection *connection);
-
 #endif

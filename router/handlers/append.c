@@ -2,8 +2,10 @@
 #include "common/json.h"
 #include "common/media_type.h"
 #include "router/conn/answer.h"
+#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/rules.h"
+#include "router/observe/timing.h"
 #include "router/router.h"
 
 #define MESSAGES_KEEP ((size_t)1 << 20)
@@ -74,6 +76,8 @@ static bool append_taken_before(const struct shard_request *q, const struct answ
 static void append_answered(struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
+    if (answer->appended && answer->appended->fanout == WIRE_FANOUT_INLINE)
+        timing_fanned(req);
     if (answer->error == ERR_NONE || append_taken_before(q, answer))
         append_answer_appended(req, answer->appended);
     else if (answer->appended)
@@ -113,16 +117,14 @@ static void append_give_back(struct router *r)
 static void append_submit(struct request *req, struct wire_append *append)
 {
     struct shards *shards = &req->router->shards;
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, append->name), req, append_answered);
+    struct shard_request *q = ask_shard(req, shards_of(shards, append->name), append_answered);
     append->id = q->id;
     wire_put_append(&q->frame, append);
     req->exchange.producer = (append->flags & WIRE_APPEND_PRODUCER) != 0;
     req->exchange.close_only = append->count == 0;
     req->exchange.received = append->seq;
     q->repeatable = req->exchange.producer;
-    connection_set_state(req->connection, CONNECTION_WAITING);
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }
 
 void handle_append(struct request *req, const struct http_head *head, struct slice name, struct slice body)

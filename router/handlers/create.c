@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "router/conn/answer.h"
+#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/rules.h"
 #include "router/router.h"
@@ -92,7 +93,7 @@ void handle_create(struct request *req, const struct http_head *head, struct sli
         answer_error_text(req, error, detail.text);
         return;
     }
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, create_answered);
+    struct shard_request *q = ask_shard(req, shards_of(shards, name), create_answered);
     create.id = q->id;
     create_add_retention(req, &create);
     if (quota_create(req, name, body.len) != ERR_NONE)
@@ -100,7 +101,5 @@ void handle_create(struct request *req, const struct http_head *head, struct sli
     wire_put_create(&q->frame, &create);
     q->repeatable = true;
     req->exchange.text = create_location(req, head);
-    connection_set_state(req->connection, CONNECTION_WAITING);
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }

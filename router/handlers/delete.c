@@ -1,5 +1,6 @@
 /* DELETE. Not repeated when a shard dies: a second one would say that there was no such stream. */
 #include "router/conn/answer.h"
+#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/router.h"
 
@@ -17,11 +18,9 @@ static void delete_answered(struct shard_request *q, const struct answer *answer
 void handle_delete(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &req->router->shards;
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, delete_answered);
+    struct shard_request *q = ask_shard(req, shards_of(shards, name), delete_answered);
     (void)head;
     (void)body;
     wire_put_delete(&q->frame, &(struct wire_delete){.id = q->id, .name = name});
-    connection_set_state(req->connection, CONNECTION_WAITING);
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }

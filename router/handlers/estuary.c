@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/percent.h"
 #include "router/conn/answer.h"
+#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/named.h"
 #include "router/handlers/rules.h"
@@ -273,8 +274,7 @@ static enum error estuary_read_body(const cJSON *root, struct slice name, struct
 static void estuary_request_subscription(struct request *req, const struct subscription *s)
 {
     struct shards *shards = &req->router->shards;
-    struct shard_request *q =
-        shard_request_new(shards, shards_of(shards, buf_slice(&s->estuary)), req, estuary_subscribed);
+    struct shard_request *q = ask_shard(req, shards_of(shards, buf_slice(&s->estuary)), estuary_subscribed);
     wire_put_subscribe(&q->frame, &(struct wire_subscribe){
                                       .id = q->id,
                                       .estuary = buf_slice(&s->estuary),
@@ -283,9 +283,7 @@ static void estuary_request_subscription(struct request *req, const struct subsc
                                       .sources = buf_slice(&s->sources),
                                   });
     q->repeatable = true;
-    connection_set_state(req->connection, CONNECTION_WAITING);
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }
 
 /* Reads the body. The names that are authorised and those that are subscribed must be the same: both come from here. */
@@ -387,14 +385,12 @@ static void estuary_answered(struct shard_request *q, const struct answer *answe
 static void estuary_ask(struct request *req, struct slice name, unsigned what)
 {
     struct shards *shards = &req->router->shards;
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, estuary_answered);
+    struct shard_request *q = ask_shard(req, shards_of(shards, name), estuary_answered);
     wire_put_estuary(&q->frame, &(struct wire_estuary){.id = q->id, .name = name, .what = (uint8_t)what});
     q->repeatable = true;
     req->exchange.text = xslicedup(name);
     req->exchange.estuary = (uint8_t)what;
-    connection_set_state(req->connection, CONNECTION_WAITING);
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }
 
 void handle_estuary(struct request *req, const struct http_head *head, struct slice name, struct slice body)

@@ -1,5 +1,6 @@
 /* HEAD: what is known of a stream. */
 #include "router/conn/answer.h"
+#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/router.h"
 
@@ -19,13 +20,11 @@ static void head_answered(struct shard_request *q, const struct answer *answer)
 void handle_head(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct shards *shards = &req->router->shards;
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, head_answered);
+    struct shard_request *q = ask_shard(req, shards_of(shards, name), head_answered);
     (void)head;
     (void)body;
     wire_put_head(&q->frame, &(struct wire_head){
                                  .id = q->id, .name = name, .flags = req->grant.anonymous ? WIRE_READ_ANONYMOUS : 0});
     q->repeatable = true;
-    connection_set_state(req->connection, CONNECTION_WAITING);
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }

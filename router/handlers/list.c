@@ -1,5 +1,6 @@
 /* A project's streams: every shard is asked, one after the other, each only for what can still be on the page. */
 #include "router/conn/answer.h"
+#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/listing.h"
 #include "router/router.h"
@@ -39,17 +40,15 @@ static void list_answered(struct shard_request *q, const struct answer *answer)
 
 static void list_ask_next(struct request *req)
 {
-    struct shards *shards = &req->router->shards;
     if (answer_memory_full(req->router)) {
         answer_error(req, ERR_OVERLOADED);
         return;
     }
-    struct shard_request *q = shard_request_new(shards, req->exchange.listing->shard, req, list_answered);
+    struct shard_request *q = ask_shard(req, req->exchange.listing->shard, list_answered);
     const struct wire_list m = listing_ask(req->exchange.listing, q->id);
     wire_put_list(&q->frame, &m);
     q->repeatable = true;
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }
 
 void handle_list(struct request *req, const struct http_head *head, struct slice name, struct slice body)
@@ -61,6 +60,5 @@ void handle_list(struct request *req, const struct http_head *head, struct slice
         answer_error_text(req, ERR_INVALID_QUERY_PARAM, detail.text);
         return;
     }
-    connection_set_state(req->connection, CONNECTION_WAITING);
     list_ask_next(req);
 }

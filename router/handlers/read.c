@@ -23,7 +23,6 @@ static void read_catch_up(struct request *req, const struct http_head *head, str
     };
     if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
         req->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
-    connection_set_state(req->connection, CONNECTION_WAITING);
     timing_mark(req, TIMING_SENT);
     collapse_read(&req->router->collapse, req, read);
 }

@@ -5,6 +5,7 @@
 #include "common/percent.h"
 #include "common/project.h"
 #include "router/conn/answer.h"
+#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/listing.h"
 #include "router/router.h"
@@ -129,12 +130,10 @@ void handle_show(struct request *req, const struct http_head *head, struct slice
         answer_error(req, ERR_OVERLOADED);
         return;
     }
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, name), req, show_answered);
+    struct shard_request *q = ask_shard(req, shards_of(shards, name), show_answered);
     (void)head;
     (void)body;
     wire_put_show(&q->frame, &(struct wire_show){.id = q->id, .name = name});
     q->repeatable = true;
-    connection_set_state(req->connection, CONNECTION_WAITING);
-    if (!shard_request_send(shards, q))
-        answer_error(req, ERR_OVERLOADED);
+    ask_send(q);
 }

@@ -31,6 +31,7 @@ struct shared_read {
     struct wire_read read; /* what is asked for; its name is `name` */
 
     /* An answer longer than a page is joined from pages that follow each other. */
+    struct block *page;   /* the one that came, if it is a file; for the time of the call */
     struct output body;   /* their bytes */
     uint64_t start, next; /* they are [start, next) */
     uint64_t uid;         /* of this stream */
@@ -143,13 +144,17 @@ static struct shared_read *collapse_take_out(struct shared_read *s)
 
 /* ---- those who wait ---- */
 
+static void collapse_drop(struct request *req);
+
+static const struct job_ops collapse_ops = {.drop = collapse_drop};
+
 static void collapse_join(struct shared_read *s, struct request *req)
 {
     struct waiter *w = xmalloc(sizeof *w);
     *w = (struct waiter){.request = req, .shared = s, .prev = s->last};
     *(s->last ? &s->last->next : &s->first) = w;
     s->last = w;
-    req->waiter = w;
+    request_begin_job(req, &collapse_ops, w);
 }
 
 static void collapse_leave(struct waiter *w)
@@ -157,7 +162,7 @@ static void collapse_leave(struct waiter *w)
     struct shared_read *s = w->shared;
     *(w->prev ? &w->prev->next : &s->first) = w->next;
     *(w->next ? &w->next->prev : &s->last) = w->prev;
-    w->request->waiter = NULL;
+    request_end_job(w->request);
     free(w);
 }
 
@@ -173,7 +178,7 @@ static void collapse_add_page(struct shared_read *s, const struct answer *answer
 {
     const struct wire_stream *stream = answer->stream;
     bool first = !s->body.bytes;
-    read_answer_add(s->collapse->router, &s->body, stream, answer->page);
+    read_answer_add(s->collapse->router, &s->body, stream, s->page);
     s->start = first ? stream->start : s->start;
     s->cold = (first || s->cold) && (stream->flags & WIRE_STREAM_COLD);
     s->next = stream->next;
@@ -183,7 +188,7 @@ static void collapse_add_page(struct shared_read *s, const struct answer *answer
 /* A page in memory is copied once for many of them; for one it is copied behind the head. */
 static bool collapse_is_pieces(const struct shared_read *s, const struct answer *answer)
 {
-    return s->body.bytes || answer->page || (s->first != s->last && answer->stream->data.len >= BODY_SHARED);
+    return s->body.bytes || s->page || (s->first != s->last && answer->stream->data.len >= BODY_SHARED);
 }
 
 /* Describes all pages together. */
@@ -239,7 +244,7 @@ static bool collapse_wants_more(const struct shared_read *s, const struct answer
 {
     const struct router *r = s->collapse->router;
     const struct wire_stream *stream = answer->stream;
-    size_t len = answer->page ? answer->page->len : stream->data.len;
+    size_t len = s->page ? s->page->len : stream->data.len;
     return stream->next < stream->tail && len && !s->alone && !s->read.max_messages &&
            s->body.bytes + len + s->read.max_bytes <= r->cfg->limits_read_answer &&
            r->outputs.block_bytes <= r->cfg->router_answer_memory / 2;
@@ -259,23 +264,41 @@ static bool collapse_goes_on(struct shared_read *s, const struct answer *answer)
     } else {
         return false;
     }
+    s->page = NULL;
     collapse_start(s);
     return true;
 }
 
+/* NULL: its bytes, if it has any, are in memory. */
+static struct block *collapse_take_file(struct output_pool *pool, struct answer_file *file)
+{
+    if (!file)
+        return NULL;
+    struct block *page = block_file(pool, file->fd, file->at, file->len);
+    file->fd = -1;
+    return page;
+}
+
 static void collapse_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct shared_read *s = q->shared;
+    struct shared_read *s = q->owner;
+    struct block *page = collapse_take_file(&s->collapse->router->outputs, answer->file);
     for (const struct waiter *w = s->first; w; w = w->next)
         timing_of_shard(w->request, q);
+    s->page = page;
     if (!collapse_goes_on(s, answer))
         collapse_end(s, answer);
+    block_unref(page);
 }
 
 static void collapse_start(struct shared_read *s)
 {
     struct shards *shards = &s->collapse->router->shards;
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, s->read.name), NULL, collapse_answered);
+    if (answer_memory_full(s->collapse->router)) {
+        collapse_end(s, &(struct answer){.error = ERR_OVERLOADED});
+        return;
+    }
+    struct shard_request *q = shard_request_new(shards, shards_of(shards, s->read.name), collapse_answered, s);
     struct wire_read read = s->read;
     read.id = q->id;
     if (s->body.bytes) {
@@ -286,7 +309,6 @@ static void collapse_start(struct shared_read *s)
     wire_put_read(&q->frame, &read);
     q->repeatable = true;
     q->is_read = true;
-    q->shared = s;
     if (shard_request_send(shards, q))
         return;
     collapse_end(s, &(struct answer){.error = ERR_OVERLOADED});
@@ -316,11 +338,10 @@ void collapse_read(struct collapse *collapse, struct request *req, struct wire_r
     }
 }
 
-void collapse_drop(struct request *req)
+/* The client is gone. The last one takes its READ along. */
+static void collapse_drop(struct request *req)
 {
-    struct waiter *w = req->waiter;
-    if (!w)
-        return;
+    struct waiter *w = req->job;
     struct shared_read *s = w->shared;
     collapse_leave(w);
     if (s->first)

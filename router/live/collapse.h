@@ -31,11 +31,8 @@ struct collapse {
 
 void collapse_init(struct collapse *collapse, struct router *router);
 
-/* The client, whose exchange says what kind of read it is, waits for what this READ finds, and is answered then. Its
+/* The request, whose exchange says what kind of read it is, waits for what this READ finds, and is answered then. Its
  * name is borrowed for the call; its id is filled in. Two that are equal but for the id are the same. */
 void collapse_read(struct collapse *collapse, struct request *request, struct wire_read read);
-
-/* The client is gone. */
-void collapse_drop(struct request *request);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "router/live/reader.h"
 #include "router/observe/stats.h"
+#include "router/observe/timing.h"
 #include "router/router.h"
 
 void live_init(struct live *live, struct router *router)
@@ -202,11 +203,14 @@ static void live_deliver(struct entry *e, const struct wire_stream *stream)
 
 static void live_answered(struct shard_request *q, const struct answer *answer);
 
-bool live_read(struct entry *e, struct request *req, struct wire_read read)
+struct shard_request *live_read(struct entry *e, struct request *req, struct wire_read read)
 {
     struct shards *shards = &e->live->router->shards;
-    struct shard_request *q = shard_request_new(shards, e->shard, req, live_answered);
-    q->entry = e;
+    if (req && answer_memory_full(e->live->router))
+        return NULL;
+    struct shard_request *q = shard_request_new(shards, e->shard, live_answered, e);
+    q->request = req;
+    q->always = true; /* the entry counts its reads */
     q->repeatable = true;
     q->is_read = true;
     q->patient = req == NULL;
@@ -214,10 +218,12 @@ bool live_read(struct entry *e, struct request *req, struct wire_read read)
     read.name = slice_of(e->name, e->name_len);
     read.watch = e->watch;
     wire_put_read(&q->frame, &read);
+    if (req)
+        timing_mark(req, TIMING_SENT);
     if (!shard_request_send(shards, q))
-        return false;
+        return NULL;
     e->reads++;
-    return true;
+    return q;
 }
 
 /* Reads on for all readers at the position. Those with much queued are spared: they go on at their own pace. */
@@ -234,7 +240,7 @@ static void live_resume(struct entry *e)
     e->resuming = live_read(e, NULL,
                             (struct wire_read){.flags = WIRE_READ_CUT,
                                                .position = e->position,
-                                               .max_bytes = e->live->router->cfg->limits_sse_event});
+                                               .max_bytes = e->live->router->cfg->limits_sse_event}) != NULL;
 }
 
 static void live_replace_text(char **text, struct slice *slice)
@@ -311,17 +317,19 @@ static void live_resumed(struct entry *e, const struct answer *answer)
 
 static void live_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct entry *e = q->entry;
+    struct entry *e = q->owner;
     e->held++;
     e->reads--;
     if (answer->error == ERR_NONE)
         live_learn(e, answer->stream);
     else if (!answer->stream)
         e->doubtful = true;
-    if (q->request)
-        reader_answered(q->request->reader, answer);
-    else if (q->patient)
+    if (q->request) {
+        timing_of_shard(q->request, q);
+        reader_answered(reader_of(q->request), answer);
+    } else if (q->patient) {
         live_resumed(e, answer);
+    }
     e->held--;
     live_flush(e);
 }

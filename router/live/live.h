@@ -76,9 +76,9 @@ void live_release(struct entry *entry);
 /* How many readers a stream has here. */
 size_t live_readers(const struct live *live, struct slice name);
 
-/* Sends a READ for the client's reader; the answer goes to reader_answered(). name and watch are filled in. False: too
- * much is waiting for that shard. */
-bool live_read(struct entry *entry, struct request *request, struct wire_read read) MUSTUSE;
+/* Sends a READ for the request's reader, which gets the answer by reader_answered(). name and watch are filled in.
+ * NULL: too much is waiting for that shard. */
+struct shard_request *live_read(struct entry *entry, struct request *request, struct wire_read read) MUSTUSE;
 
 /* A reader that has had everything up to `position` joins those at the entry's. False: they are elsewhere, and it has
  * to read on. */

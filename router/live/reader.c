@@ -39,18 +39,21 @@ static unsigned reader_kind(const struct reader *reader)
 
 /* ---- life ---- */
 
-void reader_free(struct reader *reader)
+static const struct job_ops reader_ops;
+
+/* The request goes on without it. */
+static void reader_free(struct reader *reader)
 {
     struct request *req = reader->request;
-    if (req->asked)
-        shard_request_abandon(&req->router->shards, req->asked);
+    if (reader->asked)
+        shard_request_abandon(&req->router->shards, reader->asked);
     if (reader->state == READER_AT_TAIL)
         live_leave(reader->entry, reader);
     live_release(reader->entry);
     deadline_clear(&reader->beat);
     tally_reader_gone(&req->router->tallies, reader->tally);
     metrics_add(req->router->metrics, METRIC_READERS + reader_kind(reader), UINT64_MAX); /* one less */
-    req->reader = NULL;
+    request_end_job(req);
     free(reader);
 }
 
@@ -94,14 +97,15 @@ static void reader_read_on(struct reader *reader)
         .max_messages = reader->limit,
     };
     reader->state = READER_READING;
-    if (!live_read(reader->entry, reader->request, read))
+    reader->asked = live_read(reader->entry, reader->request, read);
+    if (!reader->asked)
         reader_gone(reader, ERR_OVERLOADED);
 }
 
 static void reader_begin(struct reader *reader)
 {
     struct request *req = reader->request;
-    req->reader = reader;
+    request_begin_job(req, &reader_ops, reader);
     account_live(req, reader->sse);
     metrics_add(req->router->metrics, METRIC_READERS + reader_kind(reader), 1);
 }
@@ -129,7 +133,6 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     uint64_t left = auth_left_ms(&req->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
     reader_begin(reader);
-    connection_set_state(req->connection, CONNECTION_LIVE);
     reader_read_on(reader);
 }
 
@@ -159,7 +162,6 @@ void reader_resume(struct request *req, struct slice name, const struct reader *
     reader_begin(reader);
     if (reader->started)
         req->account.status = 200; /* it was answered where it came from */
-    connection_set_state(req->connection, CONNECTION_LIVE);
     if (reader->sse) {
         reader_arm_end(reader);
         reader_beat_later(reader);
@@ -422,6 +424,7 @@ static void reader_learn(struct reader *reader, const struct wire_stream *stream
 void reader_answered(struct reader *reader, const struct answer *answer)
 {
     const struct wire_stream *stream = answer->stream;
+    reader->asked = NULL;
     if (answer->error != ERR_NONE) {
         reader_fail(reader, answer);
         return;
@@ -474,7 +477,7 @@ static void reader_sse_end(struct reader *reader)
     reader_sse_close(reader);
 }
 
-void reader_end(struct reader *reader)
+static void reader_end(struct reader *reader)
 {
     if (reader->sse)
         reader_sse_end(reader);
@@ -507,7 +510,7 @@ void reader_expire(struct reader *reader)
         reader_gone(reader, ERR_UNAUTHORIZED);
 }
 
-bool reader_stop(struct reader *reader)
+static bool reader_stop(struct reader *reader)
 {
     if (!reader->started && reader->state != READER_AT_TAIL)
         return false;
@@ -515,8 +518,10 @@ bool reader_stop(struct reader *reader)
     return true;
 }
 
-void reader_hang_up(struct reader *reader)
+/* What is on its way still goes out; a reader that waits at the tail is taken for gone. */
+static void reader_hang_up(struct request *req)
 {
+    struct reader *reader = req->job;
     if (reader->state != READER_AT_TAIL)
         return; /* it gets as far as the tail */
     if (reader->sse)
@@ -535,8 +540,8 @@ void readers_send_back(struct router *router)
 {
     for (struct connection *c = router->connections.first, *next; c; c = next) {
         next = c->next;
-        if (c->state == CONNECTION_LIVE)
-            reader_send_back(c->request.reader);
+        if (reader_of(&c->request))
+            reader_send_back(reader_of(&c->request));
     }
 }
 
@@ -549,8 +554,39 @@ void reader_heartbeat(struct deadline *beat)
         reader_beat_later(reader);
 }
 
-void reader_drained(struct reader *reader)
+static void reader_drained(struct request *req)
 {
+    struct reader *reader = req->job;
     if (reader->state == READER_PAUSED)
         reader_sse_go_on(reader);
+}
+
+/* ---- the job ---- */
+
+static void reader_drop(struct request *req)
+{
+    reader_free(req->job);
+}
+
+static void reader_expired(struct request *req)
+{
+    reader_end(req->job);
+}
+
+static bool reader_stop_job(struct request *req)
+{
+    return reader_stop(req->job);
+}
+
+static const struct job_ops reader_ops = {
+    .drop = reader_drop,
+    .drained = reader_drained,
+    .expired = reader_expired,
+    .hang_up = reader_hang_up,
+    .stop = reader_stop_job,
+};
+
+struct reader *reader_of(const struct request *req)
+{
+    return req->ops == &reader_ops ? req->job : NULL;
 }

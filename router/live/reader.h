@@ -5,7 +5,7 @@
 #ifndef ROUTER_LIVE_READER_H
 #define ROUTER_LIVE_READER_H
 
-#include "router/conn/deadline.h"
+#include "common/deadline.h"
 #include "router/http/query.h"
 #include "router/live/live.h"
 
@@ -20,6 +20,7 @@ enum reader_state {
 
 struct reader {
     struct request *request;
+    struct shard_request *asked; /* READER_READING: its READ */
     struct entry *entry;
     struct reader *prev, *next; /* READER_AT_TAIL: of the entry */
     enum reader_state state;
@@ -74,23 +75,13 @@ void reader_granted(struct reader *reader);
 /* Its right has ended. */
 void reader_expire(struct reader *reader);
 
-/* Its client sends nothing more. What is there still goes out; a reader that waits at the tail is taken for gone. */
-void reader_hang_up(struct reader *reader);
-
 /* It ends, with its answer if that is on its way; its client comes back and is asked about again. */
 void reader_send_back(struct reader *reader);
 void readers_send_back(struct router *router); /* all of them */
 
-/* Its time is over. */
-void reader_end(struct reader *reader);
-bool reader_stop(struct reader *reader); /* the process's is; false: an answer is on its way, and ends it */
-
 void reader_heartbeat(struct deadline *beat);
 
-/* The client has taken some of what was queued. */
-void reader_drained(struct reader *reader);
-
-/* For a client that is gone, or done with. */
-void reader_free(struct reader *reader);
+/* The reader of a request that is a live read; NULL: it is none. */
+struct reader *reader_of(const struct request *request);
 
 #endif

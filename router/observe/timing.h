@@ -19,6 +19,7 @@
 #include "router/conn/connection.h"
 
 struct buf;
+struct shard_request;
 
 enum timing_point {
     TIMING_STARTED,  /* its head began to be parsed */

@@ -2,13 +2,11 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "router/conn/answer.h"
-#include "router/conn/connection.h"
 #include "router/live/live.h"
-#include "router/observe/timing.h"
 #include "router/router.h"
 
 #define READS_AT_ONCE 64                /* to one shard: bounds what their answers hold */
@@ -118,16 +116,13 @@ static struct shard_request *shards_find(const struct shards *shards, unsigned s
     return q && q->id == id && q->list == &shards->peers[shard].sent ? q : NULL;
 }
 
-struct shard_request *shard_request_new(struct shards *shards, unsigned shard, struct request *req,
-                                        shard_answered *answered)
+struct shard_request *shard_request_new(struct shards *shards, unsigned shard, shard_answered *answered, void *owner)
 {
     struct shard_request *q = shards_slot_new(shards);
     q->shard = shard;
-    q->request = req;
     q->answered = answered;
+    q->owner = owner;
     q->timed = shards->router->timing;
-    if (req)
-        req->asked = q;
     return q;
 }
 
@@ -165,28 +160,18 @@ static void shards_arm_wait(struct shards *shards, struct shard_request *q)
 
 static void shards_forget(struct shards *shards, struct shard_request *q)
 {
-    if (q->request)
-        q->request->asked = NULL;
     deadline_clear(&q->wait);
     shards_slot_free(shards, q);
 }
 
-/* A read is refused while the answers that clients do not take fill the memory that is for them. */
 static bool shards_too_much(const struct shards *shards, const struct shard_peer *peer, const struct shard_request *q)
 {
-    const struct router *r = shards->router;
-    if (q->patient)
-        return false;
-    if (q->is_read && answer_memory_full(r))
-        return true;
-    return peer->held && peer->held + buf_len(&q->frame) > r->cfg->router_queue_memory;
+    return !q->patient && peer->held && peer->held + buf_len(&q->frame) > shards->router->cfg->router_queue_memory;
 }
 
 bool shard_request_send(struct shards *shards, struct shard_request *q)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
-    if (q->request)
-        timing_mark(q->request, TIMING_SENT);
     if (shards_too_much(shards, peer, q)) {
         shards_forget(shards, q);
         return false;
@@ -210,13 +195,8 @@ static void shards_finish(struct shards *shards, struct shard_request *q, const 
         peer->reads_out -= q->is_read && !q->parked;
     shards_list_remove(q);
     peer->held -= buf_len(&q->frame);
-    if (q->request) {
-        q->request->asked = NULL;
-        timing_of_shard(q->request, q);
-    }
-    if (q->request || q->entry || q->shared)
+    if (q->answered)
         q->answered(q, answer);
-    q->request = NULL; /* it may have a new request by now */
     shards_forget(shards, q);
     shards_pump(peer);
 }
@@ -236,10 +216,9 @@ bool shard_request_has_left(const struct shards *shards, const struct shard_requ
 void shard_request_abandon(struct shards *shards, struct shard_request *q)
 {
     struct shard_peer *peer = &shards->peers[q->shard];
-    if (q->request)
-        q->request->asked = NULL;
     q->request = NULL;
-    q->shared = NULL;
+    if (!q->always)
+        q->answered = NULL;
     if (q->list == &peer->queue || q->list == &peer->reads)
         shards_fail(shards, q, ERR_SHARD_UNAVAILABLE, error_text(ERR_SHARD_UNAVAILABLE));
 }
@@ -291,22 +270,22 @@ static bool shards_on_stream(struct shards *shards, unsigned shard, struct slice
     struct wire_stream m;
     if (!wire_get_stream(body, &m))
         return false;
-    struct block *page = NULL;
     struct detail detail;
     struct answer answer = shards_answer_of(m.error, m.text, &detail);
+    struct answer_file file = {.fd = -1, .at = m.file_at, .len = m.file_bytes};
     if (m.flags & WIRE_STREAM_FILE) {
-        int fd = link_take_fd(&shards->peers[shard].link);
-        if (fd >= 0)
-            page = block_file(&shards->router->outputs, fd, m.file_at, m.file_bytes);
+        file.fd = link_take_fd(&shards->peers[shard].link);
+        if (file.fd >= 0)
+            answer.file = &file;
         else
             answer.error = ERR_OVERLOADED;
     }
     struct shard_request *q = shards_find(shards, shard, m.id);
     answer.stream = &m;
-    answer.page = page;
     if (q)
         shards_finish(shards, q, &answer);
-    block_unref(page);
+    if (file.fd >= 0)
+        close(file.fd);
     return true;
 }
 
@@ -319,8 +298,6 @@ static bool shards_on_appended(struct shards *shards, unsigned shard, struct sli
     struct detail detail;
     struct answer answer = shards_answer_of(m.error, m.text, &detail);
     answer.appended = &m;
-    if (q && q->request && m.fanout == WIRE_FANOUT_INLINE)
-        timing_fanned(q->request);
     if (q)
         shards_finish(shards, q, &answer);
     return true;

@@ -4,17 +4,21 @@
 #ifndef ROUTER_SHARDS_SHARDS_H
 #define ROUTER_SHARDS_SHARDS_H
 
+#include "common/deadline.h"
 #include "common/errors.h"
 #include "common/layout.h"
 #include "common/link.h"
-#include "router/conn/deadline.h"
 
-struct block;
 struct request;
-struct entry;
-struct shard_request;
 struct router;
-struct shared_read;
+struct shard_request;
+
+/* Bytes that came as a piece of a file. Who takes the descriptor over leaves -1. */
+struct answer_file {
+    int fd;
+    uint64_t at;
+    size_t len;
+};
 
 /* stream, appended, estuary, listed or shown is what the shard said, whether it is an error or not; all are NULL if no
  * shard could be asked. They and their slices are borrowed for the call. */
@@ -22,14 +26,14 @@ struct answer {
     enum error error;
     const char *text; /* what is known of an error; NULL or "": no more than its code says */
     const struct wire_stream *stream;
-    struct block *page; /* the bytes that the stream answer brought as a file, or NULL */
+    struct answer_file *file; /* of the stream's bytes, or NULL */
     const struct wire_appended *appended;
     const struct wire_estuary_state *estuary;
     const struct wire_listed *listed;
     const struct wire_shown *shown;
 };
 
-typedef void shard_answered(struct shard_request *request, const struct answer *answer);
+typedef void shard_answered(struct shard_request *q, const struct answer *answer);
 
 struct shard_request_list {
     struct shard_request *first, *last;
@@ -38,10 +42,11 @@ struct shard_request_list {
 struct shard_request {
     uint64_t id;                /* goes into the frame; unique for ever */
     struct buf frame;           /* the caller puts one frame here */
-    struct request *request;    /* whose request it is; NULL if it is gone or there was none */
-    struct entry *entry;        /* of a live read: its entry */
-    struct shared_read *shared; /* of a catch-up read: whom it is for (collapse.h) */
-    shard_answered *answered;   /* not called if none of these three is set */
+    shard_answered *answered;   /* called once, unless it was abandoned; it is forgotten afterwards */
+    void *owner;                /* whatever `answered` needs */
+    struct request *request;    /* the client's, if it is for one; NULL if that is gone. Not looked into here */
+    shard_answered *handler;    /* of ask.c: what `answered` passes the answer to */
+    bool always;                /* `answered` is called even if it was abandoned: something counts these */
     bool repeatable;            /* doing it twice is like doing it once */
     bool repeated;              /* its shard died with it, and it was sent again */
     bool is_read;               /* its answer may be large: few at a time */
@@ -83,18 +88,18 @@ void shards_init(struct shards *shards, struct router *router);
 
 unsigned shards_of(const struct shards *shards, struct slice name);
 
-/* A request to the shard, to be filled in and sent. A client's is what it waits for from then on. */
-struct shard_request *shard_request_new(struct shards *shards, unsigned shard, struct request *request,
-                                        shard_answered *answered) MUSTUSE;
+/* A request to the shard, to be filled in and sent. */
+struct shard_request *shard_request_new(struct shards *shards, unsigned shard, shard_answered *answered,
+                                        void *owner) MUSTUSE;
 
-/* False: too much is waiting for that shard, and the request is forgotten. */
-bool shard_request_send(struct shards *shards, struct shard_request *request) MUSTUSE;
+/* False: too much is waiting for that shard, and the request is forgotten, unanswered. */
+bool shard_request_send(struct shards *shards, struct shard_request *q) MUSTUSE;
 
 /* The shard may have seen some of it. */
-bool shard_request_has_left(const struct shards *shards, const struct shard_request *request) MUSTUSE;
+bool shard_request_has_left(const struct shards *shards, const struct shard_request *q) MUSTUSE;
 
 /* Whoever it was for is gone. What has not left yet is forgotten. */
-void shard_request_abandon(struct shards *shards, struct shard_request *request);
+void shard_request_abandon(struct shards *shards, struct shard_request *q);
 
 /* A frame without an answer; nothing happens if the shard is away, which has then forgotten all watches. */
 void shards_unwatch(struct shards *shards, unsigned shard, struct slice name, uint64_t watch);
@@ -109,7 +114,7 @@ void shards_peer(struct shards *shards, unsigned shard, int fd);
 void shards_receive(struct shards *shards);
 void shards_flush(struct shards *shards);
 
-/* request->wait has passed. */
+/* q->wait has passed. */
 void shard_request_expired(struct shards *shards, struct deadline *wait);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "router/conn/deadline.h"
+#include "common/deadline.h"
 
 static void in_order(void **state)
 {

@@ -1,7 +1,7 @@
 /* Timeouts in lists, one a class. All of a class last equally long, so the order of arming is the order of expiry and
  * arming, clearing and expiring cost nothing to speak of. */
-#ifndef ROUTER_CONN_DEADLINE_H
-#define ROUTER_CONN_DEADLINE_H
+#ifndef COMMON_DEADLINE_H
+#define COMMON_DEADLINE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "router/conn/deadline.h"
+#include "common/deadline.h"
 
 #include <stddef.h>
 
