@@ -1,3 +1,6 @@
+/* A buffer is one allocation with a start and an end. Consuming moves the start; reserving first moves the bytes to the
+ * front if that makes enough room, and doubles otherwise, so that a byte is moved a constant number of times on
+ * average. */
 #include "common/buf.h"
 
 #include <assert.h>

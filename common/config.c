@@ -1,3 +1,15 @@
+/* The configuration from text to struct config, and back.
+ *
+ * config.def is the only list of keys. The table of rows below is made from it, and everything walks that table:
+ * defaults, parsing, ranges, help, the printed configuration, reloads. A new key is one line there.
+ *
+ * Happy path: config_init() sets the defaults, a file and each --set overwrite them, config_check() looks at what
+ * several keys must be together. The supervisor prints the result and hands that text to its children, so that all
+ * processes read the same values.
+ *
+ * Failure modes: reading goes on after an error, so that one start names every mistake: file, line, section and key,
+ * what was expected, what was found. A value that is wrong leaves the default in place; the caller sees the count of
+ * errors and does not start. A reload with errors changes nothing. */
 #include "common/config.h"
 
 #include <errno.h>

@@ -1,3 +1,9 @@
+/* Control messages: one SOCK_SEQPACKET packet each, so a message is whole or did not come, and a descriptor belongs to
+ * the packet that it came with.
+ *
+ * Failure modes: a message that does not fit the table of shapes is a bug in one of two programs of the same version;
+ * the receiver ends with it. CONTROL_AGAIN means that the channel is full: the supervisor keeps the message
+ * (channel.c), a child drops reports, which repeat. */
 #include "common/control.h"
 
 #include <errno.h>

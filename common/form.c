@@ -1,3 +1,5 @@
+/* The forms that texts of the configuration have: an origin, a URL, a list of words, a folder ... A form gives a test
+ * and the words that an error uses for what was expected. config.def names a form beside each such key. */
 #include "common/form.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,6 @@
+/* One pass over a text, a line at a time, without copying: names and values are slices of it. A line may have any
+ * length. What is no section, key or comment is given to the caller as an error with the words for what was expected;
+ * reading goes on behind it. */
 #include "common/ini.h"
 
 #include <string.h>

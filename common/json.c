@@ -211,6 +211,8 @@ static const uint8_t *json_scan_after(struct scan *s, const uint8_t *at, unsigne
     return at;
 }
 
+/* A value of any depth without recursion: opening brackets push a bit, json_scan_after() pops what ends. The loop ends
+ * when the depth is back where it was. */
 static const uint8_t *json_scan_value(struct scan *s, const uint8_t *at)
 {
     unsigned floor = s->depth;
@@ -298,6 +300,8 @@ static void json_say(struct detail *detail, const struct scan *s, struct slice t
                    at, s->expected);
 }
 
+/* Stored form: every message of the array without the space around it, each followed by a comma, which makes a page an
+ * array by two brackets and no copying. On a fault both buffers are as they were. */
 bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, uint64_t *count, struct detail *detail)
 {
     const uint8_t *at = (const uint8_t *)text.data;

@@ -1,3 +1,11 @@
+/* Key sets as identity providers publish them (RFC 7517 5).
+ *
+ * Happy path: each key that can verify what we accept (RSA, EC P-256, Ed25519; use "sig" or none; key_ops with "verify"
+ * or none) is decoded once and kept.
+ *
+ * Failure modes: in a set that somebody configures (strict) every key must be usable, and the error says what is wrong
+ * with the first that is not. In a set that is fetched, keys of other kinds and uses are passed over, since providers
+ * mix them. A set holds a bounded number of keys; left_off counts the others. */
 #include "common/jwks.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/* What verifies a signature: HMAC secrets by libcrypto, public keys as EVP_PKEY made once from their JWK.
+ *
+ * Comparison of MACs takes the same time for every wrong one (CRYPTO_memcmp). RSA keys below 2048 bits and curves other
+ * than P-256 are refused when they are read, not when they are used. */
 #include "common/key.h"
 
 #include <openssl/bio.h>

@@ -69,6 +69,9 @@ static void layout_plan_quotas(const struct layout *layout, unsigned shards, uns
         }
 }
 
+/* Moves as few slots as possible. The first pass keeps every slot whose owner stays and still has room under its quota;
+ * the second gives the others to the shards whose quotas are not used up. Two plans of the same layout are equal, so a
+ * move that was interrupted goes on where it was. */
 void layout_plan(const struct layout *layout, unsigned shards, uint16_t target[LAYOUT_SLOTS])
 {
     unsigned quota[LAYOUT_SHARDS_MAX];
@@ -202,6 +205,8 @@ static bool layout_folder_sync(const char *path)
     return done;
 }
 
+/* A temporary file is written, synced and renamed over the old one, and the folder is synced: a crash leaves the old
+ * layout or the new one, whole. */
 bool layout_save(const char *data_dir, const struct layout *layout)
 {
     char path[PATH_ROOM], temporary[PATH_ROOM];

@@ -1,3 +1,20 @@
+/* One socket pair, frames in both directions, a buffer for each.
+ *
+ * Happy path: the loop marks the link readable; the turn calls link_receive() once, takes frames with link_next() until
+ * none is left, and gives their room back with link_release(). Frames that are put into `out` during the turn leave
+ * with one link_flush() at its end; what the socket does not take then leaves when it is writable.
+ *
+ * A descriptor travels with the first byte of its frame (SCM_RIGHTS). The kernel ends a read where a descriptor came,
+ * so the n-th descriptor that arrives belongs to the n-th frame that has one; `enclosed` and `arrived` keep that order.
+ * A descriptor that this process could not receive (EMFILE) keeps its place as -1, or all later ones would be taken for
+ * their predecessors.
+ *
+ * Failure modes:
+ *   - The peer dies: EOF or an error marks the link dead. Frames that came before are still handed out. What is in
+ * `out` was not delivered; its owner looks there for what the peer has not had.
+ *   - The peer does not read: `out` grows. Who puts frames there bounds what may be on its way (router.queue_memory).
+ *   - The peer sends what is no frame: the link is dead. The supervisor pairs processes of one wire version only, so
+ * this is a bug and not something to be tolerant about. */
 #include "common/link.h"
 
 #include <errno.h>
@@ -165,6 +182,8 @@ bool link_receive(struct link *link, size_t limit)
             break;
         if (n < 0)
             log_debug("peer %u: %s", link->peer, strerror(errno));
+        /* The end, or an error. After link_quiesce() the end is what was asked for: everything that the peer had sent
+         * is here, and the link still writes. Otherwise the peer is gone in both directions. */
         event_del(link->readable);
         if (n == 0 && link->quiet) {
             link->drained = true;

@@ -1,3 +1,13 @@
+/* One line an event to standard error. The only file-wide state of a process is here, because a line may be written
+ * from anywhere, also while memory is short: nothing here allocates.
+ *
+ * Happy path: the level is looked at first, so a debug line costs a comparison; then the limit of repeated lines
+ * (log_limit.h), whose kind is the format string's address; then the line is put together on the stack and leaves with
+ * one write(), so lines of several processes on one pipe never mix.
+ *
+ * Failure modes: a log that cannot be written loses lines and nothing else. Held-back lines are counted, and the count
+ * is written by the next line, by log_tick(), or before the process ends. The worker thread logs too: the limit has a
+ * lock. */
 #include "common/log.h"
 
 #include <errno.h>

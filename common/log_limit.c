@@ -1,3 +1,6 @@
+/* A small table of kinds of lines, searched from its start: there are as many entries as kinds that repeat themselves
+ * at the same time, which are few. A kind whose window is over and that held nothing back gives its place away. When
+ * all places are taken, a new kind is not limited: a line too many is better than one too few. */
 #include "common/log_limit.h"
 
 static bool log_limit_is_over(const struct log_kind *k, uint64_t now_ms)

@@ -1,3 +1,6 @@
+/* One line in three formats, put together in a fixed room. A field that does not fit is left out whole; the message is
+ * cut at MESSAGE_ROOM, so that a long one leaves room for the request's id. Every text is escaped here and nowhere
+ * else: a line feed, a terminal's escape or a quote in a client's header cannot make a second line. */
 #include "common/log_line.h"
 
 #include <inttypes.h>

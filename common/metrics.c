@@ -1,3 +1,15 @@
+/* One region of shared memory, made by the supervisor, mapped by every process: counting is a plain addition to a cell
+ * that only this process writes, reading is a walk over all slots. No lock, no message, no allocation.
+ *
+ *     region:  check | used[slot] | slot 0 (supervisor) | slot 1 (router 0) | ... | slot n (shard m)
+ *     slot:    cells, in the order of the rows of metrics.def
+ *
+ * Happy path: a process takes its slot and keeps adding to what its predecessor left, so counters survive restarts;
+ * gauges of a predecessor are cleared, since they describe a process that is gone.
+ *
+ * Failure modes: programs of different tables would read each other's cells wrongly. The check word is a hash of the
+ * table; a process whose table differs maps nothing and counts nothing, and the first supervisor with the new table
+ * makes a new region. */
 #include "common/metrics.h"
 
 #include <fcntl.h>

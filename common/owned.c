@@ -1,3 +1,7 @@
+/* Whatever is made inside the data folder belongs to the folder's owner, also if root makes it: `sudo streamd project
+ * create` must not leave a file that the service cannot open. Only root can give files away, so for everybody else this
+ * is open() and mkdir(). A symbolic link at the end of a path is never followed for writing: the folder's owner could
+ * otherwise make root write elsewhere. */
 #include "common/owned.h"
 
 #include <errno.h>

@@ -1,3 +1,8 @@
+/* A project's configuration between its JSON text and struct project.
+ *
+ * The text is a client's (PUT /v1/config) or the registry's. Both pass the same checks: members by name, each once, no
+ * unknown ones, every list bounded, every secret long enough, every key set one that verifies something. Whatever is
+ * wrong is named with its member and its value, except for secrets, which no text repeats. */
 #include "common/project.h"
 
 #include <cjson/cJSON.h>

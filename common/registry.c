@@ -1,3 +1,16 @@
+/* The projects in a small SQLite database beside the shards' ones.
+ *
+ * Happy path: every process that needs it has a connection of its own. Readers ask registry_version() each turn, which
+ * is PRAGMA data_version, one read of shared memory, and load a project anew when the number has changed. Writers
+ * change a project in one IMMEDIATE transaction: read, alter, write. Two of them cannot lose each other's change.
+ *
+ * Failure modes:
+ *   - Somebody else writes: SQLite waits up to registry_wait() and the call is BUSY. A command waits ten seconds; a
+ * router waits a moment only, since its clients wait with it, and answers 503.
+ *   - A row does not parse: it was written by a newer streamd, or the file is damaged. The project counts as FAILED,
+ * which refuses its requests; it never counts as absent, which could open its streams to everybody.
+ *   - The disk is full: the WAL file stays where it is (PERSIST_WAL), so a start needs no new block. Writes fail, reads
+ *     do not. */
 #include "common/registry.h"
 
 #include <errno.h>

@@ -1,3 +1,21 @@
+/* The life of a router or a shard, from exec to exit. The supervisor talks, this process follows:
+ *
+ *     exec --> CONFIG --> start() --> READY --> turns: peers, listeners, reloads, backups ... --> stop() --> exit 0
+ *                |                     |          |
+ *                |                     |          +-- a report every second, from the loop itself
+ *                +-- who this is       +-- the supervisor may send traffic now
+ *
+ * Happy path: role_run() checks that fd 3 is a control channel, waits for CONFIG (the only blocking read), maps the
+ * metrics, starts the role, says READY and runs turns. A turn is one pass of the event loop and then role->turn():
+ * callbacks only note what can be done, the turn does it.
+ *
+ * Failure modes:
+ *   - The supervisor dies: EOF on fd 3, and this process leaves at once. Everything that was acknowledged is on disk,
+ * and a process without a supervisor would hold the data folder's lock against the next one.
+ *   - The loop hangs: reports stop, because they are sent by the loop. The supervisor kills the process.
+ *   - The configuration does not parse: the two programs are of different versions. fatal_never_restart() says so by
+ * its exit status; restarting could not help.
+ *   - A control message that this role does not know: the same. Both sides are one program version, or it is a bug. */
 #include "common/role.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* Two names are near if few edits make one of the other: a letter more, a letter less, or another one; one edit for
+ * three letters of the word, and two at most. More would suggest names that nobody meant. */
 #include "common/spelling.h"
 
 #include <ctype.h>

@@ -1,3 +1,17 @@
+/* From a token's text to what it allows, or to the one fault that it has.
+ *
+ *     split --> decode head and claims --> read the head --> find the key that verifies --> read the claims
+ *       |             |                        |                     |                          |
+ *       MALFORMED     MALFORMED                TYPE, CRITICAL,       UNVERIFIED, ELSEWHERE      CLAIMS, SCOPE,
+ * AUDIENCE, ALGORITHM                                        ISSUER, TIMES, EARLY, EXPIRED
+ *
+ * Nothing that the token says is believed before a key has verified it, except for the algorithm's name, which only
+ * chooses among keys that are of that kind (RFC 8725 3.1: a public key is never used as an HMAC secret). The key id
+ * orders the keys and decides nothing.
+ *
+ * Failure modes: each fault has its error code and its text in token.def. A text says what is wrong with the token that
+ * the client has sent; it says nothing about the keys. EARLY and EXPIRED come with the claims, because a cache may
+ * remember them until their time comes. */
 #include "common/token.h"
 
 #include <jwt.h>

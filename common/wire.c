@@ -1,3 +1,8 @@
+/* All encoders and decoders, made from wire.def: nobody writes a frame by hand.
+ *
+ * An encoder adds up the length first, so that a frame is reserved once and written straight through. A decoder is one
+ * chain of && over the fields and is true only if nothing is left, so a frame is whole or refused: no field can be
+ * forgotten and no byte too many goes unnoticed. Strings are borrowed from the buffer that the frame lies in. */
 #include "common/wire.h"
 
 #include <assert.h>
@@ -84,6 +89,8 @@ static bool wire_get_str(struct slice *in, struct slice *value)
     *in = slice_of(in->data + len, in->len - len);
     return true;
 }
+
+/* ---- one function a message, three times over the list: its size, its encoder, its decoder ---- */
 
 #define U8(field) +1
 #define U32(field) +4
