@@ -4,9 +4,11 @@
 
 static const struct {
     int status;
+    enum error_class class;
+    unsigned retry_after;
     const char *code, *text;
 } errors[ERR_COUNT] = {
-#define X(name, status, text) {status, #name, text},
+#define X(name, status, class, retry_after, text) {status, ERROR_##class, retry_after, #name, text},
 #include "common/errors.def"
 #undef X
 };
@@ -27,4 +29,16 @@ const char *error_text(enum error e)
 {
     assert(e < ERR_COUNT);
     return errors[e].text;
+}
+
+enum error_class error_class(enum error e)
+{
+    assert(e < ERR_COUNT);
+    return errors[e].class;
+}
+
+unsigned error_retry_after(enum error e)
+{
+    assert(e < ERR_COUNT);
+    return errors[e].retry_after;
 }

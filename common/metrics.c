@@ -62,7 +62,7 @@ static const char *const values_METHOD[] = {
     "other",
 };
 static const char *const values_ERROR[] = {
-#define X(name, status, text) #name,
+#define X(name, status, class, retry_after, text) #name,
 #include "common/errors.def"
 #undef X
 };

@@ -9,7 +9,6 @@
 #include "router/dispatch.h"
 #include "router/router.h"
 
-#define FULL_RETRY_S 60 /* somebody has to delete something first */
 #define READERS_RETRY_S 5
 #define APPENDS_MAX 1000000000u /* a second: more is no limit, but would overflow */
 #define APPEND 1000             /* one, in tally.appends_left */
@@ -306,10 +305,8 @@ void quota_refuse(struct request *req, enum error error)
         response_add(head, "RateLimit", slice_str(limit));
         bool by_readers = quotas.readers && readers >= quotas.readers && !wait_s;
         quota_say(&detail, req, error, &quotas, tally, by_readers);
-        response_add_number(head, "Retry-After",
-                            error == ERR_QUOTA_EXCEEDED ? FULL_RETRY_S
-                            : by_readers                ? READERS_RETRY_S
-                                                        : wait_s);
+        if (!error_retry_after(error)) /* the rate's depends on which one it is */
+            response_add_number(head, "Retry-After", by_readers ? READERS_RETRY_S : wait_s);
     }
     answer_error_end(req, error, detail.text);
 }

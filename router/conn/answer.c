@@ -128,8 +128,7 @@ static void answer_count_error(const struct request *req, enum error error)
 {
     struct metrics *metrics = req->router->metrics;
     metrics_add(metrics, METRIC_ERRORS + error, 1);
-    if (error == ERR_UNAUTHORIZED || error == ERR_FORBIDDEN || error == ERR_RATE_LIMITED ||
-        error == ERR_AUTH_UNAVAILABLE)
+    if (error_class(error) == ERROR_ACCESS)
         metrics_add(metrics, METRIC_REFUSED + auth_refusal(&req->grant, error), 1);
 }
 
@@ -145,12 +144,8 @@ struct buf *answer_error_begin(struct request *req, enum error error)
     auth_challenge(&req->grant, error, head);
     if (status == 415)
         response_add(head, "Accept-Encoding", SLICE("identity"));
-    if (error == ERR_RATE_LIMITED)
-        response_add(head, "Retry-After", SLICE("60"));
-    if (error == ERR_INSUFFICIENT_STORAGE || error == ERR_SEGMENT_BACKLOG)
-        response_add(head, "Retry-After", SLICE("10"));
-    if (status == 503)
-        response_add(head, "Retry-After", SLICE("1"));
+    if (error_retry_after(error))
+        response_add_number(head, "Retry-After", error_retry_after(error));
     return head;
 }
 

@@ -154,13 +154,6 @@ void request_log_drop(struct request *req)
 
 /* ---- the line ---- */
 
-/* It could not be read to its end, so nobody knows what it was. */
-static bool request_log_is_cut_off(enum error error)
-{
-    return error == ERR_BAD_REQUEST || error == ERR_DUPLICATE_HEADER || error == ERR_HEADERS_TOO_LARGE ||
-           error == ERR_PAYLOAD_TOO_LARGE || error == ERR_REQUEST_TIMEOUT || error == ERR_EXPECTATION_FAILED;
-}
-
 /* When it had what it was there for: a live read waits for news as long as there are none. */
 static uint64_t request_log_served_us(const struct account *a, uint64_t now_us)
 {
@@ -231,7 +224,7 @@ static void request_log_log_request(struct request *req)
     const struct account *a = &req->account;
     enum log_access mode = req->router->cfg->log_access;
     uint64_t now_us = clock_monotonic_us();
-    if (a->status >= 500 || request_log_is_cut_off(a->error))
+    if (a->status >= 500 || error_class(a->error) == ERROR_UNREADABLE)
         request_log_write_line(req, error_code(a->error), failed, now_us);
     else if (mode >= LOG_ACCESS_SLOW &&
              request_log_served_us(a, now_us) - a->began_us >= req->router->cfg->log_slow * 1000)
