@@ -15,9 +15,9 @@
 #include "supervisor/cli/cli_exec.h"
 #include "supervisor/cli/projects.h"
 #include "supervisor/cli/restore.h"
-#include "supervisor/control_socket.h"
+#include "supervisor/data_dir/control_socket.h"
 #include "supervisor/options.h"
-#include "supervisor/process.h"
+#include "supervisor/children/process.h"
 #include "supervisor/server.h"
 
 struct command {
@@ -144,14 +144,14 @@ static int main_run_backup(const struct config *cfg, int argc, char **argv)
         fprintf(stderr, "streamd: backup: `backup now` is wanted\n");
         return 1;
     }
-    return console_ask(cfg->server_data_dir, "backup");
+    return control_socket_ask(cfg->server_data_dir, "backup");
 }
 
 static int main_run_status(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 1)
         return main_fail_command(argv[0], "unexpected argument", argv[1]);
-    return console_ask(cfg->server_data_dir, "status");
+    return control_socket_ask(cfg->server_data_dir, "status");
 }
 
 #define REMOTE "It asks the server that works on the data folder, or the one of --url URL.\n" REMOTE_OPTIONS
@@ -193,20 +193,20 @@ static const struct command main_commands[] = {
      "project in the registry, and for no project without a secret. X is how names begin; without --project, how\n"
      "PROJECT/STREAM does. A line has name, content type, next offset, bytes, and what the stream is, parted by "
      "tabs.\n" REMOTE,
-     NULL, remote_run, DATA_READ},
+     NULL, cli_exec_run, DATA_READ},
     {"show", "", "PROJECT/STREAM [--json]", "print what there is to say of a stream",
-     "--json prints it as the server answers it.\n" REMOTE, NULL, remote_run, DATA_READ},
+     "--json prints it as the server answers it.\n" REMOTE, NULL, cli_exec_run, DATA_READ},
     {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]", "print its messages as they come",
      "--from says where to begin: at an offset, at the start, or now, as without it. --last N begins N messages\n"
      "before the end; only a JSON stream has messages that can be counted. A JSON stream's messages are printed one\n"
      "a line, anything else byte for byte. --sse asks for an event stream instead of long-polls.\n"
      "Status 0: the stream is closed, or ^C. Status 1: it is not there, not for this token, or was deleted.\n" REMOTE,
-     NULL, remote_run, DATA_READ},
+     NULL, cli_exec_run, DATA_READ},
     {"doctor", "", "URL [--project NAME] [--idle SECONDS]", "test what is between here and a server",
      "It makes a stream in the project (_default), and deletes it. --idle says how long silence is tried (20).\n"
      "It signs no token: with auth.mode = jwt it needs one that may write, or better manage, the project.\n"
      "Status 1: something is bad; each such line is followed by what to change.\n" REMOTE_OPTIONS,
-     NULL, remote_run, DATA_NONE},
+     NULL, cli_exec_run, DATA_NONE},
     {"segment", "", "FILE", "print and check a segment, a file of history", "Status 1: it is damaged.", NULL,
      main_run_shard, DATA_NONE},
     {"verify", "", "[--quick] [--objects]", "check every database and segment, while the server runs or not",
@@ -294,7 +294,7 @@ static int main_run_command(const struct options *options, int argc, char **argv
     }
     if (!help && main_find_word(argc, argv, "-h", "--help"))
         return main_help_of(command);
-    if (command->project != remote_run && main_find_word(argc, argv, "--url", "--token"))
+    if (command->project != cli_exec_run && main_find_word(argc, argv, "--url", "--token"))
         return main_fail_command(argv[0], "only streams, show, tail and doctor take it",
                                  main_find_word(argc, argv, "--url", "--token"));
     if (command->project)

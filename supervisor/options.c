@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "supervisor/data_dir.h"
+#include "supervisor/data_dir/data_dir.h"
 
 #define HERE "./data" /* the default of server.data_dir */
 
@@ -18,7 +18,7 @@ bool options_name_nothing(const struct options *options)
 
 void options_find(struct options *options)
 {
-    bool here = access(HERE, F_OK) == 0 && folder_in_use(HERE);
+    bool here = access(HERE, F_OK) == 0 && data_dir_in_use(HERE);
     if (options_name_nothing(options) && !here && access(OPTIONS_INSTALLED, R_OK) == 0)
         options->file = OPTIONS_INSTALLED;
 }

@@ -6,12 +6,12 @@
 
 #include "common/address.h"
 #include "common/mem.h"
-#include "supervisor/control_socket.h"
-#include "supervisor/process.h"
+#include "supervisor/data_dir/control_socket.h"
+#include "supervisor/children/process.h"
 
 #define URL_ROOM 1024
 
-struct remote {
+struct cli_exec {
     char url[URL_ROOM];
     bool elsewhere; /* it was said where the server is: our secrets are none of its business */
     char **arguments;
@@ -45,7 +45,8 @@ static const char *cli_exec_find(const struct config *cfg, char url[URL_ROOM])
     static char text[512];
     char listens[ADDRESS_MAX + 16];
     const char *why = "its address has no URL";
-    if (console_get(cfg->server_data_dir, "address", listens, sizeof listens, &why) && cli_exec_url_of(listens, url))
+    if (control_socket_get(cfg->server_data_dir, "address", listens, sizeof listens, &why) &&
+        cli_exec_url_of(listens, url))
         return NULL;
     snprintf(text, sizeof text, "%s: %s; --url says where another server is", cfg->server_data_dir, why);
     return text;
@@ -56,18 +57,18 @@ static bool cli_exec_wants_tokens(const struct config *cfg)
 {
     char mode[32];
     const char *why;
-    bool said = console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why);
+    bool said = control_socket_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why);
     int running = said ? choice_find(choice_auth_mode, slice_str(mode)) : (int)cfg->auth_mode;
     return running == AUTH_MODE_JWT;
 }
 
 /* Takes --url and --token out of the arguments. */
-static const char *cli_exec_take(struct remote *remote, int argc, char **argv)
+static const char *cli_exec_take(struct cli_exec *exec, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         bool url = strcmp(argv[i], "--url") == 0, token = strcmp(argv[i], "--token") == 0;
         if (!url && !token) {
-            remote->arguments[remote->count++] = argv[i];
+            exec->arguments[exec->count++] = argv[i];
             continue;
         }
         if (i + 1 == argc)
@@ -75,29 +76,29 @@ static const char *cli_exec_take(struct remote *remote, int argc, char **argv)
         const char *value = argv[++i];
         if (token)
             setenv("STREAMD_TOKEN", value, 1);
-        if (url && (size_t)snprintf(remote->url, sizeof remote->url, "%s", value) >= sizeof remote->url)
+        if (url && (size_t)snprintf(exec->url, sizeof exec->url, "%s", value) >= sizeof exec->url)
             return "--url is too long";
-        remote->elsewhere |= url;
+        exec->elsewhere |= url;
     }
     return NULL;
 }
 
-int remote_run(const struct config *cfg, int argc, char **argv)
+int cli_exec_run(const struct config *cfg, int argc, char **argv)
 {
-    struct remote remote = {.arguments = xcalloc((size_t)argc + 4, sizeof *argv), .count = 4};
+    struct cli_exec exec = {.arguments = xcalloc((size_t)argc + 4, sizeof *argv), .count = 4};
     bool doctor = strcmp(argv[0], "doctor") == 0; /* its URL is an argument */
-    const char *wrong = cli_exec_take(&remote, argc, argv);
-    if (!wrong && doctor && remote.elsewhere)
+    const char *wrong = cli_exec_take(&exec, argc, argv);
+    if (!wrong && doctor && exec.elsewhere)
         wrong = "the URL is wanted without --url";
-    if (!wrong && !doctor && !remote.elsewhere)
-        wrong = cli_exec_find(cfg, remote.url);
+    if (!wrong && !doctor && !exec.elsewhere)
+        wrong = cli_exec_find(cfg, exec.url);
     if (!wrong) {
-        bool sign = !doctor && !remote.elsewhere && !getenv("STREAMD_TOKEN") && cli_exec_wants_tokens(cfg);
-        remote.arguments[1] = argv[0];
-        remote.arguments[2] = remote.url;
-        remote.arguments[3] = sign ? cfg->server_data_dir : "";
-        process_become("streamd-router", remote.arguments);
+        bool sign = !doctor && !exec.elsewhere && !getenv("STREAMD_TOKEN") && cli_exec_wants_tokens(cfg);
+        exec.arguments[1] = argv[0];
+        exec.arguments[2] = exec.url;
+        exec.arguments[3] = sign ? cfg->server_data_dir : "";
+        process_become("streamd-router", exec.arguments);
     }
-    free(remote.arguments);
+    free(exec.arguments);
     return wrong ? cli_exec_fail(argv[0], wrong) : 1;
 }

@@ -7,6 +7,6 @@
 /* Becomes `streamd-router COMMAND URL DATA_DIR ARGUMENT...`. URL: of --url, or of the server on the data folder.
  * DATA_DIR: where a token can be signed, or "". A token that is given goes by way of the environment (STREAMD_TOKEN).
  * Returns the exit status if that cannot be. */
-int remote_run(const struct config *cfg, int argc, char **argv);
+int cli_exec_run(const struct config *cfg, int argc, char **argv);
 
 #endif

@@ -12,8 +12,8 @@
 #include "common/project.h"
 #include "common/registry.h"
 #include "common/token.h"
-#include "supervisor/control_socket.h"
-#include "supervisor/data_dir.h"
+#include "supervisor/data_dir/control_socket.h"
+#include "supervisor/data_dir/data_dir.h"
 
 #define SECRET_BYTES 32
 #define SECRET_PREFIX_MIN 6 /* of a key to be removed: enough to know it, too little to use it */
@@ -46,7 +46,7 @@ static struct registry *projects_open_registry(const struct config *cfg, bool ma
         return NULL;
     }
     bool made = access(cfg->server_data_dir, F_OK) != 0;
-    folder_make(cfg->server_data_dir);
+    data_dir_make(cfg->server_data_dir);
     if (made)
         fprintf(stderr, "streamd: made the folder %s; no server works on it yet\n", cfg->server_data_dir);
     struct registry *registry = registry_open(cfg->server_data_dir, &why);
@@ -126,7 +126,7 @@ static void projects_warn_unused(const struct config *cfg)
 {
     char mode[32];
     const char *why;
-    if (console_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why) &&
+    if (control_socket_get(cfg->server_data_dir, "auth", mode, sizeof mode, &why) &&
         choice_find(choice_auth_mode, slice_str(mode)) != AUTH_MODE_JWT)
         fprintf(
             stderr,

@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
-#include "supervisor/children.h"
-#include "supervisor/data_dir.h"
+#include "supervisor/children/children.h"
+#include "supervisor/data_dir/data_dir.h"
 
 static void restore_on_wake(evutil_socket_t fd, short what, void *arg)
 {
@@ -20,23 +21,23 @@ static void restore_on_wake(evutil_socket_t fd, short what, void *arg)
 static int restore_shard(const struct config *cfg, int lock, const char *from)
 {
     static const struct timeval often = {0, 200000};
-    struct fleet fleet;
+    struct children children;
     struct event_base *base = event_base_new();
     struct event *died = base ? evsignal_new(base, SIGCHLD, restore_on_wake, NULL) : NULL;
     struct event *tick = base ? event_new(base, -1, EV_PERSIST, restore_on_wake, NULL) : NULL;
     if (!died || !tick || event_add(died, NULL) != 0 || event_add(tick, &often) != 0)
         fatalx("cannot make an event loop");
-    fleet_init(&fleet, base, lock, NULL, -1);
-    fleet_configure(&fleet, cfg);
-    fleet_form_once(&fleet, "restore", from);
-    fleet_event(&fleet, ROLE_SHARD, CHILD_EVENT_START, fleet_now());
-    while (!fleet.gave_up) {
+    children_init(&children, base, lock, NULL, -1);
+    children_configure(&children, cfg);
+    children_form_once(&children, "restore", from);
+    children_event(&children, ROLE_SHARD, CHILD_EVENT_START, clock_monotonic_ms());
+    while (!children.gave_up) {
         event_base_loop(base, EVLOOP_ONCE);
-        fleet_reap(&fleet, fleet_now());
-        fleet_expire(&fleet, fleet_now());
+        children_reap(&children, clock_monotonic_ms());
+        children_expire(&children, clock_monotonic_ms());
     }
-    int status = fleet.give_up_status;
-    fleet_clear(&fleet);
+    int status = children.give_up_status;
+    children_clear(&children);
     event_free(died);
     event_free(tick);
     event_base_free(base);
@@ -58,8 +59,8 @@ int restore_run(const struct config *cfg, int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     log_init("supervisor", -1);
     log_configure(cfg->log_level, cfg->log_format);
-    int lock = folder_lock(cfg->server_data_dir);
-    if (folder_in_use(cfg->server_data_dir) && !folder_half_restored(cfg->server_data_dir))
+    int lock = data_dir_lock(cfg->server_data_dir);
+    if (data_dir_in_use(cfg->server_data_dir) && !data_dir_half_restored(cfg->server_data_dir))
         fatal_never_restart("%s holds data already; a backup is restored into an empty folder", cfg->server_data_dir);
     int status = restore_shard(cfg, lock, argv[2]);
     if (status == 0)

@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/version.h"
-#include "supervisor/child.h"
+#include "supervisor/children/child.h"
 #include "supervisor/cli/symptoms.h"
 
 #define EVERY_MS 10000u

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 
 #include "common/clock.h"
-#include "supervisor/child.h"
+#include "supervisor/children/child.h"
 
 #define SLOW_US 25000u   /* a commit at the 99th percentile */
 #define BEHIND_MS 1000u  /* a shard that is fed */

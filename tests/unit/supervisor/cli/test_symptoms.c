@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "supervisor/child.h"
+#include "supervisor/children/child.h"
 #include "supervisor/cli/sample.h"
 #include "supervisor/cli/symptoms.h"
 
