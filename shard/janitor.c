@@ -13,6 +13,10 @@
 #include "shard/store/disk.h"
 #include "shard/stats.h"
 #include "shard/tiering/retain.h"
+#include "shard/store/store.h"
+#include "shard/store/store_disk.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store_upkeep.h"
 
 #define EXPIRED_AT_ONCE 256
 #define SWEEP_MS 10 /* of each tick */

@@ -27,6 +27,8 @@
 #include "shard/streams/watch.h"
 #include "shard/tiering/flush.h"
 #include "shard/tiering/offload.h"
+#include "shard/store/store.h"
+#include "shard/store/store_fanout.h"
 
 #define TICK_MS 200
 #define LEAVE_MS 4000 /* an append may wait for fan-out */
@@ -156,8 +158,10 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->journaled = shard->streams.journal_entries;
     shard->journaled_bytes = shard->streams.journal_bytes;
     inflows_init(&shard->inflows);
-    if (!shard->disk.stuck)
+    if (!shard->disk.stuck) {
+        store_begin(shard->store);
         store_subscriptions_clean(shard->store);
+    }
     backup_init(shard);
     bus_open(&shard->bus, base, cfg->server_data_dir, index);
     feeds_recover(shard);

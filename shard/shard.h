@@ -20,6 +20,10 @@
 #include "shard/streams/page_file.h"
 #include "shard/streams/stream.h"
 #include "shard/tiering/offload.h"
+#include "shard/store/store_segment.h"
+#include "common/attr.h"
+#include "common/slice.h"
+#include "common/buf.h"
 
 struct cold_wait;    /* shard/segments/cold.c */
 struct fork_making;  /* shard/handlers/fork.c */

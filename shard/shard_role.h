@@ -3,6 +3,7 @@
 #define SHARD_ROLE_H
 
 #include "shard/shard.h"
+#include "common/slice.h"
 
 void shard_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index);
 void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd);

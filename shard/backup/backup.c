@@ -21,6 +21,10 @@
 #include "common/version.h"
 #include "shard/segments/object_s3.h"
 #include "shard/shard.h"
+#include "shard/store/store.h"
+#include "shard/store/store_backup.h"
+#include "shard/store/store_copy.h"
+#include "shard/store/store_disk.h"
 
 #define TURN_PAGES 64
 #define NEAR_PAGES 256 /* so many are copied while all hold still */

@@ -16,6 +16,7 @@
 #include "common/backup.h"
 #include "common/buf.h"
 #include "shard/segments/worker.h"
+#include "common/slice.h"
 
 #define BACKUP_FILES_MAX 3
 #define BACKUP_PIECE ((size_t)8 << 20)

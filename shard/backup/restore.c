@@ -20,6 +20,8 @@
 #include "common/role.h"
 #include "shard/backup/backup.h"
 #include "shard/segments/object_s3.h"
+#include "shard/store/store.h"
+#include "shard/store/store_backup.h"
 
 #define FILES_MAX (LAYOUT_SHARDS_MAX + 2)
 #define NUMBER_MAX 9007199254740991.0 /* a JSON number is exact up to here */

@@ -10,6 +10,9 @@
 #include "shard/streams/reply.h"
 #include "shard/store/disk.h"
 #include "shard/streams/watch.h"
+#include "shard/store/entry.h"
+#include "shard/store/journal.h"
+#include "shard/store/store.h"
 
 struct verdict {
     enum error error;

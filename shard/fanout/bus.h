@@ -8,6 +8,7 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/layout.h"
+#include "common/slice.h"
 
 struct bus {
     struct event_base *base;

@@ -12,6 +12,11 @@
 #include "shard/handlers/handlers.h"
 #include "shard/store/disk.h"
 #include "shard/streams/page.h"
+#include "shard/store/entry.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_fanout.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store.h"
 
 #define INFLOWS_KEPT 4096
 #define SHARE_BYTES 64 /* shorter payloads are copied: a reference is hardly shorter */

@@ -5,7 +5,10 @@
 #define SHARD_FANOUT_ESTUARY_H
 
 #include "common/wire.h"
-#include "shard/store/store.h"
+#include "common/attr.h"
+#include "common/slice.h"
+
+struct subscription_row;
 
 struct shard;
 struct stream;

@@ -11,6 +11,10 @@
 #include "shard/store/disk.h"
 #include "shard/shard.h"
 #include "shard/streams/page.h"
+#include "shard/store/entry.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store.h"
 
 #define TURN_BYTES ((size_t)1 << 20) /* read for shards that are behind, a turn */
 #define LOAD_AT_ONCE 256             /* streams that are behind */

@@ -7,7 +7,10 @@
 #define SHARD_FANOUT_FEED_H
 
 #include "common/wire.h"
-#include "shard/store/store.h"
+#include "common/attr.h"
+#include "common/buf.h"
+
+struct journal_entry;
 
 struct asker;
 struct shard;

@@ -12,6 +12,10 @@
 #include "shard/handlers/handlers.h"
 #include "shard/streams/reply.h"
 #include "shard/store/disk.h"
+#include "shard/store/entry.h"
+#include "shard/store/store.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store_uid.h"
 
 static const struct slice create_default_type = {"application/octet-stream", 24};
 

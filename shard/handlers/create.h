@@ -3,6 +3,8 @@
 #define SHARD_HANDLERS_CREATE_H
 
 #include "shard/shard.h"
+#include "common/attr.h"
+#include "common/slice.h"
 
 /* If a stream exists at the name, answers by comparing it with the request (PROTOCOL.md 5.1) and returns true. */
 bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m) MUSTUSE;

@@ -17,6 +17,10 @@
 #include "shard/handlers/pin.h"
 #include "shard/streams/reply.h"
 #include "shard/streams/watch.h"
+#include "shard/store/entry.h"
+#include "shard/store/journal.h"
+#include "shard/store/store.h"
+#include "shard/store/store_stream.h"
 
 /* Its bytes go in the background; its name is free at once, and its source will be let go. */
 static void delete_set_deleting(struct shard *shard, struct stream *stream)

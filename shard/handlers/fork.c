@@ -11,6 +11,7 @@
 #include "shard/handlers/handlers.h"
 #include "shard/streams/reply.h"
 #include "shard/store/disk.h"
+#include "shard/store/store.h"
 
 #define FORKS_MAKING_MAX 1024
 

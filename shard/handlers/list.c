@@ -5,6 +5,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/handlers/handlers.h"
+#include "shard/store/store.h"
+#include "shard/store/store_stream.h"
 
 #define SORTED_MIN 2000 /* new streams that a turn brings into order */
 #define LOOKED_MAX 2000 /* streams looked at for one page, or in one turn: also those that are not shown */

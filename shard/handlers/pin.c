@@ -17,6 +17,8 @@
 #include "shard/segments/cold.h"
 #include "shard/streams/page.h"
 #include "shard/streams/reply.h"
+#include "shard/store/store.h"
+#include "shard/store/store_fork.h"
 
 #define PROBE_AFTER_MS 5000
 #define PROBES_AT_ONCE 100

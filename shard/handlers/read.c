@@ -10,6 +10,8 @@
 #include "shard/segments/cold.h"
 #include "shard/streams/page.h"
 #include "shard/streams/watch.h"
+#include "shard/store/store.h"
+#include "shard/store/store_stream.h"
 
 #define REMOTE_READS_MAX 4096
 /* Read from the store in one turn before other catch-up reads wait for the next: appends do not stand behind readers.

@@ -2,6 +2,12 @@
 #include "shard/handlers/handlers.h"
 #include "shard/handlers/list.h"
 #include "shard/streams/reply.h"
+#include "shard/store/store.h"
+#include "shard/store/store_fanout.h"
+#include "shard/store/store_fork.h"
+#include "shard/store/store_producer.h"
+#include "shard/store/store_segment.h"
+#include "shard/store/store_stream.h"
 
 #define FIRST 100u /* of producers and sources */
 

@@ -14,6 +14,9 @@
 #include "shard/handlers/handlers.h"
 #include "shard/streams/reply.h"
 #include "shard/store/disk.h"
+#include "shard/store/store.h"
+#include "shard/store/store_fanout.h"
+#include "shard/store/store_stream.h"
 
 #define SUBSCRIBING_MAX 1024
 #define WALK_MAX 16384 /* streams looked at for one circle */

@@ -4,6 +4,7 @@
 
 #include "common/mem.h"
 #include "shard/shard.h"
+#include "shard/store/store_segment.h"
 
 #define WAITS_MAX 4096
 

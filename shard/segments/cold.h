@@ -7,7 +7,8 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
-#include "shard/store/store.h"
+
+struct object;
 
 struct asker;
 struct cold_wait;

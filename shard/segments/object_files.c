@@ -14,6 +14,7 @@
 #include "common/owned.h"
 #include "shard/segments/owner.h"
 #include "shard/segments/segment.h"
+#include "shard/store/store_segment.h"
 
 #define SLOT_DIGITS 3
 

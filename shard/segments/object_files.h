@@ -5,7 +5,10 @@
 
 #include "common/buf.h"
 #include "shard/segments/worker.h"
-#include "shard/store/store.h"
+#include "common/attr.h"
+#include "common/slice.h"
+
+struct object;
 
 #define OBJECT_NAME_MAX 80
 #define OBJECT_ROOT_MAX 4200

@@ -11,6 +11,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "shard/store/store_segment.h"
 
 #define ATTEMPTS 4
 #define RETRY_MS 200                  /* doubled with every attempt, and half of it left to chance */

@@ -4,6 +4,7 @@
 #define SHARD_SEGMENTS_OBJECT_S3_H
 
 #include "shard/segments/objects.h"
+#include "common/slice.h"
 
 /* As objects_put() and its like. */
 void s3_put(struct objects *objects, const char *name, struct slice bytes, objects_done *done, void *ctx);

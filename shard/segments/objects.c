@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/segments/object_s3.h"
+#include "shard/store/store_segment.h"
 
 static const char *objects_folder_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
 {

@@ -9,6 +9,7 @@
 #include "common/slice.h"
 #include "shard/segments/object_files.h"
 #include "shard/segments/owner.h"
+#include "common/attr.h"
 
 struct objects {
     const struct config *cfg;

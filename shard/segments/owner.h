@@ -7,7 +7,9 @@
 #ifndef SHARD_SEGMENTS_OWNER_H
 #define SHARD_SEGMENTS_OWNER_H
 
-#include "shard/store/store.h"
+#include "shard/store/store_segment.h"
+#include "common/attr.h"
+#include "common/slice.h"
 
 #define OWNER_NAME "owner"
 #define OWNER_TEXT_MAX 64

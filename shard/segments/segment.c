@@ -8,6 +8,7 @@
 #include "common/boundaries.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "shard/store/extent.h"
 
 #define MAGIC "STRMSEG\1"
 #define FLAG_JSON 1u

@@ -21,7 +21,8 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/slice.h"
-#include "shard/store/store.h"
+
+struct extent;
 
 #define SEGMENT_HEAD 96u
 #define SEGMENT_ENTRY 48u

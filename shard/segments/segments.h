@@ -5,7 +5,10 @@
 #include "common/errors.h"
 #include "shard/segments/objects.h"
 #include "shard/segments/segment.h"
-#include "shard/store/store.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_segment.h"
+#include "common/attr.h"
+#include "common/buf.h"
 
 #define SEGMENTS_OPEN 64
 #define SEGMENTS_FETCHING 256 /* at most so many are on their way */

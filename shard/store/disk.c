@@ -3,8 +3,8 @@
  *
  *     room --(less than the reserve is free)--> full --(no room for a few rows either)--> stuck
  *
- * full: creates and appends are refused. What frees room goes on, a few rows a turn: deletes, and their sweep. The store
- * has a ballast file's worth of pages reserved for that, and its write-ahead log begins anew after every turn.
+ * full: creates and appends are refused. What frees room goes on, a few rows a turn: deletes, and their sweep. The
+ * store has a ballast file's worth of pages reserved for that, and its write-ahead log begins anew after every turn.
  * stuck: nothing is written; frames whose sender repeats them are dropped until there is room. */
 #include "shard/store/disk.h"
 
@@ -14,7 +14,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "shard/store/store.h"
+#include "shard/store/store_disk.h"
 
 #define LOOK_BYTES ((size_t)2 << 20)   /* after so much was appended; settling writes twice as much */
 #define ROW_BYTES ((uint64_t)32 << 10) /* of the write-ahead log, for a row that changes: pages of a few trees */

@@ -1,6 +1,10 @@
+/* Heads of entries in varints. A stream's optional fields follow in the order of their flags; numbers that may be
+ * absent are stored plus one. Data on disk: a field that is added needs a flag. */
 #include "shard/store/entry.h"
 
+#include "common/buf.h"
 #include "common/varint.h"
+#include "shard/store/store.h"
 
 static void entry_add_text(struct buf *heads, struct slice text)
 {

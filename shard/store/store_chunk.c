@@ -1,4 +1,7 @@
-/* The chunks: runs of one stream's bytes, settled from the log. */
+/* The table of chunks. */
+#include "shard/store/store_chunk.h"
+
+#include "shard/store/store_shared.h"
 #include "shard/store/store_sql.h"
 
 static void store_chunk_read_extent(sqlite3_stmt *statement, int at, struct extent *extent)
@@ -48,13 +51,6 @@ void store_chunk_insert(struct store *store, uint64_t uid, const struct extent *
     store_run(store, statement);
 }
 
-void store_chunk_delete(struct store *store, int64_t row_id)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_DELETE);
-    sqlite3_bind_int64(statement, 1, row_id);
-    store_run(store, statement);
-}
-
 void store_chunk_replace(struct store *store, int64_t row_id, const struct extent *extent)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_REPLACE);
@@ -64,4 +60,27 @@ void store_chunk_replace(struct store *store, int64_t row_id, const struct exten
     bind_slice(statement, 4, extent->boundaries);
     bind_slice(statement, 5, extent->data);
     store_run(store, statement);
+}
+
+void store_chunk_delete(struct store *store, int64_t row_id)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_DELETE);
+    sqlite3_bind_int64(statement, 1, row_id);
+    store_run(store, statement);
+}
+
+bool store_chunks_drop(struct store *store, uint64_t uid, uint64_t upto, unsigned max)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNKS_COLD);
+    bool any = false;
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, upto);
+    bind_u64(statement, 3, max);
+    while (store_step(store, statement)) {
+        if (column_u64(statement, 1))
+            store_shared_release(store, column_slice(statement, 2));
+        store_chunk_delete(store, sqlite3_column_int64(statement, 0));
+        any = true;
+    }
+    return any;
 }

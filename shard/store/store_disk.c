@@ -1,5 +1,14 @@
-/* The reserve: blocks that the database's files have before they are needed. Writing to such a block takes nothing from
- * the file system, so a store goes on deleting when somebody else has filled the disk. */
+/* Room on the disk.
+ *
+ * Both files, the database and its WAL, get blocks in advance (fallocate with FALLOC_FL_KEEP_SIZE), behind their end.
+ * SQLite would give such blocks away: it truncates the database after each checkpoint, so that method is replaced by
+ * one that truncates only if the size changes. When the process ends, the WAL stays, with its blocks: the next start
+ * may be on a full disk.
+ *
+ * Failure modes: a file system without fallocate counts as one that has room; one that copies on write (btrfs) needs
+ * other blocks all the same, so the reserve is no room there. */
+#include "shard/store/store_disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -9,15 +18,22 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/log.h"
+#include "shard/store/journal.h"
 #include "shard/store/store_sql.h"
 
 #define CHECKPOINT_PAGES 4000
 #define BLOCK 4096
-#define SHARED_BYTES ((off_t)256 << 10) /* of the memory that readers share: for 128 MiB of log */
+#define SHARED_BYTES ((off_t)256 << 10) /* of the memory that readers share: for 128 MiB of WAL */
 #define STAT_BLOCK 512                  /* what st_blocks counts */
-#define FRAME_HEADER 24                 /* of a page in the write-ahead log */
-#define HEAD_BYTES 64                   /* what an entry of the log costs at most, but for its data */
+#define FRAME_HEADER 24                 /* of a page in the WAL */
+#define HEAD_BYTES 64                   /* what an entry of the journal costs at most, without its data */
+
+uint64_t store_size(struct store *store)
+{
+    return (uint64_t)store_number(store, "PRAGMA page_count") * (uint64_t)store_number(store, "PRAGMA page_size");
+}
 
 static int store_disk_open_file(const struct store *store, const char *suffix)
 {
@@ -37,7 +53,7 @@ static void store_disk_open_files(struct store *store)
         store->shared_fd = store_disk_open_file(store, "-shm");
 }
 
-/* What is behind its end goes when a file is truncated. */
+/* Truncating a file drops the blocks behind its end, so a file that was truncated is asked for all of them again. */
 static bool store_disk_reserve(struct store_file *file, uint64_t bytes)
 {
     struct stat stat;
@@ -67,12 +83,12 @@ bool store_reserve(struct store *store, uint64_t bytes)
     store->reserve = bytes;
     if (!bytes)
         return true;
-    store_disk_open_files(store); /* a new database has no log at first */
-    /* It is mapped: a page whose blocks are not there would end the process. */
+    store_disk_open_files(store); /* a new database has no WAL at first */
+    /* This file is mapped: a page whose blocks are not there would end the process. */
     if (store->shared_fd >= 0)
         (void)!fallocate(store->shared_fd, FALLOC_FL_KEEP_SIZE, 0, SHARED_BYTES);
-    bool log = store_disk_reserve(&store->wal_reserve, store_disk_wal_bytes(store) + bytes);
-    return store_disk_reserve(&store->database_reserve, store_size(store) + bytes) && log;
+    bool wal = store_disk_reserve(&store->wal_reserve, store_disk_wal_bytes(store) + bytes);
+    return store_disk_reserve(&store->database_reserve, store_size(store) + bytes) && wal;
 }
 
 bool store_probe(struct store *store, uint64_t bytes)
@@ -126,7 +142,7 @@ unsigned store_changes(const struct store *store)
     return rows + (store->batch ? (unsigned)(buf_len(&store->batch->heads) / HEAD_BYTES) : 0);
 }
 
-/* What is not copied, for lack of room or because somebody reads it, stays where it is. */
+/* Pages that cannot be copied, for lack of room or because somebody reads them, stay in the WAL. */
 void store_checkpoint(struct store *store)
 {
     int pages = 0, copied = -1;

@@ -1,4 +1,6 @@
-/* Feeds, inflows and subscriptions. Names of feeds are 64 random bits, so they are bound as they are. */
+/* The tables of feeds, inflows and subscriptions. The name of a feed is 64 random bits. */
+#include "shard/store/store_fanout.h"
+
 #include "shard/store/store_sql.h"
 
 void store_feed_put(struct store *store, const struct feed_row *row)
@@ -6,7 +8,7 @@ void store_feed_put(struct store *store, const struct feed_row *row)
     sqlite3_stmt *statement = store_prepare(store, SQL_FEED_PUT);
     bind_u64(statement, 1, row->source_uid);
     bind_u64(statement, 2, row->shard);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)row->feed);
+    bind_bits(statement, 3, row->feed);
     bind_u64(statement, 4, row->subscribers);
     bind_u64(statement, 5, row->acked);
     bind_u64(statement, 6, row->state);
@@ -27,7 +29,7 @@ static void store_fanout_visit_feeds(struct store *store, sqlite3_stmt *statemen
         const struct feed_row row = {
             .source_uid = column_u64(statement, 0),
             .shard = (unsigned)column_u64(statement, 1),
-            .feed = (uint64_t)sqlite3_column_int64(statement, 2),
+            .feed = column_bits(statement, 2),
             .subscribers = column_u64(statement, 3),
             .acked = column_u64(statement, 4),
             .state = (enum feed_state)column_u64(statement, 5),
@@ -62,7 +64,7 @@ bool store_inflow(struct store *store, uint64_t source_uid, struct inflow_row *r
         return false;
     *row = (struct inflow_row){
         .source_uid = source_uid,
-        .feed = (uint64_t)sqlite3_column_int64(statement, 1),
+        .feed = column_bits(statement, 1),
         .taken = column_u64(statement, 2),
         .name = column_slice(statement, 3),
     };
@@ -73,7 +75,7 @@ void store_inflow_put(struct store *store, const struct inflow_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW_PUT);
     bind_u64(statement, 1, row->source_uid);
-    sqlite3_bind_int64(statement, 2, (sqlite3_int64)row->feed);
+    bind_bits(statement, 2, row->feed);
     bind_u64(statement, 3, row->taken);
     bind_slice(statement, 4, row->name);
     store_run(store, statement);
@@ -89,9 +91,7 @@ void store_inflow_taken(struct store *store, uint64_t source_uid, uint64_t taken
 
 void store_inflow_delete(struct store *store, uint64_t source_uid)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW_DELETE);
-    bind_u64(statement, 1, source_uid);
-    store_run(store, statement);
+    store_run_with(store, SQL_INFLOW_DELETE, source_uid);
 }
 
 void store_subscription_put(struct store *store, const struct subscription_row *row)
@@ -128,7 +128,6 @@ static struct subscription_row store_fanout_read_subscription(sqlite3_stmt *stat
 
 void store_subscriptions_clean(struct store *store)
 {
-    store_begin(store);
     store_run(store, store_prepare(store, SQL_SUBSCRIPTION_PENDING));
     store_run(store, store_prepare(store, SQL_INFLOWS_CLEAN));
 }

@@ -1,29 +1,15 @@
-/* The rows of segments, and of files that are none (any more, or not yet). */
-#include "shard/store/store_sql.h"
+/* The table of segments. */
+#include "shard/store/store_segment.h"
 
-bool store_chunks_drop(struct store *store, uint64_t uid, uint64_t upto, unsigned max)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNKS_COLD);
-    bool any = false;
-    bind_u64(statement, 1, uid);
-    bind_u64(statement, 2, upto);
-    bind_u64(statement, 3, max);
-    while (store_step(store, statement)) {
-        if (column_u64(statement, 1))
-            store_shared_release(store, column_slice(statement, 2));
-        store_chunk_delete(store, sqlite3_column_int64(statement, 0));
-        any = true;
-    }
-    return any;
-}
+#include "shard/store/store_sql.h"
 
 static void store_segment_read_row(sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
 {
     *row = (struct segment_row){
-        .object = {uid, column_u64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 2)},
+        .object = {uid, column_u64(statement, 0), column_bits(statement, 2)},
         .end = column_u64(statement, 1),
         .size = column_u64(statement, 3),
-        .checksum = (uint64_t)sqlite3_column_int64(statement, 4),
+        .checksum = column_bits(statement, 4),
         .bytes = column_u64(statement, 5),
         .messages = column_u64(statement, 6),
         .time_ms = column_u64(statement, 7),
@@ -88,7 +74,7 @@ uint64_t store_segments_count(struct store *store, uint64_t uid, uint64_t most, 
     bind_u64(statement, 2, most);
     if (store_step(store, statement)) {
         count = column_u64(statement, 0);
-        *size = (uint64_t)sqlite3_column_int64(statement, 1);
+        *size = column_bits(statement, 1);
     }
     sqlite3_reset(statement);
     return count;
@@ -100,41 +86,13 @@ void store_segment_insert(struct store *store, const struct segment_row *row)
     bind_u64(statement, 1, row->object.uid);
     bind_u64(statement, 2, row->object.start);
     bind_u64(statement, 3, row->end);
-    sqlite3_bind_int64(statement, 4, (sqlite3_int64)row->object.id);
+    bind_bits(statement, 4, row->object.id);
     bind_u64(statement, 5, row->size);
-    sqlite3_bind_int64(statement, 6, (sqlite3_int64)row->checksum);
+    bind_bits(statement, 6, row->checksum);
     bind_u64(statement, 7, row->bytes);
     bind_u64(statement, 8, row->messages);
     bind_u64(statement, 9, row->time_ms);
     store_run(store, statement);
-}
-
-void store_stream_set_cold(struct store *store, const struct stream_row *row)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_COLD);
-    bind_u64(statement, 1, row->uid);
-    bind_u64(statement, 2, row->cold);
-    bind_u64(statement, 3, row->hot_bytes);
-    bind_u64(statement, 4, row->hot_messages);
-    bind_u64(statement, 5, row->due);
-    store_run(store, statement);
-}
-
-uint64_t store_next_due(struct store *store, uint64_t uid)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_DUE);
-    bind_u64(statement, 1, uid);
-    uint64_t next = store_step(store, statement) ? column_u64(statement, 0) : STORE_NONE;
-    sqlite3_reset(statement);
-    return next;
-}
-
-uint64_t store_backlog(struct store *store)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_BACKLOG);
-    uint64_t bytes = store_step(store, statement) ? column_u64(statement, 0) : 0;
-    sqlite3_reset(statement);
-    return bytes;
 }
 
 void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to)
@@ -147,34 +105,6 @@ void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uin
         bind_u64(statement, 3, to);
         store_run(store, statement);
     }
-}
-
-static void store_segment_run_with_object(struct store *store, enum store_sql sql, const struct object *object)
-{
-    sqlite3_stmt *statement = store_prepare(store, sql);
-    bind_u64(statement, 1, object->uid);
-    bind_u64(statement, 2, object->start);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)object->id);
-    store_run(store, statement);
-}
-
-void store_orphan_put(struct store *store, const struct object *object)
-{
-    store_segment_run_with_object(store, SQL_ORPHAN_PUT, object);
-}
-
-void store_orphan_delete(struct store *store, const struct object *object)
-{
-    store_segment_run_with_object(store, SQL_ORPHAN_DELETE, object);
-}
-
-uint64_t store_orphan_count(struct store *store, unsigned max)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_ORPHAN_COUNT);
-    bind_u64(statement, 1, max);
-    uint64_t count = store_step(store, statement) ? column_u64(statement, 0) : 0;
-    sqlite3_reset(statement);
-    return count;
 }
 
 bool store_segments_sum(struct store *store, struct segment_sums *sums, unsigned max)
@@ -192,23 +122,4 @@ bool store_segments_sum(struct store *store, struct segment_sums *sums, unsigned
     }
     sums->count += count;
     return count == max;
-}
-
-unsigned store_orphans(struct store *store, const struct orphan_place *place, unsigned max, store_orphan_visit *visit,
-                       void *ctx)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_ORPHANS);
-    unsigned count = 0;
-    bind_u64(statement, 1, max);
-    bind_u64(statement, 2, place->backup);
-    bind_u64(statement, 3, place->object.uid);
-    bind_u64(statement, 4, place->object.start);
-    sqlite3_bind_int64(statement, 5, (sqlite3_int64)place->object.id);
-    while (store_step(store, statement)) {
-        const struct object object = {column_u64(statement, 0), column_u64(statement, 1),
-                                      (uint64_t)sqlite3_column_int64(statement, 2)};
-        visit(ctx, &object, &(struct orphan_place){column_u64(statement, 3), object});
-        count++;
-    }
-    return count;
 }

@@ -1,17 +1,11 @@
-/* Bytes that several streams share. */
+/* The table of shared bytes, and references to it: (id, count) in varints, one after the other. */
+#include "shard/store/store_shared.h"
+
+#include "common/buf.h"
 #include "common/varint.h"
 #include "shard/store/store_sql.h"
 
-_Static_assert(SHARED_AT_BITS == 20, "spelled out where the last batch is looked for");
-
-void store_shared_ref(struct store *store, uint64_t id, const struct extent *extent)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_REF);
-    bind_u64(statement, 1, id);
-    bind_slice(statement, 2, extent->boundaries);
-    bind_slice(statement, 3, extent->data);
-    store_run(store, statement);
-}
+_Static_assert(SHARED_AT_BITS == 20, "SQL_JOURNAL_LAST has the number in its text");
 
 void shared_ref_add(struct buf *refs, uint64_t id, uint64_t count)
 {
@@ -22,6 +16,15 @@ void shared_ref_add(struct buf *refs, uint64_t id, uint64_t count)
 static bool store_shared_take_ref(struct slice *refs, uint64_t *id, uint64_t *count)
 {
     return varint_take(refs, id) && varint_take(refs, count);
+}
+
+void store_shared_ref(struct store *store, uint64_t id, const struct extent *extent)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_REF);
+    bind_u64(statement, 1, id);
+    bind_slice(statement, 2, extent->boundaries);
+    bind_slice(statement, 3, extent->data);
+    store_run(store, statement);
 }
 
 bool store_shared_at(struct store *store, uint64_t position, struct extent *extent)
@@ -48,16 +51,12 @@ void store_shared_release(struct store *store, struct slice refs)
 {
     uint64_t id, count;
     while (store_shared_take_ref(&refs, &id, &count)) {
-        sqlite3_stmt *change = store_prepare(store, SQL_SHARED_LET_GO);
-        bind_u64(change, 1, id);
-        store_run(store, change);
-        change = store_prepare(store, SQL_SHARED_DELETE);
-        bind_u64(change, 1, id);
-        store_run(store, change);
+        store_run_with(store, SQL_SHARED_RELEASE, id);
+        store_run_with(store, SQL_SHARED_DELETE, id);
     }
 }
 
-void store_shared_let_go(struct store *store, uint64_t uid)
+void store_shared_release_slice(struct store *store, uint64_t uid)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_SLICE_REFS);
     bind_u64(statement, 1, uid);

@@ -1,10 +1,19 @@
-/* Moving slots between databases. A slot is a range of uids in every table. */
+/* Moving slots. A copy deletes what is in its way and copies all tables in one transaction, so it can be interrupted
+ * and begun anew at any time; the source is deleted only after the layout has changed (shard/tools/move.c). Estuaries
+ * whose inflows were in different shards need care: see store_slot_merge_inflows. */
+#include "shard/store/store_slot.h"
+
 #include <stdio.h>
 
+#include "common/buf.h"
 #include "common/fault.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_chunk.h"
+#include "shard/store/store_fanout.h"
+#include "shard/store/store_shared.h"
 #include "shard/store/store_sql.h"
 
-/* The tables that belong to streams, with the column that holds the uid. The log is settled before a move. */
+/* The tables that belong to streams, with the column that holds the uid. The journal is flushed before a move. */
 static const struct {
     const char *table, *uid, *columns;
 } store_slot_tables[] = {
@@ -176,7 +185,7 @@ void store_inflows(struct store *store, store_inflow_visit *visit, void *ctx)
     while (store_step(store, statement)) {
         const struct feed_row row = {
             .source_uid = column_u64(statement, 0),
-            .feed = (uint64_t)sqlite3_column_int64(statement, 1),
+            .feed = column_bits(statement, 1),
             .acked = column_u64(statement, 2),
             .subscribers = column_u64(statement, 3),
         };

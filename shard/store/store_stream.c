@@ -1,5 +1,11 @@
-/* The store's streams, producers, pins and duties. */
+/* The table of streams. A column that a query need not read comes last, so that SQLite never touches its pages. The
+ * deadline of a live stream is a column of its own, for the index that finds expired streams. */
+#include "shard/store/store_stream.h"
+
+#include <string.h>
+
 #include "common/fault.h"
+#include "shard/store/store_row.h"
 #include "shard/store/store_sql.h"
 
 uint64_t stream_row_deadline(const struct stream_row *row)
@@ -164,6 +170,17 @@ void store_stream_set_retained(struct store *store, const struct stream_row *row
     store_run(store, statement);
 }
 
+void store_stream_set_cold(struct store *store, const struct stream_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_COLD);
+    bind_u64(statement, 1, row->uid);
+    bind_u64(statement, 2, row->cold);
+    bind_u64(statement, 3, row->hot_bytes);
+    bind_u64(statement, 4, row->hot_messages);
+    bind_u64(statement, 5, row->due);
+    store_run(store, statement);
+}
+
 void store_stream_set_kind(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_KIND);
@@ -184,221 +201,27 @@ void store_stream_touch(struct store *store, const struct stream_row *row)
     store_run(store, statement);
 }
 
-static void store_stream_run_with_uid(struct store *store, enum store_sql sql, uint64_t uid)
-{
-    sqlite3_stmt *statement = store_prepare(store, sql);
-    bind_u64(statement, 1, uid);
-    store_run(store, statement);
-}
-
 void store_stream_soft_delete(struct store *store, uint64_t uid)
 {
-    store_stream_run_with_uid(store, SQL_STREAM_SOFT_DELETE, uid);
+    store_run_with(store, SQL_STREAM_SOFT_DELETE, uid);
 }
 
 void store_stream_set_deleting(struct store *store, uint64_t uid)
 {
     fault_point("shard.condemn");
-    store_stream_run_with_uid(store, SQL_STREAM_SET_DELETING, uid);
+    store_run_with(store, SQL_STREAM_SET_DELETING, uid);
 }
 
-void store_usage(struct store *store, struct slice project, uint64_t *streams, uint64_t *bytes)
+uint64_t store_next_due(struct store *store, uint64_t uid)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_USAGE);
-    *streams = *bytes = 0;
-    bind_slice(statement, 1, project);
-    if (store_step(store, statement)) {
-        *streams = column_u64(statement, 0);
-        *bytes = column_u64(statement, 1);
-    }
-    sqlite3_reset(statement);
-}
-
-void store_usage_all(struct store *store, uint64_t *streams, uint64_t *bytes)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_USAGE_ALL);
-    *streams = *bytes = 0;
-    if (store_step(store, statement)) {
-        *streams = column_u64(statement, 0);
-        *bytes = column_u64(statement, 1);
-    }
-    sqlite3_reset(statement);
-}
-
-static size_t store_stream_uids_until(struct store *store, enum store_sql sql, uint64_t now_ms, uint64_t *uids,
-                                      size_t max)
-{
-    sqlite3_stmt *statement = store_prepare(store, sql);
-    size_t count = 0;
-    bind_u64(statement, 1, now_ms);
-    bind_u64(statement, 2, max);
-    while (count < max && store_step(store, statement))
-        uids[count++] = column_u64(statement, 0);
-    sqlite3_reset(statement);
-    return count;
-}
-
-size_t store_expired(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)
-{
-    return store_stream_uids_until(store, SQL_STREAM_EXPIRED, now_ms, uids, max);
-}
-
-size_t store_retained(struct store *store, uint64_t now_ms, uint64_t *uids, size_t max)
-{
-    return store_stream_uids_until(store, SQL_STREAM_RETAINED, now_ms, uids, max);
-}
-
-static bool store_stream_deleting(struct store *store, uint64_t *uid)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_DELETING);
-    if (!store_step(store, statement))
-        return false;
-    *uid = column_u64(statement, 0);
-    sqlite3_reset(statement);
-    return true;
-}
-
-bool store_deleting_any(struct store *store)
-{
-    uint64_t uid;
-    return store_stream_deleting(store, &uid);
-}
-
-void store_deleting_slice(struct store *store)
-{
-    uint64_t uid;
-    if (!store_stream_deleting(store, &uid))
-        return;
-    store_segments_orphan(store, uid, 0, STORE_NONE);
-    store_shared_let_go(store, uid);
-    store_stream_run_with_uid(store, SQL_CHUNK_SLICE, uid);
-    if (sqlite3_changes(store->db) > 0)
-        return;
-    store_stream_run_with_uid(store, SQL_PRODUCER_SLICE, uid);
-    if (sqlite3_changes(store->db) == 0)
-        store_stream_run_with_uid(store, SQL_STREAM_DELETE, uid);
-}
-
-/* ---- producers ---- */
-
-bool store_producer(struct store *store, uint64_t uid, struct slice id, uint64_t *epoch, uint64_t *seq)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_PRODUCER_GET);
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_DUE);
     bind_u64(statement, 1, uid);
-    bind_slice(statement, 2, id);
-    if (!store_step(store, statement))
-        return false;
-    *epoch = column_u64(statement, 0);
-    *seq = column_u64(statement, 1);
-    return true;
-}
-
-static uint64_t store_stream_count_up_to(struct store *store, enum store_sql sql, uint64_t uid, uint64_t most)
-{
-    sqlite3_stmt *statement = store_prepare(store, sql);
-    bind_u64(statement, 1, uid);
-    bind_u64(statement, 2, most);
-    uint64_t count = store_step(store, statement) ? column_u64(statement, 0) : 0;
+    uint64_t next = store_step(store, statement) ? column_u64(statement, 0) : STORE_NONE;
     sqlite3_reset(statement);
-    return count;
+    return next;
 }
 
-uint64_t store_producers_count(struct store *store, uint64_t uid, uint64_t most)
+uint64_t store_backlog(struct store *store)
 {
-    return store_stream_count_up_to(store, SQL_PRODUCERS_COUNT, uid, most);
-}
-
-void store_producers(struct store *store, uint64_t uid, store_producer_visit *visit, void *ctx)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_PRODUCERS);
-    bool more = true;
-    bind_u64(statement, 1, uid);
-    while (more && store_step(store, statement))
-        more = visit(ctx, column_slice(statement, 0), column_u64(statement, 1), column_u64(statement, 2));
-    sqlite3_reset(statement);
-}
-
-void store_producer_put(struct store *store, uint64_t uid, struct slice id, uint64_t epoch, uint64_t seq)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_PRODUCER_PUT);
-    bind_u64(statement, 1, uid);
-    bind_slice(statement, 2, id);
-    bind_u64(statement, 3, epoch);
-    bind_u64(statement, 4, seq);
-    store_run(store, statement);
-}
-
-/* ---- pins and duties; a pin is 64 random bits, so it is bound as it is ---- */
-
-static sqlite3_stmt *store_stream_prepare_pin(struct store *store, enum store_sql sql, uint64_t source_uid,
-                                              uint64_t pin)
-{
-    sqlite3_stmt *statement = store_prepare(store, sql);
-    bind_u64(statement, 1, source_uid);
-    sqlite3_bind_int64(statement, 2, (sqlite3_int64)pin);
-    return statement;
-}
-
-void store_pin_insert(struct store *store, uint64_t source_uid, uint64_t pin, struct slice fork, uint64_t now_ms)
-{
-    sqlite3_stmt *statement = store_stream_prepare_pin(store, SQL_PIN_INSERT, source_uid, pin);
-    bind_slice(statement, 3, fork);
-    bind_u64(statement, 4, now_ms);
-    store_run(store, statement);
-}
-
-void store_pin_delete(struct store *store, uint64_t source_uid, uint64_t pin)
-{
-    store_run(store, store_stream_prepare_pin(store, SQL_PIN_DELETE, source_uid, pin));
-}
-
-void store_pin_confirm(struct store *store, uint64_t source_uid, uint64_t pin)
-{
-    store_run(store, store_stream_prepare_pin(store, SQL_PIN_CONFIRM, source_uid, pin));
-}
-
-bool store_pinned(struct store *store, uint64_t source_uid)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_PINNED);
-    bind_u64(statement, 1, source_uid);
-    bool found = store_step(store, statement);
-    sqlite3_reset(statement);
-    return found;
-}
-
-uint64_t store_pins_count(struct store *store, uint64_t source_uid, uint64_t most)
-{
-    return store_stream_count_up_to(store, SQL_PINS_COUNT, source_uid, most);
-}
-
-void store_pins_unconfirmed(struct store *store, uint64_t since_ms, uint64_t now_ms, unsigned max,
-                            store_pin_visit *visit, void *ctx)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_PINS_UNCONFIRMED);
-    bind_u64(statement, 1, since_ms);
-    bind_u64(statement, 2, max);
-    bind_u64(statement, 3, now_ms);
-    while (store_step(store, statement))
-        visit(ctx, column_u64(statement, 0), (uint64_t)sqlite3_column_int64(statement, 1), column_slice(statement, 2));
-}
-
-void store_unpin_insert(struct store *store, uint64_t fork_uid, uint64_t source_uid, uint64_t pin)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_UNPIN_INSERT);
-    bind_u64(statement, 1, fork_uid);
-    bind_u64(statement, 2, source_uid);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)pin);
-    store_run(store, statement);
-}
-
-void store_unpin_delete(struct store *store, uint64_t fork_uid)
-{
-    store_stream_run_with_uid(store, SQL_UNPIN_DELETE, fork_uid);
-}
-
-void store_unpin_queue(struct store *store, store_unpin_visit *visit, void *ctx)
-{
-    sqlite3_stmt *statement = store_prepare(store, SQL_UNPIN_QUEUE);
-    while (store_step(store, statement))
-        visit(ctx, column_u64(statement, 0), column_u64(statement, 1), (uint64_t)sqlite3_column_int64(statement, 2));
+    return store_get(store, store_prepare(store, SQL_BACKLOG));
 }

@@ -5,7 +5,7 @@
 
 #include "common/buf.h"
 #include "common/layout.h"
-#include "shard/store/store.h"
+#include "shard/store/store_fanout.h"
 
 struct fanout_wait; /* an append whose answer waits for the subscribers: shard/fanout/feed.c */
 struct stream;

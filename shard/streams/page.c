@@ -3,6 +3,8 @@
 #include "common/boundaries.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_chunk.h"
 
 /* Walks the messages of an extent; position and byte are where the current one begins. */
 struct walk {

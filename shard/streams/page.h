@@ -4,6 +4,8 @@
 
 #include "common/errors.h"
 #include "shard/streams/stream.h"
+#include "common/attr.h"
+#include "common/buf.h"
 
 struct page {
     uint64_t next; /* the position to read from; moves on as bytes are added */

@@ -1,6 +1,8 @@
 #include "shard/streams/reply.h"
 
 #include "common/offset.h"
+#include "shard/store/store.h"
+#include "shard/store/store_stream.h"
 
 struct wire_stream reply_describe(const struct shard *shard, const struct stream *stream, uint64_t id)
 {

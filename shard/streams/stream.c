@@ -8,6 +8,13 @@
 #include "common/log.h"
 #include "common/media_type.h"
 #include "common/mem.h"
+#include "shard/store/entry.h"
+#include "shard/store/extent.h"
+#include "shard/store/journal.h"
+#include "shard/store/store_producer.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store_uid.h"
+#include "shard/store/store_fork.h"
 
 #define PRODUCERS_KEPT 64
 #define PENDING_KEPT 16

@@ -5,11 +5,15 @@
 
 #include "common/errors.h"
 #include "shard/segments/segments.h"
-#include "shard/store/store.h"
 #include "shard/streams/feeds.h"
 #include "shard/streams/lineage.h"
 #include "shard/streams/unflushed.h"
 #include "shard/streams/usage.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_stream.h"
+
+struct batch;
+struct journal_entry;
 
 #define RETENTION_PARTS 4 /* at least: segments that what a stream is to keep is in */
 

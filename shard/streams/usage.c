@@ -5,6 +5,7 @@
 #include "common/hash.h"
 #include "common/mem.h"
 #include "shard/handlers/handlers.h"
+#include "shard/store/store_usage.h"
 
 /* What each router has said and done, for the others. */
 struct usage_watch {

@@ -2,6 +2,7 @@
 
 #include "common/mem.h"
 #include "shard/handlers/handlers.h"
+#include "shard/store/entry.h"
 
 /* Past this many bytes waiting for a router, events carry no data: the router reads when it has room. */
 #define ROUTER_BACKLOG ((size_t)16 << 20)

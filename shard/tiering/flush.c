@@ -3,6 +3,12 @@
 #include "common/boundaries.h"
 #include "common/fault.h"
 #include "shard/store/disk.h"
+#include "shard/store/extent.h"
+#include "shard/store/journal.h"
+#include "shard/store/store.h"
+#include "shard/store/store_chunk.h"
+#include "shard/store/store_disk.h"
+#include "shard/store/store_shared.h"
 
 #define OLD 30                         /* times shard.flush_idle */
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */

@@ -10,6 +10,11 @@
 #include "shard/segments/segment.h"
 #include "shard/shard.h"
 #include "shard/tiering/retain.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_chunk.h"
+#include "shard/store/store_segment.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store.h"
 
 #define OFFLOADS_MAX 4
 #define TURN_READ ((size_t)256 << 10) /* bytes of chunks that are read a turn */

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "shard/store/store.h"
+#include "shard/store/store_orphan.h"
 
 struct offload;
 struct shard;

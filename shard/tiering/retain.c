@@ -4,6 +4,11 @@
 #include "shard/handlers/pin.h"
 #include "shard/shard.h"
 #include "shard/store/disk.h"
+#include "shard/store/store.h"
+#include "shard/store/store_fork.h"
+#include "shard/store/store_segment.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store_upkeep.h"
 
 #define AT_ONCE 64
 #define GONE_AT_ONCE 16   /* segments of a stream */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shard/segments/segment.h"
+#include "shard/store/extent.h"
 
 static int inspect_fail(const char *file, const char *why)
 {

@@ -10,6 +10,10 @@
 #include "common/role.h"
 #include "shard/streams/stream.h"
 #include "shard/tiering/flush.h"
+#include "shard/store/store.h"
+#include "shard/store/store_fanout.h"
+#include "shard/store/store_slot.h"
+#include "shard/store/store_stream.h"
 
 struct move {
     struct role role;

@@ -15,6 +15,13 @@
 #include "common/registry.h"
 #include "common/varint.h"
 #include "shard/store/entry.h"
+#include "shard/store/extent.h"
+#include "shard/store/store.h"
+#include "shard/store/store_look_checks.h"
+#include "shard/store/store_look_rows.h"
+#include "shard/store/store_segment.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store_look.h"
 
 #define PRINTED_MAX 100
 #define PATH_ROOM 4096
@@ -242,15 +249,16 @@ static void verify_check_entry(struct looking *l, const struct journal_entry *en
         fresh.gone = true;
     } else if (fresh.known && entry->start >= fresh.tail) {
         if (entry->start != fresh.tail)
-            verify_problem(l->v, "the log goes on at %" PRIu64 ", %" PRIu64 " was expected", entry->start, fresh.tail);
+            verify_problem(l->v, "the journal goes on at %" PRIu64 ", %" PRIu64 " was expected", entry->start,
+                           fresh.tail);
         if (fresh.closed && entry->count)
-            verify_problem(l->v, "the log has an append at %" PRIu64 " after its end", entry->start);
+            verify_problem(l->v, "the journal has an append at %" PRIu64 " after its end", entry->start);
         why = l->v->quick ? NULL : verify_extent(&extent, fresh.json, 0, &sum);
         fresh.tail = entry->start + entry->count;
         fresh.closed |= (entry->flags & ENTRY_CLOSES) != 0;
     }
     if (why)
-        verify_problem(l->v, "the log's append at %" PRIu64 ": %s", entry->start, why);
+        verify_problem(l->v, "the journal's append at %" PRIu64 ": %s", entry->start, why);
     store_look_fresh_put(l->look, &fresh);
 }
 
@@ -271,7 +279,7 @@ static void verify_check_batch(void *ctx, int64_t seq, struct slice heads, struc
     }
     l->v->uid = 0;
     if (!good || data.len)
-        verify_problem(l->v, "batch %" PRId64 " of the log is damaged", seq);
+        verify_problem(l->v, "batch %" PRId64 " of the journal is damaged", seq);
 }
 
 /* ---- a database ---- */
@@ -328,7 +336,7 @@ static void verify_shard(struct verify *v, unsigned shard)
     }
     v->segments += looking.segments;
     printf("shard-%u.db: %" PRIu64 " streams, %" PRIu64 " segments, %" PRIu64 " chunks, %" PRIu64
-           " batches in the log\n",
+           " batches in the journal\n",
            shard, v->streams - streams, looking.segments, looking.chunks, looking.batches);
 }
 
@@ -450,7 +458,7 @@ static void verify_all(struct verify *v)
     if (laid_out)
         verify_owners(v);
     if (laid_out && !v->moving)
-        verify_bonds(v);
+        verify_cross_checks(v);
     for (unsigned shard = 0; shard < LAYOUT_SHARDS_MAX; shard++)
         if (v->looks[shard])
             store_look_close(v->looks[shard]);
@@ -483,7 +491,7 @@ static int verify_arguments(struct verify *v, int argc, char **argv)
     if (!verify_take_options(v, argc, argv))
         return verify_fail("--quick and --objects are what it knows");
     if (!verify_read_config(&v->cfg))
-        return verify_fail("it is extent by `streamd verify`");
+        return verify_fail("it is run by `streamd verify`");
     if (access(v->cfg.server_data_dir, R_OK | X_OK) != 0)
         return verify_fail(strerror(errno));
     verify_all(v);

@@ -6,8 +6,9 @@
 #include "common/config.h"
 #include "common/layout.h"
 #include "shard/segments/objects.h"
-#include "shard/store/store_look.h"
 #include "shard/tools/verify_rules.h"
+#include "common/attr.h"
+#include "common/slice.h"
 
 struct verify {
     struct config cfg;
@@ -42,6 +43,6 @@ void verify_files(struct verify *v, unsigned shard);
 void verify_files_end(struct verify *v);
 
 /* What ties the databases together: forks and the pins that hold their sources, estuaries and the feeds of theirs. */
-void verify_bonds(struct verify *v);
+void verify_cross_checks(struct verify *v);
 
 #endif

@@ -11,6 +11,10 @@
 #include "common/media_type.h"
 #include "shard/segments/object_s3.h"
 #include "shard/tools/verify.h"
+#include "shard/store/store_look.h"
+#include "shard/store/store_look_rows.h"
+#include "shard/store/store_segment.h"
+#include "shard/store/store_stream.h"
 
 #define AT_ONCE 256
 

@@ -4,6 +4,10 @@
 #include "common/json.h"
 #include "common/layout.h"
 #include "shard/streams/lineage.h"
+#include "shard/store/extent.h"
+#include "shard/store/store_segment.h"
+#include "shard/store/store_stream.h"
+#include "shard/store/store.h"
 
 #define POSITION_MAX ((uint64_t)INT64_MAX)
 

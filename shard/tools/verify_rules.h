@@ -4,7 +4,11 @@
 #define SHARD_TOOLS_VERIFY_RULES_H
 
 #include "shard/segments/segment.h"
-#include "shard/store/store.h"
+#include "common/slice.h"
+
+struct extent;
+struct segment_row;
+struct stream_row;
 
 /* Of a stream that is not condemned. */
 const char *verify_row(const struct stream_row *row);

@@ -156,7 +156,7 @@ describe.skipIf(!OWNED)("streamd verify", () => {
     }
   });
 
-  // What is damaged below has to be where it belongs: in chunks and segments, not in the log.
+  // What is damaged below has to be where it belongs: in chunks and segments, not in the journal.
   const settled = () =>
     until(
       "the logs to be nearly empty, and history to be in segments",
@@ -182,7 +182,7 @@ describe.skipIf(!OWNED)("streamd verify", () => {
     expect(lines).toContain("layout: 2 shards");
   });
 
-  test("after it was killed, with appends in the log only", async () => {
+  test("after it was killed, with appends in the journal only", async () => {
     await server.start({ "shard.flush_idle": "1m" });
     for (const name of [names.json0, names.json1, names.fork0, names.fork1]) await fill(name, JSON_TYPE, 3);
     for (const name of [names.text0, names.text1])
@@ -192,7 +192,7 @@ describe.skipIf(!OWNED)("streamd verify", () => {
     await server.kill();
     const { status, lines } = verify(server.dataDir);
     expect(lines.at(-1)).toMatch(CLEAN);
-    expect(lines.filter((line) => /^shard-\d\.db: .* [1-9]\d* batches in the log$/.test(line))).toHaveLength(2);
+    expect(lines.filter((line) => /^shard-\d\.db: .* [1-9]\d* batches in the journal$/.test(line))).toHaveLength(2);
     expect(status).toBe(0);
     whole = server.dataDir;
   });
@@ -322,22 +322,22 @@ describe.skipIf(!OWNED)("streamd verify", () => {
       alter("fork0", "UPDATE stream SET lineage = substr(lineage, 1, 15) WHERE uid = $uid"),
       /^shard-0\.db: stream test\/fork-\S+: its lineage is damaged$/m,
     ],
-    "a row of the middle of the log": [
+    "a row of the middle of the journal": [
       (folder) => {
         // Of the five of this stream that are there, one that others follow; what comes after them are at most three.
         const { shard } = uidOf(folder, names.text0);
         edit(folder, shard, "DELETE FROM log WHERE seq = (SELECT max(seq) - 4 FROM log)");
       },
-      /^shard-0\.db: stream [0-9a-f]{16}: the log goes on at \d+, \d+ was expected$/m,
+      /^shard-0\.db: stream [0-9a-f]{16}: the journal goes on at \d+, \d+ was expected$/m,
     ],
-    "a batch of the log": [
+    "a batch of the journal": [
       (folder) => edit(folder, 0, "UPDATE log SET heads = substr(heads, 1, length(heads) - 1)"),
-      /^shard-0\.db: batch \d+ of the log is damaged$/m,
+      /^shard-0\.db: batch \d+ of the journal is damaged$/m,
     ],
     "a stream's row": [
       alter("json1", "DELETE FROM stream WHERE uid = $uid"),
       /^shard-1\.db: segments of stream [0-9a-f]{16}, which is not there$/m,
-      /^shard-1\.db: the log has appends to stream [0-9a-f]{16}, which is not there$/m,
+      /^shard-1\.db: the journal has appends to stream [0-9a-f]{16}, which is not there$/m,
       /^shard-1\.db: a feed of stream [0-9a-f]{16}, which is not there$/m,
     ],
     "a producer's stream": [

@@ -1,5 +1,6 @@
 /* A batch's heads that can be read are spelled in the one way entry_add() spells them, and never reach past their data.
  */
+#include "common/buf.h"
 #include "shard/store/entry.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -5,6 +5,7 @@
 
 #include "common/boundaries.h"
 #include "shard/segments/segment.h"
+#include "shard/store/extent.h"
 #include "tests/fuzz/fuzz.h"
 
 static void try(struct slice file)

@@ -18,6 +18,10 @@
 #include "common/mem.h"
 #include "shard/shard.h"
 #include "shard/shard_role.h"
+#include "shard/store/store.h"
+#include "shard/store/store_disk.h"
+#include "shard/store/store_fork.h"
+#include "shard/store/store_upkeep.h"
 
 /* The shard's own clock_gettime(): the wall clock may be set, the monotonic one may not. */
 static time_t wall_ahead_s;

@@ -12,6 +12,7 @@
 
 #include "shard/segments/object_files.h"
 #include "shard/segments/owner.h"
+#include "shard/store/store_segment.h"
 
 /* A folder with `data`, and a store `segments` that is not there yet. */
 struct world {

@@ -8,6 +8,7 @@
 
 #include "common/boundaries.h"
 #include "shard/segments/segment.h"
+#include "shard/store/extent.h"
 
 /* An extent of `count` JSON messages of `length` bytes each, every second one the last of its append. */
 static struct extent json_extent(struct buf *data, struct buf *boundaries, uint64_t start, uint64_t count,

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "common/buf.h"
 #include "shard/store/entry.h"
+#include "shard/store/store.h"
 
 static struct journal_entry full(void)
 {

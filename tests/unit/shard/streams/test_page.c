@@ -7,6 +7,7 @@
 
 #include "common/boundaries.h"
 #include "shard/streams/page.h"
+#include "shard/store/extent.h"
 
 static struct buf boundaries;
 

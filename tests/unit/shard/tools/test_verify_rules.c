@@ -10,6 +10,10 @@
 #include "common/layout.h"
 #include "shard/streams/lineage.h"
 #include "shard/tools/verify_rules.h"
+#include "shard/store/extent.h"
+#include "shard/store/store.h"
+#include "shard/store/store_segment.h"
+#include "shard/store/store_stream.h"
 
 /* An extent with these lengths as its boundaries. */
 static struct extent extent_of(struct buf *boundaries, const char *data, uint64_t count, const uint64_t *lengths,

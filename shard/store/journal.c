@@ -1,9 +1,12 @@
-/* The log: a batch of appends a row, in arrival order. */
+/* The journal's table: a batch a row. A batch is open during one transaction; it is written by the commit, or earlier
+ * when it is large or an entry has another time. Its data stays in memory as long as one of its entries waits to be
+ * flushed: entries hold the batch by a counted reference. */
+#include "shard/store/journal.h"
+
 #include <stdlib.h>
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "shard/store/entry.h"
 #include "shard/store/store_sql.h"
 
 #define BATCH_BYTES ((size_t)1 << 20) /* a batch that has reached this takes nothing more */
@@ -35,6 +38,11 @@ static struct batch *journal_batch_new(int64_t seq, uint64_t time_ms)
 }
 
 /* ---- the table ---- */
+
+void journal_load(struct store *store)
+{
+    store->last_seq = (int64_t)store_get(store, store_prepare(store, SQL_JOURNAL_LAST));
+}
 
 void journal_write(struct store *store)
 {
@@ -89,7 +97,7 @@ static void journal_recover_batch(struct store *store, struct batch *batch, stru
             .data = entry.data,
         };
         if (!entry_take(&heads, &data, &entry))
-            fatal_never_restart("%s: batch %lld of the log is damaged", store->path, (long long)batch->seq);
+            fatal_never_restart("%s: batch %lld of the journal is damaged", store->path, (long long)batch->seq);
         if (!(entry.flags & ENTRY_SAME))
             entry.at = at;
         visit(ctx, &entry);

@@ -1,0 +1,69 @@
+/* Copying a database with SQLite's backup interface. SQLite writes every page that changes into the copy too, if it was
+ * copied before, so the steps never begin anew. */
+#include "shard/store/store_copy.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "common/owned.h"
+#include "shard/store/store_sql.h"
+
+struct store_copy {
+    struct store *store;
+    sqlite3 *to;
+    sqlite3_backup *backup;
+};
+
+struct store_copy *store_copy_begin(struct store *store, const char *path, const char **why)
+{
+    struct store_copy *copy = xcalloc(1, sizeof *copy);
+    copy->store = store;
+    int fd = owned_open(AT_FDCWD, path, O_RDWR | O_TRUNC);
+    *why = "its file cannot be made";
+    if (fd >= 0 && sqlite3_open_v2(path, &copy->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+        sqlite3_exec(copy->to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL) == SQLITE_OK)
+        copy->backup = sqlite3_backup_init(copy->to, "main", store->db, "main");
+    if (fd >= 0)
+        close(fd);
+    if (copy->backup)
+        return copy;
+    store_copy_abandon(copy);
+    return NULL;
+}
+
+static int64_t store_copy_left(const struct store_copy *copy)
+{
+    int64_t copied = sqlite3_backup_pagecount(copy->backup) - sqlite3_backup_remaining(copy->backup);
+    int64_t all = store_number(copy->store, "PRAGMA page_count");
+    return all > copied ? all - copied : 0;
+}
+
+int64_t store_copy_step(struct store_copy *copy, int pages, int keep)
+{
+    int64_t more = store_copy_left(copy) - keep;
+    if (more <= 0)
+        return keep;
+    int rc = sqlite3_backup_step(copy->backup, more < pages ? (int)more : pages);
+    return rc == SQLITE_OK ? store_copy_left(copy) : -1;
+}
+
+bool store_copy_finish(struct store_copy *copy)
+{
+    int rc = sqlite3_backup_step(copy->backup, -1);
+    bool good = sqlite3_backup_finish(copy->backup) == SQLITE_OK && rc == SQLITE_DONE;
+    copy->backup = NULL;
+    good &= sqlite3_close(copy->to) == SQLITE_OK;
+    copy->to = NULL;
+    store_copy_abandon(copy);
+    return good;
+}
+
+void store_copy_abandon(struct store_copy *copy)
+{
+    if (copy->backup)
+        sqlite3_backup_finish(copy->backup);
+    sqlite3_close(copy->to);
+    free(copy);
+}
