@@ -14,7 +14,7 @@ enum backup_step {
     BACKUP_HOLD,   /* supervisor: finish the copy, and take nothing more */
     BACKUP_HELD,   /* shard: it is whole, and nothing is taken */
     BACKUP_GO_ON,  /* supervisor: all are; work on, and put it away */
-    BACKUP_PUT,    /* shard: it is in the store; its files, JSON objects parted by commas */
+    BACKUP_PUT,    /* shard: it is in the store; its files, JSON objects separated by commas */
     BACKUP_SEAL,   /* supervisor, to the first shard: it is all there; the files of all */
     BACKUP_SEALED, /* the first shard, then the supervisor to all: it counts; the oldest id that is still kept */
     BACKUP_FAILED, /* shard: why; supervisor: it is given up; no text: and not sealed, for certain */

@@ -534,10 +534,10 @@ void config_print(const struct config *cfg, FILE *out)
 
 void config_print_example(FILE *out)
 {
-    fputs("# Every key of streamd with its default. Written by `streamd example-config`.\n"
-          "# `streamd --config FILE check` tells whether a file is right and prints what is in effect.\n"
-          "# A value ends with its line, which may have any length, or where \" ;\" begins a comment.\n"
-          "# SIGHUP reads the file again; what it cannot change while running says \"needs a restart\".\n\n",
+    fputs("# Every key of streamd with its default. `streamd example-config` prints this file.\n"
+          "# `streamd --config FILE check` checks a file and prints the configuration in effect.\n"
+          "# A value ends at the end of its line or before \" ;\", which begins a comment.\n"
+          "# SIGHUP reloads the file; a key that cannot change while the server runs \"needs a restart\".\n\n",
           out);
     for (size_t i = 0; i < ROW_COUNT; i++) {
         config_print_section(i, out);

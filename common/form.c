@@ -146,9 +146,9 @@ static bool form_region_fits(const char *text)
 
 const struct form form_url = {"http:// or https:// and a host; a path may follow", form_url_fits};
 const struct form form_endpoint = {"http:// or https://, a host and perhaps :port", form_endpoint_fits};
-const struct form form_hosts = {"hosts without a port, parted by spaces, or *", form_hosts_fit};
-const struct form form_headers = {"names of headers, parted by spaces", form_headers_fit};
-const struct form form_origins = {"* alone, or origins parted by spaces, each " ORIGIN_RULE, form_origins_fit};
+const struct form form_hosts = {"hosts without a port, separated by spaces, or *", form_hosts_fit};
+const struct form form_headers = {"names of headers, separated by spaces", form_headers_fit};
+const struct form form_origins = {"* alone, or origins separated by spaces, each " ORIGIN_RULE, form_origins_fit};
 const struct form form_cookie = {"the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", form_cookie_fits};
 const struct form form_bucket = {"letters, digits and - . _", form_bucket_fits};
 const struct form form_prefix = {"letters, digits and - . _ /", form_prefix_fits};

@@ -1,5 +1,5 @@
-/* Media types as Content-Type carries them (RFC 9110 8.3.1). A stream keeps its type as it was given; two types are the
- * same if type and subtype are, whatever their case and their parameters. Pure. */
+/* Media types as in Content-Type (RFC 9110 8.3.1). A stream keeps its type as it was given. Two types are the same if
+ * their type and subtype are equal, ignoring case and parameters. Pure. */
 #ifndef COMMON_MEDIA_TYPE_H
 #define COMMON_MEDIA_TYPE_H
 
@@ -8,8 +8,8 @@
 
 #define MEDIA_TYPE_MAX 256 /* bytes, with parameters */
 
-/* It is type/subtype, both of token characters, perhaps with a semicolon and printing ASCII behind it. What stands
- * there is not looked into: many parameters in use, such as boundaries with "=", are not those of the RFC. */
+/* True for "type/subtype", both of token characters (RFC 9110 5.6.2), optionally followed by a semicolon and printable
+ * ASCII. Parameters are not parsed: many in use, such as boundaries with "=", do not follow the RFC. */
 bool media_type_valid(struct slice type) MUSTUSE;
 
 bool media_type_same(struct slice a, struct slice b) MUSTUSE;

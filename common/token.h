@@ -34,7 +34,7 @@ enum token_fault {
 enum error token_fault_error(enum token_fault fault);
 const char *token_fault_text(enum token_fault fault);
 
-/* What a token is held against. An aud must name one of `audiences`, an iss one of `issuers`, both parted by spaces;
+/* What a token is held against. An aud must name one of `audiences`, an iss one of `issuers`, both separated by spaces;
  * without issuers any iss will do. If there are audiences or issuers, a token that a public key verifies has to name
  * one: such a key may sign for others, too. */
 struct token_rules {

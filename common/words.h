@@ -1,4 +1,4 @@
-/* Lists of words in one text, parted by spaces, as the configuration has them. */
+/* Lists of words in one text, separated by spaces, as the configuration has them. */
 #ifndef COMMON_WORDS_H
 #define COMMON_WORDS_H
 

@@ -168,7 +168,7 @@ static unsigned page_tier_at(const struct stream *stream, uint64_t position)
 {
     return position < stream->row.cold      ? METRIC_TIER_SEGMENT
            : position < stream->row.flushed ? METRIC_TIER_CHUNK
-                                            : METRIC_TIER_LOG;
+                                            : METRIC_TIER_JOURNAL;
 }
 
 enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)

@@ -142,13 +142,13 @@ static void status_write_shards(const struct report *report)
     char name[20];
     const struct metrics *m;
     fprintf(report->out, "\n%-12s %10s %9s %9s %9s %8s %8s %8s %8s\n", "SHARD", "STREAMS", "APPENDS/S", "COMMIT", "P99",
-            "LOG", "CHUNKS", "SEGMENTS", "BACKLOG");
+            "JOURNAL", "CHUNKS", "SEGMENTS", "BACKLOG");
     for (unsigned slot = 0; (m = status_next(report, METRICS_SHARD, &slot, name)); slot++) {
         const struct sampled *grown = &report->grown->list[slot];
         fprintf(report->out, "%-12s %10" PRIu64 " %9" PRIu64 " %9s %9s %8s %8s %8s %8s\n", name,
                 metrics_get(m, METRIC_STREAMS), status_per_second(grown->appends, report->grown),
                 status_latency(grown->commits, 500).text, status_latency(grown->commits, 990).text,
-                status_bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG)).text,
+                status_bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_JOURNAL)).text,
                 status_bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_CHUNKS)).text,
                 status_bytes(metrics_get(m, METRIC_STORED + METRIC_KEPT_SEGMENTS)).text,
                 status_bytes(metrics_get(m, METRIC_BACKLOG)).text);

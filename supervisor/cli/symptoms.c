@@ -45,11 +45,11 @@ static void symptoms_look_at_life(struct examination *e, const struct metrics *m
 {
     enum child_state state = (enum child_state)metrics_get(m, METRIC_STATE);
     if (state != CHILD_UP)
-        symptoms_say(e, "is %s: what is asked of it waits", child_state_name(state));
+        symptoms_say(e, "is %s: its requests wait", child_state_name(state));
     if (grown->restarts > 1)
-        symptoms_say(e, "dies again and again, %" PRIu64 " times just now: the log says how", grown->restarts);
+        symptoms_say(e, "died %" PRIu64 " times in this period: see the log", grown->restarts);
     else if (grown->restarts)
-        symptoms_say(e, "has died just now, and was started again: the log says how");
+        symptoms_say(e, "died and was restarted in this period: see the log");
 }
 
 static void symptoms_look_at_cpu(struct examination *e, const struct sampled *grown, const char *remedy)
@@ -74,29 +74,27 @@ static void symptoms_look_at_commits(struct examination *e, const struct sampled
     else
         symptoms_say(e,
                      "commits take %s%" PRIu64
-                     " ms (p99), and fsync little of it: what is written is much, or the disk is read"
-                     " from",
+                     " ms (p99), and fsync little of it: commits are large, or the disk is busy with reads",
                      more, ms);
 }
 
 static void symptoms_look_at_storage(struct examination *e, const struct metrics *m)
 {
     unsigned backlog = symptoms_percent(metrics_get(m, METRIC_BACKLOG), metrics_get(m, METRIC_BACKLOG_LIMIT));
-    uint64_t unflushed = metrics_get(m, METRIC_STORED + METRIC_KEPT_LOG);
+    uint64_t unflushed = metrics_get(m, METRIC_STORED + METRIC_KEPT_JOURNAL);
     if (metrics_get(m, METRIC_DISK_FULL))
         symptoms_say(e, "less than shard.disk_reserve is free on the disk: creates and appends are answered 507");
     if (metrics_get(m, METRIC_DISK_STUCK))
-        symptoms_say(e, "the disk takes nothing any more: deletes are answered 507, too");
+        symptoms_say(e, "the disk takes no more writes: deletes are also answered 507");
     if (metrics_get(m, METRIC_S3_UNREACHABLE))
-        symptoms_say(e, "the store of segments does not answer: the log says what it says");
+        symptoms_say(e, "the store of segments does not answer: see the log");
     if (backlog >= 100)
-        symptoms_say(e, "the rotation backlog is past segment.backlog_limit: appends are answered 507");
+        symptoms_say(e, "the offload backlog is past segment.backlog_limit: appends are answered 507");
     else if (backlog >= MUCH)
-        symptoms_say(
-            e, "the rotation backlog is %u %% of segment.backlog_limit: the store does not take segments fast enough",
-            backlog);
+        symptoms_say(e, "the offload backlog is %u %% of segment.backlog_limit: the store takes segments too slowly",
+                     backlog);
     if (unflushed > e->cfg->shard_flush_bytes * 2)
-        symptoms_say(e, "settling is behind: %" PRIu64 " MiB wait, shard.flush_bytes is %" PRIu64, unflushed >> 20,
+        symptoms_say(e, "flushing is behind: %" PRIu64 " MiB wait, shard.flush_bytes is %" PRIu64, unflushed >> 20,
                      e->cfg->shard_flush_bytes >> 20);
     if (metrics_get(m, METRIC_FETCH_WAITS))
         symptoms_say(e, "%" PRIu64 " requests wait for segments to be fetched", metrics_get(m, METRIC_FETCH_WAITS));
@@ -107,11 +105,11 @@ static void symptoms_look_at_fanout(struct examination *e, const struct metrics 
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++) {
         uint64_t behind = metrics_get(m, METRIC_PAIR_BEHIND_MS + i);
         if (behind >= BEHIND_MS)
-            symptoms_say(e, "shard/%u has not taken what there is for its estuaries for %" PRIu64 " s", i,
+            symptoms_say(e, "shard/%u has not acknowledged messages for its estuaries for %" PRIu64 " s", i,
                          behind / 1000);
     }
     if (metrics_get(m, METRIC_FANOUT_CIRCUITS))
-        symptoms_say(e, "appends do not wait for the estuaries of %" PRIu64 " shards, which were too slow",
+        symptoms_say(e, "appends no longer wait for the estuaries of %" PRIu64 " slow shards",
                      metrics_get(m, METRIC_FANOUT_CIRCUITS));
 }
 
@@ -124,7 +122,7 @@ static void symptoms_look_at_queues(struct examination *e, const struct metrics 
     } queues[METRIC_QUEUE_COUNT] = {
         [METRIC_QUEUE_SHARD] = {"requests for one shard", "router.queue_memory"},
         [METRIC_QUEUE_ANSWERS] = {"answers that clients do not take", "router.answer_memory"},
-        [METRIC_QUEUE_BODIES] = {"bodies that are arriving", "router.body_memory"},
+        [METRIC_QUEUE_BODIES] = {"arriving bodies", "router.body_memory"},
     };
     for (unsigned i = 0; i < METRIC_QUEUE_COUNT; i++) {
         unsigned full = symptoms_percent(metrics_get(m, METRIC_QUEUE + i), metrics_get(m, METRIC_QUEUE_LIMIT + i));
@@ -147,11 +145,11 @@ static void symptoms_look_at_errors(struct examination *e)
         {ERR_SEGMENT_MISSING, "the file of a segment is missing: `streamd verify` says which"},
         {ERR_SEGMENT_TRUNCATED, "the file of a segment is damaged: `streamd verify` says which"},
         {ERR_SEGMENT_UNAVAILABLE, "the store of segments did not answer"},
-        {ERR_SHARD_UNAVAILABLE, "a shard was away"},
-        {ERR_OVERLOADED, "too much was waiting in a router"},
+        {ERR_SHARD_UNAVAILABLE, "a shard was restarting"},
+        {ERR_OVERLOADED, "a queue of a router was full"},
         {ERR_TOO_MANY_CONNECTIONS, "past limits.max_connections"},
-        {ERR_AUTH_UNAVAILABLE, "nobody could say whether it was allowed"},
-        {ERR_INTERNAL, "something is wrong: the log says what"},
+        {ERR_AUTH_UNAVAILABLE, "the authorization service was unavailable"},
+        {ERR_INTERNAL, "an internal error: see the log"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (e->grown->errors[rows[i].error])
@@ -162,9 +160,9 @@ static void symptoms_look_at_errors(struct examination *e)
 static void symptoms_look_at_clients(struct examination *e)
 {
     if (e->grown->dropped)
-        symptoms_say(e, "%" PRIu64 " live readers did not read and were let go", e->grown->dropped);
+        symptoms_say(e, "%" PRIu64 " live readers were disconnected because they did not read", e->grown->dropped);
     if (e->grown->refused * 1000 > REFUSED_MANY * e->grown->time_ms)
-        symptoms_say(e, "%" PRIu64 " requests were refused for their tokens", e->grown->refused);
+        symptoms_say(e, "%" PRIu64 " requests were refused because of their tokens", e->grown->refused);
 }
 
 static void symptoms_look_at_backups(struct examination *e, const struct metrics *m)
@@ -173,7 +171,7 @@ static void symptoms_look_at_backups(struct examination *e, const struct metrics
     uint64_t since = last ? last : metrics_get(m, METRIC_STARTED), now = clock_unix_ms();
     if (interval && now > since + BACKUPS_LATE * interval)
         symptoms_say(e, "the last complete backup is %" PRIu64 " minutes old%s", (now - since) / 60000,
-                     last ? "" : ", or older: there was none since the start");
+                     last ? "" : ", or older: none was made since the start");
 }
 
 unsigned symptoms_write(FILE *out, const struct metrics_region *region, const struct sample *grown,
@@ -190,10 +188,10 @@ unsigned symptoms_write(FILE *out, const struct metrics_region *region, const st
         if (of == METRICS_SUPERVISOR) {
             symptoms_look_at_backups(&e, m);
         } else if (of == METRICS_ROUTER) {
-            symptoms_look_at_cpu(&e, &grown->list[slot], "more router.workers would share its work");
+            symptoms_look_at_cpu(&e, &grown->list[slot], "raise router.workers");
             symptoms_look_at_queues(&e, m);
         } else {
-            symptoms_look_at_cpu(&e, &grown->list[slot], "a higher shard.count would share its work");
+            symptoms_look_at_cpu(&e, &grown->list[slot], "raise shard.count");
             symptoms_look_at_commits(&e, &grown->list[slot]);
             symptoms_look_at_storage(&e, m);
             symptoms_look_at_fanout(&e, m);

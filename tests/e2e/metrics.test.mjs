@@ -90,7 +90,7 @@ describe.skipIf(!OWNED)("/metrics", () => {
     for (let i = 0; i < 10; i++) await streams.append(name, "0123456789".repeat(10));
     await streams.readAll(name);
     await shows(fixture.server, "segments", "stored_bytes", { tier: "segments" }, (value) => value >= 1000);
-    await shows(fixture.server, "no more in the log", "stored_bytes", { tier: "log" }, (value) => value === 0);
+    await shows(fixture.server, "no more in the journal", "stored_bytes", { tier: "journal" }, (value) => value === 0);
     await streams.readAll(name);
     const page = await scrape(fixture.server.url);
     expect(valueOf(page, "segments")).toBeGreaterThanOrEqual(1);
@@ -260,7 +260,7 @@ describe.skipIf(!OWNED)("streamd status", () => {
     const { server } = fixture;
     await server.restartChild("shard", 1);
     await until("the death", async () =>
-      /shard\/1: has died just now/.test((await server.commandLater("status")).out),
+      /shard\/1: died and was restarted/.test((await server.commandLater("status")).out),
     );
     const { pid } = server.child("shard", 0);
     process.kill(pid, "SIGSTOP");

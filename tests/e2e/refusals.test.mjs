@@ -168,7 +168,7 @@ describe("texts that say what is wrong and what would be right", () => {
     ["a live mode", () => get(`${path}?offset=-1&live=%22%5C%ff%00`), "query parameter live has a broken"],
     ["another live mode", () => get(`${path}?offset=-1&live=%22%5C%ff`), "live must be long-poll or sse, not '\"\\\ufffd'"],
     ["a long offset", () => get(`${path}?offset=${"9".repeat(100)}`), `not '${"9".repeat(66)}'...`],
-    ["a route", () => get("/v1"), "GET / names all routes"],
+    ["a route", () => get("/v1"), "GET / lists all routes"],
     ["a method", () => get(path).replace("GET", "PATCH"), "this path allows GET, HEAD, POST, PUT, DELETE, OPTIONS"],
   ])("%s", async (_, bytes, text) => expect(await said(bytes())).toContain(text));
 });
