@@ -119,16 +119,6 @@ static bool frames_from_shard(struct shard *shard, unsigned from, enum wire_type
     }
 }
 
-void frames_retake(struct shard *shard, bool router, unsigned index, struct slice frame)
-{
-    enum wire_type type;
-    struct slice body;
-    size_t size;
-    if (wire_peek(frame, &type, &body, &size) != WIRE_PEEK_FRAME ||
-        !(router ? frames_from_router : frames_from_shard)(shard, index, type, body))
-        fatalx("a frame that was kept does not read back");
-}
-
 typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
 
 /* Frames for which a full disk has room in the next turn only. */

@@ -14,7 +14,4 @@ void frames_take_shards(struct shard *shard);
 void frames_take_bus(struct shard *shard);
 void frames_take_own(struct shard *shard);
 
-/* A frame of a router or a shard that was kept is taken as if it came now. */
-void frames_retake(struct shard *shard, bool router, unsigned index, struct slice frame);
-
 #endif

@@ -21,7 +21,6 @@
 #include "shard/handlers/read.h"
 #include "shard/handlers/subscribe.h"
 #include "shard/janitor.h"
-#include "shard/segments/cold.h"
 #include "shard/shard_role.h"
 #include "shard/stats.h"
 #include "shard/streams/watch.h"
@@ -96,7 +95,7 @@ void shard_turn(void *ctx)
     frames_take_shards(shard);
     frames_take_bus(shard);
     frames_take_own(shard);
-    list_turn(shard);      /* listings that were asked for */
+    listing_turn(shard);   /* listings that were asked for */
     feeds_turn(shard);     /* shards that are behind */
     usage_tell_all(shard); /* what this turn has added to projects */
     watch_tell_all(shard); /* events follow the answers of this turn */
@@ -131,6 +130,12 @@ static void shard_on_wake(evutil_socket_t fd, short what, void *arg)
     (void)arg; /* waking the loop was all */
 }
 
+/* Readings that waited for a segment have gone on, perhaps in the middle of a turn. */
+static void shard_on_resumed(void *ctx)
+{
+    ((struct shard *)ctx)->turn_again = true;
+}
+
 void shard_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
 {
     struct shard *shard = ctx;
@@ -142,18 +147,17 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->ticks_ms = shard->written_ms = clock_monotonic_ms();
     shard->last_id = random_secret();
     peers_init(&shard->peers, base, cfg->server_data_dir, index);
-    shard->retake = frames_retake;
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
     disk_init(&shard->disk, shard->store, cfg, shard->metrics, shard->peers.layout.shards);
     read_init(shard);
-    list_init(shard);
+    listing_init(shard);
     worker_init(&shard->worker, base);
     objects_init(&shard->objects, cfg, base, &shard->worker);
     shard->objects.metrics = shard->metrics;
     objects_own(&shard->objects, shard->store);
     streams_init(&shard->streams, shard->store, cfg);
     feeds_init(&shard->streams.feeds, shard->now_ms);
-    segments_init(&shard->streams.segments, shard->store, &shard->objects, cold_arrived, shard);
+    segments_init(&shard->streams.segments, shard->store, &shard->objects, shard_on_resumed, shard);
     streams_recover(&shard->streams, shard->now_ms);
     shard->journaled = shard->streams.journal_entries;
     shard->journaled_bytes = shard->streams.journal_bytes;
@@ -211,6 +215,7 @@ void shard_stop(void *ctx)
 {
     struct shard *shard = ctx;
     shard->stopping = true;
+    fetches_stop(&shard->streams.segments.fetches);
     shard->turn_again = true;
 }
 
@@ -220,18 +225,18 @@ void shard_close(struct shard *shard)
     event_free(shard->wake);
     shard->stopping = true;
     shard->objects.stopping = true;
+    fetches_stop(&shard->streams.segments.fetches);
     worker_clear(&shard->worker); /* before the requests whose bytes it has */
     objects_clear(&shard->objects);
     offload_clear(shard);
     backup_clear(shard);
-    cold_clear(shard);
     fork_clear(shard);
     subscribe_clear(shard);
     feeds_clear(shard);
     inflows_clear(&shard->inflows);
     bus_close(&shard->bus);
     read_clear(shard);
-    list_clear(shard);
+    listing_clear(shard);
     peers_clear(&shard->peers);
     streams_clear(&shard->streams);
     store_close(shard->store);

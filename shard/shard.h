@@ -25,12 +25,11 @@
 #include "common/slice.h"
 #include "common/buf.h"
 
-struct cold_wait;    /* shard/segments/cold.c */
-struct fork_making;  /* shard/handlers/fork.c */
-struct remote_read;  /* shard/handlers/read.c */
-struct subscribing;  /* shard/handlers/subscribe.c */
+struct fork_making; /* shard/handlers/fork.c */
+struct remote_read; /* shard/handlers/read.c */
+struct subscribing; /* shard/handlers/subscribe.c */
+struct suspended_reading;
 struct waiting_list; /* shard/handlers/list.c */
-struct waiting_read;
 
 struct shard {
     struct role *role;
@@ -45,17 +44,14 @@ struct shard {
 
     struct fork_making *forks_making;
     struct remote_read *remote_reads;
-    struct waiting_read *waiting_reads, **waiting_reads_end;
+    struct suspended_reading *waiting_reads, **waiting_reads_end;
     struct waiting_list *waiting_lists, **waiting_lists_end;
     struct page_files page_files;
     struct worker worker;
     struct objects objects;
     struct offloads offloads;
     struct backup backup;
-    struct segment_sums segment_sums;                                                /* of the round under way */
-    void (*retake)(struct shard *, bool router, unsigned index, struct slice frame); /* frames_retake() */
-    struct cold_wait *cold_waits;
-    unsigned cold_wait_count;
+    struct segment_sums segment_sums; /* of the round under way */
     struct bus bus;
     struct inflows inflows;
     struct subscribing *subscribing;

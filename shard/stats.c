@@ -71,7 +71,7 @@ void measure_tick(struct shard *shard)
     metrics_set(m, METRIC_BACKLOG, streams->backlog);
     metrics_set(m, METRIC_BACKLOG_LIMIT, shard->cfg->segment_backlog_limit);
     metrics_set(m, METRIC_OFFLOADS, shard->offloads.count);
-    metrics_set(m, METRIC_FETCH_WAITS, shard->cold_wait_count);
+    metrics_set(m, METRIC_FETCH_WAITS, shard->streams.segments.fetches.waits);
     metrics_set(m, METRIC_DISK_FULL, shard->disk.full);
     metrics_set(m, METRIC_DISK_STUCK, shard->disk.stuck);
     metrics_set(m, METRIC_S3_UNREACHABLE, shard->objects.unreachable);

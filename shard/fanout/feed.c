@@ -194,18 +194,53 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct jou
 }
 
 /* Some of what the feed's shard does not have. Whole appends: what comes next may be of another source. */
-static enum error feed_send_next(struct shard *shard, struct feed *feed, size_t *sent)
+static struct outcome feed_send_next(struct shard *shard, struct feed *feed, size_t *sent)
 {
     struct joined joined = {0};
     struct extent extent;
-    enum error error = page_appends_at(&shard->streams, feed->stream, feed->sent, &joined, &extent);
-    if (error == ERR_NONE) {
+    struct outcome outcome = page_appends_at(&shard->streams, feed->stream, feed->sent, &joined, &extent);
+    if (outcome.kind == OUTCOME_DONE) {
         *sent += extent.data.len;
         feed_put(shard, feed, &extent);
     }
     buf_clear(&joined.data);
     buf_clear(&joined.boundaries);
-    return error;
+    return outcome;
+}
+
+/* A feed that is suspended until a segment is there. The feed may be gone by then, so it is found by name. */
+struct suspended_feed {
+    struct fetch_wait wait;
+    uint64_t source_uid;
+    unsigned shard;
+};
+
+static void feed_on_segment(struct fetch_wait *wait, void *ctx)
+{
+    struct suspended_feed *suspended = LIST_OWNER(wait, struct suspended_feed, wait);
+    struct shard *shard = ctx;
+    struct stream *stream = shard ? streams_by_uid(&shard->streams, suspended->source_uid) : NULL;
+    struct feed *feed = stream ? feed_find(stream, suspended->shard) : NULL;
+    if (feed) {
+        feed->awaits = false;
+        if (feed->sent < stream->tail)
+            feed_make_ready(&shard->streams.feeds, feed);
+    }
+    free(suspended);
+}
+
+static void feed_await_segment(struct shard *shard, struct feed *feed, const struct object *segment)
+{
+    struct fetches *fetches = &shard->streams.segments.fetches;
+    if (feed->awaits) { /* it has started over meanwhile; the tick sees to it */
+        (void)!fetch_segment(fetches, segment, NULL);
+        return;
+    }
+    struct suspended_feed *suspended = xmalloc(sizeof *suspended);
+    *suspended = (struct suspended_feed){{.resume = feed_on_segment}, feed->row.source_uid, feed->row.shard};
+    feed->awaits = fetch_segment(fetches, segment, &suspended->wait);
+    if (!feed->awaits)
+        free(suspended);
 }
 
 static void feed_send_ready(struct shard *shard, unsigned index)
@@ -218,12 +253,14 @@ static void feed_send_ready(struct shard *shard, unsigned index)
         feed_unready(feeds, feed);
         if (feed->sent >= feed->stream->tail)
             continue;
-        enum error error = feed_send_next(shard, feed, &sent);
-        if (error == ERR_SEGMENT_UNAVAILABLE) {
+        struct outcome outcome = feed_send_next(shard, feed, &sent);
+        if (outcome.kind == OUTCOME_NEEDS_SEGMENT)
+            feed_await_segment(shard, feed, &outcome.segment);
+        if (outcome_error(&outcome) == ERR_SEGMENT_UNAVAILABLE) {
             feed->starved = feeds->starved = true;
             continue;
         }
-        if (error != ERR_NONE) {
+        if (outcome.kind != OUTCOME_DONE) {
             log_error("stream %llu: what is to be delivered from %llu is damaged",
                       (unsigned long long)feed->row.source_uid, (unsigned long long)feed->sent);
             continue;
@@ -302,7 +339,7 @@ static void feed_peer_starts_over(struct shard *shard, unsigned index)
     }
 }
 
-/* Feeds whose segment may have come by now. */
+/* Feeds whose segment could not be fetched, or not be waited for. */
 static void feed_the_starved(struct shard *shard)
 {
     struct feeds *feeds = &shard->streams.feeds;

@@ -12,7 +12,7 @@
 #define LOOKED_MAX 2000 /* streams looked at for one page, or in one turn: also those that are not shown */
 #define ROWS_BYTES ((size_t)256 << 10) /* no new one is added to more than this */
 
-struct list {
+struct listing {
     struct shard *shard;
     const struct wire_list *m;
     struct stream *unflushed; /* the next of those that are only in the log */
@@ -42,7 +42,7 @@ struct wire_listed_stream list_facts(const struct stream_row *row, const struct 
     };
 }
 
-static bool list_is_there(const struct list *list, const struct stream_row *row, const struct stream *stream)
+static bool list_is_there(const struct listing *list, const struct stream_row *row, const struct stream *stream)
 {
     uint64_t now = list->shard->now_ms;
     if (row->state != STREAM_LIVE)
@@ -51,7 +51,7 @@ static bool list_is_there(const struct list *list, const struct stream_row *row,
 }
 
 /* False: nothing more is wanted. */
-static bool list_look(struct list *list, const struct stream_row *row, const struct stream *stream)
+static bool list_look(struct listing *list, const struct stream_row *row, const struct stream *stream)
 {
     const struct wire_list *m = list->m;
     if (!slice_begins(row->name, m->prefix) || (m->until.len && slice_compare(row->name, m->until) > 0)) {
@@ -73,7 +73,7 @@ static bool list_look(struct list *list, const struct stream_row *row, const str
     return true;
 }
 
-static void list_next_unflushed(struct list *list)
+static void list_next_unflushed(struct listing *list)
 {
     struct buf behind = {0}; /* no name has a NUL, so this is the least that is behind it */
     buf_add_slice(&behind, list->unflushed->row.name);
@@ -83,7 +83,7 @@ static void list_next_unflushed(struct list *list)
 }
 
 /* Those before `name`; NULL: all that are left. */
-static bool list_look_at_unflushed(struct list *list, const struct slice *name)
+static bool list_look_at_unflushed(struct listing *list, const struct slice *name)
 {
     while (list->unflushed && (!name || slice_compare(list->unflushed->row.name, *name) < 0)) {
         if (!list_look(list, &list->unflushed->row, list->unflushed))
@@ -95,7 +95,7 @@ static bool list_look_at_unflushed(struct list *list, const struct slice *name)
 
 static bool list_on_row(void *ctx, const struct stream_row *row)
 {
-    struct list *list = ctx;
+    struct listing *list = ctx;
     if (!list_look_at_unflushed(list, &row->name))
         return false;
     const struct stream *stream = streams_peek(&list->shard->streams, row->name);
@@ -105,7 +105,7 @@ static bool list_on_row(void *ctx, const struct stream_row *row)
 /* Returns how many streams it has looked at. */
 static unsigned list_answer(struct shard *shard, struct asker asker, const struct wire_list *m)
 {
-    struct list list = {.shard = shard, .m = m, .unflushed = unflushed_from(&shard->streams.unflushed, m->from)};
+    struct listing list = {.shard = shard, .m = m, .unflushed = unflushed_from(&shard->streams.unflushed, m->from)};
     struct buf *out = asker_out(&shard->peers, asker);
     store_streams_from(shard->store, m->from, list_on_row, &list);
     if (!list.over)
@@ -149,7 +149,7 @@ static void list_waiting_free(struct shard *shard, struct waiting_list *waiting)
     free(waiting);
 }
 
-void list_init(struct shard *shard)
+void listing_init(struct shard *shard)
 {
     shard->waiting_lists_end = &shard->waiting_lists;
 }
@@ -164,7 +164,7 @@ void on_list(struct shard *shard, struct asker asker, const struct wire_list *m)
 }
 
 /* More streams get into order than are made meanwhile. */
-void list_turn(struct shard *shard)
+void listing_turn(struct shard *shard)
 {
     unsigned looked = 0;
     if (!shard->waiting_lists)
@@ -180,7 +180,7 @@ void list_turn(struct shard *shard)
         shard->turn_again = true;
 }
 
-void list_clear(struct shard *shard)
+void listing_clear(struct shard *shard)
 {
     while (shard->waiting_lists)
         list_waiting_free(shard, shard->waiting_lists);

@@ -8,10 +8,10 @@
 /* What a listing says of the stream; slices point into it. `stream` NULL: it is not in memory, and the row is all. */
 struct wire_listed_stream list_facts(const struct stream_row *row, const struct stream *stream);
 
-void list_init(struct shard *shard);
+void listing_init(struct shard *shard);
 
 /* The step of a turn: the listings that were asked for. */
-void list_turn(struct shard *shard);
-void list_clear(struct shard *shard);
+void listing_turn(struct shard *shard);
+void listing_clear(struct shard *shard);
 
 #endif

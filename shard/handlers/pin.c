@@ -11,10 +11,13 @@
  * transaction, and UNPIN is sent until UNPINNED says that the source's shard has committed the drop. */
 #include "shard/handlers/pin.h"
 
+#include <stdlib.h>
+
 #include "common/fault.h"
 #include "common/media_type.h"
+#include "common/mem.h"
 #include "shard/handlers/handlers.h"
-#include "shard/segments/cold.h"
+#include "shard/segments/fetch.h"
 #include "shard/streams/page.h"
 #include "shard/streams/reply.h"
 #include "shard/store/store.h"
@@ -25,12 +28,12 @@
 
 /* ---- the source's side ---- */
 
-/* Where the fork begins: position plus sub-offset, which stays within the append it points into. Where that append is
- * inherited, its holder has yet to be asked where it ends. */
-static enum error pin_resolve(struct shard *shard, const struct stream *source, const struct wire_pin *m,
-                              struct wire_pinned *answer, struct detail *detail)
+/* Where the fork begins: position plus sub-offset. Where the append it points into is inherited, its holder has yet to
+ * be asked where that ends. */
+static enum error pin_resolve(const struct stream *source, const struct wire_pin *m, struct wire_pinned *answer,
+                              struct detail *detail)
 {
-    uint64_t anchor = m->has_position ? m->position : source->tail, end;
+    uint64_t anchor = m->has_position ? m->position : source->tail;
     const struct ancestor *ancestor = lineage_find(&source->lineage, anchor);
     answer->holder = STORE_NONE;
     if (anchor < source->row.earliest)
@@ -40,34 +43,41 @@ static enum error pin_resolve(struct shard *shard, const struct stream *source, 
     if (m->sub > source->tail - anchor)
         return ERR_INVALID_FORK_SUB_OFFSET;
     answer->position = anchor + m->sub;
-    if (!m->sub)
+    if (!m->sub || !ancestor)
         return ERR_NONE;
-    if (ancestor) {
-        answer->holder = ancestor->uid;
-        return answer->position > ancestor->end ? ERR_INVALID_FORK_SUB_OFFSET : ERR_NONE;
-    }
-    enum error error = page_append_end(&shard->streams, source, anchor, &end);
-    return error == ERR_NONE && answer->position > end ? ERR_INVALID_FORK_SUB_OFFSET : error;
+    answer->holder = ancestor->uid;
+    return answer->position > ancestor->end ? ERR_INVALID_FORK_SUB_OFFSET : ERR_NONE;
 }
 
-static enum error pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
-                             struct buf *lineage, struct detail *detail)
+/* A sub-offset stays within the append that holds its offset. */
+static struct outcome pin_check_append(struct shard *shard, const struct stream *source, uint64_t anchor,
+                                       uint64_t position)
+{
+    uint64_t end;
+    struct outcome outcome = page_append_end(&shard->streams, source, anchor, &end);
+    return outcome.kind == OUTCOME_DONE && position > end ? outcome_of(ERR_INVALID_FORK_SUB_OFFSET) : outcome;
+}
+
+static struct outcome pin_source(struct shard *shard, const struct wire_pin *m, struct wire_pinned *answer,
+                                 struct buf *lineage, struct detail *detail)
 {
     enum error error = ERR_NONE;
     struct stream *source = streams_live(&shard->streams, m->source, shard->now_ms, &error);
     if (!source)
-        return reply_say_source(detail, error, m->source);
+        return outcome_of(reply_say_source(detail, error, m->source));
     if (m->content_type.len && !media_type_same(m->content_type, source->row.content_type))
-        return reply_say_types(detail, source->row.content_type, "fork of it", m->content_type);
+        return outcome_of(reply_say_types(detail, source->row.content_type, "fork of it", m->content_type));
     if (!disk_takes(&shard->disk, 0))
-        return ERR_INSUFFICIENT_STORAGE;
+        return outcome_of(ERR_INSUFFICIENT_STORAGE);
     answer->earliest = source->row.earliest;
-    error = pin_resolve(shard, source, m, answer, detail);
-    if (error != ERR_NONE)
-        return error;
+    struct outcome outcome = outcome_of(pin_resolve(source, m, answer, detail));
+    if (outcome.kind == OUTCOME_DONE && m->sub && answer->holder == STORE_NONE)
+        outcome = pin_check_append(shard, source, answer->position - m->sub, answer->position);
+    if (outcome.kind != OUTCOME_DONE)
+        return outcome;
     if (!lineage_of_fork(&source->lineage, source->row.uid, source->row.base, answer->position,
                          shard->cfg->limits_fork_depth, lineage))
-        return ERR_FORK_TOO_DEEP;
+        return outcome_of(ERR_FORK_TOO_DEEP);
     store_begin(shard->store);
     store_pin_insert(shard->store, source->row.uid, m->pin, m->fork, shard->now_ms);
     answer->uid = source->row.uid;
@@ -77,7 +87,61 @@ static enum error pin_source(struct shard *shard, const struct wire_pin *m, stru
     answer->expires_ms = source->row.expires_ms;
     answer->expires_text = source->row.expires_text;
     answer->lineage = buf_slice(lineage);
-    return ERR_NONE;
+    return outcome;
+}
+
+/* A PIN or a BOUNDARY that waits for a segment of the source. */
+struct suspended_question {
+    struct fetch_wait wait;
+    unsigned from, generation; /* the shard that asks, and which of its processes */
+    struct wire_pin pin;       /* its texts are in `texts` */
+    struct wire_boundary boundary;
+    char texts[];
+};
+
+static bool pin_keep(struct shard *shard, unsigned from, struct suspended_question *kept,
+                     void (*resume)(struct fetch_wait *, void *), const struct object *segment)
+{
+    kept->wait.resume = resume;
+    kept->from = from;
+    kept->generation = shard->peers.shards[from].generation;
+    if (fetch_segment(&shard->streams.segments.fetches, segment, &kept->wait))
+        return true;
+    free(kept);
+    return false;
+}
+
+static bool pin_is_asked(const struct shard *shard, const struct suspended_question *kept)
+{
+    return shard && shard->peers.shards[kept->from].generation == kept->generation;
+}
+
+static void pin_again(struct fetch_wait *wait, void *ctx)
+{
+    struct suspended_question *kept = LIST_OWNER(wait, struct suspended_question, wait);
+    if (pin_is_asked(ctx, kept))
+        on_pin(ctx, kept->from, &kept->pin);
+    free(kept);
+}
+
+static struct slice pin_keep_text(char **at, struct slice text)
+{
+    struct slice kept = slice_of(*at, text.len);
+    if (text.len)
+        memcpy(*at, text.data, text.len);
+    *at += text.len;
+    return kept;
+}
+
+static bool pin_suspend(struct shard *shard, unsigned from, const struct wire_pin *m, const struct object *segment)
+{
+    struct suspended_question *kept = xcalloc(1, sizeof *kept + m->source.len + m->fork.len + m->content_type.len);
+    char *at = kept->texts;
+    kept->pin = *m;
+    kept->pin.source = pin_keep_text(&at, m->source);
+    kept->pin.fork = pin_keep_text(&at, m->fork);
+    kept->pin.content_type = pin_keep_text(&at, m->content_type);
+    return pin_keep(shard, from, kept, pin_again, segment);
 }
 
 void on_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
@@ -85,13 +149,11 @@ void on_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
     struct wire_pinned answer = {.id = m->id};
     struct buf lineage = {0};
     struct detail detail = {0};
-    answer.error = (uint8_t)pin_source(shard, m, &answer, &lineage, &detail);
-    answer.text = slice_str(detail.text);
-    struct buf *later = answer.error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
-    if (later) {
-        wire_put_pin(later, m);
+    struct outcome outcome = pin_source(shard, m, &answer, &lineage, &detail);
+    if (outcome.kind == OUTCOME_NEEDS_SEGMENT && pin_suspend(shard, from, m, &outcome.segment))
         return;
-    }
+    answer.error = (uint8_t)outcome_error(&outcome);
+    answer.text = slice_str(detail.text);
     if (answer.error == ERR_NONE)
         fault_point("shard.pin-before-commit");
     struct buf *out = peers_out(&shard->peers, from);
@@ -100,18 +162,34 @@ void on_pin(struct shard *shard, unsigned from, const struct wire_pin *m)
     buf_clear(&lineage);
 }
 
+static void pin_boundary_again(struct fetch_wait *wait, void *ctx)
+{
+    struct suspended_question *kept = LIST_OWNER(wait, struct suspended_question, wait);
+    if (pin_is_asked(ctx, kept))
+        on_boundary(ctx, kept->from, &kept->boundary);
+    free(kept);
+}
+
+static bool pin_suspend_boundary(struct shard *shard, unsigned from, const struct wire_boundary *m,
+                                 const struct object *segment)
+{
+    struct suspended_question *kept = xcalloc(1, sizeof *kept);
+    kept->boundary = *m;
+    return pin_keep(shard, from, kept, pin_boundary_again, segment);
+}
+
 void on_boundary(struct shard *shard, unsigned from, const struct wire_boundary *m)
 {
     struct wire_bounded answer = {.id = m->id};
+    struct outcome outcome = outcome_of(ERR_FORK_SOURCE_NOT_FOUND);
     const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
-    enum error error =
-        stream ? page_append_end(&shard->streams, stream, m->position, &answer.end) : ERR_FORK_SOURCE_NOT_FOUND;
-    struct buf *later = error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
+    if (stream)
+        outcome = page_append_end(&shard->streams, stream, m->position, &answer.end);
+    if (outcome.kind == OUTCOME_NEEDS_SEGMENT && pin_suspend_boundary(shard, from, m, &outcome.segment))
+        return;
     struct buf *out = peers_out(&shard->peers, from);
-    answer.error = (uint8_t)error;
-    if (later)
-        wire_put_boundary(later, m);
-    else if (out)
+    answer.error = (uint8_t)outcome_error(&outcome);
+    if (out)
         wire_put_bounded(out, &answer);
 }
 

@@ -7,7 +7,7 @@
 #include "common/mem.h"
 #include "shard/handlers/handlers.h"
 #include "shard/streams/reply.h"
-#include "shard/segments/cold.h"
+#include "shard/segments/fetch.h"
 #include "shard/streams/page.h"
 #include "shard/streams/watch.h"
 #include "shard/store/store.h"
@@ -19,24 +19,24 @@
 #define TURN_READ_MAX ((size_t)512 << 10)
 #define PAGE_FILE_KEPT_MS 30000 /* after its last use */
 
-/* A read under way. It fills its page ancestor by ancestor: the bytes inherited from each source, then the stream's
- * own. */
+/* A read under way: what is read, for whom, and how far it is. It fills its page part by part: the bytes inherited
+ * from each source, then the stream's own. */
 struct reading {
     struct asker asker;
-    uint64_t uid;
-    uint64_t start;
-    uint64_t watch; /* 0: not live */
-    bool wait;
-    bool as_file;      /* if it is large */
-    uint64_t began_us; /* monotonic */
+    uint8_t flags;       /* WIRE_READ_* */
+    uint64_t position;   /* asked for, unless the flags say NOW or EARLIEST */
+    uint64_t watch;      /* 0: not live */
+    uint64_t uid, start; /* known from when it begins */
+    uint64_t began_us;   /* monotonic */
     struct page page;
 };
 
-/* A catch-up read that this turn has no time for. */
-struct waiting_read {
-    struct waiting_read *next;
-    struct asker asker;
-    struct wire_read read; /* its name is `name` */
+/* A reading that is suspended before its first byte: this turn has no time for it, or it needs a segment. */
+struct suspended_reading {
+    struct suspended_reading *next; /* of those that wait for a turn */
+    struct fetch_wait wait;
+    struct reading reading;
+    size_t name_len;
     char name[];
 };
 
@@ -61,24 +61,41 @@ static void read_count(const struct shard *shard, const struct reading *reading,
     metrics_add(shard->metrics, METRIC_READ_BYTES + tier, bytes);
 }
 
-/* Reads on until the page is full, the tail is reached, or *ancestor lies in another shard. */
-static enum error read_advance(struct shard *shard, struct reading *reading, const struct stream *stream,
-                               const struct ancestor **ancestor)
+/* As page_read(). A page that has bytes and ends where a segment must be fetched is an answer as it is: the segment is
+ * fetched for whoever reads on. */
+static struct outcome read_page(struct shard *shard, struct page *page, const struct stream *stream, uint64_t upto)
+{
+    struct outcome outcome = page_read(page, &shard->streams, stream, upto);
+    if (outcome.kind != OUTCOME_NEEDS_SEGMENT || !buf_len(&page->data))
+        return outcome;
+    (void)!fetch_segment(&shard->streams.segments.fetches, &outcome.segment, NULL);
+    return outcome_of(ERR_NONE);
+}
+
+/* Reads on until the page is full, the tail is reached, a segment must be fetched, or *ancestor lies in another shard.
+ */
+static struct outcome read_advance(struct shard *shard, struct reading *reading, const struct stream *stream,
+                                   const struct ancestor **ancestor)
 {
     struct page *page = &reading->page;
-    enum error error = ERR_NONE;
-    while (error == ERR_NONE && !page->full && page->next < stream->tail) {
+    struct outcome outcome = outcome_of(ERR_NONE);
+    while (outcome.kind == OUTCOME_DONE && !page->full && page->next < stream->tail) {
         if (page->next < stream->row.earliest)
-            return buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE;
+            return outcome_of(buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE);
         *ancestor = lineage_find(&stream->lineage, page->next);
         if (*ancestor && peers_owner_of_uid(&shard->peers, (*ancestor)->uid) != shard->peers.index)
-            return ERR_NONE;
+            return outcome;
         const struct stream *source = *ancestor ? streams_by_uid(&shard->streams, (*ancestor)->uid) : stream;
         uint64_t end = *ancestor ? (*ancestor)->end : stream->tail;
-        error = source && end <= source->tail ? page_read(page, &shard->streams, source, end) : ERR_INTERNAL;
+        outcome = source && end <= source->tail ? read_page(shard, page, source, end) : outcome_of(ERR_INTERNAL);
     }
     *ancestor = NULL;
-    return error;
+    return outcome;
+}
+
+static bool read_wants_file(const struct reading *reading)
+{
+    return reading->flags & WIRE_READ_FILE;
 }
 
 static struct page_key read_key_of(const struct reading *reading)
@@ -121,9 +138,13 @@ static bool read_answer_in_file(struct shard *shard, const struct reading *readi
 {
     struct page page = reading->page;
     struct file_bytes bytes;
-    if (!reading->as_file || reading->start < stream->row.base || reading->start >= stream->row.cold ||
-        !page_in_file(&page, &shard->streams, stream, &bytes) || bytes.bytes < PAGE_FILE_MIN)
+    if (!read_wants_file(reading) || reading->start < stream->row.base || reading->start >= stream->row.cold)
         return false;
+    struct outcome outcome = page_in_file(&page, &shard->streams, stream, &bytes);
+    if (bytes.bytes < PAGE_FILE_MIN)
+        return false;
+    if (outcome.kind == OUTCOME_NEEDS_SEGMENT) /* for whoever reads on */
+        (void)!fetch_segment(&shard->streams.segments.fetches, &outcome.segment, NULL);
     struct reading done = *reading;
     page.broken = !page.full; /* it ends with the segment */
     done.page = page;
@@ -136,7 +157,7 @@ static bool read_answer_in_file(struct shard *shard, const struct reading *readi
 static bool read_answer_kept(struct shard *shard, const struct reading *reading, const struct stream *stream)
 {
     struct page_key key = read_key_of(reading);
-    if (!reading->as_file || reading->start == stream->tail)
+    if (!read_wants_file(reading) || reading->start == stream->tail)
         return false;
     const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->ticks_ms);
     if (!file || !read_send_file(shard, reading, stream, file))
@@ -149,7 +170,7 @@ static bool read_answer_kept(struct shard *shard, const struct reading *reading,
 static bool read_answer_as_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
 {
     struct page_key key = read_key_of(reading);
-    if (!reading->as_file || reading->page.broken || buf_len(&reading->page.data) < PAGE_FILE_MIN)
+    if (!read_wants_file(reading) || reading->page.broken || buf_len(&reading->page.data) < PAGE_FILE_MIN)
         return false;
     const struct page_file *file =
         page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->ticks_ms);
@@ -169,7 +190,7 @@ static void read_finish(struct shard *shard, struct reading *reading, struct str
     bool empty = buf_len(&reading->page.data) == 0;
     answer.data = buf_slice(&reading->page.data);
     watch_tell(shard, stream); /* what was appended before this answer is not told after it */
-    if (reading->watch && at_tail && !stream->row.closed && (empty || !reading->wait)) {
+    if (reading->watch && at_tail && !stream->row.closed && (empty || !(reading->flags & WIRE_READ_WAIT))) {
         watch_add(shard, stream, reading->asker, reading->watch);
         answer.flags |= WIRE_STREAM_WATCHING;
     }
@@ -254,15 +275,15 @@ static void read_resume(struct shard *shard, struct remote_read *remote)
         read_remote_free(shard, remote);
         return;
     }
-    error = read_advance(shard, reading, stream, &ancestor);
+    struct outcome outcome = read_advance(shard, reading, stream, &ancestor);
     if (ancestor) {
         read_aim(shard, remote, ancestor);
         return;
     }
-    if (error == ERR_NONE)
+    if (outcome.kind == OUTCOME_DONE)
         read_finish(shard, reading, stream);
     else
-        read_fail(shard, reading, error);
+        read_fail(shard, reading, outcome_error(&outcome));
     read_remote_free(shard, remote);
 }
 
@@ -298,29 +319,64 @@ void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m
     read_resume(shard, remote);
 }
 
-void on_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
+/* ---- bytes for other shards ---- */
+
+/* A FETCH that waits for a segment. */
+struct suspended_fetch {
+    struct fetch_wait wait;
+    unsigned from, generation; /* the shard that asks, and which of its processes */
+    struct wire_fetch fetch;
+};
+
+static void read_serve(struct shard *shard, unsigned from, const struct wire_fetch *m);
+
+static void read_serve_again(struct fetch_wait *wait, void *ctx)
 {
-    struct wire_fetched answer = {.id = m->id, .error = ERR_STREAM_NOT_FOUND};
+    struct suspended_fetch *suspended = LIST_OWNER(wait, struct suspended_fetch, wait);
+    struct shard *shard = ctx;
+    if (shard && shard->peers.shards[suspended->from].generation == suspended->generation)
+        read_serve(shard, suspended->from, &suspended->fetch);
+    free(suspended);
+}
+
+static bool read_suspend_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m,
+                               const struct object *segment)
+{
+    struct suspended_fetch *suspended = xmalloc(sizeof *suspended);
+    *suspended = (struct suspended_fetch){{.resume = read_serve_again}, from, shard->peers.shards[from].generation, *m};
+    if (fetch_segment(&shard->streams.segments.fetches, segment, &suspended->wait))
+        return true;
+    free(suspended);
+    return false;
+}
+
+static void read_serve(struct shard *shard, unsigned from, const struct wire_fetch *m)
+{
+    struct wire_fetched answer = {.id = m->id};
     struct page page = {.next = m->from, .max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = m->cut};
+    struct outcome outcome = outcome_of(ERR_STREAM_NOT_FOUND);
     struct buf *out = peers_out(&shard->peers, from);
     const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
     if (stream && m->from >= stream->row.base && m->to <= stream->tail)
-        answer.error = (uint8_t)page_read(&page, &shard->streams, stream, m->to);
-    struct buf *later = answer.error == ERR_SEGMENT_UNAVAILABLE ? cold_wait_shard(shard, from) : NULL;
-    if (later) {
-        wire_put_fetch(later, m);
+        outcome = read_page(shard, &page, stream, m->to);
+    if (outcome.kind == OUTCOME_NEEDS_SEGMENT && read_suspend_fetch(shard, from, m, &outcome.segment))
         return;
-    }
-    if (answer.error == ERR_NONE) {
+    if (outcome.kind != OUTCOME_DONE)
+        answer.error = (uint8_t)outcome_error(&outcome);
+    else
         answer = (struct wire_fetched){.id = m->id,
                                        .next = page.next,
                                        .count = page.count,
                                        .time_ms = page.time_ms,
                                        .data = buf_slice(&page.data)};
-    }
     if (out)
         wire_put_fetched(out, &answer);
     buf_clear(&page.data);
+}
+
+void on_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
+{
+    read_serve(shard, from, m);
 }
 
 void read_shard_up(struct shard *shard, unsigned index)
@@ -343,9 +399,9 @@ void read_tick(struct shard *shard)
         page_files_age(&shard->page_files, shard->ticks_ms - PAGE_FILE_KEPT_MS);
 }
 
-static struct waiting_read *read_take_waiting(struct shard *shard)
+static struct suspended_reading *read_take_waiting(struct shard *shard)
 {
-    struct waiting_read *waiting = shard->waiting_reads;
+    struct suspended_reading *waiting = shard->waiting_reads;
     shard->waiting_reads = waiting->next;
     if (!shard->waiting_reads)
         shard->waiting_reads_end = &shard->waiting_reads;
@@ -376,89 +432,127 @@ static bool read_is_hidden(const struct stream *stream, uint8_t flags)
     return (flags & WIRE_READ_ANONYMOUS) && (!stream || !stream->row.is_public);
 }
 
-static void read_park(struct shard *shard, struct asker asker, const struct wire_read *m, struct buf *later)
-{
-    struct buf *out = asker_out(&shard->peers, asker);
-    wire_put_read(later, m);
-    if (out)
-        wire_put_parked(out, &(struct wire_parked){.id = m->id});
-}
-
-static uint64_t read_begins_at(const struct stream *stream, const struct wire_read *m)
-{
-    if (m->flags & WIRE_READ_NOW)
-        return stream->tail;
-    return m->flags & WIRE_READ_EARLIEST ? stream->row.earliest : m->position;
-}
-
-static void read_start_reading(struct shard *shard, struct asker asker, const struct wire_read *m)
+/* Finds the stream and where the reading begins, or refuses it: NULL. */
+static struct stream *read_admit(struct shard *shard, struct reading *reading, struct slice name)
 {
     enum error error = ERR_NONE;
-    const struct ancestor *ancestor = NULL;
-    struct buf *later;
     struct detail detail = {0};
-    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
-    uint64_t position = stream ? read_begins_at(stream, m) : 0;
-    if (stream && position > stream->tail)
+    struct stream *stream = streams_live(&shard->streams, name, shard->now_ms, &error);
+    if (stream)
+        reading->start = reading->flags & WIRE_READ_NOW        ? stream->tail
+                         : reading->flags & WIRE_READ_EARLIEST ? stream->row.earliest
+                                                               : reading->position;
+    if (stream && reading->start > stream->tail)
         error = ERR_OFFSET_BEYOND_TAIL;
-    if (stream && position < stream->row.earliest)
+    if (stream && reading->start < stream->row.earliest)
         error = ERR_OFFSET_GONE;
-    if (read_is_hidden(stream, m->flags))
+    if (read_is_hidden(stream, reading->flags))
         error = ERR_UNAUTHORIZED;
+    if (error == ERR_NONE)
+        return stream;
     if (error == ERR_OFFSET_BEYOND_TAIL)
         error = reply_say_tail(&detail, error, stream->tail);
-    if (error != ERR_NONE) {
-        reply_refuse(shard, asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0, slice_str(detail.text));
-        return;
+    reply_refuse(shard, reading->asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0,
+                 slice_str(detail.text));
+    return NULL;
+}
+
+static struct suspended_reading *read_keep(const struct reading *reading, struct slice name)
+{
+    struct suspended_reading *kept = xmalloc(sizeof *kept + name.len);
+    *kept = (struct suspended_reading){.reading = *reading, .name_len = name.len};
+    memcpy(kept->name, name.data, name.len);
+    return kept;
+}
+
+static void read_on_segment(struct fetch_wait *wait, void *ctx);
+
+/* The router is told, so that it lets other reads pass this one. */
+static bool read_await_segment(struct shard *shard, const struct reading *reading, struct slice name,
+                               const struct object *segment)
+{
+    struct buf *out = asker_out(&shard->peers, reading->asker);
+    struct suspended_reading *kept = read_keep(reading, name);
+    kept->wait.resume = read_on_segment;
+    if (!fetch_segment(&shard->streams.segments.fetches, segment, &kept->wait)) {
+        free(kept);
+        return false;
     }
-    stream_touch(&shard->streams, stream, shard->now_ms);
-    struct reading reading = {
-        .asker = asker,
-        .uid = stream->row.uid,
-        .start = position,
-        .watch = m->watch,
-        .wait = (m->flags & WIRE_READ_WAIT) != 0,
-        .as_file = (m->flags & WIRE_READ_FILE) != 0,
-        .began_us = clock_monotonic_us(),
-        .page = {.next = position,
-                 .max_bytes = m->max_bytes,
-                 .max_messages = m->max_messages,
-                 .cut = (m->flags & WIRE_READ_CUT) != 0},
-    };
-    if (read_answer_kept(shard, &reading, stream) || read_answer_in_file(shard, &reading, stream))
+    if (out)
+        wire_put_parked(out, &(struct wire_parked){.id = reading->asker.id});
+    return true;
+}
+
+/* A reading that was suspended begins anew: its page is empty, and the stream may have changed or ended meanwhile. */
+static void read_begin(struct shard *shard, struct reading *reading, struct slice name)
+{
+    const struct ancestor *ancestor = NULL;
+    struct stream *stream = read_admit(shard, reading, name);
+    if (!stream)
         return;
-    error = read_advance(shard, &reading, stream, &ancestor);
+    stream_touch(&shard->streams, stream, shard->now_ms);
+    reading->uid = stream->row.uid;
+    reading->began_us = clock_monotonic_us();
+    reading->page.next = reading->start;
+    reading->page.tier = 0;
+    if (read_answer_kept(shard, reading, stream) || read_answer_in_file(shard, reading, stream))
+        return;
+    struct outcome outcome = read_advance(shard, reading, stream, &ancestor);
     if (ancestor)
-        read_go_remote(shard, &reading, stream, ancestor);
-    else if (error == ERR_NONE)
-        read_finish(shard, &reading, stream);
-    else if (error == ERR_SEGMENT_UNAVAILABLE && (later = cold_wait_router(shard, asker)))
-        read_park(shard, asker, m, later);
-    else
-        read_fail(shard, &reading, error);
+        read_go_remote(shard, reading, stream, ancestor);
+    else if (outcome.kind == OUTCOME_DONE)
+        read_finish(shard, reading, stream);
+    else if (outcome.kind == OUTCOME_FAILED || !read_await_segment(shard, reading, name, &outcome.segment))
+        read_fail(shard, reading, outcome_error(&outcome));
 }
 
 /* Only catch-up reads wait: a live one must keep its place before an UNWATCH. */
-void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
+static bool read_has_time(const struct shard *shard, const struct reading *reading)
 {
-    if (m->watch || (!shard->waiting_reads && shard->turn_read < TURN_READ_MAX)) {
-        read_start_reading(shard, asker, m);
+    return reading->watch || (!shard->waiting_reads && shard->turn_read < TURN_READ_MAX);
+}
+
+static void read_put_off(struct shard *shard, struct suspended_reading *kept)
+{
+    *shard->waiting_reads_end = kept;
+    shard->waiting_reads_end = &kept->next;
+    shard->turn_again = true;
+}
+
+static void read_on_segment(struct fetch_wait *wait, void *ctx)
+{
+    struct suspended_reading *kept = LIST_OWNER(wait, struct suspended_reading, wait);
+    struct shard *shard = ctx;
+    bool asked = shard && asker_out(&shard->peers, kept->reading.asker);
+    if (asked && !read_has_time(shard, &kept->reading)) {
+        read_put_off(shard, kept);
         return;
     }
-    struct waiting_read *waiting = xmalloc(sizeof *waiting + m->name.len);
-    *waiting = (struct waiting_read){.asker = asker, .read = *m};
-    memcpy(waiting->name, m->name.data, m->name.len);
-    waiting->read.name = slice_of(waiting->name, m->name.len);
-    *shard->waiting_reads_end = waiting;
-    shard->waiting_reads_end = &waiting->next;
-    shard->turn_again = true;
+    if (asked)
+        read_begin(shard, &kept->reading, slice_of(kept->name, kept->name_len));
+    free(kept);
+}
+
+void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
+{
+    struct reading reading = {
+        .asker = asker,
+        .flags = m->flags,
+        .position = m->position,
+        .watch = m->watch,
+        .page = {.max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = (m->flags & WIRE_READ_CUT) != 0},
+    };
+    if (read_has_time(shard, &reading))
+        read_begin(shard, &reading, m->name);
+    else
+        read_put_off(shard, read_keep(&reading, m->name));
 }
 
 void read_turn(struct shard *shard)
 {
     while (shard->waiting_reads && shard->turn_read < TURN_READ_MAX) {
-        struct waiting_read *waiting = read_take_waiting(shard);
-        read_start_reading(shard, waiting->asker, &waiting->read);
+        struct suspended_reading *waiting = read_take_waiting(shard);
+        read_begin(shard, &waiting->reading, slice_of(waiting->name, waiting->name_len));
         free(waiting);
     }
     if (shard->waiting_reads)

@@ -3,12 +3,13 @@
 #ifndef SHARD_SEGMENTS_OBJECT_FILES_H
 #define SHARD_SEGMENTS_OBJECT_FILES_H
 
-#include "common/buf.h"
-#include "shard/segments/worker.h"
-#include "common/attr.h"
-#include "common/slice.h"
+#include <stdbool.h>
 
-struct object;
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/slice.h"
+#include "shard/segments/worker.h"
+#include "shard/store/store_segment.h"
 
 #define OBJECT_NAME_MAX 80
 #define OBJECT_ROOT_MAX 4200
@@ -18,6 +19,11 @@ typedef void objects_done(void *ctx, const char *failure);
 
 /* "slot/uid-start-id.seg", in hexadecimal digits. */
 void object_name(char name[OBJECT_NAME_MAX], const struct object *object);
+
+static inline bool object_same(const struct object *a, const struct object *b)
+{
+    return a->uid == b->uid && a->start == b->start && a->id == b->id;
+}
 
 struct owner;
 

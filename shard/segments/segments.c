@@ -1,31 +1,33 @@
+/* A look for a position goes: row of the segment (database), open file (one of SEGMENTS_OPEN, or opened now), its head
+ * and index, the block that holds the position, its checksum.
+ *
+ * Happy path: the file is open since an earlier look, and one pread() of boundaries and one of the block follow.
+ *
+ * Failure modes: The file is in the object store only: the outcome is NEEDS_SEGMENT, or the error of a fetch that
+ * failed a moment ago (fetch.c). The file is damaged: if the cache has it, the copy is dropped and needed anew;
+ * otherwise SEGMENT_TRUNCATED. The file is gone: SEGMENT_MISSING. The folder is not this server's, or no descriptor is
+ * left: SEGMENT_UNAVAILABLE, because nothing is lost. None of these keeps the file open, so what an operator repairs is
+ * found at once. */
 #include "shard/segments/segments.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
-#define AHEAD 3                 /* segments behind the one that is wanted */
-#define AHEAD_MAX 8             /* no more where so many are on their way */
-#define FAILED_MS 1000          /* so long nobody tries again */
-#define FRONT ((size_t)8 << 10) /* more than head and index of nearly all */
+#define FRONT ((size_t)8 << 10) /* more than head and index of nearly all segments */
+#define LOG_AGAIN_MS 1000       /* the same segment is logged once in this time */
 
-/* One that is on its way. */
-struct segment_fetch {
-    struct segment_fetch *next;
-    struct segments *segments;
-    struct object object;
-};
-
-void segments_init(struct segments *segments, struct store *store, struct objects *objects,
-                   void (*arrived)(void *ctx, const struct object *object), void *ctx)
+void segments_init(struct segments *segments, struct store *store, struct objects *objects, void (*wake)(void *ctx),
+                   void *ctx)
 {
-    *segments = (struct segments){.store = store, .objects = objects, .arrived = arrived, .ctx = ctx};
+    *segments = (struct segments){.store = store, .objects = objects};
+    fetches_init(&segments->fetches, store, objects, wake, ctx);
 }
 
 static void segments_close_segment(struct open_segment *open)
@@ -47,14 +49,9 @@ void segments_clear(struct segments *segments)
     buf_clear(&segments->inflated);
 }
 
-static bool segments_same(const struct object *a, const struct object *b)
-{
-    return a->uid == b->uid && a->start == b->start && a->id == b->id;
-}
-
-/* Once a second: whoever asks for it again and again does not fill the log. */
-static enum error segments_damaged(struct segments *segments, const struct object *object, enum error error,
-                                   const char *why)
+/* The failure is counted and logged. Clients that ask again and again do not fill the log. */
+static struct outcome segments_failed(struct segments *segments, const struct object *object, enum error error,
+                                      const char *why)
 {
     char name[OBJECT_NAME_MAX];
     uint64_t now = clock_monotonic_ms();
@@ -63,13 +60,13 @@ static enum error segments_damaged(struct segments *segments, const struct objec
                     METRIC_SEGMENT_ERRORS +
                         (error == ERR_SEGMENT_MISSING ? METRIC_SEGMENT_ERROR_MISSING : METRIC_SEGMENT_ERROR_DAMAGED),
                     1);
-    if (now >= segments->logged_ms + 1000 || !segments_same(&segments->logged, object)) {
+    if (now >= segments->logged_ms + LOG_AGAIN_MS || !object_same(&segments->logged, object)) {
         object_name(name, object);
         log_error("segment %s: %s", name, why);
         segments->logged_ms = now;
         segments->logged = *object;
     }
-    return error;
+    return outcome_of(error);
 }
 
 static bool segments_read_at(int fd, uint64_t at, size_t len, struct buf *out)
@@ -87,7 +84,7 @@ static bool segments_read_at(int fd, uint64_t at, size_t len, struct buf *out)
     return true;
 }
 
-/* Head and index, which have to be those of the row. */
+/* Takes head and index. They must be those of the row: a file of another segment is as bad as a damaged one. */
 static bool segments_take_front(struct segments *segments, int fd, const struct segment_row *row,
                                 struct segment *segment)
 {
@@ -107,90 +104,25 @@ static bool segments_take_front(struct segments *segments, int fd, const struct 
     return false;
 }
 
-/* ---- on their way ---- */
-
-static void segments_on_fetched(void *ctx, enum error error)
+/* The file is in the store only. */
+static struct outcome segments_away(struct segments *segments, const struct segment_row *row)
 {
-    struct segment_fetch *fetch = ctx, **at = &fetch->segments->fetches;
-    struct segments *segments = fetch->segments;
-    while (*at != fetch)
-        at = &(*at)->next;
-    *at = fetch->next;
-    segments->fetch_count--;
-    if (error != ERR_NONE) {
-        segments->last_failed = (segments->last_failed + 1) % SEGMENTS_FAILED;
-        segments->failed[segments->last_failed] =
-            (struct failed_segment){fetch->object, error, clock_monotonic_ms() + FAILED_MS};
-    }
-    struct segment_row row;
-    if (!store_segment(segments->store, fetch->object.uid, fetch->object.start, &row) ||
-        !segments_same(&row.object, &fetch->object))
-        objects_uncache(segments->objects, &fetch->object); /* it was deleted meanwhile */
-    segments->arrived(segments->ctx, &fetch->object);
-    free(fetch);
+    enum error error = fetch_failed(&segments->fetches, &row->object);
+    if (error == ERR_NONE)
+        return outcome_needs(&row->object);
+    if (error == ERR_SEGMENT_UNAVAILABLE)
+        return outcome_of(error); /* logged when the request failed */
+    return segments_failed(segments, &row->object, error,
+                           error == ERR_SEGMENT_MISSING ? "the store does not have it" : "the store has it damaged");
 }
 
-/* False: it is on its way already, or too many are. */
-static bool segments_fetch(struct segments *segments, const struct segment_row *row)
-{
-    for (const struct segment_fetch *f = segments->fetches; f; f = f->next)
-        if (segments_same(&f->object, &row->object))
-            return false;
-    if (segments->fetch_count >= SEGMENTS_FETCHING)
-        return false;
-    struct segment_fetch *f = xcalloc(1, sizeof *f);
-    *f = (struct segment_fetch){segments->fetches, segments, row->object};
-    segments->fetches = f;
-    segments->fetch_count++;
-    objects_fetch(segments->objects, row, segments_on_fetched, f);
-    return true;
-}
-
-/* Whoever reads this one will want those that follow. */
-static void segments_fetch_ahead(struct segments *segments, const struct segment_row *row)
-{
-    struct segment_row next = *row;
-    bool cached;
-    for (unsigned i = 0; i < AHEAD && segments->fetch_count < AHEAD_MAX; i++) {
-        uint64_t end = next.end;
-        if (!store_segment(segments->store, row->object.uid, end, &next) || next.object.start != end)
-            return;
-        int fd = objects_open(segments->objects, &next.object, &cached);
-        if (fd >= 0)
-            close(fd);
-        else
-            (void)segments_fetch(segments, &next);
-    }
-}
-
-static enum error segments_await(struct segments *segments, const struct segment_row *row)
-{
-    uint64_t now = clock_monotonic_ms();
-    for (size_t i = 0; i < SEGMENTS_FAILED; i++) {
-        const struct failed_segment *f = &segments->failed[i];
-        if (f->until_ms <= now || !segments_same(&f->object, &row->object))
-            continue;
-        if (f->error == ERR_SEGMENT_UNAVAILABLE)
-            return f->error;
-        return segments_damaged(segments, &row->object, f->error,
-                                f->error == ERR_SEGMENT_MISSING ? "the store does not have it"
-                                                                : "the store has it damaged");
-    }
-    if (segments_fetch(segments, row))
-        segments_fetch_ahead(segments, row);
-    for (const struct segment_fetch *f = segments->fetches; f; f = f->next)
-        if (segments_same(&f->object, &row->object))
-            segments->awaited = row->object;
-    return ERR_SEGMENT_UNAVAILABLE;
-}
-
-/* Its file is no good. That of a cache is thrown away, and fetched again. */
-static enum error segments_distrust(struct segments *segments, const struct segment_row *row, bool cached)
+/* The file is damaged. One in the cache is dropped, so that it is fetched again; any other is the only one. */
+static struct outcome segments_distrust(struct segments *segments, const struct segment_row *row, bool cached)
 {
     if (!cached)
-        return segments_damaged(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
+        return segments_failed(segments, &row->object, ERR_SEGMENT_TRUNCATED, "its file is damaged");
     objects_uncache(segments->objects, &row->object);
-    return segments_await(segments, row);
+    return segments_away(segments, row);
 }
 
 /* ---- open ---- */
@@ -205,29 +137,39 @@ static struct open_segment *segments_longest_unused(struct segments *segments)
     return found;
 }
 
-static enum error segments_open_segment(struct segments *segments, const struct segment_row *row,
-                                        struct open_segment **out)
+static struct open_segment *segments_find_open(struct segments *segments, const struct object *object)
+{
+    for (size_t i = 0; i < SEGMENTS_OPEN; i++)
+        if (segments->open[i].used && object_same(&segments->open[i].object, object))
+            return &segments->open[i];
+    return NULL;
+}
+
+/* The file cannot be opened, and errno says why. */
+static struct outcome segments_not_opened(struct segments *segments, const struct segment_row *row)
+{
+    if (errno == ENOENT && segments->objects->away)
+        return segments_away(segments, row);
+    if (errno == ENOENT || errno == ENOTDIR || errno == EINVAL)
+        return segments_failed(segments, &row->object, ERR_SEGMENT_MISSING, strerror(errno));
+    return segments_failed(segments, &row->object, ERR_SEGMENT_UNAVAILABLE, /* as when there is no descriptor left */
+                           errno == ESTALE ? "segment.directory is not this server's" : strerror(errno));
+}
+
+static struct outcome segments_open_segment(struct segments *segments, const struct segment_row *row,
+                                            struct open_segment **out)
 {
     struct stat stat;
-    for (size_t i = 0; i < SEGMENTS_OPEN; i++) {
-        *out = &segments->open[i];
-        if ((*out)->used && segments_same(&(*out)->object, &row->object)) {
-            (*out)->used = ++segments->uses;
-            return ERR_NONE;
-        }
-    }
     bool cached;
-    int fd = objects_open(segments->objects, &row->object, &cached);
-    if (fd < 0 && errno == ENOENT && segments->objects->away)
-        return segments_await(segments, row);
-    if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != EINVAL) {
-        (void)segments_damaged(segments, &row->object, ERR_SEGMENT_UNAVAILABLE,
-                               errno == ESTALE ? "segment.directory is not this server's" : strerror(errno));
-        return ERR_SEGMENT_UNAVAILABLE; /* as when there is no descriptor left */
+    struct open_segment *open = *out = segments_find_open(segments, &row->object);
+    if (open) {
+        open->used = ++segments->uses;
+        return outcome_of(ERR_NONE);
     }
+    int fd = objects_open(segments->objects, &row->object, &cached);
     if (fd < 0)
-        return segments_damaged(segments, &row->object, ERR_SEGMENT_MISSING, strerror(errno));
-    struct open_segment *open = *out = segments_longest_unused(segments);
+        return segments_not_opened(segments, row);
+    open = *out = segments_longest_unused(segments);
     if (fstat(fd, &stat) != 0 || (uint64_t)stat.st_size != row->size ||
         !segments_take_front(segments, fd, row, &open->segment)) {
         close(fd);
@@ -238,18 +180,19 @@ static enum error segments_open_segment(struct segments *segments, const struct 
     open->checked = xcalloc(open->segment.count, 1);
     open->fd = fd;
     open->used = ++segments->uses;
-    return ERR_NONE;
+    return outcome_of(ERR_NONE);
 }
 
-static enum error segments_find(struct segments *segments, uint64_t uid, uint64_t position, struct segment_row *row,
-                                struct open_segment **open)
+static struct outcome segments_find(struct segments *segments, uint64_t uid, uint64_t position, struct segment_row *row,
+                                    struct open_segment **open)
 {
-    segments->awaited = (struct object){0};
     if (store_segment(segments->store, uid, position, row) && position < row->end)
         return segments_open_segment(segments, row, open);
     log_error("stream %llu: no segment has its position %llu", (unsigned long long)uid, (unsigned long long)position);
-    return ERR_INTERNAL;
+    return outcome_of(ERR_INTERNAL);
 }
+
+/* ---- blocks ---- */
 
 static bool segments_read_boundaries(struct segments *segments, const struct open_segment *open, size_t block)
 {
@@ -268,38 +211,40 @@ static bool segments_read_block(struct segments *segments, struct open_segment *
                           extent);
 }
 
-enum error segments_extent(struct segments *segments, uint64_t uid, uint64_t position, struct extent *extent)
+struct outcome segments_extent(struct segments *segments, uint64_t uid, uint64_t position, struct extent *extent)
 {
     struct segment_row row;
     struct open_segment *open;
-    enum error error = segments_find(segments, uid, position, &row, &open);
-    if (error != ERR_NONE)
-        return error;
-    if (segments_read_block(segments, open, segment_find(&open->segment, position), extent))
-        return ERR_NONE;
+    struct outcome outcome = segments_find(segments, uid, position, &row, &open);
+    if (outcome.kind != OUTCOME_DONE ||
+        segments_read_block(segments, open, segment_find(&open->segment, position), extent))
+        return outcome;
     bool cached = open->cached;
-    segments_close_segment(open); /* it may be put right */
+    segments_close_segment(open); /* its file may be repaired */
     return segments_distrust(segments, &row, cached);
 }
 
 void segments_forget(struct segments *segments, const struct object *object)
 {
-    for (size_t i = 0; i < SEGMENTS_OPEN; i++)
-        if (segments->open[i].used && segments_same(&segments->open[i].object, object))
-            segments_close_segment(&segments->open[i]);
+    struct open_segment *open = segments_find_open(segments, object);
+    if (open)
+        segments_close_segment(open);
 }
 
-bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position, struct stored_block *block)
+struct outcome segments_stored(struct segments *segments, uint64_t uid, uint64_t position, struct stored_block *block)
 {
     struct segment_row row;
     struct open_segment *open;
-    if (segments_find(segments, uid, position, &row, &open) != ERR_NONE)
-        return false;
+    struct outcome outcome = segments_find(segments, uid, position, &row, &open);
+    block->fd = -1;
+    if (outcome.kind != OUTCOME_DONE)
+        return outcome;
     size_t i = segment_find(&open->segment, position);
     const struct segment_block *b = &open->segment.blocks[i];
+    /* A block is checked when it is first sent; from then on only its boundaries are read. */
     if (b->stored < b->bytes || !(open->checked[i] ? segments_read_boundaries(segments, open, i)
                                                    : segments_read_block(segments, open, i, &block->extent)))
-        return false;
+        return outcome;
     open->checked[i] = 1;
     uint64_t end = i + 1 < open->segment.count ? b[1].start : open->segment.end;
     block->fd = open->fd;
@@ -309,5 +254,5 @@ bool segments_stored(struct segments *segments, uint64_t uid, uint64_t position,
                                     .time_ms = b->time_ms,
                                     .boundaries = buf_slice(&segments->front),
                                     .data = slice_of(NULL, b->bytes)};
-    return true;
+    return outcome;
 }

@@ -23,7 +23,8 @@ struct feed {
                        * since */
     uint64_t sent_ms; /* when something was last put on its way */
     uint64_t followed, followed_us; /* a position that is to be taken, and since when (monotonic); 0: none */
-    bool starved;                   /* what is to be sent next is in a segment that has to be fetched first */
+    bool starved;                   /* what is to be sent next cannot be read now: the tick tries again */
+    bool awaits;                    /* a segment, whose arrival makes it ready at once */
 };
 
 /* One shard that is fed. */

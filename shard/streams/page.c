@@ -97,13 +97,17 @@ static bool page_add_messages(struct page *page, const struct extent *extent, bo
     return good && (taken || page->full);
 }
 
-bool page_in_file(struct page *page, struct streams *streams, const struct stream *stream, struct file_bytes *out)
+struct outcome page_in_file(struct page *page, struct streams *streams, const struct stream *stream,
+                            struct file_bytes *out)
 {
+    struct outcome outcome = outcome_of(ERR_NONE);
     struct stored_block block;
     uint64_t from, taken;
     *out = (struct file_bytes){.fd = -1};
-    while (!page->full && page->next < stream->row.cold &&
-           segments_stored(&streams->segments, stream->row.uid, page->next, &block)) {
+    while (!page->full && page->next < stream->row.cold) {
+        outcome = segments_stored(&streams->segments, stream->row.uid, page->next, &block);
+        if (outcome.kind != OUTCOME_DONE || block.fd < 0)
+            break;
         if (out->bytes && (block.fd != out->fd || block.at != out->at + out->bytes))
             break; /* another segment */
         if (!page_take_messages(page, &block.extent, stream->json, stream->row.cold, &from, &taken) || !taken)
@@ -113,7 +117,7 @@ bool page_in_file(struct page *page, struct streams *streams, const struct strea
         out->bytes += taken;
         page->in_file = out->bytes;
     }
-    return out->bytes > 0;
+    return outcome;
 }
 
 bool page_add_extent(struct page *page, const struct extent *extent, bool json, uint64_t upto)
@@ -152,16 +156,16 @@ static bool page_hot_run(struct streams *streams, const struct stream *stream, u
     return p;
 }
 
-enum error page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
-                          struct extent *extent)
+struct outcome page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                              struct extent *extent)
 {
     if (position < stream->row.cold)
         return segments_extent(&streams->segments, stream->row.uid, position, extent);
     if (page_hot_run(streams, stream, position, extent) && extent->start <= position)
-        return ERR_NONE;
+        return outcome_of(ERR_NONE);
     log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
               (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
-    return ERR_INTERNAL;
+    return outcome_of(ERR_INTERNAL);
 }
 
 static unsigned page_tier_at(const struct stream *stream, uint64_t position)
@@ -171,44 +175,45 @@ static unsigned page_tier_at(const struct stream *stream, uint64_t position)
                                             : METRIC_TIER_JOURNAL;
 }
 
-enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
+struct outcome page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto)
 {
     struct extent extent;
     while (!page->full && page->next < upto) {
         unsigned tier = page_tier_at(stream, page->next);
         page->tier = tier > page->tier ? tier : page->tier;
-        enum error error = page_extent_at(streams, stream, page->next, &extent);
-        if (error == ERR_NONE && !page_add_extent(page, &extent, stream->json, upto))
-            error = ERR_INTERNAL;
-        if (error != ERR_NONE && !buf_len(&page->data))
-            return error;
-        page->broken = error != ERR_NONE; /* it is met again by whoever reads on */
-        page->full |= page->broken;
+        struct outcome outcome = page_extent_at(streams, stream, page->next, &extent);
+        if (outcome.kind == OUTCOME_DONE && !page_add_extent(page, &extent, stream->json, upto))
+            outcome = outcome_of(ERR_INTERNAL);
+        if (outcome.kind == OUTCOME_DONE)
+            continue;
+        page->broken = page->full = buf_len(&page->data) > 0;
+        if (outcome.kind == OUTCOME_NEEDS_SEGMENT || !page->full)
+            return outcome;
     }
-    return ERR_NONE;
+    return outcome_of(ERR_NONE);
 }
 
-enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
+struct outcome page_append_end(struct streams *streams, const struct stream *stream, uint64_t position, uint64_t *end)
 {
     struct extent extent;
     if (position < stream->row.base)
-        return ERR_INVALID_FORK_SUB_OFFSET;
+        return outcome_of(ERR_INVALID_FORK_SUB_OFFSET);
     /* An append may go on in the next extent. */
     for (uint64_t at = position; at < stream->tail; at = extent.start + extent.count) {
-        enum error error = page_extent_at(streams, stream, at, &extent);
-        if (error != ERR_NONE)
-            return error;
+        struct outcome outcome = page_extent_at(streams, stream, at, &extent);
+        if (outcome.kind != OUTCOME_DONE)
+            return outcome;
         struct walk w = page_walk_start(&extent, stream->json);
         while (page_walk_next(&w, &extent)) {
             if (page_walk_end(&w) <= position || !w.last_of_append)
                 continue;
             *end = page_walk_end(&w);
-            return ERR_NONE;
+            return outcome;
         }
         if (extent.start + extent.count <= at)
             break;
     }
-    return ERR_INVALID_FORK_SUB_OFFSET;
+    return outcome_of(ERR_INVALID_FORK_SUB_OFFSET);
 }
 
 bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t to)
@@ -255,17 +260,17 @@ static bool page_last_end(const struct extent *extent, bool json, uint64_t from,
 }
 
 /* [from, to) of a JSON stream, which lies in several extents. */
-static enum error page_join_runs(struct streams *streams, const struct stream *stream, uint64_t from, uint64_t to,
-                                 struct joined *joined, struct extent *extent)
+static struct outcome page_join_runs(struct streams *streams, const struct stream *stream, uint64_t from, uint64_t to,
+                                     struct joined *joined, struct extent *extent)
 {
     buf_reset(&joined->data);
     buf_reset(&joined->boundaries);
     for (uint64_t at = from; at < to; at = extent->start + extent->count) {
-        enum error error = page_extent_at(streams, stream, at, extent);
-        if (error == ERR_NONE && !page_cut_extent(extent, true, at, to))
-            error = ERR_INTERNAL;
-        if (error != ERR_NONE)
-            return error;
+        struct outcome outcome = page_extent_at(streams, stream, at, extent);
+        if (outcome.kind != OUTCOME_DONE)
+            return outcome;
+        if (!page_cut_extent(extent, true, at, to))
+            return outcome_of(ERR_INTERNAL);
         buf_add_slice(&joined->data, extent->data);
         if (extent->boundaries.len)
             buf_add_slice(&joined->boundaries, extent->boundaries);
@@ -276,20 +281,20 @@ static enum error page_join_runs(struct streams *streams, const struct stream *s
     extent->count = to - from;
     extent->data = buf_slice(&joined->data);
     extent->boundaries = buf_slice(&joined->boundaries);
-    return ERR_NONE;
+    return outcome_of(ERR_NONE);
 }
 
-enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
-                           struct joined *joined, struct extent *extent)
+struct outcome page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                               struct joined *joined, struct extent *extent)
 {
     uint64_t end;
-    enum error error = page_extent_at(streams, stream, position, extent);
-    if (error != ERR_NONE)
-        return error;
+    struct outcome outcome = page_extent_at(streams, stream, position, extent);
+    if (outcome.kind != OUTCOME_DONE)
+        return outcome;
     if (!page_last_end(extent, stream->json, position, &end))
-        return ERR_INTERNAL;
+        return outcome_of(ERR_INTERNAL);
     if (end > position)
-        return page_cut_extent(extent, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL;
-    error = page_append_end(streams, stream, position, &end);
-    return error == ERR_NONE ? page_join_runs(streams, stream, position, end, joined, extent) : error;
+        return outcome_of(page_cut_extent(extent, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL);
+    outcome = page_append_end(streams, stream, position, &end);
+    return outcome.kind == OUTCOME_DONE ? page_join_runs(streams, stream, position, end, joined, extent) : outcome;
 }

@@ -2,7 +2,7 @@
 #ifndef SHARD_STREAMS_PAGE_H
 #define SHARD_STREAMS_PAGE_H
 
-#include "common/errors.h"
+#include "shard/segments/outcome.h"
 #include "shard/streams/stream.h"
 #include "common/attr.h"
 #include "common/buf.h"
@@ -22,13 +22,15 @@ struct page {
     bool broken; /* it ended where it did because what follows could not be had */
 };
 
-/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full. What
- * is missing or damaged is an error for a page that begins there, and the end of one that begins before; it is logged.
- */
-enum error page_read(struct page *page, struct streams *streams, const struct stream *stream, uint64_t upto) MUSTUSE;
+/* Adds the stream's own bytes from page->next up to position `upto` (at most its tail), or until the page is full.
+ * Bytes that are missing or damaged are an error for a page that begins there, and the end of one that begins before;
+ * that is logged. NEEDS_SEGMENT: the page ends where that segment begins. If it has bytes it is an answer as it is, and
+ * the segment is for whoever reads on. */
+struct outcome page_read(struct page *page, struct streams *streams, const struct stream *stream,
+                         uint64_t upto) MUSTUSE;
 
-/* Adds what lies in [page->next, upto) of an extent that holds page->next. False: the extent's boundaries are damaged.
- * Used by page_read() and by unit tests. */
+/* Adds what lies in [page->next, upto) of an extent that holds page->next. False: the extent's marks are damaged. Used
+ * by page_read() and by unit tests. */
 bool page_add_extent(struct page *page, const struct extent *extent, bool json, uint64_t upto) MUSTUSE;
 
 /* Bytes of a file that are as they are sent. */
@@ -37,15 +39,15 @@ struct file_bytes {
     uint64_t at, bytes;
 };
 
-/* Puts on an empty page what lies in one segment's file as it is, without reading it. False: there is nothing like that
- * at page->next. */
-bool page_in_file(struct page *page, struct streams *streams, const struct stream *stream,
-                  struct file_bytes *out) MUSTUSE;
+/* Puts on an empty page what lies in one segment's file as it is, without reading it. out->bytes is 0 if there is
+ * nothing like that at page->next. NEEDS_SEGMENT: as page_read(). */
+struct outcome page_in_file(struct page *page, struct streams *streams, const struct stream *stream,
+                            struct file_bytes *out) MUSTUSE;
 
 /* The extent that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used
  * again or the stream appended to. INTERNAL: the store does not hold what it should. */
-enum error page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
-                          struct extent *extent) MUSTUSE;
+struct outcome page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                              struct extent *extent) MUSTUSE;
 
 /* Leaves of an extent what lies in [from, to), which are message boundaries in it; of a byte stream they may be others,
  * and what is left is one message then. False: its marks are damaged. */
@@ -57,13 +59,13 @@ struct joined {
 };
 
 /* Whole appends from a position on, the beginning of one: those that end in the extent there, or the one that goes on
- * in the extents behind it. Borrowed as above, or from *joined, which the caller clears. */
-enum error page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
-                           struct joined *joined, struct extent *extent) MUSTUSE;
+ * in the runs behind it. Borrowed as above, or from *joined, which the caller clears. */
+struct outcome page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                               struct joined *joined, struct extent *extent) MUSTUSE;
 
 /* Where the append that holds `position` ends, in the stream's own bytes. INVALID_FORK_SUB_OFFSET: they do not hold it.
  */
-enum error page_append_end(struct streams *streams, const struct stream *stream, uint64_t position,
-                           uint64_t *end) MUSTUSE;
+struct outcome page_append_end(struct streams *streams, const struct stream *stream, uint64_t position,
+                               uint64_t *end) MUSTUSE;
 
 #endif

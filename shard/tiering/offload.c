@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/random.h"
 #include "shard/store/disk.h"
+#include "shard/segments/fetch.h"
 #include "shard/segments/segment.h"
 #include "shard/shard.h"
 #include "shard/tiering/retain.h"
@@ -46,7 +47,8 @@ struct offload {
     struct buf file;
     struct object object;
     bool compress;
-    bool awaits;        /* a segment that is being fetched: the tick looks again */
+    bool awaits; /* a segment that is being fetched */
+    struct fetch_wait wait;
     uint64_t merge_end; /* where the segments end that it takes the place of; 0: it is made of chunks */
 };
 
@@ -65,6 +67,8 @@ static void offload_forget(struct offloads *offloads, struct offload *r)
         at = &(*at)->next;
     *at = r->next;
     offloads->count--;
+    if (r->awaits)
+        fetch_cancel(&r->shard->streams.segments.fetches, &r->wait);
     offload_forget_draft(r);
     free(r);
 }
@@ -187,18 +191,26 @@ static void offload_read_chunks(struct offload *r, struct stream *stream)
         offload_leave(r, stream); /* there is nothing after all */
 }
 
+static void offload_on_segment(struct fetch_wait *wait, void *ctx)
+{
+    struct offload *r = LIST_OWNER(wait, struct offload, wait);
+    (void)ctx; /* the next turn looks again; if the shard stops, offload_clear() comes */
+    r->awaits = false;
+}
+
 static void offload_read_segments(struct offload *r, struct stream *stream)
 {
     struct shard *shard = r->shard;
     struct segment_draft *draft = &r->draft;
     struct extent extent;
     size_t before = buf_len(&draft->data);
-    r->awaits = false;
     while (draft->segment.end < r->merge_end && buf_len(&draft->data) - before < TURN_READ) {
-        enum error error = segments_extent(&shard->streams.segments, r->uid, draft->segment.end, &extent);
-        if (error == ERR_NONE && segment_add(draft, &extent))
+        struct outcome outcome = segments_extent(&shard->streams.segments, r->uid, draft->segment.end, &extent);
+        if (outcome.kind == OUTCOME_DONE && segment_add(draft, &extent))
             continue;
-        r->awaits = error == ERR_SEGMENT_UNAVAILABLE && shard->streams.segments.awaited.uid;
+        r->wait.resume = offload_on_segment;
+        r->awaits = outcome.kind == OUTCOME_NEEDS_SEGMENT &&
+                    fetch_segment(&shard->streams.segments.fetches, &outcome.segment, &r->wait);
         if (!r->awaits)
             offload_leave(r, stream); /* they stay as they are */
         return;
@@ -285,7 +297,7 @@ static void offload_step(struct offload *r)
             offload_drop(r, stream);
         else if (r->state == OFFLOAD_READS)
             offload_read_chunks(r, stream);
-        else
+        else if (!r->awaits)
             offload_read_segments(r, stream);
         break;
     case OFFLOAD_NAMED:
