@@ -1,3 +1,13 @@
+/* The way of a request:
+ *
+ *     cors_unknown      an answer to what cannot be parsed may be read by whom cors.origins says
+ *     dispatch_head     understand (route, CORS, access) -> admit (keys, callback: may suspend) -> decide (grant)
+ *     ... the body      request_reader.c
+ *     dispatch_whole    names in the body, quotas (may suspend) -> answer: the handler
+ *
+ * Route, access and grant are decided once, and again only if keys have changed or the token has expired while the body
+ * came. A refusal waits in incoming->error: a request whose body is there already is answered without ending the
+ * connection; any other is refused before its body is read. */
 #include "router/dispatch.h"
 
 #include "router/auth/cors.h"
@@ -6,7 +16,6 @@
 #include "router/handlers/handlers.h"
 #include "router/handlers/named.h"
 #include "router/handlers/rules.h"
-#include "router/http/route.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
 
@@ -44,166 +53,201 @@ static void dispatch_answer_not_allowed(struct request *req, enum route_kind rou
     answer_error_end(req, detail_say(&detail, ERR_METHOD_NOT_ALLOWED, "this path allows %s", methods), detail.text);
 }
 
-/* Streams may be public, nothing else is. */
-static bool dispatch_needs_token(const struct request *req, enum route_kind route, const struct access *access)
-{
-    return access->scope != SCOPE_NONE && route != ROUTE_STREAM && req->router->auth.registry && !req->grant.key;
-}
+/* ---- what it is about ---- */
 
 /* Where metrics have a place of their own, there is nothing else. */
-static enum error dispatch_parse(const struct request *req, const struct http_head *head, char room[ROUTE_NAME_MAX],
-                                 struct route *route, struct detail *detail)
+static enum error dispatch_route(const struct request *req, struct incoming *in)
 {
-    enum error error = route_parse(head->path, head->method, req->router->cfg->limits_max_path, room, route, detail);
+    enum error error = route_parse(in->head.path, in->head.method, req->router->cfg->limits_max_path, in->room,
+                                   &in->route, &in->detail);
     bool here = !req->connection->only_metrics ||
-                (error == ERR_NONE && (route->kind == ROUTE_METRICS || route->kind == ROUTE_HEALTH));
+                (error == ERR_NONE && (in->route.kind == ROUTE_METRICS || in->route.kind == ROUTE_HEALTH));
     if (!here)
-        error = detail_say(detail, ERR_NOT_FOUND, "at this address only /metrics and /health are answered");
+        error = detail_say(&in->detail, ERR_NOT_FOUND, "at this address only /metrics and /health are answered");
     return error;
 }
 
-/* Answered whatever it is about; but there is nothing to ask for where metrics have a place of their own. */
-static bool dispatch_is_preflight(const struct request *req, const struct http_head *head)
+/* What needs no right is answered to everybody. */
+static bool dispatch_asks_right(const struct incoming *in)
 {
-    return head->method == HTTP_OPTIONS && !req->connection->only_metrics;
+    return in->error == ERR_NONE && in->access && in->access->scope != SCOPE_NONE;
 }
 
-/* May it do what it names beside its path? body NULL: that is not there yet, and only the head counts. */
-static enum error dispatch_check_named(struct request *req, const struct http_head *head, const struct route *route,
-                                       const struct slice *body, struct detail *detail)
+static void dispatch_understand(struct request *req, struct incoming *in)
 {
+    in->error = dispatch_route(req, in);
+    cors_decide(req, &in->head, in->error == ERR_NONE ? in->route.name : (struct slice){0});
+    /* A preflight is answered whatever it is about; but where metrics have a place of their own there is nothing to ask
+     * for. */
+    in->is_preflight = in->head.method == HTTP_OPTIONS && !req->connection->only_metrics;
+    if (in->is_preflight)
+        in->error = ERR_NONE;
+    if (in->error != ERR_NONE || in->is_preflight)
+        return;
+    account_route(req, in->route.kind);
+    in->access = dispatch_find(in->route.kind, in->head.method);
+    in->wants_body = in->access && in->access->scope >= SCOPE_WRITE;
+}
+
+/* ---- whether it may ---- */
+
+/* May it do what it names beside its path? body NULL: that is not there yet, and only the head counts. */
+static enum error dispatch_check_named(struct request *req, struct incoming *in, const struct slice *body)
+{
+    const struct router *r = req->router;
     struct buf names = {0};
-    if (!req->router->auth.registry && !req->router->callbacks.on)
+    if (!r->auth.registry && !r->callbacks.on)
         return ERR_NONE;
-    named_in_head(head, route->kind, req->router->cfg, &names);
-    if (body && !req->router->callbacks.on) /* which was asked about them */
-        named_in_body(route, *body, req->router->cfg, &names);
-    enum error error = auth_check_named(req, head, route->name, buf_slice(&names), detail);
+    if (!body)
+        named_in_head(&in->head, in->route.kind, r->cfg, &names);
+    else if (!r->callbacks.on) /* which was asked about them */
+        named_in_body(&in->route, *body, r->cfg, &names);
+    enum error error = auth_check_named(req, &in->head, in->route.name, buf_slice(&names), &in->detail);
     buf_clear(&names);
     return error;
 }
 
-/* What the request is about, and whether it may. *access NULL: the route has no such method. */
-static enum error dispatch_check_access(struct request *req, const struct http_head *head, const struct slice *body,
-                                        char room[ROUTE_NAME_MAX], struct route *route, const struct access **access,
-                                        struct detail *detail)
+/* Streams may be public, nothing else is. */
+static bool dispatch_needs_token(const struct request *req, const struct incoming *in)
 {
-    struct router *r = req->router;
-    *route = (struct route){0};
-    *access = NULL;
-    auth_turn(&r->auth);
-    enum error error = dispatch_parse(req, head, room, route, detail);
-    cors_decide(req, head, error == ERR_NONE ? route->name : (struct slice){0});
-    if (error != ERR_NONE || dispatch_is_preflight(req, head))
-        return dispatch_is_preflight(req, head) ? ERR_NONE : error;
-    account_route(req, route->kind);
-    *access = dispatch_find(route->kind, head->method);
-    if (!*access)
-        return ERR_NONE;
-    error = auth_check(req, head, route->name, (*access)->scope, detail);
-    if (error == ERR_NONE && dispatch_needs_token(req, route->kind, *access))
-        error = ERR_UNAUTHORIZED;
-    if (error == ERR_NONE)
-        error = dispatch_check_named(req, head, route, body, detail);
-    return error != ERR_NONE ? error : rules_request(head, route->kind == ROUTE_CONFIG, detail);
+    return in->route.kind != ROUTE_STREAM && req->router->auth.registry && !req->grant.key;
+}
+
+/* With keys and callback asked, where they have to be: the grant, or why there is none. */
+static void dispatch_decide(struct request *req, struct incoming *in)
+{
+    in->decided = req->router->auth.generation;
+    if (in->error != ERR_NONE || !in->access)
+        return;
+    in->error = auth_check(req, &in->head, in->route.name, in->access->scope, &in->detail);
+    if (in->error == ERR_NONE && in->access->scope != SCOPE_NONE && dispatch_needs_token(req, in))
+        in->error = ERR_UNAUTHORIZED;
+    if (in->error == ERR_NONE)
+        in->error = dispatch_check_named(req, in, NULL);
+    if (in->error == ERR_NONE)
+        in->error = rules_request(&in->head, in->route.kind == ROUTE_CONFIG, &in->detail);
 }
 
 /* What is asked about when the head is there. */
-static void dispatch_name_head(const struct request *req, const struct http_head *head, const struct route *route,
-                               struct buf *names)
+static void dispatch_name_head(const struct request *req, const struct incoming *in, struct buf *names)
 {
-    named_add(names, NAMED_PATH, route->name);
-    named_in_head(head, route->kind, req->router->cfg, names);
+    named_add(names, NAMED_PATH, in->route.name);
+    named_in_head(&in->head, in->route.kind, req->router->cfg, names);
 }
 
-bool dispatch_admit(struct request *req, const struct http_head *head, struct slice bytes)
+/* The callback has answered. */
+static void dispatch_head_answered(struct request *req)
+{
+    dispatch_decide(req, req->incoming);
+    request_reader_decided(req);
+}
+
+static void dispatch_keys_came(struct request *req);
+
+/* True: nothing has to be waited for to know whether it may, and it is decided. False: it was suspended. */
+static bool dispatch_admit(struct request *req)
+{
+    struct incoming *in = req->incoming;
+    struct buf names = {0};
+    if (dispatch_asks_right(in)) {
+        struct suspended_list *list = auth_wait(req, &in->head, in->route.name);
+        if (list) {
+            suspend_request(list, req, dispatch_keys_came);
+            return false;
+        }
+        if (req->router->callbacks.on) {
+            dispatch_name_head(req, in, &names);
+            if (!callback_ask(req, &names, dispatch_head_answered))
+                return false;
+        }
+    }
+    dispatch_decide(req, in);
+    return true;
+}
+
+static void dispatch_keys_came(struct request *req)
+{
+    auth_turn(&req->router->auth);
+    if (dispatch_admit(req))
+        request_reader_decided(req);
+}
+
+static bool dispatch_head(struct request *req)
 {
     struct router *r = req->router;
-    char room[ROUTE_NAME_MAX];
-    struct route route;
+    req->grant = (struct grant){0};
     req->decision = (struct decision){.scope = SCOPE_MANAGE, .asked_ms = r->now_ms};
     auth_turn(&r->auth);
-    if ((!r->auth.registry && !r->callbacks.on) || dispatch_parse(req, head, room, &route, NULL) != ERR_NONE)
-        return true;
-    const struct access *access = dispatch_find(route.kind, head->method);
-    if (!access || access->scope == SCOPE_NONE)
-        return true;
-    struct hold_list *list = auth_wait(req, head, route.name);
-    if (list)
-        hold_request(list, req, bytes, (struct slice){0}, request_reader_again);
-    if (list || !r->callbacks.on)
-        return !list;
-    struct buf names = {0};
-    dispatch_name_head(req, head, &route, &names);
-    return callback_ask(req, head, bytes, (struct slice){0}, &names, request_reader_admitted);
+    dispatch_understand(req, req->incoming);
+    return dispatch_admit(req);
 }
 
-enum error dispatch_check(struct request *req, const struct http_head *head, bool *wanted, struct detail *detail)
+/* ---- with its body ---- */
+
+static void dispatch_answer(struct request *req)
 {
-    char room[ROUTE_NAME_MAX];
-    struct route route;
-    const struct access *access;
-    enum error error = dispatch_check_access(req, head, NULL, room, &route, &access, detail);
-    *wanted = access && access->scope >= SCOPE_WRITE;
-    return error;
+    struct incoming *in = incoming_take(req);
+    req->exchange.slash = in->route.name.len && in->route.name.data[in->route.name.len - 1] == '/';
+    timing_mark(req, TIMING_ALLOWED);
+    if (in->is_preflight)
+        cors_preflight(req, &in->head);
+    else if (in->error != ERR_NONE)
+        answer_error_text(req, in->error, in->detail.text);
+    else if (!in->access)
+        dispatch_answer_not_allowed(req, in->route.kind);
+    else
+        in->access->verb(req, &in->head, in->route.name, in->body);
+    incoming_free(req, in);
 }
 
-/* True: the request waits, or was gone on with: for what its project uses, or for those that its body names. */
-static bool dispatch_waits(struct request *req, const struct http_head *head, struct slice bytes, struct slice body,
-                           const struct route *route)
+/* The callback has answered again: the decision is another one. */
+static void dispatch_body_answered(struct request *req)
 {
+    dispatch_decide(req, req->incoming);
+    dispatch_answer(req);
+}
+
+/* True: it was suspended, for what its project uses, or for those that its body names. */
+static bool dispatch_waits(struct request *req, void (*again)(struct request *req))
+{
+    struct incoming *in = req->incoming;
     struct buf names = {0};
-    struct hold_list *list = NULL;
-    if (route->kind == ROUTE_STREAM)
-        list = quota_wait(req, route->name);
-    if (route->kind == ROUTE_USAGE)
-        list = tally_wait(req, route->name);
+    struct suspended_list *list = NULL;
+    if (in->route.kind == ROUTE_STREAM)
+        list = quota_wait(req, in->route.name);
+    if (in->route.kind == ROUTE_USAGE)
+        list = tally_wait(req, in->route.name);
     if (list) {
-        hold_request(list, req, bytes, body, dispatch_request);
+        suspend_request(list, req, again);
         return true;
     }
     if (!req->router->callbacks.on)
         return false;
     if (req->router->now_ms - req->decision.asked_ms > req->router->cfg->auth_callback_recheck)
-        dispatch_name_head(req, head, route, &names); /* the body took long: that may have changed */
-    named_in_body(route, body, req->router->cfg, &names);
+        dispatch_name_head(req, in, &names); /* the body took long: that may have changed */
+    named_in_body(&in->route, in->body, req->router->cfg, &names);
     if (!buf_len(&names))
         return false;
-    if (callback_ask(req, head, bytes, body, &names, dispatch_decided))
-        dispatch_decided(req, head, bytes, body);
+    if (callback_ask(req, &names, dispatch_body_answered))
+        dispatch_body_answered(req);
     return true;
 }
 
-static void dispatch_answer(struct request *req, const struct http_head *head, struct slice bytes, struct slice body,
-                            bool decided)
+static void dispatch_whole(struct request *req)
 {
-    char room[ROUTE_NAME_MAX];
-    struct route route;
-    const struct access *access;
-    struct detail detail = {0};
-    enum error error = dispatch_check_access(req, head, &body, room, &route, &access, &detail);
-    if (!decided && error == ERR_NONE && access && access->scope != SCOPE_NONE &&
-        dispatch_waits(req, head, bytes, body, &route))
-        return;
-    req->exchange.slash = route.name.len && route.name.data[route.name.len - 1] == '/';
-    timing_mark(req, TIMING_ALLOWED);
-    if (dispatch_is_preflight(req, head))
-        cors_preflight(req, head);
-    else if (error != ERR_NONE)
-        answer_error_text(req, error, detail.text);
-    else if (!access)
-        dispatch_answer_not_allowed(req, route.kind);
-    else
-        access->verb(req, head, route.name, body);
-}
-
-void dispatch_decided(struct request *req, const struct http_head *head, struct slice bytes, struct slice body)
-{
-    dispatch_answer(req, head, bytes, body, true);
-}
-
-void dispatch_request(struct request *req, const struct http_head *head, struct slice bytes, struct slice body)
-{
+    struct incoming *in = req->incoming;
     timing_mark(req, TIMING_WHOLE);
-    dispatch_answer(req, head, bytes, body, false);
+    if (dispatch_asks_right(in)) {
+        auth_turn(&req->router->auth);
+        if (!auth_holds(req, in->decided)) {
+            cors_decide(req, &in->head, in->route.name);
+            dispatch_decide(req, in);
+        }
+    }
+    if (dispatch_asks_right(in))
+        in->error = dispatch_check_named(req, in, &in->body);
+    if (!dispatch_asks_right(in) || !dispatch_waits(req, dispatch_whole))
+        dispatch_answer(req);
 }
+
+const struct dispatcher dispatch = {.begin = cors_unknown, .head = dispatch_head, .whole = dispatch_whole};

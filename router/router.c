@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
+#include "router/dispatch.h"
 #include "router/live/reader.h"
 #include "router/observe/stats.h"
 
@@ -52,7 +53,7 @@ static void router_on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     router_clock(r);
     auth_turn(&r->auth); /* readers under way hear of it though nobody asks for anything */
-    for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_HOLD; class ++)
+    for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_SUSPENDED; class ++)
         router_expire_timers(r, class);
     router_expire_stalls(r);
     while ((due = deadline_expired(&r->deadlines, DEADLINE_HEARTBEAT, r->now_ms)))
@@ -98,6 +99,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     router_clock(r);
     r->random = random_secret() | 1;
     deadlines_init(&r->deadlines);
+    r->connections.dispatcher = &dispatch;
     handover_init(r);
     listener_init(r);
     shards_init(&r->shards, r);

@@ -144,7 +144,7 @@ const struct project *auth_project(struct auth *auth, struct slice name)
 
 /* ---- readers under way ---- */
 
-static bool auth_holds(const struct jwks *keys, uint64_t key)
+static bool auth_has_key(const struct jwks *keys, uint64_t key)
 {
     for (size_t i = 0; i < keys->count; i++)
         if (auth_mark(slice_str(keys->keys[i].pem)) == key)
@@ -161,12 +161,12 @@ static bool auth_still_good(struct auth *auth, const struct grant *grant)
     for (size_t i = 0; i < project->secrets.count; i++)
         if (auth_mark(slice_str(project->secrets.items[i])) == grant->key)
             return true;
-    if (auth_holds(&project->keys, grant->key))
+    if (auth_has_key(&project->keys, grant->key))
         return true;
     if (!project->jwks_url)
         return false;
     if (!key_source_unknown(&auth->sources, project->jwks_url))
-        return auth_holds(key_source_keys(&auth->sources, project->jwks_url), grant->key);
+        return auth_has_key(key_source_keys(&auth->sources, project->jwks_url), grant->key);
     /* Another process had them, which has handed the reader over: it is looked at again when they are here. */
     key_source_want(&auth->sources, project->jwks_url);
     return true;
@@ -210,6 +210,7 @@ void auth_changed(struct auth *auth)
 
 void auth_keys_changed(struct auth *auth)
 {
+    auth->generation++;
     auth_forget_tokens(auth);
     auth_check_readers(auth);
 }
@@ -394,13 +395,13 @@ static enum token_fault auth_find_token(struct request *req, const struct http_h
     return found == BEARER_COOKIE && !cors_trusts(req, head, resource) ? TOKEN_OTHER_ORIGIN : TOKEN_GOOD;
 }
 
-struct hold_list *auth_wait(struct request *req, const struct http_head *head, struct slice resource)
+struct suspended_list *auth_wait(struct request *req, const struct http_head *head, struct slice resource)
 {
     struct auth *auth = &req->router->auth;
     struct buf room = {0};
     struct slice name = project_of(resource), token;
     const struct project *project = auth_project(auth, name);
-    struct hold_list *list = NULL;
+    struct suspended_list *list = NULL;
     if (!project || !project->jwks_url)
         return NULL;
     if (auth_find_token(req, head, resource, &room, &token) == TOKEN_GOOD) {
@@ -550,6 +551,12 @@ enum error auth_check_named(struct request *req, const struct http_head *head, s
             error = detail_say(detail, error, "%s", named_refusal(kind));
     }
     return error;
+}
+
+bool auth_holds(const struct request *req, uint64_t decided)
+{
+    bool expired = req->grant.expires_s && req->grant.expires_s <= auth_now_s();
+    return decided == req->router->auth.generation && !expired;
 }
 
 bool auth_shared(const struct grant *grant, const struct wire_stream *stream)

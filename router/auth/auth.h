@@ -39,6 +39,7 @@ struct auth {
     struct router *router;
     struct registry *registry; /* NULL: auth.mode = none */
     uint32_t version;          /* of the registry, when it was last looked at */
+    uint64_t generation;       /* how often what was verified has ceased to count */
     uint64_t looked_ms;
     uint64_t settings; /* a mark of those that a reader's right depends on */
     /* Tables of AUTH_… places; what hashes to a place replaces what was there. */
@@ -76,7 +77,10 @@ enum error auth_check(struct request *request, const struct http_head *head, str
 
 /* What the request has to wait for before auth_check() can answer for good: keys that are being fetched. NULL: nothing.
  */
-struct hold_list *auth_wait(struct request *request, const struct http_head *head, struct slice resource) MUSTUSE;
+struct suspended_list *auth_wait(struct request *request, const struct http_head *head, struct slice resource) MUSTUSE;
+
+/* What the request was granted, when auth.generation was `decided`, still holds: it need not be checked again. */
+bool auth_holds(const struct request *request, uint64_t decided) MUSTUSE;
 
 /* The configuration was read again: what was verified is looked at again, of readers under way too. */
 void auth_reload(struct auth *auth);

@@ -13,7 +13,8 @@
 #include "common/words.h"
 #include "router/auth/cache_terms.h"
 #include "router/auth/cors.h"
-#include "router/conn/answer.h"
+#include "router/conn/incoming.h"
+#include "router/conn/request.h"
 #include "router/dispatch.h"
 #include "router/live/reader.h"
 #include "router/router.h"
@@ -25,10 +26,10 @@
 /* What is asked about one request. */
 struct inquiry {
     struct callbacks *all;
-    struct hold_list waiting; /* the request, unless it was decided or its client is gone */
-    struct buf headers;       /* handed on with each question */
-    struct buf names;         /* that are yet to be asked about */
-    char *path;               /* of the request */
+    struct suspended_list waiting; /* the request, unless it was decided or its client is gone */
+    struct buf headers;            /* handed on with each question */
+    struct buf names;              /* that are yet to be asked about */
+    char *path;                    /* of the request */
     enum http_method method;
     unsigned open; /* questions under way */
     bool counted;  /* in callbacks.waiting */
@@ -225,10 +226,10 @@ static void callback_answered_one(struct question *q, enum error error, enum sco
     free(q);
     callback_go_on(i);
     if (i->waiting.first && (!i->open || i->decision.error != ERR_NONE)) {
-        hold_client(&i->waiting)->decision = i->decision;
-        hold_resume(&i->waiting);
+        suspended_first(&i->waiting)->decision = i->decision;
+        suspended_resume(&i->waiting);
     } else if (i->waiting.first) {
-        hold_longer(&i->waiting); /* a list has many questions */
+        suspended_longer(&i->waiting); /* a list has many questions */
     }
     if (!i->open)
         callback_inquiry_free(i);
@@ -370,20 +371,20 @@ static void callback_go_on(struct inquiry *i)
     buf_consume(&i->names, buf_len(&i->names) - left.len);
 }
 
-bool callback_ask(struct request *req, const struct http_head *head, struct slice bytes, struct slice body,
-                  struct buf *names, hold_go *go)
+bool callback_ask(struct request *req, struct buf *names, suspend_resume *resume)
 {
     struct callbacks *all = &req->router->callbacks;
+    const struct incoming *in = req->incoming;
     struct inquiry *i = xcalloc(1, sizeof *i);
-    *i = (struct inquiry){.all = all, .method = head->method, .path = xslicedup(head->path), .names = *names};
+    *i = (struct inquiry){.all = all, .method = in->head.method, .path = xslicedup(in->head.path), .names = *names};
     i->decision = req->decision;
     *names = (struct buf){0};
-    callback_add_headers(&i->headers, all->router->cfg->auth_callback_headers, bytes,
-                         cors_trusts(req, head, (struct slice){0}));
+    callback_add_headers(&i->headers, all->router->cfg->auth_callback_headers, in->bytes,
+                         cors_trusts(req, &in->head, (struct slice){0}));
     callback_go_on(i);
     i->held = true;
     if (i->open && i->decision.error == ERR_NONE) {
-        hold_request(&i->waiting, req, bytes, body, go);
+        suspend_request(&i->waiting, req, resume);
         return false;
     }
     req->decision = i->decision;

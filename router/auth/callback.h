@@ -9,7 +9,7 @@
 #include "common/attr.h"
 #include "common/errors.h"
 #include "common/token.h"
-#include "router/conn/hold.h"
+#include "router/conn/suspend.h"
 #include "router/handlers/named.h"
 #include "router/http/http.h"
 
@@ -44,10 +44,9 @@ void callback_init(struct callbacks *callbacks, struct router *router);
  * readers end. */
 void callback_reload(struct callbacks *callbacks);
 
-/* Asks about all that the list of `names` (router/handlers/named.h; taken) has; the client's request has the head
- * `bytes`. True: request->decision is there. False: the client waits with the body, and goes on with `go`. */
-bool callback_ask(struct request *request, const struct http_head *head, struct slice bytes, struct slice body,
-                  struct buf *names, hold_go *go) MUSTUSE;
+/* Asks about all that the list of `names` (router/handlers/named.h; taken) has, with the head of request->incoming.
+ * True: request->decision is there. False: the request is suspended, and goes on with `resume`. */
+bool callback_ask(struct request *request, struct buf *names, suspend_resume *resume) MUSTUSE;
 
 /* Adds a stream's name as JSON text can carry it: a byte that is not UTF-8 becomes U+001A and two hex digits, which no
  * name has, so that two names never look the same. */

@@ -19,7 +19,7 @@ struct key_source {
     uint64_t used_ms;
     const char *failure; /* why the last try had none, or NULL */
     bool fetching;
-    struct hold_list waiting;
+    struct suspended_list waiting;
 };
 
 void key_sources_init(struct key_sources *sources, struct router *router)
@@ -134,7 +134,7 @@ static void key_source_fetched(void *ctx, const struct http_client_answer *answe
     source->failure = failure;
     if (changed)
         auth_keys_changed(&source->all->router->auth);
-    hold_resume(&source->waiting);
+    suspended_resume(&source->waiting);
 }
 
 /* True: it is being fetched. Not more often than auth.jwks_retry says, whatever tokens come. */
@@ -168,7 +168,7 @@ const struct jwks *key_source_keys(struct key_sources *sources, const char *url)
     return &source->keys;
 }
 
-struct hold_list *key_source_wait(struct key_sources *sources, const char *url)
+struct suspended_list *key_source_wait(struct key_sources *sources, const char *url)
 {
     struct key_source *source = key_source_find(sources, url);
     return source && key_source_fetch(source) ? &source->waiting : NULL;

@@ -7,7 +7,7 @@
 #include "common/attr.h"
 #include "common/config.h"
 #include "common/jwks.h"
-#include "router/conn/hold.h"
+#include "router/conn/suspend.h"
 
 #define KEY_SOURCES 256u
 
@@ -29,7 +29,7 @@ const struct jwks *key_source_keys(struct key_sources *sources, const char *url)
 
 /* A token came that none of these keys verifies. If they can be fetched now, or are being fetched, that is to be waited
  * for; otherwise NULL. */
-struct hold_list *key_source_wait(struct key_sources *sources, const char *url) MUSTUSE;
+struct suspended_list *key_source_wait(struct key_sources *sources, const char *url) MUSTUSE;
 
 /* Somebody will need its keys. Once they have been fetched, auth_keys_changed() is called. */
 void key_source_want(struct key_sources *sources, const char *url);

@@ -116,7 +116,7 @@ void tallies_heard(struct tallies *tallies, unsigned shard, const struct wire_us
         return;
     part->heard = true;
     if (!--tally->unheard)
-        hold_resume(&tally->waiting);
+        suspended_resume(&tally->waiting);
 }
 
 /* Readers are counted together by the one shard that their project's name belongs to. */
@@ -177,14 +177,14 @@ static bool quota_look_up(struct request *req, struct slice name, struct quotas 
     return true;
 }
 
-struct hold_list *quota_wait(struct request *req, struct slice name)
+struct suspended_list *quota_wait(struct request *req, struct slice name)
 {
     struct quotas quotas;
     struct tally *tally;
     return quota_look_up(req, name, &quotas, &tally) && tally->unheard ? &tally->waiting : NULL;
 }
 
-struct hold_list *tally_wait(struct request *req, struct slice project)
+struct suspended_list *tally_wait(struct request *req, struct slice project)
 {
     struct tally *tally = tally_of(&req->router->tallies, project);
     return tally && tally->unheard ? &tally->waiting : NULL;

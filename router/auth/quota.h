@@ -9,7 +9,7 @@
 #include "common/errors.h"
 #include "common/project.h"
 #include "common/wire.h"
-#include "router/conn/hold.h"
+#include "router/conn/suspend.h"
 
 struct request;
 struct router;
@@ -24,7 +24,7 @@ struct tally {
     uint64_t readers, readers_elsewhere; /* of this router and of the others */
     int64_t appends_left;                /* of a second, in thousandths; refilled at refilled_ms */
     uint64_t refilled_ms;
-    struct hold_list waiting; /* until every shard was heard */
+    struct suspended_list waiting; /* until every shard was heard */
     struct tally *next, *changed_next;
     bool changed; /* readers, since the shard was told */
 };
@@ -42,9 +42,9 @@ void tallies_init(struct tallies *tallies, struct router *router);
 struct tally *tally_of(struct tallies *tallies, struct slice project);
 
 /* What a request about this stream has to wait for: its project's tally, if that has quotas. NULL: nothing. */
-struct hold_list *quota_wait(struct request *request, struct slice name) MUSTUSE;
+struct suspended_list *quota_wait(struct request *request, struct slice name) MUSTUSE;
 /* The same for a request that asks for the tally. */
-struct hold_list *tally_wait(struct request *request, struct slice project) MUSTUSE;
+struct suspended_list *tally_wait(struct request *request, struct slice project) MUSTUSE;
 
 /* Whether the project may have so many bytes more, by an append, which is counted, or in a new stream. The error, if it
  * is one, is for quota_refuse(). */

@@ -371,7 +371,7 @@ void connection_timer_expired(struct connection *c, enum deadline_class class)
         return;
     case DEADLINE_LONG_POLL:
     case DEADLINE_SSE_LIFETIME:
-    case DEADLINE_HOLD:
+    case DEADLINE_SUSPENDED:
         c->request.ops->expired(&c->request);
         return;
     case DEADLINE_IDLE:

@@ -21,6 +21,7 @@
 #include "router/conn/output.h"
 #include "router/conn/request.h"
 
+struct dispatcher;
 struct router;
 
 enum connection_state {
@@ -67,6 +68,7 @@ struct connections {
     size_t scraping;     /* and those that came where nothing but metrics is answered */
     uint64_t body_bytes; /* of bodies that are arriving */
     uint64_t rows_bytes; /* of listings that are put together */
+    const struct dispatcher *dispatcher;
 };
 
 /* A connection that was accepted. The fd is the client's now. */

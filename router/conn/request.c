@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "router/conn/connection.h"
+#include "router/conn/incoming.h"
 #include "router/handlers/listing.h"
 #include "router/router.h"
 
@@ -35,6 +36,7 @@ void request_send(struct request *req, struct block *block, size_t start, size_t
 
 void request_clear(struct request *req)
 {
+    incoming_free(req, incoming_take(req));
     free(req->exchange.origin);
     free(req->exchange.text);
     if (req->exchange.listing)

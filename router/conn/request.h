@@ -7,11 +7,11 @@
 #include "common/errors.h"
 #include "router/auth/auth.h"
 #include "router/auth/callback.h"
-#include "router/conn/hold.h"
 #include "router/observe/account.h"
 
 struct block;
 struct connection;
+struct incoming;
 struct listing;
 struct request;
 struct router;
@@ -57,7 +57,8 @@ struct request {
     struct connection *connection;
     const struct job_ops *ops; /* NULL: nothing works on it */
     void *job;
-    struct decision decision; /* what the callback has said */
+    struct incoming *incoming; /* what it says, until its handler has it; else NULL */
+    struct decision decision;  /* what the callback has said */
     struct exchange exchange;
     struct account account;
     enum request_cors cors : 8; /* of the answer */
@@ -80,7 +81,7 @@ void request_send(struct request *request, struct block *block, size_t start, si
 /* The answer is queued to its end: the connection goes on to the next request, or to its end. */
 void request_done(struct request *request);
 
-/* Frees what a handler has kept. */
+/* Frees what was kept for it. */
 void request_clear(struct request *request);
 
 #endif

@@ -6,8 +6,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "router/auth/cors.h"
-#include "router/dispatch.h"
+#include "router/conn/incoming.h"
 #include "router/http/http.h"
 #include "router/observe/request_log.h"
 #include "router/observe/timing.h"
@@ -15,15 +14,12 @@
 
 #define BODY_READ ((size_t)256 << 10)
 
-/* A request whose body is arriving. */
+/* The job of a request whose body is arriving. Its bytes are collected in request->incoming. */
 struct upload {
-    struct buf head; /* its bytes, parsed again when the body is there */
-    struct buf body;
     struct http_chunked chunked;
     uint64_t left;  /* of a body of known length */
     uint64_t taken; /* so far */
     bool is_chunked;
-    bool wanted; /* the body is kept; any other is only read to its end */
 };
 
 /* ---- bodies ---- */
@@ -33,29 +29,20 @@ static struct upload *request_reader_upload(const struct connection *c)
     return c->request.job;
 }
 
-static void request_reader_upload_free(struct connection *c, struct upload *upload)
-{
-    c->router->connections.body_bytes -= buf_len(&upload->body);
-    buf_clear(&upload->head);
-    buf_clear(&upload->body);
-    free(upload);
-}
-
 /* The request is refused, or its client is gone, before its body is whole. */
 static void request_reader_drop(struct request *req)
 {
-    request_reader_upload_free(req->connection, req->job);
+    free(req->job);
 }
 
 static const struct job_ops request_reader_ops = {.drop = request_reader_drop};
 
 static void request_reader_body_whole(struct connection *c)
 {
-    struct upload *upload = request_reader_upload(c);
-    struct http_head head = http_head_again(buf_slice(&upload->head));
-    request_end_job(&c->request);
-    dispatch_request(&c->request, &head, buf_slice(&upload->head), buf_slice(&upload->body));
-    request_reader_upload_free(c, upload);
+    struct incoming *in = c->request.incoming;
+    request_drop_job(&c->request);
+    in->body = buf_slice(&in->held);
+    c->router->connections.dispatcher->whole(&c->request);
 }
 
 static void request_reader_refuse_body(struct connection *c)
@@ -77,38 +64,41 @@ static void request_reader_refuse_head(struct connection *c)
                       detail.text);
 }
 
-static void request_reader_body_add(struct upload *upload, struct slice data)
-{
-    if (upload->wanted)
-        buf_add_slice(&upload->body, data);
-}
-
-/* Counts bytes of the body that came. False: that was too much, and the client was told. */
+/* Takes bytes of the body that came. False: that was too much, and the client was told. */
 static bool request_reader_body_grown(struct connection *c, size_t len)
 {
     struct router *r = c->router;
     struct upload *upload = request_reader_upload(c);
+    bool wanted = c->request.incoming->wants_body;
     upload->taken += len;
-    if (upload->wanted)
+    if (wanted)
         r->connections.body_bytes += len;
     if (upload->taken > r->cfg->limits_max_body) {
         request_reader_refuse_body(c);
         return false;
     }
-    if (upload->wanted && r->connections.body_bytes > r->cfg->router_body_memory) {
+    if (wanted && r->connections.body_bytes > r->cfg->router_body_memory) {
         connection_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
         return false;
     }
     return true;
 }
 
+static bool request_reader_body_add(struct connection *c, struct slice data)
+{
+    struct incoming *in = c->request.incoming;
+    if (in->wants_body)
+        buf_add_slice(&in->held, data);
+    return request_reader_body_grown(c, data.len);
+}
+
 static size_t request_reader_take_known(struct connection *c, struct slice in)
 {
     struct upload *upload = request_reader_upload(c);
     size_t len = in.len < upload->left ? in.len : (size_t)upload->left;
-    request_reader_body_add(upload, slice_of(in.data, len));
     upload->left -= len;
-    if (request_reader_body_grown(c, len) && !upload->left)
+    bool whole = !upload->left;
+    if (request_reader_body_add(c, slice_of(in.data, len)) && whole)
         request_reader_body_whole(c);
     return len;
 }
@@ -127,8 +117,7 @@ static size_t request_reader_take_chunked(struct connection *c, struct slice in)
             connection_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
             return in.len;
         }
-        request_reader_body_add(upload, data);
-        if (!request_reader_body_grown(c, data.len))
+        if (!request_reader_body_add(c, data))
             return in.len;
         if (result == HTTP_PARSE_DONE) {
             request_reader_body_whole(c);
@@ -151,66 +140,56 @@ static void request_reader_send_continue(struct connection *c)
     block_unref(block);
 }
 
-static void request_reader_body_begin(struct connection *c, const struct http_head *head, struct slice bytes,
-                                      bool wanted)
+static void request_reader_body_begin(struct connection *c)
 {
+    struct request *req = &c->request;
+    incoming_keep(req);
+    struct incoming *in = req->incoming;
     struct upload *upload = xcalloc(1, sizeof *upload);
-    buf_add_slice(&upload->head, bytes);
-    upload->is_chunked = head->chunked;
-    upload->left = head->content_length;
-    upload->wanted = wanted;
-    if (!head->chunked && wanted)
-        (void)buf_reserve(&upload->body, head->content_length < BODY_READ ? (size_t)head->content_length : BODY_READ);
-    request_begin_job(&c->request, &request_reader_ops, upload);
-    timing_mark(&c->request, TIMING_BODY);
-    if (head->expect_continue)
+    upload->is_chunked = in->head.chunked;
+    upload->left = in->head.content_length;
+    if (!in->head.chunked && in->wants_body)
+        (void)buf_reserve(&in->held, upload->left < BODY_READ ? (size_t)upload->left : BODY_READ);
+    request_begin_job(req, &request_reader_ops, upload);
+    timing_mark(req, TIMING_BODY);
+    if (in->head.expect_continue)
         request_reader_send_continue(c);
     connection_set_state(c, CONNECTION_BODY);
 }
 
 /* ---- heads ---- */
 
-/* Nothing has to be waited for to know whether the request may. Takes its body if that is there; no other body is
- * waited for. Returns how much of rest that was. */
-static size_t request_reader_take_admitted(struct connection *c, const struct http_head *head, struct slice bytes,
-                                           struct slice rest)
+/* It is known whether the request may. Takes its body if that is there; no other body is waited for. Returns how much
+ * of rest that was. */
+static size_t request_reader_take_decided(struct connection *c, struct slice rest)
 {
-    struct detail detail = {0};
-    bool wanted;
+    struct incoming *in = c->request.incoming;
     timing_mark(&c->request, TIMING_ADMITTED);
-    if (!head->chunked && head->content_length <= rest.len) {
-        size_t len = (size_t)head->content_length;
-        dispatch_request(&c->request, head, bytes, slice_of(rest.data, len));
+    if (!in->head.chunked && in->head.content_length <= rest.len) {
+        size_t len = (size_t)in->head.content_length;
+        in->body = slice_of(rest.data, len);
+        c->router->connections.dispatcher->whole(&c->request);
         return len;
     }
-    enum error error = dispatch_check(&c->request, head, &wanted, &detail);
-    if (error != ERR_NONE) {
-        connection_refuse(c, error, detail.text);
+    if (in->error != ERR_NONE) {
+        connection_refuse(c, in->error, in->detail.text);
         return rest.len;
     }
-    request_reader_body_begin(c, head, bytes, wanted);
+    request_reader_body_begin(c);
     return 0;
 }
 
-void request_reader_admitted(struct request *req, const struct http_head *head, struct slice bytes,
-                             struct slice ignored)
+void request_reader_decided(struct request *req)
 {
     struct connection *c = req->connection;
-    (void)ignored;
-    buf_consume(&c->in, request_reader_take_admitted(c, head, bytes, buf_slice(&c->in)));
+    buf_consume(&c->in, request_reader_take_decided(c, buf_slice(&c->in)));
     request_reader_resume(c);
 }
 
-void request_reader_again(struct request *req, const struct http_head *head, struct slice bytes, struct slice ignored)
-{
-    if (dispatch_admit(req, head, bytes))
-        request_reader_admitted(req, head, bytes, ignored);
-}
-
 /* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
-static size_t request_reader_take_request(struct connection *c, const struct http_head *head, struct slice bytes,
-                                          struct slice rest)
+static size_t request_reader_take_request(struct connection *c, struct slice rest)
 {
+    const struct http_head *head = &c->request.incoming->head;
     c->request.http10 = head->http10;
     c->request.head_only = head->method == HTTP_HEAD;
     c->request.keep_alive = head->keep_alive;
@@ -218,7 +197,7 @@ static size_t request_reader_take_request(struct connection *c, const struct htt
         request_reader_refuse_body(c);
         return rest.len;
     }
-    return dispatch_admit(&c->request, head, bytes) ? request_reader_take_admitted(c, head, bytes, rest) : 0;
+    return c->router->connections.dispatcher->head(&c->request) ? request_reader_take_decided(c, rest) : 0;
 }
 
 static void request_reader_head_partial(struct connection *c, struct slice in)
@@ -231,38 +210,49 @@ static void request_reader_head_partial(struct connection *c, struct slice in)
         connection_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
 }
 
-/* Returns how much of in was taken; 0: the head is not whole. */
-static size_t request_reader_take_head(struct connection *c, struct slice in)
+/* The head is parsed. Returns how much of rest, which came behind it, was taken. */
+static size_t request_reader_take_parsed(struct connection *c, struct incoming *in, struct slice rest)
 {
-    struct http_head head;
+    struct request *req = &c->request;
+    size_t taken = rest.len;
+    req->incoming = in;
+    if (in->bytes.len > c->router->cfg->limits_max_header)
+        request_reader_refuse_head(c);
+    else
+        taken = request_reader_take_request(c, rest);
+    if (req->incoming == in)
+        req->incoming = NULL; /* it was answered, and `in` ends with the call */
+    return taken;
+}
+
+/* Returns how much of bytes was taken; 0: the head is not whole. */
+static size_t request_reader_take_head(struct connection *c, struct slice bytes)
+{
+    char room[ROUTE_NAME_MAX];
+    struct incoming in = {.room = room};
     enum error error = ERR_BAD_REQUEST;
-    struct detail detail = {0};
     size_t used = 0;
     uint64_t started = c->router->timing ? clock_monotonic_us() : 0;
     c->request.http10 = c->request.head_only = false;
-    cors_unknown(&c->request);
-    switch (http_head_parse(in, &c->scanned, &head, &used, &error, &detail)) {
+    c->router->connections.dispatcher->begin(&c->request);
+    switch (http_head_parse(bytes, &c->scanned, &in.head, &used, &error, &in.detail)) {
     case HTTP_PARSE_MORE:
-        request_reader_head_partial(c, in);
+        request_reader_head_partial(c, bytes);
         return 0;
     case HTTP_PARSE_BAD:
         account_begin(&c->request);
-        connection_refuse(c, error, detail.text);
-        return in.len;
+        connection_refuse(c, error, in.detail.text);
+        return bytes.len;
     case HTTP_PARSE_DONE:
         break;
     }
     c->scanned = 0;
+    in.bytes = slice_of(bytes.data, used);
     account_begin(&c->request);
-    account_method(&c->request, head.method);
-    request_log_begin(&c->request, &head);
+    account_method(&c->request, in.head.method);
+    request_log_begin(&c->request, &in.head);
     timing_begin(&c->request, started);
-    if (used > c->router->cfg->limits_max_header) {
-        request_reader_refuse_head(c);
-        return in.len;
-    }
-    return used +
-           request_reader_take_request(c, &head, slice_of(in.data, used), slice_of(in.data + used, in.len - used));
+    return used + request_reader_take_parsed(c, &in, slice_of(bytes.data + used, bytes.len - used));
 }
 
 /* ---- bytes ---- */
@@ -347,14 +337,16 @@ static size_t request_reader_receive(struct connection *c, char *at, size_t len)
 static void request_reader_receive_body(struct connection *c)
 {
     struct upload *upload = request_reader_upload(c);
+    struct buf *held = &c->request.incoming->held;
     size_t room = upload->left < BODY_READ ? (size_t)upload->left : BODY_READ;
-    size_t n = request_reader_receive(c, buf_reserve(&upload->body, room), room);
+    size_t n = request_reader_receive(c, buf_reserve(held, room), room);
     if (!n)
         return;
-    buf_grow(&upload->body, n);
+    buf_grow(held, n);
     upload->left -= n;
+    bool whole = !upload->left;
     connection_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
-    if (request_reader_body_grown(c, n) && !upload->left)
+    if (request_reader_body_grown(c, n) && whole)
         request_reader_body_whole(c);
 }
 
@@ -362,8 +354,7 @@ static bool request_reader_takes_directly(const struct connection *c)
 {
     if (c->state != CONNECTION_BODY || buf_len(&c->in) > 0)
         return false;
-    const struct upload *upload = request_reader_upload(c);
-    return !upload->is_chunked && upload->wanted;
+    return !request_reader_upload(c)->is_chunked && c->request.incoming->wants_body;
 }
 
 void request_reader_readable(struct connection *c)

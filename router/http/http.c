@@ -551,11 +551,20 @@ enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head 
     return HTTP_PARSE_BAD;
 }
 
-struct http_head http_head_again(struct slice bytes)
+/* An empty target has a path that is not in the bytes. */
+static void http_move(struct slice *slice, struct slice from, const char *to)
 {
-    struct http_head head;
-    enum error error;
-    size_t from = 0, used;
-    (void)!http_head_parse(bytes, &from, &head, &used, &error, NULL);
-    return head;
+    uintptr_t at = (uintptr_t)slice->data, start = (uintptr_t)from.data;
+    if (at >= start && at <= start + from.len)
+        slice->data = to + (at - start);
+}
+
+void http_head_move(struct http_head *head, struct slice from, const char *to)
+{
+    struct slice *const slices[] = {&head->origin, &head->target, &head->path,
+                                    &head->query,  &head->coding, &head->condition};
+    for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++)
+        http_move(slices[i], from, to);
+    for (size_t i = 0; i < HTTP_HEADER_COUNT; i++)
+        http_move(&head->headers[i], from, to);
 }

@@ -92,8 +92,8 @@ enum http_parse { HTTP_PARSE_MORE, HTTP_PARSE_DONE, HTTP_PARSE_BAD };
 enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head *head, size_t *used, enum error *error,
                                 struct detail *detail) MUSTUSE;
 
-/* A head that was parsed before, once more: its bytes have moved. */
-struct http_head http_head_again(struct slice bytes);
+/* Its bytes, which were `from`, are at `to` now: all that points into them does so there. */
+void http_head_move(struct http_head *head, struct slice from, const char *to);
 
 /* Decoder of a chunked body; zeroed at the start. */
 struct http_chunked {
