@@ -2,7 +2,12 @@
  * is a client itself, of an operator's. */
 #include "common/role.h"
 #include "router/cli/cli.h"
+#include "router/cli/commands.h"
 #include "router/router.h"
+
+static const struct cli_command main_commands[] = {
+    {"streams", cli_streams}, {"show", cli_show}, {"tail", cli_tail}, {"doctor", cli_doctor}, {NULL, NULL},
+};
 
 int main(int argc, char **argv)
 {
@@ -20,7 +25,7 @@ int main(int argc, char **argv)
         .stop = router_stop,
         .turn = router_turn,
     };
-    int status = command_main(argc, argv);
+    int status = cli_run(main_commands, argc, argv);
     if (status >= 0)
         return status;
     router.role = &role;

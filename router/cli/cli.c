@@ -17,19 +17,9 @@
 
 #define TOKEN_S 600
 
-static const struct {
-    const char *name;
-    int (*run)(struct command *command);
-} cli_commands[] = {
-    {"streams", command_streams},
-    {"show", command_show},
-    {"tail", command_tail},
-    {"doctor", command_doctor},
-};
-
 /* ---- arguments ---- */
 
-const char *command_option(struct command *c, const char *name, const char *instead)
+const char *cli_option(struct cli *c, const char *name, const char *instead)
 {
     for (int i = 0; i < c->argc; i++) {
         if (!c->argv[i] || strcmp(c->argv[i], name) != 0)
@@ -45,7 +35,7 @@ const char *command_option(struct command *c, const char *name, const char *inst
     return instead;
 }
 
-bool command_flag(struct command *c, const char *name)
+bool cli_flag(struct cli *c, const char *name)
 {
     for (int i = 0; i < c->argc; i++)
         if (c->argv[i] && strcmp(c->argv[i], name) == 0) {
@@ -55,7 +45,7 @@ bool command_flag(struct command *c, const char *name)
     return false;
 }
 
-const char *command_argument(struct command *c)
+const char *cli_argument(struct cli *c)
 {
     for (int i = 0; i < c->argc; i++)
         if (c->argv[i] && strncmp(c->argv[i], "--", 2) != 0) {
@@ -66,44 +56,44 @@ const char *command_argument(struct command *c)
     return NULL;
 }
 
-bool command_misused(struct command *c)
+bool cli_misused(struct cli *c)
 {
     for (int i = 0; i < c->argc && !c->wrong; i++)
         if (c->argv[i]) {
-            command_fail(c, "unexpected argument: %s (see streamd help %s)", c->argv[i], c->name);
+            cli_fail(c, "unexpected argument: %s (see streamd help %s)", c->argv[i], c->name);
             return true;
         }
     if (c->wrong)
-        command_fail(c, "%s (see streamd help %s)", c->wrong, c->name);
+        cli_fail(c, "%s (see streamd help %s)", c->wrong, c->name);
     return c->wrong != NULL;
 }
 
-PRINTF(2, 0) static void cli_say(const struct command *c, const char *format, va_list list)
+PRINTF(2, 0) static void cli_vsay(const struct cli *c, const char *format, va_list list)
 {
     fflush(stdout);
     fprintf(stderr, "streamd: %s: ", c->name);
-    command_vprint(stderr, format, list);
+    cli_vprint(stderr, format, list);
     fputc('\n', stderr);
 }
 
-void command_say(const struct command *c, const char *format, ...)
+void cli_say(const struct cli *c, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    cli_say(c, format, list);
+    cli_vsay(c, format, list);
     va_end(list);
 }
 
-int command_fail(const struct command *c, const char *format, ...)
+int cli_fail(const struct cli *c, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    cli_say(c, format, list);
+    cli_vsay(c, format, list);
     va_end(list);
     return 1;
 }
 
-/* ---- what servers say ---- */
+/* ---- output ---- */
 
 static void cli_print_safely(struct slice text)
 {
@@ -116,7 +106,7 @@ static void cli_print_safely(struct slice text)
     buf_clear(&safe);
 }
 
-void command_print(const char *text)
+void cli_print(const char *text)
 {
     cli_print_safely(slice_str(text));
 }
@@ -129,7 +119,7 @@ static size_t cli_space_at(const char *at, const char *end)
     return *at == '\n' || *at == '\t';
 }
 
-void command_print_text(struct slice text)
+void cli_print_text(struct slice text)
 {
     const char *from = text.data, *end = text.data + text.len, *at = from;
     while (at < end) {
@@ -144,7 +134,7 @@ void command_print_text(struct slice text)
     cli_print_safely(slice_of(from, (size_t)(end - from)));
 }
 
-void command_vprint(FILE *out, const char *format, va_list list)
+void cli_vprint(FILE *out, const char *format, va_list list)
 {
     char text[2048], safe[sizeof text * ESCAPE_GROWTH];
     int len = vsnprintf(text, sizeof text, format, list);
@@ -152,19 +142,19 @@ void command_vprint(FILE *out, const char *format, va_list list)
     fwrite(safe, 1, escape_plain(safe, sizeof safe, slice_of(text, n)), out);
 }
 
-/* ---- what is asked about ---- */
+/* ---- streams ---- */
 
-bool target_parse(struct command *c, const char *text, struct target *target)
+bool cli_target_parse(struct cli *c, const char *text, struct cli_target *target)
 {
     struct buf path = {0};
-    *target = (struct target){0};
+    *target = (struct cli_target){0};
     if (!text || !*text) {
-        command_fail(c, "a stream is wanted: PROJECT/STREAM (see streamd help %s)", c->name);
+        cli_fail(c, "a stream is wanted: PROJECT/STREAM (see streamd help %s)", c->name);
         return false;
     }
     struct slice project = strchr(text, '/') ? project_of(slice_str(text)) : SLICE(PROJECT_DEFAULT);
     if (!project_name_valid(project) || strcmp(text + project.len, "/") == 0) {
-        command_fail(c, "%s: a stream is named PROJECT/STREAM, a project of A-Z a-z 0-9 _ -", text);
+        cli_fail(c, "%s: a stream is named PROJECT/STREAM, a project of A-Z a-z 0-9 _ -", text);
         return false;
     }
     if (!strchr(text, '/'))
@@ -176,7 +166,7 @@ bool target_parse(struct command *c, const char *text, struct target *target)
     return true;
 }
 
-void target_clear(struct target *target)
+void cli_target_clear(struct cli_target *target)
 {
     free(target->project);
     free(target->path);
@@ -202,7 +192,7 @@ static char *cli_sign(struct registry *registry, const char *name)
     return token;
 }
 
-bool command_token(struct command *c, const char *project, char **token)
+bool cli_token(struct cli *c, const char *project, char **token)
 {
     const char *given = getenv("STREAMD_TOKEN"), *why;
     *token = NULL;
@@ -212,17 +202,17 @@ bool command_token(struct command *c, const char *project, char **token)
         return true;
     struct registry *registry = registry_open(c->data_dir, &why);
     if (!registry) {
-        command_fail(c, "%s/registry.db: %s", c->data_dir, why);
+        cli_fail(c, "%s/registry.db: %s", c->data_dir, why);
         return false;
     }
     *token = cli_sign(registry, project);
     registry_close(registry);
     if (!*token)
-        command_fail(c, "%s: there is no such project, or it has no secret to sign with", project);
+        cli_fail(c, "%s: there is no such project, or it has no secret to sign with", project);
     return *token != NULL;
 }
 
-void command_token_free(char *token)
+void cli_token_free(char *token)
 {
     if (token)
         explicit_bzero(token, strlen(token));
@@ -231,7 +221,7 @@ void command_token_free(char *token)
 
 /* ---- the loop ---- */
 
-void command_flush(struct command *c)
+void cli_flush(struct cli *c)
 {
     if (fflush(stdout) != 0)
         c->interrupted = true;
@@ -241,7 +231,7 @@ static void cli_on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)number;
     (void)what;
-    ((struct command *)arg)->interrupted = true;
+    ((struct cli *)arg)->interrupted = true;
 }
 
 static void cli_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -251,7 +241,7 @@ static void cli_on_timer(evutil_socket_t fd, short what, void *arg)
     (void)arg; /* it only wakes the loop */
 }
 
-void command_turn(struct command *c, uint64_t ms)
+void cli_turn(struct cli *c, uint64_t ms)
 {
     const struct timeval after = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
     if (event_add(c->timer, &after) != 0)
@@ -259,16 +249,16 @@ void command_turn(struct command *c, uint64_t ms)
     event_base_loop(c->base, EVLOOP_ONCE);
 }
 
-void command_pause(struct command *c, uint64_t ms)
+void cli_pause(struct cli *c, uint64_t ms)
 {
     uint64_t until = clock_monotonic_ms() + ms, now;
     while (!c->interrupted && (now = clock_monotonic_ms()) < until)
-        command_turn(c, until - now);
+        cli_turn(c, until - now);
 }
 
 /* ---- the process ---- */
 
-static void cli_start(struct command *c)
+static void cli_start(struct cli *c)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
     signal(SIGPIPE, SIG_IGN);
@@ -286,7 +276,7 @@ static void cli_start(struct command *c)
     c->http_client = (struct http_client){.base = c->base, .connections = 16};
 }
 
-static void cli_stop(struct command *c)
+static void cli_stop(struct cli *c)
 {
     http_client_clear(&c->http_client);
     event_free(c->timer);
@@ -295,21 +285,24 @@ static void cli_stop(struct command *c)
     event_base_free(c->base);
 }
 
-int command_main(int argc, char **argv)
+static int cli_run_one(const struct cli_command *command, int argc, char **argv)
+{
+    struct cli c = {.name = argv[1], .url = argv[2], .data_dir = argv[3], .argv = argv + 4, .argc = argc - 4};
+    log_init(c.name, -1);
+    log_configure(LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
+    cli_start(&c);
+    c.ca_file = cli_option(&c, "--ca-file", NULL);
+    int status = command->run(&c);
+    cli_stop(&c);
+    return fflush(stdout) == 0 ? status : 1;
+}
+
+int cli_run(const struct cli_command *commands, int argc, char **argv)
 {
     if (argc < 4)
         return -1;
-    for (size_t i = 0; i < sizeof cli_commands / sizeof cli_commands[0]; i++) {
-        if (strcmp(cli_commands[i].name, argv[1]) != 0)
-            continue;
-        struct command c = {.name = argv[1], .url = argv[2], .data_dir = argv[3], .argv = argv + 4, .argc = argc - 4};
-        log_init(c.name, -1);
-        log_configure(LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
-        cli_start(&c);
-        c.ca_file = command_option(&c, "--ca-file", NULL);
-        int status = cli_commands[i].run(&c);
-        cli_stop(&c);
-        return fflush(stdout) == 0 ? status : 1;
-    }
+    for (; commands->name; commands++)
+        if (strcmp(commands->name, argv[1]) == 0)
+            return cli_run_one(commands, argc, argv);
     return -1;
 }

@@ -1,5 +1,5 @@
-/* Operators' commands that speak HTTP to a server: `streamd-router COMMAND URL DATA_DIR ARGUMENT...`, which is how
- * streamd runs them (supervisor/cli/cli_exec.h). Arguments, requests, what goes wrong. */
+/* The ground of the operator's commands that speak HTTP to a server: `streamd-router COMMAND URL DATA_DIR ARGUMENT...`,
+ * which is how streamd runs them (supervisor/cli/cli_exec.h). Arguments, output, errors, tokens, the loop. */
 #ifndef ROUTER_CLI_CLI_H
 #define ROUTER_CLI_CLI_H
 
@@ -11,9 +11,9 @@
 #include "common/buf.h"
 #include "common/http_client.h"
 
-#define COMMAND_TIMEOUT_MS 30000u
+#define CLI_TIMEOUT_MS 30000u
 
-struct command {
+struct cli {
     const char *name;
     const char *url;      /* of the server, without a slash at its end */
     const char *data_dir; /* where tokens are signed; "": nowhere */
@@ -27,59 +27,60 @@ struct command {
     bool interrupted; /* ^C, or what prints is gone */
 };
 
-/* Runs the command that argv names and returns its exit status; -1: it names none. */
-int command_main(int argc, char **argv);
+struct cli_command {
+    const char *name;
+    int (*run)(struct cli *cli); /* returns the exit status */
+};
 
-int command_streams(struct command *command); /* command_streams.c */
-int command_show(struct command *command);    /* command_show.c */
-int command_tail(struct command *command);    /* command_tail.c */
-int command_doctor(struct command *command);  /* doctor.c */
+/* Runs the command that argv names and returns its exit status; -1: it names none. A NULL name ends the list. */
+int cli_run(const struct cli_command *commands, int argc, char **argv);
 
 /* ---- arguments ---- */
 
-/* Takes `NAME VALUE` out of the arguments: the value, or what there is instead. */
-const char *command_option(struct command *command, const char *name, const char *instead);
-bool command_flag(struct command *command, const char *name);
-/* The next that is no option; NULL: there is none. */
-const char *command_argument(struct command *command);
-/* True, and said so: something was wrong with the arguments, or there are more of them. */
-bool command_misused(struct command *command) MUSTUSE;
+/* Takes `NAME VALUE` out of the arguments and returns the value; if there is none, what is given instead. */
+const char *cli_option(struct cli *cli, const char *name, const char *instead);
+bool cli_flag(struct cli *cli, const char *name);
+/* Takes the next argument that is no option; NULL: there is none. */
+const char *cli_argument(struct cli *cli);
+/* True, and said on standard error: something was wrong with the arguments, or some are left. */
+bool cli_misused(struct cli *cli) MUSTUSE;
 
-/* The exit status 1, and why, on standard error. */
-PRINTF(2, 3) int command_fail(const struct command *command, const char *format, ...);
-/* Says something beside the output. */
-PRINTF(2, 3) void command_say(const struct command *command, const char *format, ...);
+/* Prints why on standard error, and returns the exit status 1. */
+PRINTF(2, 3) int cli_fail(const struct cli *cli, const char *format, ...);
+/* Prints a line on standard error. */
+PRINTF(2, 3) void cli_say(const struct cli *cli, const char *format, ...);
 
-/* ---- what servers say, on a terminal perhaps ---- */
+/* ---- output: what servers say may reach a terminal ---- */
 
-/* Prints it, with what is no letter to a terminal escaped. */
-void command_print(const char *text);
-/* The same, but line ends and tabs stay what they are. */
-void command_print_text(struct slice text);
-PRINTF(2, 0) void command_vprint(FILE *out, const char *format, va_list list);
+/* Prints a text; what would control a terminal is escaped. */
+void cli_print(const char *text);
+/* The same, but line ends and tabs are printed as they are. */
+void cli_print_text(struct slice text);
+PRINTF(2, 0) void cli_vprint(FILE *out, const char *format, va_list list);
 
 /* A stream as it was named, "PROJECT/STREAM" or "STREAM" of _default, percent-encoded or not. */
-struct target {
+struct cli_target {
     char *project;
     char *path; /* "PROJECT/STREAM", percent-encoded */
 };
 
-/* False, and said so: it is none. The caller clears it. */
-bool target_parse(struct command *command, const char *text, struct target *target) MUSTUSE;
-void target_clear(struct target *target);
+/* False, and said on standard error: the text names no stream. The caller clears the target. */
+bool cli_target_parse(struct cli *cli, const char *text, struct cli_target *target) MUSTUSE;
+void cli_target_clear(struct cli_target *target);
 
 /* ---- the loop, and tokens ---- */
 
-/* What was printed leaves now; if nobody takes it, that is an interruption. */
-void command_flush(struct command *command);
+/* Flushes standard output. If that fails, the command is interrupted. */
+void cli_flush(struct cli *cli);
 
-/* One turn of the loop, at most so long. */
-void command_turn(struct command *command, uint64_t ms);
-void command_pause(struct command *command, uint64_t ms);
+/* One turn of the loop, of at most so many ms. */
+void cli_turn(struct cli *cli, uint64_t ms);
+/* Turns for so long, unless the command is interrupted. */
+void cli_pause(struct cli *cli, uint64_t ms);
 
-/* The token that was given, or one that is signed now and good for ten minutes. The caller frees it. False, and said
- * so: there is no such project. *token NULL: none is wanted. */
-bool command_token(struct command *command, const char *project, char **token) MUSTUSE;
-void command_token_free(char *token);
+/* The token that was given, or one that is signed now and good for ten minutes. The caller frees it. False, and said on
+ * standard error: there is no such project. *token NULL: none is wanted. */
+bool cli_token(struct cli *cli, const char *project, char **token) MUSTUSE;
+void cli_token_free(char *token);
 
 #endif

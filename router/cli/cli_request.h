@@ -5,9 +5,9 @@
 #include "common/document.h"
 #include "common/http_client.h"
 
-struct command;
+struct cli;
 
-struct call {
+struct cli_request {
     /* The question. Zeroed but for what is set. */
     const char *method; /* NULL: GET */
     const char *token;  /* NULL: none */
@@ -28,23 +28,24 @@ struct call {
 };
 
 /* Starts it. `path` goes behind the server's URL. */
-void call_start(struct command *command, struct call *call, const char *path);
+void cli_request_start(struct cli *cli, struct cli_request *request, const char *path);
 /* Until it is done, or the command is interrupted. */
-void call_wait(struct command *command, struct call *call);
+void cli_request_wait(struct cli *cli, struct cli_request *request);
 /* Both. */
-void call_make(struct command *command, struct call *call, const char *path);
+void cli_request_make(struct cli *cli, struct cli_request *request, const char *path);
 /* Both, with a token of the project, for a document, which the caller deletes. NULL: there is none, and it was said
  * why, unless it is an interruption. */
-cJSON *call_document(struct command *command, struct call *call, const char *project, const char *path) MUSTUSE;
+cJSON *cli_request_document(struct cli *cli, struct cli_request *request, const char *project,
+                            const char *path) MUSTUSE;
 /* Gives it up, if it is under way, and frees what it has; it may be used again. */
-void call_clear(struct call *call);
+void cli_request_clear(struct cli_request *request);
 
-void call_add_header(struct call *call, const char *name, const char *value);
+void cli_request_add_header(struct cli_request *request, const char *name, const char *value);
 /* The value of a header of the answer; data NULL: it has none such. */
-struct slice call_header(const struct call *call, const char *name);
-bool call_says(const struct call *call, const char *name, const char *value);
+struct slice cli_request_header(const struct cli_request *request, const char *name);
+bool cli_request_says(const struct cli_request *request, const char *name, const char *value);
 
 /* The exit status 1, and on standard error what the server has said, or why it has said nothing. */
-int call_fail(const struct command *command, const struct call *call);
+int cli_request_fail(const struct cli *cli, const struct cli_request *request);
 
 #endif

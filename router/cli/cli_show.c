@@ -3,11 +3,12 @@
 
 #include "router/cli/cli.h"
 #include "router/cli/cli_request.h"
+#include "router/cli/commands.h"
 
 static void cli_show_print_scalar(const cJSON *item)
 {
     if (cJSON_IsString(item))
-        command_print(item->valuestring);
+        cli_print(item->valuestring);
     else if (cJSON_IsNumber(item))
         printf("%.0f", item->valuedouble);
     else if (cJSON_IsBool(item))
@@ -26,7 +27,7 @@ static void cli_show_print_members(const cJSON *object)
         if (cJSON_IsArray(member))
             continue;
         fputs(before, stdout);
-        command_print(member->string);
+        cli_print(member->string);
         fputs("=", stdout);
         cli_show_print_scalar(member);
         before = " ";
@@ -35,7 +36,7 @@ static void cli_show_print_members(const cJSON *object)
 
 static void cli_show_print_line(const char *key, const cJSON *item)
 {
-    command_print(key);
+    cli_print(key);
     fputs(": ", stdout);
     if (cJSON_IsObject(item))
         cli_show_print_members(item);
@@ -61,34 +62,34 @@ static void cli_show_print_all(const cJSON *stream)
     }
 }
 
-static int cli_show_ask(struct command *c, const struct target *target, bool json)
+static int cli_show_ask(struct cli *c, const struct cli_target *target, bool json)
 {
-    struct call call = {0};
+    struct cli_request request = {0};
     struct buf path = {0};
     buf_add_slice(&path, SLICE("/v1/streams/"));
     buf_add(&path, target->path, strlen(target->path) + 1);
-    cJSON *stream = call_document(c, &call, target->project, path.data);
+    cJSON *stream = cli_request_document(c, &request, target->project, path.data);
     int status = stream ? 0 : 1;
     if (stream && json) {
-        command_print_text(buf_slice(&call.text)); /* which in JSON means the same */
+        cli_print_text(buf_slice(&request.text)); /* which in JSON means the same */
         puts("");
     } else if (stream) {
         cli_show_print_all(stream);
     }
     cJSON_Delete(stream);
     buf_clear(&path);
-    call_clear(&call);
+    cli_request_clear(&request);
     return status;
 }
 
-int command_show(struct command *c)
+int cli_show(struct cli *c)
 {
-    bool json = command_flag(c, "--json");
-    const char *stream = command_argument(c);
-    struct target target;
-    if (command_misused(c) || !target_parse(c, stream, &target))
+    bool json = cli_flag(c, "--json");
+    const char *stream = cli_argument(c);
+    struct cli_target target;
+    if (cli_misused(c) || !cli_target_parse(c, stream, &target))
         return 1;
     int status = cli_show_ask(c, &target, json);
-    target_clear(&target);
+    cli_target_clear(&target);
     return status;
 }

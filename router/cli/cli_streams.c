@@ -8,6 +8,7 @@
 #include "common/registry.h"
 #include "router/cli/cli.h"
 #include "router/cli/cli_request.h"
+#include "router/cli/commands.h"
 #include "router/handlers/listing.h"
 #include "router/handlers/rules.h"
 
@@ -43,7 +44,7 @@ static void cli_streams_print_stream(const char *project, const cJSON *stream)
     if (project)
         printf("%s/", project);
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
-        command_print(cli_streams_text_of(stream, columns[i]));
+        cli_print(cli_streams_text_of(stream, columns[i]));
         fputs("\t", stdout);
     }
     printf("%.0f", cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(stream, "bytes")));
@@ -87,23 +88,23 @@ static void cli_streams_add_path(struct buf *path, const struct asking *asking)
 }
 
 /* The exit status, and in *more whether there is another page. */
-static int cli_streams_ask(struct command *c, struct asking *asking, bool *more)
+static int cli_streams_ask(struct cli *c, struct asking *asking, bool *more)
 {
-    struct call call = {0};
+    struct cli_request request = {0};
     struct buf path = {0};
     cli_streams_add_path(&path, asking);
-    cJSON *page = call_document(c, &call, asking->project, path.data);
+    cJSON *page = cli_request_document(c, &request, asking->project, path.data);
     int status = page ? 0 : 1;
     *more = page && cli_streams_print_page(asking, page);
-    command_flush(c);
+    cli_flush(c);
     cJSON_Delete(page);
     buf_clear(&path);
-    call_clear(&call);
+    cli_request_clear(&request);
     return c->interrupted ? 1 : status;
 }
 
 /* Every page. */
-static int cli_streams_ask_all(struct command *c, struct asking *asking)
+static int cli_streams_ask_all(struct cli *c, struct asking *asking)
 {
     bool more = true;
     int status = 0;
@@ -129,14 +130,14 @@ static void cli_streams_gather(void *names, struct slice name)
 }
 
 /* Tokens are of one project: each in the registry is asked about with one of its own. */
-static int cli_streams_ask_each(struct command *c, struct asking *asking)
+static int cli_streams_ask_each(struct cli *c, struct asking *asking)
 {
     struct texts names = {0};
     struct slice whole = asking->prefix;
     const char *why;
     struct registry *registry = registry_open(c->data_dir, &why);
     if (!registry)
-        return command_fail(c, "%s/registry.db: %s", c->data_dir, why);
+        return cli_fail(c, "%s/registry.db: %s", c->data_dir, why);
     int status = registry_names(registry, cli_streams_gather, &names) == REGISTRY_OK ? 0 : 1;
     registry_close(registry);
     for (size_t i = 0; i < names.count && status == 0 && asking->left > 0; i++)
@@ -146,25 +147,25 @@ static int cli_streams_ask_each(struct command *c, struct asking *asking)
     return status;
 }
 
-int command_streams(struct command *c)
+int cli_streams(struct cli *c)
 {
-    struct asking asking = {.project = command_option(c, "--project", NULL), .left = UINT64_MAX};
+    struct asking asking = {.project = cli_option(c, "--project", NULL), .left = UINT64_MAX};
     struct buf encoded = {0};
-    const char *prefix = command_option(c, "--prefix", ""), *limit = command_option(c, "--limit", NULL);
-    if (command_misused(c))
+    const char *prefix = cli_option(c, "--prefix", ""), *limit = cli_option(c, "--limit", NULL);
+    if (cli_misused(c))
         return 1;
     if (asking.project && !project_name_valid(slice_str(asking.project)))
-        return command_fail(c, "%s: " PROJECT_NAME_RULE, asking.project);
+        return cli_fail(c, "%s: " PROJECT_NAME_RULE, asking.project);
     if (limit && (!rules_integer(slice_str(limit), RULES_INTEGER_MAX, &asking.left) || !asking.left))
-        return command_fail(c, "%s: --limit is a number from 1", limit);
+        return cli_fail(c, "%s: --limit is a number from 1", limit);
     percent_encode_rest(slice_str(prefix), &encoded);
     asking.prefix = buf_slice(&encoded);
     bool each = !asking.project && *c->data_dir;
     int status = each ? cli_streams_ask_each(c, &asking) : cli_streams_ask_all(c, &asking);
     if (status != 0 && !each && !asking.project && getenv("STREAMD_TOKEN"))
-        command_say(c, "a token is for one project; --project names it");
+        cli_say(c, "a token is for one project; --project names it");
     if (status == 0 && asking.project && !each && !asking.found && !*prefix)
-        command_say(c, "%s: the project has no streams", asking.project);
+        cli_say(c, "%s: the project has no streams", asking.project);
     buf_clear(&encoded);
     buf_clear(&asking.after);
     return status;

@@ -10,7 +10,7 @@
 
 /* An event stream that is listened to. */
 struct listener {
-    struct call call;
+    struct cli_request request;
     struct event_stream events;
     uint64_t position; /* of the last control event */
     bool heard;
@@ -34,26 +34,26 @@ static bool doctor_live_on_piece(void *ctx, struct slice piece)
     return true;
 }
 
-static void doctor_live_start(struct doctor *d, struct call *call, const char *live)
+static void doctor_live_start(struct doctor *d, struct cli_request *request, const char *live)
 {
     char path[600], tail[OFFSET_LEN + 1];
     doctor_tail(d, tail);
     snprintf(path, sizeof path, "%s?offset=%s&live=%s", d->path, tail, live);
-    call->token = d->token;
-    call_start(d->command, call, path);
+    request->token = d->token;
+    cli_request_start(d->cli, request, path);
 }
 
 static void doctor_live_listen_to(struct doctor *d, struct listener *l)
 {
-    *l = (struct listener){.call = {.piece = doctor_live_on_piece, .ctx = l},
+    *l = (struct listener){.request = {.piece = doctor_live_on_piece, .ctx = l},
                            .events = {.event = doctor_live_on_event, .ctx = l}};
-    call_add_header(&l->call, "Accept-Encoding", "gzip");
-    doctor_live_start(d, &l->call, "sse");
+    cli_request_add_header(&l->request, "Accept-Encoding", "gzip");
+    doctor_live_start(d, &l->request, "sse");
 }
 
 static void doctor_live_forget(struct listener *l)
 {
-    call_clear(&l->call);
+    cli_request_clear(&l->request);
     event_stream_clear(&l->events);
 }
 
@@ -61,9 +61,9 @@ static void doctor_live_forget(struct listener *l)
 static bool doctor_live_wait_for_tail(struct doctor *d, struct listener *l, uint64_t ms)
 {
     uint64_t until = clock_monotonic_ms() + ms, now;
-    while (!(l->heard && l->position >= buf_len(&d->sent)) && !l->call.done && !d->command->interrupted &&
+    while (!(l->heard && l->position >= buf_len(&d->sent)) && !l->request.done && !d->cli->interrupted &&
            (now = clock_monotonic_ms()) < until)
-        command_turn(d->command, until - now);
+        cli_turn(d->cli, until - now);
     return l->heard && l->position >= buf_len(&d->sent);
 }
 
@@ -74,12 +74,12 @@ static const char *const doctor_live_unbuffered =
 static bool doctor_live_events_come(struct doctor *d, struct listener *l)
 {
     bool come = doctor_live_wait_for_tail(d, l, OPEN_MS);
-    if (call_header(&l->call, "content-encoding").len)
+    if (cli_request_header(&l->request, "content-encoding").len)
         doctor_bad(d, "events", doctor_live_unbuffered, "event streams are compressed on the way");
     else if (come)
         return true;
-    else if (l->call.done && l->call.status != 200)
-        doctor_bad(d, "events", NULL, "an event stream: status %ld", l->call.status);
+    else if (l->request.done && l->request.status != 200)
+        doctor_bad(d, "events", NULL, "an event stream: status %ld", l->request.status);
     else
         doctor_bad(d, "events", doctor_live_unbuffered, "an event stream's first event has not come after %u s",
                    OPEN_MS / 1000);
@@ -109,32 +109,32 @@ bool doctor_events(struct doctor *d)
 
 bool doctor_poll(struct doctor *d)
 {
-    struct call poll = {0};
+    struct cli_request poll = {0};
     char tail[OFFSET_LEN + 1];
     doctor_live_start(d, &poll, "long-poll");
-    command_pause(d->command, 500); /* it is waiting now */
+    cli_pause(d->cli, 500); /* it is waiting now */
     if (poll.done) {
         doctor_bad(d, "long-poll",
                    "do not cache answers to ?live=", "it is answered before there is anything: status %ld",
                    poll.status);
-        call_clear(&poll);
+        cli_request_clear(&poll);
         return true;
     }
     bool appended = doctor_append(d);
     uint64_t until = clock_monotonic_ms() + DOCTOR_PROMPT_MS, now;
-    while (appended && !poll.done && !d->command->interrupted && (now = clock_monotonic_ms()) < until)
-        command_turn(d->command, until - now);
+    while (appended && !poll.done && !d->cli->interrupted && (now = clock_monotonic_ms()) < until)
+        cli_turn(d->cli, until - now);
     doctor_tail(d, tail);
     if (!appended)
         doctor_bad(d, "long-poll", NULL, "an append: %s", doctor_said(d));
-    else if (poll.done && poll.status == 200 && call_says(&poll, "stream-next-offset", tail))
+    else if (poll.done && poll.status == 200 && cli_request_says(&poll, "stream-next-offset", tail))
         doctor_good(d, "long-poll", "is answered when something is appended");
     else if (poll.done)
         doctor_bad(d, "long-poll", NULL, "status %ld, or not what was appended", poll.status);
     else
         doctor_bad(d, "long-poll", "nginx: proxy_buffering off", "no answer %u s after an append",
                    DOCTOR_PROMPT_MS / 1000);
-    call_clear(&poll);
+    cli_request_clear(&poll);
     return true;
 }
 
@@ -142,19 +142,19 @@ bool doctor_poll(struct doctor *d)
 
 static void doctor_live_say_events(struct doctor *d, const struct listener *l, double lived_s)
 {
-    if (l->call.done && l->call.failure)
+    if (l->request.done && l->request.failure)
         doctor_bad(d, "silence",
                    "nginx: proxy_read_timeout, HAProxy: timeout server and timeout tunnel: longer than live.heartbeat",
-                   "an event stream was cut after %.1f s, not ended (%s)", lived_s, l->call.failure);
-    else if (l->call.done && l->call.status != 200)
-        doctor_bad(d, "silence", NULL, "an event stream: status %ld after %.1f s", l->call.status, lived_s);
-    else if (l->call.done)
+                   "an event stream was cut after %.1f s, not ended (%s)", lived_s, l->request.failure);
+    else if (l->request.done && l->request.status != 200)
+        doctor_bad(d, "silence", NULL, "an event stream: status %ld after %.1f s", l->request.status, lived_s);
+    else if (l->request.done)
         doctor_good(d, "silence", "an event stream was ended properly after %.1f s (live.sse_lifetime)", lived_s);
     else
         doctor_good(d, "silence", "an event stream lives for %.1f s, with %zu heartbeats", lived_s, l->events.comments);
 }
 
-static void doctor_live_say_poll(struct doctor *d, const struct call *poll, double lived_s)
+static void doctor_live_say_poll(struct doctor *d, const struct cli_request *poll, double lived_s)
 {
     if (poll->done && (poll->failure || poll->status != 204))
         doctor_bad(d, "silence",
@@ -171,23 +171,23 @@ static void doctor_live_say_poll(struct doctor *d, const struct call *poll, doub
 bool doctor_idle(struct doctor *d)
 {
     struct listener l;
-    struct call poll = {0};
+    struct cli_request poll = {0};
     uint64_t began = clock_monotonic_ms(), until = began + d->idle_ms, now = began, events_ms = 0, poll_ms = 0;
     if (!d->idle_ms)
         return true;
     doctor_live_listen_to(d, &l);
     doctor_live_start(d, &poll, "long-poll");
-    while (now < until && !(l.call.done && poll.done) && !d->command->interrupted) {
-        command_turn(d->command, until - now);
+    while (now < until && !(l.request.done && poll.done) && !d->cli->interrupted) {
+        cli_turn(d->cli, until - now);
         now = clock_monotonic_ms();
-        events_ms = l.call.done ? events_ms : now - began;
+        events_ms = l.request.done ? events_ms : now - began;
         poll_ms = poll.done ? poll_ms : now - began;
     }
-    if (!d->command->interrupted) {
+    if (!d->cli->interrupted) {
         doctor_live_say_events(d, &l, (double)events_ms / 1000);
         doctor_live_say_poll(d, &poll, (double)poll_ms / 1000);
     }
     doctor_live_forget(&l);
-    call_clear(&poll);
+    cli_request_clear(&poll);
     return true;
 }

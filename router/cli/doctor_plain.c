@@ -11,31 +11,32 @@ static bool doctor_plain_has_offset(const struct doctor *d)
 {
     char tail[OFFSET_LEN + 1];
     doctor_tail(d, tail);
-    return call_says(&d->call, "stream-next-offset", tail);
+    return cli_request_says(&d->request, "stream-next-offset", tail);
 }
 
 /* streamd itself has answered, with an error. */
 static bool doctor_plain_is_ours(struct doctor *d)
 {
-    return strchr(doctor_said(d) + sizeof "status " - 1, ' ') && !d->call.failure;
+    return strchr(doctor_said(d) + sizeof "status " - 1, ' ') && !d->request.failure;
 }
 
 bool doctor_health(struct doctor *d)
 {
-    if (doctor_ask(d, "GET", "/health", (struct slice){0}, 200) && slice_equal(buf_slice(&d->call.text), SLICE("ok")))
-        doctor_good(d, "health", "%s answers", d->command->url);
-    else if (d->call.failure)
-        doctor_bad(d, "health", NULL, "%s: %s", d->command->url, doctor_said(d));
+    if (doctor_ask(d, "GET", "/health", (struct slice){0}, 200) &&
+        slice_equal(buf_slice(&d->request.text), SLICE("ok")))
+        doctor_good(d, "health", "%s answers", d->cli->url);
+    else if (d->request.failure)
+        doctor_bad(d, "health", NULL, "%s: %s", d->cli->url, doctor_said(d));
     else
         doctor_warn(d, "health", "/health: %s; perhaps it is not passed on", doctor_said(d));
-    return !d->call.failure;
+    return !d->request.failure;
 }
 
 /* streamd says in Location what it was asked for: a path that was decoded on the way names another stream. */
 static void doctor_plain_look_at_location(struct doctor *d)
 {
-    struct slice location = call_header(&d->call, "location"), path = slice_str(d->path);
-    const char *authority = strstr(d->command->url, "://") + 3;
+    struct slice location = cli_request_header(&d->request, "location"), path = slice_str(d->path);
+    const char *authority = strstr(d->cli->url, "://") + 3;
     size_t host = strcspn(authority, "/");
     bool kept =
         location.len >= path.len && slice_equal(slice_of(location.data + location.len - path.len, path.len), path);
@@ -51,13 +52,13 @@ static void doctor_plain_look_at_location(struct doctor *d)
 
 bool doctor_create(struct doctor *d)
 {
-    call_add_header(&d->call, "Content-Type", "text/plain");
-    call_add_header(&d->call, "Stream-TTL", "600");
+    cli_request_add_header(&d->request, "Content-Type", "text/plain");
+    cli_request_add_header(&d->request, "Stream-TTL", "600");
     if (doctor_ask(d, "PUT", "", SLICE(""), 201)) {
         d->made = true;
         doctor_good(d, "PUT", "a stream is made: %s", d->path);
         doctor_plain_look_at_location(d);
-    } else if (d->call.status == 401) {
+    } else if (d->request.status == 401) {
         doctor_bad(d, "PUT", "give --token, of the project that --project names; a proxy must pass Authorization on",
                    "%s%s", doctor_said(d), d->token ? ", although a token was sent" : "");
     } else {
@@ -72,22 +73,23 @@ static bool doctor_plain_produce(struct doctor *d, long status)
     char seq[24];
     snprintf(seq, sizeof seq, "%llu", (unsigned long long)d->producer);
     doctor_reset(d);
-    call_add_header(&d->call, "Content-Type", "text/plain");
-    call_add_header(&d->call, "Producer-Id", "doctor");
-    call_add_header(&d->call, "Producer-Epoch", "0");
-    call_add_header(&d->call, "Producer-Seq", seq);
+    cli_request_add_header(&d->request, "Content-Type", "text/plain");
+    cli_request_add_header(&d->request, "Producer-Id", "doctor");
+    cli_request_add_header(&d->request, "Producer-Epoch", "0");
+    cli_request_add_header(&d->request, "Producer-Seq", seq);
     return doctor_ask(d, "POST", "", SLICE("once\n"), status);
 }
 
 bool doctor_producer(struct doctor *d)
 {
     static const char *const advice = "pass all headers on, both ways: Producer-*, Stream-*, ETag, Authorization";
-    bool first = doctor_plain_produce(d, 200) && call_says(&d->call, "producer-seq", "0") && doctor_plain_has_offset(d);
+    bool first = doctor_plain_produce(d, 200) && cli_request_says(&d->request, "producer-seq", "0") &&
+                 doctor_plain_has_offset(d);
     if (!first) {
         doctor_bad(d, "headers", advice, "an append with Producer-* headers: %s%s", doctor_said(d),
-                   d->call.status == 204   ? ", as if it had none"
-                   : d->call.status == 200 ? " without its headers"
-                                           : "");
+                   d->request.status == 204   ? ", as if it had none"
+                   : d->request.status == 200 ? " without its headers"
+                                              : "");
         return true;
     }
     size_t before = buf_len(&d->sent);
@@ -124,7 +126,7 @@ bool doctor_body(struct doctor *d)
 {
     struct buf body = {0};
     doctor_plain_fill(&body);
-    call_add_header(&d->call, "Content-Type", "text/plain");
+    cli_request_add_header(&d->request, "Content-Type", "text/plain");
     if (doctor_ask(d, "POST", "", buf_slice(&body), 204))
         doctor_good(d, "body", "an append of %u bytes is taken", BODY_BYTES);
     else if (doctor_plain_is_ours(d))
@@ -148,13 +150,13 @@ static bool doctor_plain_read_all(struct doctor *d, struct buf *got)
             doctor_bad(d, "bytes", NULL, "a read: %s", doctor_said(d));
             return false;
         }
-        next = call_header(&d->call, "stream-next-offset");
+        next = cli_request_header(&d->request, "stream-next-offset");
         if (next.len != OFFSET_LEN || memcmp(next.data, offset, OFFSET_LEN) == 0)
             break;
         memcpy(offset, next.data, OFFSET_LEN);
-        buf_add_slice(got, buf_slice(&d->call.text));
-    } while (buf_len(&d->call.text) && slice_begins(buf_slice(&d->sent), buf_slice(got)) &&
-             !call_says(&d->call, "stream-up-to-date", "true"));
+        buf_add_slice(got, buf_slice(&d->request.text));
+    } while (buf_len(&d->request.text) && slice_begins(buf_slice(&d->sent), buf_slice(got)) &&
+             !cli_request_says(&d->request, "stream-up-to-date", "true"));
     return true;
 }
 
@@ -176,7 +178,7 @@ bool doctor_etag(struct doctor *d)
 {
     char etag[128] = "";
     if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 200)) {
-        struct slice value = call_header(&d->call, "etag");
+        struct slice value = cli_request_header(&d->request, "etag");
         snprintf(etag, sizeof etag, "%.*s", (int)value.len, value.data ? value.data : "");
     }
     if (!*etag) {
@@ -184,7 +186,7 @@ bool doctor_etag(struct doctor *d)
         return true;
     }
     doctor_reset(d);
-    call_add_header(&d->call, "If-None-Match", etag);
+    cli_request_add_header(&d->request, "If-None-Match", etag);
     if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 304))
         doctor_good(d, "ETag", "what is unchanged is 304");
     else
@@ -220,12 +222,12 @@ bool doctor_stale(struct doctor *d)
 }
 
 /* The header that tells of a cache, if one does. */
-static const char *doctor_plain_cache_header(const struct call *call, struct slice *value)
+static const char *doctor_plain_cache_header(const struct cli_request *request, struct slice *value)
 {
     static const char *const names[] = {"x-cache",         "x-cache-status", "x-proxy-cache",
                                         "cf-cache-status", "cache-status",   "age"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        *value = call_header(call, names[i]);
+        *value = cli_request_header(request, names[i]);
         if (value->len)
             return names[i];
     }
@@ -239,7 +241,7 @@ bool doctor_cache(struct doctor *d)
     for (unsigned i = 0; i < 2; i++) {
         doctor_reset(d);
         if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 200))
-            name = doctor_plain_cache_header(&d->call, &value);
+            name = doctor_plain_cache_header(&d->request, &value);
     }
     if (name)
         doctor_good(d, "cache", "the same read twice: %s: %.*s%s", name, (int)value.len, value.data,

@@ -4,7 +4,7 @@
 
 #include "common/buf.h"
 
-/* An event's type ("message" if it has none) and its data, without the last line end; borrowed for the call. */
+/* An event's type ("message" if it has none) and its data, without the last line end; borrowed for the request. */
 typedef void event_stream_event(void *ctx, struct slice type, struct slice data);
 
 /* Zeroed but for the first two. */
