@@ -8,15 +8,53 @@
 #include <assert.h>
 #include <endian.h>
 
-const char *wire_name(enum wire_type type)
-{
-    static const char *const names[WIRE_TYPE_COUNT] = {
-        "?",
-#define MESSAGE(NAME, name, fields) #NAME,
+/* ---- what wire.def says of a message ---- */
+
+struct wire_facts {
+    const char *name;
+    enum wire_direction direction;
+    enum wire_type answer;
+    bool waits_for_room;
+};
+
+static const struct wire_facts wire_facts[WIRE_TYPE_COUNT] = {
+    [WIRE_INVALID] = {.name = "?"},
+#define ANSWER(NAME) WIRE_##NAME
+#define NO_ANSWER WIRE_INVALID
+#define WAITS_FOR_ROOM true
+#define ALWAYS false
+#define MESSAGE(NAME, name, direction, answer, room, fields) [WIRE_##NAME] = {#NAME, WIRE_##direction, answer, room},
 #include "common/wire.def"
 #undef MESSAGE
-    };
-    return type < WIRE_TYPE_COUNT ? names[type] : "?";
+#undef ALWAYS
+#undef WAITS_FOR_ROOM
+#undef NO_ANSWER
+#undef ANSWER
+};
+
+static const struct wire_facts *wire_facts_of(enum wire_type type)
+{
+    return &wire_facts[type < WIRE_TYPE_COUNT ? type : WIRE_INVALID];
+}
+
+const char *wire_name(enum wire_type type)
+{
+    return wire_facts_of(type)->name;
+}
+
+enum wire_direction wire_direction(enum wire_type type)
+{
+    return wire_facts_of(type)->direction;
+}
+
+enum wire_type wire_answer(enum wire_type type)
+{
+    return wire_facts_of(type)->answer;
+}
+
+bool wire_waits_for_room(enum wire_type type)
+{
+    return wire_facts_of(type)->waits_for_room;
 }
 
 /* ---- putting: the length is summed first, so that a frame is reserved once and written straight ---- */
@@ -96,7 +134,7 @@ static bool wire_get_str(struct slice *in, struct slice *value)
 #define U32(field) +4
 #define U64(field) +8
 #define STR(field) +4 + m->field.len
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     static size_t size_##name(const struct wire_##name *m)                                                             \
     {                                                                                                                  \
         (void)m;                                                                                                       \
@@ -113,7 +151,7 @@ static bool wire_get_str(struct slice *in, struct slice *value)
 #define U32(field) at = wire_put_u32(at, m->field);
 #define U64(field) at = wire_put_u64(at, m->field);
 #define STR(field) at = wire_put_str(at, m->field);
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     void wire_put_##name(struct buf *out, const struct wire_##name *m)                                                 \
     {                                                                                                                  \
         size_t size = 1 + size_##name(m);                                                                              \
@@ -136,7 +174,7 @@ static bool wire_get_str(struct slice *in, struct slice *value)
 #define U32(field) &&wire_get_u32(&body, &m->field)
 #define U64(field) &&wire_get_u64(&body, &m->field)
 #define STR(field) &&wire_get_str(&body, &m->field)
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     bool wire_get_##name(struct slice body, struct wire_##name *m)                                                     \
     {                                                                                                                  \
         return true fields && body.len == 0;                                                                           \

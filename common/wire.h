@@ -95,7 +95,7 @@
 
 enum wire_type {
     WIRE_INVALID,
-#define MESSAGE(NAME, name, fields) WIRE_##NAME,
+#define MESSAGE(NAME, name, direction, answer, room, fields) WIRE_##NAME,
 #include "common/wire.def"
 #undef MESSAGE
     WIRE_TYPE_COUNT
@@ -105,7 +105,7 @@ enum wire_type {
 #define U32(field) uint32_t field;
 #define U64(field) uint64_t field;
 #define STR(field) struct slice field;
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     struct wire_##name {                                                                                               \
         fields                                                                                                         \
     };
@@ -119,9 +119,23 @@ enum wire_type {
 /* "APPEND"; "?" for a type there is none of. */
 const char *wire_name(enum wire_type type);
 
+enum wire_direction {
+    WIRE_NOWHERE, /* there is no such type */
+    WIRE_ROUTER_TO_SHARD,
+    WIRE_SHARD_TO_ROUTER,
+    WIRE_SHARD_TO_SHARD,
+    WIRE_ROUTER_TO_ROUTER,
+    WIRE_INSIDE /* it is a row in another message */
+};
+
+/* The columns of wire.def. WIRE_INVALID: nothing answers it. */
+enum wire_direction wire_direction(enum wire_type type);
+enum wire_type wire_answer(enum wire_type type);
+bool wire_waits_for_room(enum wire_type type);
+
 /* wire_put_append(out, &m) adds one whole frame to out. wire_get_append(body, &m) reads a frame's fields; true only if
  * every field fits and nothing is left. Its slices point into body. */
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     void wire_put_##name(struct buf *out, const struct wire_##name *m);                                                \
     bool wire_get_##name(struct slice body, struct wire_##name *m) MUSTUSE;
 #include "common/wire.def"

@@ -6,7 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "shard/handlers/handlers.h"
+#include "shard/peers/handlers.h"
 #include "shard/shard.h"
 
 /* Bytes taken from one link a turn: what is beyond waits in the socket, and its sender with it. */
@@ -14,110 +14,74 @@
 #define TURN_PASSES 4
 #define TURN_MESSAGES 64 /* of the bus */
 
-static bool frames_on_time(struct shard *shard, unsigned router, struct slice body)
+/* ---- from a frame to its handler ---- */
+
+/* Who sent it is a router or a shard, by the message's direction. False: the frame is malformed. */
+typedef bool frames_handler(struct shard *shard, unsigned from, struct slice body);
+
+/* TIME is about the frame behind it. */
+void on_time(struct shard *shard, struct asker asker, const struct wire_time *m)
 {
-    struct wire_time m;
-    if (!wire_get_time(body, &m))
-        return false;
-    peers_time(&shard->peers, router, m.id, clock_monotonic_us());
-    return true;
+    peers_time(&shard->peers, asker.router, m->id, clock_monotonic_us());
 }
+
+#define ANSWER(NAME) m.id
+#define NO_ANSWER 0
+#define ROUTER_TO_SHARD(name, id)                                                                                      \
+    static bool frames_handle_##name(struct shard *shard, unsigned router, struct slice body)                          \
+    {                                                                                                                  \
+        struct wire_##name m;                                                                                          \
+        bool good = wire_get_##name(body, &m);                                                                         \
+        if (good)                                                                                                      \
+            on_##name(shard, peers_asker(&shard->peers, router, id), &m);                                              \
+        return good;                                                                                                   \
+    }
+#define SHARD_TO_SHARD(name, id)                                                                                       \
+    static bool frames_handle_##name(struct shard *shard, unsigned from, struct slice body)                            \
+    {                                                                                                                  \
+        struct wire_##name m;                                                                                          \
+        bool good = wire_get_##name(body, &m);                                                                         \
+        if (good)                                                                                                      \
+            on_##name(shard, from, &m);                                                                                \
+        return good;                                                                                                   \
+    }
+#define SHARD_TO_ROUTER(name, id)
+#define ROUTER_TO_ROUTER(name, id)
+#define INSIDE(name, id)
+#define MESSAGE(NAME, name, direction, answer, room, fields) direction(name, answer)
+#include "common/wire.def"
+#undef MESSAGE
+#undef SHARD_TO_SHARD
+#undef ROUTER_TO_SHARD
+#undef NO_ANSWER
+#undef ANSWER
+
+static frames_handler *const frames_handlers[WIRE_TYPE_COUNT] = {
+#define ROUTER_TO_SHARD(NAME, name) [WIRE_##NAME] = frames_handle_##name,
+#define SHARD_TO_SHARD(NAME, name) [WIRE_##NAME] = frames_handle_##name,
+#define MESSAGE(NAME, name, direction, answer, room, fields) direction(NAME, name)
+#include "common/wire.def"
+#undef MESSAGE
+#undef SHARD_TO_SHARD
+#undef ROUTER_TO_SHARD
+#undef INSIDE
+#undef ROUTER_TO_ROUTER
+#undef SHARD_TO_ROUTER
+};
 
 static bool frames_from_router(struct shard *shard, unsigned router, enum wire_type type, struct slice body)
 {
-    switch (type) {
-#define ROUTER_CASE(NAME, name)                                                                                        \
-    case WIRE_##NAME: {                                                                                                \
-        struct wire_##name m;                                                                                          \
-        if (!wire_get_##name(body, &m))                                                                                \
-            return false;                                                                                              \
-        on_##name(shard, peers_asker(&shard->peers, router, 0), &m);                                                   \
-        return true;                                                                                                   \
-    }
-#define ROUTER_CASE_ID(NAME, name)                                                                                     \
-    case WIRE_##NAME: {                                                                                                \
-        struct wire_##name m;                                                                                          \
-        if (!wire_get_##name(body, &m))                                                                                \
-            return false;                                                                                              \
-        on_##name(shard, peers_asker(&shard->peers, router, m.id), &m);                                                \
-        return true;                                                                                                   \
-    }
-        ROUTER_CASE_ID(CREATE, create)
-        ROUTER_CASE_ID(APPEND, append)
-        ROUTER_CASE_ID(READ, read)
-        ROUTER_CASE_ID(HEAD, head)
-        ROUTER_CASE_ID(DELETE, delete)
-        ROUTER_CASE_ID(LIST, list)
-        ROUTER_CASE_ID(SHOW, show)
-        ROUTER_CASE_ID(SUBSCRIBE, subscribe)
-        ROUTER_CASE_ID(ESTUARY, estuary)
-        ROUTER_CASE(UNWATCH, unwatch)
-        ROUTER_CASE(WATCH_USAGE, watch_usage)
-#undef ROUTER_CASE
-#undef ROUTER_CASE_ID
-    case WIRE_TIME:
-        return frames_on_time(shard, router, body);
-    default:
-        return false;
-    }
-}
-
-/* Handling these frames writes to the database, and their sender repeats them until that is done. While the disk takes
- * nothing they are dropped. */
-static bool frames_wait_for_room(enum wire_type type)
-{
-    switch (type) {
-    case WIRE_UNPIN:
-    case WIRE_UNPINNED:
-    case WIRE_PROBED:
-    case WIRE_ATTACHED:
-    case WIRE_SOURCED:
-    case WIRE_SUBSCRIBERS:
-    case WIRE_TAKEN:
-    case WIRE_ENDED:
-        return true;
-    default:
-        return false;
-    }
+    return wire_direction(type) == WIRE_ROUTER_TO_SHARD && frames_handlers[type](shard, router, body);
 }
 
 static bool frames_from_shard(struct shard *shard, unsigned from, enum wire_type type, struct slice body)
 {
-    if (shard->disk.stuck && frames_wait_for_room(type))
-        return true;
-    switch (type) {
-#define SHARD_CASE(NAME, name)                                                                                         \
-    case WIRE_##NAME: {                                                                                                \
-        struct wire_##name m;                                                                                          \
-        if (!wire_get_##name(body, &m))                                                                                \
-            return false;                                                                                              \
-        on_##name(shard, from, &m);                                                                                    \
-        return true;                                                                                                   \
-    }
-        SHARD_CASE(PIN, pin)
-        SHARD_CASE(PINNED, pinned)
-        SHARD_CASE(BOUNDARY, boundary)
-        SHARD_CASE(BOUNDED, bounded)
-        SHARD_CASE(UNPIN, unpin)
-        SHARD_CASE(UNPINNED, unpinned)
-        SHARD_CASE(PROBE, probe)
-        SHARD_CASE(PROBED, probed)
-        SHARD_CASE(FETCH, fetch)
-        SHARD_CASE(FETCHED, fetched)
-        SHARD_CASE(ATTACH, attach)
-        SHARD_CASE(ATTACHED, attached)
-        SHARD_CASE(SUBSCRIBERS, subscribers)
-        SHARD_CASE(DELIVER, deliver)
-        SHARD_CASE(TAKEN, taken)
-        SHARD_CASE(WANTED, wanted)
-        SHARD_CASE(ENDED, ended)
-        SHARD_CASE(SOURCES, sources)
-        SHARD_CASE(SOURCED, sourced)
-#undef SHARD_CASE
-    default:
-        return false;
-    }
+    if (shard->disk.stuck && wire_waits_for_room(type))
+        return true; /* it is dropped, and comes again */
+    return wire_direction(type) == WIRE_SHARD_TO_SHARD && frames_handlers[type](shard, from, body);
 }
+
+/* ---- from the sockets ---- */
 
 typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
 

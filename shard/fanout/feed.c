@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
-#include "shard/handlers/handlers.h"
+#include "shard/peers/handlers.h"
 #include "shard/store/disk.h"
 #include "shard/shard.h"
 #include "shard/streams/page.h"

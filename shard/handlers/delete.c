@@ -13,7 +13,8 @@
 
 #include "shard/fanout/estuary.h"
 #include "shard/fanout/feed.h"
-#include "shard/handlers/handlers.h"
+#include "shard/peers/handlers.h"
+#include "shard/shard.h"
 #include "shard/handlers/pin.h"
 #include "shard/streams/reply.h"
 #include "shard/streams/watch.h"

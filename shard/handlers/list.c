@@ -4,7 +4,8 @@
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "shard/handlers/handlers.h"
+#include "shard/peers/handlers.h"
+#include "shard/shard.h"
 #include "shard/store/store.h"
 #include "shard/store/store_stream.h"
 

@@ -1,5 +1,6 @@
 /* All there is to say of one stream, for whoever operates the server. */
-#include "shard/handlers/handlers.h"
+#include "shard/peers/handlers.h"
+#include "shard/shard.h"
 #include "shard/handlers/list.h"
 #include "shard/streams/reply.h"
 #include "shard/store/store.h"

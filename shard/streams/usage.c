@@ -4,7 +4,8 @@
 
 #include "common/hash.h"
 #include "common/mem.h"
-#include "shard/handlers/handlers.h"
+#include "shard/peers/handlers.h"
+#include "shard/shard.h"
 #include "shard/store/store_usage.h"
 
 /* What each router has said and done, for the others. */

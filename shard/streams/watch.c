@@ -1,7 +1,8 @@
 #include "shard/streams/watch.h"
 
 #include "common/mem.h"
-#include "shard/handlers/handlers.h"
+#include "shard/peers/handlers.h"
+#include "shard/shard.h"
 #include "shard/store/entry.h"
 
 /* Past this many bytes waiting for a router, events carry no data: the router reads when it has room. */

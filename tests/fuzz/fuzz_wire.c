@@ -5,7 +5,7 @@
 
 #define HEADER 5 /* bytes of a frame before its fields */
 
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     case WIRE_##NAME: {                                                                                                \
         struct wire_##name m;                                                                                          \
         if (wire_get_##name(body, &m))                                                                                 \

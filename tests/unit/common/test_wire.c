@@ -34,7 +34,7 @@ static struct slice random_slice(void)
 #define U32(field) m->field = (uint32_t)random_u64();
 #define U64(field) m->field = random_u64();
 #define STR(field) m->field = random_slice();
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     static void fill_##name(struct wire_##name *m)                                                                     \
     {                                                                                                                  \
         fields                                                                                                         \
@@ -50,7 +50,7 @@ static struct slice random_slice(void)
 #define U32(field) &&a->field == b->field
 #define U64(field) &&a->field == b->field
 #define STR(field) &&slice_equal(a->field, b->field)
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     static bool equal_##name(const struct wire_##name *a, const struct wire_##name *b)                                 \
     {                                                                                                                  \
         return true fields;                                                                                            \
@@ -63,7 +63,7 @@ static struct slice random_slice(void)
 #undef STR
 
 /* put: a random message into out; get: whether body decodes; same: whether what was put comes back. */
-#define MESSAGE(NAME, name, fields)                                                                                    \
+#define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     static void put_##name(struct buf *out)                                                                            \
     {                                                                                                                  \
         struct wire_##name m;                                                                                          \
@@ -96,7 +96,7 @@ static const struct {
     bool (*get)(struct slice body);
     bool (*same)(void);
 } messages[] = {
-#define MESSAGE(NAME, name, fields) {WIRE_##NAME, #NAME, put_##name, get_##name, same_##name},
+#define MESSAGE(NAME, name, direction, answer, room, fields) {WIRE_##NAME, #NAME, put_##name, get_##name, same_##name},
 #include "common/wire.def"
 #undef MESSAGE
 };
@@ -120,6 +120,37 @@ static void test_names(void **state)
         assert_string_equal(wire_name(messages[i].type), messages[i].name);
     assert_string_equal(wire_name(WIRE_INVALID), "?");
     assert_string_equal(wire_name(WIRE_TYPE_COUNT), "?");
+}
+
+/* An answer goes back the way its question came, and is answered by nothing itself. */
+static void test_answers_go_back(void **state)
+{
+    static const enum wire_direction back[] = {
+        [WIRE_ROUTER_TO_SHARD] = WIRE_SHARD_TO_ROUTER,
+        [WIRE_SHARD_TO_SHARD] = WIRE_SHARD_TO_SHARD,
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        enum wire_type type = messages[i].type, answer = wire_answer(type);
+        assert_int_not_equal(wire_direction(type), WIRE_NOWHERE);
+        if (answer == WIRE_INVALID)
+            continue;
+        assert_int_equal(wire_direction(answer), back[wire_direction(type)]);
+        assert_int_equal(wire_answer(answer), WIRE_INVALID);
+    }
+    assert_int_equal(wire_direction(WIRE_TYPE_COUNT), WIRE_NOWHERE);
+    assert_int_equal(wire_answer(WIRE_READ), WIRE_STREAM);
+}
+
+/* What waits for room is repeated by another shard; a router's request is refused instead. */
+static void test_only_shards_wait_for_room(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++)
+        if (wire_waits_for_room(messages[i].type))
+            assert_int_equal(wire_direction(messages[i].type), WIRE_SHARD_TO_SHARD);
+    assert_true(wire_waits_for_room(WIRE_UNPIN));
+    assert_false(wire_waits_for_room(WIRE_PIN));
 }
 
 static bool decodes(size_t which, struct slice body)
@@ -242,6 +273,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields_come_back),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_answers_go_back),
+        cmocka_unit_test(test_only_shards_wait_for_room),
         cmocka_unit_test(test_whole_or_refused),
         cmocka_unit_test(test_peek_over_splits),
         cmocka_unit_test(test_frames_in_a_row),
