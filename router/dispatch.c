@@ -1,6 +1,5 @@
 /* The way of a request:
  *
- *     cors_unknown      an answer to what cannot be parsed may be read by whom cors.origins says
  *     dispatch_head     understand (route, CORS, access) -> admit (keys, callback: may suspend) -> decide (grant)
  *     ... the body      request_reader.c
  *     dispatch_whole    names in the body, quotas (may suspend) -> answer: the handler
@@ -11,10 +10,11 @@
 #include "router/dispatch.h"
 
 #include "router/auth/cors.h"
+#include "router/auth/named.h"
 #include "router/conn/answer.h"
+#include "router/conn/incoming.h"
 #include "router/conn/request_reader.h"
 #include "router/handlers/handlers.h"
-#include "router/handlers/named.h"
 #include "router/handlers/rules.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
@@ -96,12 +96,12 @@ static enum error dispatch_check_named(struct request *req, struct incoming *in,
 {
     const struct router *r = req->router;
     struct buf names = {0};
-    if (!r->auth.registry && !r->callbacks.on)
+    if (!r->auth.projects.registry && !r->callbacks.on)
         return ERR_NONE;
     if (!body)
         named_in_head(&in->head, in->route.kind, r->cfg, &names);
     else if (!r->callbacks.on) /* which was asked about them */
-        named_in_body(&in->route, *body, r->cfg, &names);
+        handle_names_in_body(&in->route, *body, r->cfg, &names);
     enum error error = auth_check_named(req, &in->head, in->route.name, buf_slice(&names), &in->detail);
     buf_clear(&names);
     return error;
@@ -110,7 +110,7 @@ static enum error dispatch_check_named(struct request *req, struct incoming *in,
 /* Streams may be public, nothing else is. */
 static bool dispatch_needs_token(const struct request *req, const struct incoming *in)
 {
-    return in->route.kind != ROUTE_STREAM && req->router->auth.registry && !req->grant.key;
+    return in->route.kind != ROUTE_STREAM && req->router->auth.projects.registry && !req->grant.key;
 }
 
 /* With keys and callback asked, where they have to be: the grant, or why there is none. */
@@ -225,7 +225,7 @@ static bool dispatch_waits(struct request *req, void (*again)(struct request *re
         return false;
     if (req->router->now_ms - req->decision.asked_ms > req->router->cfg->auth_callback_recheck)
         dispatch_name_head(req, in, &names); /* the body took long: that may have changed */
-    named_in_body(&in->route, in->body, req->router->cfg, &names);
+    handle_names_in_body(&in->route, in->body, req->router->cfg, &names);
     if (!buf_len(&names))
         return false;
     if (callback_ask(req, &names, dispatch_body_answered))
@@ -250,4 +250,4 @@ static void dispatch_whole(struct request *req)
         dispatch_answer(req);
 }
 
-const struct dispatcher dispatch = {.begin = cors_unknown, .head = dispatch_head, .whole = dispatch_whole};
+const struct dispatcher dispatch = {.head = dispatch_head, .whole = dispatch_whole};

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/live/reader.h"
+#include "router/live/recheck.h"
 #include "router/observe/request_log.h"
 #include "router/router.h"
 
@@ -204,7 +205,7 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
     account_resume(&c->request, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
     request_log_resume(&c->request, m->name, m->request_id);
     reader_resume(&c->request, m->name, &state);
-    auth_check_reader(&c->router->auth, &c->request); /* keys may have gone while it was on its way */
+    recheck_reader(&c->request); /* keys may have gone while it was on its way */
 }
 
 static void handover_take_connection(struct router *r, const struct wire_handed *m)

@@ -9,6 +9,7 @@
 #include "common/random.h"
 #include "router/dispatch.h"
 #include "router/live/reader.h"
+#include "router/live/recheck.h"
 #include "router/observe/stats.h"
 
 void router_clock(struct router *r)
@@ -107,7 +108,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     collapse_init(&r->collapse, r);
     r->http_client = (struct http_client){
         .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = router_on_web, .ctx = r};
-    auth_init(&r->auth, r);
+    auth_init(&r->auth, r, recheck_readers);
     callback_init(&r->callbacks, r);
     router_reload(r);
     tallies_init(&r->tallies, r);
@@ -141,8 +142,9 @@ void router_reload(void *ctx)
 {
     struct router *r = ctx;
     r->timing = r->cfg->log_timing == LOG_TIMING_ON;
-    auth_reload(&r->auth);
-    callback_reload(&r->callbacks);
+    bool tokens = auth_reload(&r->auth), callback = callback_reload(&r->callbacks);
+    if (tokens || callback)
+        readers_send_back(r);
 }
 
 void router_successor(void *ctx, int fd)

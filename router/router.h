@@ -8,6 +8,7 @@
 #include "common/metrics.h"
 #include "common/role.h"
 #include "router/auth/auth.h"
+#include "router/auth/callback.h"
 #include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/conn/connection.h"

@@ -13,10 +13,9 @@
 #include "common/words.h"
 #include "router/auth/cache_terms.h"
 #include "router/auth/cors.h"
+#include "router/auth/named.h"
 #include "router/conn/incoming.h"
 #include "router/conn/request.h"
-#include "router/dispatch.h"
-#include "router/live/reader.h"
 #include "router/router.h"
 
 #define HEADER_MAX ((size_t)8 << 10) /* of one header that is handed on */
@@ -205,7 +204,7 @@ static void callback_conclude(struct inquiry *i, enum named kind, enum error err
     if (error == ERR_NONE || i->decision.error != ERR_NONE)
         return;
     i->decision.error = error;
-    i->decision.named = kind;
+    i->decision.refusal = kind == NAMED_PATH ? NULL : named_refusal(kind);
 }
 
 static void callback_inquiry_free(struct inquiry *i)
@@ -414,11 +413,11 @@ void callback_init(struct callbacks *all, struct router *router)
     all->answers = xcalloc(CALLBACK_ANSWERS, sizeof *all->answers);
 }
 
-void callback_reload(struct callbacks *all)
+bool callback_reload(struct callbacks *all)
 {
     if (!all->on || all->settings == callback_mark_of_settings(all->router->cfg))
-        return;
+        return false;
     all->settings = callback_mark_of_settings(all->router->cfg);
     memset(all->answers, 0, CALLBACK_ANSWERS * sizeof *all->answers);
-    readers_send_back(all->router);
+    return true;
 }

@@ -7,10 +7,8 @@
 #include <stdint.h>
 
 #include "common/attr.h"
-#include "common/errors.h"
-#include "common/token.h"
+#include "common/buf.h"
 #include "router/conn/suspend.h"
-#include "router/handlers/named.h"
 #include "router/http/http.h"
 
 #define CALLBACK_ANSWERS 1024u /* remembered */
@@ -18,14 +16,6 @@
 
 struct request;
 struct router;
-
-/* What was answered. */
-struct decision {
-    enum error error; /* ERR_NONE: it may, up to scope */
-    enum scope scope; /* of the path */
-    enum named named; /* of an error: what was refused */
-    uint64_t asked_ms;
-};
 
 struct callbacks {
     struct router *router;
@@ -40,11 +30,11 @@ struct callbacks {
 
 void callback_init(struct callbacks *callbacks, struct router *router);
 
-/* The configuration was read again: if it is about the callback, what the callback has said counts no more, and live
- * readers end. */
-void callback_reload(struct callbacks *callbacks);
+/* The configuration was read again. True: it has changed the callback, whose answers count no more; live reads have to
+ * come back and be asked about again. */
+bool callback_reload(struct callbacks *callbacks) MUSTUSE;
 
-/* Asks about all that the list of `names` (router/handlers/named.h; taken) has, with the head of request->incoming.
+/* Asks about all that the list of `names` (router/auth/named.h; taken) has, with the head of request->incoming.
  * True: request->decision is there. False: the request is suspended, and goes on with `resume`. */
 bool callback_ask(struct request *request, struct buf *names, suspend_resume *resume) MUSTUSE;
 

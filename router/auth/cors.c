@@ -7,33 +7,12 @@
 #include "common/tchar.h"
 #include "common/words.h"
 #include "router/conn/answer.h"
+#include "router/conn/cors_headers.h"
 #include "router/router.h"
-
-#define EXPOSED                                                                                                        \
-    "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
-    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, "                                       \
-    "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Accept-Encoding, Date, "     \
-    "Retry-After, "                                                                                                    \
-    "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \
-    "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, "                        \
-    "Stream-Fanout-Failures, "                                                                                         \
-    "X-Request-Id, Server-Timing"
 
 static bool cors_listed(const struct router *r, const struct texts *own, struct slice origin)
 {
     return own && own->count ? texts_have(own, origin) : words_have(r->cfg->cors_origins, origin);
-}
-
-static void cors_set(struct request *req, enum request_cors cors)
-{
-    req->cors = cors;
-    free(req->exchange.origin);
-    req->exchange.origin = NULL;
-}
-
-void cors_unknown(struct request *req)
-{
-    cors_set(req, cors_listed(req->router, NULL, SLICE("*")) ? CORS_ANY : CORS_VARY);
 }
 
 static bool cors_changes(enum http_method method)
@@ -43,7 +22,7 @@ static bool cors_changes(enum http_method method)
 
 static const struct texts *cors_origins_of(const struct request *req, struct slice resource)
 {
-    const struct project *project = auth_project(&req->router->auth, project_of(resource));
+    const struct project *project = projects_find(&req->router->auth.projects, project_of(resource));
     return project ? &project->origins : NULL;
 }
 
@@ -52,31 +31,15 @@ void cors_decide(struct request *req, const struct http_head *head, struct slice
     const struct texts *own = cors_origins_of(req, resource);
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER];
     if (!origin.data && cors_changes(head->method)) {
-        cors_set(req, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
+        cors_headers_set(req, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
     } else if (cors_listed(req->router, own, SLICE("*"))) {
-        cors_set(req, CORS_ANY);
+        cors_headers_set(req, CORS_ANY);
     } else if (origin.data && cors_listed(req->router, own, origin)) {
-        cors_set(req, CORS_ORIGIN);
+        cors_headers_set(req, CORS_ORIGIN);
         req->exchange.origin = xslicedup(origin);
     } else {
-        cors_set(req, CORS_VARY);
+        cors_headers_set(req, CORS_VARY);
     }
-}
-
-void cors_add(const struct request *req, struct buf *head)
-{
-    if (req->cors == CORS_NONE)
-        return;
-    if (req->cors == CORS_ANY)
-        response_add(head, "Access-Control-Allow-Origin", SLICE("*"));
-    else
-        response_add(head, "Vary", SLICE("Origin"));
-    if (req->cors == CORS_ORIGIN)
-        response_add(head, "Access-Control-Allow-Origin", slice_str(req->exchange.origin));
-    if (req->cors == CORS_ORIGIN && (*req->router->cfg->auth_cookie || req->router->callbacks.on))
-        response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));
-    if (req->cors != CORS_VARY)
-        response_add(head, "Access-Control-Expose-Headers", SLICE(EXPOSED));
 }
 
 #define ALLOWED                                                                                                        \

@@ -5,14 +5,8 @@
 #include "router/conn/connection.h"
 #include "router/http/http.h"
 
-/* For a request whose head was not understood. */
-void cors_unknown(struct request *request);
-
 /* Sets request->cors for the request. resource is what it is about, or empty. */
 void cors_decide(struct request *request, const struct http_head *head, struct slice resource);
-
-/* Adds what request->cors says to a head. */
-void cors_add(const struct request *request, struct buf *head);
 
 /* The answer to OPTIONS. */
 void cors_preflight(struct request *request, const struct http_head *head);

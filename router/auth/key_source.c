@@ -6,7 +6,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/words.h"
-#include "router/dispatch.h"
 #include "router/router.h"
 
 struct key_source {
@@ -22,9 +21,10 @@ struct key_source {
     struct suspended_list waiting;
 };
 
-void key_sources_init(struct key_sources *sources, struct router *router)
+void key_sources_init(struct key_sources *sources, struct router *router, void (*changed)(struct router *router))
 {
-    *sources = (struct key_sources){.router = router, .all = xcalloc(KEY_SOURCES, sizeof *sources->all)};
+    *sources =
+        (struct key_sources){.router = router, .changed = changed, .all = xcalloc(KEY_SOURCES, sizeof *sources->all)};
 }
 
 /* ---- whom it may be fetched from ---- */
@@ -133,7 +133,7 @@ static void key_source_fetched(void *ctx, const struct http_client_answer *answe
     source->tried_ms = source->all->router->now_ms;
     source->failure = failure;
     if (changed)
-        auth_keys_changed(&source->all->router->auth);
+        source->all->changed(source->all->router);
     suspended_resume(&source->waiting);
 }
 

@@ -15,10 +15,11 @@ struct router;
 
 struct key_sources {
     struct router *router;
-    struct key_source *all; /* KEY_SOURCES places */
+    void (*changed)(struct router *router); /* keys were fetched that are not those of before */
+    struct key_source *all;                 /* KEY_SOURCES places */
 };
 
-void key_sources_init(struct key_sources *sources, struct router *router);
+void key_sources_init(struct key_sources *sources, struct router *router, void (*changed)(struct router *router));
 
 /* Whether the configuration lets anybody fetch from there: auth.jwks_hosts. */
 bool key_source_allowed(const struct config *cfg, const char *url) MUSTUSE;
@@ -31,7 +32,7 @@ const struct jwks *key_source_keys(struct key_sources *sources, const char *url)
  * for; otherwise NULL. */
 struct suspended_list *key_source_wait(struct key_sources *sources, const char *url) MUSTUSE;
 
-/* Somebody will need its keys. Once they have been fetched, auth_keys_changed() is called. */
+/* Somebody will need its keys. Once they have been fetched, `changed` is called. */
 void key_source_want(struct key_sources *sources, const char *url);
 
 /* Its keys were never had, so nobody can say what they would verify. */

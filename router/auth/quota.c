@@ -84,7 +84,7 @@ static struct tally *quota_add(struct tallies *tallies, struct slice project)
 
 struct tally *tally_of(struct tallies *tallies, struct slice project)
 {
-    if (!auth_project(&tallies->router->auth, project))
+    if (!projects_find(&tallies->router->auth.projects, project))
         return NULL;
     struct tally *tally = quota_find(tallies, project);
     return tally ? tally : quota_add(tallies, project);
@@ -167,7 +167,7 @@ static bool quota_look_up(struct request *req, struct slice name, struct quotas 
 {
     struct router *r = req->router;
     struct slice project = project_of(name);
-    const struct project *configured = auth_project(&r->auth, project);
+    const struct project *configured = projects_find(&r->auth.projects, project);
     if (!configured || !project_has_quotas(&configured->quotas))
         return false;
     *quotas = configured->quotas;

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "router/auth/cors.h"
+#include "router/conn/cors_headers.h"
 #include "router/observe/request_log.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
@@ -22,7 +22,7 @@ struct buf *answer_begin(struct request *req, int status)
     response_begin(head, status, &req->router->date);
     request_log_answer(req, head, status);
     timing_answer(req, head);
-    cors_add(req, head);
+    cors_headers_add(req, head);
     return head;
 }
 
@@ -129,19 +129,19 @@ static void answer_count_error(const struct request *req, enum error error)
     struct metrics *metrics = req->router->metrics;
     metrics_add(metrics, METRIC_ERRORS + error, 1);
     if (error_class(error) == ERROR_ACCESS)
-        metrics_add(metrics, METRIC_REFUSED + auth_refusal(&req->grant, error), 1);
+        metrics_add(metrics, METRIC_REFUSED + grant_refusal(&req->grant, error), 1);
 }
 
 struct buf *answer_error_begin(struct request *req, enum error error)
 {
-    error = auth_told(&req->grant, error, NULL);
+    error = grant_told(&req->grant, error, NULL);
     int status = error_status(error);
     answer_count_error(req, error);
     struct buf *head = answer_begin(req, status);
     account_refused(req, error);
     response_add(head, "Content-Type", SLICE("application/json"));
     response_add(head, "Cache-Control", SLICE("no-store"));
-    auth_challenge(&req->grant, error, head);
+    grant_challenge(&req->grant, error, head);
     if (status == 415)
         response_add(head, "Accept-Encoding", SLICE("identity"));
     if (error_retry_after(error))
@@ -155,7 +155,7 @@ void answer_error_end(struct request *req, enum error error, const char *text)
     struct detail detail = {0};
     if (error == ERR_STREAM_NOT_FOUND && req->exchange.slash)
         text = "stream not found: the '/' at its end belongs to its name, which is another one without it";
-    error = auth_told(&req->grant, error, &detail);
+    error = grant_told(&req->grant, error, &detail);
     response_error_body(&body, error, *detail.text ? detail.text : text);
     const struct slice part = buf_slice(&body);
     answer_end(req, &part, 1);

@@ -30,8 +30,6 @@ struct incoming {
 
 /* What the process does with requests: dispatch.c, given to connections at the start. */
 struct dispatcher {
-    /* A head is about to be parsed: sets what an answer needs if it cannot be. */
-    void (*begin)(struct request *request);
     /* The head is parsed: routes it and decides whether it may. False: the request is suspended, or was answered;
      * request_reader_decided() is called if it goes on. */
     bool (*head)(struct request *request);

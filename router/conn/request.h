@@ -5,8 +5,7 @@
 
 #include "common/buf.h"
 #include "common/errors.h"
-#include "router/auth/auth.h"
-#include "router/auth/callback.h"
+#include "router/conn/grant.h"
 #include "router/observe/account.h"
 
 struct block;

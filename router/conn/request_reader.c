@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "router/conn/cors_headers.h"
 #include "router/conn/incoming.h"
 #include "router/http/http.h"
 #include "router/observe/request_log.h"
@@ -234,7 +235,7 @@ static size_t request_reader_take_head(struct connection *c, struct slice bytes)
     size_t used = 0;
     uint64_t started = c->router->timing ? clock_monotonic_us() : 0;
     c->request.http10 = c->request.head_only = false;
-    c->router->connections.dispatcher->begin(&c->request);
+    cors_headers_unknown(&c->request); /* an answer to what cannot be parsed is read by whom cors.origins says */
     switch (http_head_parse(bytes, &c->scanned, &in.head, &used, &error, &in.detail)) {
     case HTTP_PARSE_MORE:
         request_reader_head_partial(c, bytes);

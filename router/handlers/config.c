@@ -1,6 +1,7 @@
 /* GET and PUT of a project's configuration; GET of what it uses. */
 #include <cjson/cJSON.h>
 
+#include "common/registry.h"
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
 #include "router/http/etag.h"
@@ -56,7 +57,7 @@ static void config_refuse_if_match(struct request *req, const struct tag *tag)
 /* Only auth.mode = jwt has a registry of projects. */
 static enum error config_no_project(const struct request *req, struct detail *detail)
 {
-    if (req->router->auth.registry)
+    if (req->router->auth.projects.registry)
         return ERR_PROJECT_NOT_FOUND;
     return detail_say(
         detail, ERR_PROJECT_NOT_FOUND,
@@ -91,7 +92,7 @@ static void config_answer_config(struct request *req, const struct http_head *re
 
 void handle_config_get(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    const struct project *project = auth_project(&req->router->auth, name);
+    const struct project *project = projects_find(&req->router->auth.projects, name);
     struct buf json = {0};
     struct tag tag;
     (void)body;
@@ -158,7 +159,7 @@ static enum error config_read_put(struct request *req, const struct http_head *h
 {
     struct slice none = head->headers[HTTP_IF_NONE_MATCH_HEADER];
     *project = (struct project){0};
-    if (!req->router->auth.registry)
+    if (!req->router->auth.projects.registry)
         return config_no_project(req, detail);
     if (none.data && !slice_equal(none, SLICE("*")))
         return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
@@ -180,14 +181,14 @@ void handle_config_put(struct request *req, const struct http_head *head, struct
     if (error != ERR_NONE)
         answer_error_text(req, error, detail.text);
     else
-        config_answer_put(req, registry_update(req->router->auth.registry, name, config_replace, &replacement),
+        config_answer_put(req, registry_update(req->router->auth.projects.registry, name, config_replace, &replacement),
                           &replacement);
     project_clear(&replacement.project);
 }
 
 void handle_usage(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
-    const struct project *project = auth_project(&req->router->auth, name);
+    const struct project *project = projects_find(&req->router->auth.projects, name);
     const struct tally *usage = tally_of(&req->router->tallies, name);
     (void)head;
     (void)body;

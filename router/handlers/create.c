@@ -71,7 +71,7 @@ static char *create_location(const struct request *req, const struct http_head *
 /* A stream whose creation does not say how much it keeps, keeps what its project says. */
 static void create_add_retention(struct request *req, struct wire_create *create)
 {
-    const struct project *project = auth_project(&req->router->auth, project_of(create->name));
+    const struct project *project = projects_find(&req->router->auth.projects, project_of(create->name));
     if ((create->flags & WIRE_CREATE_RETENTION) || !project)
         return;
     create->retention_s = project->retention.seconds;

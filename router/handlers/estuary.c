@@ -6,10 +6,10 @@
 #include "common/media_type.h"
 #include "common/mem.h"
 #include "common/percent.h"
+#include "router/auth/named.h"
 #include "router/conn/answer.h"
 #include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
-#include "router/handlers/named.h"
 #include "router/handlers/rules.h"
 #include "router/http/route.h"
 #include "router/router.h"
@@ -304,10 +304,12 @@ static void estuary_clear(struct subscription *s)
     buf_clear(&s->sources);
 }
 
-void handle_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names)
+void handle_names_in_body(const struct route *route, struct slice body, const struct config *cfg, struct buf *names)
 {
     struct subscription s = {0};
-    if (estuary_read_subscription(cfg, name, body, &s, NULL) == ERR_NONE) {
+    if (route->kind != ROUTE_SUBSCRIPTION && route->kind != ROUTE_SUBSCRIPTIONS)
+        return;
+    if (estuary_read_subscription(cfg, route->name, body, &s, NULL) == ERR_NONE) {
         struct slice sources = buf_slice(&s.sources);
         named_add(names, NAMED_ESTUARY, buf_slice(&s.estuary));
         while (s.many && sources.len) /* else the path names the source */

@@ -7,6 +7,7 @@
 #include "router/http/http.h"
 
 struct config;
+struct route;
 
 typedef void verb(struct request *request, const struct http_head *head, struct slice name, struct slice body);
 
@@ -17,8 +18,7 @@ typedef void verb(struct request *request, const struct http_head *head, struct 
 #undef ROUTE
 #undef ON
 
-/* Adds what the body of a subscription names (router/handlers/named.h); nothing if it is malformed. name: of its path.
- */
-void handle_subscribe_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names);
+/* Adds what the body of a request names beside its path (router/auth/named.h); nothing if it is malformed. */
+void handle_names_in_body(const struct route *route, struct slice body, const struct config *cfg, struct buf *names);
 
 #endif

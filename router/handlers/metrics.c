@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/registry.h"
 #include "common/version.h"
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
@@ -36,7 +37,7 @@ static void metrics_add_build(struct buf *out)
 
 /* ---- projects, if they are wanted ---- */
 
-struct projects {
+struct shown_projects {
     struct tallies *tallies;
     uint64_t left;
     struct tally **list;
@@ -46,7 +47,7 @@ struct projects {
 /* Those that every shard has spoken of. The first page that asks for one may be too early. */
 static void metrics_note_project(void *ctx, struct slice name)
 {
-    struct projects *projects = ctx;
+    struct shown_projects *projects = ctx;
     struct tally *tally = projects->left ? tally_of(projects->tallies, name) : NULL;
     if (!tally)
         return;
@@ -80,11 +81,11 @@ static void metrics_add_projects(struct buf *out, struct router *r)
         {"streamd_project_bytes", "Bytes of messages of a project.", metrics_bytes_of},
         {"streamd_project_live_readers", "Live readers of a project.", metrics_readers_of},
     };
-    struct projects projects = {.tallies = &r->tallies, .left = r->cfg->metrics_projects};
-    if (!r->auth.registry || !projects.left)
+    struct shown_projects projects = {.tallies = &r->tallies, .left = r->cfg->metrics_projects};
+    if (!r->auth.projects.registry || !projects.left)
         return;
     projects.list = xcalloc(projects.left, sizeof *projects.list);
-    if (registry_names(r->auth.registry, metrics_note_project, &projects) != REGISTRY_OK)
+    if (registry_names(r->auth.projects.registry, metrics_note_project, &projects) != REGISTRY_OK)
         log_warn("metrics: the registry cannot be read: not all projects are shown");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         metrics_page_head(out, rows[i].name, "gauge", rows[i].help);

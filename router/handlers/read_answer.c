@@ -142,7 +142,7 @@ void read_answer_page(struct request *req, const struct wire_stream *stream, con
 {
     struct slice parts[3];
     bool unchanged = read_answer_not_modified(req, stream);
-    req->shared_answer = auth_shared(&req->grant, stream);
+    req->shared_answer = grant_shared(&req->grant, stream);
     req->exchange.kept = req->shared_answer && !read_answer_is_fleeting(req, stream);
     struct buf *head = answer_begin(req, unchanged ? 304 : 200);
     read_answer_add_place(head, stream);

@@ -130,7 +130,7 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     reader->limit = reader->sse ? 0 : query->limit;
     reader->cursor = query->cursor;
     uint64_t lasts = reader_longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
-    uint64_t left = auth_left_ms(&req->grant);
+    uint64_t left = grant_left_ms(&req->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
     reader_begin(reader);
     reader_read_on(reader);
@@ -417,7 +417,7 @@ static void reader_learn(struct reader *reader, const struct wire_stream *stream
     struct grant grant = reader->request->grant;
     grant.shared = false;
     reader->is_public = stream->flags & WIRE_STREAM_PUBLIC;
-    reader->open = auth_shared(&grant, stream);
+    reader->open = grant_shared(&grant, stream);
     reader_share(reader);
 }
 

@@ -8,7 +8,7 @@
 
 #include "common/config.h"
 #include "router/auth/callback.h"
-#include "router/handlers/named.h"
+#include "router/auth/named.h"
 
 static void list(void **state)
 {
@@ -35,26 +35,6 @@ static void assert_names(struct buf *names, const char *expected)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%d:%.*s ", (int)kind, (int)name.len, name.data);
     assert_string_equal(text, expected);
     buf_clear(names);
-}
-
-static void bodies(void **state)
-{
-    struct config cfg;
-    struct buf names = {0};
-    struct route one = {ROUTE_SUBSCRIPTION, SLICE("p/s")}, many = {ROUTE_SUBSCRIPTIONS, SLICE("p")};
-    struct route stream = {ROUTE_STREAM, SLICE("p/s")};
-    (void)state;
-    config_init(&cfg);
-    named_in_body(&one, SLICE("{\"estuaryId\":\"e\"}"), &cfg, &names);
-    assert_names(&names, "2:p/e ");
-    named_in_body(&many, SLICE("{\"estuaryId\":\"e\",\"streams\":[\"a\",\"b\",\"a\"]}"), &cfg, &names);
-    assert_names(&names, "2:p/e 3:p/a 3:p/b 3:p/a ");
-    named_in_body(&many, SLICE("{\"estuaryId\":\"e\",\"streams\":[\"a\",1]}"), &cfg, &names);
-    named_in_body(&many, SLICE("{\"estuaryId\":\"e\",\"streams\":[\"e\"]}"), &cfg, &names);
-    named_in_body(&one, SLICE("estuaryId=e"), &cfg, &names);
-    named_in_body(&stream, SLICE("{\"estuaryId\":\"e\"}"), &cfg, &names);
-    assert_names(&names, "");
-    config_clear(&cfg);
 }
 
 static void heads(void **state)
@@ -112,7 +92,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(list),
-        cmocka_unit_test(bodies),
         cmocka_unit_test(heads),
         cmocka_unit_test(json),
     };

@@ -1,7 +1,7 @@
 /* What a request names beside its path: the source of a fork, an estuary, a list of streams. Each is authorised as if a
  * request of its own were for it, in every mode. */
-#ifndef ROUTER_HANDLERS_NAMED_H
-#define ROUTER_HANDLERS_NAMED_H
+#ifndef ROUTER_AUTH_NAMED_H
+#define ROUTER_AUTH_NAMED_H
 
 #include "common/attr.h"
 #include "common/buf.h"
@@ -33,8 +33,8 @@ void named_add(struct buf *names, enum named kind, struct slice name);
 /* Takes the first off the list; false: there is none. */
 bool named_next(struct slice *names, enum named *kind, struct slice *name) MUSTUSE;
 
-/* Adds what the head names; and what the body names. A malformed request names nothing: its verb refuses it. */
+/* Adds what the head names. A malformed request names nothing: its handler refuses it. What a body names, its handler
+ * knows (handle_names_in_body()). */
 void named_in_head(const struct http_head *head, enum route_kind route, const struct config *cfg, struct buf *names);
-void named_in_body(const struct route *route, struct slice body, const struct config *cfg, struct buf *names);
 
 #endif

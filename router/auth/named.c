@@ -1,7 +1,6 @@
-#include "router/handlers/named.h"
+#include "router/auth/named.h"
 
 #include "common/config.h"
-#include "router/handlers/handlers.h"
 
 struct stands_for {
     enum http_method method;
@@ -60,10 +59,4 @@ void named_in_head(const struct http_head *head, enum route_kind route, const st
     if (head->headers[HTTP_STREAM_FORKED_FROM_HEADER].data && head->method == HTTP_PUT && route == ROUTE_STREAM &&
         route_parse_fork(head, cfg->limits_max_path, room, &source) == ERR_NONE)
         named_add(names, NAMED_SOURCE, source);
-}
-
-void named_in_body(const struct route *route, struct slice body, const struct config *cfg, struct buf *names)
-{
-    if (route->kind == ROUTE_SUBSCRIPTION || route->kind == ROUTE_SUBSCRIPTIONS)
-        handle_subscribe_names(route->name, body, cfg, names);
 }

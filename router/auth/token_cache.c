@@ -1,0 +1,78 @@
+#include "router/auth/token_cache.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "router/auth/mark.h"
+
+void token_cache_init(struct token_cache *cache)
+{
+    cache->places = xcalloc(TOKEN_CACHE_PLACES, sizeof *cache->places);
+    /* SHA256() would look the algorithm up each time, which takes longer than most tokens do. */
+    cache->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    cache->hash = EVP_MD_CTX_new();
+}
+
+static void token_cache_clear(struct cached_token *place)
+{
+    claims_clear(&place->claims);
+    *place = (struct cached_token){0};
+}
+
+void token_cache_forget(struct token_cache *cache)
+{
+    for (unsigned i = 0; i < TOKEN_CACHE_PLACES; i++)
+        token_cache_clear(&cache->places[i]);
+}
+
+void token_cache_free(struct token_cache *cache)
+{
+    token_cache_forget(cache);
+    free(cache->places);
+    EVP_MD_CTX_free(cache->hash);
+    EVP_MD_free(cache->sha256);
+    *cache = (struct token_cache){0};
+}
+
+struct token_cache_key token_cache_key(const struct token_cache *cache, struct slice token, uint64_t project)
+{
+    struct token_cache_key key = {.project = project};
+    if (EVP_DigestInit_ex2(cache->hash, cache->sha256, NULL) != 1 ||
+        EVP_DigestUpdate(cache->hash, token.data, token.len) != 1 ||
+        EVP_DigestFinal_ex(cache->hash, key.digest, NULL) != 1)
+        fatalx("libcrypto has no SHA-256");
+    return key;
+}
+
+/* Nobody can choose a place: that would take many tokens whose digests begin alike. */
+static struct cached_token *token_cache_place(const struct token_cache *cache, const struct token_cache_key *key)
+{
+    uint64_t number;
+    memcpy(&number, key->digest, sizeof number);
+    return &cache->places[number % TOKEN_CACHE_PLACES];
+}
+
+const struct cached_token *token_cache_find(const struct token_cache *cache, const struct token_cache_key *key)
+{
+    const struct cached_token *place = token_cache_place(cache, key);
+    bool same = place->by.project == key->project && memcmp(place->by.digest, key->digest, sizeof key->digest) == 0;
+    return same ? place : NULL;
+}
+
+const struct cached_token *token_cache_put(struct token_cache *cache, const struct token_cache_key *key,
+                                           const struct token_verdict *verdict)
+{
+    struct cached_token *place = token_cache_place(cache, key);
+    bool timely = verdict->fault != TOKEN_EARLY && verdict->fault != TOKEN_EXPIRED;
+    token_cache_clear(place);
+    *place = (struct cached_token){
+        .by = *key,
+        .fault = timely ? verdict->fault : TOKEN_GOOD,
+        .kind = verdict->kind,
+        .claims = verdict->claims,
+        .key = verdict->key ? auth_mark(slice_str(verdict->key)) : 0,
+    };
+    return place;
+}

@@ -1,0 +1,47 @@
+#include "router/conn/cors_headers.h"
+
+#include <stdlib.h>
+
+#include "common/words.h"
+#include "router/conn/request.h"
+#include "router/http/response.h"
+#include "router/router.h"
+
+#define EXPOSED                                                                                                        \
+    "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
+    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, "                                       \
+    "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Accept-Encoding, Date, "     \
+    "Retry-After, "                                                                                                    \
+    "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \
+    "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, "                        \
+    "Stream-Fanout-Failures, "                                                                                         \
+    "X-Request-Id, Server-Timing"
+
+void cors_headers_set(struct request *req, enum request_cors cors)
+{
+    req->cors = cors;
+    free(req->exchange.origin);
+    req->exchange.origin = NULL;
+}
+
+void cors_headers_unknown(struct request *req)
+{
+    cors_headers_set(req, words_have(req->router->cfg->cors_origins, SLICE("*")) ? CORS_ANY : CORS_VARY);
+}
+
+void cors_headers_add(const struct request *req, struct buf *head)
+{
+    if (req->cors == CORS_NONE)
+        return;
+    if (req->cors == CORS_ANY)
+        response_add(head, "Access-Control-Allow-Origin", SLICE("*"));
+    else
+        response_add(head, "Vary", SLICE("Origin"));
+    if (req->cors == CORS_ORIGIN)
+        response_add(head, "Access-Control-Allow-Origin", slice_str(req->exchange.origin));
+    if (req->cors == CORS_ORIGIN &&
+        (*req->router->cfg->auth_cookie || req->router->cfg->auth_mode == AUTH_MODE_CALLBACK))
+        response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));
+    if (req->cors != CORS_VARY)
+        response_add(head, "Access-Control-Expose-Headers", SLICE(EXPOSED));
+}

@@ -1,0 +1,77 @@
+#include "router/conn/grant.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "common/metrics.h"
+#include "common/wire.h"
+#include "router/http/response.h"
+
+static bool grant_no_token(enum token_fault fault)
+{
+    return fault == TOKEN_ABSENT || fault == TOKEN_SCHEME;
+}
+
+/* Another token would do. */
+static bool grant_wants_token(enum token_fault fault)
+{
+    return fault != TOKEN_OTHER_ORIGIN && fault != TOKEN_EVERYWHERE;
+}
+
+unsigned grant_refusal(const struct grant *grant, enum error error)
+{
+    switch (error) {
+    case ERR_FORBIDDEN:
+        return METRIC_REFUSED_FORBIDDEN;
+    case ERR_RATE_LIMITED:
+        return METRIC_REFUSED_RATE_LIMITED;
+    case ERR_AUTH_UNAVAILABLE:
+        return METRIC_REFUSED_UNAVAILABLE;
+    default:
+        return grant_no_token(grant->fault)    ? METRIC_REFUSED_MISSING
+               : grant->fault == TOKEN_EXPIRED ? METRIC_REFUSED_EXPIRED
+                                               : METRIC_REFUSED_INVALID;
+    }
+}
+
+enum error grant_told(const struct grant *grant, enum error error, struct detail *detail)
+{
+    enum token_fault fault = grant->fault;
+    if (fault == TOKEN_GOOD || (error != ERR_UNAUTHORIZED && error != token_fault_error(fault)))
+        return error;
+    const char *scope = fault == TOKEN_WEAK ? scope_name(grant->needed) : "";
+    return detail_say(detail, token_fault_error(fault), "%s%s%s", token_fault_text(fault),
+                      *scope ? "; this needs " : "", scope);
+}
+
+void grant_challenge(const struct grant *grant, enum error error, struct buf *head)
+{
+    char text[400] = "Bearer realm=\"streamd\"";
+    size_t len = strlen(text);
+    bool told = grant->fault != TOKEN_GOOD && token_fault_error(grant->fault) == error;
+    if (error != ERR_UNAUTHORIZED && (error != ERR_FORBIDDEN || !told || !grant_wants_token(grant->fault)))
+        return;
+    if (told && !grant_no_token(grant->fault))
+        len += (size_t)snprintf(text + len, sizeof text - len, ", error=\"%s\", error_description=\"%s\"",
+                                error == ERR_FORBIDDEN ? "insufficient_scope" : "invalid_token",
+                                token_fault_text(grant->fault));
+    if (told && grant->fault == TOKEN_WEAK)
+        len += (size_t)snprintf(text + len, sizeof text - len, ", scope=\"%s\"", scope_name(grant->needed));
+    response_add(head, "WWW-Authenticate", slice_of(text, len));
+}
+
+bool grant_shared(const struct grant *grant, const struct wire_stream *stream)
+{
+    if (!grant->checked || grant->shared || (stream->flags & WIRE_STREAM_PUBLIC))
+        return true;
+    return *grant->reader_key && slice_equal(slice_str(grant->reader_key), stream->reader_key);
+}
+
+uint64_t grant_left_ms(const struct grant *grant)
+{
+    uint64_t now = (uint64_t)time(NULL);
+    if (!grant->expires_s)
+        return UINT64_MAX;
+    uint64_t left = grant->expires_s > now ? grant->expires_s - now : 0;
+    return left < UINT32_MAX ? left * 1000 : UINT64_MAX;
+}
