@@ -179,7 +179,7 @@ install: all ## install programs, configuration, systemd unit: PREFIX (/usr/loca
 	install -D -m 644 scripts/systemd/streamd.tmpfiles $(TO)/usr/lib/tmpfiles.d/streamd.conf
 	install -D -m 644 -t $(TO)$(SHARED) scripts/openapi.yaml scripts/prometheus/streamd.rules.yml scripts/grafana/streamd.json
 	install -D -m 644 -t $(TO)$(SHARED)/front scripts/front/nginx.conf scripts/front/haproxy.cfg
-	install -D -m 644 -t $(TO)$(PREFIX)/share/doc/streamd README.md
+	scripts/install-docs.sh $(TO)$(PREFIX)/share/doc/streamd
 	install -d $(TO)$(PREFIX)/share/man/man1
 	scripts/man-page.sh $(BUILD)/streamd $(PREFIX) > $(TO)$(PREFIX)/share/man/man1/streamd.1
 
@@ -198,6 +198,7 @@ deb: ## build a Debian package into build/deb, and let lintian look at it
 	tests/deps.sh deb
 	rm -rf $(DEB) && mkdir -p $(DEB_TREE)
 	cp -a Makefile README.md LICENSE config.example.ini common router shard supervisor scripts $(DEB_TREE)
+	cp -a --parents tests/README.md tests/bench/results $(DEB_TREE)
 	mv $(DEB_TREE)/scripts/deb $(DEB_TREE)/debian
 	cd $(DEB_TREE) && DEB_BUILD_OPTIONS=noautodbgsym MAKEFLAGS= dpkg-buildpackage --build=binary --no-sign
 	rm -rf $(DEB_TREE)

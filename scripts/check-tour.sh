@@ -43,5 +43,7 @@ for folder in $folders; do
     grep -qE "\(($folder|$folder/|$folder/README.md)\)" README.md || complain "README.md: the tour has no link to $folder"
 done
 
+node scripts/check-links.mjs || wrong=1
+
 [ "$wrong" = 0 ] || exit 1
 echo "folders: $(echo "$folders" | wc -l), their READMEs name all of $files files"

@@ -15,7 +15,7 @@ say() {
 }
 for file in usr/bin/streamd usr/lib/streamd/streamd-router usr/lib/streamd/streamd-shard etc/streamd/streamd.ini \
     lib/systemd/system/streamd.service usr/lib/sysusers.d/streamd.conf usr/lib/tmpfiles.d/streamd.conf \
-    usr/share/man/man1/streamd.1.gz usr/share/doc/streamd/copyright usr/share/doc/streamd/README.md.gz \
+    usr/share/man/man1/streamd.1.gz usr/share/doc/streamd/copyright usr/share/doc/streamd/README.md \
     usr/share/streamd/openapi.yaml usr/share/streamd/front/nginx.conf usr/share/streamd/front/haproxy.cfg; do
     [ -e "$root/$file" ] || say "$file is missing"
 done
@@ -27,5 +27,6 @@ done
 grep -q '^ExecStart=.*--set' "$root/lib/systemd/system/streamd.service" && say "its unit overrides the configuration"
 sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$root/lib/systemd/system/streamd.service" | grep -qx /usr/lib/streamd/streamd ||
     say "its unit starts something else"
+node scripts/check-links.mjs "$root/usr/share/doc/streamd" || say "a link in its documentation does not work"
 (cd "$root" && md5sum --quiet -c DEBIAN/md5sums) || say "its checksums are wrong"
 echo "Debian package: ok"

@@ -66,6 +66,10 @@ describe.skipIf(!OWNED || !CAN_MOUNT)("an installed streamd", () => {
     expect(readFileSync(join(tree, "usr/lib/tmpfiles.d/streamd.conf"), "utf8")).toContain("d /var/lib/streamd 0700 streamd streamd");
   });
 
+  test("has its documentation, with links that work there", () => {
+    execFileSync("node", ["scripts/check-links.mjs", join(tree, "usr/share/doc/streamd")], { cwd: ROOT });
+  });
+
   test("is found by its commands, and says so when it matters", async () => {
     expect(run("/", "status")).toEqual({
       status: 1,

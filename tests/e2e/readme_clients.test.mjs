@@ -1,4 +1,4 @@
-// The snippets of README's chapter "Clients", as they are printed there. Those in Python and Go need packages that the
+// The snippets of the chapter "Clients" in router/README.md, as they are printed there. Those in Python and Go need packages that the
 // tests do not install.
 
 import { spawn } from "node:child_process";
@@ -22,7 +22,7 @@ const short = { "limits.read_page": "1K", "limits.read_answer": "4K" };
 const fixture = useServer({ settings: { ...short, "live.sse_lifetime": "1s", "live.sse_retry": "20ms" } });
 const streams = () => new Streams(fixture.server);
 
-const chapter = /\n## Clients\n(.*?)\n## /s.exec(readFileSync(join(TESTS, "../README.md"), "utf8"))[1];
+const chapter = /\n## Clients\n(.*?)\n## /s.exec(readFileSync(join(TESTS, "../router/README.md"), "utf8"))[1];
 
 // The chapter's snippets in a language, with a server's address.
 function snippets(language, { server } = fixture) {
