@@ -104,7 +104,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     handover_init(r);
     listener_init(r);
     shards_init(&r->shards, r);
-    live_init(&r->live, r);
+    live_init(&r->live, r, &reader_live_ops);
     collapse_init(&r->collapse, r);
     r->http_client = (struct http_client){
         .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = router_on_web, .ctx = r};

@@ -1,46 +1,58 @@
+/* The streams that are watched. One entry stands between a stream's shard and all its readers here.
+ *
+ *                     READ (with the entry's watch)                       answer that says WATCHING
+ *     nobody watches ───────────────────────────► a live read is under way ─────────────────────► watching
+ *           ▲                                                                                      │   │
+ *           │ UNWATCH: no reader is at the tail, and no live read is under way                     │   │
+ *           └──────────────────────────────────────────────────────────────────────────────────────┘   │
+ *                            the shard is gone, an event was too large, an event is missing            ▼
+ *                            resuming: the entry itself reads on from its position ◄────────────── not sure
+ *
+ * Happy path: an append becomes one EVENT of the shard to each router that watches. live_event() finds the entry by its
+ * watch, checks that the event begins at the entry's position, and passes it to every reader at the tail; the first one
+ * renders it, the others send the same block. Order comes from the link: READs and events of a shard travel on one, so
+ * an answer that says WATCHING leaves its reader exactly where the next event begins.
+ *
+ * Failure modes:
+ *   - An event does not begin at the position, or says MOVED (it was too large): the entry reads on by itself. Readers
+ *     with much queued are spared: they go on at their own pace.
+ *   - The shard dies: nothing is watched. When it is up again, entries with readers at the tail read on; the answer
+ * says WATCHING again. Nothing is lost or sent twice, since position is what both sides agree on.
+ *   - The stream was deleted and made again meanwhile (another uid): its readers end with 404.
+ *   - A READ is given up whose answer may still make the shard watch: the entry is `doubtful`, and an UNWATCH is sent
+ * as if it were watching.
+ *   - A reader that ends inside a step takes its entry along if it was the last one: `held` keeps it for the step. */
 #include "router/live/live.h"
 
 #include <stdlib.h>
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "router/live/reader.h"
+#include "router/live/reader_state.h"
 #include "router/observe/stats.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-void live_init(struct live *live, struct router *router)
+static struct entry *live_owner(const struct table_node *node)
 {
-    live->router = router;
-    live->bucket_count = 256;
-    live->buckets = xcalloc(live->bucket_count, sizeof(struct entry *));
+    return TABLE_OWNER(node, struct entry, node);
 }
 
-/* ---- the table ---- */
-
-static uint32_t live_hash_name(struct slice name)
+static struct slice live_key(const struct table_node *node)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < name.len; i++)
-        hash = (hash ^ (unsigned char)name.data[i]) * 16777619u;
-    return hash;
+    const struct entry *e = live_owner(node);
+    return slice_of(e->name, e->name_len);
 }
 
-static void live_grow_buckets(struct live *live)
+void live_init(struct live *live, struct router *router, const struct live_ops *ops)
 {
-    size_t count = live->bucket_count * 2;
-    struct entry **buckets = xcalloc(count, sizeof(struct entry *));
-    for (size_t i = 0; i < live->bucket_count; i++)
-        for (struct entry *e = live->buckets[i], *next; e; e = next) {
-            next = e->bucket_next;
-            e->bucket_next = buckets[e->hash & (count - 1)];
-            buckets[e->hash & (count - 1)] = e;
-        }
-    free(live->buckets);
-    live->buckets = buckets;
-    live->bucket_count = count;
+    *live = (struct live){.router = router, .ops = ops};
+    table_init(&live->entries, live_key);
 }
 
+/* ---- entries ---- */
+
+/* A watch is a slot and a number that is never used again: an event for an entry that is gone finds none. */
 static void live_give_watch(struct live *live, struct entry *e)
 {
     uint32_t slot;
@@ -62,52 +74,35 @@ static struct entry *live_entry_by_watch(const struct live *live, uint64_t watch
     return e && e->watch == watch ? e : NULL;
 }
 
-static struct entry *live_find(const struct live *live, uint32_t hash, struct slice name)
-{
-    struct entry *e = live->buckets[hash & (live->bucket_count - 1)];
-    while (e && !(e->hash == hash && slice_equal(slice_of(e->name, e->name_len), name)))
-        e = e->bucket_next;
-    return e;
-}
-
 size_t live_readers(const struct live *live, struct slice name)
 {
-    const struct entry *e = live_find(live, live_hash_name(name), name);
-    return e ? e->users : 0;
+    const struct table_node *node = table_find(&live->entries, name);
+    return node ? live_owner(node)->users : 0;
 }
 
 struct entry *live_entry(struct live *live, struct slice name)
 {
-    uint32_t hash = live_hash_name(name);
-    struct entry **bucket = &live->buckets[hash & (live->bucket_count - 1)];
-    struct entry *e = live_find(live, hash, name);
-    if (e) {
-        e->users++;
-        return e;
+    struct table_node *node = table_find(&live->entries, name);
+    if (node) {
+        live_owner(node)->users++;
+        return live_owner(node);
     }
-    e = xcalloc(1, sizeof *e);
+    struct entry *e = xcalloc(1, sizeof *e);
     e->users = 1;
     e->live = live;
     e->name = xslicedup(name);
     e->name_len = name.len;
-    e->hash = hash;
     e->shard = shards_of(&live->router->shards, name);
-    e->bucket_next = *bucket;
-    *bucket = e;
+    list_init(&e->readers);
+    table_add(&live->entries, &e->node);
     live_give_watch(live, e);
-    if (++live->entry_count > live->bucket_count)
-        live_grow_buckets(live);
     return e;
 }
 
 static void live_entry_free(struct entry *e)
 {
     struct live *live = e->live;
-    struct entry **at = &live->buckets[e->hash & (live->bucket_count - 1)];
-    while (*at != e)
-        at = &(*at)->bucket_next;
-    *at = e->bucket_next;
-    live->entry_count--;
+    table_remove(&live->entries, &e->node);
     live->slots[(uint32_t)e->watch] = NULL;
     live->free_slots[live->free_count++] = (uint32_t)e->watch;
     free(e->name);
@@ -116,11 +111,17 @@ static void live_entry_free(struct entry *e)
     free(e);
 }
 
+/* Whether a reader is at the tail. */
+static bool live_any(const struct entry *e)
+{
+    return !list_empty(&e->readers);
+}
+
 /* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays:
  * an UNWATCH would cross its answer. */
 static void live_flush(struct entry *e)
 {
-    if (e->held || e->reads || e->first)
+    if (e->held || e->reads || live_any(e))
         return;
     if (e->watching || e->doubtful)
         shards_unwatch(&e->live->router->shards, e->shard, slice_of(e->name, e->name_len), e->watch);
@@ -144,9 +145,9 @@ static bool live_same_kept(const struct sse_kept *a, const struct sse_kept *b)
 
 bool live_join(struct entry *e, struct reader *reader, uint64_t position)
 {
-    if (e->first && e->position != position)
+    if (live_any(e) && e->position != position)
         return false;
-    if (!e->first) {
+    if (!live_any(e)) {
         e->cursor = 0;
         e->kept = reader->kept;
     }
@@ -154,34 +155,22 @@ bool live_join(struct entry *e, struct reader *reader, uint64_t position)
     e->position = position;
     if (reader->cursor > e->cursor)
         e->cursor = reader->cursor;
-    reader->next = NULL;
-    reader->prev = e->last;
-    if (e->last)
-        e->last->next = reader;
-    else
-        e->first = reader;
-    e->last = reader;
+    list_add_last(&e->readers, &reader->link);
     return true;
 }
 
-void live_leave(struct entry *e, struct reader *reader)
+void live_leave(struct reader *reader)
 {
-    if (reader->prev)
-        reader->prev->next = reader->next;
-    else
-        e->first = reader->next;
-    if (reader->next)
-        reader->next->prev = reader->prev;
-    else
-        e->last = reader->prev;
-    reader->prev = reader->next = NULL;
+    list_remove(&reader->link);
 }
 
-/* Each step on a reader may take it off the list. */
+/* A reader that ends leaves the list, and nobody else does. */
 static void live_end_all(struct entry *e, enum error error)
 {
-    while (e->first)
-        reader_gone(e->first, error);
+    LIST_EACH_SAFE(link, after, &e->readers)
+    {
+        e->live->ops->gone(LIST_OWNER(link, struct reader, link), error);
+    }
 }
 
 /* Brings data to all readers at the position, and the position forward. */
@@ -191,9 +180,9 @@ static void live_deliver(struct entry *e, const struct wire_stream *stream)
     struct delivery delivery = {.entry = e, .stream = stream, .text = &text};
     live_keep(e, &e->kept, &text);
     e->position = stream->next;
-    for (struct reader *reader = e->first, *next; reader; reader = next) {
-        next = reader->next;
-        reader_deliver(reader, &delivery);
+    LIST_EACH_SAFE(link, after, &e->readers)
+    {
+        e->live->ops->deliver(LIST_OWNER(link, struct reader, link), &delivery);
     }
     block_unref(delivery.event.block);
     block_unref(delivery.body);
@@ -231,11 +220,11 @@ static void live_resume(struct entry *e)
 {
     if (e->resuming)
         return;
-    for (struct reader *reader = e->first, *next; reader; reader = next) {
-        next = reader->next;
-        reader_spare(reader);
+    LIST_EACH_SAFE(link, after, &e->readers)
+    {
+        e->live->ops->spare(LIST_OWNER(link, struct reader, link));
     }
-    if (!e->first)
+    if (!live_any(e))
         return;
     e->resuming = live_read(e, NULL,
                             (struct wire_read){.flags = WIRE_READ_CUT,
@@ -256,7 +245,7 @@ static void live_replace_text(char **text, struct slice *slice)
 
 static void live_learn(struct entry *e, const struct wire_stream *stream)
 {
-    if (e->first && stream->uid != e->facts.uid)
+    if (live_any(e) && stream->uid != e->facts.uid)
         live_end_all(e, ERR_STREAM_NOT_FOUND); /* it was deleted and made again while its shard was away */
     uint64_t time_ms = stream->data.len ? stream->time_ms : e->facts.time_ms;
     e->facts = *stream;
@@ -298,7 +287,7 @@ void live_keep(const struct entry *e, struct sse_kept *kept, struct wire_stream 
 static void live_resumed(struct entry *e, const struct answer *answer)
 {
     e->resuming = false;
-    if (!e->first)
+    if (!live_any(e))
         return;
     if (answer->error != ERR_NONE) {
         live_end_all(e, answer->error);
@@ -311,7 +300,7 @@ static void live_resumed(struct entry *e, const struct answer *answer)
     }
     if (stream.data.len || ((stream.flags & WIRE_STREAM_CLOSED) && stream.next == stream.tail))
         live_deliver(e, &stream);
-    if (e->first && !(stream.flags & WIRE_STREAM_WATCHING))
+    if (live_any(e) && !(stream.flags & WIRE_STREAM_WATCHING))
         live_resume(e);
 }
 
@@ -326,7 +315,7 @@ static void live_answered(struct shard_request *q, const struct answer *answer)
         e->doubtful = true;
     if (q->request) {
         timing_of_shard(q->request, q);
-        reader_answered(reader_of(q->request), answer);
+        e->live->ops->answered(q->request->job, answer);
     } else if (q->patient) {
         live_resumed(e, answer);
     }
@@ -345,7 +334,7 @@ void live_event(struct live *live, const struct wire_event *event)
     if (event->flags & WIRE_EVENT_DELETED) {
         e->watching = false;
         live_end_all(e, ERR_STREAM_NOT_FOUND);
-    } else if (!e->first || e->resuming) {
+    } else if (!live_any(e) || e->resuming) {
         /* Nobody needs it, or it is part of what is being read. */
     } else if ((event->flags & WIRE_EVENT_MOVED) || event->from != e->position) {
         live_resume(e);
@@ -380,7 +369,7 @@ void live_shard_up(struct live *live, unsigned shard)
 {
     for (size_t i = 0; i < live->slot_count; i++) {
         struct entry *e = live->slots[i];
-        if (!e || e->shard != shard || !e->first)
+        if (!e || e->shard != shard || !live_any(e))
             continue;
         e->held++;
         live_resume(e);

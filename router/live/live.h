@@ -1,17 +1,17 @@
 /* The streams that are watched for live readers: one entry a stream, whatever the number of its readers.
  *
- * The readers of an entry that have had everything share one position, the entry's. An event moves all of them; it is
- * rendered once. Of a text the event streams among them have not had the last bytes if these are no whole character or
- * line end: the entry keeps them for the next event. A reader that began inside of these bytes stays apart, and reads
- * the next ones for itself. A reader that is behind reads for itself (reader.c) until it has reached the tail. The
- * entry's READs and events come over one link in order, so an answer that says WATCHING leaves the reader exactly where
- * the next event begins. After the death of a shard, and where an event was too large to be pushed, the entry itself
- * reads on from its position until it is WATCHING again; events that come meanwhile are part of what it reads. */
+ * Readers that have had everything share one position, the entry's. An event moves all of them and is rendered once. A
+ * reader that is behind reads for itself (reader.c) until it has reached the tail.
+ *
+ * Of a text, event streams get no half characters and no half line ends: the entry keeps the last bytes for the next
+ * event. A reader that began inside of these bytes stays apart, and reads the next ones for itself. */
 #ifndef ROUTER_LIVE_LIVE_H
 #define ROUTER_LIVE_LIVE_H
 
 #include <stdint.h>
 
+#include "common/list.h"
+#include "common/table.h"
 #include "common/wire.h"
 #include "router/conn/answer.h"
 #include "router/live/sse.h"
@@ -28,28 +28,37 @@ struct entry {
     size_t name_len;
     uint64_t watch; /* its name towards the shard */
     unsigned shard;
-    uint32_t hash;
-    struct entry *bucket_next;
+    unsigned held; /* being worked on: not to be freed */
+    struct table_node node;
 
-    struct reader *first, *last; /* those at its position */
-    uint64_t position;           /* means nothing without them */
-    struct sse_kept kept;        /* before the position: what event streams have not had yet */
-    uint64_t cursor;             /* the highest that any of them was given */
-    size_t users;                /* readers, wherever they are */
-    size_t reads;                /* live reads under way, of readers and its own */
-    unsigned held;               /* being worked on: not to be freed */
-    bool watching;               /* the shard sends events */
-    bool doubtful;               /* a read was given up whose answer may still make it watching */
-    bool resuming;               /* its own read is under way */
+    struct list readers;  /* at its position */
+    uint64_t position;    /* means nothing without them */
+    struct sse_kept kept; /* before the position: what event streams have not had yet */
+    uint64_t cursor;      /* the highest that any of them was given */
+    size_t users;         /* readers, wherever they are */
+    size_t reads;         /* live reads under way, of readers and its own */
+    bool watching;        /* the shard sends events */
+    bool doubtful;        /* a read was given up whose answer may still make it watching */
+    bool resuming;        /* its own read is under way */
 
     struct wire_stream facts; /* of the last answer; only what holds for the stream itself */
     char *content_type, *expires_text;
 };
 
+/* What a reader does when its entry has something for it. Each may take the reader off the entry, or end it. */
+struct delivery;
+struct live_ops {
+    void (*answered)(struct reader *reader, const struct answer *answer); /* its own READ */
+    void (*deliver)(struct reader *reader, struct delivery *delivery);    /* what came to the entry's position */
+    void (*spare)(struct reader *reader);                                 /* the entry reads much: one with too much
+                                                                             queued is to go on by itself */
+    void (*gone)(struct reader *reader, enum error error);                /* there is no such stream any more */
+};
+
 struct live {
     struct router *router;
-    struct entry **buckets;
-    size_t bucket_count, entry_count;
+    const struct live_ops *ops;
+    struct table entries; /* by name */
     struct entry **slots; /* by the low half of a watch */
     uint32_t *free_slots;
     size_t slot_count, free_count;
@@ -66,7 +75,7 @@ struct delivery {
     struct block *body;               /* of a long-poll's answer */
 };
 
-void live_init(struct live *live, struct router *router);
+void live_init(struct live *live, struct router *router, const struct live_ops *ops);
 
 /* The entry of a stream for one more reader, made if there is none; live_release() it. */
 struct entry *live_entry(struct live *live, struct slice name);
@@ -76,14 +85,14 @@ void live_release(struct entry *entry);
 /* How many readers a stream has here. */
 size_t live_readers(const struct live *live, struct slice name);
 
-/* Sends a READ for the request's reader, which gets the answer by reader_answered(). name and watch are filled in.
+/* Sends a READ for the request's reader, which gets the answer by live_ops. name and watch are filled in.
  * NULL: too much is waiting for that shard. */
 struct shard_request *live_read(struct entry *entry, struct request *request, struct wire_read read) MUSTUSE;
 
 /* A reader that has had everything up to `position` joins those at the entry's. False: they are elsewhere, and it has
  * to read on. */
 bool live_join(struct entry *entry, struct reader *reader, uint64_t position) MUSTUSE;
-void live_leave(struct entry *entry, struct reader *reader);
+void live_leave(struct reader *reader);
 
 /* Makes of a text's next bytes what an event brings: what was kept comes first, and an end that has to wait is kept
  * instead, unless the stream ends here. Borrows live->text. Does nothing to a stream that is not text. */

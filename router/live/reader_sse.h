@@ -1,0 +1,31 @@
+/* What becomes of an event stream when something comes for it. Each of these may end it. */
+#ifndef ROUTER_LIVE_READER_SSE_H
+#define ROUTER_LIVE_READER_SSE_H
+
+struct delivery;
+struct reader;
+struct wire_stream;
+
+/* Its READ was answered. The first answer begins the event stream. */
+void reader_sse_answered(struct reader *reader, const struct wire_stream *stream);
+
+/* Something came to its entry's position. */
+void reader_sse_deliver(struct reader *reader, struct delivery *delivery);
+
+/* It leaves its entry if much waits for its client, and goes on at the client's pace. */
+void reader_sse_spare(struct reader *reader);
+
+/* The client has taken something of what was queued. */
+void reader_sse_drained(struct reader *reader);
+
+/* Sends a comment if nothing is queued: both sides see that the connection lives. */
+void reader_sse_heartbeat(struct reader *reader);
+void reader_sse_beat_later(struct reader *reader);
+
+/* Sends what was kept of a text, since nothing comes after it any more. */
+void reader_sse_send_kept(struct reader *reader);
+
+/* Ends it in time: the last event says where to go on. */
+void reader_sse_end(struct reader *reader);
+
+#endif
