@@ -16,8 +16,6 @@
 #include "shard/segments/segment.h"
 #include "shard/store/store_segment.h"
 
-#define SLOT_DIGITS 3
-
 /* One thing to do for the worker. */
 struct task {
     struct work work;
@@ -33,12 +31,6 @@ struct task {
     void *ctx;
 };
 
-void object_name(char name[OBJECT_NAME_MAX], const struct object *object)
-{
-    snprintf(name, OBJECT_NAME_MAX, "%0*x/%016llx-%016llx-%016llx.seg", SLOT_DIGITS, layout_slot_of_uid(object->uid),
-             (unsigned long long)object->uid, (unsigned long long)object->start, (unsigned long long)object->id);
-}
-
 /* ---- in the thread ---- */
 
 static bool object_files_failed(struct task *task, const char *what)
@@ -52,9 +44,9 @@ static bool object_files_failed(struct task *task, const char *what)
 /* The folder of a slot, made if need be, and whatever it is in. */
 static int object_files_open_folder(struct task *task, bool make)
 {
-    char slot[SLOT_DIGITS + 1];
-    memcpy(slot, task->name, SLOT_DIGITS);
-    slot[SLOT_DIGITS] = '\0';
+    char slot[OBJECT_SLOT_DIGITS + 1];
+    memcpy(slot, task->name, OBJECT_SLOT_DIGITS);
+    slot[OBJECT_SLOT_DIGITS] = '\0';
     if (make && owned_mkdir(AT_FDCWD, task->root) != 0 && errno != EEXIST)
         return object_files_failed(task, "mkdir"), -1;
     int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -72,7 +64,7 @@ static int object_files_open_folder(struct task *task, bool make)
 
 static const char *object_files_file_name(const struct task *task)
 {
-    return task->name + SLOT_DIGITS + 1;
+    return task->name + OBJECT_SLOT_DIGITS + 1;
 }
 
 static bool object_files_write_all(struct task *task, int fd)
@@ -182,11 +174,11 @@ static void object_files_list_folder(int root, const char *slot, struct buf *all
     int fd = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        if (entry->d_name[0] == '.' || strlen(entry->d_name) + SLOT_DIGITS + 2 > sizeof cached.name ||
+        if (entry->d_name[0] == '.' || strlen(entry->d_name) + OBJECT_SLOT_DIGITS + 2 > sizeof cached.name ||
             fstatat(fd, entry->d_name, &stat, 0) != 0)
             continue;
-        snprintf(cached.name, sizeof cached.name, "%.*s/%.*s", SLOT_DIGITS, slot, OBJECT_NAME_MAX - SLOT_DIGITS - 2,
-                 entry->d_name);
+        snprintf(cached.name, sizeof cached.name, "%.*s/%.*s", OBJECT_SLOT_DIGITS, slot,
+                 OBJECT_NAME_MAX - OBJECT_SLOT_DIGITS - 2, entry->d_name);
         cached.used = stat.st_atim;
         cached.size = (uint64_t)stat.st_size;
         buf_add(all, &cached, sizeof cached);
@@ -213,7 +205,7 @@ static void object_files_trim(const struct task *task, uint64_t most, size_t kep
     int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *slots = root < 0 ? NULL : fdopendir(root);
     for (struct dirent *entry; slots && (entry = readdir(slots));)
-        if (strlen(entry->d_name) == SLOT_DIGITS)
+        if (strlen(entry->d_name) == OBJECT_SLOT_DIGITS)
             object_files_list_folder(root, entry->d_name, &all);
     struct cached *cached = (struct cached *)(void *)all.data;
     size_t count = buf_len(&all) / sizeof *cached;
@@ -339,32 +331,4 @@ void files_remove(struct worker *worker, const char *root, const struct owner *o
     struct task *task = object_files_begin(root, object, object_files_take_away, done, ctx);
     task->owner = owner;
     worker_put(worker, &task->work);
-}
-
-static void object_files_path_of(const char *root, const struct object *object,
-                                 char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX])
-{
-    char name[OBJECT_NAME_MAX];
-    object_name(name, object);
-    snprintf(path, OBJECT_ROOT_MAX + OBJECT_NAME_MAX, "%s/%s", root, name);
-}
-
-int files_open(const char *root, const struct object *object)
-{
-    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
-    struct stat stat;
-    object_files_path_of(root, object, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* whatever it is */
-    if (fd < 0 || (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)))
-        return fd;
-    close(fd);
-    errno = EINVAL;
-    return -1;
-}
-
-void files_unlink(const char *root, const struct object *object)
-{
-    char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
-    object_files_path_of(root, object, path);
-    unlink(path);
 }

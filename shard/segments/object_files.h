@@ -8,22 +8,12 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/slice.h"
+#include "shard/segments/object_path.h"
 #include "shard/segments/worker.h"
 #include "shard/store/store_segment.h"
 
-#define OBJECT_NAME_MAX 80
-#define OBJECT_ROOT_MAX 4200
-
 /* Called once, in a turn. failure: NULL, or why not. */
 typedef void objects_done(void *ctx, const char *failure);
-
-/* "slot/uid-start-id.seg", in hexadecimal digits. */
-void object_name(char name[OBJECT_NAME_MAX], const struct object *object);
-
-static inline bool object_same(const struct object *a, const struct object *b)
-{
-    return a->uid == b->uid && a->start == b->start && a->id == b->id;
-}
 
 struct owner;
 
@@ -41,11 +31,5 @@ void files_cache(struct worker *worker, const char *root, const struct object *o
 /* Removes a file. None there is as good, if the folder is the owner's; NULL: in any case. */
 void files_remove(struct worker *worker, const char *root, const struct owner *owner, const struct object *object,
                   objects_done *done, void *ctx);
-
-/* Opens a file for reading. -1: errno; ENOENT: it is not there. */
-int files_open(const char *root, const struct object *object) MUSTUSE;
-
-/* Removes a file here and now, without a word about how that went. */
-void files_unlink(const char *root, const struct object *object);
 
 #endif

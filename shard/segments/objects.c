@@ -8,13 +8,9 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "shard/segments/object_folder.h"
 #include "shard/segments/object_s3.h"
 #include "shard/store/store_segment.h"
-
-static const char *objects_folder_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
-{
-    return config_segments(objects->cfg, out, OBJECT_ROOT_MAX);
-}
 
 static const char *objects_cache_of(const struct objects *objects, char out[OBJECT_ROOT_MAX])
 {
@@ -31,30 +27,8 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
         .puts_away = cfg->segment_store == SEGMENT_STORE_S3,
         .away = *cfg->s3_bucket != 0,
     };
-}
-
-static bool objects_has_folder(struct objects *objects, bool mark)
-{
-    char room[OBJECT_ROOT_MAX], why[OWNER_WHY_MAX];
-    const char *folder = objects_folder_of(objects, room);
-    bool ours = owner_has(&objects->owner, folder, mark, why);
-    if (!ours && !objects->doubted)
-        log_error("%s", why);
-    else if (ours && objects->doubted)
-        log_info("segment.directory: %s is this server's again", folder);
-    objects->doubted = !ours;
-    return ours;
-}
-
-bool objects_know_folder(const struct objects *objects)
-{
-    char room[OBJECT_ROOT_MAX];
-    return owner_knows(&objects->owner, objects_folder_of(objects, room));
-}
-
-bool objects_have_folder(struct objects *objects)
-{
-    return objects_has_folder(objects, false);
+    list_init(&objects->requests);
+    list_init(&objects->awaiting_owner);
 }
 
 void objects_know(struct objects *objects)
@@ -69,8 +43,8 @@ void objects_own(struct objects *objects, struct store *store)
     owner->alone = !objects->away;
     owner->count = store_segments_any(store, owner->samples, OWNER_SAMPLES);
     owner_open(owner, objects->cfg->server_data_dir, true);
-    (void)!objects_has_folder(objects, objects_know_folder(objects));
-    objects->boundaries = true;
+    object_folder_claim(objects);
+    objects->marks_stores = true;
     if (objects->away)
         s3_own(objects);
 }
@@ -87,7 +61,7 @@ void objects_put(struct objects *objects, const struct object *object, struct sl
     if (objects->puts_away)
         s3_put(objects, name, file, done, ctx);
     else
-        files_put(objects->worker, objects_folder_of(objects, root), &objects->owner, object, file, done, ctx);
+        files_put(objects->worker, object_folder_path(objects, root), &objects->owner, object, file, done, ctx);
 }
 
 static void objects_removed_here(void *ctx, const char *failure)
@@ -120,13 +94,13 @@ void objects_remove(struct objects *objects, const struct object *object, object
 {
     char root[OBJECT_ROOT_MAX];
     if (!objects->away) {
-        files_remove(objects->worker, objects_folder_of(objects, root), &objects->owner, object, done, ctx);
+        files_remove(objects->worker, object_folder_path(objects, root), &objects->owner, object, done, ctx);
         return;
     }
     struct removal *removal = xcalloc(1, sizeof *removal);
     *removal = (struct removal){objects, *object, done, ctx};
     files_remove(objects->worker, objects_cache_of(objects, root), NULL, object, objects_removed_here, NULL);
-    files_remove(objects->worker, objects_folder_of(objects, root), &objects->owner, object,
+    files_remove(objects->worker, object_folder_path(objects, root), &objects->owner, object,
                  objects_removed_from_folder, removal);
 }
 
@@ -134,18 +108,18 @@ int objects_open(struct objects *objects, const struct object *object, bool *cac
 {
     static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
     char root[OBJECT_ROOT_MAX];
-    int fd = files_open(objects_folder_of(objects, root), object);
+    int fd = object_path_open(object_folder_path(objects, root), object);
     *cached = false;
     if (fd >= 0 && objects->doubted)
-        (void)!objects_have_folder(objects);
+        (void)!object_folder_is_ours(objects);
     if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR))
         return fd;
     if (!objects->away) {
         int error = errno;
-        errno = objects_have_folder(objects) ? error : ESTALE;
+        errno = object_folder_is_ours(objects) ? error : ESTALE;
         return -1;
     }
-    fd = files_open(objects_cache_of(objects, root), object);
+    fd = object_path_open(objects_cache_of(objects, root), object);
     if (fd >= 0) {
         *cached = true;
         (void)!futimens(fd, now); /* whatever the file system does about it: it was used */
@@ -158,7 +132,7 @@ int objects_open(struct objects *objects, const struct object *object, bool *cac
 void objects_uncache(const struct objects *objects, const struct object *object)
 {
     char root[OBJECT_ROOT_MAX];
-    files_unlink(objects_cache_of(objects, root), object);
+    object_path_unlink(objects_cache_of(objects, root), object);
 }
 
 void objects_fetch(struct objects *objects, const struct segment_row *row, objects_fetched *done, void *ctx)

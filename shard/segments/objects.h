@@ -5,6 +5,7 @@
 #include "common/config.h"
 #include "common/errors.h"
 #include "common/http_client.h"
+#include "common/list.h"
 #include "common/metrics.h"
 #include "common/slice.h"
 #include "shard/segments/object_files.h"
@@ -17,19 +18,19 @@ struct objects {
     struct worker *worker;
     struct http_client http_client;
     struct metrics *metrics;
-    struct s3_request *requests;
+    struct list requests, awaiting_owner; /* s3_request.h */
     bool stopping;
-    bool puts_away;   /* new ones go to the store */
-    bool away;        /* there may be some in the store, which are fetched before they are read */
-    uint64_t fetched; /* bytes, since the cache was last looked through */
+    bool puts_away;   /* new segments go to the store */
+    bool away;        /* there may be segments in the store, which are fetched before they are read */
+    uint64_t fetched; /* bytes, since the cache was last trimmed */
     bool unreachable; /* the last request failed; this was logged */
     struct owner owner;
-    bool doubted;    /* the folder is not ours; this was logged */
-    bool trusted;    /* the bucket is ours */
-    bool boundaries; /* stores that are used are marked */
-    bool asks_owner; /* it is being asked whose it is */
-    bool refused;    /* it is not ours; this was logged */
-    size_t sample;   /* that is looked for there */
+    bool doubted;      /* the folder is not ours; this was logged */
+    bool trusted;      /* the bucket is ours */
+    bool marks_stores; /* that are used */
+    bool asks_owner;   /* it is being asked whose it is */
+    bool refused;      /* it is not ours; this was logged */
+    size_t sample;     /* that is looked for there */
 };
 
 void objects_init(struct objects *objects, const struct config *cfg, struct event_base *base, struct worker *worker);
@@ -38,10 +39,6 @@ void objects_init(struct objects *objects, const struct config *cfg, struct even
 void objects_own(struct objects *objects, struct store *store);
 /* The same, but no store is marked. */
 void objects_know(struct objects *objects);
-/* Whether segments that the database knew at the start are in the folder. */
-bool objects_know_folder(const struct objects *objects) MUSTUSE;
-/* Whether the folder is this server's. */
-bool objects_have_folder(struct objects *objects) MUSTUSE;
 /* What is under way fails. */
 void objects_clear(struct objects *objects);
 

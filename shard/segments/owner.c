@@ -11,7 +11,7 @@
 
 #include "common/log.h"
 #include "common/owned.h"
-#include "shard/segments/object_files.h"
+#include "shard/segments/object_path.h"
 
 #define PATH_ROOM 4300
 #define BEGINS "streamd "
@@ -150,7 +150,7 @@ bool owner_note(const struct owner *owner, enum owner_kind kind, const char *whe
 bool owner_knows(const struct owner *owner, const char *folder)
 {
     for (size_t i = 0; i < owner->count; i++) {
-        int fd = files_open(folder, &owner->samples[i].object);
+        int fd = object_path_open(folder, &owner->samples[i].object);
         if (fd >= 0) {
             close(fd);
             return true;
