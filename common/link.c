@@ -55,7 +55,7 @@ void link_open(struct link *link, struct event_base *base, int fd, unsigned peer
 {
     link_close(link);
     evutil_make_socket_nonblocking(fd);
-    *link = (struct link){.fd = fd, .peer = peer};
+    *link = (struct link){.fd = fd, .peer = peer, .limit = UINT64_MAX};
     link->readable = event_new(base, fd, EV_READ | EV_PERSIST, link_on_readable, link);
     link->writable = event_new(base, fd, EV_WRITE, link_on_writable, link);
     if (!link->readable || !link->writable || event_add(link->readable, NULL) != 0)
@@ -100,7 +100,7 @@ void link_close(struct link *link)
 
 bool link_enclose(struct link *link, int fd)
 {
-    struct enclosure enclosure = {.at = link->flushed + buf_len(&link->out), .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)};
+    struct enclosure enclosure = {.at = link_end(link), .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)};
     if (enclosure.fd >= 0)
         buf_add(&link->enclosed, &enclosure, sizeof enclosure);
     return enclosure.fd >= 0;
@@ -237,11 +237,13 @@ static ssize_t link_send_enclosing(int socket, struct slice out, int fd)
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Writes up to the next frame that has a descriptor; at one, with it. */
+/* Writes up to the limit, or to the next frame that has a descriptor; at one, with it. */
 static ssize_t link_send_some(struct link *link)
 {
     struct slice out = buf_slice(&link->out);
     struct enclosure first = {.fd = -1}, next;
+    if (link->limit - link->flushed < out.len)
+        out.len = (size_t)(link->limit - link->flushed);
     bool any = link_first_enclosure(link, 0, &first), here = any && first.at == link->flushed;
     if (link_first_enclosure(link, here ? 1 : 0, &next) && next.at - link->flushed < out.len)
         out.len = (size_t)(next.at - link->flushed);
@@ -259,7 +261,7 @@ void link_flush(struct link *link)
 {
     if (link->fd < 0 || link->dead)
         return;
-    while (buf_len(&link->out) > 0) {
+    while (buf_len(&link->out) > 0 && link->flushed < link->limit) {
         ssize_t n = link_send_some(link);
         if (n > 0) {
             buf_consume(&link->out, (size_t)n);
@@ -276,6 +278,6 @@ void link_flush(struct link *link)
          * peer has not had. */
         return;
     }
-    if (link->out.cap > LINK_BUFFER_KEEP)
+    if (buf_len(&link->out) == 0 && link->out.cap > LINK_BUFFER_KEEP)
         buf_clear(&link->out);
 }

@@ -16,6 +16,7 @@ struct link {
     struct buf in;
     struct buf out;      /* put frames here with wire_put_*(); link_flush() writes them */
     uint64_t flushed;    /* bytes written since it was opened */
+    uint64_t limit;      /* bytes from this position on, counted as `flushed` is, stay in `out`; link_open(): none do */
     struct buf enclosed; /* of frames in `out`: struct enclosure, in their order */
     struct buf arrived;  /* int: descriptors that came, in the order of their frames */
     bool readable_now;   /* set by the loop, taken by link_receive() */
@@ -53,7 +54,13 @@ bool link_enclose(struct link *link, int fd) MUSTUSE;
  * -1: it was lost, because this process could not have one more. */
 int link_take_fd(struct link *link) MUSTUSE;
 
-/* Writes as much of `out` as the socket takes; the rest goes when it is writable again. */
+/* Writes as much of `out`, up to the limit, as the socket takes; the rest goes when it is writable again. */
 void link_flush(struct link *link);
+
+/* The position behind what was put. */
+static inline uint64_t link_end(const struct link *link)
+{
+    return link->flushed + buf_len(&link->out);
+}
 
 #endif

@@ -1,12 +1,17 @@
 /* The turn: what a shard does between two waits for its sockets.
  *
- *     take frames  ->  handlers write to the transaction and put answers into buffers  ->  upkeep in the same
- * transaction ^                                                                                    | | flush the links
- * <-  commit (one fsync)  <+
- *          +---- the loop waits, or goes on at once if work is left over ----+
+ *     take frames -> handlers write to the transaction, -> upkeep in the same -> seal: one COMMIT,
+ *          ^         and put answers into buffers           transaction          answers are marked with its number
+ *          |                                                                               |
+ *          +---- the loop waits, or goes on at once if work is left over <-----------------+
  *
- * Nothing leaves before the commit: not an answer, not an event, not a frame to another shard. If the commit fails the
- * process ends, and its successor begins with what was durable; nobody has heard of anything that was not. */
+ *     a commit is durable -> what is marked with it, or with an earlier one, leaves
+ *
+ * Nothing leaves before its commit is durable: not an answer, not an event, not a frame to another shard, not a message
+ * on the bus. The local database is durable when sealing returns, so the two lines above are one, and a turn is the
+ * group commit: while it commits, the next turn's frames gather in the sockets. With another keeper
+ * (shard/store/commit.h) turns go on while commits are under way. If one fails the process ends, and its successor
+ * begins with what was durable; nobody has heard of anything that was not. */
 #include "shard/shard.h"
 
 #include "common/clock.h"
@@ -26,6 +31,7 @@
 #include "shard/streams/watch.h"
 #include "shard/tiering/flush.h"
 #include "shard/tiering/offload.h"
+#include "shard/store/commit.h"
 #include "shard/store/store.h"
 #include "shard/store/store_fanout.h"
 
@@ -41,6 +47,31 @@ static void shard_commit(struct shard *shard)
         return;
     measure_commit(shard, began_us);
     disk_committed(&shard->disk);
+}
+
+/* Everything that this turn has put aside belongs to the newest commit, also if the turn has written nothing: it may
+ * have read rows of a commit that is not durable. */
+static void shard_seal(struct shard *shard)
+{
+    const struct commits *commits = store_commits(shard->store);
+    shard_commit(shard);
+    feeds_seal(shard, commits->sealed, commits->durable);
+    peers_seal(&shard->peers, commits->sealed, commits->durable);
+}
+
+/* At the end of a turn, and whenever commits have become durable. */
+static void shard_release(void *ctx)
+{
+    struct shard *shard = ctx;
+    uint64_t durable = store_commits(shard->store)->durable;
+    feeds_release(shard, durable);
+    peers_release(&shard->peers, durable);
+}
+
+static bool shard_is_durable(const struct shard *shard)
+{
+    const struct commits *commits = store_commits(shard->store);
+    return commits_are_durable(commits, commits->sealed);
 }
 
 static void shard_reap(struct shard *shard)
@@ -73,7 +104,7 @@ static void shard_go_again(struct shard *shard)
 
 static void shard_leave_if_done(struct shard *shard)
 {
-    if (shard->stopping && (!shard->streams.touched_first || shard->disk.stuck))
+    if (shard->stopping && (!shard->streams.touched_first || shard->disk.stuck) && shard_is_durable(shard))
         role_done(shard->role);
     if (!shard->stopping && shard->leave_until_ms && shard_may_leave(shard)) {
         fault_point("shard.left");
@@ -103,10 +134,9 @@ void shard_turn(void *ctx)
     janitor_turn(shard);   /* by the tick: expiry, sweeping, giving up on questions */
     offload_turn(shard);   /* what is flushed leaves the database */
     flush_turn(shard);     /* in the same transaction: no fsync of its own */
-    shard_commit(shard);   /* from here on it is true */
-    feeds_flush(shard);    /* and only now somebody hears of it */
-    peers_flush(&shard->peers);
-    backup_turn(shard); /* a copy of what is true now */
+    shard_seal(shard);     /* one commit; from the moment that it is durable all this is true */
+    shard_release(shard);  /* and only then somebody hears of it */
+    backup_turn(shard);    /* a copy of what is there now */
     fault_point("shard.after-reply");
     shard_reap(shard);
     shard->tick_due = false;
@@ -148,6 +178,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->last_id = random_secret();
     peers_init(&shard->peers, base, cfg->server_data_dir, index);
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
+    store_commits(shard->store)->on_durable = shard_release;
+    store_commits(shard->store)->ctx = shard;
     disk_init(&shard->disk, shard->store, cfg, shard->metrics, shard->peers.layout.shards);
     read_init(shard);
     listing_init(shard);

@@ -1,8 +1,8 @@
 /* A shard: one event loop, one database, the streams of its slots. It speaks frames and nothing about HTTP.
  *
- * A turn takes every frame that has arrived and puts each answer into its link's out buffer; then it commits; then it
- * flushes the links. So nobody hears of anything that is not on disk, and while one commit runs the next turn's frames
- * gather in the sockets: that is the group commit. */
+ * A turn takes every frame that has arrived and puts each answer into its link's out buffer; then it seals what it
+ * wrote as one commit. Answers leave when that commit is durable, so nobody hears of anything that a crash can take
+ * back. */
 #ifndef SHARD_H
 #define SHARD_H
 

@@ -21,6 +21,7 @@
 #include "common/version.h"
 #include "shard/segments/object_s3.h"
 #include "shard/shard.h"
+#include "shard/store/commit.h"
 #include "shard/store/store.h"
 #include "shard/store/store_backup.h"
 #include "shard/store/store_copy.h"
@@ -177,6 +178,16 @@ static void backup_copy_some(struct shard *shard)
     }
 }
 
+/* The other shards go on when all have said this: what is in the copies must be durable before anything later is. */
+static void backup_say_held(struct shard *shard)
+{
+    struct backup *b = &shard->backup;
+    if (b->held || !commits_are_durable(store_commits(shard->store), b->commit))
+        return;
+    b->held = true;
+    backup_say(shard, BACKUP_HELD, SLICE(""));
+}
+
 static void backup_finish_copy(struct shard *shard)
 {
     struct backup *b = &shard->backup;
@@ -189,7 +200,8 @@ static void backup_finish_copy(struct shard *shard)
     }
     b->state = BACKUP_HOLDS;
     b->hold_until_ms = shard->ticks_ms + HOLD_MAX_MS;
-    backup_say(shard, BACKUP_HELD, SLICE(""));
+    b->commit = store_visible(shard->store);
+    backup_say_held(shard);
 }
 
 bool backup_holds(struct shard *shard)
@@ -197,6 +209,7 @@ bool backup_holds(struct shard *shard)
     struct backup *b = &shard->backup;
     if (b->state != BACKUP_HOLDS || shard->stopping)
         return false;
+    backup_say_held(shard);
     if (shard->ticks_ms < b->hold_until_ms)
         return true;
     backup_fail(shard, "the other shards were not ready in time");
@@ -386,6 +399,7 @@ static void backup_on_measured(struct work *work, void *ctx)
         backup_note(b->shard, b->files[i].name, b->files[i].pieces);
     if (b->shard->peers.index == 0)
         backup_note(b->shard, "manifest", 0);
+    b->commit = store_visible(b->shard->store);
     b->state = BACKUP_PUTS_NEXT;
 }
 
@@ -401,8 +415,9 @@ void backup_turn(struct shard *shard)
     case BACKUP_FINISHES:
         backup_finish_copy(shard);
         break;
-    case BACKUP_PUTS_NEXT:
-        backup_put_next(shard);
+    case BACKUP_PUTS_NEXT: /* a file is put after its row: else nobody would know that it has to be removed */
+        if (commits_are_durable(store_commits(shard->store), shard->backup.commit))
+            backup_put_next(shard);
         break;
     default:
         break;

@@ -1,11 +1,11 @@
 /* A shard's part of a backup (common/backup.h): its database is copied, a few pages a turn, into
  * server.data_dir/backup; when the copy is whole and all shards have one, its pieces go to the store of segments:
  *
- *     backup/ID/FILE.N     8 MiB of a file each, compressed (zstd): shard-N.db; of the first shard registry.db and
- * layout backup/ID/manifest   JSON: what these are; by the first shard backup/index         JSON: the backups that
- * count, the newest first
+ *     backup/ID/FILE.N     8 MiB of a file each, compressed (zstd): shard-N.db, and what the first shard adds
+ *     backup/ID/manifest   JSON: what these are; put by the first shard
+ *     backup/index         JSON: the backups that count, the newest first
  *
- * The database knows of each file before it is put, and removes those of backups that do not count any more. */
+ * The database has a row of each file before it is put, and removes the files of backups that no longer count. */
 #ifndef SHARD_BACKUP_BACKUP_H
 #define SHARD_BACKUP_BACKUP_H
 
@@ -53,6 +53,8 @@ struct backup {
     uint64_t id;
     struct store_copy *copy;
     uint64_t hold_until_ms;
+    uint64_t commit; /* the copy, or the rows of the files, are durable with this one */
+    bool held;       /* and the supervisor knows that the copy is */
     struct backup_file files[BACKUP_FILES_MAX];
     unsigned count, file; /* the file that is being put, */
     uint64_t piece;       /* and what of it */

@@ -312,16 +312,45 @@ void feeds_turn(struct shard *shard)
     }
 }
 
-void feeds_flush(struct shard *shard)
+void feeds_seal(struct shard *shard, uint64_t commit, uint64_t durable)
 {
     for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        if (!buf_len(&peer->frames))
-            continue;
-        fault_point("shard.fanout-before-send");
-        if (bus_send(&shard->bus, i, buf_slice(&peer->frames)))
-            buf_clear(&peer->frames);
+        if (buf_len(&peer->frames))
+            release_seal(&peer->release, peer->frames_gone + buf_len(&peer->frames), commit, durable);
     }
+}
+
+static void feed_peer_drop_frames(struct feed_peer *peer)
+{
+    buf_clear(&peer->frames);
+    release_clear(&peer->release);
+    peer->frames_gone = 0;
+}
+
+/* One message of all frames that may leave. Seals lie between frames, so a message has whole ones. */
+static void feed_peer_release(struct shard *shard, unsigned index, uint64_t durable)
+{
+    struct feed_peer *peer = &shard->streams.feeds.peers[index];
+    struct slice frames = buf_slice(&peer->frames);
+    frames.len = (size_t)(release_upto(&peer->release, durable) - peer->frames_gone);
+    if (!frames.len)
+        return;
+    fault_point("shard.fanout-before-send");
+    if (!bus_send(&shard->bus, index, frames))
+        return; /* the bus wakes the loop when it is worth another try */
+    peer->frames_gone += frames.len;
+    if (frames.len == buf_len(&peer->frames))
+        buf_clear(&peer->frames);
+    else
+        buf_consume(&peer->frames, frames.len);
+}
+
+void feeds_release(struct shard *shard, uint64_t durable)
+{
+    for (unsigned i = 0; i < shard->peers.layout.shards; i++)
+        if (buf_len(&shard->streams.feeds.peers[i].frames))
+            feed_peer_release(shard, i, durable);
 }
 
 /* Whatever was on its way to this shard may be lost. */
@@ -329,7 +358,7 @@ static void feed_peer_starts_over(struct shard *shard, unsigned index)
 {
     struct feeds *feeds = &shard->streams.feeds;
     struct feed_peer *peer = &feeds->peers[index];
-    buf_clear(&peer->frames);
+    feed_peer_drop_frames(peer);
     peer->under_way = 0;
     peer->first_run = feeds->last_run + 1;
     for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next) {
@@ -444,7 +473,7 @@ void feeds_shard_down(struct shard *shard, unsigned index)
 {
     struct feed_peer *peer = &shard->streams.feeds.peers[index];
     peer->down = true;
-    buf_clear(&peer->frames); /* all is sent again when it is back */
+    feed_peer_drop_frames(peer); /* all is sent again when it is back */
 }
 
 void feeds_clear(struct shard *shard)
@@ -453,7 +482,7 @@ void feeds_clear(struct shard *shard)
     while (feeds->first)
         feed_wait_forget(shard, feeds->first);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
-        buf_clear(&feeds->peers[i].frames);
+        feed_peer_drop_frames(&feeds->peers[i]);
 }
 
 /* ---- what the estuaries' shards say ---- */

@@ -37,9 +37,11 @@ void feeds_recover(struct shard *shard);
 void feeds_shard_up(struct shard *shard, unsigned index);
 void feeds_shard_down(struct shard *shard, unsigned index);
 
-/* The steps of a turn: what is behind is read and sent; and, after the commit, what was put leaves. */
+/* The steps of a turn: what is behind is read and put for its shards; what was put belongs to a commit; and leaves when
+ * that is durable (shard/peers/release.h). */
 void feeds_turn(struct shard *shard);
-void feeds_flush(struct shard *shard);
+void feeds_seal(struct shard *shard, uint64_t commit, uint64_t durable);
+void feeds_release(struct shard *shard, uint64_t durable);
 
 /* By the tick. */
 void feeds_tick(struct shard *shard);

@@ -19,27 +19,39 @@ void peers_init(struct peers *peers, struct event_base *base, const char *data_d
         fatal_never_restart("%s/layout: %s", data_dir, why);
 }
 
+static void peers_close(struct peer *peer)
+{
+    link_close(&peer->link);
+    release_clear(&peer->release);
+}
+
 void peers_clear(struct peers *peers)
 {
     for (unsigned i = 0; i < PEERS_ROUTERS_MAX; i++)
-        link_close(&peers->routers[i].link);
+        peers_close(&peers->routers[i]);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
-        link_close(&peers->shards[i].link);
+        peers_close(&peers->shards[i]);
     buf_clear(&peers->self);
 }
 
 /* ---- links ---- */
 
+static void peers_up(struct peers *peers, struct peer *peer, unsigned index, int fd)
+{
+    peer->generation++;
+    link_open(&peer->link, peers->base, fd, index);
+    release_clear(&peer->release);
+    peer->link.limit = 0; /* nothing leaves before it is sealed, also if the socket is writable in between */
+}
+
 void peers_router_up(struct peers *peers, unsigned router, int fd)
 {
-    peers->routers[router].generation++;
-    link_open(&peers->routers[router].link, peers->base, fd, router);
+    peers_up(peers, &peers->routers[router], router, fd);
 }
 
 void peers_shard_up(struct peers *peers, unsigned shard, int fd)
 {
-    peers->shards[shard].generation++;
-    link_open(&peers->shards[shard].link, peers->base, fd, shard);
+    peers_up(peers, &peers->shards[shard], shard, fd);
 }
 
 bool peers_reap(struct peer *peer)
@@ -47,18 +59,38 @@ bool peers_reap(struct peer *peer)
     if (peer->link.fd < 0 || !peer->link.dead)
         return false;
     peer->generation++;
-    link_close(&peer->link);
+    peers_close(peer);
     return true;
 }
 
-void peers_flush(struct peers *peers)
+static void peers_seal_link(struct peer *peer, uint64_t commit, uint64_t durable)
+{
+    if (buf_len(&peer->link.out))
+        release_seal(&peer->release, link_end(&peer->link), commit, durable);
+}
+
+void peers_seal(struct peers *peers, uint64_t commit, uint64_t durable)
 {
     for (unsigned i = 0; i < PEERS_ROUTERS_MAX; i++)
-        if (buf_len(&peers->routers[i].link.out))
-            link_flush(&peers->routers[i].link);
+        peers_seal_link(&peers->routers[i], commit, durable);
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
-        if (buf_len(&peers->shards[i].link.out))
-            link_flush(&peers->shards[i].link);
+        peers_seal_link(&peers->shards[i], commit, durable);
+}
+
+static void peers_release_link(struct peer *peer, uint64_t durable)
+{
+    if (!buf_len(&peer->link.out))
+        return;
+    peer->link.limit = release_upto(&peer->release, durable);
+    link_flush(&peer->link);
+}
+
+void peers_release(struct peers *peers, uint64_t durable)
+{
+    for (unsigned i = 0; i < PEERS_ROUTERS_MAX; i++)
+        peers_release_link(&peers->routers[i], durable);
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+        peers_release_link(&peers->shards[i], durable);
 }
 
 void peers_quiesce_routers(struct peers *peers)

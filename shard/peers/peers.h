@@ -1,5 +1,5 @@
 /* The processes a shard talks with: its links to routers and to other shards, which shard owns a stream, who asked, and
- * the buffers that frames for all of them go into. What is put leaves when the turn has committed (shard.h). */
+ * the buffers that frames for all of them go into. What is put leaves when the turn's commit is durable. */
 #ifndef SHARD_PEERS_PEERS_H
 #define SHARD_PEERS_PEERS_H
 
@@ -8,12 +8,14 @@
 #include "common/layout.h"
 #include "common/link.h"
 #include "common/role.h"
+#include "shard/peers/release.h"
 
 #define PEERS_ROUTERS_MAX ROLE_ROUTER_PLACES
 
 /* A link, and which of the successive processes of that index is at its other end. */
 struct peer {
     struct link link;
+    struct release release;      /* which bytes of link.out may leave */
     unsigned generation;         /* grows when the process is another one, or gone */
     uint64_t timed_id, taken_us; /* the request that comes next is to be timed: its id, and since when it is here */
 };
@@ -46,8 +48,10 @@ void peers_shard_up(struct peers *peers, unsigned shard, int fd);
 /* Closes the link if it is dead. True: it was closed now; whoever asked over it is gone. */
 bool peers_reap(struct peer *peer) MUSTUSE;
 
-/* Writes what was put. */
-void peers_flush(struct peers *peers);
+/* What was put since the last seal belongs to this commit; commits up to `durable` are durable. */
+void peers_seal(struct peers *peers, uint64_t commit, uint64_t durable);
+/* Writes what belongs to commits up to this one. */
+void peers_release(struct peers *peers, uint64_t durable);
 
 /* Routers' later requests stay in their sockets. Then: whether all that came before has an answer, which has left. */
 void peers_quiesce_routers(struct peers *peers);

@@ -156,5 +156,16 @@ bool store_commit(struct store *store)
     store_run(store, store_prepare(store, SQL_COMMIT));
     fault_point("shard.after-commit");
     store->open = false;
+    commits_seal(&store->commits);
     return true;
+}
+
+struct commits *store_commits(struct store *store)
+{
+    return &store->commits;
+}
+
+uint64_t store_visible(const struct store *store)
+{
+    return store->commits.sealed + store->open;
 }

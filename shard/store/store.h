@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct commits;
 struct store;
 
 #define STORE_NONE UINT64_MAX /* an absent time, TTL, position or uid */
@@ -25,9 +26,12 @@ void store_path(char *out, size_t size, const char *data_dir, unsigned index);
 
 /* Opens a transaction unless one is open. */
 void store_begin(struct store *store);
-/* Makes everything since store_begin() durable (fsync), if anything was begun, and ends all borrowing of rows. Returns
- * true if something was. */
+/* Seals everything since store_begin(), if anything was begun, and ends all borrowing of rows. Returns true if
+ * something was. The commit is durable (fsync) when this returns, unless another keeper was set (commit.h). */
 bool store_commit(struct store *store);
+struct commits *store_commits(struct store *store);
+/* The commit that has to be durable before what the rows say now is true. */
+uint64_t store_visible(const struct store *store);
 /* Microseconds that fsyncs of SQLite's write-ahead log took since the last call. */
 uint64_t store_synced_us(struct store *store);
 

@@ -9,6 +9,7 @@
 #include "common/attr.h"
 #include "common/layout.h"
 #include "common/slice.h"
+#include "shard/store/commit.h"
 #include "shard/store/store.h"
 
 struct batch;
@@ -44,6 +45,7 @@ struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     char path[4096];
+    struct commits commits;
     bool open;                     /* a transaction is */
     unsigned changes_before;       /* rows changed before it began */
     uint64_t page_size, wal_pages; /* pages in the WAL that a checkpoint has not taken */

@@ -5,6 +5,7 @@
 
 #include "common/buf.h"
 #include "common/layout.h"
+#include "shard/peers/release.h"
 #include "shard/store/store_fanout.h"
 
 struct fanout_wait; /* an append whose answer waits for the subscribers: shard/fanout/feed.c */
@@ -30,7 +31,9 @@ struct feed {
 /* One shard that is fed. */
 struct feed_peer {
     struct feed *first, *last; /* ready */
-    struct buf frames;         /* of this turn, or of earlier ones that the bus did not take */
+    struct buf frames;         /* for the bus: of this turn, or of earlier ones that may not leave or were not taken */
+    struct release release;    /* which of them may leave, */
+    uint64_t frames_gone;      /* counted from these bytes on, which have left */
     uint64_t under_way;        /* bytes */
     bool stored;               /* the store may have feeds that are behind and not in memory, */
     uint64_t cursor;           /* after this source */

@@ -11,6 +11,7 @@
 #include "shard/segments/segment.h"
 #include "shard/shard.h"
 #include "shard/tiering/retain.h"
+#include "shard/store/commit.h"
 #include "shard/store/extent.h"
 #include "shard/store/store_chunk.h"
 #include "shard/store/store_segment.h"
@@ -33,7 +34,7 @@ enum offload_state {
     OFFLOAD_DROPS,  /* chunks that a segment has */
     OFFLOAD_READS,  /* chunks that one is to have */
     OFFLOAD_MERGES, /* segments that one is to have */
-    OFFLOAD_NAMED,  /* its name is on disk when the turn has committed */
+    OFFLOAD_NAMED,  /* its name is an orphan's when the commit is durable */
     OFFLOAD_IS_MADE /* by the worker, or it is on its way */
 };
 
@@ -49,10 +50,26 @@ struct offload {
     bool compress;
     bool awaits; /* a segment that is being fetched */
     struct fetch_wait wait;
+    uint64_t named;     /* the commit that has the name */
     uint64_t merge_end; /* where the segments end that it takes the place of; 0: it is made of chunks */
 };
 
+/* A file that is to be removed. */
+struct removal {
+    struct removal *next;
+    struct shard *shard;
+    struct object object;
+    uint64_t commit; /* by which it is an orphan */
+};
+
 /* ---- life ---- */
+
+static struct removal *offload_next_removal(struct offloads *offloads)
+{
+    struct removal *removal = offloads->waiting;
+    offloads->waiting = removal->next;
+    return removal;
+}
 
 static void offload_forget_draft(struct offload *r)
 {
@@ -75,8 +92,11 @@ static void offload_forget(struct offloads *offloads, struct offload *r)
 
 void offload_clear(struct shard *shard)
 {
-    while (shard->offloads.first)
-        offload_forget(&shard->offloads, shard->offloads.first);
+    struct offloads *offloads = &shard->offloads;
+    while (offloads->first)
+        offload_forget(offloads, offloads->first);
+    while (offloads->waiting)
+        free(offload_next_removal(offloads));
 }
 
 /* The store of segments does not take it now; the stream stays due. Its name stays an orphan's. */
@@ -160,6 +180,7 @@ static void offload_name(struct offload *r)
     r->object = (struct object){r->uid, r->draft.segment.start, random_secret()};
     store_begin(r->shard->store);
     store_orphan_put(r->shard->store, &r->object);
+    r->named = store_visible(r->shard->store);
     r->state = OFFLOAD_NAMED;
     fault_point("segment.named-before-commit");
 }
@@ -300,8 +321,10 @@ static void offload_step(struct offload *r)
         else if (!r->awaits)
             offload_read_segments(r, stream);
         break;
-    case OFFLOAD_NAMED:
-        offload_make(r);
+    case OFFLOAD_NAMED: /* the file comes after its row: a crash may leave a row without a file, never the other way
+                           round */
+        if (commits_are_durable(store_commits(r->shard->store), r->named))
+            offload_make(r);
         break;
     case OFFLOAD_IS_MADE:
         break;
@@ -309,6 +332,8 @@ static void offload_step(struct offload *r)
 }
 
 /* ---- the turn ---- */
+
+static void offload_remove_files(struct shard *shard);
 
 static bool offload_under_way(const struct offloads *offloads, uint64_t uid)
 {
@@ -347,18 +372,28 @@ static bool offload_may_begin(const struct shard *shard)
            (shard->objects.puts_away || disk_has(&shard->disk, 2 * cfg->segment_max_bytes));
 }
 
-static bool offload_wants_turns(const struct offloads *offloads)
+/* The commit is sealed and not durable: there is nothing to do before it is, and then a turn follows anyway. */
+static bool offload_is_sealed(const struct shard *shard, uint64_t commit)
 {
+    const struct commits *commits = store_commits(shard->store);
+    return commit <= commits->sealed && !commits_are_durable(commits, commit);
+}
+
+static bool offload_wants_turns(const struct shard *shard)
+{
+    const struct offloads *offloads = &shard->offloads;
     for (const struct offload *r = offloads->first; r; r = r->next)
-        if (r->state != OFFLOAD_IS_MADE && !r->awaits)
+        if (r->state != OFFLOAD_IS_MADE && !r->awaits &&
+            !(r->state == OFFLOAD_NAMED && offload_is_sealed(shard, r->named)))
             return true;
-    return false;
+    return offloads->waiting && !offload_is_sealed(shard, offloads->waiting->commit);
 }
 
 void offload_turn(struct shard *shard)
 {
     struct offloads *offloads = &shard->offloads;
     worker_take(&shard->worker, shard);
+    offload_remove_files(shard);
     for (struct offload *r = offloads->first, *next; r; r = next) {
         next = r->next;
         if (!disk_spent(&shard->disk) && (!r->awaits || shard->tick_due))
@@ -366,16 +401,11 @@ void offload_turn(struct shard *shard)
     }
     if (shard->streams.due_any && offloads->count < OFFLOADS_MAX && offload_may_begin(shard))
         offload_begin_next(shard);
-    if (offload_wants_turns(offloads) && !shard->disk.stuck)
+    if (offload_wants_turns(shard) && !shard->disk.stuck)
         shard->turn_again = true;
 }
 
 /* ---- orphans ---- */
-
-struct removal {
-    struct shard *shard;
-    struct object object;
-};
 
 static void offload_remove_some(struct shard *shard);
 
@@ -406,9 +436,23 @@ static void offload_remove_orphan(void *ctx, const struct object *object, const 
             return; /* it is about to become a segment */
     segments_forget(&shard->streams.segments, object);
     struct removal *removal = xcalloc(1, sizeof *removal);
-    *removal = (struct removal){shard, *object};
+    *removal = (struct removal){.shard = shard, .object = *object, .commit = store_visible(shard->store)};
+    if (shard->offloads.waiting)
+        shard->offloads.waiting_last->next = removal;
+    else
+        shard->offloads.waiting = removal;
+    shard->offloads.waiting_last = removal;
     shard->offloads.removing++;
-    objects_remove(&shard->objects, object, offload_on_removed, removal);
+}
+
+/* A file goes after the commit by which it is an orphan: a crash in between would give the segment back without it. */
+static void offload_remove_files(struct shard *shard)
+{
+    struct offloads *offloads = &shard->offloads;
+    while (offloads->waiting && commits_are_durable(store_commits(shard->store), offloads->waiting->commit)) {
+        struct removal *removal = offload_next_removal(offloads);
+        objects_remove(&shard->objects, &removal->object, offload_on_removed, removal);
+    }
 }
 
 /* The next of this round, which ends where there are no more. */

@@ -13,15 +13,17 @@
 #include "shard/store/store_orphan.h"
 
 struct offload;
+struct removal;
 struct shard;
 
 struct offloads {
     struct offload *first; /* under way, one a stream */
     unsigned count;
-    uint64_t last_uid;                  /* the stream that was begun last */
-    uint64_t paused_until_ms, pause_ms; /* after a failure */
-    unsigned removing, failed;          /* orphans that are being removed, and that could not be, this round */
-    bool round;                         /* all orphans are gone through, those after this one are next: */
+    uint64_t last_uid;                      /* the stream that was begun last */
+    uint64_t paused_until_ms, pause_ms;     /* after a failure */
+    unsigned removing, failed;              /* orphans that are being removed, and that could not be, this round */
+    struct removal *waiting, *waiting_last; /* of those being removed: their commits are not durable yet */
+    bool round;                             /* all orphans are gone through, those after this one are next: */
     struct orphan_place place;
     bool visiting; /* some are being looked at just now */
 };
