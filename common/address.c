@@ -41,3 +41,25 @@ bool address_is_loopback(const struct address *address)
     return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0 ||
            strcmp(address->host, "localhost") == 0;
 }
+
+/* What came by IPv4 to a socket of IPv6, as systemd makes them. */
+static void address_unmap(struct sockaddr_storage *address)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    if (address->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        return;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6->sin6_port};
+    memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, sizeof v4.sin_addr);
+    *address = (struct sockaddr_storage){0};
+    memcpy(address, &v4, sizeof v4);
+}
+
+bool address_peer(int fd, struct sockaddr_storage *address)
+{
+    socklen_t len = sizeof *address;
+    *address = (struct sockaddr_storage){0};
+    if (getpeername(fd, (struct sockaddr *)address, &len) != 0)
+        return false;
+    address_unmap(address);
+    return true;
+}

@@ -3,6 +3,7 @@
 #define COMMON_ADDRESS_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "common/attr.h"
 
@@ -19,5 +20,9 @@ bool address_parse(const char *text, struct address *address) MUSTUSE;
 
 /* Only this machine reaches it, by the spelling. */
 bool address_is_loopback(const struct address *address) MUSTUSE;
+
+/* The address at the other end of a socket; one of IPv4 also where that came to a socket of IPv6. False, and zeroes: it
+ * is gone. */
+bool address_peer(int fd, struct sockaddr_storage *address) MUSTUSE;
 
 #endif

@@ -100,7 +100,7 @@ static void handover_hand_over(struct router *r, struct connection *c)
     }
     if (reader_of(&c->request))
         handover_describe_reader(c, &m);
-    if (!link_enclose(link, event_get_fd(&c->event)))
+    if (!link_enclose(link, c->socket.fd))
         return; /* no descriptor is free: later */
     wire_put_handed(&link->out, &m);
     r->handover.count++;

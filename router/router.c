@@ -12,16 +12,6 @@
 #include "router/live/recheck.h"
 #include "router/observe/stats.h"
 
-void router_clock(struct router *r)
-{
-    r->now_ms = clock_monotonic_ms();
-}
-
-uint64_t router_random(struct router *r)
-{
-    return random_next(&r->random);
-}
-
 /* ---- time ---- */
 
 static void router_expire_timers(struct router *r, enum deadline_class class)
@@ -52,7 +42,7 @@ static void router_on_tick(evutil_socket_t fd, short what, void *arg)
     struct deadline *due;
     (void)fd;
     (void)what;
-    router_clock(r);
+    r->now_ms = clock_monotonic_ms();
     auth_turn(&r->auth); /* readers under way hear of it though nobody asks for anything */
     for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_SUSPENDED; class ++)
         router_expire_timers(r, class);
@@ -68,9 +58,10 @@ static void router_on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void router_on_wake(evutil_socket_t fd, short what, void *arg)
 {
+    struct router *r = arg;
     (void)fd;
     (void)what;
-    router_clock(arg); /* the turn follows */
+    r->now_ms = clock_monotonic_ms(); /* the turn follows */
 }
 
 static void router_tick_start(struct router *r)
@@ -86,7 +77,7 @@ static void router_tick_start(struct router *r)
 
 static void router_on_web(void *ctx)
 {
-    router_clock(ctx);
+    ((struct router *)ctx)->now_ms = clock_monotonic_ms();
 }
 
 void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned place)
@@ -97,7 +88,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->cfg = cfg;
     r->region = role_region(r->role);
     r->metrics = role_metrics(r->role);
-    router_clock(r);
+    r->now_ms = clock_monotonic_ms();
     r->random = random_secret() | 1;
     deadlines_init(&r->deadlines);
     r->connections.dispatcher = &dispatch;
@@ -123,7 +114,7 @@ void router_peer(void *ctx, enum role_kind kind, unsigned place, int fd)
     struct router *r = ctx;
     if (kind != ROLE_SHARD)
         fatalx("a router talks to shards only");
-    router_clock(r);
+    r->now_ms = clock_monotonic_ms();
     shards_peer(&r->shards, place, fd);
 }
 
@@ -149,7 +140,7 @@ void router_reload(void *ctx)
 
 void router_successor(void *ctx, int fd)
 {
-    router_clock(ctx);
+    ((struct router *)ctx)->now_ms = clock_monotonic_ms();
     handover_begin(ctx, fd);
 }
 
@@ -161,7 +152,7 @@ void router_predecessor(void *ctx, int fd)
 void router_stop(void *ctx)
 {
     struct router *r = ctx;
-    router_clock(r);
+    r->now_ms = clock_monotonic_ms();
     r->stopping = true;
     listener_close(r);
     connections_stop(r);
@@ -170,7 +161,7 @@ void router_stop(void *ctx)
 void router_turn(void *ctx)
 {
     struct router *r = ctx;
-    router_clock(r);
+    r->now_ms = clock_monotonic_ms();
     handover_receive(r);        /* clients of a router whose place we take */
     shards_receive(&r->shards); /* answers and events become output */
     tallies_tell(&r->tallies);  /* live readers that have come or gone */

@@ -31,8 +31,10 @@ struct router {
     struct event_base *base;
     const struct config *cfg;
     struct event *tick, *wake;
-    uint64_t now_ms;          /* monotonic; taken at the start of every callback */
-    uint64_t random;          /* state of the jitter of cursors */
+    uint64_t now_ms; /* monotonic; taken at the start of every callback */
+    /* State of random_next() for jitter and ids. Clients see some and can compute all others: never for what must be
+     * secret, which is random_secret(). */
+    uint64_t random;
     uint64_t oldest_event_ms; /* of those that this turn writes, when its append came; 0: there are none */
     bool stopping;
     bool timing; /* log.timing */
@@ -72,12 +74,5 @@ void router_successor(void *ctx, int fd);
 void router_predecessor(void *ctx, int fd);
 void router_stop(void *ctx);
 void router_turn(void *ctx);
-
-/* Takes the time for what follows. */
-void router_clock(struct router *router);
-
-/* The next of a sequence of numbers for jitter and ids. Clients see some and can compute all others: never for what
- * must be secret, which is random_secret() (common/random.h). */
-uint64_t router_random(struct router *router);
 
 #endif

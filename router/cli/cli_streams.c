@@ -10,7 +10,7 @@
 #include "router/cli/cli_request.h"
 #include "router/cli/commands.h"
 #include "router/handlers/listing.h"
-#include "router/handlers/rules.h"
+#include "router/http/integer.h"
 
 struct asking {
     const char *project; /* NULL: all of them */
@@ -156,7 +156,7 @@ int cli_streams(struct cli *c)
         return 1;
     if (asking.project && !project_name_valid(slice_str(asking.project)))
         return cli_fail(c, "%s: " PROJECT_NAME_RULE, asking.project);
-    if (limit && (!rules_integer(slice_str(limit), RULES_INTEGER_MAX, &asking.left) || !asking.left))
+    if (limit && (!integer_valid(slice_str(limit), INTEGER_MAX, &asking.left) || !asking.left))
         return cli_fail(c, "%s: --limit is a number from 1", limit);
     percent_encode_rest(slice_str(prefix), &encoded);
     asking.prefix = buf_slice(&encoded);

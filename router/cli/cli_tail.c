@@ -15,7 +15,7 @@
 #include "router/cli/commands.h"
 #include "router/cli/event_stream.h"
 #include "router/cli/messages.h"
-#include "router/handlers/rules.h"
+#include "router/http/integer.h"
 #include "router/live/sse.h"
 
 #define RETRY_MS 100u
@@ -299,7 +299,7 @@ static void cli_tail_look(struct tail *t, const char *last)
         cli_tail_take_answer(t, &request);
     } else if (!t->cli->interrupted) {
         t->began = t->looked = true;
-        if (last && rules_integer(slice_str(last), RULES_INTEGER_MAX, &messages))
+        if (last && integer_valid(slice_str(last), INTEGER_MAX, &messages))
             cli_tail_go_back(t, &request, messages);
         else if (strcmp(t->offset, "now") == 0)
             cli_tail_take_place(t, &request);
@@ -355,7 +355,7 @@ int cli_tail(struct cli *c)
     uint64_t number;
     if (cli_misused(c))
         return 1;
-    if (last && !rules_integer(slice_str(last), RULES_INTEGER_MAX, &number))
+    if (last && !integer_valid(slice_str(last), INTEGER_MAX, &number))
         return cli_fail(c, "%s: --last is a number", last);
     if (!cli_tail_begin_at(&t, from))
         return cli_fail(c, "%s: --from is start, now, or an offset", from);

@@ -10,7 +10,7 @@
 #include "common/project.h"
 #include "common/random.h"
 #include "router/cli/commands.h"
-#include "router/handlers/rules.h"
+#include "router/http/integer.h"
 
 #define IDLE_S "20"
 #define IDLE_MAX_S 3600u
@@ -71,7 +71,7 @@ int cli_doctor(struct cli *c)
         return 1;
     if (!project_name_valid(slice_str(project)))
         return cli_fail(c, "%s: " PROJECT_NAME_RULE, project);
-    if (!rules_integer(slice_str(idle), IDLE_MAX_S, &idle_s))
+    if (!integer_valid(slice_str(idle), IDLE_MAX_S, &idle_s))
         return cli_fail(c, "%s: --idle is a number of seconds, up to %u", idle, IDLE_MAX_S);
     if (!cli_token(c, project, &d.token))
         return 1;

@@ -1,9 +1,9 @@
 #include "router/conn/connection.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "common/address.h"
+#include "common/clock.h"
 #include "common/detail.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -42,7 +42,7 @@ static void connection_on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct connection *c = arg;
     (void)fd;
-    router_clock(c->router);
+    c->router->now_ms = clock_monotonic_ms();
     if (what & EV_WRITE) {
         c->blocked = false;
         connection_mark_dirty(c);
@@ -73,7 +73,6 @@ static bool connection_wants_input(const struct connection *c)
 void connection_watch(struct connection *c)
 {
     short want = (short)((connection_wants_input(c) ? EV_READ : 0) | (c->blocked ? EV_WRITE : 0));
-    int fd = event_get_fd(&c->event);
     if (want == c->watched || c->state == CONNECTION_DEAD)
         return;
     if (c->watched)
@@ -81,7 +80,7 @@ void connection_watch(struct connection *c)
     c->watched = want;
     if (!want)
         return;
-    event_assign(&c->event, c->router->base, fd, (short)(want | EV_PERSIST), connection_on_event, c);
+    event_assign(&c->event, c->router->base, c->socket.fd, (short)(want | EV_PERSIST), connection_on_event, c);
     if (event_add(&c->event, NULL) != 0)
         fatalx("cannot watch a client's socket");
 }
@@ -99,6 +98,7 @@ struct connection *connection_new(struct router *router, int fd)
 {
     struct connection *c = xcalloc(1, sizeof *c);
     c->router = router;
+    c->socket.fd = fd;
     c->request.router = router;
     c->request.connection = c;
     c->next = router->connections.first;
@@ -111,26 +111,9 @@ struct connection *connection_new(struct router *router, int fd)
     return c;
 }
 
-/* What came by IPv4 to a socket of IPv6, as systemd makes them, is an address of IPv4. */
-static void connection_unmap(struct sockaddr_storage *address)
-{
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-    if (address->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-        return;
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6->sin6_port};
-    memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, sizeof v4.sin_addr);
-    *address = (struct sockaddr_storage){0};
-    memcpy(address, &v4, sizeof v4);
-}
-
 bool connection_address(const struct connection *c, struct sockaddr_storage *address)
 {
-    socklen_t len = sizeof *address;
-    *address = (struct sockaddr_storage){0};
-    if (getpeername(event_get_fd(&c->event), (struct sockaddr *)address, &len) != 0)
-        return false;
-    connection_unmap(address);
-    return true;
+    return address_peer(c->socket.fd, address);
 }
 
 void connection_put_back(struct connection *c, struct slice input)
@@ -144,13 +127,12 @@ void connection_put_back(struct connection *c, struct slice input)
 static void connection_bury(struct connection *c)
 {
     struct router *r = c->router;
-    int fd = event_get_fd(&c->event);
     account_end(&c->request);
     request_drop_job(&c->request);
     deadline_clear(&c->stall);
     if (c->watched)
         event_del(&c->event);
-    close(fd);
+    socket_close(&c->socket);
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -187,7 +169,7 @@ void connection_set_state(struct connection *c, enum connection_state state)
         connection_arm(c, DEADLINE_BODY, r->cfg->limits_body_timeout);
         break;
     case CONNECTION_LINGERING:
-        shutdown(event_get_fd(&c->event), SHUT_WR);
+        socket_end(&c->socket);
         connection_arm(c, DEADLINE_LINGER, LINGER_MS);
         break;
     case CONNECTION_WAITING:
@@ -270,7 +252,7 @@ static size_t connection_flush(struct connection *c, size_t most)
 {
     struct router *r = c->router;
     size_t written;
-    enum output_result result = output_write(&c->out, &r->outputs, event_get_fd(&c->event), most, &written);
+    enum output_result result = output_write(&c->out, &r->outputs, &c->socket, most, &written);
     metrics_add(r->metrics, METRIC_SENT, written);
     switch (result) {
     case OUTPUT_BROKEN:

@@ -20,6 +20,7 @@
 #include "common/deadline.h"
 #include "router/conn/output.h"
 #include "router/conn/request.h"
+#include "router/conn/socket.h"
 
 struct dispatcher;
 struct router;
@@ -37,6 +38,7 @@ enum connection_state {
 struct connection {
     struct router *router;
     struct event event;
+    struct socket socket;
     struct connection *prev, *next; /* all connections */
     struct connection *dirty_next;  /* those with something to write, or with much of it */
     struct connection *ready_next;  /* those with something to parse; then the graveyard */

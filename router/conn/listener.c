@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "router/router.h"
 
@@ -32,7 +33,8 @@ void listener_init(struct router *r)
                  r->listener.room);
 }
 
-size_t listener_room(const struct router *r)
+/* Connections that there may be. */
+static size_t listener_room(const struct router *r)
 {
     return r->listener.room < r->cfg->limits_max_connections ? r->listener.room : r->cfg->limits_max_connections;
 }
@@ -77,7 +79,7 @@ static void listener_on_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;
     (void)what;
-    router_clock(r);
+    r->now_ms = clock_monotonic_ms();
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
@@ -96,7 +98,7 @@ static void listener_on_metrics_connection(evutil_socket_t fd, short what, void 
 {
     struct router *r = arg;
     (void)what;
-    router_clock(r);
+    r->now_ms = clock_monotonic_ms();
     int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0) {
         (void)listener_rests(&r->metrics_listener);
@@ -154,6 +156,7 @@ static void listener_try_again(struct listener *listener)
 
 void listener_tick(struct router *r)
 {
+    metrics_set(r->metrics, METRIC_CONNECTIONS_LIMIT, listener_room(r));
     listener_try_again(&r->listener);
     listener_try_again(&r->metrics_listener);
 }

@@ -19,9 +19,6 @@ struct listener {
 /* How many descriptors there may be is looked at once. */
 void listener_init(struct router *router);
 
-/* Connections that there may be. */
-size_t listener_room(const struct router *router);
-
 /* Takes fd over; an earlier one is closed. */
 void listener_open(struct router *router, int fd);
 void listener_open_metrics(struct router *router, int fd); /* the same for the one where only metrics are */

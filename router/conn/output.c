@@ -2,12 +2,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "router/conn/socket.h"
 
 #define PIECES_A_WRITE 64
 
@@ -98,40 +96,34 @@ static void output_drop_written(struct output *output, struct output_pool *pool,
     output->bytes -= written;
 }
 
-static ssize_t output_write_file(const struct piece *piece, int fd, size_t most)
-{
-    off_t at = (off_t)(piece->block->at + piece->start);
-    return sendfile(fd, piece->block->fd, &at, piece->len < most ? piece->len : most);
-}
-
 /* The pieces of memory up to the next file in one call. */
-static ssize_t output_write_memory(const struct output *output, int fd)
+static ssize_t output_write_memory(const struct output *output, const struct socket *socket)
 {
+    struct iovec pieces[PIECES_A_WRITE];
+    size_t count = 0;
     const struct piece *p = output->first;
-    struct iovec iov[PIECES_A_WRITE];
-    struct msghdr message = {.msg_iov = iov};
-    for (; p && p->block->fd < 0 && message.msg_iovlen < PIECES_A_WRITE; p = p->next)
-        iov[message.msg_iovlen++] = (struct iovec){p->block->data + p->start, p->len};
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (p ? MSG_MORE : 0));
+    for (; p && p->block->fd < 0 && count < PIECES_A_WRITE; p = p->next)
+        pieces[count++] = (struct iovec){p->block->data + p->start, p->len};
+    return socket_send(socket, pieces, count, p != NULL);
 }
 
-static ssize_t output_write_some(const struct output *output, int fd, size_t most)
+static ssize_t output_write_some(const struct output *output, const struct socket *socket, size_t most)
 {
     const struct piece *first = output->first;
-    if (first->block->fd >= 0)
-        return output_write_file(first, fd, most);
-    if (first == output->last)
-        return send(fd, first->block->data + first->start, first->len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return output_write_memory(output, fd);
+    const struct block *block = first->block;
+    if (block->fd < 0)
+        return output_write_memory(output, socket);
+    return socket_send_file(socket, block->fd, block->at + first->start, first->len < most ? first->len : most);
 }
 
-enum output_result output_write(struct output *output, struct output_pool *pool, int fd, size_t most, size_t *written)
+enum output_result output_write(struct output *output, struct output_pool *pool, const struct socket *socket,
+                                size_t most, size_t *written)
 {
     *written = 0;
     while (output->first) {
         if (*written >= most)
             return OUTPUT_PARTLY;
-        ssize_t n = output_write_some(output, fd, most - *written);
+        ssize_t n = output_write_some(output, socket, most - *written);
         if (n > 0) {
             output_drop_written(output, pool, (size_t)n);
             *written += (size_t)n;

@@ -11,6 +11,8 @@
 #include "common/attr.h"
 #include "common/slice.h"
 
+struct socket;
+
 struct block {
     struct output_pool *pool;
     uint32_t refs;
@@ -55,8 +57,8 @@ enum output_result { OUTPUT_EMPTY, OUTPUT_PARTLY, OUTPUT_BLOCKED, OUTPUT_BROKEN 
 
 /* Writes as much as the socket takes, or somewhat more than `most` bytes. EMPTY: all of it. PARTLY: the socket may take
  * more. BLOCKED: wait until it is writable. BROKEN: the client is gone. *written says how many bytes went. */
-enum output_result output_write(struct output *output, struct output_pool *pool, int fd, size_t most,
-                                size_t *written) MUSTUSE;
+enum output_result output_write(struct output *output, struct output_pool *pool, const struct socket *socket,
+                                size_t most, size_t *written) MUSTUSE;
 
 void output_clear(struct output *output, struct output_pool *pool);
 

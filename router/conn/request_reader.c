@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
@@ -322,7 +321,7 @@ static void request_reader_ended(struct connection *c)
 /* Reads into at, which has room for len bytes. Returns how many came; 0: none, and the end was dealt with. */
 static size_t request_reader_receive(struct connection *c, char *at, size_t len)
 {
-    ssize_t n = recv(event_get_fd(&c->event), at, len, MSG_DONTWAIT);
+    ssize_t n = socket_receive(&c->socket, at, len);
     if (n > 0) {
         metrics_add(c->router->metrics, METRIC_RECEIVED, (uint64_t)n);
         return (size_t)n;

@@ -8,6 +8,7 @@
 #include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/rules.h"
+#include "router/http/integer.h"
 #include "router/router.h"
 
 static void create_answered(struct shard_request *q, const struct answer *answer)
@@ -37,7 +38,7 @@ static unsigned create_port_of(struct slice host)
     uint64_t port = 0;
     if (!colon || memchr(colon, ']', host.len - (size_t)(colon - host.data)))
         return 80;
-    (void)!rules_integer(slice_of(colon + 1, host.len - (size_t)(colon + 1 - host.data)), UINT16_MAX, &port);
+    (void)!integer_valid(slice_of(colon + 1, host.len - (size_t)(colon + 1 - host.data)), UINT16_MAX, &port);
     return (unsigned)port;
 }
 
@@ -46,7 +47,7 @@ static unsigned create_local_port(const struct request *req)
 {
     struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
-    if (getsockname(event_get_fd(&req->connection->event), (struct sockaddr *)&address, &len) != 0)
+    if (getsockname(req->connection->socket.fd, (struct sockaddr *)&address, &len) != 0)
         return 0;
     return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
                                                : ((struct sockaddr_in *)&address)->sin_port);

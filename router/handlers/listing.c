@@ -8,6 +8,7 @@
 #include "common/percent.h"
 #include "common/project.h"
 #include "router/handlers/rules.h"
+#include "router/http/integer.h"
 #include "router/http/query.h"
 
 /* ---- what is asked ---- */
@@ -29,7 +30,7 @@ static enum error listing_add_value(struct buf *name, const char *parameter, str
 static enum error listing_understand_limit(struct listing *listing, struct slice value, struct detail *detail)
 {
     uint64_t number = LISTING_LIMIT;
-    if (value.data && (!rules_integer(value, LISTING_LIMIT_MAX, &number) || !number))
+    if (value.data && (!integer_valid(value, LISTING_LIMIT_MAX, &number) || !number))
         return detail_say(detail, ERR_INVALID_QUERY_PARAM,
                           "limit must be a whole number of streams from 1 to %u, not %s", LISTING_LIMIT_MAX,
                           detail_quote(value).text);

@@ -3,6 +3,7 @@
 #include "common/media_type.h"
 #include "common/offset.h"
 #include "common/project.h"
+#include "router/http/integer.h"
 #include "router/http/query.h"
 #include "router/http/timestamp.h"
 
@@ -37,29 +38,6 @@ enum error rules_request(const struct http_head *head, bool evaluates, struct de
 
 /* ---- values ---- */
 
-enum integer { INTEGER_GOOD, INTEGER_NONE, INTEGER_OVERFLOW };
-
-static enum integer rules_parse_integer(struct slice text, uint64_t max, uint64_t *value)
-{
-    *value = 0;
-    if (!text.len || (text.len > 1 && text.data[0] == '0'))
-        return INTEGER_NONE;
-    for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return INTEGER_NONE;
-    for (size_t i = 0; i < text.len; i++) {
-        *value = *value * 10 + (uint64_t)(text.data[i] - '0');
-        if (*value > max)
-            return INTEGER_OVERFLOW;
-    }
-    return INTEGER_GOOD;
-}
-
-bool rules_integer(struct slice text, uint64_t max, uint64_t *value)
-{
-    return rules_parse_integer(text, max, value) == INTEGER_GOOD;
-}
-
 static enum error rules_content_type(struct slice value, struct slice *type, struct detail *detail)
 {
     *type = value;
@@ -87,7 +65,7 @@ static enum error rules_create_expiry(const struct http_head *head, struct wire_
     if (ttl.data && expires.data)
         return ERR_TTL_EXPIRES_MUTUALLY_EXCLUSIVE;
     if (ttl.data) {
-        if (!rules_integer(ttl, RULES_TTL_MAX, &create->ttl_s))
+        if (!integer_valid(ttl, RULES_TTL_MAX, &create->ttl_s))
             return detail_say(detail, ERR_INVALID_TTL,
                               "Stream-TTL must be a whole number of seconds up to %llu without "
                               "sign or leading zeros, not %s",
@@ -110,7 +88,7 @@ static enum error rules_create_expiry(const struct http_head *head, struct wire_
 static enum error rules_retention_of(struct slice text, const char *name, uint64_t max, uint64_t *value,
                                      struct detail *detail)
 {
-    if (!text.data || (rules_integer(text, max, value) && *value > 0))
+    if (!text.data || (integer_valid(text, max, value) && *value > 0))
         return ERR_NONE;
     return detail_say(detail, ERR_INVALID_RETENTION,
                       "%s must be a whole number from 1 to %llu without leading zeros, not %s", name,
@@ -127,8 +105,7 @@ static enum error rules_create_retention(const struct http_head *head, struct wi
     enum error error =
         rules_retention_of(seconds, "Stream-Retention-Seconds", PROJECT_RETENTION_MAX_S, &create->retention_s, detail);
     if (error == ERR_NONE)
-        error =
-            rules_retention_of(bytes, "Stream-Retention-Bytes", RULES_INTEGER_MAX, &create->retention_bytes, detail);
+        error = rules_retention_of(bytes, "Stream-Retention-Bytes", INTEGER_MAX, &create->retention_bytes, detail);
     return error;
 }
 
@@ -164,7 +141,7 @@ static enum error rules_create_fork(const struct http_head *head, size_t max_pat
                               "as Stream-Next-Offset gave it, not %s",
                               detail_quote(offset).text);
     }
-    if (sub.data && !rules_integer(sub, RULES_INTEGER_MAX, &create->fork_sub))
+    if (sub.data && !integer_valid(sub, INTEGER_MAX, &create->fork_sub))
         return detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET,
                           "Stream-Fork-Sub-Offset must be a whole number without sign or leading zeros, not %s",
                           detail_quote(sub).text);
@@ -194,8 +171,8 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
 static enum error rules_producer_numbers(struct slice epoch, struct slice seq, struct wire_append *append,
                                          struct detail *detail)
 {
-    enum integer first = rules_parse_integer(epoch, RULES_INTEGER_MAX, &append->epoch);
-    enum integer second = rules_parse_integer(seq, RULES_INTEGER_MAX, &append->seq);
+    enum integer first = integer_parse(epoch, INTEGER_MAX, &append->epoch);
+    enum integer second = integer_parse(seq, INTEGER_MAX, &append->seq);
     if (first == INTEGER_GOOD && second == INTEGER_GOOD)
         return ERR_NONE;
     bool none = first == INTEGER_NONE || second == INTEGER_NONE;

@@ -8,7 +8,6 @@
 #include "router/http/http.h"
 #include "router/http/route.h"
 
-#define RULES_INTEGER_MAX ((uint64_t)9007199254740991u) /* 2^53-1 */
 #define RULES_STREAM_SEQ_MAX 256
 #define RULES_PRODUCER_ID_MAX 1024 /* bytes; otherwise any text that a header can carry */
 #define RULES_TTL_MAX ((uint64_t)1 << 40)
@@ -17,9 +16,6 @@
  * a condition that is ignored does what the client wanted to prevent. evaluates: If-Match and If-None-Match are looked
  * at later. */
 enum error rules_request(const struct http_head *head, bool evaluates, struct detail *detail) MUSTUSE;
-
-/* Digits only, without leading zeros, at most max. */
-bool rules_integer(struct slice text, uint64_t max, uint64_t *value) MUSTUSE;
 
 /* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, retention_*, fork_*. The slices point
  * into the head and into the room. */

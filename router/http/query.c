@@ -2,8 +2,8 @@
 
 #include "common/offset.h"
 #include "common/percent.h"
-#include "router/handlers/rules.h"
 #include "router/http/cursor.h"
+#include "router/http/integer.h"
 
 #define KEY_MAX 32    /* longer is none of ours */
 #define VALUE_MAX 256 /* longer is no valid value of ours */
@@ -108,7 +108,7 @@ static enum error query_understand_live(struct slice value, struct query *query,
 
 static enum error query_understand_limit(struct slice value, struct query *query, struct detail *detail)
 {
-    if (rules_integer(value, RULES_INTEGER_MAX, &query->limit) && query->limit)
+    if (integer_valid(value, INTEGER_MAX, &query->limit) && query->limit)
         return ERR_NONE;
     return detail_say(detail, ERR_INVALID_QUERY_PARAM, "limit must be a whole number of messages from 1, not %s",
                       detail_quote(value).text);

@@ -6,7 +6,7 @@
 #include "common/mem.h"
 #include "common/random.h"
 #include "router/conn/answer.h"
-#include "router/handlers/read_answer.h"
+#include "router/live/read_answer.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
 

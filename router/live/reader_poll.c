@@ -3,7 +3,7 @@
 #include "router/live/reader_poll.h"
 
 #include "router/conn/connection.h"
-#include "router/handlers/read_answer.h"
+#include "router/live/read_answer.h"
 #include "router/live/reader_state.h"
 #include "router/observe/account.h"
 #include "router/router.h"

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/address.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/project.h"
+#include "common/random.h"
 #include "common/redact.h"
 #include "router/http/http.h"
 #include "router/http/query.h"
@@ -72,7 +74,7 @@ static void request_log_note_address(const struct request *req, struct request_n
 {
     struct sockaddr_storage peer;
     char host[INET6_ADDRSTRLEN] = "";
-    if (!connection_address(req->connection, &peer))
+    if (!address_peer(req->connection->socket.fd, &peer))
         return;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
@@ -136,7 +138,7 @@ void request_log_answer(struct request *req, struct buf *head, int status)
     if (!note)
         note = request_log_note_new(req, (struct slice){0}, (struct slice){0});
     if (!*note->id && (wants || note->asked))
-        snprintf(note->id, sizeof note->id, "%016" PRIx64, router_random(req->router));
+        snprintf(note->id, sizeof note->id, "%016" PRIx64, random_next(&req->router->random));
     if (*note->id && !req->exchange.kept)
         response_add(head, "X-Request-Id", slice_str(note->id));
 }

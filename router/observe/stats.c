@@ -19,7 +19,6 @@ void gauges_tick(struct router *r)
     struct metrics *m = r->metrics;
     const struct config *cfg = r->cfg;
     metrics_set(m, METRIC_CONNECTIONS, r->connections.count);
-    metrics_set(m, METRIC_CONNECTIONS_LIMIT, listener_room(r));
     metrics_set(m, METRIC_WATCHED, r->live.entries.count);
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_SHARD, stats_most_held(&r->shards));
     metrics_set(m, METRIC_QUEUE + METRIC_QUEUE_ANSWERS, r->outputs.block_bytes);

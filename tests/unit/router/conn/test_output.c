@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "router/conn/output.h"
+#include "router/conn/socket.h"
 
 static void shared_blocks(void **state)
 {
@@ -29,7 +30,7 @@ static void shared_blocks(void **state)
     output_add(&b, &pool, block, 0, 1);
     block_unref(block);
     assert_int_equal(a.bytes, 15);
-    assert_int_equal(output_write(&a, &pool, pair[0], SIZE_MAX, &written), OUTPUT_EMPTY);
+    assert_int_equal(output_write(&a, &pool, &(struct socket){pair[0]}, SIZE_MAX, &written), OUTPUT_EMPTY);
     assert_true(written > 0);
     assert_int_equal(a.bytes, 0);
     assert_int_equal(read(pair[1], got, sizeof got), 15);
@@ -64,7 +65,7 @@ static void blocked_and_broken(void **state)
         total += block->len;
         block_unref(block);
     }
-    assert_int_equal(output_write(&out, &pool, pair[0], SIZE_MAX, &written), OUTPUT_BLOCKED);
+    assert_int_equal(output_write(&out, &pool, &(struct socket){pair[0]}, SIZE_MAX, &written), OUTPUT_BLOCKED);
     while (received < total) {
         char got[5000];
         ssize_t n = read(pair[1], got, sizeof got);
@@ -72,7 +73,7 @@ static void blocked_and_broken(void **state)
         for (ssize_t i = 0; i < n; i++)
             assert_int_equal((unsigned char)got[i], (received + (size_t)i) % 251);
         received += (size_t)n;
-        assert_int_not_equal(output_write(&out, &pool, pair[0], SIZE_MAX, &written), OUTPUT_BROKEN);
+        assert_int_not_equal(output_write(&out, &pool, &(struct socket){pair[0]}, SIZE_MAX, &written), OUTPUT_BROKEN);
         assert_true(out.bytes <= total - received);
     }
     assert_int_equal(out.bytes, 0);
@@ -80,7 +81,7 @@ static void blocked_and_broken(void **state)
     struct block *last = block_copy(&pool, SLICE("x"));
     output_add(&out, &pool, last, 0, 1);
     block_unref(last);
-    assert_int_equal(output_write(&out, &pool, pair[0], SIZE_MAX, &written), OUTPUT_BROKEN);
+    assert_int_equal(output_write(&out, &pool, &(struct socket){pair[0]}, SIZE_MAX, &written), OUTPUT_BROKEN);
     output_clear(&out, &pool);
     while (pool.unused) {
         struct piece *next = pool.unused->next;
@@ -110,9 +111,9 @@ static void files_between_memory(void **state)
     block_unref(before);
     block_unref(file);
     block_unref(after);
-    assert_int_equal(output_write(&out, &pool, pair[0], 1000, &written), OUTPUT_PARTLY);
+    assert_int_equal(output_write(&out, &pool, &(struct socket){pair[0]}, 1000, &written), OUTPUT_PARTLY);
     assert_int_equal(written, 1000);
-    assert_int_equal(output_write(&out, &pool, pair[0], SIZE_MAX, &written), OUTPUT_EMPTY);
+    assert_int_equal(output_write(&out, &pool, &(struct socket){pair[0]}, SIZE_MAX, &written), OUTPUT_EMPTY);
     assert_int_equal(written, 902);
     for (ssize_t n; received < 1902 && (n = read(pair[1], got + received, sizeof got - received)) > 0;)
         received += (size_t)n;

@@ -1,4 +1,4 @@
-#include "router/handlers/read_answer.h"
+#include "router/live/read_answer.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* The answers to a read that is no event stream (PROTOCOL.md 5.6, 5.7): headers, caching, body. */
-#ifndef ROUTER_HANDLERS_READ_ANSWER_H
-#define ROUTER_HANDLERS_READ_ANSWER_H
+#ifndef ROUTER_LIVE_READ_ANSWER_H
+#define ROUTER_LIVE_READ_ANSWER_H
 
 #include "common/wire.h"
 #include "router/conn/connection.h"
