@@ -1,34 +1,60 @@
+/* What was acknowledged before a request came must be in its answer. So a request may only share a READ that has not
+ * left the router when it comes: what the shard finds later is new enough for it.
+ *
+ *     requests of one question, as they come:   a    b    c    d    e f g h ...
+ *
+ *     READs that have left:                    [a]  [b]  [c]  [d]                 AT_ONCE of them
+ *     the newest, which has not:                                   [e f g h ...]  starts when [a] is answered
+ *
+ * Happy path: the first AT_ONCE requests do not wait for each other. Those who come after them gather in one READ,
+ * which waits for the oldest one's answer, and then leaves for all of them. So however many ask, a shard has few READs
+ * of one question at a time, and each page is in memory once.
+ *
+ * An answer is joined from several pages, up to limits.read_answer: many clients take one answer for all there is. Each
+ * page is a READ of its own, so that a long answer does not hold up the shard's appends. A request that comes while a
+ * later page's READ has not left may share that answer too: pages before the tail do not change.
+ *
+ * Failure modes:
+ *   - A later page fails, or another stream has the name by then: the pages are dropped, and the first one is read
+ * again and answered alone. So the error comes where its bytes would be.
+ *   - Much memory is filled by answers: no more pages are joined, past half of router.answer_memory. Past all of it the
+ *     requests are refused.
+ *   - The shard cannot be asked (it is away, its queue is full): the READ that waits behind is refused along, since it
+ *     would fail alike.
+ *   - The last request of a READ is gone: the READ is abandoned, and the one behind it starts. */
 #include "router/live/collapse.h"
 
 #include <stdlib.h>
 
-#include "common/hash.h"
 #include "common/mem.h"
-#include "common/random.h"
 #include "router/conn/answer.h"
 #include "router/live/read_answer.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-#define AT_ONCE 4                     /* of one key with the shard: a few readers never wait for each other */
+#define AT_ONCE 4                     /* READs of one question with the shard */
 #define BODY_SHARED ((size_t)1 << 10) /* a shorter one is copied behind each head */
 
-struct waiter {
-    struct request *request;
-    struct shared_read *shared;
-    struct waiter *prev, *next;
+/* What is asked for, and all READs that ask for it. */
+struct question {
+    struct collapse *collapse;
+    struct table_node node;
+    struct list reads;     /* of struct shared_read, the newest first: only that one may still be joined */
+    unsigned count;        /* of them */
+    unsigned users;        /* the same, and those that are being answered: they end while new ones may come */
+    struct wire_read read; /* its name is in the key */
+    size_t key_len;
+    char key[];
 };
 
-/* One READ, and those it is for. */
+/* One READ, and the requests that it is for. */
 struct shared_read {
-    struct collapse *collapse;
-    struct shared_read *bucket_next;
-    struct shared_read *ahead;   /* one of the same key, which has left: this one waits for its answer */
+    struct question *question;
+    struct list link;
+    struct shared_read *ahead;   /* one of the same question, which has left: this one waits for its answer */
     struct shared_read *behind;  /* the one that waits for this one's */
     struct shard_request *asked; /* NULL: it waits for the one ahead */
-    struct waiter *first, *last;
-    uint64_t hash;
-    struct wire_read read; /* what is asked for; its name is `name` */
+    struct list waiters;         /* of struct waiter, in the order in which they came */
 
     /* An answer longer than a page is joined from pages that follow each other. */
     struct block *page;   /* the one that came, if it is a file; for the time of the call */
@@ -37,109 +63,112 @@ struct shared_read {
     uint64_t uid;         /* of this stream */
     bool cold;            /* all of them */
     bool alone;           /* joining has failed: one page is the answer */
-    char name[];
 };
+
+/* A request's job. */
+struct waiter {
+    struct list link;
+    struct request *request;
+    struct shared_read *shared;
+};
+
+static struct router *collapse_router(const struct shared_read *s)
+{
+    return s->question->collapse->router;
+}
+
+/* ---- questions ---- */
+
+static struct question *collapse_question(const struct table_node *node)
+{
+    return TABLE_OWNER(node, struct question, node);
+}
+
+static struct slice collapse_key(const struct table_node *node)
+{
+    const struct question *question = collapse_question(node);
+    return slice_of(question->key, question->key_len);
+}
 
 void collapse_init(struct collapse *collapse, struct router *router)
 {
-    collapse->router = router;
-    collapse->bucket_count = 256;
-    collapse->buckets = xcalloc(collapse->bucket_count, sizeof *collapse->buckets);
-    collapse->seed = random_secret();
+    *collapse = (struct collapse){.router = router};
+    table_init(&collapse->questions, collapse_key);
 }
 
-/* ---- the table ---- */
-
-static uint64_t collapse_hash_of(const struct collapse *collapse, const struct wire_read *read)
+/* Everything that two READs differ in but their ids: numbers first, then the name, which has no fixed length. */
+static struct slice collapse_key_of(struct buf *key, const struct wire_read *read)
 {
-    const uint64_t numbers[] = {read->position, read->flags, read->max_messages};
-    uint64_t hash = hash_add(HASH_SEED ^ collapse->seed, read->name);
-    return hash_add(hash, slice_of((const char *)numbers, sizeof numbers));
+    const uint64_t numbers[] = {read->position, read->flags, read->max_messages, read->max_bytes};
+    buf_reset(key);
+    buf_add(key, (const char *)numbers, sizeof numbers);
+    buf_add_slice(key, read->name);
+    return buf_slice(key);
 }
 
-static bool collapse_same(const struct wire_read *a, const struct wire_read *b)
+/* The question of this READ, made if nobody else asks it now. */
+static struct question *collapse_ask(struct collapse *collapse, const struct wire_read *read)
 {
-    return a->position == b->position && a->flags == b->flags && a->max_messages == b->max_messages &&
-           a->max_bytes == b->max_bytes && slice_equal(a->name, b->name);
+    struct slice key = collapse_key_of(&collapse->key, read);
+    struct table_node *node = table_find(&collapse->questions, key);
+    if (node)
+        return collapse_question(node);
+    struct question *question = xmalloc(sizeof *question + key.len);
+    *question = (struct question){.collapse = collapse, .read = *read, .key_len = key.len};
+    memcpy(question->key, key.data, key.len);
+    question->read.name.data = question->key + key.len - read->name.len;
+    list_init(&question->reads);
+    table_add(&collapse->questions, &question->node);
+    return question;
 }
 
-static struct shared_read **collapse_bucket_of(const struct collapse *collapse, uint64_t hash)
+static struct shared_read *collapse_shared(struct list *link)
 {
-    return &collapse->buckets[hash & (collapse->bucket_count - 1)];
+    return LIST_OWNER(link, struct shared_read, link);
 }
 
-/* Those of a key. The newest comes first in its bucket: it is the one that may still be joined. */
-struct found {
-    struct shared_read *newest, *oldest;
-    unsigned count;
-};
-
-static struct found collapse_find(const struct collapse *collapse, const struct wire_read *read, uint64_t hash)
+/* The newest of a question's READs, if it has not left the router. */
+static struct shared_read *collapse_joinable(const struct question *question)
 {
-    struct found found = {0};
-    for (struct shared_read *s = *collapse_bucket_of(collapse, hash); s; s = s->bucket_next) {
-        if (s->hash != hash || !collapse_same(&s->read, read))
-            continue;
-        if (!found.newest)
-            found.newest = s;
-        found.oldest = s;
-        found.count++;
-    }
-    return found;
+    if (list_empty(&question->reads))
+        return NULL;
+    struct shared_read *s = collapse_shared(question->reads.next);
+    return s->asked && shard_request_has_left(&question->collapse->router->shards, s->asked) ? NULL : s;
 }
 
-static void collapse_put(struct collapse *collapse, struct shared_read *s)
+static struct shared_read *collapse_shared_new(struct question *question)
 {
-    struct shared_read **bucket = collapse_bucket_of(collapse, s->hash);
-    s->bucket_next = *bucket;
-    *bucket = s;
-}
-
-/* From the chain's end, so that those of a key stay in their order. */
-static void collapse_put_chain(struct collapse *collapse, struct shared_read *s)
-{
-    if (!s)
-        return;
-    collapse_put_chain(collapse, s->bucket_next);
-    collapse_put(collapse, s);
-}
-
-static void collapse_grow(struct collapse *collapse)
-{
-    struct shared_read **old = collapse->buckets;
-    size_t count = collapse->bucket_count;
-    collapse->bucket_count *= 2;
-    collapse->buckets = xcalloc(collapse->bucket_count, sizeof *collapse->buckets);
-    for (size_t i = 0; i < count; i++)
-        collapse_put_chain(collapse, old[i]);
-    free(old);
-}
-
-static struct shared_read *collapse_shared_new(struct collapse *collapse, const struct wire_read *read, uint64_t hash)
-{
-    struct shared_read *s = xmalloc(sizeof *s + read->name.len);
-    *s = (struct shared_read){.collapse = collapse, .hash = hash, .read = *read};
-    memcpy(s->name, read->name.data, read->name.len);
-    s->read.name.data = s->name;
-    if (++collapse->count > collapse->bucket_count)
-        collapse_grow(collapse);
-    collapse_put(collapse, s);
+    struct shared_read *s = xcalloc(1, sizeof *s);
+    s->question = question;
+    list_init(&s->waiters);
+    list_add_first(&question->reads, &s->link);
+    question->count++;
+    question->users++;
     return s;
 }
 
-/* Nobody is found waiting for it any more. Returns the one that was behind it. */
+/* From now on no request finds it. Returns the one that was behind it. */
 static struct shared_read *collapse_take_out(struct shared_read *s)
 {
-    struct shared_read **at = collapse_bucket_of(s->collapse, s->hash), *behind = s->behind;
-    while (*at != s)
-        at = &(*at)->bucket_next;
-    *at = s->bucket_next;
-    s->collapse->count--;
+    struct shared_read *behind = s->behind;
+    list_remove(&s->link);
+    s->question->count--;
     if (s->ahead)
         s->ahead->behind = NULL;
     if (behind)
         behind->ahead = NULL;
     return behind;
+}
+
+static void collapse_shared_free(struct shared_read *s)
+{
+    struct question *question = s->question;
+    output_clear(&s->body, &collapse_router(s)->outputs);
+    free(s);
+    if (--question->users)
+        return;
+    table_remove(&question->collapse->questions, &question->node);
+    free(question);
 }
 
 /* ---- those who wait ---- */
@@ -151,25 +180,16 @@ static const struct job_ops collapse_ops = {.drop = collapse_drop};
 static void collapse_join(struct shared_read *s, struct request *req)
 {
     struct waiter *w = xmalloc(sizeof *w);
-    *w = (struct waiter){.request = req, .shared = s, .prev = s->last};
-    *(s->last ? &s->last->next : &s->first) = w;
-    s->last = w;
+    *w = (struct waiter){.request = req, .shared = s};
+    list_add_last(&s->waiters, &w->link);
     request_begin_job(req, &collapse_ops, w);
 }
 
 static void collapse_leave(struct waiter *w)
 {
-    struct shared_read *s = w->shared;
-    *(w->prev ? &w->prev->next : &s->first) = w->next;
-    *(w->next ? &w->next->prev : &s->last) = w->prev;
+    list_remove(&w->link);
     request_end_job(w->request);
     free(w);
-}
-
-static void collapse_shared_free(struct shared_read *s)
-{
-    output_clear(&s->body, &s->collapse->router->outputs);
-    free(s);
 }
 
 /* ---- the answer ---- */
@@ -178,7 +198,7 @@ static void collapse_add_page(struct shared_read *s, const struct answer *answer
 {
     const struct wire_stream *stream = answer->stream;
     bool first = !s->body.bytes;
-    read_answer_add(s->collapse->router, &s->body, stream, s->page);
+    read_answer_add(collapse_router(s), &s->body, stream, s->page);
     s->start = first ? stream->start : s->start;
     s->cold = (first || s->cold) && (stream->flags & WIRE_STREAM_COLD);
     s->next = stream->next;
@@ -188,7 +208,7 @@ static void collapse_add_page(struct shared_read *s, const struct answer *answer
 /* A page in memory is copied once for many of them; for one it is copied behind the head. */
 static bool collapse_is_pieces(const struct shared_read *s, const struct answer *answer)
 {
-    return s->body.bytes || s->page || (s->first != s->last && answer->stream->data.len >= BODY_SHARED);
+    return s->body.bytes || s->page || (s->waiters.next != s->waiters.prev && answer->stream->data.len >= BODY_SHARED);
 }
 
 /* Describes all pages together. */
@@ -198,22 +218,23 @@ static struct wire_stream collapse_whole(struct shared_read *s, const struct ans
     if (!collapse_is_pieces(s, answer))
         return stream;
     collapse_add_page(s, answer);
-    read_answer_whole(s->collapse->router, &s->body, &stream);
+    read_answer_whole(collapse_router(s), &s->body, &stream);
     stream.start = s->start;
     if (!s->cold)
         stream.flags &= (uint8_t)~WIRE_STREAM_COLD;
     return stream;
 }
 
-/* Ends it; it is in no table any more. */
+/* Ends it; no request finds it any more. */
 static void collapse_answer_all(struct shared_read *s, const struct answer *answer)
 {
     struct wire_stream stream = {0};
     if (answer->error == ERR_NONE)
         stream = collapse_whole(s, answer);
-    while (s->first) {
-        struct request *req = s->first->request;
-        collapse_leave(s->first);
+    while (!list_empty(&s->waiters)) {
+        struct waiter *w = LIST_OWNER(s->waiters.next, struct waiter, link);
+        struct request *req = w->request;
+        collapse_leave(w);
         if (answer->error != ERR_NONE)
             answer_refusal(req, answer);
         else
@@ -242,11 +263,11 @@ static void collapse_end(struct shared_read *s, const struct answer *answer)
  * readers get single pages. A read with a limit gets one page. */
 static bool collapse_wants_more(const struct shared_read *s, const struct answer *answer)
 {
-    const struct router *r = s->collapse->router;
+    const struct router *r = collapse_router(s);
     const struct wire_stream *stream = answer->stream;
     size_t len = s->page ? s->page->len : stream->data.len;
-    return stream->next < stream->tail && len && !s->alone && !s->read.max_messages &&
-           s->body.bytes + len + s->read.max_bytes <= r->cfg->limits_read_answer &&
+    return stream->next < stream->tail && len && !s->alone && !s->question->read.max_messages &&
+           s->body.bytes + len + s->question->read.max_bytes <= r->cfg->limits_read_answer &&
            r->outputs.block_bytes <= r->cfg->router_answer_memory / 2;
 }
 
@@ -257,7 +278,7 @@ static bool collapse_goes_on(struct shared_read *s, const struct answer *answer)
     bool joined = s->body.bytes != 0;
     bool broken = answer->error != ERR_NONE || (joined && answer->stream->uid != s->uid);
     if (joined && broken) {
-        output_clear(&s->body, &s->collapse->router->outputs);
+        output_clear(&s->body, &collapse_router(s)->outputs);
         s->alone = true;
     } else if (!broken && collapse_wants_more(s, answer)) {
         collapse_add_page(s, answer);
@@ -282,9 +303,11 @@ static struct block *collapse_take_file(struct output_pool *pool, struct answer_
 static void collapse_answered(struct shard_request *q, const struct answer *answer)
 {
     struct shared_read *s = q->owner;
-    struct block *page = collapse_take_file(&s->collapse->router->outputs, answer->file);
-    for (const struct waiter *w = s->first; w; w = w->next)
-        timing_of_shard(w->request, q);
+    struct block *page = collapse_take_file(&collapse_router(s)->outputs, answer->file);
+    LIST_EACH(link, &s->waiters)
+    {
+        timing_of_shard(LIST_OWNER(link, struct waiter, link)->request, q);
+    }
     s->page = page;
     if (!collapse_goes_on(s, answer))
         collapse_end(s, answer);
@@ -293,13 +316,14 @@ static void collapse_answered(struct shard_request *q, const struct answer *answ
 
 static void collapse_start(struct shared_read *s)
 {
-    struct shards *shards = &s->collapse->router->shards;
-    if (answer_memory_full(s->collapse->router)) {
+    struct shards *shards = &collapse_router(s)->shards;
+    if (answer_memory_full(collapse_router(s))) {
         collapse_end(s, &(struct answer){.error = ERR_OVERLOADED});
         return;
     }
-    struct shard_request *q = shard_request_new(shards, shards_of(shards, s->read.name), collapse_answered, s);
-    struct wire_read read = s->read;
+    struct shard_request *q =
+        shard_request_new(shards, shards_of(shards, s->question->read.name), collapse_answered, s);
+    struct wire_read read = s->question->read;
     read.id = q->id;
     if (s->body.bytes) {
         read.flags &= (uint8_t) ~(WIRE_READ_NOW | WIRE_READ_EARLIEST);
@@ -314,28 +338,25 @@ static void collapse_start(struct shared_read *s)
     collapse_end(s, &(struct answer){.error = ERR_OVERLOADED});
 }
 
-static bool collapse_may_join(const struct collapse *collapse, const struct shared_read *s)
-{
-    return !s->asked || !shard_request_has_left(&collapse->router->shards, s->asked);
-}
-
 void collapse_read(struct collapse *collapse, struct request *req, struct wire_read read)
 {
-    uint64_t hash = collapse_hash_of(collapse, &read);
-    struct found found = collapse_find(collapse, &read, hash);
-    if (found.newest && collapse_may_join(collapse, found.newest)) {
-        collapse_join(found.newest, req);
+    struct question *question = collapse_ask(collapse, &read);
+    struct shared_read *s = collapse_joinable(question);
+    if (s) {
+        collapse_join(s, req);
         metrics_add(collapse->router->metrics, METRIC_COLLAPSED, 1);
         return;
     }
-    struct shared_read *s = collapse_shared_new(collapse, &read, hash);
+    struct list *oldest = question->reads.prev;
+    bool at_once = question->count < AT_ONCE;
+    s = collapse_shared_new(question);
     collapse_join(s, req);
-    if (found.count < AT_ONCE) {
+    if (at_once) {
         collapse_start(s);
-    } else {
-        s->ahead = found.oldest;
-        found.oldest->behind = s;
+        return;
     }
+    s->ahead = collapse_shared(oldest);
+    s->ahead->behind = s;
 }
 
 /* The client is gone. The last one takes its READ along. */
@@ -344,11 +365,11 @@ static void collapse_drop(struct request *req)
     struct waiter *w = req->job;
     struct shared_read *s = w->shared;
     collapse_leave(w);
-    if (s->first)
+    if (!list_empty(&s->waiters))
         return;
     struct shared_read *behind = collapse_take_out(s);
     if (s->asked)
-        shard_request_abandon(&s->collapse->router->shards, s->asked);
+        shard_request_abandon(&collapse_router(s)->shards, s->asked);
     collapse_shared_free(s);
     if (behind)
         collapse_start(behind);

@@ -1,32 +1,19 @@
-/* Catch-up reads that ask for the same thing at the same time: few READs to the shard, and one page for all who share
- * one.
- *
- * What was acknowledged before a request came must be in its answer. So a request may only share a READ that has not
- * left the router when it comes: what the shard finds later is new enough for it. Where a few have left, those who come
- * gather, and share the next one, which leaves when an answer is there. So however many ask, a shard has few READs of
- * one key at a time.
- *
- * An answer is joined from several pages, up to limits.read_answer: many clients take one answer for all there is. Each
- * page is a READ of its own, so a long answer does not hold up the shard's appends. A client that comes while a later
- * page's READ has not left may share that answer too: pages before the tail do not change. */
+/* Catch-up reads that ask for the same thing at the same time: few READs to the shard, and one page in memory for all
+ * who share one. collapse.c says how. */
 #ifndef ROUTER_LIVE_COLLAPSE_H
 #define ROUTER_LIVE_COLLAPSE_H
 
-#include <stddef.h>
-#include <stdint.h>
-
+#include "common/buf.h"
+#include "common/table.h"
 #include "common/wire.h"
 
 struct request;
 struct router;
-struct shared_read;
-struct waiter;
 
 struct collapse {
     struct router *router;
-    struct shared_read **buckets;
-    size_t bucket_count, count;
-    uint64_t seed; /* of the hash: nobody outside knows what collides */
+    struct table questions; /* that a shard has been asked, by all that makes two of them different */
+    struct buf key;         /* of the READ that is looked for */
 };
 
 void collapse_init(struct collapse *collapse, struct router *router);

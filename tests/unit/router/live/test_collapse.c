@@ -189,7 +189,7 @@ static int teardown(void **state)
         hang_up(b, i);
     turn(b);
     assert_int_equal(b->router->connections.count, 0);
-    assert_int_equal(b->router->collapse.count, 0);
+    assert_int_equal(b->router->collapse.questions.count, 0);
     snprintf(path, sizeof path, "%s/layout", b->dir);
     unlink(path);
     rmdir(b->dir);
@@ -203,7 +203,7 @@ static void what_comes_together_is_one_read(void **state)
     struct bench *b = *state;
     ask(b, 0, CLIENTS, "p/s?offset=-1", "");
     assert_int_equal(b->read_count, 1);
-    assert_int_equal(b->router->collapse.count, 1);
+    assert_int_equal(b->router->collapse.questions.count, 1);
     tell(b, 0, ERR_NONE, SLICE("hello"));
     for (int i = 0; i < CLIENTS; i++)
         expect(b, i, 200, "hello");
@@ -306,7 +306,7 @@ static void a_long_page_is_there_once(void **state)
         link_flush(&b->shard);
         turn(b);
     }
-    assert_int_equal(b->router->collapse.count, 0);
+    assert_int_equal(b->router->collapse.questions.count, 0);
     assert_in_range(b->router->outputs.block_bytes, len, len + CLIENTS * 1024);
     free(page);
 }
@@ -364,7 +364,7 @@ static void pages_are_joined_up_to_a_limit(void **state)
     expect_pages(b, 0, "abcd");
     expect_pages(b, 1, "abcd");
     assert_int_equal(b->read_count, 4);
-    assert_int_equal(b->router->collapse.count, 0);
+    assert_int_equal(b->router->collapse.questions.count, 0);
 }
 
 static void joined_pages_are_one_array(void **state)
@@ -492,7 +492,7 @@ static void nobody_waits_for_those_who_leave(void **state)
     for (int i = 1; i < AT_ONCE; i++)
         tell(b, (size_t)i, ERR_NONE, SLICE("own"));
     expect(b, 2, 200, "own");
-    assert_int_equal(b->router->collapse.count, 0);
+    assert_int_equal(b->router->collapse.questions.count, 0);
 }
 
 static void a_dead_shards_successor_is_asked(void **state)
@@ -526,7 +526,7 @@ static void a_shard_that_stays_away_is_503_for_all(void **state)
     ask(b, 10, 200, "p/s", "");
     shard_wait(b, "100ms");
     link_close(&b->shard);
-    while (b->router->collapse.count) { /* however slow the machine is */
+    while (b->router->collapse.questions.count) { /* however slow the machine is */
         turn(b);
         usleep(10000);
     }
@@ -536,7 +536,7 @@ static void a_shard_that_stays_away_is_503_for_all(void **state)
         expect(b, i, 503, NULL);
     for (int i = 200; i < CLIENTS; i++) { /* all of them wait in the queue, and are joined there */
         ask(b, i, i + 1, "p/s", "");
-        assert_int_equal(b->router->collapse.count, 1);
+        assert_int_equal(b->router->collapse.questions.count, 1);
     }
     shard_up(b);
     turn(b);
