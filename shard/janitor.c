@@ -6,7 +6,6 @@
 #include "common/log.h"
 #include "shard/fanout/feed.h"
 #include "shard/handlers/delete.h"
-#include "shard/handlers/fork.h"
 #include "shard/handlers/pin.h"
 #include "shard/handlers/read.h"
 #include "shard/handlers/subscribe.h"
@@ -120,7 +119,9 @@ void janitor_turn(struct shard *shard)
         janitor_write_down(shard);
         subscribe_tick(shard);
     }
-    fork_tick(shard);
+    for (unsigned i = 0; i < ASK_KINDS; i++)
+        if (!shard->disk.stuck || !shard->asks[i].kind->writes)
+            asks_tick(&shard->asks[i], shard->ticks_ms);
     read_tick(shard);
     feeds_tick(shard);
     inflows_tick(shard);

@@ -22,8 +22,9 @@
 #include "shard/frames.h"
 #include "shard/handlers/delete.h"
 #include "shard/handlers/fork.h"
-#include "shard/handlers/list.h"
+#include "shard/handlers/listing.h"
 #include "shard/handlers/read.h"
+#include "shard/handlers/remote_read.h"
 #include "shard/handlers/subscribe.h"
 #include "shard/janitor.h"
 #include "shard/shard_role.h"
@@ -181,6 +182,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     store_commits(shard->store)->on_durable = shard_release;
     store_commits(shard->store)->ctx = shard;
     disk_init(&shard->disk, shard->store, cfg, shard->metrics, shard->peers.layout.shards);
+    asks_init(&shard->asks[ASK_FORK], &fork_questions, &shard->peers, shard);
+    asks_init(&shard->asks[ASK_READ], &remote_read_questions, &shard->peers, shard);
     read_init(shard);
     listing_init(shard);
     worker_init(&shard->worker, base);
@@ -218,10 +221,10 @@ void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
         peers_router_up(&shard->peers, index, fd);
     } else if (kind == ROLE_SHARD && index < shard->peers.layout.shards) {
         peers_shard_up(&shard->peers, index, fd);
-        fork_shard_up(shard, index);
+        for (unsigned i = 0; i < ASK_KINDS; i++)
+            asks_shard_up(&shard->asks[i], index);
         feeds_shard_up(shard, index);
         subscribe_shard_up(shard, index);
-        read_shard_up(shard, index);
     } else {
         fatalx("a socket to a peer that cannot be: %d/%u", kind, index);
     }
@@ -262,7 +265,8 @@ void shard_close(struct shard *shard)
     objects_clear(&shard->objects);
     offload_clear(shard);
     backup_clear(shard);
-    fork_clear(shard);
+    for (unsigned i = 0; i < ASK_KINDS; i++)
+        asks_clear(&shard->asks[i]);
     subscribe_clear(shard);
     feeds_clear(shard);
     inflows_clear(&shard->inflows);

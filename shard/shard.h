@@ -8,28 +8,33 @@
 
 #include <event2/event.h>
 
+#include "common/attr.h"
+#include "common/buf.h"
 #include "common/config.h"
 #include "common/errors.h"
+#include "common/list.h"
 #include "common/metrics.h"
 #include "common/role.h"
+#include "common/slice.h"
 #include "shard/backup/backup.h"
 #include "shard/fanout/bus.h"
 #include "shard/fanout/estuary.h"
+#include "shard/peers/ask.h"
 #include "shard/peers/peers.h"
 #include "shard/store/disk.h"
+#include "shard/store/store_segment.h"
 #include "shard/streams/page_file.h"
 #include "shard/streams/stream.h"
 #include "shard/tiering/offload.h"
-#include "shard/store/store_segment.h"
-#include "common/attr.h"
-#include "common/slice.h"
-#include "common/buf.h"
 
-struct fork_making; /* shard/handlers/fork.c */
-struct remote_read; /* shard/handlers/read.c */
 struct subscribing; /* shard/handlers/subscribe.c */
-struct suspended_reading;
-struct waiting_list; /* shard/handlers/list.c */
+
+/* What is asked of other shards: each kind has its questions, its limit and its answers. */
+enum ask_place {
+    ASK_FORK, /* the source of a fork that is being made: shard/handlers/fork.c */
+    ASK_READ, /* inherited bytes: shard/handlers/remote_read.c */
+    ASK_KINDS
+};
 
 struct shard {
     struct role *role;
@@ -42,10 +47,9 @@ struct shard {
     struct peers peers;
     struct disk disk;
 
-    struct fork_making *forks_making;
-    struct remote_read *remote_reads;
-    struct suspended_reading *waiting_reads, **waiting_reads_end;
-    struct waiting_list *waiting_lists, **waiting_lists_end;
+    struct asks asks[ASK_KINDS];
+    struct list waiting_reads; /* for a turn that has time: shard/handlers/read.c */
+    struct list waiting_lists; /* shard/handlers/listing.c */
     struct page_files page_files;
     struct worker worker;
     struct objects objects;
@@ -56,9 +60,7 @@ struct shard {
     struct inflows inflows;
     struct subscribing *subscribing;
     unsigned subscribing_count;
-    unsigned forks_making_count, remote_reads_count;
-    uint64_t last_id; /* of what was asked of other shards; begins anywhere, so that late answers to a predecessor match
-                         nothing */
+    uint64_t last_id; /* of what subscribe.c asked of other shards; begins anywhere */
 
     uint64_t now_ms;                     /* Unix time of this turn; the clock may be set */
     uint64_t ticks_ms;                   /* monotonic: what durations in memory are measured by */

@@ -18,11 +18,9 @@
 
 /* A fork that waits for an answer about its source. */
 struct fork_making {
-    struct fork_making *next;
+    struct ask ask;
     struct asker asker;
-    uint64_t id, pin;
-    unsigned asked_shard;
-    uint64_t deadline_ms;
+    uint64_t pin;
     struct buf request; /* the CREATE frame */
     struct buf pinned;  /* the PINNED frame, while the stream that holds the source's bytes is asked */
 };
@@ -45,13 +43,25 @@ static struct wire_pinned fork_pinned_of(const struct fork_making *making)
     return m;
 }
 
-/* ---- the fork's side: making ---- */
+static struct fork_making *fork_of(struct ask *ask)
+{
+    return LIST_OWNER(ask, struct fork_making, ask);
+}
+
+static void fork_free(struct fork_making *making)
+{
+    buf_clear(&making->request);
+    buf_clear(&making->pinned);
+    free(making);
+}
+
+/* ---- what is asked ---- */
 
 static void fork_put_pin(struct buf *out, const struct fork_making *making)
 {
     struct wire_create m = fork_request_of(making);
     struct wire_pin pin = {
-        .id = making->id,
+        .id = making->ask.id,
         .pin = making->pin,
         .source = m.fork_source,
         .fork = m.name,
@@ -67,62 +77,55 @@ static void fork_put_boundary(struct buf *out, const struct fork_making *making)
 {
     struct wire_pinned m = fork_pinned_of(making);
     struct wire_boundary boundary = {
-        .id = making->id,
+        .id = making->ask.id,
         .uid = m.holder,
         .position = m.position - fork_request_of(making).fork_sub,
     };
     wire_put_boundary(out, &boundary);
 }
 
-static void fork_ask(struct shard *shard, const struct fork_making *making)
+static void fork_put(const struct ask *ask, struct buf *out)
 {
-    struct buf *out = peers_out(&shard->peers, making->asked_shard);
-    if (!out)
-        return; /* asked again when it is up */
+    const struct fork_making *making = LIST_OWNER(ask, const struct fork_making, ask);
     if (buf_len(&making->pinned))
         fork_put_boundary(out, making);
     else
         fork_put_pin(out, making);
 }
 
+static void fork_expired(void *ctx, struct ask *ask)
+{
+    reply_error(ctx, fork_of(ask)->asker, ERR_SHARD_UNAVAILABLE);
+    fork_free(fork_of(ask));
+}
+
+static void fork_drop(struct ask *ask)
+{
+    fork_free(fork_of(ask));
+}
+
+const struct ask_kind fork_questions = {
+    .most = FORKS_MAKING_MAX,
+    .put = fork_put,
+    .expired = fork_expired,
+    .drop = fork_drop,
+};
+
+/* ---- making ---- */
+
 void fork_begin(struct shard *shard, struct asker asker, const struct wire_create *m)
 {
-    if (shard->forks_making_count >= FORKS_MAKING_MAX) {
+    struct asks *asks = &shard->asks[ASK_FORK];
+    if (asks_full(asks)) {
         reply_error(shard, asker, ERR_OVERLOADED);
         return;
     }
     struct fork_making *making = xcalloc(1, sizeof *making);
     making->asker = asker;
-    making->id = ++shard->last_id;
     making->pin = random_secret();
-    making->asked_shard = peers_owner_of_name(&shard->peers, m->fork_source);
-    making->deadline_ms = shard->ticks_ms + shard->cfg->router_shard_wait;
     wire_put_create(&making->request, m);
-    making->next = shard->forks_making;
-    shard->forks_making = making;
-    shard->forks_making_count++;
-    fork_ask(shard, making);
-}
-
-/* The one that waits for this answer; NULL: it was given up since. */
-static struct fork_making *fork_find_making(const struct shard *shard, uint64_t id, unsigned from)
-{
-    struct fork_making *making = shard->forks_making;
-    while (making && (making->id != id || making->asked_shard != from))
-        making = making->next;
-    return making;
-}
-
-static void fork_making_free(struct shard *shard, struct fork_making *making)
-{
-    struct fork_making **at = &shard->forks_making;
-    while (*at != making)
-        at = &(*at)->next;
-    *at = making->next;
-    shard->forks_making_count--;
-    buf_clear(&making->request);
-    buf_clear(&making->pinned);
-    free(making);
+    ask_begin(asks, &making->ask, peers_owner_of_name(&shard->peers, m->fork_source),
+              shard->ticks_ms + shard->cfg->router_shard_wait);
 }
 
 static void fork_drop_pin_of(struct shard *shard, const struct fork_making *making, const struct wire_pinned *m)
@@ -150,66 +153,44 @@ static void fork_conclude(struct shard *shard, struct fork_making *making, const
     fault_point("shard.fork-created");
     if (m->error == ERR_NONE && !made)
         fork_drop_pin_of(shard, making, m);
-    fork_making_free(shard, making);
+    ask_end(&shard->asks[ASK_FORK], &making->ask);
+    fork_free(making);
 }
 
 void on_pinned(struct shard *shard, unsigned from, const struct wire_pinned *m)
 {
-    struct fork_making *making = fork_find_making(shard, m->id, from);
-    if (!making || buf_len(&making->pinned))
+    struct ask *ask = ask_find(&shard->asks[ASK_FORK], m->id, from);
+    if (!ask)
         return; /* the source's shard will ask after the pin */
     fault_point("shard.pinned");
+    struct fork_making *making = fork_of(ask);
     if (m->error != ERR_NONE || m->holder == STORE_NONE) {
         fork_conclude(shard, making, m, m->error);
         return;
     }
     wire_put_pinned(&making->pinned, m);
-    making->asked_shard = peers_owner_of_uid(&shard->peers, m->holder);
-    fork_ask(shard, making);
+    ask_next(&shard->asks[ASK_FORK], ask, peers_owner_of_uid(&shard->peers, m->holder));
 }
 
 void on_bounded(struct shard *shard, unsigned from, const struct wire_bounded *m)
 {
-    struct fork_making *making = fork_find_making(shard, m->id, from);
-    if (!making || !buf_len(&making->pinned))
+    struct ask *ask = ask_find(&shard->asks[ASK_FORK], m->id, from);
+    if (!ask)
         return;
-    struct wire_pinned pinned = fork_pinned_of(making);
+    struct wire_pinned pinned = fork_pinned_of(fork_of(ask));
     bool past = m->error == ERR_NONE && pinned.position > m->end;
-    fork_conclude(shard, making, &pinned, past ? ERR_INVALID_FORK_SUB_OFFSET : m->error);
+    fork_conclude(shard, fork_of(ask), &pinned, past ? ERR_INVALID_FORK_SUB_OFFSET : m->error);
 }
 
-void fork_shard_up(struct shard *shard, unsigned index)
-{
-    for (struct fork_making *making = shard->forks_making; making; making = making->next)
-        if (making->asked_shard == index)
-            fork_ask(shard, making);
-}
-
-void fork_tick(struct shard *shard)
-{
-    for (struct fork_making *making = shard->forks_making, *next; making; making = next) {
-        next = making->next;
-        if (making->deadline_ms > shard->ticks_ms)
-            continue;
-        reply_error(shard, making->asker, ERR_SHARD_UNAVAILABLE);
-        fork_making_free(shard, making);
-    }
-}
-
-void fork_clear(struct shard *shard)
-{
-    while (shard->forks_making)
-        fork_making_free(shard, shard->forks_making);
-}
-
+/* A fork that is still being made is neither there nor not: no answer, and the source's shard asks again. */
 void on_probe(struct shard *shard, unsigned from, const struct wire_probe *m)
 {
     struct wire_probed answer = {.source_uid = m->source_uid, .pin = m->pin};
     struct buf *out = peers_out(&shard->peers, from);
     struct stream *stream = streams_by_name(&shard->streams, m->fork);
-    for (struct fork_making *making = shard->forks_making; making; making = making->next)
-        if (making->pin == m->pin)
-            return; /* not known yet; it will be asked again */
+    LIST_EACH(link, &shard->asks[ASK_FORK].pending)
+    if (fork_of(LIST_OWNER(link, struct ask, link))->pin == m->pin)
+        return;
     answer.exists = stream && stream->row.source_uid == m->source_uid && stream->row.pin == m->pin;
     if (out)
         wire_put_probed(out, &answer);

@@ -1,7 +1,7 @@
 /* All there is to say of one stream, for whoever operates the server. */
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
-#include "shard/handlers/list.h"
+#include "shard/handlers/listing.h"
 #include "shard/streams/reply.h"
 #include "shard/store/store.h"
 #include "shard/store/store_fanout.h"
@@ -84,7 +84,7 @@ static void show_tiers(struct shard *shard, struct show *show)
 static void show_describe(struct shard *shard, struct show *show, uint64_t remaining_ms)
 {
     const struct stream *stream = show->stream;
-    const struct wire_listed_stream facts = list_facts(&stream->row, stream);
+    const struct wire_listed_stream facts = listing_facts(&stream->row, stream);
     show->shown.base = stream->row.base;
     show->shown.remaining_ms = remaining_ms;
     show->shown.fork_source = stream->row.source_name;

@@ -30,6 +30,11 @@ struct wire_stream reply_describe(const struct shard *shard, const struct stream
     return answer;
 }
 
+bool reply_hides(const struct stream *stream, uint8_t flags)
+{
+    return (flags & WIRE_READ_ANONYMOUS) && (!stream || !stream->row.is_public);
+}
+
 void reply_send(struct shard *shard, struct asker asker, const struct wire_stream *answer)
 {
     struct buf *out = asker_out(&shard->peers, asker);

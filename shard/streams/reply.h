@@ -22,6 +22,10 @@ enum error reply_say_types(struct detail *detail, struct slice stream, const cha
 /* This error of an offset that is beyond the tail, and where that is. */
 enum error reply_say_tail(struct detail *detail, enum error error, uint64_t tail);
 
+/* Nobody has said who asks (WIRE_READ_ANONYMOUS of flags): whether there is a stream at all is for those who may read
+ * it. */
+bool reply_hides(const struct stream *stream, uint8_t flags) MUSTUSE;
+
 void reply_error(struct shard *shard, struct asker asker, enum error error);
 
 /* Sends an answer whose data is in a file. False: that cannot be, nothing was sent. */

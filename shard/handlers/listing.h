@@ -1,12 +1,12 @@
 /* Listings: the streams that are there now, by name, whether their rows are written or only in the log. */
-#ifndef SHARD_HANDLERS_LIST_H
-#define SHARD_HANDLERS_LIST_H
+#ifndef SHARD_HANDLERS_LISTING_H
+#define SHARD_HANDLERS_LISTING_H
 
 #include "common/wire.h"
 #include "shard/shard.h"
 
 /* What a listing says of the stream; slices point into it. `stream` NULL: it is not in memory, and the row is all. */
-struct wire_listed_stream list_facts(const struct stream_row *row, const struct stream *stream);
+struct wire_listed_stream listing_facts(const struct stream_row *row, const struct stream *stream);
 
 void listing_init(struct shard *shard);
 

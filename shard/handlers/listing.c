@@ -1,4 +1,4 @@
-#include "shard/handlers/list.h"
+#include "shard/handlers/listing.h"
 
 #include <stdlib.h>
 
@@ -23,7 +23,7 @@ struct listing {
     bool more; /* the latter */
 };
 
-struct wire_listed_stream list_facts(const struct stream_row *row, const struct stream *stream)
+struct wire_listed_stream listing_facts(const struct stream_row *row, const struct stream *stream)
 {
     return (struct wire_listed_stream){
         .name = row->name,
@@ -43,7 +43,7 @@ struct wire_listed_stream list_facts(const struct stream_row *row, const struct 
     };
 }
 
-static bool list_is_there(const struct listing *list, const struct stream_row *row, const struct stream *stream)
+static bool listing_is_there(const struct listing *list, const struct stream_row *row, const struct stream *stream)
 {
     uint64_t now = list->shard->now_ms;
     if (row->state != STREAM_LIVE)
@@ -52,7 +52,7 @@ static bool list_is_there(const struct listing *list, const struct stream_row *r
 }
 
 /* False: nothing more is wanted. */
-static bool list_look(struct listing *list, const struct stream_row *row, const struct stream *stream)
+static bool listing_look(struct listing *list, const struct stream_row *row, const struct stream *stream)
 {
     const struct wire_list *m = list->m;
     if (!slice_begins(row->name, m->prefix) || (m->until.len && slice_compare(row->name, m->until) > 0)) {
@@ -66,15 +66,15 @@ static bool list_look(struct listing *list, const struct stream_row *row, const 
     list->looked++;
     buf_reset(&list->upto);
     buf_add_slice(&list->upto, row->name);
-    if (!list_is_there(list, row, stream))
+    if (!listing_is_there(list, row, stream))
         return true;
-    const struct wire_listed_stream facts = list_facts(row, stream);
+    const struct wire_listed_stream facts = listing_facts(row, stream);
     wire_put_listed_stream(&list->rows, &facts);
     list->shown++;
     return true;
 }
 
-static void list_next_unflushed(struct listing *list)
+static void listing_next_unflushed(struct listing *list)
 {
     struct buf behind = {0}; /* no name has a NUL, so this is the least that is behind it */
     buf_add_slice(&behind, list->unflushed->row.name);
@@ -84,33 +84,33 @@ static void list_next_unflushed(struct listing *list)
 }
 
 /* Those before `name`; NULL: all that are left. */
-static bool list_look_at_unflushed(struct listing *list, const struct slice *name)
+static bool listing_look_at_unflushed(struct listing *list, const struct slice *name)
 {
     while (list->unflushed && (!name || slice_compare(list->unflushed->row.name, *name) < 0)) {
-        if (!list_look(list, &list->unflushed->row, list->unflushed))
+        if (!listing_look(list, &list->unflushed->row, list->unflushed))
             return false;
-        list_next_unflushed(list);
+        listing_next_unflushed(list);
     }
     return true;
 }
 
-static bool list_on_row(void *ctx, const struct stream_row *row)
+static bool listing_on_row(void *ctx, const struct stream_row *row)
 {
     struct listing *list = ctx;
-    if (!list_look_at_unflushed(list, &row->name))
+    if (!listing_look_at_unflushed(list, &row->name))
         return false;
     const struct stream *stream = streams_peek(&list->shard->streams, row->name);
-    return list_look(list, stream ? &stream->row : row, stream);
+    return listing_look(list, stream ? &stream->row : row, stream);
 }
 
 /* Returns how many streams it has looked at. */
-static unsigned list_answer(struct shard *shard, struct asker asker, const struct wire_list *m)
+static unsigned listing_answer(struct shard *shard, struct asker asker, const struct wire_list *m)
 {
     struct listing list = {.shard = shard, .m = m, .unflushed = unflushed_from(&shard->streams.unflushed, m->from)};
     struct buf *out = asker_out(&shard->peers, asker);
-    store_streams_from(shard->store, m->from, list_on_row, &list);
+    store_streams_from(shard->store, m->from, listing_on_row, &list);
     if (!list.over)
-        (void)list_look_at_unflushed(&list, NULL);
+        (void)listing_look_at_unflushed(&list, NULL);
     shard->turn_read += buf_len(&list.rows);
     if (out)
         wire_put_listed(out, &(struct wire_listed){
@@ -127,12 +127,12 @@ static unsigned list_answer(struct shard *shard, struct asker asker, const struc
 /* ---- waiting for new streams to be in order, and for listings before it ---- */
 
 struct waiting_list {
-    struct waiting_list *next;
+    struct list link; /* of shard->waiting_lists */
     struct asker asker;
     struct buf request; /* the LIST frame */
 };
 
-static struct wire_list list_request_of(const struct waiting_list *waiting)
+static struct wire_list listing_request_of(const struct waiting_list *waiting)
 {
     struct wire_list m;
     struct slice frame = buf_slice(&waiting->request), body;
@@ -141,18 +141,16 @@ static struct wire_list list_request_of(const struct waiting_list *waiting)
     return m;
 }
 
-static void list_waiting_free(struct shard *shard, struct waiting_list *waiting)
+static void listing_waiting_free(struct waiting_list *waiting)
 {
-    shard->waiting_lists = waiting->next;
-    if (!shard->waiting_lists)
-        shard->waiting_lists_end = &shard->waiting_lists;
+    list_remove(&waiting->link);
     buf_clear(&waiting->request);
     free(waiting);
 }
 
 void listing_init(struct shard *shard)
 {
-    shard->waiting_lists_end = &shard->waiting_lists;
+    list_init(&shard->waiting_lists);
 }
 
 void on_list(struct shard *shard, struct asker asker, const struct wire_list *m)
@@ -160,29 +158,28 @@ void on_list(struct shard *shard, struct asker asker, const struct wire_list *m)
     struct waiting_list *waiting = xcalloc(1, sizeof *waiting);
     waiting->asker = asker;
     wire_put_list(&waiting->request, m);
-    *shard->waiting_lists_end = waiting;
-    shard->waiting_lists_end = &waiting->next;
+    list_add_last(&shard->waiting_lists, &waiting->link);
 }
 
 /* More streams get into order than are made meanwhile. */
 void listing_turn(struct shard *shard)
 {
     unsigned looked = 0;
-    if (!shard->waiting_lists)
+    if (list_empty(&shard->waiting_lists))
         return;
     bool sorted = unflushed_sort(&shard->streams.unflushed, SORTED_MIN + 2 * shard->turn_appends);
-    while (sorted && shard->waiting_lists && looked < LOOKED_MAX) {
-        struct waiting_list *waiting = shard->waiting_lists;
-        const struct wire_list m = list_request_of(waiting);
-        looked += list_answer(shard, waiting->asker, &m);
-        list_waiting_free(shard, waiting);
+    while (sorted && !list_empty(&shard->waiting_lists) && looked < LOOKED_MAX) {
+        struct waiting_list *waiting = LIST_OWNER(shard->waiting_lists.next, struct waiting_list, link);
+        const struct wire_list m = listing_request_of(waiting);
+        looked += listing_answer(shard, waiting->asker, &m);
+        listing_waiting_free(waiting);
     }
-    if (shard->waiting_lists)
+    if (!list_empty(&shard->waiting_lists))
         shard->turn_again = true;
 }
 
 void listing_clear(struct shard *shard)
 {
-    while (shard->waiting_lists)
-        list_waiting_free(shard, shard->waiting_lists);
+    while (!list_empty(&shard->waiting_lists))
+        listing_waiting_free(LIST_OWNER(shard->waiting_lists.next, struct waiting_list, link));
 }

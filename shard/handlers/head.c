@@ -1,0 +1,18 @@
+/* HEAD: what a stream is, without its bytes. */
+#include "shard/peers/handlers.h"
+#include "shard/shard.h"
+#include "shard/streams/reply.h"
+
+void on_head(struct shard *shard, struct asker asker, const struct wire_head *m)
+{
+    enum error error = ERR_NONE;
+    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
+    if (reply_hides(stream, m->flags))
+        error = ERR_UNAUTHORIZED;
+    if (error != ERR_NONE) {
+        reply_error(shard, asker, error);
+        return;
+    }
+    struct wire_stream answer = reply_describe(shard, stream, m->id);
+    reply_send(shard, asker, &answer);
+}

@@ -1,0 +1,171 @@
+/* A page is made of parts, from the oldest bytes to the newest:
+ *
+ *     inherited from A | inherited from B | own: segments | chunks | journal
+ *     (lineage: each in the shard that owns that stream)
+ *
+ * reading_advance() goes through as many as this shard has. It stops early where bytes are elsewhere: in another shard
+ * (shard/handlers/remote_read.c asks for them, and the reading goes on) or in a segment that has to be fetched (the
+ * reading is suspended and begins anew). A page that has bytes already is not held up: it is an answer as it is. */
+#include "shard/handlers/reading.h"
+
+#include "common/clock.h"
+#include "shard/segments/fetch.h"
+#include "shard/shard.h"
+#include "shard/store/store.h"
+#include "shard/streams/reply.h"
+#include "shard/streams/watch.h"
+
+static void reading_count(const struct shard *shard, const struct reading *reading, unsigned tier, uint64_t bytes)
+{
+    if (!bytes)
+        return;
+    metrics_observe_us(shard->metrics, METRIC_READ_US + tier * METRICS_HISTOGRAM,
+                       clock_monotonic_us() - reading->began_us);
+    metrics_add(shard->metrics, METRIC_READ_BYTES + tier, bytes);
+}
+
+/* As page_read(). A page that has bytes and ends where a segment must be fetched is an answer as it is: the segment is
+ * fetched for whoever reads on. */
+struct outcome reading_page(struct shard *shard, struct page *page, const struct stream *stream, uint64_t upto)
+{
+    struct outcome outcome = page_read(page, &shard->streams, stream, upto);
+    if (outcome.kind != OUTCOME_NEEDS_SEGMENT || !buf_len(&page->data))
+        return outcome;
+    (void)!fetch_segment(&shard->streams.segments.fetches, &outcome.segment, NULL);
+    return outcome_of(ERR_NONE);
+}
+
+struct outcome reading_advance(struct shard *shard, struct reading *reading, const struct stream *stream,
+                               const struct ancestor **ancestor)
+{
+    struct page *page = &reading->page;
+    struct outcome outcome = outcome_of(ERR_NONE);
+    while (outcome.kind == OUTCOME_DONE && !page->full && page->next < stream->tail) {
+        if (page->next < stream->row.earliest)
+            return outcome_of(buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE);
+        *ancestor = lineage_find(&stream->lineage, page->next);
+        if (*ancestor && peers_owner_of_uid(&shard->peers, (*ancestor)->uid) != shard->peers.index)
+            return outcome;
+        const struct stream *source = *ancestor ? streams_by_uid(&shard->streams, (*ancestor)->uid) : stream;
+        uint64_t end = *ancestor ? (*ancestor)->end : stream->tail;
+        outcome = source && end <= source->tail ? reading_page(shard, page, source, end) : outcome_of(ERR_INTERNAL);
+    }
+    *ancestor = NULL;
+    return outcome;
+}
+
+static bool reading_wants_file(const struct reading *reading)
+{
+    return reading->flags & WIRE_READ_FILE;
+}
+
+static struct page_key reading_key_of(const struct reading *reading)
+{
+    return (struct page_key){reading->uid, reading->start, reading->page.max_bytes, reading->page.max_messages};
+}
+
+/* It is all in segments, is as long as it will ever be, and stays as long as the stream, which does not end by itself.
+ */
+static bool reading_is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
+{
+    const struct stream_row *row = &stream->row;
+    return reading->start >= row->base && next > reading->start && next <= row->cold && next < stream->tail &&
+           !reading->page.broken && !row->retention_s && !row->retention_bytes &&
+           stream_row_deadline(row) == STORE_NONE;
+}
+
+/* What a page says, whether it was read now or is a file that was kept. */
+static struct wire_stream reading_describe(struct shard *shard, const struct reading *reading,
+                                           const struct stream *stream, uint64_t next, uint64_t time_ms)
+{
+    struct wire_stream answer = reply_describe(shard, stream, reading->asker.id);
+    answer.start = reading->start;
+    answer.next = next;
+    answer.time_ms = time_ms;
+    if (reading_is_cold(reading, stream, next))
+        answer.flags |= WIRE_STREAM_COLD;
+    return answer;
+}
+
+static bool reading_send_file(struct shard *shard, const struct reading *reading, const struct stream *stream,
+                              const struct page_file *file)
+{
+    struct wire_stream answer = reading_describe(shard, reading, stream, file->next, file->time_ms);
+    return reply_send_file(shard, reading->asker, &answer, &(struct file_bytes){file->fd, 0, file->bytes});
+}
+
+/* Answers with bytes of a segment's file as they are. */
+static bool reading_answer_in_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page page = reading->page;
+    struct file_bytes bytes;
+    if (!reading_wants_file(reading) || reading->start < stream->row.base || reading->start >= stream->row.cold)
+        return false;
+    struct outcome outcome = page_in_file(&page, &shard->streams, stream, &bytes);
+    if (bytes.bytes < PAGE_FILE_MIN)
+        return false;
+    if (outcome.kind == OUTCOME_NEEDS_SEGMENT) /* for whoever reads on */
+        (void)!fetch_segment(&shard->streams.segments.fetches, &outcome.segment, NULL);
+    struct reading done = *reading;
+    page.broken = !page.full; /* it ends with the segment */
+    done.page = page;
+    struct wire_stream answer = reading_describe(shard, &done, stream, page.next, page.time_ms);
+    reading_count(shard, reading, METRIC_TIER_SEGMENT, bytes.bytes);
+    return reply_send_file(shard, reading->asker, &answer, &bytes);
+}
+
+/* Answers with a file that was kept. */
+static bool reading_answer_kept(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page_key key = reading_key_of(reading);
+    if (!reading_wants_file(reading) || reading->start == stream->tail)
+        return false;
+    const struct page_file *file = page_files_find(&shard->page_files, &key, stream->tail, shard->ticks_ms);
+    if (!file || !reading_send_file(shard, reading, stream, file))
+        return false;
+    reading_count(shard, reading, METRIC_TIER_CACHE, file->bytes);
+    return true;
+}
+
+/* Answers with a file that is made now. */
+static bool reading_answer_as_file(struct shard *shard, const struct reading *reading, const struct stream *stream)
+{
+    struct page_key key = reading_key_of(reading);
+    if (!reading_wants_file(reading) || reading->page.broken || buf_len(&reading->page.data) < PAGE_FILE_MIN)
+        return false;
+    const struct page_file *file =
+        page_files_add(&shard->page_files, &key, &reading->page, shard->cfg->shard_read_cache, shard->ticks_ms);
+    return file && reading_send_file(shard, reading, stream, file);
+}
+
+bool reading_answer_from_file(struct shard *shard, struct reading *reading, const struct stream *stream)
+{
+    return reading_answer_kept(shard, reading, stream) || reading_answer_in_file(shard, reading, stream);
+}
+
+void reading_finish(struct shard *shard, struct reading *reading, struct stream *stream)
+{
+    shard->turn_read += buf_len(&reading->page.data);
+    reading_count(shard, reading, reading->page.tier, buf_len(&reading->page.data));
+    if (reading_answer_as_file(shard, reading, stream)) {
+        buf_clear(&reading->page.data);
+        return;
+    }
+    struct wire_stream answer = reading_describe(shard, reading, stream, reading->page.next, reading->page.time_ms);
+    bool at_tail = reading->page.next == stream->tail;
+    bool empty = buf_len(&reading->page.data) == 0;
+    answer.data = buf_slice(&reading->page.data);
+    watch_tell(shard, stream); /* what was appended before this answer is not told after it */
+    if (reading->watch && at_tail && !stream->row.closed && (empty || !(reading->flags & WIRE_READ_WAIT))) {
+        watch_add(shard, stream, reading->asker, reading->watch);
+        answer.flags |= WIRE_STREAM_WATCHING;
+    }
+    reply_send(shard, reading->asker, &answer);
+    buf_clear(&reading->page.data);
+}
+
+void reading_fail(struct shard *shard, struct reading *reading, enum error error)
+{
+    reply_error(shard, reading->asker, error);
+    buf_clear(&reading->page.data);
+}

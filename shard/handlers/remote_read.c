@@ -1,0 +1,227 @@
+#include "shard/handlers/remote_read.h"
+
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "shard/handlers/reading.h"
+#include "shard/peers/handlers.h"
+#include "shard/segments/fetch.h"
+#include "shard/shard.h"
+#include "shard/store/store.h"
+
+#define REMOTE_READS_MAX 4096
+
+/* A reading that waits for bytes from another shard. */
+struct remote_read {
+    struct ask ask;
+    struct reading reading;
+    char *name;
+    size_t name_len;
+    uint64_t from_uid, to; /* what is asked for: bytes of from_uid up to `to` */
+};
+
+/* ---- bytes from other shards ---- */
+
+static struct remote_read *remote_read_of(struct ask *ask)
+{
+    return LIST_OWNER(ask, struct remote_read, ask);
+}
+
+static void remote_read_free(struct remote_read *remote)
+{
+    free(remote->name);
+    free(remote);
+}
+
+/* FETCH: what the page has no room for is not asked for. */
+static void remote_read_put(const struct ask *ask, struct buf *out)
+{
+    const struct remote_read *remote = LIST_OWNER(ask, const struct remote_read, ask);
+    const struct page *page = &remote->reading.page;
+    struct wire_fetch fetch = {
+        .id = ask->id,
+        .uid = remote->from_uid,
+        .from = page->next,
+        .to = remote->to,
+        .max_bytes = page->max_bytes - buf_len(&page->data),
+        .max_messages = page->max_messages ? page->max_messages - page->count : 0,
+        .cut = page->cut,
+    };
+    wire_put_fetch(out, &fetch);
+}
+
+static void remote_read_expired(void *ctx, struct ask *ask)
+{
+    reading_fail(ctx, &remote_read_of(ask)->reading, ERR_SHARD_UNAVAILABLE);
+    remote_read_free(remote_read_of(ask));
+}
+
+static void remote_read_drop(struct ask *ask)
+{
+    buf_clear(&remote_read_of(ask)->reading.page.data);
+    remote_read_free(remote_read_of(ask));
+}
+
+const struct ask_kind remote_read_questions = {
+    .most = REMOTE_READS_MAX,
+    .put = remote_read_put,
+    .expired = remote_read_expired,
+    .drop = remote_read_drop,
+};
+
+static unsigned remote_read_aim(struct shard *shard, struct remote_read *remote, const struct ancestor *ancestor)
+{
+    remote->from_uid = ancestor->uid;
+    remote->to = ancestor->end;
+    return peers_owner_of_uid(&shard->peers, ancestor->uid);
+}
+
+void remote_read_begin(struct shard *shard, struct reading *reading, const struct stream *stream,
+                       const struct ancestor *ancestor)
+{
+    struct asks *asks = &shard->asks[ASK_READ];
+    if (asks_full(asks)) {
+        reading_fail(shard, reading, ERR_OVERLOADED);
+        return;
+    }
+    struct remote_read *remote = xcalloc(1, sizeof *remote);
+    remote->reading = *reading; /* takes the page's buffer */
+    remote->name = xslicedup(stream->row.name);
+    remote->name_len = stream->row.name.len;
+    unsigned owner = remote_read_aim(shard, remote, ancestor);
+    ask_begin(asks, &remote->ask, owner, shard->ticks_ms + shard->cfg->router_shard_wait);
+}
+
+static void remote_read_end(struct shard *shard, struct remote_read *remote)
+{
+    ask_end(&shard->asks[ASK_READ], &remote->ask);
+    remote_read_free(remote);
+}
+
+/* Goes on with a reading whose page has grown. The stream may have ended meanwhile. */
+static void remote_read_resume(struct shard *shard, struct remote_read *remote)
+{
+    struct reading *reading = &remote->reading;
+    const struct ancestor *ancestor = NULL;
+    enum error error = ERR_STREAM_NOT_FOUND;
+    struct stream *stream =
+        streams_live(&shard->streams, slice_of(remote->name, remote->name_len), shard->now_ms, &error);
+    if (!stream || stream->row.uid != reading->uid) {
+        reading_fail(shard, reading, error);
+        remote_read_end(shard, remote);
+        return;
+    }
+    struct outcome outcome = reading_advance(shard, reading, stream, &ancestor);
+    if (ancestor) {
+        unsigned owner = remote_read_aim(shard, remote, ancestor);
+        ask_next(&shard->asks[ASK_READ], &remote->ask, owner);
+        return;
+    }
+    if (outcome.kind == OUTCOME_DONE)
+        reading_finish(shard, reading, stream);
+    else
+        reading_fail(shard, reading, outcome_error(&outcome));
+    remote_read_end(shard, remote);
+}
+
+/* The other shard cannot give the next bytes. */
+static void remote_read_failed(struct shard *shard, struct remote_read *remote, unsigned error)
+{
+    bool cold = error >= ERR_SEGMENT_MISSING && error <= ERR_SEGMENT_UNAVAILABLE;
+    if (!cold)
+        log_error("shard %u has no bytes of stream %llu at %llu", remote->ask.shard,
+                  (unsigned long long)remote->from_uid, (unsigned long long)remote->reading.page.next);
+    reading_fail(shard, &remote->reading, cold ? (enum error)error : ERR_INTERNAL);
+    remote_read_end(shard, remote);
+}
+
+static void remote_read_add(struct page *page, const struct wire_fetched *m, uint64_t wanted_to)
+{
+    buf_add_slice(&page->data, m->data);
+    page->tier = METRIC_TIER_REMOTE;
+    page->next = m->next;
+    page->count += m->count;
+    page->time_ms = m->time_ms;
+    page->full = buf_len(&page->data) >= page->max_bytes || (page->max_messages && page->count >= page->max_messages) ||
+                 m->next < wanted_to;
+}
+
+void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m)
+{
+    struct ask *ask = ask_find(&shard->asks[ASK_READ], m->id, from);
+    if (!ask)
+        return; /* given up since */
+    struct remote_read *remote = remote_read_of(ask);
+    struct page *page = &remote->reading.page;
+    if (m->error != ERR_NONE && buf_len(&page->data)) {
+        page->full = true; /* whoever reads on meets it again */
+        remote_read_resume(shard, remote);
+    } else if (m->error != ERR_NONE || m->next <= page->next) {
+        remote_read_failed(shard, remote, m->error);
+    } else {
+        remote_read_add(page, m, remote->to);
+        remote_read_resume(shard, remote);
+    }
+}
+
+/* ---- bytes for other shards ---- */
+
+/* A FETCH that waits for a segment. */
+struct suspended_fetch {
+    struct fetch_wait wait;
+    unsigned from, generation; /* the shard that asks, and which of its processes */
+    struct wire_fetch fetch;
+};
+
+static void remote_read_serve(struct shard *shard, unsigned from, const struct wire_fetch *m);
+
+static void remote_read_serve_again(struct fetch_wait *wait, void *ctx)
+{
+    struct suspended_fetch *suspended = LIST_OWNER(wait, struct suspended_fetch, wait);
+    struct shard *shard = ctx;
+    if (shard && shard->peers.shards[suspended->from].generation == suspended->generation)
+        remote_read_serve(shard, suspended->from, &suspended->fetch);
+    free(suspended);
+}
+
+static bool remote_read_suspend_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m,
+                                      const struct object *segment)
+{
+    struct suspended_fetch *suspended = xmalloc(sizeof *suspended);
+    *suspended =
+        (struct suspended_fetch){{.resume = remote_read_serve_again}, from, shard->peers.shards[from].generation, *m};
+    if (fetch_segment(&shard->streams.segments.fetches, segment, &suspended->wait))
+        return true;
+    free(suspended);
+    return false;
+}
+
+static void remote_read_serve(struct shard *shard, unsigned from, const struct wire_fetch *m)
+{
+    struct wire_fetched answer = {.id = m->id};
+    struct page page = {.next = m->from, .max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = m->cut};
+    struct outcome outcome = outcome_of(ERR_STREAM_NOT_FOUND);
+    struct buf *out = peers_out(&shard->peers, from);
+    const struct stream *stream = streams_by_uid(&shard->streams, m->uid);
+    if (stream && m->from >= stream->row.base && m->to <= stream->tail)
+        outcome = reading_page(shard, &page, stream, m->to);
+    if (outcome.kind == OUTCOME_NEEDS_SEGMENT && remote_read_suspend_fetch(shard, from, m, &outcome.segment))
+        return;
+    if (outcome.kind != OUTCOME_DONE)
+        answer.error = (uint8_t)outcome_error(&outcome);
+    else
+        answer = (struct wire_fetched){.id = m->id,
+                                       .next = page.next,
+                                       .count = page.count,
+                                       .time_ms = page.time_ms,
+                                       .data = buf_slice(&page.data)};
+    if (out)
+        wire_put_fetched(out, &answer);
+    buf_clear(&page.data);
+}
+
+void on_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m)
+{
+    remote_read_serve(shard, from, m);
+}
