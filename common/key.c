@@ -15,13 +15,12 @@
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
 
+#include "common/base64.h"
 #include "common/log.h"
 #include "common/mem.h"
 
 #define NUMBER_MAX 1024u /* bytes of an RSA modulus of 8192 bits */
 #define COORDINATE 32u   /* of P-256, and of Ed25519 */
-
-static const char key_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 enum key_kind key_kind_of(struct slice algorithm)
 {
@@ -38,41 +37,12 @@ enum key_kind key_kind_of(struct slice algorithm)
     return KEY_NONE;
 }
 
-/* ---- base64url ---- */
-
-static int key_digit_of(char c)
-{
-    const char *at = c ? strchr(key_digits, c) : NULL;
-    return at ? (int)(at - key_digits) : -1;
-}
-
-bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len)
-{
-    uint32_t bits = 0;
-    unsigned held = 0;
-    *len = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = key_digit_of(text.data[i]);
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        held += 6;
-        if (held < 8)
-            continue;
-        if (*len == room)
-            return false;
-        held -= 8;
-        out[(*len)++] = (uint8_t)(bits >> held);
-    }
-    return *len > 0 && held < 6; /* a digit alone is no byte */
-}
-
 /* ---- a JWK becomes a key ---- */
 
 static bool key_decode_base64(const char *text, uint8_t *out, size_t room, size_t *len)
 {
     *len = 0;
-    return text && key_decode(slice_str(text), out, room, len);
+    return text && base64_take_url(slice_str(text), out, room, len);
 }
 
 static EVP_PKEY *key_from_params(const char *type, OSSL_PARAM_BLD *build)

@@ -31,9 +31,6 @@ char *key_pem(struct evp_pkey_st *key) MUSTUSE;
 /* The kind of key that an algorithm wants (RFC 7518 3.1, RFC 8037, RFC 9864). KEY_NONE: it is not supported. */
 enum key_kind key_kind_of(struct slice algorithm) MUSTUSE;
 
-/* Base64url without padding (RFC 7515 2), into out. False: it is none, is empty, or is longer than room. */
-bool key_decode(struct slice text, uint8_t *out, size_t room, size_t *len) MUSTUSE;
-
 /* Whether `signature` is that of the public key, which is of this kind, over `text`. */
 bool key_verify(enum key_kind kind, struct evp_pkey_st *key, struct slice text, struct slice signature) MUSTUSE;
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "common/base64.h"
 #include "common/document.h"
 #include "common/mem.h"
 #include "common/words.h"
@@ -120,7 +121,7 @@ static cJSON *token_object_of(struct slice part)
 {
     size_t len;
     char *text = xmalloc(part.len + 1);
-    cJSON *object = key_decode(part, (uint8_t *)text, part.len, &len) ? document_parse(slice_of(text, len)) : NULL;
+    cJSON *object = base64_take_url(part, (uint8_t *)text, part.len, &len) ? document_parse(slice_of(text, len)) : NULL;
     free(text);
     if (cJSON_IsObject(object))
         return object;
@@ -162,7 +163,7 @@ static bool token_decode_signature(struct slice text, struct slice *signature)
 {
     uint8_t *bytes = xmalloc(text.len + 1);
     *signature = slice_of((char *)bytes, 0);
-    return key_decode(text, bytes, text.len, &signature->len);
+    return base64_take_url(text, bytes, text.len, &signature->len);
 }
 
 static const char *token_find_secret(const struct texts *secrets, struct slice text, struct slice signature)

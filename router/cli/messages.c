@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base64.h"
 #include "common/boundaries.h"
 #include "common/buf.h"
 #include "common/json.h"
@@ -44,35 +45,10 @@ bool messages_print(struct slice json)
     return good;
 }
 
-static int messages_digit_of(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-static bool messages_decode_base64(struct slice text, struct buf *out)
-{
-    uint32_t bits = 0;
-    unsigned have = 0;
-    for (size_t i = 0; i < text.len && text.data[i] != '='; i++) {
-        int digit = messages_digit_of(text.data[i]);
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            buf_add_byte(out, (uint8_t)(bits >> have & 255));
-        }
-    }
-    return true;
-}
-
 bool messages_print_base64(struct slice text)
 {
     struct buf bytes = {0};
-    bool good = messages_decode_base64(text, &bytes);
+    bool good = base64_take(&bytes, text);
     messages_print_bytes(buf_slice(&bytes));
     buf_clear(&bytes);
     return good;

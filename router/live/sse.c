@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/media_type.h"
 #include "common/offset.h"
 #include "common/utf8.h"
@@ -67,26 +68,9 @@ static void sse_add_json(struct buf *out, struct slice data)
 
 static void sse_add_base64(struct buf *out, struct slice data)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *in = (const unsigned char *)data.data;
-    size_t left = data.len;
     buf_add_slice(out, SLICE("data:"));
-    char *at = buf_reserve(out, (left + 2) / 3 * 4 + 1), *start = at;
-    for (; left >= 3; left -= 3, in += 3) {
-        *at++ = digits[in[0] >> 2];
-        *at++ = digits[(in[0] & 3) << 4 | in[1] >> 4];
-        *at++ = digits[(in[1] & 15) << 2 | in[2] >> 6];
-        *at++ = digits[in[2] & 63];
-    }
-    if (left) {
-        unsigned second = left > 1 ? in[1] : 0;
-        *at++ = digits[in[0] >> 2];
-        *at++ = digits[(in[0] & 3u) << 4 | second >> 4];
-        *at++ = left > 1 ? digits[(second & 15) << 2] : '=';
-        *at++ = '=';
-    }
-    *at++ = '\n';
-    buf_grow(out, (size_t)(at - start));
+    base64_add(out, data);
+    buf_add_byte(out, '\n');
 }
 
 static void sse_add_data(struct buf *out, const struct sse_event *event)
