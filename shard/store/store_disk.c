@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -91,16 +92,20 @@ bool store_reserve(struct store *store, uint64_t bytes)
     return store_disk_reserve(&store->database_reserve, store_size(store) + bytes) && wal;
 }
 
+/* In a file that has no name and goes with its descriptor. Blocks behind the end of the WAL would not do: ext4 does not
+ * take them back when a hole is punched there, so that each shard would keep twice what it needs. */
 bool store_probe(struct store *store, uint64_t bytes)
 {
-    struct store_file *file = &store->wal_reserve;
-    uint64_t end = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
-    off_t behind = (off_t)((end + BLOCK - 1) & ~(uint64_t)(BLOCK - 1));
-    if (file->fd < 0 || !bytes)
+    char folder[sizeof store->path];
+    if (!bytes)
         return true;
-    if (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, behind, (off_t)bytes) != 0)
-        return errno == EOPNOTSUPP || errno == ENOSYS;
-    return fallocate(file->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, behind, (off_t)bytes) == 0;
+    snprintf(folder, sizeof folder, "%s", store->path);
+    int fd = open(dirname(folder), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno != ENOSPC && errno != EDQUOT; /* a file system without such files tells by writing */
+    bool there = fallocate(fd, 0, 0, (off_t)bytes) == 0 || errno == EOPNOTSUPP || errno == ENOSYS;
+    close(fd);
+    return there;
 }
 
 bool store_disk_shares(const char *data_dir)

@@ -28,7 +28,7 @@ const SHOWN = 20;
 // Small limits, so that every path is walked often: eviction, settling, several events for one append, reads across all tiers.
 const SETTINGS = {
   "server.restart_delay": "20ms",
-  "server.hang_timeout": `${2000 * SLOW}ms`,
+  "server.hang_timeout": `${6000 * SLOW}ms`, // a busy disk may hold a move of streams for seconds
   "router.workers": 2,
   "router.shard_wait": "5s",
   "shard.count": 3,

@@ -94,7 +94,7 @@ test.skipIf(!OWNED)("an idempotent producer writes everything once across deaths
   for (const [i, item] of items.entries()) {
     producer.append(JSON.stringify(item));
     if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    if (i % 200 === 50) for (const { pid } of server.children("shard")) process.kill(pid, "SIGKILL");
+    if (i % 200 === 50) server.killChildren("shard");
     if (i === 600) await server.restartChild("router");
   }
   await producer.flush();

@@ -325,7 +325,8 @@ describe.skipIf(!OWNED)("a server that stops", () => {
 });
 
 describe.skipIf(!OWNED)("time", () => {
-  const fixture = useServer({ settings: { "live.heartbeat": "300ms", "live.sse_lifetime": "2s" } });
+  const HEARTBEAT_MS = 300;
+  const fixture = useServer({ settings: { "live.heartbeat": `${HEARTBEAT_MS}ms`, "live.sse_lifetime": "2s" } });
 
   test("half a character at the lifetime is what the next connection begins with", async () => {
     const streams = new Streams(fixture.server);
@@ -377,13 +378,17 @@ describe.skipIf(!OWNED)("time", () => {
   test("a reader that gets data gets no comments", async () => {
     const streams = new Streams(fixture.server);
     const name = await streams.fresh("sse");
+    let last = Date.now();
+    let silent = 0; // heartbeats that a slow machine let pass without data
     const reader = EventReader.open(streams.url(name), { query: { offset: "-1" } });
     await reader.upToDate();
     for (let i = 0; i < 10; i++) {
       await streams.append(name, "x");
-      await sleep(100);
+      silent += Math.floor((Date.now() - last) / HEARTBEAT_MS);
+      last = Date.now();
+      await sleep(HEARTBEAT_MS / 3);
     }
-    expect(reader.events.filter(({ type }) => type === "comment")).toEqual([]);
+    expect(reader.events.filter(({ type }) => type === "comment").length).toBeLessThanOrEqual(silent);
     reader.close();
   });
 });
