@@ -60,7 +60,7 @@ static const char *role_name(const struct role *role)
 /* The supervisor is gone, and with it the reason to live. Nothing needs saving: what is acknowledged is on disk. */
 NORETURN static void role_leave_orphaned(void)
 {
-    log_warn("the supervisor is gone, leaving");
+    log_warn("the supervisor is gone; exiting");
     _exit(1);
 }
 
@@ -209,7 +209,7 @@ static void role_metrics_begin(struct role *role)
     enum metrics_of of = role->kind == ROLE_ROUTER ? METRICS_ROUTER : METRICS_SHARD;
     run->region = metrics_map(ROLE_METRICS_FD);
     if (!run->region) {
-        log_warn("this program and its supervisor count different things: nothing is counted here");
+        log_warn("this program and its supervisor have different metrics; nothing is counted here");
         return;
     }
     run->metrics = metrics_open(run->region, metrics_slot(of, run->place));

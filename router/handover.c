@@ -37,7 +37,7 @@ static void handover_begin_drain(struct router *r, const char *why)
 {
     struct handover *h = &r->handover;
     if (r->connections.count)
-        log_warn("%s: letting %zu clients go", why, r->connections.count);
+        log_warn("%s: disconnecting %zu clients", why, r->connections.count);
     link_close(&h->successor);
     h->draining = true;
     h->until_ms = r->now_ms + DRAIN_MS;
@@ -237,7 +237,7 @@ void handover_receive(struct router *r)
             if (type == WIRE_HANDED && wire_get_handed(body, &m))
                 handover_take_connection(r, &m);
             else
-                log_error("a predecessor's %s does not belong here or is malformed", wire_name(type));
+                log_error("unexpected or malformed %s from a predecessor", wire_name(type));
         }
         link_release(link, cursor);
         if (r->stopping) /* it has let go of those that were there */
@@ -245,7 +245,7 @@ void handover_receive(struct router *r)
     }
     if (!link->dead)
         return;
-    log_info("took %zu clients over", r->handover.count);
+    log_info("took over %zu clients", r->handover.count);
     r->handover.count = 0;
     link_close(link);
 }

@@ -103,7 +103,7 @@ static bool frames_take(struct shard *shard, struct peer *peer, unsigned from, t
     while (!frames_wait(shard) && link_next(link, &cursor, &type, &body)) {
         if (take(shard, from, type, body))
             continue;
-        log_error("peer %u: %s does not belong here or is malformed", from, wire_name(type));
+        log_error("peer %u: unexpected or malformed %s", from, wire_name(type));
         link->dead = true;
         break;
     }
@@ -156,7 +156,7 @@ void frames_take_bus(struct shard *shard)
             if (type == WIRE_DELIVER && wire_get_deliver(body, &m) && layout_slot_of_uid(m.uid) < LAYOUT_SLOTS)
                 on_deliver(shard, peers_owner_of_uid(&shard->peers, m.uid), &m);
             else
-                log_error("bus: %s does not belong here or is malformed", wire_name(type));
+                log_error("bus: unexpected or malformed %s", wire_name(type));
         }
         bus_release(message);
     }

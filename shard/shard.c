@@ -208,7 +208,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->wake = event_new(base, -1, 0, shard_on_wake, shard);
     if (!shard->tick || !shard->wake || event_add(shard->tick, &tick) != 0)
         fatalx("cannot set up the tick");
-    log_info("%zu streams with %llu unsettled appends", shard->streams.count,
+    log_info("%zu streams with %llu unflushed appends", shard->streams.count,
              (unsigned long long)shard->streams.journal_entries);
 }
 

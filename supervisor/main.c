@@ -21,9 +21,9 @@
 #include "supervisor/server.h"
 
 struct command {
-    const char *name, *options; /* options: other ways to say it, parted by spaces */
+    const char *name, *options; /* options: other names, separated by spaces */
     const char *arguments, *help;
-    const char *more; /* what `help COMMAND` says beside that, or "" */
+    const char *more; /* what `help COMMAND` adds, or "" */
     int (*run)(const struct options *options);
     project_command *project;                         /* or a command that has arguments */
     enum { DATA_NONE, DATA_READ, DATA_CHANGED } data; /* what it does with the data folder that it looks for */
@@ -79,7 +79,7 @@ static int main_run_version(const struct options *options)
 
 static int main_run_help(const struct options *options);
 
-/* Which configuration it was, where nobody has named one. */
+/* Names the configuration that was used, where the command line names none. */
 static void main_say_configuration(const struct options *given, const struct options *used)
 {
     if (used->file && !given->file)
@@ -109,7 +109,7 @@ static int main_run_project(const struct command *command, const struct options 
     return status;
 }
 
-/* What knows databases and segments is the shard. */
+/* Only the shard knows databases and segments, so its program runs the command. */
 static int main_run_shard(const struct config *cfg, int argc, char **argv)
 {
     char **arguments = xcalloc((size_t)argc + 2, sizeof *arguments);
@@ -120,7 +120,7 @@ static int main_run_shard(const struct config *cfg, int argc, char **argv)
     return 1;
 }
 
-/* It gets the configuration on its standard input. */
+/* Verify gets the configuration on its standard input. */
 static int main_run_verify(const struct config *cfg, int argc, char **argv)
 {
     if (access(cfg->server_data_dir, F_OK) != 0) {
@@ -132,7 +132,7 @@ static int main_run_verify(const struct config *cfg, int argc, char **argv)
     if (file)
         config_print(cfg, file);
     if (!file || fflush(file) != 0 || lseek(fd, 0, SEEK_SET) != 0 || dup2(fd, STDIN_FILENO) < 0) {
-        fprintf(stderr, "streamd: verify: the configuration cannot be handed on\n");
+        fprintf(stderr, "streamd: verify: the configuration cannot be passed on\n");
         return 1;
     }
     return main_run_shard(cfg, argc, argv);
@@ -141,7 +141,7 @@ static int main_run_verify(const struct config *cfg, int argc, char **argv)
 static int main_run_backup(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2 || strcmp(argv[1], "now") != 0) {
-        fprintf(stderr, "streamd: backup: `backup now` is wanted\n");
+        fprintf(stderr, "streamd: backup: expected `backup now`\n");
         return 1;
     }
     return control_socket_ask(cfg->server_data_dir, "backup");
@@ -154,69 +154,72 @@ static int main_run_status(const struct config *cfg, int argc, char **argv)
     return control_socket_ask(cfg->server_data_dir, "status");
 }
 
-#define REMOTE "It asks the server that works on the data folder, or the one of --url URL.\n" REMOTE_OPTIONS
+#define REMOTE "The command asks the server of the data folder, or the one of --url URL.\n" REMOTE_OPTIONS
 #define REMOTE_OPTIONS                                                                                                 \
-    "--token TOKEN (or STREAMD_TOKEN in the environment) is sent along; --ca-file FILE checks the certificate."
+    "--token TOKEN, or STREAMD_TOKEN in the environment, is sent with each request. --ca-file FILE has the\n"          \
+    "certificates that the server's certificate is checked with."
 #define FOUND                                                                                                          \
-    "Without --config and server.data_dir a command is about ./data, if that holds data, or else about the\n"          \
-    "installed server, " OPTIONS_INSTALLED "."
+    "Without --config and server.data_dir, a command uses ./data if that holds data, and otherwise the\n"              \
+    "installed server of " OPTIONS_INSTALLED "."
 #define ELSEWHERE                                                                                                      \
-    "streams, show and tail ask another server with --url URL, doctor the one it is given: with --token TOKEN, or\n"   \
-    "STREAMD_TOKEN in the environment, and --ca-file FILE for the certificate."
+    "streams, show and tail ask another server with --url URL; doctor asks the server at its URL. For these, "         \
+    "--token\n"                                                                                                        \
+    "TOKEN or STREAMD_TOKEN in the environment gives the token, and --ca-file FILE the certificates."
 #define AT_ONCE "A running server sees the change at once."
 
 static const struct command main_commands[] = {
     {"check", "", "", "print the configuration in effect, or every error in it",
-     "It checks what --config and --set say, exactly as a start would. Status 1: there are errors.", main_run_check,
-     NULL, DATA_NONE},
-    {"create-project", "", "NAME", "make a project and print its secret",
-     "The secret signs tokens: `streamd token`, or a service of your own. It is printed this once. " AT_ONCE, NULL,
-     projects_create, DATA_CHANGED},
-    {"delete-project", "", "NAME", "forget its secrets and origins; its streams stay", AT_ONCE, NULL, projects_delete,
-     DATA_CHANGED},
-    {"list-projects", "", "", "print a line a project", "Projects that have streams but no secret are not among them.",
-     NULL, projects_list, DATA_READ},
-    {"add-key", "", "NAME", "print another secret, which signs from now on; the others still verify",
-     "A project has at most 16. " AT_ONCE, NULL, projects_add_key, DATA_CHANGED},
-    {"remove-key", "", "NAME SECRET", "forget a secret, named by at least its first 6 characters",
-     "Its tokens are worth nothing from then on, and readers that came with them are ended.", NULL, projects_remove_key,
-     DATA_CHANGED},
-    {"add-origin", "", "NAME ORIGIN", "let scripts of this origin read the project's answers",
+     "Checks --config and --set exactly as a start does. Status 1: there are errors.", main_run_check, NULL, DATA_NONE},
+    {"create-project", "", "NAME", "create a project and print its secret",
+     "The secret signs tokens, with `streamd token` or in a service of your own. It is printed only once. " AT_ONCE,
+     NULL, projects_create, DATA_CHANGED},
+    {"delete-project", "", "NAME", "delete a project's secrets and origins; its streams stay", AT_ONCE, NULL,
+     projects_delete, DATA_CHANGED},
+    {"list-projects", "", "", "print one line for each project",
+     "Projects that have streams but no secret are not listed.", NULL, projects_list, DATA_READ},
+    {"add-key", "", "NAME", "add and print a secret, which signs from now on; the others still verify",
+     "A project has at most 16 secrets. " AT_ONCE, NULL, projects_add_key, DATA_CHANGED},
+    {"remove-key", "", "NAME SECRET", "remove a secret, given by at least its first 6 characters",
+     "Tokens that the secret signed are refused from then on, and live readers that came with them are ended.", NULL,
+     projects_remove_key, DATA_CHANGED},
+    {"add-origin", "", "NAME ORIGIN", "let scripts of an origin read the project's answers",
      "An origin is * or " ORIGIN_RULE ". " AT_ONCE, NULL, projects_add_origin, DATA_CHANGED},
-    {"remove-origin", "", "NAME ORIGIN", "take an origin away", AT_ONCE, NULL, projects_remove_origin, DATA_CHANGED},
+    {"remove-origin", "", "NAME ORIGIN", "remove an origin", AT_ONCE, NULL, projects_remove_origin, DATA_CHANGED},
     {"token", "", "--project NAME --scope read|write|manage [--stream ID] --ttl TIME", "print a token",
-     "A stream ID that ends with * means all streams that begin so. TIME is 90s, 15m or 1h.", NULL, projects_token,
-     DATA_READ},
-    {"status", "", "", "print how the server is, and what is slow and why", "", NULL, main_run_status, DATA_READ},
-    {"streams", "", "[--project NAME] [--prefix X] [--limit N]", "print a line a stream",
-     "Without --project it lists the streams of all projects; a server with auth.mode = jwt is asked for each\n"
-     "project in the registry, and for no project without a secret. X is how names begin; without --project, how\n"
-     "PROJECT/STREAM does. A line has name, content type, next offset, bytes, and what the stream is, parted by "
-     "tabs.\n" REMOTE,
+     "A stream ID that ends with * stands for all streams whose names begin so. TIME is 90s, 15m or 1h.", NULL,
+     projects_token, DATA_READ},
+    {"status", "", "", "print the state of the server, and what is slow and why", "", NULL, main_run_status, DATA_READ},
+    {"streams", "", "[--project NAME] [--prefix X] [--limit N]", "print one line for each stream",
+     "Without --project, the streams of all projects are listed; with auth.mode = jwt, the server is asked for each\n"
+     "project in the registry that has a secret. X is the beginning of names, or of PROJECT/STREAM without --project.\n"
+     "A line has name, content type, next offset, bytes and flags, separated by tabs.\n" REMOTE,
      NULL, cli_exec_run, DATA_READ},
-    {"show", "", "PROJECT/STREAM [--json]", "print what there is to say of a stream",
-     "--json prints it as the server answers it.\n" REMOTE, NULL, cli_exec_run, DATA_READ},
-    {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]", "print its messages as they come",
-     "--from says where to begin: at an offset, at the start, or now, as without it. --last N begins N messages\n"
-     "before the end; only a JSON stream has messages that can be counted. A JSON stream's messages are printed one\n"
-     "a line, anything else byte for byte. --sse asks for an event stream instead of long-polls.\n"
-     "Status 0: the stream is closed, or ^C. Status 1: it is not there, not for this token, or was deleted.\n" REMOTE,
+    {"show", "", "PROJECT/STREAM [--json]", "print the details of a stream",
+     "--json prints the server's answer as it is.\n" REMOTE, NULL, cli_exec_run, DATA_READ},
+    {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]",
+     "print a stream's messages as they come",
+     "--from gives the beginning: an offset, the start, or now (the default). --last N begins N messages before the\n"
+     "end of a JSON stream. Each message of a JSON stream is printed on a line of its own, any other stream byte for\n"
+     "byte. --sse uses an event stream instead of long-polls.\n"
+     "Status 0: the stream is closed, or ^C. Status 1: the stream does not exist, was deleted, or is not for this\n"
+     "token.\n" REMOTE,
      NULL, cli_exec_run, DATA_READ},
-    {"doctor", "", "URL [--project NAME] [--idle SECONDS]", "test what is between here and a server",
-     "It makes a stream in the project (_default), and deletes it. --idle says how long silence is tried (20).\n"
-     "It signs no token: with auth.mode = jwt it needs one that may write, or better manage, the project.\n"
+    {"doctor", "", "URL [--project NAME] [--idle SECONDS]", "test the connection to a server, and what is in between",
+     "The command creates a stream in the project (_default) and deletes it. --idle is the length of the silence that\n"
+     "is tested (20). No token is signed: with auth.mode = jwt, give one with scope write, or better manage.\n"
      "Status 1: something is bad; each such line is followed by what to change.\n" REMOTE_OPTIONS,
      NULL, cli_exec_run, DATA_NONE},
-    {"segment", "", "FILE", "print and check a segment, a file of history", "Status 1: it is damaged.", NULL,
+    {"segment", "", "FILE", "print and check a segment, a file of history", "Status 1: the file is damaged.", NULL,
      main_run_shard, DATA_NONE},
     {"verify", "", "[--quick] [--objects]", "check every database and segment, while the server runs or not",
-     "--quick leaves out what takes long; --objects reads every segment whole.", NULL, main_run_verify, DATA_READ},
-    {"backup", "", "now", "put the databases into the store of segments, and print the backup's number", "", NULL,
+     "--quick leaves out contents and indexes; --objects also reads every segment in an S3-compatible store.", NULL,
+     main_run_verify, DATA_READ},
+    {"backup", "", "now", "back up the databases to the store of segments, and print the backup's number", "", NULL,
      main_run_backup, DATA_READ},
     {"restore", "", "--from latest|NUMBER", "make the data folder from a backup",
-     "The data folder must be empty, and no server may work on it.", NULL, restore_run, DATA_CHANGED},
+     "The data folder must be empty, and no server may use it.", NULL, restore_run, DATA_CHANGED},
     {"example-config", "", "", "print config.example.ini", "", main_run_example, NULL, DATA_NONE},
-    {"help", "-h --help", "[COMMAND]", "print this, or what a command does", "", main_run_help, NULL, DATA_NONE},
+    {"help", "-h --help", "[COMMAND]", "print this text, or describe a command", "", main_run_help, NULL, DATA_NONE},
     {"version", "-V --version", "", "print the version", "", main_run_version, NULL, DATA_NONE},
 };
 
@@ -260,10 +263,10 @@ static int main_run_help(const struct options *options)
 {
     (void)options;
     puts("usage: streamd [--config FILE] [--set section.key=value]... [COMMAND]\n\n"
-         "Without a command: serve in the foreground. Without --config: the defaults below.\n"
-         "SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the configuration again.\n"
-         "Options may stand anywhere, also as --name=value.\n"
-         "streamd help COMMAND, or streamd COMMAND --help, says more of a command.\n");
+         "Without a command, streamd serves in the foreground. Without --config, the defaults below apply.\n"
+         "SIGTERM and SIGINT stop the server in order, a second one at once. SIGHUP reloads the configuration.\n"
+         "Options may stand anywhere in the command line, also as --name=value.\n"
+         "streamd help COMMAND, or streamd COMMAND --help, describes a command.\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const char *after = *main_commands[i].arguments ? ": " : "";
         printf("  %-16s%s%s%s\n", main_commands[i].name, main_commands[i].arguments, after, main_commands[i].help);

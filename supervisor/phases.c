@@ -86,7 +86,7 @@ static void phases_kill_all(struct server *server, const char *why, uint64_t now
     if (server->killed)
         return;
     server->killed = true;
-    log_warn("%s: killing what is left", why);
+    log_warn("%s: killing the remaining processes", why);
     phases_event_all(server, CHILD_EVENT_KILL, now);
 }
 
@@ -107,9 +107,8 @@ static void phases_announce(struct server *server)
     const struct address *address = &server->listeners.address;
     server->announced = true;
     if (server->cfg->auth_mode == AUTH_MODE_NONE && !address_is_loopback(address))
-        log_warn(
-            "auth.mode = none, and router.listen is not this machine alone: EVERYBODY WHO REACHES IT MAY READ, WRITE"
-            " AND DELETE EVERYTHING");
+        log_warn("auth.mode = none, and router.listen is not this machine only: EVERY CLIENT CAN READ, WRITE"
+                 " AND DELETE EVERYTHING");
     printf(address->v6 ? "ready: http://[%s]:%s shards=%u\n" : "ready: http://%s:%s shards=%u\n", address->host,
            address->port, (unsigned)server->cfg->shard_count);
     fflush(stdout);
@@ -236,7 +235,7 @@ static void phases_become_new(struct server *server)
     notify_leave(&server->notify);
     if (handoff_write(&server->children))
         programs_become(&server->upgrade.programs);
-    log_error("the upgrade has failed; everything goes on as it was");
+    log_error("the upgrade has failed; nothing has changed");
     handoff_cancel(&server->children);
     notify_keep();
     phases_set_signals(SIG_UNBLOCK);

@@ -78,7 +78,7 @@ bool reload_config(const struct options *options, struct config *cfg)
     unsigned changed = errors ? 0 : config_reload(cfg, &fresh, report.out);
     reload_log_report(&report, errors > 0);
     if (errors)
-        log_error("configuration not reloaded, errors: %u; the old one stays", errors);
+        log_error("configuration not reloaded, errors: %u; the old one stays in effect", errors);
     else
         log_info("configuration reloaded, keys changed: %u", changed);
     if (changed)
@@ -98,7 +98,7 @@ void reload_inherited(struct config *cfg, const char *text)
         fatal("cannot open /dev/null");
     config_init(cfg);
     if (config_read_text(cfg, "inheritance", slice_str(text), nowhere) > 0)
-        log_warn("some of the earlier configuration means nothing to this version");
+        log_warn("this version does not know some keys of the earlier configuration");
     fclose(nowhere);
     reload_decide(&fresh, cfg);
     reload_open_report(&report);

@@ -290,7 +290,7 @@ static void callback_answered(void *ctx, const struct http_client_answer *answer
         return;
     }
     if (all->failing)
-        log_info("auth.callback_url: it answers again");
+        log_info("auth.callback_url answers again");
     all->failing = false;
     enum error error = status < 300 ? ERR_NONE : status == 401 ? ERR_UNAUTHORIZED : ERR_FORBIDDEN;
     callback_remember(q, error);

@@ -92,7 +92,7 @@ static struct key_source *key_source_find(struct key_sources *sources, const cha
 static void key_source_tell_left_off(const struct key_source *source)
 {
     if (source->keys.left_off)
-        log_warn("jwksUrl %s: it has %zu keys, of which the first %zu count: auth.jwks_keys", source->url,
+        log_warn("jwksUrl %s has %zu keys; only the first %zu are used (auth.jwks_keys)", source->url,
                  source->keys.count + source->keys.left_off, source->keys.count);
 }
 
@@ -128,7 +128,7 @@ static void key_source_fetched(void *ctx, const struct http_client_answer *answe
     if (failure && (!source->failure || strcmp(failure, source->failure) != 0))
         log_warn("jwksUrl %s: %s", source->url, failure);
     if (!failure && source->failure)
-        log_info("jwksUrl %s: it can be fetched again", source->url);
+        log_info("jwksUrl %s can be fetched again", source->url);
     source->fetching = false;
     source->tried_ms = source->all->router->now_ms;
     source->failure = failure;

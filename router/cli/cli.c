@@ -149,12 +149,12 @@ bool cli_target_parse(struct cli *c, const char *text, struct cli_target *target
     struct buf path = {0};
     *target = (struct cli_target){0};
     if (!text || !*text) {
-        cli_fail(c, "a stream is wanted: PROJECT/STREAM (see streamd help %s)", c->name);
+        cli_fail(c, "expected a stream: PROJECT/STREAM (see streamd help %s)", c->name);
         return false;
     }
     struct slice project = strchr(text, '/') ? project_of(slice_str(text)) : SLICE(PROJECT_DEFAULT);
     if (!project_name_valid(project) || strcmp(text + project.len, "/") == 0) {
-        cli_fail(c, "%s: a stream is named PROJECT/STREAM, a project of A-Z a-z 0-9 _ -", text);
+        cli_fail(c, "%s: a stream is PROJECT/STREAM, with a project of A-Z a-z 0-9 _ -", text);
         return false;
     }
     if (!strchr(text, '/'))

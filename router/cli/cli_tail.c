@@ -96,7 +96,7 @@ static void cli_tail_take_place(struct tail *t, const struct cli_request *reques
 static void cli_tail_take_page(struct tail *t, const struct cli_request *request)
 {
     if (!cli_tail_same_stream(t, request)) {
-        cli_tail_end(t, cli_fail(t->cli, "the stream was deleted, and is another one now"));
+        cli_tail_end(t, cli_fail(t->cli, "the stream was deleted and created again"));
         return;
     }
     struct slice body = buf_slice(&request->text);
@@ -115,7 +115,7 @@ static bool cli_tail_skip_gone(struct tail *t, const struct cli_request *request
     struct slice earliest = cli_request_header(request, "stream-earliest-offset");
     if (request->status != 410 || !cli_tail_copy_offset(t, earliest))
         return false;
-    cli_say(t->cli, "the stream does not keep what was next; going on at %s", t->offset);
+    cli_say(t->cli, "the stream no longer keeps the next messages; continuing at %s", t->offset);
     t->live = false;
     return true;
 }
@@ -134,9 +134,9 @@ static void cli_tail_retry(struct tail *t, const struct cli_request *request)
     }
     /* One connection that ends is nothing to speak of. */
     if (t->failures++ == 1 && request->failure)
-        cli_say(t->cli, "no answer (%s); trying again", request->failure);
+        cli_say(t->cli, "no answer (%s); retrying", request->failure);
     else if (t->failures == 2)
-        cli_say(t->cli, "status %ld; trying again", request->status);
+        cli_say(t->cli, "status %ld; retrying", request->status);
     cli_pause(t->cli, wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
 }
 

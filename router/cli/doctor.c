@@ -35,7 +35,7 @@ static bool doctor_take_url(struct cli *c, char *room, size_t size)
     while (len && url[len - 1] == '/')
         len--;
     if (!len || len >= size || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)) {
-        c->wrong = c->wrong ? c->wrong : "a URL is wanted: http://HOST[:PORT] or https://HOST[:PORT]";
+        c->wrong = c->wrong ? c->wrong : "expected a URL: http://HOST[:PORT] or https://HOST[:PORT]";
         return false;
     }
     memcpy(room, url, len);

@@ -75,14 +75,13 @@ static bool doctor_live_events_come(struct doctor *d, struct listener *l)
 {
     bool come = doctor_live_wait_for_tail(d, l, OPEN_MS);
     if (cli_request_header(&l->request, "content-encoding").len)
-        doctor_bad(d, "events", doctor_live_unbuffered, "event streams are compressed on the way");
+        doctor_bad(d, "events", doctor_live_unbuffered, "a proxy compresses event streams");
     else if (come)
         return true;
     else if (l->request.done && l->request.status != 200)
         doctor_bad(d, "events", NULL, "an event stream: status %ld", l->request.status);
     else
-        doctor_bad(d, "events", doctor_live_unbuffered, "an event stream's first event has not come after %u s",
-                   OPEN_MS / 1000);
+        doctor_bad(d, "events", doctor_live_unbuffered, "no event of an event stream after %u s", OPEN_MS / 1000);
     return false;
 }
 
@@ -96,11 +95,11 @@ bool doctor_events(struct doctor *d)
             doctor_bad(d, "events", NULL, "an append: %s", doctor_said(d));
         } else {
             if (doctor_live_wait_for_tail(d, &l, DOCTOR_PROMPT_MS))
-                doctor_good(d, "events", "an append is an event %llu ms later",
+                doctor_good(d, "events", "an event arrives %llu ms after its append",
                             (unsigned long long)(clock_monotonic_ms() - began));
             else
-                doctor_bad(d, "events", doctor_live_unbuffered,
-                           "an append is no event %u s later: somebody gathers them", DOCTOR_PROMPT_MS / 1000);
+                doctor_bad(d, "events", doctor_live_unbuffered, "no event %u s after its append: a proxy buffers",
+                           DOCTOR_PROMPT_MS / 1000);
         }
     }
     doctor_live_forget(&l);
@@ -114,8 +113,7 @@ bool doctor_poll(struct doctor *d)
     doctor_live_start(d, &poll, "long-poll");
     cli_pause(d->cli, 500); /* it is waiting now */
     if (poll.done) {
-        doctor_bad(d, "long-poll",
-                   "do not cache answers to ?live=", "it is answered before there is anything: status %ld",
+        doctor_bad(d, "long-poll", "do not cache answers to ?live=", "answered before any append: status %ld",
                    poll.status);
         cli_request_clear(&poll);
         return true;
@@ -128,9 +126,9 @@ bool doctor_poll(struct doctor *d)
     if (!appended)
         doctor_bad(d, "long-poll", NULL, "an append: %s", doctor_said(d));
     else if (poll.done && poll.status == 200 && cli_request_says(&poll, "stream-next-offset", tail))
-        doctor_good(d, "long-poll", "is answered when something is appended");
+        doctor_good(d, "long-poll", "is answered after an append");
     else if (poll.done)
-        doctor_bad(d, "long-poll", NULL, "status %ld, or not what was appended", poll.status);
+        doctor_bad(d, "long-poll", NULL, "status %ld, or another body than was appended", poll.status);
     else
         doctor_bad(d, "long-poll", "nginx: proxy_buffering off", "no answer %u s after an append",
                    DOCTOR_PROMPT_MS / 1000);

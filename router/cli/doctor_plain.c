@@ -28,7 +28,7 @@ bool doctor_health(struct doctor *d)
     else if (d->request.failure)
         doctor_bad(d, "health", NULL, "%s: %s", d->cli->url, doctor_said(d));
     else
-        doctor_warn(d, "health", "/health: %s; perhaps it is not passed on", doctor_said(d));
+        doctor_warn(d, "health", "/health: %s; the proxy may not pass it on", doctor_said(d));
     return !d->request.failure;
 }
 
@@ -42,12 +42,12 @@ static void doctor_plain_look_at_location(struct doctor *d)
         location.len >= path.len && slice_equal(slice_of(location.data + location.len - path.len, path.len), path);
     const char *named = location.len ? strstr(location.data, "://") : NULL;
     if (!kept)
-        doctor_bad(d, "path", "nginx: proxy_pass without a path behind the host",
-                   "what was encoded is not any more: %.*s", (int)location.len, location.data ? location.data : "");
+        doctor_bad(d, "path", "nginx: proxy_pass without a path behind the host", "percent-encoding was removed: %.*s",
+                   (int)location.len, location.data ? location.data : "");
     else if (named && (strncmp(named + 3, authority, host) != 0 || named[3 + host] != '/'))
-        doctor_warn(d, "path", "comes through, but Host does not: nginx: proxy_set_header Host $http_host");
+        doctor_warn(d, "path", "passes, but Host does not: nginx: proxy_set_header Host $http_host");
     else
-        doctor_good(d, "path", "percent-encoding and Host come through");
+        doctor_good(d, "path", "percent-encoding and Host pass");
 }
 
 bool doctor_create(struct doctor *d)
@@ -56,7 +56,7 @@ bool doctor_create(struct doctor *d)
     cli_request_add_header(&d->request, "Stream-TTL", "600");
     if (doctor_ask(d, "PUT", "", SLICE(""), 201)) {
         d->made = true;
-        doctor_good(d, "PUT", "a stream is made: %s", d->path);
+        doctor_good(d, "PUT", "created the stream %s", d->path);
         doctor_plain_look_at_location(d);
     } else if (d->request.status == 401) {
         doctor_bad(d, "PUT", "give --token, of the project that --project names; a proxy must pass Authorization on",
@@ -82,7 +82,7 @@ static bool doctor_plain_produce(struct doctor *d, long status)
 
 bool doctor_producer(struct doctor *d)
 {
-    static const char *const advice = "pass all headers on, both ways: Producer-*, Stream-*, ETag, Authorization";
+    static const char *const advice = "pass all headers in both directions: Producer-*, Stream-*, ETag, Authorization";
     bool first = doctor_plain_produce(d, 200) && cli_request_says(&d->request, "producer-seq", "0") &&
                  doctor_plain_has_offset(d);
     if (!first) {
@@ -96,7 +96,7 @@ bool doctor_producer(struct doctor *d)
     bool again = doctor_plain_produce(d, 204);
     d->sent.end = d->sent.start + before; /* it is there once */
     if (again)
-        doctor_good(d, "headers", "Producer-* and Stream-* come through, both ways; a repeated append is one");
+        doctor_good(d, "headers", "Producer-* and Stream-* pass in both directions; a repeated append counts once");
     else
         doctor_bad(d, "headers", advice, "the same append again: %s, not 204", doctor_said(d));
     return true;
@@ -107,9 +107,9 @@ bool doctor_head(struct doctor *d)
     if (!doctor_ask(d, "HEAD", "", (struct slice){0}, 200))
         doctor_bad(d, "HEAD", "let the method HEAD through", "%s", doctor_said(d));
     else if (!doctor_plain_has_offset(d))
-        doctor_bad(d, "HEAD", "pass headers that begin with Stream- on", "no Stream-Next-Offset, or not the newest");
+        doctor_bad(d, "HEAD", "pass headers that begin with Stream-", "no Stream-Next-Offset, or not the newest");
     else
-        doctor_good(d, "HEAD", "says where the tail is");
+        doctor_good(d, "HEAD", "returns the tail");
     return true;
 }
 
@@ -128,7 +128,7 @@ bool doctor_body(struct doctor *d)
     doctor_plain_fill(&body);
     cli_request_add_header(&d->request, "Content-Type", "text/plain");
     if (doctor_ask(d, "POST", "", buf_slice(&body), 204))
-        doctor_good(d, "body", "an append of %u bytes is taken", BODY_BYTES);
+        doctor_good(d, "body", "an append of %u bytes passes", BODY_BYTES);
     else if (doctor_plain_is_ours(d))
         doctor_warn(d, "body", "an append of %u bytes: %s, says streamd itself", BODY_BYTES, doctor_said(d));
     else
@@ -165,10 +165,10 @@ bool doctor_bytes(struct doctor *d)
     struct buf got = {0};
     if (doctor_plain_read_all(d, &got)) {
         if (slice_equal(buf_slice(&got), buf_slice(&d->sent)))
-            doctor_good(d, "bytes", "what was written is read, %zu bytes", buf_len(&got));
+            doctor_good(d, "bytes", "%zu bytes are read as they were written", buf_len(&got));
         else
-            doctor_bad(d, "bytes", "do not compress, rewrite or cache bodies on the way",
-                       "%zu bytes were written, and what is read is not them", buf_len(&d->sent));
+            doctor_bad(d, "bytes", "do not compress, rewrite or cache bodies",
+                       "%zu bytes were written, and other bytes are read", buf_len(&d->sent));
     }
     buf_clear(&got);
     return true;
@@ -182,16 +182,15 @@ bool doctor_etag(struct doctor *d)
         snprintf(etag, sizeof etag, "%.*s", (int)value.len, value.data ? value.data : "");
     }
     if (!*etag) {
-        doctor_bad(d, "ETag", "pass ETag and If-None-Match on", "a read has no ETag");
+        doctor_bad(d, "ETag", "pass ETag and If-None-Match", "a read has no ETag");
         return true;
     }
     doctor_reset(d);
     cli_request_add_header(&d->request, "If-None-Match", etag);
     if (doctor_ask(d, "GET", "?offset=-1", (struct slice){0}, 304))
-        doctor_good(d, "ETag", "what is unchanged is 304");
+        doctor_good(d, "ETag", "an unchanged read is answered 304");
     else
-        doctor_bad(d, "ETag", "pass ETag and If-None-Match on", "a read with If-None-Match: %s, not 304",
-                   doctor_said(d));
+        doctor_bad(d, "ETag", "pass ETag and If-None-Match", "a read with If-None-Match: %s, not 304", doctor_said(d));
     return true;
 }
 
@@ -214,9 +213,9 @@ bool doctor_stale(struct doctor *d)
     doctor_reset(d);
     now = doctor_ask(d, "GET", "?offset=now", (struct slice){0}, 200) && doctor_plain_has_offset(d);
     if (head && now)
-        doctor_good(d, "no-store", "what must not be kept is not");
+        doctor_good(d, "no-store", "answers with no-store are not cached");
     else
-        doctor_bad(d, "no-store", advice, "%s after an append is what it was before it",
+        doctor_bad(d, "no-store", advice, "%s is the same after an append as before",
                    head ? "GET ?offset=now" : "HEAD");
     return true;
 }
@@ -245,18 +244,18 @@ bool doctor_cache(struct doctor *d)
     }
     if (name)
         doctor_good(d, "cache", "the same read twice: %s: %.*s%s", name, (int)value.len, value.data,
-                    d->token ? " (reads with a token are kept for nobody else)" : "");
+                    d->token ? " (reads with a token are not shared)" : "");
     else
-        doctor_good(d, "cache", "nothing says that there is one");
+        doctor_good(d, "cache", "no sign of a cache");
     return true;
 }
 
 bool doctor_connections(struct doctor *d)
 {
     if (d->reused)
-        doctor_good(d, "keep-alive", "a connection is used again");
+        doctor_good(d, "keep-alive", "connections are reused");
     else
-        doctor_warn(d, "keep-alive", "every request has needed a connection of its own: is keep-alive off?");
+        doctor_warn(d, "keep-alive", "every request needed a new connection: is keep-alive off?");
     return true;
 }
 
@@ -266,9 +265,9 @@ bool doctor_delete(struct doctor *d)
     d->made = false;
     if (!doctor_ask(d, "DELETE", "", (struct slice){0}, 204)) {
         if (doctor_plain_is_ours(d))
-            doctor_warn(d, "DELETE", "%s; the stream goes by itself in ten minutes", doctor_said(d));
+            doctor_warn(d, "DELETE", "%s; the stream expires in ten minutes", doctor_said(d));
         else
-            doctor_bad(d, "DELETE", "let the method DELETE through", "%s; the stream goes by itself in ten minutes",
+            doctor_bad(d, "DELETE", "let the method DELETE through", "%s; the stream expires in ten minutes",
                        doctor_said(d));
         return true;
     }

@@ -159,8 +159,8 @@ void reader_sse_deliver(struct reader *reader, struct delivery *delivery)
         return;
     if (reader_sse_overflows(req, delivery->event.len)) {
         struct slice id = request_log_id(req);
-        log_debug("a reader of %s does not read and is let go%s%.*s", e->name, id.len ? ", request " : "", (int)id.len,
-                  id.data);
+        log_debug("a reader of %s does not read and is disconnected%s%.*s", e->name, id.len ? ", request " : "",
+                  (int)id.len, id.data);
         metrics_add(req->router->metrics, METRIC_DROPPED + METRIC_DROPPED_BUFFER, 1);
         connection_close(req->connection);
         return;

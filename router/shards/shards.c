@@ -444,7 +444,7 @@ static void shards_peer_down(struct shards *shards, unsigned shard)
     struct shard_request_list lost = {0};
     struct shard_request *q;
     uint64_t left = peer->put - buf_len(&peer->link.out);
-    log_info("shard %u is away", shard);
+    log_info("shard %u is down", shard);
     link_close(&peer->link);
     peer->put = 0;
     peer->reads_out = 0;

@@ -581,7 +581,7 @@ static void backup_on_removed(void *ctx, const char *failure)
         backup_upkeep(shard);
         shard->turn_again = true;
     } else if (!shard->stopping) {
-        log_warn("a file of an old backup cannot be removed: %s; it will be tried again", failure);
+        log_warn("a file of an old backup cannot be removed: %s; will retry", failure);
     }
     free(removal);
 }

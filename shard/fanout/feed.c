@@ -138,7 +138,7 @@ static void feed_blame(struct shard *shard, const struct fanout_wait *wait)
         if (++peer->failures < shard->cfg->fanout_failures && !was_open)
             continue;
         if (!was_open)
-            log_warn("fan-out: shard %u is too slow: answers to appends wait for it no more", feed->row.shard);
+            log_warn("fan-out: shard %u is slow; appends no longer wait for it", feed->row.shard);
         peer->open_until_ms = shard->ticks_ms + shard->cfg->fanout_recovery;
     }
 }
@@ -261,7 +261,7 @@ static void feed_send_ready(struct shard *shard, unsigned index)
             continue;
         }
         if (outcome.kind != OUTCOME_DONE) {
-            log_error("stream %llu: what is to be delivered from %llu is damaged",
+            log_error("stream %llu: messages to deliver from %llu are damaged",
                       (unsigned long long)feed->row.source_uid, (unsigned long long)feed->sent);
             continue;
         }
@@ -441,7 +441,7 @@ void feeds_upkeep(struct shard *shard)
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
         store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, feed_send_ended, shard);
         if (peer->under_way && shard->ticks_ms > peer->progress_ms + LAG_MS)
-            log_info("fan-out: shard %u has taken nothing for %llu s; %llu bytes are on their way", i,
+            log_info("fan-out: shard %u has acknowledged nothing for %llu s; %llu bytes are in flight", i,
                      (unsigned long long)(shard->ticks_ms - peer->progress_ms) / 1000,
                      (unsigned long long)peer->under_way);
     }
@@ -629,7 +629,7 @@ void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
         if (feed->row.state == FEED_BEHIND)
             feed_store_state(shard->store, feed, false);
         if (peer->open_until_ms && peer->open_until_ms <= shard->ticks_ms)
-            log_info("fan-out: answers to appends wait for shard %u again", from);
+            log_info("fan-out: appends wait for shard %u again", from);
         if (peer->open_until_ms <= shard->ticks_ms)
             peer->failures = peer->open_until_ms = 0;
         feed_wait_progress(shard, stream, m->subscribers, before, m->position);

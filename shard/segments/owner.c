@@ -95,7 +95,7 @@ static void owner_make_owner(struct owner *owner)
     if (owner_write_file(owner->data_dir, OWNER_NAME, owner->text, false) &&
         owner_read_file(owner->data_dir, OWNER_NAME, owner->text, sizeof owner->text))
         return;
-    log_error("%s/" OWNER_NAME ": %s; stores of segments are believed to be this server's", owner->data_dir,
+    log_error("%s/" OWNER_NAME ": %s; stores of segments are assumed to be this server's", owner->data_dir,
               strerror(errno));
     *owner->text = '\0';
 }

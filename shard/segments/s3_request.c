@@ -191,7 +191,7 @@ static void s3_request_on_cached(void *ctx, const char *failure)
 {
     struct s3_request *r = ctx;
     if (failure && !r->objects->stopping)
-        log_error("segment %s: as it was fetched: %s", r->name, failure);
+        log_error("segment %s, as fetched: %s", r->name, failure);
     s3_request_end(r, failure,
                    !failure                          ? ERR_NONE
                    : strcmp(failure, "damaged") == 0 ? ERR_SEGMENT_TRUNCATED

@@ -54,7 +54,7 @@ static void disk_look_at_room(struct disk *disk)
 {
     bool stuck = disk->full && disk_rows(disk) < ROWS_LEAST;
     if (stuck && !disk->stuck)
-        log_error("the disk takes nothing any more: deletes are refused, too");
+        log_error("the disk takes no more writes: deletes are also refused");
     disk->stuck = stuck;
 }
 
@@ -78,7 +78,7 @@ void disk_look(struct disk *disk)
     if (full && !disk->full)
         log_error("less than shard.disk_reserve is free: creates and appends are refused");
     if (!full && disk->full)
-        log_info("there is room on the disk again");
+        log_info("the disk has room again");
     disk->full = full;
     disk->looked = true;
     disk_look_at_room(disk);

@@ -102,7 +102,7 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
         rc = store_open_database(store, page_cache, is_new, alone);
     }
     if (alone)
-        log_warn("%s: the disk is full: until the next start nobody else can read the database", store->path);
+        log_warn("%s: the disk is full: other programs cannot read the database until the next start", store->path);
     if (rc == SQLITE_CANTOPEN)
         fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
     if (rc != SQLITE_OK)

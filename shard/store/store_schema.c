@@ -94,7 +94,7 @@ static void store_schema_raise(struct store *store)
     char version[64];
     snprintf(version, sizeof version, "PRAGMA user_version = %d", STREAMD_DATA_VERSION);
     if (sqlite3_exec(store->db, version, NULL, NULL, NULL) != SQLITE_OK)
-        log_warn("%s: the schema stays an older one for now: %s", store->path, sqlite3_errmsg(store->db));
+        log_warn("%s: the schema is not upgraded yet: %s", store->path, sqlite3_errmsg(store->db));
 }
 
 void store_schema_check(struct store *store)

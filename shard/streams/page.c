@@ -163,7 +163,7 @@ struct outcome page_extent_at(struct streams *streams, const struct stream *stre
         return segments_extent(&streams->segments, stream->row.uid, position, extent);
     if (page_hot_run(streams, stream, position, extent) && extent->start <= position)
         return outcome_of(ERR_NONE);
-    log_error("stream %llu: what is stored at %llu, before its tail %llu, is damaged or missing",
+    log_error("stream %llu: bytes at %llu, before the tail %llu, are damaged or missing",
               (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
     return outcome_of(ERR_INTERNAL);
 }

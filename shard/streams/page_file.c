@@ -75,7 +75,7 @@ const struct page_file *page_files_add(struct page_files *files, const struct pa
         page_file_forget_oldest(files);
     int fd = page_file_make_file(buf_slice(&page->data));
     if (fd < 0) {
-        log_warn("no file for a page: %s", strerror(errno));
+        log_warn("cannot make a file for a page: %s", strerror(errno));
         return NULL;
     }
     struct page_file *file = xcalloc(1, sizeof *file);

@@ -112,7 +112,7 @@ static void offload_give_up(struct offload *r, const char *failure)
         offloads->pause_ms = PAUSE_MAX_MS;
     offloads->paused_until_ms = shard->ticks_ms + offloads->pause_ms / 2 + random_secret() % (offloads->pause_ms / 2);
     if (!shard->stopping)
-        log_error("segment %s cannot be put: %s; %llu bytes wait", name, failure,
+        log_error("segment %s cannot be stored: %s; %llu bytes wait", name, failure,
                   (unsigned long long)shard->streams.backlog);
     shard->streams.due_any = true;
     offload_forget(offloads, r);
@@ -417,7 +417,7 @@ static void offload_on_removed(void *ctx, const char *failure)
     object_name(name, &removal->object);
     shard->offloads.removing--;
     if (failure && !shard->stopping && !shard->offloads.failed++)
-        log_warn("segment %s cannot be removed: %s; it will be tried again", name, failure);
+        log_warn("segment %s cannot be removed: %s; will retry", name, failure);
     if (!failure && !shard->disk.stuck) {
         store_begin(shard->store);
         store_orphan_delete(shard->store, &removal->object);

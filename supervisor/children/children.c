@@ -165,7 +165,7 @@ static void children_on_control(evutil_socket_t fd, short what, void *arg)
         else if (message.type == CONTROL_BACKUP && process->kind == ROLE_SHARD)
             children_on_backup(process, &message);
         else
-            log_error("%s sent control message %d, which is not its to send", process->name, (int)message.type);
+            log_error("%s sent control message %d, which it must not send", process->name, (int)message.type);
     }
     if (result == CONTROL_GONE)
         event_del(process->readable); /* it is dying: waitpid() says so, or hang_timeout does */

@@ -94,7 +94,7 @@ NORETURN static void process_child_main(const struct process *process, const cha
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     process_child_signals(before);
     if (!process_child_fds(control, fds)) {
-        log_warn_errno("%s: cannot arrange its files", process->name);
+        log_warn_errno("%s: cannot set up its descriptors", process->name);
         _exit(1);
     }
     process_child_exec(process, folder);

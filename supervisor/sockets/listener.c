@@ -218,7 +218,7 @@ static bool listener_open_passed(struct listeners *listeners, unsigned count, st
     if (listeners->count > count)
         fatal_never_restart("%u sockets were passed, one for each router is the most, and router.workers is %u",
                             listeners->count, count);
-    log_info("listening on %u socket%s that %s passed; [router] listen does not count", listeners->count,
+    log_info("listening on %u socket%s that %s passed; router.listen is ignored", listeners->count,
              listeners->count == 1 ? "" : "s", listeners->count == 1 ? "was" : "were");
     listeners->of_socket_unit = true;
     return true;

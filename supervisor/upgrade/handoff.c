@@ -16,7 +16,7 @@
 static void handoff_set_survives(int fd, bool survives)
 {
     if (fcntl(fd, F_SETFD, survives ? 0 : FD_CLOEXEC) != 0)
-        fatal("cannot change what becomes of a descriptor");
+        fatal("cannot set the flags of a descriptor");
 }
 
 static void handoff_set_all(const struct children *children, bool survive)
@@ -122,7 +122,7 @@ static char *handoff_take_rest(FILE *text)
     FILE *out = open_memstream(&rest, &size);
     char piece[4096];
     if (!out)
-        fatal("cannot keep what was left to us");
+        fatal("cannot take over the predecessor's state");
     while ((len = fread(piece, 1, sizeof piece, text)) > 0)
         fwrite(piece, 1, len, out);
     fclose(out);

@@ -121,7 +121,7 @@ static bool programs_same_version(const struct programs *programs)
     }
     if (shard.data >= STREAMD_DATA_VERSION)
         return true;
-    log_error("%s/%s knows data of version %u, and what is there is of version %d: an older streamd cannot take over",
+    log_error("%s/%s knows data of version %u, but the data has version %d: an older streamd cannot take over",
               programs->folder, programs_names[2], shard.data, STREAMD_DATA_VERSION);
     return false;
 }

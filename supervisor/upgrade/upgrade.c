@@ -56,7 +56,7 @@ bool upgrade_wanted(const struct upgrade *upgrade)
 
 void upgrade_ask(struct upgrade *upgrade, uint64_t now)
 {
-    log_info("an upgrade is asked for: checking the programs in %s", upgrade->programs.folder);
+    log_info("upgrade requested: checking the programs in %s", upgrade->programs.folder);
     upgrade->step = UPGRADE_ASKED;
     upgrade->due = now + CHECK_MS;
 }
@@ -69,7 +69,7 @@ void upgrade_cancel(struct upgrade *upgrade)
 
 static void upgrade_refuse(struct upgrade *upgrade)
 {
-    log_error("the upgrade is refused; everything goes on as it is");
+    log_error("the upgrade is refused; nothing has changed");
     upgrade_cancel(upgrade);
 }
 
@@ -102,7 +102,7 @@ static void upgrade_step_to(struct upgrade *upgrade, enum upgrade_step step)
 
 static void upgrade_fail(struct upgrade *upgrade, const struct process *process, const char *why)
 {
-    log_error("the upgrade ends here: %s %s; what has not been replaced works on as it is", process->name, why);
+    log_error("the upgrade ends here: %s %s; the other processes work on", process->name, why);
     upgrade->failed = true;
     upgrade_step_to(upgrade, UPGRADE_LAST);
 }

@@ -84,8 +84,8 @@ describe.skipIf(!OWNED)("streams", () => {
     expect(wrong("streams", "--project", "a.b")).toMatch(/a project's name is/);
     expect(wrong("streams", "--limit", "0")).toMatch(/--limit is a number from 1/);
     expect(wrong("streams", "--url", "http://127.0.0.1:1")).toMatch(/http:\/\/127.0.0.1:1: .*connect/);
-    expect(wrong("tail")).toMatch(/a stream is wanted/);
-    expect(wrong("tail", "a.b/c")).toMatch(/a stream is named PROJECT\/STREAM/);
+    expect(wrong("tail")).toMatch(/expected a stream/);
+    expect(wrong("tail", "a.b/c")).toMatch(/a stream is PROJECT\/STREAM/);
     expect(wrong("tail", "p/s", "--from", "0")).toMatch(/--from is start, now, or an offset/);
     expect(wrong("tail", "p/s", "--last", "x")).toMatch(/--last is a number/);
     expect(wrong("tail", "p/s", "and", "more")).toMatch(/unexpected argument: and/);
@@ -114,7 +114,7 @@ describe.skipIf(!OWNED)("show", () => {
     expect(JSON.parse(server.command("show", "look/a%20b", "--json").out)).toMatchObject({ name: "a%20b", log: { bytes: 5 } });
     const missing = server.command("show", "look/none");
     expect([missing.status, missing.out, missing.err]).toEqual([1, "", "streamd: show: 404 STREAM_NOT_FOUND: stream not found"]);
-    expect(server.command("show").err).toMatch(/a stream is wanted/);
+    expect(server.command("show").err).toMatch(/expected a stream/);
   });
 });
 
@@ -483,7 +483,7 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
       expect(result.lines.join("\n")).toMatch(/an event stream lives for [2-9].. s, with [1-9] heartbeats/);
     }
     expect(cached.lines.join("\n")).toMatch(/the same read twice: x-cache: HIT/);
-    expect(straight.lines.join("\n")).toMatch(/nothing says that there is one/);
+    expect(straight.lines.join("\n")).toMatch(/no sign of a cache/);
     expect(server.command("streams").out).toBe(""); // it has cleaned up
   }, 60_000 * PATIENCE);
 
@@ -501,9 +501,9 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     expect(results.untold).toMatchObject({ bad: ["body"], warned: [] });
     expect(text("untold")).toMatch(/status 413\n +nginx: client_max_body_size/);
     expect(results.buffered.bad).toEqual(["events"]);
-    expect(text("buffered")).toMatch(/first event has not come after 5 s\n.*proxy_buffering off/);
+    expect(text("buffered")).toMatch(/no event of an event stream after 5 s\n.*proxy_buffering off/);
     expect(results.zipped.bad).toEqual(["events"]);
-    expect(text("zipped")).toMatch(/event streams are compressed on the way\n.*no gzip/);
+    expect(text("zipped")).toMatch(/a proxy compresses event streams\n.*no gzip/);
     expect(results.impatient.bad).toEqual(["silence"]);
     expect(text("impatient")).toMatch(/a long-poll was cut after \d+\.\d s: status 504\n.*proxy_read_timeout/);
     expect(results.decoding.bad).toEqual(["path"]);
@@ -532,8 +532,8 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
       const { status, out, err } = fixture.server.command("doctor", ...args);
       return [status, out, err.replace(/ \(see.*/, "")];
     };
-    expect(wrong()).toEqual([1, "", "streamd: doctor: a URL is wanted: http://HOST[:PORT] or https://HOST[:PORT]"]);
-    expect(wrong("localhost")[2]).toMatch(/a URL is wanted/);
+    expect(wrong()).toEqual([1, "", "streamd: doctor: expected a URL: http://HOST[:PORT] or https://HOST[:PORT]"]);
+    expect(wrong("localhost")[2]).toMatch(/expected a URL/);
     expect(wrong("http://x", "--idle", "x")[2]).toMatch(/--idle is a number of seconds/);
     expect(wrong("http://x", "--project", "a.b")[2]).toMatch(/a project's name is/);
     expect(wrong("--url", "http://x")[2]).toMatch(/the URL is wanted without --url/);
@@ -581,7 +581,7 @@ describe.skipIf(!OWNED)("doctor with tokens", () => {
     expect(examine().out).toMatch(/^bad +PUT +status 401 UNAUTHORIZED\n +give --token/m);
     expect(examine("--token", token("read")).out).toMatch(/^bad +PUT +status 403 FORBIDDEN/m);
     const writer = examine("--token", token("write"));
-    expect([writer.status, writer.out]).toEqual([0, expect.stringMatching(/^warn +DELETE +status 403 FORBIDDEN; the stream goes/m)]);
+    expect([writer.status, writer.out]).toEqual([0, expect.stringMatching(/^warn +DELETE +status 403 FORBIDDEN; the stream expires/m)]);
     const manager = examine("--token", token("manage"));
     expect([manager.status, manager.out]).toEqual([0, expect.stringMatching(/^ok +DELETE/m)]);
     expect(`${writer.out}${manager.out}`).not.toMatch(TOKEN);
@@ -625,7 +625,7 @@ describe.skipIf(!OWNED)("a terminal", () => {
     expect(await printed("show", "p/s", "--url", url)).toMatch(/418 \\u001b/);
     expect(await printed("tail", "p/s", "--url", url)).toMatch(/418 \\u001b/);
     answer = (path) => (path === "/health" ? { body: "ok" } : { status: 201, headers: { location: "/\x9b31m" } });
-    expect(await printed("doctor", url)).toMatch(/what was encoded is not any more/);
+    expect(await printed("doctor", url)).toMatch(/percent-encoding was removed/);
   }, 30_000 * PATIENCE);
 
   test.each(["", "more"])("and doctor comes to an end with a stream that has none: %j", async (body) => {

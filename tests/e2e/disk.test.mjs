@@ -35,7 +35,7 @@ describe.skipIf(!possible.length).each(possible.length ? possible : [["none", 0]
     disk = Disk.make(kind, MEGABYTES);
     server = await Server.start({
       settings: { "shard.count": shards, "shard.disk_reserve": "8M" },
-      expected: [/less than shard\.disk_reserve is free/, /cannot be put: write: No space left/],
+      expected: [/less than shard\.disk_reserve is free/, /cannot be stored: write: No space left/],
       folder: disk.folder,
       keep: true,
     });

@@ -474,7 +474,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
   });
 
   test("a directory that cannot be written stops nothing, up to a limit, and is caught up with", async () => {
-    const { server, streams } = await begin({ "segment.backlog_limit": "64K", "shard.count": 1 }, [/cannot be put: /]);
+    const { server, streams } = await begin({ "segment.backlog_limit": "64K", "shard.count": 1 }, [/cannot be stored: /]);
     const folder = join(server.dataDir, "segments");
     writeFileSync(folder, "in the way");
     const name = await streams.fresh("s");
@@ -515,7 +515,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
     const folder = mountSmall("256k");
     if (!folder) skip("no file system can be mounted here");
     const settings = { "segment.directory": folder, "segment.compression": "none", "shard.count": 1 };
-    const { server, streams } = await begin(settings, [/cannot be put: write: No space left/]);
+    const { server, streams } = await begin(settings, [/cannot be stored: write: No space left/]);
     const name = await streams.fresh("s");
     const parts = Array.from({ length: 120 }, (_, i) => `${i} `.padEnd(5000, "x"));
     for (const part of parts) expect((await streams.append(name, part)).status).toBe(204);

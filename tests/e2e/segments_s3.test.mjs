@@ -19,11 +19,11 @@ const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => ({ n: from + i }));
 const WITH_KEYS = { AWS_ACCESS_KEY_ID: Swift.ACCESS_KEY, AWS_SECRET_ACCESS_KEY: Swift.SECRET_KEY };
 const TROUBLE = [
-  /cannot be put: /,
+  /cannot be stored: /,
   /store of segments does not answer/,
   /cannot be removed: /,
   /has no bytes/,
-  /as it was fetched: /,
+  /as fetched: /,
   /the store (does not have it|has it damaged)/,
 ];
 
@@ -424,7 +424,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const other = new Streams(second);
     const theirs = await other.fresh("s", { type: JSON_TYPE });
     await numbered(other, theirs, 10);
-    await until("a refusal", () => /cannot be put: .*of another server/.test(second.log), 20_000);
+    await until("a refusal", () => /cannot be stored: .*of another server/.test(second.log), 20_000);
     expect((await objects()).length).toBe(1);
     await second.close();
     await server.close();
@@ -650,7 +650,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     writeFileSync(file, `[default]\naws_access_key_id = ${Swift.ACCESS_KEY}\naws_secret_access_key = wrong\n`);
     await server.start({ "s3.credentials": file });
     await numbered(streams, name, 20);
-    await until("a refusal", () => /cannot be put: status 403 SignatureDoesNotMatch/.test(server.log));
+    await until("a refusal", () => /cannot be stored: status 403 SignatureDoesNotMatch/.test(server.log));
     writeFileSync(
       file,
       `[default]\naws_access_key_id = ${Swift.ACCESS_KEY}\naws_secret_access_key = ${Swift.SECRET_KEY}\n`,

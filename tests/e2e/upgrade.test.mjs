@@ -182,7 +182,7 @@ describe.skipIf(!OWNED)("an upgrade", () => {
         p.script("streamd-shard", `echo streamd-shard ${said}`);
         p.script("streamd-router", `echo streamd-router ${said}`);
       },
-      /knows data of version 1, and what is there is of version \d+: an older streamd cannot take over/,
+      /knows data of version 1, but the data has version \d+: an older streamd cannot take over/,
     ],
     [
       "a configuration that it does not understand",
@@ -194,7 +194,7 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     const before = server.children().map(({ pid }) => pid);
     spoil(programs);
     server.signal("SIGUSR2");
-    await until("the refusal", () => /the upgrade is refused; everything goes on as it is/.test(server.log), 30_000);
+    await until("the refusal", () => /the upgrade is refused; nothing has changed/.test(server.log), 30_000);
     expect(server.log).toMatch(why);
     expect(server.children().map(({ pid }) => pid)).toEqual(before);
     expect((await streams.create("test/still-here")).status).toBe(201);
@@ -318,7 +318,7 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     await start({}, { environment: { NOTIFY_SOCKET: "@nobody-listens-here" }, expected: [/./] });
     programs.script("streamd", `[ "$1" = version ] && exec ${join(BUILD, "streamd")} version; rm "$0"`);
     server.signal("SIGUSR2");
-    await until("the end", () => /the upgrade has failed; everything goes on as it was/.test(server.log), 30_000);
+    await until("the end", () => /the upgrade has failed; nothing has changed/.test(server.log), 30_000);
     await server.restartChild("shard", 1);
     for (const { pid } of server.children())
       expect(readFileSync(`/proc/${pid}/environ`, "latin1")).not.toMatch(/NOTIFY_SOCKET|STREAMD_INHERITANCE/);
