@@ -1,3 +1,20 @@
+/* A backup of one shard, as a state machine; arrows from above are messages of the supervisor (common/backup.h):
+ *
+ *          BEGIN          (near the end)       HOLD                     GO_ON
+ *     NONE ----> COPIES ----> IS_NEAR ---------> FINISHES --> HOLDS ----------> MEASURES
+ *                     says NEAR, copies on                    says HELD            |  worker: sizes, checksums
+ *                                                                                  v
+ *     NONE <---- SEALS <------- WAITS <-------------------- PUTS <----------- PUTS_NEXT
+ *         SEALED  (shard 0)  SEAL   says PUT, with its files      piece by piece    rows of the files are durable
+ *
+ * Happy path: the database is copied a few pages a turn while the shard works. When little is left in every shard, all
+ * finish within one hold of a few milliseconds, so the copies are of one moment. Then each puts its pieces, and shard 0
+ * puts the manifest and the index: from then on the backup counts.
+ *
+ * Failure modes: whatever fails makes this backup fail (backup_fail), and the supervisor tells all shards, which drop
+ * their copies; the rows say which objects there may be, and upkeep removes them. A shard that holds too long gives up
+ * by itself. If it is not known whether the index was put, the backup is treated as one that may count: it goes when it
+ * is old. */
 #include "shard/backup/backup.h"
 
 #include <cjson/cJSON.h>
@@ -44,7 +61,7 @@ void backup_object_name(char *out, size_t size, uint64_t id, const char *name, u
         snprintf(out, size, "backup/%" PRIu64 "/%s.%" PRIu64, id, name, piece);
 }
 
-/* Copies are in a folder of their own; the layout does not change while shards run. */
+/* Copies are in a folder of their own. The layout is read in place: it does not change while shards run. */
 static void backup_path_of(const struct shard *shard, const char *name, char out[OBJECT_ROOT_MAX])
 {
     const char *folder = strcmp(name, "layout") == 0 ? "" : "backup/";
@@ -126,7 +143,7 @@ static const char *backup_begin_copy(struct shard *shard)
     return b->copy ? NULL : why;
 }
 
-/* From now on what becomes an orphan is kept for this backup. */
+/* From this row on files that become orphans are kept: this backup may refer to them. */
 static void backup_note(struct shard *shard, const char *name, uint64_t pieces)
 {
     struct backup_file_row row = {.id = shard->backup.id, .pieces = pieces};
@@ -311,7 +328,7 @@ static void backup_ask_worker(struct shard *shard, void (*run)(struct work *), v
     worker_put(&shard->worker, &b->work);
 }
 
-/* What was asked for is done. False: it does not matter any more. */
+/* A request to the worker or the store is done. False: the backup was given up meanwhile. */
 static bool backup_goes_on(struct backup *b, enum backup_state expected)
 {
     b->working = false;
@@ -409,7 +426,7 @@ void backup_turn(struct shard *shard)
         backup_fail(shard, "there is not enough room on the disk for a copy");
     switch (shard->backup.state) {
     case BACKUP_COPIES:
-    case BACKUP_IS_NEAR: /* it grows while others copy */
+    case BACKUP_IS_NEAR: /* the database grows while other shards copy */
         backup_copy_some(shard);
         break;
     case BACKUP_FINISHES:
@@ -508,9 +525,9 @@ static void backup_seal(struct shard *shard, struct slice files)
     backup_put_list(b, name, manifest, backup_on_manifest_put);
 }
 
-/* ---- what the supervisor says ---- */
+/* ---- messages of the supervisor ---- */
 
-/* The backups in this range do not count. A later one says it again of older ones. */
+/* The backups in this range do not count. On a full disk the next backup says so again, of all that are older. */
 static void backup_note_gone(struct shard *shard, uint64_t from, uint64_t to)
 {
     if (shard->disk.stuck)
@@ -527,7 +544,7 @@ static void backup_sealed(struct shard *shard, struct slice oldest)
     backup_end(shard);
 }
 
-/* Whether it was sealed may be unknown; then it goes when it is as old as others that go. */
+/* It may be unknown whether the backup was sealed; then it goes when others of its age go. */
 static void backup_given_up(struct shard *shard, bool may_count)
 {
     const struct backup *b = &shard->backup;
@@ -556,7 +573,7 @@ void backup_step(struct shard *shard, enum backup_step step, struct slice text)
     shard->turn_again = true;
 }
 
-/* ---- what does not count any more ---- */
+/* ---- removing backups that no longer count ---- */
 
 struct backup_removal {
     struct shard *shard;

@@ -1,3 +1,13 @@
+/* A restore, one file after the other:
+ *
+ *     backup/index -> the backup's manifest -> each file, piece by piece, checksummed, into DATA_DIR/restore
+ *     -> every database is opened once, and told to keep the backup's files -> all files are renamed into DATA_DIR
+ *     -> DATA_DIR/restore is removed: now the server may start
+ *
+ * Failure modes: a kill anywhere leaves the folder `restore`, and the supervisor starts nothing while it is there;
+ * another restore begins anew. An object that is missing or damaged ends the process for good and names it. Restoring
+ * only reads from the bucket; the restored databases keep every object until they have made backups of their own
+ * (store_backup_hold), because the server that made this backup may have gone on. */
 #include "shard/backup/restore.h"
 
 #include <dirent.h>
@@ -60,7 +70,7 @@ static bool restore_is_ours(const char *name)
            (sscanf(name, "shard-%u%7s", &shard, rest) == 2 && shard < LAYOUT_SHARDS_MAX && strcmp(rest, ".db") == 0);
 }
 
-/* Removes what another attempt has left: everything in `restore`, and of the data what a backup has. */
+/* Removes what another attempt has left: all files of `restore`, and in the data folder those that a backup has. */
 static void restore_empty(const char *path, bool all)
 {
     DIR *dir = opendir(path);
@@ -99,7 +109,8 @@ static void restore_note(const struct restore *r, struct store *store, const cha
     store_backup_put(store, &row);
 }
 
-/* The databases are ours and of this version. They hold what the backup refers to, and the first knows of its files. */
+/* Opening a database checks that it is streamd's and of a version that this program reads. Each keeps what the backup
+ * refers to, and the first one has the rows of its files. */
 static void restore_check_databases(struct restore *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
@@ -133,7 +144,7 @@ static void restore_move_files(struct restore *r)
     if (*r->owner && !owner_take(r->cfg->server_data_dir, slice_str(r->owner)))
         fatal("%s/" OWNER_NAME " cannot be made as it is in the bucket", r->cfg->server_data_dir);
     restore_sync_folder(r->cfg->server_data_dir);
-    restore_empty(r->folder, true); /* what SQLite has left beside them */
+    restore_empty(r->folder, true); /* -wal and -shm, which SQLite has left */
     if (rmdir(r->folder) != 0)
         fatal("%s: rmdir", r->folder);
     restore_sync_folder(r->cfg->server_data_dir);
@@ -212,7 +223,8 @@ static void restore_begin_file(struct restore *r)
     XXH3_64bits_reset(r->hash);
 }
 
-/* What was restored is the server whose the bucket is. One that was used before there were owners has none. */
+/* The restored server owns the bucket, as the one that made the backup did. A bucket that was used before there were
+ * owners has no such object. */
 static void restore_on_owner(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct restore *r = ctx;

@@ -1,7 +1,29 @@
+/* Flushing in generations. The turn appends at the journal's right edge; flushing empties it from the left.
+ *
+ *     journal, by seq:   dropped | flushed, to be dropped | being flushed | newer
+ *                                ^ dropped_upto           ^ flushed_upto  ^ flushing_upto
+ *
+ *     journal --flush--> chunks --offload--> segments --retain--> gone        (offload.c, retain.c)
+ *     pending in memory  pages of SQLite     files, objects
+ *
+ * Happy path: the journal is long (shard.flush_appends, shard.flush_bytes), or old, or the shard is idle: a generation
+ * begins, which is all batches up to now. Each turn then does a slice of it, in its own transaction, so flushing costs
+ * no fsync of its own: stream by stream the pending appends become chunks and the row's `flushed` moves up. When the
+ * last stream is done the generation's batches are dead, and every turn drops some of them.
+ *
+ * A slice is at least twice what came in this turn, so a generation always ends, and at least of a fixed size, so it
+ * ends soon. A chunk that is shorter than a page is written anew with the next appends; a longer one stays as it is.
+ *
+ * Failure modes:
+ *   - A crash: rows and chunks of a slice are durable together or not at all. Recovery reads the whole journal and
+ * skips entries below `flushed`; batches that were flushed and not dropped are read again, and harmless.
+ *   - A full disk: until a batch is dropped its bytes are there twice. Slices are small then, and begin only if the
+ *     database has room for them inside. */
 #include "shard/tiering/flush.h"
 
 #include "common/boundaries.h"
 #include "common/fault.h"
+#include "shard/shard.h"
 #include "shard/store/disk.h"
 #include "shard/store/extent.h"
 #include "shard/store/journal.h"
@@ -21,13 +43,13 @@
 #define DROP_BATCHES 32
 #define IDLE_SLICES 8
 
-/* A chunk being put together. */
+/* A chunk that is being put together. It has bytes and boundaries, or references to shared bytes; never both. */
 struct chunk {
     struct buf data, boundaries;
     uint64_t start, count, time_ms;
     bool any, replaces;
-    bool bare; /* one extent without marks: stays without */
-    bool refs; /* it holds references, in `marks` */
+    bool bare; /* one extent without boundaries: stays without */
+    bool refs; /* it holds references, in `boundaries` */
     int64_t row_id;
 };
 
@@ -51,7 +73,7 @@ static void flush_chunk_write(struct store *store, uint64_t uid, struct chunk *c
     chunk->any = chunk->replaces = chunk->refs = false;
 }
 
-/* Bytes that other streams have too are referred to. */
+/* Bytes that other streams have too are stored once, and referred to. */
 static void flush_chunk_refer(struct store *store, uint64_t uid, struct chunk *chunk, const struct pending *pending)
 {
     struct extent extent = pending_extent(pending);
@@ -86,7 +108,7 @@ static void flush_chunk_add(struct chunk *chunk, const struct extent *extent)
     chunk->time_ms = extent->time_ms;
 }
 
-/* Goes on with the newest chunk of the stream. */
+/* Goes on with the newest chunk of the stream, which will be replaced: many small appends become one row. */
 static void flush_chunk_reopen(struct chunk *chunk, const struct extent *extent)
 {
     if (extent->data.len || !extent->count) {
@@ -102,7 +124,7 @@ static void flush_chunk_reopen(struct chunk *chunk, const struct extent *extent)
     chunk->replaces = true;
 }
 
-/* Settles the stream's oldest pending appends, up to the two limits; returns how many that were. */
+/* Flushes the stream's oldest pending appends, up to the two limits; returns how many that were. */
 static size_t flush_stream(struct store *store, struct streams *streams, struct stream *stream, int64_t upto,
                            size_t max_appends, size_t max_bytes)
 {
@@ -165,15 +187,15 @@ static size_t flush_at_least(size_t value, size_t least)
     return value > least ? value : least;
 }
 
-/* What is in the log is there twice until it is dropped. On a full disk it has to fit into what the database has: so
- * streams that are deleted while they are in the log make room, too. */
+/* Until its batch is dropped a flushed append is there twice. On a full disk that has to fit into pages that the
+ * database has and does not use; streams that are deleted while they are in the journal make such room. */
 static bool flush_has_room(const struct shard *shard)
 {
     uint64_t need = shard->streams.journal_bytes * 3 / 2 + 2 * SLICE_BYTES;
     return disk_has(&shard->disk, need) || store_unused(shard->store) >= need;
 }
 
-/* One step of what is under way: it settles and drops more than came in this turn. */
+/* One step of what is under way: flushes and drops more than came in this turn. */
 static void flush_step(struct shard *shard)
 {
     struct store *store = shard->store;
@@ -194,7 +216,8 @@ static bool flush_under_way(const struct shard *shard)
     return shard->flushing_upto || shard->dropped_upto < shard->flushed_upto;
 }
 
-/* Where appends never stop and are never many, what has waited for long is settled too: it may have to leave. */
+/* Where appends never stop and are never many, those that have waited for long are flushed too: retention may drop them
+ * only from segments, and offload takes only what is flushed. */
 static bool flush_journal_is_old(struct shard *shard)
 {
     if (!shard->flush_due_ms)

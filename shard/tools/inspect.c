@@ -1,3 +1,5 @@
+/* The file is mapped and read as a reader would read it: the foot, the table of blocks, then each block by itself, so
+ * that damage is named by its block. */
 #include "shard/tools/inspect.h"
 
 #include <errno.h>

@@ -1,3 +1,15 @@
+/* A move, step by step:
+ *
+ *     every database: delete slots that the layout gives to others; flush the journal; expand shared bytes
+ *     for each pair (from, to):
+ *         copy its slots into `to`    one durable transaction a slot
+ *         save the layout             atomic: the switch
+ *         delete its slots in `from`
+ *     rebuild all feeds from the inflows; save the new shard count; remove files of shards that are no more
+ *
+ * A kill before the switch leaves copies that nobody owns, a kill after it leaves originals that nobody owns: the first
+ * step of the next run deletes either. Feeds are rebuilt because an inflow, which has the position that was taken,
+ * moves with its estuary, while a feed is of a pair of shards. */
 #include "shard/tools/move.h"
 
 #include <stdio.h>
@@ -33,7 +45,7 @@ static void move_save(struct move *move)
         fatal("%s/layout: cannot be written", move->cfg->server_data_dir);
 }
 
-/* What the slot's streams share with others stays behind, so they get bytes of their own. */
+/* Shared bytes stay in the shard where they are, so streams that leave get bytes of their own. */
 static void move_expand(struct move *move, struct store *store, unsigned slot)
 {
     while (store_slot_expand(store, slot)) {
@@ -42,7 +54,7 @@ static void move_expand(struct move *move, struct store *store, unsigned slot)
     }
 }
 
-/* Deletes what a shard's file holds of slots it does not own, and settles its log: slots are moved as chunks. */
+/* Deletes what a shard's file has of slots that it does not own, and flushes its journal: slots are moved as chunks. */
 static void move_tidy(struct move *move, unsigned shard)
 {
     bool keep[LAYOUT_SLOTS];

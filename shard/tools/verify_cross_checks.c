@@ -2,6 +2,8 @@
  * reference whose other side is missing is only a suspect; in a second pass it is a problem if the reference is still
  * there. That is sound because the side that refers is always the first to go: a fork before its pin, a subscription
  * before its feed. */
+#include "shard/tools/verify_cross_checks.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +11,9 @@
 #include "shard/store/store_look_cross.h"
 #include "shard/store/store_look_rows.h"
 #include "shard/store/store_stream.h"
-#include "shard/tools/verify.h"
+#include "common/buf.h"
+#include "shard/tools/verify_context.h"
+#include "shard/tools/verify_report.h"
 #include "shard/store/store_look.h"
 
 struct cross_checks {

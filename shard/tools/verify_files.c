@@ -1,4 +1,8 @@
-/* The files that segments' rows stand for. */
+/* Files of segments. A file in the folder is opened as a reader would; an object in the store is fetched only with
+ * --objects. A server may remove a file after its row was read, so a file that is wrong counts only if its row is still
+ * there. */
+#include "shard/tools/verify_files.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
@@ -10,7 +14,9 @@
 #include "common/log.h"
 #include "common/media_type.h"
 #include "shard/segments/object_s3.h"
-#include "shard/tools/verify.h"
+#include "shard/tools/verify_context.h"
+#include "shard/tools/verify_report.h"
+#include "shard/tools/verify_rules.h"
 #include "shard/store/store_look.h"
 #include "shard/store/store_look_rows.h"
 #include "shard/store/store_segment.h"
@@ -120,7 +126,7 @@ static void verify_files_verify_segment(struct verify *v, struct store_look *loo
     bool json = media_type_is_json(stream.content_type);
     store_look_release(look);
     const char *why = verify_files_check_segment(v, row, json);
-    /* A server that runs may just have let it go. */
+    /* A running server may have dropped the segment meanwhile. */
     if (!why || !there || !store_look_segment_there(look, &row->object))
         return;
     object_name(name, &row->object);
