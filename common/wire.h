@@ -122,6 +122,7 @@ const char *wire_name(enum wire_type type);
 enum wire_direction {
     WIRE_NOWHERE, /* there is no such type */
     WIRE_ROUTER_TO_SHARD,
+    WIRE_ANSWER_TO_ROUTER,
     WIRE_SHARD_TO_ROUTER,
     WIRE_SHARD_TO_SHARD,
     WIRE_ROUTER_TO_ROUTER,

@@ -73,6 +73,32 @@ static void router_tick_start(struct router *r)
         fatalx("cannot set a timer");
 }
 
+/* ---- what shards tell ---- */
+
+static void router_on_event(struct router *r, const struct wire_event *m)
+{
+    live_event(&r->live, m);
+}
+
+static void router_on_usage(struct router *r, unsigned shard, const struct wire_usage *m)
+{
+    tallies_heard(&r->tallies, shard, m);
+}
+
+static void router_on_shard_up(struct router *r, unsigned shard)
+{
+    live_shard_up(&r->live, shard);
+    tallies_shard_up(&r->tallies, shard);
+}
+
+static void router_on_shard_down(struct router *r, unsigned shard)
+{
+    live_shard_down(&r->live, shard);
+}
+
+static const struct shards_events router_shards_events = {
+    .event = router_on_event, .usage = router_on_usage, .up = router_on_shard_up, .down = router_on_shard_down};
+
 /* ---- the role ---- */
 
 static void router_on_web(void *ctx)
@@ -94,7 +120,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->connections.dispatcher = &dispatch;
     handover_init(r);
     listener_init(r);
-    shards_init(&r->shards, r);
+    shards_init(&r->shards, r, &router_shards_events);
     live_init(&r->live, r, &reader_live_ops);
     collapse_init(&r->collapse, r);
     r->http_client = (struct http_client){
@@ -132,7 +158,6 @@ void router_metrics_listener(void *ctx, int fd)
 void router_reload(void *ctx)
 {
     struct router *r = ctx;
-    r->timing = r->cfg->log_timing == LOG_TIMING_ON;
     bool tokens = auth_reload(&r->auth), callback = callback_reload(&r->callbacks);
     if (tokens || callback)
         readers_send_back(r);

@@ -37,7 +37,6 @@ struct router {
     uint64_t random;
     uint64_t oldest_event_ms; /* of those that this turn writes, when its append came; 0: there are none */
     bool stopping;
-    bool timing; /* log.timing */
 
     struct listener listener, metrics_listener;
     struct handover handover;

@@ -45,6 +45,7 @@ void on_time(struct shard *shard, struct asker asker, const struct wire_time *m)
             on_##name(shard, from, &m);                                                                                \
         return good;                                                                                                   \
     }
+#define ANSWER_TO_ROUTER(name, id)
 #define SHARD_TO_ROUTER(name, id)
 #define ROUTER_TO_ROUTER(name, id)
 #define INSIDE(name, id)
@@ -67,6 +68,7 @@ static frames_handler *const frames_handlers[WIRE_TYPE_COUNT] = {
 #undef INSIDE
 #undef ROUTER_TO_ROUTER
 #undef SHARD_TO_ROUTER
+#undef ANSWER_TO_ROUTER
 };
 
 static bool frames_from_router(struct shard *shard, unsigned router, enum wire_type type, struct slice body)

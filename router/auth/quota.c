@@ -58,7 +58,7 @@ static struct tally *quota_find(const struct tallies *tallies, struct slice proj
 
 static void quota_watch(const struct tallies *tallies, const struct tally *tally, unsigned shard)
 {
-    shards_tell(&tallies->router->shards, shard,
+    shards_watch_usage(&tallies->router->shards, shard,
                 &(struct wire_watch_usage){.project = slice_str(tally->project), .readers = tally->readers});
 }
 

@@ -171,8 +171,8 @@ void answer_error_text(struct request *req, enum error error, const char *text)
 void answer_refusal(struct request *req, const struct answer *answer)
 {
     struct buf *head = answer_error_begin(req, answer->error);
-    if (answer->error == ERR_OFFSET_GONE && answer->stream)
-        response_add_offset(head, "Stream-Earliest-Offset", answer->stream->earliest);
+    if (answer->error == ERR_OFFSET_GONE && answer_stream(answer))
+        response_add_offset(head, "Stream-Earliest-Offset", answer_stream(answer)->earliest);
     answer_error_end(req, answer->error, answer->text);
 }
 

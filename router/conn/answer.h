@@ -9,7 +9,7 @@
 #include "router/http/response.h"
 
 struct chunk;
-struct answer; /* router/shards/shards.h */
+struct answer; /* router/shards/shard_request.h */
 struct router;
 
 struct buf *answer_begin(struct request *request, int status);

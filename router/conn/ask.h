@@ -3,7 +3,7 @@
 #define ROUTER_CONN_ASK_H
 
 #include "common/attr.h"
-#include "router/shards/shards.h"
+#include "router/shards/shard_request.h"
 
 struct request;
 

@@ -232,7 +232,7 @@ static size_t request_reader_take_head(struct connection *c, struct slice bytes)
     struct incoming in = {.room = room};
     enum error error = ERR_BAD_REQUEST;
     size_t used = 0;
-    uint64_t started = c->router->timing ? clock_monotonic_us() : 0;
+    uint64_t started = c->router->cfg->log_timing == LOG_TIMING_ON ? clock_monotonic_us() : 0;
     c->request.http10 = c->request.head_only = false;
     cors_headers_unknown(&c->request); /* an answer to what cannot be parsed is read by whom cors.origins says */
     switch (http_head_parse(bytes, &c->scanned, &in.head, &used, &error, &in.detail)) {

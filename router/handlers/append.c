@@ -51,7 +51,7 @@ static void append_answer_appended(struct request *req, const struct wire_append
  * all batches before theirs, or try again without end. */
 static void append_answer_refused(struct request *req, const struct answer *answer)
 {
-    const struct wire_appended *m = answer->appended;
+    const struct wire_appended *m = answer_appended(answer);
     struct buf *head = answer_error_begin(req, answer->error);
     if (answer->error == ERR_STREAM_CLOSED) {
         response_add(head, "Stream-Closed", SLICE("true"));
@@ -69,18 +69,18 @@ static void append_answer_refused(struct request *req, const struct answer *answ
 /* What this router sent twice because a shard died, the client sent once: it was taken, and the stream closed since. */
 static bool append_taken_before(const struct shard_request *q, const struct answer *answer)
 {
-    return q->repeated && answer->error == ERR_STREAM_CLOSED && answer->appended &&
-           (answer->appended->flags & WIRE_APPENDED_DUPLICATE);
+    return q->repeated && answer->error == ERR_STREAM_CLOSED && answer_appended(answer) &&
+           (answer_appended(answer)->flags & WIRE_APPENDED_DUPLICATE);
 }
 
 static void append_answered(struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
-    if (answer->appended && answer->appended->fanout == WIRE_FANOUT_INLINE)
+    if (answer_appended(answer) && answer_appended(answer)->fanout == WIRE_FANOUT_INLINE)
         timing_fanned(req);
     if (answer->error == ERR_NONE || append_taken_before(q, answer))
-        append_answer_appended(req, answer->appended);
-    else if (answer->appended)
+        append_answer_appended(req, answer_appended(answer));
+    else if (answer_appended(answer))
         append_answer_refused(req, answer);
     else
         answer_error_text(req, answer->error, answer->text);

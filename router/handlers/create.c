@@ -14,7 +14,7 @@
 static void create_answered(struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
-    const struct wire_stream *stream = answer->stream;
+    const struct wire_stream *stream = answer_stream(answer);
     if (answer->error == ERR_QUOTA_EXCEEDED) {
         quota_refuse(req, answer->error);
         return;

@@ -107,7 +107,7 @@ static void estuary_subscribed(struct shard_request *q, const struct answer *ans
 {
     struct request *req = q->request;
     const struct wire_subscribe m = estuary_asked(q);
-    const struct wire_estuary_state *state = answer->estuary;
+    const struct wire_estuary_state *state = answer_estuary_state(answer);
     struct slice names = m.sources;
     bool many = req->exchange.many;
     enum error error = answer->error;
@@ -358,7 +358,7 @@ void handle_unsubscribe(struct request *req, const struct http_head *head, struc
 static void estuary_answered(struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
-    const struct wire_estuary_state *state = answer->estuary;
+    const struct wire_estuary_state *state = answer_estuary_state(answer);
     struct slice estuary = slice_str(req->exchange.text);
     if (answer->error != ERR_NONE) {
         answer_error_text(req, answer->error, answer->text);

@@ -7,7 +7,7 @@
 static void head_answered(struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
-    const struct wire_stream *stream = answer->stream;
+    const struct wire_stream *stream = answer_stream(answer);
     if (answer->error != ERR_NONE) {
         answer_refusal(req, answer);
         return;

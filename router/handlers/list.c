@@ -28,7 +28,7 @@ static void list_answered(struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
     enum error error = answer->error;
-    if (error == ERR_NONE && !list_take(req, answer->listed))
+    if (error == ERR_NONE && !list_take(req, answer_listed(answer)))
         error = ERR_INTERNAL;
     if (error != ERR_NONE)
         answer_error(req, error);

@@ -116,7 +116,7 @@ static void show_answered(struct shard_request *q, const struct answer *answer)
         answer_error_text(req, answer->error, answer->text);
         return;
     }
-    if (show_print(req, q, answer->shown, &body))
+    if (show_print(req, q, answer_shown(answer), &body))
         answer_json(req, buf_slice(&body));
     else
         answer_error(req, ERR_INTERNAL);

@@ -196,7 +196,7 @@ static void collapse_leave(struct waiter *w)
 
 static void collapse_add_page(struct shared_read *s, const struct answer *answer)
 {
-    const struct wire_stream *stream = answer->stream;
+    const struct wire_stream *stream = answer_stream(answer);
     bool first = !s->body.bytes;
     read_answer_add(collapse_router(s), &s->body, stream, s->page);
     s->start = first ? stream->start : s->start;
@@ -208,13 +208,14 @@ static void collapse_add_page(struct shared_read *s, const struct answer *answer
 /* A page in memory is copied once for many of them; for one it is copied behind the head. */
 static bool collapse_is_pieces(const struct shared_read *s, const struct answer *answer)
 {
-    return s->body.bytes || s->page || (s->waiters.next != s->waiters.prev && answer->stream->data.len >= BODY_SHARED);
+    return s->body.bytes || s->page ||
+           (s->waiters.next != s->waiters.prev && answer_stream(answer)->data.len >= BODY_SHARED);
 }
 
 /* Describes all pages together. */
 static struct wire_stream collapse_whole(struct shared_read *s, const struct answer *answer)
 {
-    struct wire_stream stream = *answer->stream;
+    struct wire_stream stream = *answer_stream(answer);
     if (!collapse_is_pieces(s, answer))
         return stream;
     collapse_add_page(s, answer);
@@ -251,7 +252,7 @@ static void collapse_end(struct shared_read *s, const struct answer *answer)
 {
     struct shared_read *behind = collapse_take_out(s);
     collapse_answer_all(s, answer);
-    if (behind && answer->stream) {
+    if (behind && answer_stream(answer)) {
         collapse_start(behind);
     } else if (behind) { /* the shard could not be asked: nor can it for these, who have come meanwhile */
         (void)collapse_take_out(behind);
@@ -264,7 +265,7 @@ static void collapse_end(struct shared_read *s, const struct answer *answer)
 static bool collapse_wants_more(const struct shared_read *s, const struct answer *answer)
 {
     const struct router *r = collapse_router(s);
-    const struct wire_stream *stream = answer->stream;
+    const struct wire_stream *stream = answer_stream(answer);
     size_t len = s->page ? s->page->len : stream->data.len;
     return stream->next < stream->tail && len && !s->alone && !s->question->read.max_messages &&
            s->body.bytes + len + s->question->read.max_bytes <= r->cfg->limits_read_answer &&
@@ -276,7 +277,7 @@ static bool collapse_wants_more(const struct shared_read *s, const struct answer
 static bool collapse_goes_on(struct shared_read *s, const struct answer *answer)
 {
     bool joined = s->body.bytes != 0;
-    bool broken = answer->error != ERR_NONE || (joined && answer->stream->uid != s->uid);
+    bool broken = answer->error != ERR_NONE || (joined && answer_stream(answer)->uid != s->uid);
     if (joined && broken) {
         output_clear(&s->body, &collapse_router(s)->outputs);
         s->alone = true;

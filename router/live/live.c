@@ -293,7 +293,7 @@ static void live_resumed(struct entry *e, const struct answer *answer)
         live_end_all(e, answer->error);
         return;
     }
-    struct wire_stream stream = *answer->stream;
+    struct wire_stream stream = *answer_stream(answer);
     if (stream.start != e->position) {
         live_resume(e); /* those it was for have left, and others have come */
         return;
@@ -310,8 +310,8 @@ static void live_answered(struct shard_request *q, const struct answer *answer)
     e->held++;
     e->reads--;
     if (answer->error == ERR_NONE)
-        live_learn(e, answer->stream);
-    else if (!answer->stream)
+        live_learn(e, answer_stream(answer));
+    else if (!answer_stream(answer))
         e->doubtful = true;
     if (q->request) {
         timing_of_shard(q->request, q);

@@ -15,7 +15,7 @@
 #include "common/wire.h"
 #include "router/conn/answer.h"
 #include "router/live/sse.h"
-#include "router/shards/shards.h"
+#include "router/shards/shard_request.h"
 
 struct block;
 struct request;

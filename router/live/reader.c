@@ -117,7 +117,7 @@ static void reader_learn(struct reader *reader, const struct wire_stream *stream
 
 static void reader_answered(struct reader *reader, const struct answer *answer)
 {
-    const struct wire_stream *stream = answer->stream;
+    const struct wire_stream *stream = answer_stream(answer);
     reader->asked = NULL;
     if (answer->error != ERR_NONE) {
         reader_refuse(reader, answer);

@@ -6,7 +6,7 @@
 
 #include "common/mem.h"
 #include "router/http/response.h"
-#include "router/shards/shards.h"
+#include "router/shards/shard_request.h"
 
 void timing_begin(struct request *req, uint64_t started_us)
 {

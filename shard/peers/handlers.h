@@ -14,6 +14,7 @@ struct shard;
 /* Of shards, this one included. The answer goes into peers_out(from). */
 #define SHARD_TO_SHARD(name) void on_##name(struct shard *shard, unsigned from, const struct wire_##name *m);
 
+#define ANSWER_TO_ROUTER(name)
 #define SHARD_TO_ROUTER(name)
 #define ROUTER_TO_ROUTER(name)
 #define INSIDE(name)
@@ -23,6 +24,7 @@ struct shard;
 #undef INSIDE
 #undef ROUTER_TO_ROUTER
 #undef SHARD_TO_ROUTER
+#undef ANSWER_TO_ROUTER
 #undef SHARD_TO_SHARD
 #undef ROUTER_TO_SHARD
 

@@ -126,7 +126,7 @@ static void test_names(void **state)
 static void test_answers_go_back(void **state)
 {
     static const enum wire_direction back[] = {
-        [WIRE_ROUTER_TO_SHARD] = WIRE_SHARD_TO_ROUTER,
+        [WIRE_ROUTER_TO_SHARD] = WIRE_ANSWER_TO_ROUTER,
         [WIRE_SHARD_TO_SHARD] = WIRE_SHARD_TO_SHARD,
     };
     (void)state;
