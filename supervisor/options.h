@@ -1,4 +1,4 @@
-/* What the command line says about the configuration, kept so that SIGHUP can read it again. */
+/* The command line's part of the configuration, kept so that SIGHUP can read it again. */
 #ifndef SUPERVISOR_OPTIONS_H
 #define SUPERVISOR_OPTIONS_H
 

@@ -1,4 +1,4 @@
-/* What a running server is doing. Each phase ends when the children have reached the state that the arrow names.
+/* The phases of a running server. Each phase ends when the children have reached the state that the arrow names.
  *
  *            all moved            stop                    routers DOWN             shards DOWN
  *     MOVING ────────► SERVING ────────► STOPPING_ROUTERS ────────────► STOPPING_SHARDS ────────► OVER

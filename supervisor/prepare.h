@@ -1,4 +1,4 @@
-/* What may refuse a start: the data folder's lock and layout, the listening sockets. */
+/* The steps that may refuse a start: the data folder's lock and layout, the listening sockets. */
 #ifndef SUPERVISOR_PREPARE_H
 #define SUPERVISOR_PREPARE_H
 

@@ -1,4 +1,4 @@
-/* What the doctor's checks stand on: the doctor itself, the verdicts that they print, and the requests that they make.
+/* The ground of the doctor's checks: the doctor itself, the verdicts that they print, and the requests that they make.
  */
 #ifndef ROUTER_CLI_DOCTOR_CHECK_H
 #define ROUTER_CLI_DOCTOR_CHECK_H

@@ -1,4 +1,4 @@
-/* What was acknowledged before a request came must be in its answer. So a request may only share a READ that has not
+/* Everything acknowledged before a request came must be in its answer. So a request may only share a READ that has not
  * left the router when it comes: what the shard finds later is new enough for it.
  *
  *     requests of one question, as they come:   a    b    c    d    e f g h ...
@@ -35,7 +35,7 @@
 #define AT_ONCE 4                     /* READs of one question with the shard */
 #define BODY_SHARED ((size_t)1 << 10) /* a shorter one is copied behind each head */
 
-/* What is asked for, and all READs that ask for it. */
+/* A question, and all READs that ask it. */
 struct question {
     struct collapse *collapse;
     struct table_node node;

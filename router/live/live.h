@@ -45,7 +45,7 @@ struct entry {
     char *content_type, *expires_text;
 };
 
-/* What a reader does when its entry has something for it. Each may take the reader off the entry, or end it. */
+/* The entry calls these when it has something for a reader. Each may take the reader off the entry, or end it. */
 struct delivery;
 struct live_ops {
     void (*answered)(struct reader *reader, const struct answer *answer); /* its own READ */
@@ -66,7 +66,7 @@ struct live {
     struct buf text; /* what was kept, and what came next; until the next of these */
 };
 
-/* What one step brings to all readers at an entry's position. Rendered when the first of them needs it. */
+/* One step's data for all readers at an entry's position. It is rendered when the first of them needs it. */
 struct delivery {
     struct entry *entry;
     const struct wire_stream *stream; /* data covers [start, next) */

@@ -54,7 +54,7 @@ static void reader_gone(struct reader *reader, enum error error)
     reader_refuse(reader, &(struct answer){.error = error});
 }
 
-/* What a callback has allowed is asked about again sooner or later: the client comes back for that. */
+/* A grant of the callback is asked for again after auth.callback_recheck: the client comes back for that. */
 static uint64_t reader_longest_ms(const struct router *r, uint64_t ms)
 {
     return r->callbacks.on && r->cfg->auth_callback_recheck < ms ? r->cfg->auth_callback_recheck : ms;
@@ -156,7 +156,7 @@ static void reader_end(struct reader *reader)
     /* else an answer is on its way */
 }
 
-/* One that has nothing yet is looked at when it has. */
+/* A reader that waits for an answer is looked at when that has come. */
 void reader_granted(struct reader *reader)
 {
     if (!reader_rests(reader))
@@ -183,7 +183,7 @@ static bool reader_stop(struct reader *reader)
     return true;
 }
 
-/* What is on its way still goes out; a reader that waits at the tail is taken for gone. */
+/* An answer that is on its way still goes out; a client whose reader waits at the tail is taken for gone. */
 static void reader_hang_up(struct request *req)
 {
     struct reader *reader = req->job;

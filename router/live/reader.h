@@ -18,10 +18,10 @@ void reader_resume(struct request *request, struct slice name, const struct read
 /* request->grant has changed: it ends if that is not enough for what it reads. */
 void reader_granted(struct reader *reader);
 
-/* Its right has ended. */
+/* The reader's right to read has ended: 401, or the end of its event stream. */
 void reader_expire(struct reader *reader);
 
-/* It ends, with its answer if that is on its way; its client comes back and is asked about again. */
+/* Ends a reader, with its answer if that is on its way, so that its client comes back and is checked again. */
 void reader_send_back(struct reader *reader);
 void readers_send_back(struct router *router); /* all of them */
 

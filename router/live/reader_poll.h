@@ -1,4 +1,4 @@
-/* What becomes of a long-poll when something comes for it. */
+/* The steps of a long-poll when something comes for it. Each of these may end it. */
 #ifndef ROUTER_LIVE_READER_POLL_H
 #define ROUTER_LIVE_READER_POLL_H
 
@@ -9,7 +9,7 @@ struct delivery;
 struct reader;
 struct wire_stream;
 
-/* Its READ was answered: it has data, or waits at the tail from now on, or ends. */
+/* The reader's READ was answered: it has data, or waits at the tail from now on, or ends. */
 void reader_poll_answered(struct reader *reader, const struct wire_stream *stream);
 
 /* Something came to its entry's position. */

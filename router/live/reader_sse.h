@@ -1,4 +1,4 @@
-/* What becomes of an event stream when something comes for it. Each of these may end it. */
+/* The steps of an event stream when something comes for it. Each of these may end it. */
 #ifndef ROUTER_LIVE_READER_SSE_H
 #define ROUTER_LIVE_READER_SSE_H
 
@@ -6,13 +6,13 @@ struct delivery;
 struct reader;
 struct wire_stream;
 
-/* Its READ was answered. The first answer begins the event stream. */
+/* The reader's READ was answered. The first answer begins the event stream. */
 void reader_sse_answered(struct reader *reader, const struct wire_stream *stream);
 
 /* Something came to its entry's position. */
 void reader_sse_deliver(struct reader *reader, struct delivery *delivery);
 
-/* It leaves its entry if much waits for its client, and goes on at the client's pace. */
+/* The reader leaves its entry if much waits for its client, and goes on at the client's pace. */
 void reader_sse_spare(struct reader *reader);
 
 /* The client has taken something of what was queued. */

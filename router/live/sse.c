@@ -1,3 +1,9 @@
+/* An event as bytes: "event: data", a line "data:" for each line of the payload, an empty line; then "event: control"
+ * with a JSON document, the offset as the event's id, and perhaps "retry:".
+ *
+ * What makes it less simple: LF, CR and CRLF all end a line of an event stream, so a payload must not be able to end a
+ * field; a browser decodes the stream as UTF-8, so a character must not be cut between two events; and one space after
+ * the colon is taken away by readers, so a line that begins with one gets another. */
 #include "router/live/sse.h"
 
 #include <inttypes.h>

@@ -43,7 +43,7 @@ static const struct step child_steps[CHILD_STATES][CHILD_EVENTS] = {
 };
 /* clang-format on */
 
-/* One that lived well is started again at once; one that keeps dying, only so often. */
+/* A child that lived longer than restart_delay is started again at once; one that keeps dying waits for so long. */
 static void child_note_death(struct child *child, const struct child_times *times, uint64_t now)
 {
     child->deaths++;

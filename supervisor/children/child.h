@@ -33,7 +33,7 @@ enum child_event {
     CHILD_EVENTS
 };
 
-/* What the caller must do after an event. */
+/* The caller must do this after an event. */
 enum child_action {
     CHILD_NOTHING,
     CHILD_SPAWN, /* start a process */

@@ -1,3 +1,19 @@
+/* All children, and the three ways in which something happens to them: a message on a control channel, a death, a time
+ * that has come. Each becomes an event of child.c, whose action is done here (children_deliver()).
+ *
+ *      control channel ──► READY, REPORT ──┐
+ *      waitpid()       ──► DIED, REFUSED ──┼──► child_event() ──► spawn, LEAVE, STOP, SIGKILL, give up
+ *      child_deadline()──► TIMEOUT ────────┘
+ *
+ * Happy path: a process is forked and executed (process.c), gets its configuration, its listening socket if it is a
+ * router, and a socket to each peer that works; it says READY, and REPORT every second from then on. Routers have two
+ * slots each, so that in an upgrade the new process works beside the old one; one of the two is the spare.
+ *
+ * Failure modes:
+ *   - A child dies: it is started again, at once or after server.restart_delay, and its peers get new sockets to it.
+ *   - A child does not report for server.hang_timeout: it is killed, and then it is one that died.
+ *   - A child ends with EXIT_NEVER_RESTART: gave_up is set, and the server ends. A spare that does so is only gone.
+ *   - A child does not take its messages: they wait in channel.c, and no turn waits for it. */
 #include "supervisor/children/children.h"
 
 #include <event2/event.h>

@@ -9,7 +9,7 @@
 #include "supervisor/children/process.h"
 #include "supervisor/children/stats.h"
 
-/* What the owner of the children is told of shards. A NULL function: nothing. */
+/* Calls that tell the owner of the children of shards. NULL: no call. */
 struct children_hooks {
     void (*on_backup)(void *ctx, unsigned shard, enum backup_step step, struct slice text); /* text: borrowed */
     void (*on_shard_death)(void *ctx);
@@ -53,7 +53,7 @@ void children_form(struct children *children, unsigned routers, unsigned shards)
 /* The same with a single `streamd-shard ARGUMENT [MORE]` that is started only once. more: NULL for none. */
 void children_form_once(struct children *children, const char *argument, const char *more);
 
-/* What new processes get from now on; living ones get it at once. */
+/* Sets the configuration of new processes; living ones get it at once. */
 void children_configure(struct children *children, const struct config *cfg);
 
 /* Gives every process of this kind the event. */

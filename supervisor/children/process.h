@@ -31,7 +31,7 @@ char *process_folder(void);
 /* Becomes another program of the folder with these arguments; argv[0] is replaced. Returns if it cannot. */
 void process_become(const char *program, char **argv);
 
-/* What every child has open beside its control channel. */
+/* Descriptors that every child has open beside its control channel. */
 struct process_fds {
     int lock, metrics;
 };

@@ -1,5 +1,5 @@
-/* The supervisor's part of what is counted (common/metrics.h): it makes the region, and says of each process what that
- * cannot say itself. */
+/* The supervisor's part of the metrics (common/metrics.h): it makes the region, and records of each process what the
+ * process cannot record itself. */
 #ifndef SUPERVISOR_CHILDREN_STATS_H
 #define SUPERVISOR_CHILDREN_STATS_H
 
@@ -16,15 +16,15 @@ struct stats {
     uint64_t next_ms;
 };
 
-/* fd: a region that an earlier supervisor has left, -1: none. One of another version is not gone on with: the processes
- * that have it count for nobody. */
+/* fd: a region that an earlier supervisor has left; -1: none. A region of another version is not used: processes that
+ * have it count for nobody until they are replaced. */
 void stats_open(struct stats *stats, int fd);
 void stats_close(struct stats *stats);
 
-/* Something has happened to it: it was started, is ready, has died. */
+/* Records that the process was started, is ready, or has died. */
 void stats_process(struct stats *stats, const struct process *process);
 
-/* Looks at memory and time of all now and then. Returns when to call again. now_ms: monotonic. */
+/* Reads memory and processor time of all processes every two seconds. Returns when to call again. now_ms: monotonic. */
 uint64_t stats_expire(struct stats *stats, uint64_t now_ms);
 
 #endif

@@ -13,7 +13,7 @@
 
 struct cli_exec {
     char url[URL_ROOM];
-    bool elsewhere; /* it was said where the server is: our secrets are none of its business */
+    bool elsewhere; /* --url names the server: it gets no token that we sign */
     char **arguments;
     int count;
 };
@@ -24,7 +24,7 @@ static int cli_exec_fail(const char *command, const char *why)
     return 1;
 }
 
-/* Whoever listens on every address is reached on this machine's own. */
+/* A server that listens on every address is reached on this machine's own. */
 static bool cli_exec_url_of(const char *listens, char url[URL_ROOM])
 {
     struct address address;
@@ -39,7 +39,7 @@ static bool cli_exec_url_of(const char *listens, char url[URL_ROOM])
     return true;
 }
 
-/* Only the server on the folder itself is believed: it gets a token. NULL: it was found; otherwise why not. */
+/* Finds the server that works on the data folder: only that one gets a token. Returns NULL, or why there is none. */
 static const char *cli_exec_find(const struct config *cfg, char url[URL_ROOM])
 {
     static char text[512];
@@ -52,7 +52,8 @@ static const char *cli_exec_find(const struct config *cfg, char url[URL_ROOM])
     return text;
 }
 
-/* What the running server says counts, whatever configuration this command has read; an older one does not say. */
+/* The running server knows its auth.mode better than the configuration that this command has read. An older one does
+ * not answer the question. */
 static bool cli_exec_wants_tokens(const struct config *cfg)
 {
     char mode[32];

@@ -72,7 +72,8 @@ static void projects_add_secret(struct texts *secrets)
     explicit_bzero(random, sizeof random);
 }
 
-/* One command on one project. `apply` alters it and returns the exit status; what it refuses it has said. */
+/* One command on one project. `apply` alters the project and returns the exit status; if it
+ * refuses, it has printed why. */
 typedef int apply_change(struct project *project, bool there, const char *name, const char *argument);
 
 struct change {
@@ -121,7 +122,7 @@ static void projects_clear(struct change *change)
     free(change->secret);
 }
 
-/* Whoever changes a project or makes a token is told if the running server looks at neither. */
+/* Warns after a change of a project, or a new token, if the running server uses neither. */
 static void projects_warn_unused(const struct config *cfg)
 {
     char mode[32];
@@ -189,7 +190,7 @@ static void projects_gather_name(void *ctx, struct slice name)
     texts_add(ctx, name);
 }
 
-/* One that was deleted meanwhile has no line. */
+/* A project that was deleted meanwhile has no line. */
 static bool projects_print_line(struct registry *registry, const char *name)
 {
     struct project project;

@@ -20,7 +20,7 @@ struct sample {
 
 void sample_take(struct sample *sample, const struct metrics_region *region, uint64_t now_ms);
 
-/* What came from `before` to `now`, into *now. */
+/* Subtracts `before` from *now. */
 void sample_subtract(struct sample *now, const struct sample *before);
 
 #endif

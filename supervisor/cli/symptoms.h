@@ -1,4 +1,4 @@
-/* What is slow or wrong, and why: rules on the numbers. */
+/* Rules that find in the numbers what is slow or wrong, and why. */
 #ifndef SUPERVISOR_CLI_SYMPTOMS_H
 #define SUPERVISOR_CLI_SYMPTOMS_H
 

@@ -30,7 +30,7 @@ struct control_socket_client {
     bool waits;
 };
 
-/* A folder's name may be longer than a socket's: it goes by way of a descriptor. */
+/* A folder's path may be longer than the path of a socket can be, so it goes by way of a descriptor. */
 static int control_socket_make_address(const char *data_dir, struct sockaddr_un *address)
 {
     int dir = open(data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -53,7 +53,7 @@ static void control_socket_forget(struct control_socket_client *client)
     free(client);
 }
 
-/* It is short enough for a socket, which takes it or is gone. */
+/* The answer is short enough for a socket's buffer: the socket takes it, or is gone. */
 static void control_socket_answer(struct control_socket_client *client, const char *lines)
 {
     struct iovec parts[] = {{(char *)(uintptr_t)lines, strlen(lines)}, {"\n", 1}};
@@ -87,7 +87,7 @@ static void control_socket_on_readable(evutil_socket_t fd, short what, void *arg
         control_socket_answer(client, said);
 }
 
-/* Whoever has been there longest and said nothing yet. */
+/* Makes room for a new client: of those that have said nothing yet, the one that has been there longest goes. */
 static void control_socket_forget_silent(struct control_socket *control_socket)
 {
     struct control_socket_client *found = NULL;
@@ -187,7 +187,7 @@ static int control_socket_print_answer(int fd, const char *data_dir)
     return good ? 0 : 1;
 }
 
-/* A connection on which the line was said; -1: *why says why not. */
+/* Connects and sends the line. -1: *why says why not. */
 static int control_socket_say(const char *data_dir, const char *line, const char **why)
 {
     struct sockaddr_un address;

@@ -1,5 +1,6 @@
-/* The operator's door: a socket in the data folder (DATA_DIR/console), for whoever may write there. A line goes in, a
- * command; a line comes out, or several, beginning with "ok" or "error:", and the connection ends. */
+/* The operator's door to a running server: a socket in the data folder (DATA_DIR/console), for every user who may write
+ * there. A client sends one line, a command; it gets one line or several, which begin with "ok" or "error:", and the
+ * connection ends. */
 #ifndef SUPERVISOR_DATA_DIR_CONTROL_SOCKET_H
 #define SUPERVISOR_DATA_DIR_CONTROL_SOCKET_H
 
@@ -11,7 +12,7 @@ struct event;
 struct event_base;
 struct control_socket_client;
 
-/* Answers a command, now or later with control_socket_answer_waiting(). NULL: later. */
+/* Returns the answer to a command. NULL: it comes later, by control_socket_answer_waiting(). */
 typedef const char *control_socket_command(void *ctx, const char *line);
 
 struct control_socket {
@@ -29,15 +30,15 @@ void control_socket_open(struct control_socket *control_socket, struct event_bas
                          control_socket_command *command, void *ctx);
 void control_socket_close(struct control_socket *control_socket);
 
-/* Answers all who wait. */
+/* Answers all clients that wait. */
 void control_socket_answer_waiting(struct control_socket *control_socket, const char *line);
 
-/* The other side: sends a command to the streamd that works on the folder and prints its answer. Returns the exit
- * status: 0 if that is "ok...". */
+/* For commands: sends a line to the streamd that works on the folder and prints the answer. Returns the exit status: 0
+ * if the answer begins with "ok". */
 int control_socket_ask(const char *data_dir, const char *line);
 
-/* The same, but the answer goes to `answer`, without "ok " and the line's end. False: there is none, or an error; *why
- * is a static text. */
+/* The same, but the answer goes to `answer`, without "ok " and the line's end. False: there is no answer, or an error;
+ * *why is a static text. */
 bool control_socket_get(const char *data_dir, const char *line, char *answer, size_t size, const char **why);
 
 #endif

@@ -40,7 +40,7 @@ static void data_dir_wait_for_lock(int fd, const char *data_dir)
     }
 }
 
-/* What another start would find again is no reason for one: systemd need not try. */
+/* An error that another start would find again ends with EXIT_NEVER_RESTART, so that systemd does not try. */
 NORETURN static void data_dir_cannot(const char *what, const char *path)
 {
     static const int stays[] = {EACCES, EPERM, ENOENT, ENOTDIR, EROFS, ENAMETOOLONG, ELOOP};

@@ -17,10 +17,10 @@ void data_dir_make(const char *data_dir);
  * that got it lives. Ends the process with EXIT_NEVER_RESTART if another streamd works on the folder. */
 int data_dir_lock(const char *data_dir);
 
-/* It holds data of a streamd. */
+/* The folder holds data of a streamd. */
 bool data_dir_in_use(const char *data_dir) MUSTUSE;
 
-/* A restore has begun there and not ended. */
+/* A restore has begun in the folder and not ended. */
 bool data_dir_half_restored(const char *data_dir) MUSTUSE;
 
 /* Reads the layout, or makes the first one for a folder without databases. Ends the process with EXIT_NEVER_RESTART if

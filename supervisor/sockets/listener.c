@@ -204,7 +204,7 @@ bool listeners_adopt(struct listeners *listeners, const int *fds, unsigned count
     return true;
 }
 
-/* What a socket unit passes is what its administrator wants: it counts, or streamd does not start. */
+/* An administrator wants the sockets of a socket unit: they are used, or streamd does not start. */
 static bool listener_open_passed(struct listeners *listeners, unsigned count, struct passed *passed)
 {
     int fds[PASSED_MAX];
@@ -224,7 +224,7 @@ static bool listener_open_passed(struct listeners *listeners, unsigned count, st
     return true;
 }
 
-/* What the store has is our own, of an earlier life; the configuration may have changed since. */
+/* The sockets in the store are our own, of an earlier process; the configuration may have changed since. */
 static bool listener_of_use(const struct listeners *listeners, int fd, const union endpoint *wanted, unsigned count)
 {
     union endpoint endpoint;

@@ -1,4 +1,4 @@
-/* What systemd is told about us (sd_notify(3)): datagrams to the socket that $NOTIFY_SOCKET names. Without one nothing
+/* Messages to systemd (sd_notify(3)): datagrams to the socket that $NOTIFY_SOCKET names. Without one nothing
  * happens. */
 #ifndef SUPERVISOR_SOCKETS_NOTIFY_H
 #define SUPERVISOR_SOCKETS_NOTIFY_H

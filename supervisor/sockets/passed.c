@@ -17,7 +17,7 @@ static bool passed_read_number(const char *text, long max, long *number)
     return digits > 0 && text[digits] == '\0' && *number <= max;
 }
 
-/* One for each descriptor, with colons between them. */
+/* There is a name for each descriptor, with colons between them. */
 static bool passed_split_names(struct passed *passed)
 {
     char *at = passed->names;

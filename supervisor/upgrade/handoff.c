@@ -1,3 +1,20 @@
+/* From one program to the next, in one process.
+ *
+ *     handoff_write()                          exec                          handoff_read()
+ *     text in a memfd, its number in     ──► descriptors without     ──►  takes the variable out of the environment,
+ *     STREAMD_INHERITANCE; FD_CLOEXEC        FD_CLOEXEC stay open         sets FD_CLOEXEC again, reads the text
+ *     off on all that it names
+ *           │ the exec fails
+ *           ▼
+ *     handoff_cancel(): FD_CLOEXEC on again, the variable and the memfd gone
+ *
+ * Happy path: nothing is copied but the text. Locks, sockets and children belong to the process, which stays.
+ *
+ * Failure modes:
+ *   - The text cannot be written: handoff_write() says so, and the old program goes on.
+ *   - The text does not read, or has no lock or no listening socket: the new program ends. That is a fault of one of
+ * the two versions; the children notice the end and leave, and the service manager starts the server anew.
+ *   - A child died between writing and reading: the new program is its parent too, and reaps it. */
 #include "supervisor/upgrade/handoff.h"
 
 #include <fcntl.h>
@@ -13,6 +30,7 @@
 #define VARIABLE "STREAMD_INHERITANCE"
 #define FIRST_LINE "streamd inheritance 1"
 
+/* Whether a descriptor outlives an exec. */
 static void handoff_set_survives(int fd, bool survives)
 {
     if (fcntl(fd, F_SETFD, survives ? 0 : FD_CLOEXEC) != 0)
@@ -95,6 +113,7 @@ static void handoff_take_child(struct handoff *in, const char *line)
     in->children[in->child_count++] = child;
 }
 
+/* A line that this version does not know is passed over: it is of a later one. */
 static void handoff_take_line(struct handoff *in, const char *line)
 {
     int fd;

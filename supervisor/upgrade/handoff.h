@@ -1,5 +1,5 @@
-/* What a supervisor leaves to the program that replaces it in its own process: descriptors that stay open, and a text
- * in memory that says what they are:
+/* A supervisor leaves to the program that replaces it, in its own process, descriptors that stay open and a text in
+ * memory that says what they are:
  *
  *     streamd inheritance 1
  *     lock 3

@@ -23,14 +23,14 @@ struct programs {
 void programs_init(struct programs *programs, char **argv);
 void programs_clear(struct programs *programs);
 
-/* One of them is another file than it was. */
+/* A program on disk is another file than it was. */
 bool programs_replaced(const struct programs *programs) MUSTUSE;
 
 /* Starts a process that finds out whether they can take our place: they run, are of one version, know our data, and
  * accept the configuration. It says on standard error why not. */
 void programs_check(struct programs *programs);
 
-/* What that process has found out; said once. */
+/* What the process of programs_check() has found out; a verdict is returned once. */
 enum programs_verdict programs_verdict(struct programs *programs) MUSTUSE;
 
 /* Nobody waits for it any more. */

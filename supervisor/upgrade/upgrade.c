@@ -113,7 +113,7 @@ static void upgrade_next(struct upgrade *upgrade)
     upgrade->begun = false;
 }
 
-/* Its frames are of another version than ours. */
+/* The process's frames are of another version than ours. */
 static bool upgrade_is_stranger(const struct process *process)
 {
     return process->old && process->wire != WIRE_VERSION;
