@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -291,6 +292,60 @@ static void messages_on_the_bus_wait_for_their_commit(void **state)
     bus_close(&other);
 }
 
+static unsigned count_file(const char *dir)
+{
+    unsigned count = 0;
+    DIR *folder = opendir(dir);
+    for (struct dirent *entry = folder ? readdir(folder) : NULL; entry; entry = readdir(folder)) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+        if (entry->d_name[0] == '.')
+            continue;
+        count += entry->d_type == DT_DIR ? count_file(path) : strcmp(entry->d_name, "owner") != 0;
+    }
+    if (folder)
+        closedir(folder);
+    return count;
+}
+
+/* Files of segments, after enough turns and time for the worker. */
+static unsigned segment_files(struct bench *b)
+{
+    char dir[128];
+    for (int i = 0; i < 30; i++) {
+        turns(b);
+        usleep(2000);
+    }
+    snprintf(dir, sizeof dir, "%s/segments", b->dir);
+    return count_file(dir);
+}
+
+/* The row that announces a file is durable before the file is made; the row that drops it, before it is removed. */
+static void files_of_segments_wait_for_their_rows(void **state)
+{
+    struct bench *b = *state;
+    b->cfg.segment_max_bytes = 8;
+    create(b, "p/a");
+    append(b, "p/a", "more than eight bytes");
+    turns(b);
+    durable(b, b->late.sealed);
+    b->cfg.shard_flush_idle = 0;
+    assert_int_equal(segment_files(b), 0);
+    durable(b, b->late.sealed); /* the chunks, and the name of the file */
+    assert_int_equal(segment_files(b), 1);
+    durable(b, b->late.sealed); /* it is a segment */
+    wire_put_delete(&b->router.out, &(struct wire_delete){.id = ++b->id, .name = SLICE("p/a")});
+    b->shard->tick_due = true;
+    turns(b);
+    for (int i = 0; i < 5; i++) {
+        b->shard->tick_due = true;
+        b->shard->upkeep_ms = 0;
+        assert_int_equal(segment_files(b), 1); /* an orphan, of a commit that may be lost */
+    }
+    durable(b, b->late.sealed);
+    assert_int_equal(segment_files(b), 0);
+}
+
 static void a_lost_commit_ends_the_shard_and_nobody_has_heard(void **state)
 {
     struct bench *b = *state;
@@ -328,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_turns_run_meanwhile_and_leave_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_link_begins_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_on_the_bus_wait_for_their_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(files_of_segments_wait_for_their_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_commit_ends_the_shard_and_nobody_has_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(the_local_database_keeps_nobody_waiting, setup, teardown),
     };
