@@ -84,7 +84,7 @@ static void dispatch_understand(struct request *req, struct incoming *in)
         in->error = ERR_NONE;
     if (in->error != ERR_NONE || in->is_preflight)
         return;
-    account_route(req, in->route.kind);
+    request_stats_route(req, in->route.kind);
     in->access = dispatch_find(in->route.kind, in->head.method);
     in->wants_body = in->access && in->access->scope >= SCOPE_WRITE;
 }

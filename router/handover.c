@@ -66,7 +66,7 @@ static void handover_describe_reader(const struct connection *c, struct wire_han
                 (c->request.shared_answer ? WIRE_HANDED_SHARED : 0) | (c->request.exchange.now ? WIRE_HANDED_NOW : 0) |
                 (c->request.exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->request.cors) |
                 handover_grant_flags(&c->request.grant);
-    m->began_us = c->request.account.began_us;
+    m->began_us = c->request.stats.began_us;
     m->request_id = request_log_id(&c->request);
     m->name = slice_of(reader->entry->name, reader->entry->name_len);
     m->position = reader_position(reader);
@@ -104,7 +104,7 @@ static void handover_hand_over(struct router *r, struct connection *c)
         return; /* no descriptor is free: later */
     wire_put_handed(&link->out, &m);
     r->handover.count++;
-    account_forget(&c->request);
+    request_stats_forget(&c->request);
     connection_close(c);
     fault_point("router.handed");
 }
@@ -202,7 +202,7 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
     c->request.cors = handover_cors_of(m->flags);
     c->request.exchange.origin = c->request.cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
     handover_restore_grant(&c->request.grant, m);
-    account_resume(&c->request, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
+    request_stats_resume(&c->request, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
     request_log_resume(&c->request, m->name, m->request_id);
     reader_resume(&c->request, m->name, &state);
     recheck_reader(&c->request); /* keys may have gone while it was on its way */

@@ -53,7 +53,7 @@ static void router_on_tick(evutil_socket_t fd, short what, void *arg)
         shard_request_expired(&r->shards, due);
     listener_tick(r);
     handover_tick(r);
-    gauges_tick(r);
+    stats_tick(r);
 }
 
 static void router_on_wake(evutil_socket_t fd, short what, void *arg)
@@ -193,7 +193,7 @@ void router_turn(void *ctx)
     connections_resume(r);      /* what waited behind an answer becomes requests */
     shards_flush(&r->shards);   /* the turn's requests, one send a shard */
     connections_flush(r);       /* the turn's output, one write a client */
-    gauges_written(r);
+    stats_written(r);
     connections_resume(r); /* whoever was held up by unwritten answers */
     connections_flush(r);
     shards_flush(&r->shards);

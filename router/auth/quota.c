@@ -276,7 +276,7 @@ static uint64_t quota_seconds_to_an_append(const struct tally *tally, const stru
 static void quota_say(struct detail *detail, const struct request *req, enum error error, const struct quotas *quotas,
                       const struct tally *tally, bool by_readers)
 {
-    bool appends = req->account.route == ROUTE_STREAM && req->account.method == HTTP_POST;
+    bool appends = req->stats.route == ROUTE_STREAM && req->stats.method == HTTP_POST;
     bool by_streams = !appends && quotas->streams && tally->streams >= quotas->streams;
     bool rate = error != ERR_QUOTA_EXCEEDED;
     uint64_t quota = rate         ? by_readers ? quotas->readers : quotas->appends

@@ -18,7 +18,7 @@ struct buf *answer_begin(struct request *req, int status)
     buf_reset(head);
     if (req->router->stopping || req->router->handover.draining)
         req->keep_alive = false;
-    account_answered(req, status);
+    request_stats_answered(req, status);
     response_begin(head, status, &req->router->date);
     request_log_answer(req, head, status);
     timing_answer(req, head);
@@ -138,7 +138,7 @@ struct buf *answer_error_begin(struct request *req, enum error error)
     int status = error_status(error);
     answer_count_error(req, error);
     struct buf *head = answer_begin(req, status);
-    account_refused(req, error);
+    request_stats_refused(req, error);
     response_add(head, "Content-Type", SLICE("application/json"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     grant_challenge(&req->grant, error, head);

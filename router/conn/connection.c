@@ -127,7 +127,7 @@ void connection_put_back(struct connection *c, struct slice input)
 static void connection_bury(struct connection *c)
 {
     struct router *r = c->router;
-    account_end(&c->request);
+    request_stats_end(&c->request);
     request_drop_job(&c->request);
     deadline_clear(&c->stall);
     if (c->watched)
@@ -345,7 +345,7 @@ void connection_timer_expired(struct connection *c, enum deadline_class class)
 {
     switch (class) {
     case DEADLINE_HEAD:
-        account_begin(&c->request);
+        request_stats_begin(&c->request);
         connection_refuse_slow(c, "the request head", "limits.head_timeout", c->router->cfg->limits_head_timeout);
         return;
     case DEADLINE_BODY:

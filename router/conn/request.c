@@ -30,7 +30,7 @@ void request_drop_job(struct request *req)
 
 void request_send(struct request *req, struct block *block, size_t start, size_t len)
 {
-    req->account.bytes += len;
+    req->stats.bytes += len;
     connection_send(req->connection, block, start, len);
 }
 
@@ -48,7 +48,7 @@ void request_clear(struct request *req)
 
 void request_done(struct request *req)
 {
-    account_end(req);
+    request_stats_end(req);
     request_clear(req);
     connection_answered(req->connection);
 }

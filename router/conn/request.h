@@ -6,7 +6,7 @@
 #include "common/buf.h"
 #include "common/errors.h"
 #include "router/conn/grant.h"
-#include "router/observe/account.h"
+#include "router/observe/request_stats.h"
 
 struct block;
 struct connection;
@@ -59,7 +59,7 @@ struct request {
     struct incoming *incoming; /* what it says, until its handler has it; else NULL */
     struct decision decision;  /* what the callback has said */
     struct exchange exchange;
-    struct account account;
+    struct request_stats stats;
     enum request_cors cors : 8; /* of the answer */
     bool shared_answer;         /* caches that many share may keep it */
     bool http10, keep_alive, head_only;

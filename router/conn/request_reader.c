@@ -204,7 +204,7 @@ static void request_reader_head_partial(struct connection *c, struct slice in)
 {
     struct router *r = c->router;
     if (in.len > r->cfg->limits_max_header) {
-        account_begin(&c->request);
+        request_stats_begin(&c->request);
         request_reader_refuse_head(c);
     } else if (c->timer_class != DEADLINE_HEAD || !deadline_armed(&c->timer))
         connection_arm(c, DEADLINE_HEAD, r->cfg->limits_head_timeout);
@@ -240,7 +240,7 @@ static size_t request_reader_take_head(struct connection *c, struct slice bytes)
         request_reader_head_partial(c, bytes);
         return 0;
     case HTTP_PARSE_BAD:
-        account_begin(&c->request);
+        request_stats_begin(&c->request);
         connection_refuse(c, error, in.detail.text);
         return bytes.len;
     case HTTP_PARSE_DONE:
@@ -248,8 +248,8 @@ static size_t request_reader_take_head(struct connection *c, struct slice bytes)
     }
     c->scanned = 0;
     in.bytes = slice_of(bytes.data, used);
-    account_begin(&c->request);
-    account_method(&c->request, in.head.method);
+    request_stats_begin(&c->request);
+    request_stats_method(&c->request, in.head.method);
     request_log_begin(&c->request, &in.head);
     timing_begin(&c->request, started);
     return used + request_reader_take_parsed(c, &in, slice_of(bytes.data + used, bytes.len - used));

@@ -349,7 +349,7 @@ void live_event(struct live *live, const struct wire_event *event)
             e->facts.time_ms = event->time_ms;
         stream.time_ms = e->facts.time_ms;
         stream.data = event->data;
-        gauges_event(live->router, event->time_ms);
+        stats_event(live->router, event->time_ms);
         live_deliver(e, &stream);
     }
     e->held--;

@@ -86,7 +86,7 @@ void reader_resume(struct request *req, struct slice name, const struct reader *
         reader->ends_ms = r->now_ms + reader_longest_ms(r, reader->ends_ms - r->now_ms);
     reader_begin(reader, req, name, &reader_ops);
     if (reader->started)
-        req->account.status = 200; /* it was answered where it came from */
+        req->stats.status = 200; /* it was answered where it came from */
     if (reader->sse) {
         reader_arm_end(reader);
         reader_sse_beat_later(reader);

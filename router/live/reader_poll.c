@@ -5,7 +5,7 @@
 #include "router/conn/connection.h"
 #include "router/live/read_answer.h"
 #include "router/live/reader_state.h"
-#include "router/observe/account.h"
+#include "router/observe/request_stats.h"
 #include "router/router.h"
 
 void reader_poll_nothing(struct reader *reader, uint64_t next, bool closed)
@@ -38,7 +38,7 @@ void reader_poll_answered(struct reader *reader, const struct wire_stream *strea
         connection_close(reader->request->connection);
     } else if (live_join(reader->entry, reader, stream->next)) {
         reader->state = READER_AT_TAIL;
-        account_waits(reader->request);
+        request_stats_waits(reader->request);
         reader_arm_end(reader);
     } else {
         reader->position = stream->next;

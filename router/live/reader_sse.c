@@ -10,7 +10,7 @@
 #include "common/random.h"
 #include "router/conn/answer.h"
 #include "router/live/reader_state.h"
-#include "router/observe/account.h"
+#include "router/observe/request_stats.h"
 #include "router/observe/request_log.h"
 #include "router/router.h"
 
@@ -125,7 +125,7 @@ void reader_sse_answered(struct reader *reader, const struct wire_stream *answer
         reader_close(reader);
     } else if ((stream.flags & WIRE_STREAM_WATCHING) && live_join(reader->entry, reader, reader->position)) {
         reader->state = READER_AT_TAIL;
-        account_waits(reader->request);
+        request_stats_waits(reader->request);
     } else {
         reader_sse_go_on(reader);
     }

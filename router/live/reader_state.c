@@ -6,7 +6,7 @@
 #include "common/random.h"
 #include "router/conn/answer.h"
 #include "router/http/cursor.h"
-#include "router/observe/account.h"
+#include "router/observe/request_stats.h"
 #include "router/router.h"
 
 /* ---- where it is ---- */
@@ -58,7 +58,7 @@ void reader_begin(struct reader *reader, struct request *req, struct slice name,
     reader->tally = tally_reader(&r->tallies, name);
     list_init(&reader->link);
     request_begin_job(req, ops, reader);
-    account_live(req, reader->sse);
+    request_stats_live(req, reader->sse);
     metrics_add(r->metrics, METRIC_READERS + reader_state_kind(reader), 1);
 }
 

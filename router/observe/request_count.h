@@ -2,10 +2,10 @@
 #ifndef ROUTER_OBSERVE_REQUEST_COUNT_H
 #define ROUTER_OBSERVE_REQUEST_COUNT_H
 
-struct account;
+struct request_stats;
 struct metrics;
 
 /* Once, when its answer begins, or when it ends without one. */
-void request_count(struct metrics *metrics, const struct account *account);
+void request_count(struct metrics *metrics, const struct request_stats *stats);
 
 #endif

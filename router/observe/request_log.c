@@ -98,7 +98,7 @@ static struct request_note *request_log_note_new(struct request *req, struct sli
     note->query_len = query_len;
     if (logged)
         request_log_note_address(req, note);
-    req->account.note = note;
+    req->stats.note = note;
     return note;
 }
 
@@ -131,7 +131,7 @@ void request_log_resume(struct request *req, struct slice name, struct slice id)
 
 void request_log_answer(struct request *req, struct buf *head, int status)
 {
-    struct request_note *note = req->account.note;
+    struct request_note *note = req->stats.note;
     bool wants = status >= 500 || req->router->cfg->log_access == LOG_ACCESS_ALL;
     if (!note && !wants)
         return;
@@ -145,19 +145,19 @@ void request_log_answer(struct request *req, struct buf *head, int status)
 
 struct slice request_log_id(const struct request *req)
 {
-    return req->account.note ? slice_str(req->account.note->id) : SLICE("");
+    return req->stats.note ? slice_str(req->stats.note->id) : SLICE("");
 }
 
 void request_log_drop(struct request *req)
 {
-    free(req->account.note);
-    req->account.note = NULL;
+    free(req->stats.note);
+    req->stats.note = NULL;
 }
 
 /* ---- the line ---- */
 
 /* When it had what it was there for: a live read waits for news as long as there are none. */
-static uint64_t request_log_served_us(const struct account *a, uint64_t now_us)
+static uint64_t request_log_served_us(const struct request_stats *a, uint64_t now_us)
 {
     uint64_t served = a->answered_us ? a->answered_us : now_us;
     return a->waits_us && a->waits_us < served ? a->waits_us : served;
@@ -167,9 +167,9 @@ static void request_log_add_project(struct log_line *line, const struct request 
 {
     char room[ROUTE_NAME_MAX];
     struct route route;
-    const struct request_note *note = req->account.note;
+    const struct request_note *note = req->stats.note;
     struct slice path = slice_of(note->text, note->path_len);
-    if (route_parse(path, req->account.method, req->router->cfg->limits_max_path, room, &route, NULL) != ERR_NONE)
+    if (route_parse(path, req->stats.method, req->router->cfg->limits_max_path, room, &route, NULL) != ERR_NONE)
         return;
     struct slice project = project_of(route.name);
     if (project.len)
@@ -178,7 +178,7 @@ static void request_log_add_project(struct log_line *line, const struct request 
 
 static void request_log_add_fields(struct log_line *line, const struct request *req, uint64_t now_us)
 {
-    const struct account *a = &req->account;
+    const struct request_stats *a = &req->stats;
     const struct request_note *note = a->note;
     if (*note->id)
         log_line_text(line, "id", slice_str(note->id));
@@ -208,13 +208,13 @@ static void request_log_add_fields(struct log_line *line, const struct request *
 static void request_log_write_line(struct request *req, const char *kind, const char *what, uint64_t now_us)
 {
     struct log_line line;
-    enum log_level level = req->account.status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+    enum log_level level = req->stats.status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
     bool all = req->router->cfg->log_access == LOG_ACCESS_ALL;
     char message[80];
     snprintf(message, sizeof message, "%s%s%s", what, kind ? ": " : "", kind ? kind : "");
     if (!log_begin(&line, level, all ? NULL : kind ? kind : what, slice_str(message)))
         return;
-    if (!req->account.note)
+    if (!req->stats.note)
         (void)request_log_note_new(req, (struct slice){0}, (struct slice){0});
     request_log_add_fields(&line, req, now_us);
     log_end(&line);
@@ -223,7 +223,7 @@ static void request_log_write_line(struct request *req, const char *kind, const 
 static void request_log_log_request(struct request *req)
 {
     static const char usual[] = "request", slow[] = "slow request", failed[] = "request failed";
-    const struct account *a = &req->account;
+    const struct request_stats *a = &req->stats;
     enum log_access mode = req->router->cfg->log_access;
     uint64_t now_us = clock_monotonic_us();
     if (a->status >= 500 || error_class(a->error) == ERROR_UNREADABLE)

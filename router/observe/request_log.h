@@ -16,7 +16,7 @@ struct request;
 struct http_head;
 struct request_note;
 
-/* A request's head has come: what may be said of it is kept in request->account.note. */
+/* A request's head has come: what may be said of it is kept in request->stats.note. */
 void request_log_begin(struct request *request, const struct http_head *head);
 
 /* The same for a live reader that another router has had: its stream, and its id or "". */

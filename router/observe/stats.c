@@ -14,7 +14,7 @@ static uint64_t stats_most_held(const struct shards *shards)
     return most;
 }
 
-void gauges_tick(struct router *r)
+void stats_tick(struct router *r)
 {
     struct metrics *m = r->metrics;
     const struct config *cfg = r->cfg;
@@ -28,13 +28,13 @@ void gauges_tick(struct router *r)
     metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_BODIES, cfg->router_body_memory);
 }
 
-void gauges_event(struct router *r, uint64_t time_ms)
+void stats_event(struct router *r, uint64_t time_ms)
 {
     if (!r->oldest_event_ms || time_ms < r->oldest_event_ms)
         r->oldest_event_ms = time_ms;
 }
 
-void gauges_written(struct router *r)
+void stats_written(struct router *r)
 {
     if (!r->oldest_event_ms)
         return;

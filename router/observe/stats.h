@@ -6,10 +6,10 @@
 
 struct router;
 
-void gauges_tick(struct router *router);
+void stats_tick(struct router *router);
 
 /* An event whose append came at time_ms (Unix) goes to its readers in this turn; and they were written to. */
-void gauges_event(struct router *router, uint64_t time_ms);
-void gauges_written(struct router *router);
+void stats_event(struct router *router, uint64_t time_ms);
+void stats_written(struct router *router);
 
 #endif

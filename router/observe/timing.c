@@ -14,13 +14,13 @@ void timing_begin(struct request *req, uint64_t started_us)
         return;
     struct timing *timing = xcalloc(1, sizeof *timing);
     timing->at[TIMING_STARTED] = started_us;
-    req->account.timing = timing;
+    req->stats.timing = timing;
     timing_mark(req, TIMING_PARSED);
 }
 
 void timing_of_shard(struct request *req, const struct shard_request *q)
 {
-    struct timing *timing = req->account.timing;
+    struct timing *timing = req->stats.timing;
     if (!timing)
         return;
     timing->at[TIMING_TAKEN] = q->taken_us;
@@ -30,14 +30,14 @@ void timing_of_shard(struct request *req, const struct shard_request *q)
 
 void timing_fanned(struct request *req)
 {
-    if (req->account.timing)
-        req->account.timing->fanned = true;
+    if (req->stats.timing)
+        req->stats.timing->fanned = true;
 }
 
 void timing_drop(struct request *req)
 {
-    free(req->account.timing);
-    req->account.timing = NULL;
+    free(req->stats.timing);
+    req->stats.timing = NULL;
 }
 
 /* ---- the header ---- */
@@ -60,7 +60,7 @@ static uint64_t timing_since(const struct timing *timing, enum timing_point from
     return timing->at[from] && timing->at[to] > timing->at[from] ? timing->at[to] - timing->at[from] : 0;
 }
 
-static void timing_add_shard(struct stages *stages, const struct account *a)
+static void timing_add_shard(struct stages *stages, const struct request_stats *a)
 {
     const struct timing *timing = a->timing;
     bool reads = a->method == HTTP_GET || a->method == HTTP_HEAD;
@@ -75,7 +75,7 @@ static void timing_add_shard(struct stages *stages, const struct account *a)
 
 void timing_answer(struct request *req, struct buf *head)
 {
-    const struct account *a = &req->account;
+    const struct request_stats *a = &req->stats;
     const struct timing *timing = a->timing;
     uint64_t now_us = timing ? clock_monotonic_us() : 0;
     struct stages stages = {.len = 0};

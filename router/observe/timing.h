@@ -45,8 +45,8 @@ void timing_begin(struct request *request, uint64_t started_us);
 
 static inline void timing_mark(struct request *request, enum timing_point point)
 {
-    if (request->account.timing)
-        request->account.timing->at[point] = clock_monotonic_us();
+    if (request->stats.timing)
+        request->stats.timing->at[point] = clock_monotonic_us();
 }
 
 /* The shard's answer to this, which it may share with others, has come. */

@@ -1,7 +1,7 @@
 /* What becomes of each request, from the head's last byte to the answer's end: the one place that whoever counts or
  * tells of requests is called from. */
-#ifndef ROUTER_OBSERVE_ACCOUNT_H
-#define ROUTER_OBSERVE_ACCOUNT_H
+#ifndef ROUTER_OBSERVE_REQUEST_STATS_H
+#define ROUTER_OBSERVE_REQUEST_STATS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,7 +11,7 @@
 
 struct request;
 
-struct account {
+struct request_stats {
     uint64_t began_us; /* monotonic: when its head was whole; 0: there is no request */
     uint64_t answered_us;
     /* Small, for there is one for every idle reader. */
@@ -28,29 +28,29 @@ struct account {
 };
 
 /* A request begins: its head is whole, or as much of it as shows that it is not one, or will never be. */
-void account_begin(struct request *request);
+void request_stats_begin(struct request *request);
 
 /* What it is. */
-void account_method(struct request *request, enum http_method method);
-void account_route(struct request *request, enum route_kind route);
+void request_stats_method(struct request *request, enum http_method method);
+void request_stats_route(struct request *request, enum route_kind route);
 
 /* It is a live read. */
-void account_live(struct request *request, bool sse);
+void request_stats_live(struct request *request, bool sse);
 
 /* Its answer begins. Without a request it is a connection that is refused, and counts as one. */
-void account_answered(struct request *request, int status);
+void request_stats_answered(struct request *request, int status);
 
 /* And says this error. */
-void account_refused(struct request *request, enum error error);
+void request_stats_refused(struct request *request, enum error error);
 
 /* A live read has had everything, and waits for more. */
-void account_waits(struct request *request);
+void request_stats_waits(struct request *request);
 
 /* It is over: the answer is queued to its end, or the client is gone. Nothing happens if there is no request. */
-void account_end(struct request *request);
+void request_stats_end(struct request *request);
 
 /* Somebody else goes on with the request, and tells of it; and has gone on, here. */
-void account_forget(struct request *request);
-void account_resume(struct request *request, uint64_t began_us, int status);
+void request_stats_forget(struct request *request);
+void request_stats_resume(struct request *request, uint64_t began_us, int status);
 
 #endif
