@@ -26,14 +26,12 @@
 /* Writes down when streams with a TTL were last used. */
 static void janitor_flush(struct shard *shard)
 {
-    while (shard->streams.touched_first && !disk_spent(&shard->disk)) {
-        struct stream *stream = shard->streams.touched_first;
-        shard->streams.touched_first = stream->touched_next;
-        stream->touched = false;
+    struct stream *stream;
+    while (!disk_spent(&shard->disk) && (stream = streams_next_touched(&shard->streams))) {
         store_begin(shard->store);
         store_stream_touch(shard->store, &stream->row);
     }
-    if (shard->stopping && shard->streams.touched_first)
+    if (shard->stopping && buf_len(&shard->streams.touched))
         shard->turn_again = true;
 }
 

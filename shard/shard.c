@@ -35,6 +35,7 @@
 #include "shard/store/commit.h"
 #include "shard/store/store.h"
 #include "shard/store/store_fanout.h"
+#include "shard/streams/recover.h"
 
 #define TICK_MS 200
 #define LEAVE_MS 4000 /* an append may wait for fan-out */
@@ -105,7 +106,7 @@ static void shard_go_again(struct shard *shard)
 
 static void shard_leave_if_done(struct shard *shard)
 {
-    if (shard->stopping && (!shard->streams.touched_first || shard->disk.stuck) && shard_is_durable(shard))
+    if (shard->stopping && (!buf_len(&shard->streams.touched) || shard->disk.stuck) && shard_is_durable(shard))
         role_done(shard->role);
     if (!shard->stopping && shard->leave_until_ms && shard_may_leave(shard)) {
         fault_point("shard.left");
@@ -208,7 +209,7 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->wake = event_new(base, -1, 0, shard_on_wake, shard);
     if (!shard->tick || !shard->wake || event_add(shard->tick, &tick) != 0)
         fatalx("cannot set up the tick");
-    log_info("%zu streams with %llu unflushed appends", shard->streams.count,
+    log_info("%zu streams with %llu unflushed appends", streams_count(&shard->streams),
              (unsigned long long)shard->streams.journal_entries);
 }
 

@@ -24,7 +24,7 @@
 #include "shard/store/disk.h"
 #include "shard/store/store_segment.h"
 #include "shard/streams/page_file.h"
-#include "shard/streams/stream.h"
+#include "shard/streams/streams.h"
 #include "shard/tiering/offload.h"
 
 struct subscribing; /* shard/handlers/subscribe.c */

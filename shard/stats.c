@@ -65,7 +65,7 @@ void measure_tick(struct shard *shard)
     struct metrics *m = shard->metrics;
     const struct streams *streams = &shard->streams;
     metrics_set(m, METRIC_STREAMS, streams->usages.streams);
-    metrics_set(m, METRIC_STREAMS_IN_MEMORY, streams->count);
+    metrics_set(m, METRIC_STREAMS_IN_MEMORY, streams_count(streams));
     metrics_set(m, METRIC_STORED + METRIC_KEPT_JOURNAL, streams->journal_bytes);
     metrics_set(m, METRIC_UNFLUSHED, streams->journal_entries);
     metrics_set(m, METRIC_BACKLOG, streams->backlog);

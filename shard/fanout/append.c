@@ -8,6 +8,8 @@
 #include "shard/fanout/feed.h"
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
+#include "shard/streams/due.h"
+#include "shard/streams/producers.h"
 #include "shard/streams/reply.h"
 #include "shard/store/disk.h"
 #include "shard/streams/watch.h"

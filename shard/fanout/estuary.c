@@ -12,6 +12,7 @@
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
 #include "shard/store/disk.h"
+#include "shard/streams/due.h"
 #include "shard/streams/page.h"
 #include "shard/store/entry.h"
 #include "shard/store/extent.h"

@@ -361,7 +361,8 @@ static void feed_peer_starts_over(struct shard *shard, unsigned index)
     feed_peer_drop_frames(peer);
     peer->under_way = 0;
     peer->first_run = feeds->last_run + 1;
-    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next) {
+    for (struct stream *stream = streams_newest(&shard->streams); stream;
+         stream = streams_older(&shard->streams, stream)) {
         struct feed *feed = stream->feeds ? feed_find(stream, index) : NULL;
         if (feed)
             feed_start_over(feeds, feed);
@@ -375,7 +376,8 @@ static void feed_the_starved(struct shard *shard)
     if (!feeds->starved)
         return;
     feeds->starved = false;
-    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+    for (struct stream *stream = streams_newest(&shard->streams); stream;
+         stream = streams_older(&shard->streams, stream))
         for (struct feed *feed = stream->feeds; feed; feed = feed->next) {
             if (feed->starved && feed->sent < stream->tail)
                 feed_make_ready(feeds, feed);
@@ -386,7 +388,8 @@ static void feed_the_starved(struct shard *shard)
 /* What was sent long ago and never spoken of may be lost, whatever else the shard has taken since. */
 static void feed_start_over_what_is_lost(struct shard *shard)
 {
-    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+    for (struct stream *stream = streams_newest(&shard->streams); stream;
+         stream = streams_older(&shard->streams, stream))
         for (struct feed *feed = stream->feeds; feed; feed = feed->next)
             if (feed->row.acked < feed->sent && shard->ticks_ms > feed->sent_ms + LAG_MS)
                 feed_start_over(&shard->streams.feeds, feed);
@@ -453,7 +456,8 @@ void feeds_recover(struct shard *shard)
         shard->streams.feeds.peers[i].stored = true;
         shard->streams.feeds.peers[i].down = i != shard->peers.index;
     }
-    for (struct stream *stream = shard->streams.newest; stream; stream = stream->used_next)
+    for (struct stream *stream = streams_newest(&shard->streams); stream;
+         stream = streams_older(&shard->streams, stream))
         for (struct feed *feed = stream->feeds; feed; feed = feed->next)
             if (feed->sent < stream->tail)
                 feed_make_ready(&shard->streams.feeds, feed);

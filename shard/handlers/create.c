@@ -11,6 +11,7 @@
 #include "shard/handlers/fork.h"
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
+#include "shard/streams/due.h"
 #include "shard/streams/reply.h"
 #include "shard/store/disk.h"
 #include "shard/store/entry.h"

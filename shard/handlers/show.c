@@ -2,6 +2,7 @@
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
 #include "shard/handlers/listing.h"
+#include "shard/streams/producers.h"
 #include "shard/streams/reply.h"
 #include "shard/store/store.h"
 #include "shard/store/store_fanout.h"
@@ -9,6 +10,7 @@
 #include "shard/store/store_producer.h"
 #include "shard/store/store_segment.h"
 #include "shard/store/store_stream.h"
+#include "shard/streams/pending.h"
 
 #define FIRST 100u /* of producers and sources */
 

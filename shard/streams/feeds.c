@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
-#include "shard/streams/stream.h"
+#include "shard/streams/streams.h"
 #include "shard/store/store_fanout.h"
 
 #define RUN_BITS 16 /* of runs in a millisecond: a process never has numbers of an earlier one */

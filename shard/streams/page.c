@@ -5,6 +5,7 @@
 #include "common/metrics.h"
 #include "shard/store/extent.h"
 #include "shard/store/store_chunk.h"
+#include "shard/streams/pending.h"
 
 /* Walks the messages of an extent; position and byte are where the current one begins. */
 struct walk {

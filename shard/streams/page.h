@@ -3,7 +3,7 @@
 #define SHARD_STREAMS_PAGE_H
 
 #include "shard/segments/outcome.h"
-#include "shard/streams/stream.h"
+#include "shard/streams/streams.h"
 #include "common/attr.h"
 #include "common/buf.h"
 

@@ -1,7 +1,8 @@
 #include "shard/streams/unflushed.h"
 
 #include "common/random.h"
-#include "shard/streams/stream.h"
+#include "shard/store/store_stream.h"
+#include "shard/streams/streams.h"
 
 /* Ranks are random, so that nobody can choose names that make the tree a list. */
 void unflushed_init(struct unflushed *all)
@@ -115,4 +116,22 @@ struct stream *unflushed_from(const struct unflushed *all, struct slice name)
         at = behind ? at->unflushed_left : at->unflushed_right;
     }
     return found;
+}
+
+/* ---- a stream whose row is only in the journal ---- */
+
+void stream_set_unflushed(struct streams *streams, struct stream *stream)
+{
+    stream->unflushed = true;
+    unflushed_add(&streams->unflushed, stream);
+}
+
+bool stream_write(struct streams *streams, struct stream *stream)
+{
+    if (!stream->unflushed)
+        return false;
+    stream->unflushed = false;
+    unflushed_remove(&streams->unflushed, stream);
+    store_stream_insert(streams->store, &stream->row);
+    return true;
 }

@@ -3,12 +3,15 @@
 #ifndef SHARD_STREAMS_UNFLUSHED_H
 #define SHARD_STREAMS_UNFLUSHED_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/attr.h"
 #include "common/slice.h"
 
 struct stream;
+struct streams;
 
 struct unflushed {
     struct stream *root;  /* of those in order */
@@ -27,5 +30,11 @@ bool unflushed_sort(struct unflushed *all, size_t most) MUSTUSE;
 
 /* The first of those in order whose name is not before this one, or NULL. */
 struct stream *unflushed_from(const struct unflushed *all, struct slice name);
+
+/* The stream's row is only in the journal yet. */
+void stream_set_unflushed(struct streams *streams, struct stream *stream);
+
+/* Inserts the row of a stream that only the journal has, in the transaction that is open. False: it was there. */
+bool stream_write(struct streams *streams, struct stream *stream);
 
 #endif

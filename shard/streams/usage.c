@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "common/hash.h"
 #include "common/mem.h"
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
@@ -17,10 +16,9 @@ struct usage_watch {
 
 /* ---- the table ---- */
 
-static struct usage **usage_chain(const struct usages *usages, struct slice project)
+static struct usage *usage_of_node(const struct table_node *node)
 {
-    uint64_t hash = hash_add(HASH_SEED, project);
-    return &usages->table[(size_t)(hash ^ hash >> 32) & (usages->buckets - 1)];
+    return TABLE_OWNER(node, struct usage, by_project);
 }
 
 static struct slice usage_name_of(const struct usage *usage)
@@ -28,11 +26,16 @@ static struct slice usage_name_of(const struct usage *usage)
     return slice_of(usage->project, usage->project_len);
 }
 
+static struct slice usage_key(const struct table_node *node)
+{
+    return usage_name_of(usage_of_node(node));
+}
+
 void usages_init(struct usages *usages, struct store *store)
 {
-    *usages = (struct usages){.store = store, .buckets = 64};
+    *usages = (struct usages){.store = store};
     store_usage_all(store, &usages->streams, &usages->bytes);
-    usages->table = xcalloc(usages->buckets, sizeof *usages->table);
+    table_init(&usages->table, usage_key);
 }
 
 static void usage_free(struct usage *usage)
@@ -44,44 +47,26 @@ static void usage_free(struct usage *usage)
 
 void usages_clear(struct usages *usages)
 {
-    for (size_t i = 0; i < usages->buckets; i++)
-        for (struct usage *u = usages->table[i], *next; u; u = next) {
-            next = u->next;
-            usage_free(u);
-        }
-    free(usages->table);
+    struct table_node *node = table_next(&usages->table, NULL);
+    while (node) {
+        struct usage *usage = usage_of_node(node);
+        node = table_next(&usages->table, node);
+        usage_free(usage);
+    }
+    table_clear(&usages->table);
     *usages = (struct usages){0};
 }
 
-static void usage_grow(struct usages *usages)
-{
-    struct usage **old = usages->table;
-    size_t buckets = usages->buckets;
-    usages->buckets *= 2;
-    usages->table = xcalloc(usages->buckets, sizeof *usages->table);
-    for (size_t i = 0; i < buckets; i++)
-        for (struct usage *u = old[i], *next; u; u = next) {
-            struct usage **at = usage_chain(usages, usage_name_of(u));
-            next = u->next;
-            u->next = *at;
-            *at = u;
-        }
-    free(old);
-}
-
-/* Nothing of a project that is not in memory is unsettled, so what the store says is all there is. */
+/* Nothing of a project that is not in memory is unflushed, so what the store says is all there is. */
 static struct usage *usage_find(struct usages *usages, struct slice project)
 {
-    struct usage *usage;
-    for (usage = *usage_chain(usages, project); usage; usage = usage->next)
-        if (slice_equal(usage_name_of(usage), project))
-            return usage;
-    if (++usages->count > usages->buckets)
-        usage_grow(usages);
-    struct usage **at = usage_chain(usages, project);
-    usage = xcalloc(1, sizeof *usage);
-    *usage = (struct usage){.project = xslicedup(project), .project_len = project.len, .next = *at};
-    *at = usage;
+    struct table_node *node = table_find(&usages->table, project);
+    if (node)
+        return usage_of_node(node);
+    struct usage *usage = xcalloc(1, sizeof *usage);
+    usage->project = xslicedup(project);
+    usage->project_len = project.len;
+    table_add(&usages->table, &usage->by_project);
     store_usage(usages->store, project, &usage->streams, &usage->bytes);
     return usage;
 }
@@ -98,11 +83,7 @@ void usage_unref(struct usages *usages, struct usage *usage)
 {
     if (--usage->refs || usage->watch)
         return;
-    struct usage **at = usage_chain(usages, usage_name_of(usage));
-    while (*at != usage)
-        at = &(*at)->next;
-    *at = usage->next;
-    usages->count--;
+    table_remove(&usages->table, &usage->by_project);
     usage_free(usage);
 }
 
@@ -176,12 +157,12 @@ void on_watch_usage(struct shard *shard, struct asker asker, const struct wire_w
 void usage_router_gone(struct shard *shard, unsigned router)
 {
     struct usages *usages = &shard->streams.usages;
-    for (size_t i = 0; i < usages->buckets; i++)
-        for (struct usage *usage = usages->table[i]; usage; usage = usage->next) {
-            if (!usage->watch)
-                continue;
-            usage->watch->watching[router] = false;
-            usage->watch->readers[router] = 0;
-            usage_mark_changed(usages, usage);
-        }
+    for (struct table_node *node = table_next(&usages->table, NULL); node; node = table_next(&usages->table, node)) {
+        struct usage *usage = usage_of_node(node);
+        if (!usage->watch)
+            continue;
+        usage->watch->watching[router] = false;
+        usage->watch->readers[router] = 0;
+        usage_mark_changed(usages, usage);
+    }
 }

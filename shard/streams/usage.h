@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/slice.h"
+#include "common/table.h"
 
 struct shard;
 struct store;
@@ -21,14 +22,14 @@ struct usage {
     size_t project_len;
     size_t refs;               /* streams in memory */
     struct usage_watch *watch; /* NULL: nobody wants to hear */
-    struct usage *next, *changed_next;
+    struct table_node by_project;
+    struct usage *changed_next;
     bool changed;
 };
 
 struct usages {
     struct store *store;
-    struct usage **table; /* `buckets` chains; a power of two */
-    size_t buckets, count;
+    struct table table;
     uint64_t streams, bytes; /* of all projects */
     struct usage *changed;   /* watched ones, since routers were last told */
 };

@@ -24,11 +24,8 @@ void watch_appended(struct shard *shard, struct stream *stream, const struct jou
 {
     if (!stream->watcher_count)
         return;
-    if (!stream->is_fresh) {
-        stream->is_fresh = true;
-        stream->fresh_next = shard->streams.fresh_first;
-        shard->streams.fresh_first = stream;
-    }
+    if (list_empty(&stream->fresh_link))
+        list_add_last(&shard->streams.fresh, &stream->fresh_link);
     if (!stream->fresh_any) {
         stream->fresh_any = true;
         stream->fresh_moved = false;
@@ -75,30 +72,15 @@ void watch_tell(struct shard *shard, struct stream *stream)
 
 void watch_tell_all(struct shard *shard)
 {
-    while (shard->streams.fresh_first) {
-        struct stream *stream = shard->streams.fresh_first;
-        shard->streams.fresh_first = stream->fresh_next;
-        stream->is_fresh = false;
-        watch_tell(shard, stream);
-    }
-}
-
-static void watch_unlist_fresh(struct shard *shard, struct stream *stream)
-{
-    struct stream **at = &shard->streams.fresh_first;
-    if (!stream->is_fresh)
-        return;
-    while (*at != stream)
-        at = &(*at)->fresh_next;
-    *at = stream->fresh_next;
-    stream->is_fresh = false;
+    for (struct list *link; (link = list_pop(&shard->streams.fresh));)
+        watch_tell(shard, LIST_OWNER(link, struct stream, fresh_link));
 }
 
 void watch_deleted(struct shard *shard, struct stream *stream)
 {
     struct wire_event event = {.flags = WIRE_EVENT_DELETED, .from = stream->tail, .next = stream->tail};
     watch_tell(shard, stream);
-    watch_unlist_fresh(shard, stream);
+    list_remove(&stream->fresh_link);
     for (size_t i = 0; i < stream->watcher_count; i++)
         watch_put_event(shard, &stream->watchers[i], event);
     stream->watcher_count = 0;
@@ -115,7 +97,7 @@ static void watch_remove_watcher(struct stream *stream, unsigned router)
 
 void watch_router_gone(struct shard *shard, unsigned router)
 {
-    for (struct stream *s = shard->streams.newest; s; s = s->used_next)
+    for (struct stream *s = streams_newest(&shard->streams); s; s = streams_older(&shard->streams, s))
         watch_remove_watcher(s, router);
 }
 

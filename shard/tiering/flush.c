@@ -31,6 +31,7 @@
 #include "shard/store/store_chunk.h"
 #include "shard/store/store_disk.h"
 #include "shard/store/store_shared.h"
+#include "shard/streams/pending.h"
 
 #define OLD 30                         /* times shard.flush_idle */
 #define CHUNK_BYTES ((size_t)64 << 10) /* a chunk is closed at this size */
@@ -151,7 +152,7 @@ static size_t flush_stream(struct store *store, struct streams *streams, struct 
     flush_chunk_write(store, uid, &chunk);
     buf_clear(&chunk.data);
     buf_clear(&chunk.boundaries);
-    stream_flushed(streams, stream, appends, upto);
+    pending_flushed(streams, stream, appends, upto);
     return appends;
 }
 
@@ -162,9 +163,9 @@ static bool flush_slice(struct store *store, struct streams *streams, int64_t up
     size_t appends = 0;
     uint64_t before = streams->journal_bytes;
     while (appends < max_appends && before - streams->journal_bytes < max_bytes) {
-        struct stream *stream = streams->flushing->first;
-        if (!stream)
+        if (list_empty(&streams->flushing))
             return false;
+        struct stream *stream = LIST_OWNER(streams->flushing.next, struct stream, flush);
         store_begin(store);
         appends += flush_stream(store, streams, stream, upto, max_appends - appends, max_bytes);
     }
@@ -233,7 +234,7 @@ void flush_turn(struct shard *shard)
         (quiet || flush_journal_is_long(shard) || flush_journal_is_old(shard))) {
         shard->flushing_upto = last;
         shard->flush_due_ms = 0;
-        streams_begin_generation(&shard->streams);
+        pending_begin_generation(&shard->streams);
         shard->journaled = shard->journaled_bytes = 0;
     }
     if (!flush_under_way(shard) || (!shard->turn_appends && !quiet && !shard->tick_due))
@@ -251,7 +252,7 @@ void flush_turn(struct shard *shard)
 void flush_everything(struct store *store, struct streams *streams, void (*alive)(void *), void *ctx)
 {
     int64_t upto = journal_last(store);
-    streams_begin_generation(streams);
+    pending_begin_generation(streams);
     while (flush_slice(store, streams, upto, SLICE_APPENDS * 8, SLICE_BYTES)) {
         store_commit(store);
         alive(ctx);

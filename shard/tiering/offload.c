@@ -17,6 +17,7 @@
 #include "shard/store/store_segment.h"
 #include "shard/store/store_stream.h"
 #include "shard/store/store.h"
+#include "shard/streams/due.h"
 
 #define OFFLOADS_MAX 4
 #define TURN_READ ((size_t)256 << 10) /* bytes of chunks that are read a turn */

@@ -9,6 +9,7 @@
 #include "shard/store/store_segment.h"
 #include "shard/store/store_stream.h"
 #include "shard/store/store_upkeep.h"
+#include "shard/streams/due.h"
 
 #define AT_ONCE 64
 #define GONE_AT_ONCE 16   /* segments of a stream */
@@ -28,7 +29,7 @@ static void retain_let_go(struct shard *shard, struct stream *stream, const stru
     store_segments_orphan(shard->store, row->uid, oldest->object.start, oldest->end);
     if (row->source_uid != STORE_NONE && oldest->object.start == row->base)
         pin_release(shard, row->uid, row->source_uid, row->pin); /* what it has of its source is gone, too */
-    stream_let_go(&shard->streams, stream, oldest->end, oldest->bytes);
+    stream_trimmed(&shard->streams, stream, oldest->end, oldest->bytes);
     fault_point("segment.let-go");
 }
 

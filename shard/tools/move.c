@@ -20,12 +20,14 @@
 #include "common/layout.h"
 #include "common/log.h"
 #include "common/role.h"
-#include "shard/streams/stream.h"
+#include "shard/streams/streams.h"
 #include "shard/tiering/flush.h"
 #include "shard/store/store.h"
 #include "shard/store/store_fanout.h"
 #include "shard/store/store_slot.h"
 #include "shard/store/store_stream.h"
+#include "shard/streams/recover.h"
+#include "shard/streams/pending.h"
 
 struct move {
     struct role role;

@@ -184,7 +184,7 @@ static void answers_and_events_wait_for_their_commit(void **state)
     turns(b);
     uint64_t second = b->late.sealed;
     assert_int_equal(second, first + 1);
-    assert_int_equal(b->shard->streams.newest->tail, 3); /* the turn has run */
+    assert_int_equal(streams_newest(&b->shard->streams)->tail, 3); /* the turn has run */
     assert_int_equal(hear(b).count, 0);
 
     durable(b, first);
@@ -213,7 +213,7 @@ static void many_turns_run_meanwhile_and_leave_in_order(void **state)
         commits[i] = b->late.sealed;
         assert_int_equal(commits[i], commits[0] + (uint64_t)i);
     }
-    assert_int_equal(b->shard->streams.newest->tail, 5);
+    assert_int_equal(streams_newest(&b->shard->streams)->tail, 5);
     assert_int_equal(hear(b).count, 0);
     durable(b, commits[1]);
     struct heard heard = hear(b);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "shard/streams/stream.h"
+#include "shard/streams/streams.h"
 
 #define COUNT 400
 
