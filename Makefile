@@ -139,8 +139,10 @@ crash: tests/node_modules/.package-lock.json ## kill processes under load for SE
 	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
 
 .PHONY: upgrades
-upgrades: all tests/node_modules/.package-lock.json ## replace the programs ten times under load and judge what clients saw
-	STREAMD_BUILD=$(BUILD) node tests/crash/upgrades.mjs
+upgrades: all tests/node_modules/.package-lock.json ## replace the programs ten times under load; FROM=REVISION begins with those
+	@if [ -n "$(FROM)" ]; then rm -rf build/from && mkdir -p build/from && git archive $(FROM) | tar -x -C build/from && \
+		$(MAKE) --no-print-directory -s -C build/from -j$(shell nproc) BUILD=build all; fi
+	STREAMD_BUILD=$(BUILD) $(if $(FROM),STREAMD_FROM=$(CURDIR)/build/from/build) node tests/crash/upgrades.mjs
 
 .PHONY: test-systemd
 test-systemd: deps ## the package in a Debian with a systemd of its own, as root: not in `make test`

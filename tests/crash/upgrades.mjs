@@ -3,6 +3,8 @@
 // disconnected.
 //
 //     node crash/upgrades.mjs [upgrades] [event streams] [long-polls] [writers]
+//
+// With STREAMD_FROM=FOLDER the server begins with the programs there, of an earlier streamd, and its first upgrade is to ours.
 
 import { EventReader } from "../lib/sse.mjs";
 import { Connection } from "../lib/http.mjs";
@@ -138,7 +140,7 @@ async function upgrade(server, n) {
 }
 
 const another = buildAnother();
-const programs = new Programs();
+const programs = new Programs(process.env.STREAMD_FROM);
 const server = await Server.start({
   programs: programs.folder,
   settings: { "shard.count": 4, "router.workers": 2, "live.sse_lifetime": "1h", "live.long_poll_timeout": "2s" },

@@ -23,9 +23,9 @@ export function buildAnother() {
 }
 
 export class Programs {
-  constructor() {
+  constructor(from = BUILD) {
     this.folder = mkdtempSync(join(tmpdir(), "streamd-programs-"));
-    this.install(BUILD);
+    this.install(from);
   }
 
   install(from, names = NAMES) {
