@@ -187,7 +187,7 @@ static bool dispatch_head(struct request *req)
 static void dispatch_answer(struct request *req)
 {
     struct incoming *in = incoming_take(req);
-    req->exchange.slash = in->route.name.len && in->route.name.data[in->route.name.len - 1] == '/';
+    req->slash = in->route.name.len && in->route.name.data[in->route.name.len - 1] == '/';
     timing_mark(req, TIMING_ALLOWED);
     if (in->is_preflight)
         cors_preflight(req, &in->head);

@@ -63,8 +63,8 @@ static void handover_describe_reader(const struct connection *c, struct wire_han
     m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) |
                 (c->request.chunked ? WIRE_HANDED_CHUNKED : 0) | (c->request.http10 ? WIRE_HANDED_HTTP10 : 0) |
                 (c->request.keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
-                (c->request.shared_answer ? WIRE_HANDED_SHARED : 0) | (c->request.exchange.now ? WIRE_HANDED_NOW : 0) |
-                (c->request.exchange.earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->request.cors) |
+                (c->request.shared_answer ? WIRE_HANDED_SHARED : 0) | (reader->asked_now ? WIRE_HANDED_NOW : 0) |
+                (reader->asked_earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->request.cors) |
                 handover_grant_flags(&c->request.grant);
     m->began_us = c->request.stats.began_us;
     m->request_id = request_log_id(&c->request);
@@ -74,7 +74,7 @@ static void handover_describe_reader(const struct connection *c, struct wire_han
     m->cursor = reader->cursor;
     m->uid = reader->uid;
     m->ends_ms = reader->ends_ms;
-    m->origin = c->request.exchange.origin ? slice_str(c->request.exchange.origin) : SLICE("");
+    m->origin = c->request.origin ? slice_str(c->request.origin) : SLICE("");
     m->reader_key = slice_str(c->request.grant.reader_key);
     m->expires_s = c->request.grant.expires_s;
     m->key = c->request.grant.key;
@@ -187,6 +187,8 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
         .sse = m->flags & WIRE_HANDED_SSE,
         .started = m->flags & WIRE_HANDED_SSE,
         .answered_once = true,
+        .asked_now = m->flags & WIRE_HANDED_NOW,
+        .asked_earliest = m->flags & WIRE_HANDED_EARLIEST,
         .uid = m->uid,
         .position = m->position,
         .limit = m->limit,
@@ -197,10 +199,8 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
     c->request.http10 = m->flags & WIRE_HANDED_HTTP10;
     c->request.keep_alive = m->flags & WIRE_HANDED_KEEP_ALIVE;
     c->request.shared_answer = m->flags & WIRE_HANDED_SHARED;
-    c->request.exchange.now = m->flags & WIRE_HANDED_NOW;
-    c->request.exchange.earliest = m->flags & WIRE_HANDED_EARLIEST;
     c->request.cors = handover_cors_of(m->flags);
-    c->request.exchange.origin = c->request.cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
+    c->request.origin = c->request.cors == CORS_ORIGIN ? xslicedup(m->origin) : NULL;
     handover_restore_grant(&c->request.grant, m);
     request_stats_resume(&c->request, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
     request_log_resume(&c->request, m->name, m->request_id);

@@ -36,7 +36,7 @@ void cors_decide(struct request *req, const struct http_head *head, struct slice
         cors_headers_set(req, CORS_ANY);
     } else if (origin.data && cors_listed(req->router, own, origin)) {
         cors_headers_set(req, CORS_ORIGIN);
-        req->exchange.origin = xslicedup(origin);
+        req->origin = xslicedup(origin);
     } else {
         cors_headers_set(req, CORS_VARY);
     }
@@ -76,8 +76,7 @@ void cors_preflight(struct request *req, const struct http_head *head)
 
 bool cors_holds(const struct request *req, struct slice resource)
 {
-    return req->cors != CORS_ORIGIN ||
-           cors_listed(req->router, cors_origins_of(req, resource), slice_str(req->exchange.origin));
+    return req->cors != CORS_ORIGIN || cors_listed(req->router, cors_origins_of(req, resource), slice_str(req->origin));
 }
 
 bool cors_trusts(const struct request *req, const struct http_head *head, struct slice resource)

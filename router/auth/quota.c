@@ -173,7 +173,7 @@ static bool quota_look_up(struct request *req, struct slice name, struct quotas 
     *quotas = configured->quotas;
     if (quotas->appends > APPENDS_MAX)
         quotas->appends = APPENDS_MAX;
-    *tally = req->exchange.tally = tally_of(&r->tallies, project);
+    *tally = req->tally = tally_of(&r->tallies, project);
     return true;
 }
 
@@ -293,7 +293,7 @@ void quota_refuse(struct request *req, enum error error)
     char policy[256] = "", limit[256] = "";
     struct detail detail = {0};
     struct buf *head = answer_error_begin(req, error);
-    if (quota_look_up(req, slice_str(req->exchange.tally->project), &quotas, &tally)) {
+    if (quota_look_up(req, slice_str(req->tally->project), &quotas, &tally)) {
         uint64_t readers = tally->readers + tally->readers_elsewhere,
                  wait_s = quota_seconds_to_an_append(tally, &quotas);
         uint64_t appends = tally->appends_left > 0 ? (uint64_t)tally->appends_left / APPEND : 0;

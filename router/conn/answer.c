@@ -153,7 +153,7 @@ void answer_error_end(struct request *req, enum error error, const char *text)
 {
     struct buf body = {0};
     struct detail detail = {0};
-    if (error == ERR_STREAM_NOT_FOUND && req->exchange.slash)
+    if (error == ERR_STREAM_NOT_FOUND && req->slash)
         text = "stream not found: the '/' at its end belongs to its name, which is another one without it";
     error = grant_told(&req->grant, error, &detail);
     response_error_body(&body, error, *detail.text ? detail.text : text);

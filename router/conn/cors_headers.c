@@ -20,8 +20,8 @@
 void cors_headers_set(struct request *req, enum request_cors cors)
 {
     req->cors = cors;
-    free(req->exchange.origin);
-    req->exchange.origin = NULL;
+    free(req->origin);
+    req->origin = NULL;
 }
 
 void cors_headers_unknown(struct request *req)
@@ -38,7 +38,7 @@ void cors_headers_add(const struct request *req, struct buf *head)
     else
         response_add(head, "Vary", SLICE("Origin"));
     if (req->cors == CORS_ORIGIN)
-        response_add(head, "Access-Control-Allow-Origin", slice_str(req->exchange.origin));
+        response_add(head, "Access-Control-Allow-Origin", slice_str(req->origin));
     if (req->cors == CORS_ORIGIN &&
         (*req->router->cfg->auth_cookie || req->router->cfg->auth_mode == AUTH_MODE_CALLBACK))
         response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));

@@ -4,7 +4,7 @@
 
 #include "router/conn/request.h"
 
-/* Of the request's answer; with CORS_ORIGIN the caller sets exchange.origin. */
+/* Of the request's answer; with CORS_ORIGIN the caller sets origin. */
 void cors_headers_set(struct request *request, enum request_cors cors);
 
 /* For a request whose head was not understood. */

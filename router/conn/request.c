@@ -4,7 +4,6 @@
 
 #include "router/conn/connection.h"
 #include "router/conn/incoming.h"
-#include "router/handlers/listing.h"
 #include "router/router.h"
 
 void request_begin_job(struct request *req, const struct job_ops *ops, void *job)
@@ -37,12 +36,10 @@ void request_send(struct request *req, struct block *block, size_t start, size_t
 void request_clear(struct request *req)
 {
     incoming_free(req, incoming_take(req));
-    free(req->exchange.origin);
-    free(req->exchange.text);
-    if (req->exchange.listing)
-        req->router->connections.rows_bytes -= buf_len(&req->exchange.listing->rows);
-    listing_free(req->exchange.listing);
-    req->exchange = (struct exchange){0};
+    free(req->origin);
+    req->origin = NULL;
+    req->tally = NULL;
+    req->kept = req->slash = false;
     req->cors = CORS_NONE;
 }
 

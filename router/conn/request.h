@@ -11,9 +11,9 @@
 struct block;
 struct connection;
 struct incoming;
-struct listing;
 struct request;
 struct router;
+struct tally;
 
 /* Which origins' scripts may read an answer. */
 enum request_cors {
@@ -21,23 +21,6 @@ enum request_cors {
     CORS_ANY,    /* all */
     CORS_ORIGIN, /* the one that asked */
     CORS_VARY    /* none that is known; another may be answered otherwise */
-};
-
-/* What the handler of a request keeps until its answer comes. */
-struct exchange {
-    char *origin;            /* CORS_ORIGIN: which; freed with the request */
-    char *text;              /* create: the Location; read: If-None-Match; freed with the request */
-    uint64_t received;       /* append: the sequence number that came */
-    struct tally *tally;     /* of its project, if that has quotas */
-    struct listing *listing; /* list; freed with the request */
-    bool producer;           /* append: with producer headers */
-    bool close_only;         /* append: without a body */
-    bool many;               /* subscribe: to several sources */
-    bool slash;              /* the name that was asked for ends in one */
-    bool now;                /* read: offset=now */
-    bool kept;               /* read: caches that many share may keep the answer; it has nothing of this request */
-    bool earliest;           /* read: offset=-1, or none */
-    uint8_t estuary;         /* WIRE_ESTUARY_* */
 };
 
 /* What works on a request between its head and its answer: its body arrives, it waits for something, a shard is asked,
@@ -58,10 +41,13 @@ struct request {
     void *job;
     struct incoming *incoming; /* what it says, until its handler has it; else NULL */
     struct decision decision;  /* what the callback has said */
-    struct exchange exchange;
+    char *origin;              /* CORS_ORIGIN: which */
+    struct tally *tally;       /* of its project, if that has quotas */
     struct request_stats stats;
     enum request_cors cors : 8; /* of the answer */
     bool shared_answer;         /* caches that many share may keep it */
+    bool kept;                  /* and so they will: it has nothing of this request */
+    bool slash;                 /* the name that was asked for ends in one */
     bool http10, keep_alive, head_only;
     bool chunked;       /* its answer is a body of chunks, of which more come */
     struct grant grant; /* what it was allowed with */

@@ -8,6 +8,10 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
+/* What the answer depends on, in the question's flags; its number is the Producer-Seq that came. */
+#define APPEND_PRODUCER 1u   /* with producer headers */
+#define APPEND_CLOSE_ONLY 2u /* without a body */
+
 #define MESSAGES_KEEP ((size_t)1 << 20)
 
 static void append_add_fanout(struct buf *head, const struct wire_appended *m)
@@ -27,15 +31,16 @@ static void append_add_fanout(struct buf *head, const struct wire_appended *m)
     response_add_number(head, "Stream-Fanout-Failures", m->failures);
 }
 
-static void append_answer_appended(struct request *req, const struct wire_appended *m)
+static void append_answer_appended(const struct shard_request *q, const struct wire_appended *m)
 {
-    const struct exchange *exchange = &req->exchange;
-    bool created = exchange->producer && !exchange->close_only && !(m->flags & WIRE_APPENDED_DUPLICATE);
+    struct request *req = q->request;
+    bool producer = q->flags & APPEND_PRODUCER;
+    bool created = producer && !(q->flags & APPEND_CLOSE_ONLY) && !(m->flags & WIRE_APPENDED_DUPLICATE);
     struct buf *head = answer_begin(req, created ? 200 : 204);
     response_add_offset(head, "Stream-Next-Offset", m->tail);
     if (m->flags & WIRE_APPENDED_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
-    if (exchange->producer) {
+    if (producer) {
         response_add_number(head, "Producer-Epoch", m->epoch);
         response_add_number(head, "Producer-Seq", m->seq);
     }
@@ -49,8 +54,9 @@ static void append_answer_appended(struct request *req, const struct wire_append
 
 /* Every conflict of a producer says what is next: clients that get no Producer-Expected-Seq take it for 0, and wait for
  * all batches before theirs, or try again without end. */
-static void append_answer_refused(struct request *req, const struct answer *answer)
+static void append_answer_refused(const struct shard_request *q, const struct answer *answer)
 {
+    struct request *req = q->request;
     const struct wire_appended *m = answer_appended(answer);
     struct buf *head = answer_error_begin(req, answer->error);
     if (answer->error == ERR_STREAM_CLOSED) {
@@ -59,9 +65,9 @@ static void append_answer_refused(struct request *req, const struct answer *answ
     } else if (answer->error == ERR_STALE_PRODUCER_EPOCH) {
         response_add_number(head, "Producer-Epoch", m->epoch);
     }
-    if (req->exchange.producer && error_status(answer->error) == 409) {
+    if ((q->flags & APPEND_PRODUCER) && error_status(answer->error) == 409) {
         response_add_number(head, "Producer-Expected-Seq", m->expected);
-        response_add_number(head, "Producer-Received-Seq", req->exchange.received);
+        response_add_number(head, "Producer-Received-Seq", q->number);
     }
     answer_error_end(req, answer->error, answer->text);
 }
@@ -79,9 +85,9 @@ static void append_answered(struct shard_request *q, const struct answer *answer
     if (answer_appended(answer) && answer_appended(answer)->fanout == WIRE_FANOUT_INLINE)
         timing_fanned(req);
     if (answer->error == ERR_NONE || append_taken_before(q, answer))
-        append_answer_appended(req, answer_appended(answer));
+        append_answer_appended(q, answer_appended(answer));
     else if (answer_appended(answer))
-        append_answer_refused(req, answer);
+        append_answer_refused(q, answer);
     else
         answer_error_text(req, answer->error, answer->text);
 }
@@ -120,10 +126,9 @@ static void append_submit(struct request *req, struct wire_append *append)
     struct shard_request *q = ask_shard(req, shards_of(shards, append->name), append_answered);
     append->id = q->id;
     wire_put_append(&q->frame, append);
-    req->exchange.producer = (append->flags & WIRE_APPEND_PRODUCER) != 0;
-    req->exchange.close_only = append->count == 0;
-    req->exchange.received = append->seq;
-    q->repeatable = req->exchange.producer;
+    q->flags = (append->flags & WIRE_APPEND_PRODUCER ? APPEND_PRODUCER : 0) | (append->count ? 0 : APPEND_CLOSE_ONLY);
+    q->number = append->seq;
+    q->repeatable = q->flags & APPEND_PRODUCER;
     ask_send(q);
 }
 

@@ -1,9 +1,10 @@
-/* GET and PUT of a project's configuration; GET of what it uses. */
+/* GET and PUT of a project's configuration. */
 #include <cjson/cJSON.h>
 
 #include "common/registry.h"
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
+#include "router/handlers/no_project.h"
 #include "router/http/etag.h"
 #include "router/router.h"
 
@@ -54,24 +55,6 @@ static void config_refuse_if_match(struct request *req, const struct tag *tag)
                                         : "there is no such project, so If-Match names none; nothing was done");
 }
 
-/* Only auth.mode = jwt has a registry of projects. */
-static enum error config_no_project(const struct request *req, struct detail *detail)
-{
-    if (req->router->auth.projects.registry)
-        return ERR_PROJECT_NOT_FOUND;
-    return detail_say(
-        detail, ERR_PROJECT_NOT_FOUND,
-        "projects have a configuration and quotas with auth.mode = jwt only; this server has auth.mode = %s",
-        choice_auth_mode[req->router->cfg->auth_mode]);
-}
-
-static void config_answer_no_project(struct request *req)
-{
-    struct detail detail = {0};
-    enum error error = config_no_project(req, &detail);
-    answer_error_text(req, error, detail.text);
-}
-
 /* ---- GET ---- */
 
 static void config_answer_config(struct request *req, const struct http_head *request, const struct buf *json,
@@ -97,7 +80,7 @@ void handle_config_get(struct request *req, const struct http_head *head, struct
     struct tag tag;
     (void)body;
     if (!project) {
-        config_answer_no_project(req);
+        no_project_answer(req);
         return;
     }
     config_print_tagged(project, &json, &tag);
@@ -138,7 +121,7 @@ static void config_answer_put(struct request *req, enum registry_result result, 
     if (result == REGISTRY_REFUSED && !config_if_match(r->head, &r->was)) {
         config_refuse_if_match(req, &r->was);
     } else if (result == REGISTRY_REFUSED && !r->was.len) {
-        config_answer_no_project(req);
+        no_project_answer(req);
     } else if (result == REGISTRY_REFUSED) {
         config_refuse_precondition(req, &r->was, "there is a configuration already; nothing was done");
     } else if (result != REGISTRY_OK) {
@@ -160,7 +143,7 @@ static enum error config_read_put(struct request *req, const struct http_head *h
     struct slice none = head->headers[HTTP_IF_NONE_MATCH_HEADER];
     *project = (struct project){0};
     if (!req->router->auth.projects.registry)
-        return config_no_project(req, detail);
+        return no_project(req, detail);
     if (none.data && !slice_equal(none, SLICE("*")))
         return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
                           "If-None-Match must be * here (there is no configuration yet), not %s",
@@ -184,25 +167,4 @@ void handle_config_put(struct request *req, const struct http_head *head, struct
         config_answer_put(req, registry_update(req->router->auth.projects.registry, name, config_replace, &replacement),
                           &replacement);
     project_clear(&replacement.project);
-}
-
-void handle_usage(struct request *req, const struct http_head *head, struct slice name, struct slice body)
-{
-    const struct project *project = projects_find(&req->router->auth.projects, name);
-    const struct tally *usage = tally_of(&req->router->tallies, name);
-    (void)head;
-    (void)body;
-    if (!project || !usage) {
-        config_answer_no_project(req);
-        return;
-    }
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "streams", (double)usage->streams);
-    cJSON_AddNumberToObject(object, "bytes", (double)usage->bytes);
-    cJSON_AddNumberToObject(object, "liveReaders", (double)(usage->readers + usage->readers_elsewhere));
-    cJSON_AddItemToObject(object, "quotas", project_quotas(&project->quotas));
-    char *text = cJSON_PrintUnformatted(object);
-    answer_json(req, slice_str(text));
-    cJSON_free(text);
-    cJSON_Delete(object);
 }

@@ -26,7 +26,7 @@ static void create_answered(struct shard_request *q, const struct answer *answer
     bool created = stream->flags & WIRE_STREAM_CREATED;
     struct buf *head = answer_begin(req, created ? 201 : 200);
     if (created)
-        response_add(head, "Location", slice_str(req->exchange.text));
+        response_add(head, "Location", slice_str(q->text));
     answer_add_metadata(head, stream);
     answer_end(req, NULL, 0);
 }
@@ -101,6 +101,6 @@ void handle_create(struct request *req, const struct http_head *head, struct sli
         create.flags |= WIRE_CREATE_FULL;
     wire_put_create(&q->frame, &create);
     q->repeatable = true;
-    req->exchange.text = create_location(req, head);
+    q->text = create_location(req, head);
     ask_send(q);
 }

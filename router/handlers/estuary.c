@@ -14,7 +14,8 @@
 #include "router/http/route.h"
 #include "router/router.h"
 
-#define SOURCES_MAX 1000 /* in one request */
+#define SOURCES_MAX 1000   /* in one request */
+#define SUBSCRIBED_MANY 1u /* a flag of the question: it was about a list of sources */
 
 /* ---- names ---- */
 
@@ -109,7 +110,7 @@ static void estuary_subscribed(struct shard_request *q, const struct answer *ans
     const struct wire_subscribe m = estuary_asked(q);
     const struct wire_estuary_state *state = answer_estuary_state(answer);
     struct slice names = m.sources;
-    bool many = req->exchange.many;
+    bool many = q->flags & SUBSCRIBED_MANY;
     enum error error = answer->error;
     if (error == ERR_NONE && !many)
         error = estuary_result_of(state->results, 0);
@@ -275,6 +276,7 @@ static void estuary_request_subscription(struct request *req, const struct subsc
 {
     struct shards *shards = &req->router->shards;
     struct shard_request *q = ask_shard(req, shards_of(shards, buf_slice(&s->estuary)), estuary_subscribed);
+    q->flags = s->many ? SUBSCRIBED_MANY : 0;
     wire_put_subscribe(&q->frame, &(struct wire_subscribe){
                                       .id = q->id,
                                       .estuary = buf_slice(&s->estuary),
@@ -343,7 +345,6 @@ void handle_subscribe(struct request *req, const struct http_head *head, struct 
 void handle_subscribe_many(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)head;
-    req->exchange.many = true;
     estuary_submit(req, name, body, 0);
 }
 
@@ -359,16 +360,16 @@ static void estuary_answered(struct shard_request *q, const struct answer *answe
 {
     struct request *req = q->request;
     const struct wire_estuary_state *state = answer_estuary_state(answer);
-    struct slice estuary = slice_str(req->exchange.text);
+    struct slice estuary = slice_str(q->text);
     if (answer->error != ERR_NONE) {
         answer_error_text(req, answer->error, answer->text);
         return;
     }
     cJSON *object = cJSON_CreateObject();
     estuary_add_name(object, "estuaryId", "", estuary_id_of(estuary));
-    if (req->exchange.estuary >= WIRE_ESTUARY_DELETE) {
+    if (q->flags >= WIRE_ESTUARY_DELETE) {
         cJSON_AddTrueToObject(object, "deleted");
-    } else if (req->exchange.estuary == WIRE_ESTUARY_TOUCH) {
+    } else if (q->flags == WIRE_ESTUARY_TOUCH) {
         estuary_add_expiry(object, state->expires_ms);
     } else {
         struct slice names = state->sources;
@@ -390,8 +391,8 @@ static void estuary_ask(struct request *req, struct slice name, unsigned what)
     struct shard_request *q = ask_shard(req, shards_of(shards, name), estuary_answered);
     wire_put_estuary(&q->frame, &(struct wire_estuary){.id = q->id, .name = name, .what = (uint8_t)what});
     q->repeatable = true;
-    req->exchange.text = xslicedup(name);
-    req->exchange.estuary = (uint8_t)what;
+    q->text = xslicedup(name);
+    q->flags = what; /* which the answer depends on */
     ask_send(q);
 }
 

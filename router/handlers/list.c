@@ -1,64 +1,116 @@
-/* A project's streams: every shard is asked, one after the other, each only for what can still be on the page. */
+/* A project's streams: every shard is asked, one after the other, each only for what can still be on the page.
+ *
+ * The page is the request's job from the first question to the answer. Its rows count towards router.answer_memory. */
+#include <stdlib.h>
+
+#include "common/mem.h"
 #include "router/conn/answer.h"
-#include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/listing.h"
+#include "router/observe/timing.h"
 #include "router/router.h"
 
-static void list_ask_next(struct request *req);
+struct list_page {
+    struct request *request;
+    struct listing *listing;
+    struct shard_request *asked; /* the shard that is being asked */
+};
 
-static void list_answer_page(struct request *req)
+static void list_free(struct list_page *page)
 {
+    page->request->router->connections.rows_bytes -= buf_len(&page->listing->rows);
+    listing_free(page->listing);
+    free(page);
+}
+
+static void list_drop(struct request *req)
+{
+    struct list_page *page = req->job;
+    shard_request_abandon(&req->router->shards, page->asked);
+    list_free(page);
+}
+
+static const struct job_ops list_ops = {.drop = list_drop};
+
+/* The request goes on without its page. */
+static void list_end(struct list_page *page)
+{
+    request_end_job(page->request);
+    list_free(page);
+}
+
+static void list_answer_page(struct list_page *page)
+{
+    struct request *req = page->request;
     struct buf body = {0};
-    listing_print(req->exchange.listing, &body);
+    listing_print(page->listing, &body);
+    list_end(page);
     answer_json(req, buf_slice(&body));
     buf_clear(&body);
 }
 
-static bool list_take(struct request *req, const struct wire_listed *m)
+static void list_refuse(struct list_page *page, enum error error)
 {
-    const struct buf *rows = &req->exchange.listing->rows;
-    req->router->connections.rows_bytes -= buf_len(rows);
-    bool good = listing_take(req->exchange.listing, m);
-    req->router->connections.rows_bytes += buf_len(rows);
+    struct request *req = page->request;
+    list_end(page);
+    answer_error(req, error);
+}
+
+static bool list_take(struct list_page *page, const struct wire_listed *m)
+{
+    struct connections *all = &page->request->router->connections;
+    const struct buf *rows = &page->listing->rows;
+    all->rows_bytes -= buf_len(rows);
+    bool good = listing_take(page->listing, m);
+    all->rows_bytes += buf_len(rows);
     return good;
+}
+
+static void list_answered(struct shard_request *q, const struct answer *answer);
+
+static void list_ask_next(struct list_page *page)
+{
+    struct request *req = page->request;
+    struct shards *shards = &req->router->shards;
+    if (answer_memory_full(req->router)) {
+        list_refuse(page, ERR_OVERLOADED);
+        return;
+    }
+    page->asked = shard_request_new(shards, page->listing->shard, list_answered, page);
+    const struct wire_list m = listing_ask(page->listing, page->asked->id);
+    wire_put_list(&page->asked->frame, &m);
+    page->asked->repeatable = true;
+    timing_mark(req, TIMING_SENT);
+    if (!shard_request_send(shards, page->asked))
+        list_refuse(page, ERR_OVERLOADED);
 }
 
 static void list_answered(struct shard_request *q, const struct answer *answer)
 {
-    struct request *req = q->request;
+    struct list_page *page = q->owner;
     enum error error = answer->error;
-    if (error == ERR_NONE && !list_take(req, answer_listed(answer)))
+    timing_of_shard(page->request, q);
+    if (error == ERR_NONE && !list_take(page, answer_listed(answer)))
         error = ERR_INTERNAL;
     if (error != ERR_NONE)
-        answer_error(req, error);
-    else if (++req->exchange.listing->shard < req->router->shards.layout.shards)
-        list_ask_next(req);
+        list_refuse(page, error);
+    else if (++page->listing->shard < page->request->router->shards.layout.shards)
+        list_ask_next(page);
     else
-        list_answer_page(req);
-}
-
-static void list_ask_next(struct request *req)
-{
-    if (answer_memory_full(req->router)) {
-        answer_error(req, ERR_OVERLOADED);
-        return;
-    }
-    struct shard_request *q = ask_shard(req, req->exchange.listing->shard, list_answered);
-    const struct wire_list m = listing_ask(req->exchange.listing, q->id);
-    wire_put_list(&q->frame, &m);
-    q->repeatable = true;
-    ask_send(q);
+        list_answer_page(page);
 }
 
 void handle_list(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct detail detail = {0};
     (void)body;
-    req->exchange.listing = listing_new(name, head->query, &detail);
-    if (!req->exchange.listing) {
+    struct listing *listing = listing_new(name, head->query, &detail);
+    if (!listing) {
         answer_error_text(req, ERR_INVALID_QUERY_PARAM, detail.text);
         return;
     }
-    list_ask_next(req);
+    struct list_page *page = xcalloc(1, sizeof *page);
+    *page = (struct list_page){.request = req, .listing = listing};
+    request_begin_job(req, &list_ops, page);
+    list_ask_next(page);
 }

@@ -4,6 +4,7 @@
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
 #include "router/http/query.h"
+#include "router/live/collapse.h"
 #include "router/live/reader.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
@@ -21,10 +22,14 @@ static void read_catch_up(struct request *req, const struct http_head *head, str
         .max_bytes = page < most ? page : most,
         .max_messages = query->limit,
     };
-    if (head->headers[HTTP_IF_NONE_MATCH_HEADER].data)
-        req->exchange.text = xslicedup(head->headers[HTTP_IF_NONE_MATCH_HEADER]);
+    struct slice none_match = head->headers[HTTP_IF_NONE_MATCH_HEADER];
+    const struct read_asked asked = {
+        .none_match = none_match.data ? xslicedup(none_match) : NULL,
+        .now = query->now,
+        .earliest = query->earliest,
+    };
     timing_mark(req, TIMING_SENT);
-    collapse_read(&req->router->collapse, req, read);
+    collapse_read(&req->router->collapse, req, read, asked);
 }
 
 /* An EventSource that reconnects asks with its old URL and says here how far it has come. */
@@ -48,8 +53,6 @@ void handle_read(struct request *req, const struct http_head *head, struct slice
         answer_error_text(req, error, detail.text);
         return;
     }
-    req->exchange.now = query.now;
-    req->exchange.earliest = query.earliest;
     if (query.live == QUERY_CATCH_UP) {
         read_catch_up(req, head, name, &query);
         return;

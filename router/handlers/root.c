@@ -1,4 +1,4 @@
-/* GET / and GET /health: which server this is, where its routes are, and that it answers. */
+/* GET /: which server this is, and where its routes are. */
 #include "common/version.h"
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
@@ -31,16 +31,4 @@ void handle_root(struct request *req, const struct http_head *request, struct sl
     buf_add_text(&body, "]}");
     answer_json(req, buf_slice(&body));
     buf_clear(&body);
-}
-
-void handle_health(struct request *req, const struct http_head *request, struct slice name, struct slice ignored)
-{
-    const struct slice body = SLICE("ok");
-    struct buf *head = answer_begin(req, 200);
-    (void)request;
-    (void)name;
-    (void)ignored;
-    response_add(head, "Content-Type", SLICE("text/plain"));
-    response_add(head, "Cache-Control", SLICE("no-store"));
-    answer_end(req, &body, 1);
 }

@@ -69,6 +69,7 @@ struct shared_read {
 struct waiter {
     struct list link;
     struct request *request;
+    struct read_asked asked;
     struct shared_read *shared;
 };
 
@@ -177,10 +178,10 @@ static void collapse_drop(struct request *req);
 
 static const struct job_ops collapse_ops = {.drop = collapse_drop};
 
-static void collapse_join(struct shared_read *s, struct request *req)
+static void collapse_join(struct shared_read *s, struct request *req, struct read_asked asked)
 {
     struct waiter *w = xmalloc(sizeof *w);
-    *w = (struct waiter){.request = req, .shared = s};
+    *w = (struct waiter){.request = req, .asked = asked, .shared = s};
     list_add_last(&s->waiters, &w->link);
     request_begin_job(req, &collapse_ops, w);
 }
@@ -189,6 +190,7 @@ static void collapse_leave(struct waiter *w)
 {
     list_remove(&w->link);
     request_end_job(w->request);
+    read_asked_clear(&w->asked);
     free(w);
 }
 
@@ -235,11 +237,14 @@ static void collapse_answer_all(struct shared_read *s, const struct answer *answ
     while (!list_empty(&s->waiters)) {
         struct waiter *w = LIST_OWNER(s->waiters.next, struct waiter, link);
         struct request *req = w->request;
+        struct read_asked asked = w->asked;
+        w->asked.none_match = NULL; /* it is still needed */
         collapse_leave(w);
         if (answer->error != ERR_NONE)
             answer_refusal(req, answer);
         else
-            read_answer_page(req, &stream, &s->body);
+            read_answer_page(req, &asked, &stream, &s->body);
+        read_asked_clear(&asked);
     }
     collapse_shared_free(s);
 }
@@ -339,19 +344,19 @@ static void collapse_start(struct shared_read *s)
     collapse_end(s, &(struct answer){.error = ERR_OVERLOADED});
 }
 
-void collapse_read(struct collapse *collapse, struct request *req, struct wire_read read)
+void collapse_read(struct collapse *collapse, struct request *req, struct wire_read read, struct read_asked asked)
 {
     struct question *question = collapse_ask(collapse, &read);
     struct shared_read *s = collapse_joinable(question);
     if (s) {
-        collapse_join(s, req);
+        collapse_join(s, req, asked);
         metrics_add(collapse->router->metrics, METRIC_COLLAPSED, 1);
         return;
     }
     struct list *oldest = question->reads.prev;
     bool at_once = question->count < AT_ONCE;
     s = collapse_shared_new(question);
-    collapse_join(s, req);
+    collapse_join(s, req, asked);
     if (at_once) {
         collapse_start(s);
         return;

@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/table.h"
 #include "common/wire.h"
+#include "router/live/read_answer.h"
 
 struct request;
 struct router;
@@ -18,8 +19,8 @@ struct collapse {
 
 void collapse_init(struct collapse *collapse, struct router *router);
 
-/* The request, whose exchange says what kind of read it is, waits for what this READ finds, and is answered then. Its
- * name is borrowed for the call; its id is filled in. Two that are equal but for the id are the same. */
-void collapse_read(struct collapse *collapse, struct request *request, struct wire_read read);
+/* The request waits for what this READ finds, and is answered then, as `asked` says, which is taken. Its name is
+ * borrowed for the call; its id is filled in. Two that are equal but for the id are the same. */
+void collapse_read(struct collapse *collapse, struct request *request, struct wire_read read, struct read_asked asked);
 
 #endif

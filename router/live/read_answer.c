@@ -1,6 +1,7 @@
 #include "router/live/read_answer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "router/conn/answer.h"
 #include "router/http/etag.h"
@@ -120,33 +121,40 @@ static void read_answer_add_facts(struct buf *head, const struct wire_stream *st
         response_add(head, "Stream-Expires-At", stream->expires_text);
 }
 
+void read_asked_clear(struct read_asked *asked)
+{
+    free(asked->none_match);
+    asked->none_match = NULL;
+}
+
 static const char *const read_answer_page_more = ", stale-while-revalidate=300";
 static const char *const read_answer_cold_more = ", stale-while-revalidate=300, immutable"; /* while it is fresh */
 
 /* Another time the same URL is another place in the stream. */
-static bool read_answer_is_fleeting(const struct request *req, const struct wire_stream *stream)
+static bool read_answer_is_fleeting(const struct read_asked *asked, const struct wire_stream *stream)
 {
-    return req->exchange.now || (req->exchange.earliest && (stream->retention_s || stream->retention_bytes));
+    return asked->now || (asked->earliest && (stream->retention_s || stream->retention_bytes));
 }
 
-static bool read_answer_not_modified(const struct request *req, const struct wire_stream *stream)
+static bool read_answer_not_modified(const struct read_asked *asked, const struct wire_stream *stream)
 {
     char etag[ETAG_MAX];
-    if (!req->exchange.text || read_answer_is_fleeting(req, stream))
+    if (!asked->none_match || read_answer_is_fleeting(asked, stream))
         return false;
     size_t len = etag_print(etag, stream->uid, stream->start, stream->next, read_answer_at_end(stream));
-    return etag_listed(slice_str(req->exchange.text), slice_of(etag, len), ETAG_WEAK);
+    return etag_listed(slice_str(asked->none_match), slice_of(etag, len), ETAG_WEAK);
 }
 
-void read_answer_page(struct request *req, const struct wire_stream *stream, const struct output *body)
+void read_answer_page(struct request *req, const struct read_asked *asked, const struct wire_stream *stream,
+                      const struct output *body)
 {
     struct slice parts[3];
-    bool unchanged = read_answer_not_modified(req, stream);
+    bool unchanged = read_answer_not_modified(asked, stream);
     req->shared_answer = grant_shared(&req->grant, stream);
-    req->exchange.kept = req->shared_answer && !read_answer_is_fleeting(req, stream);
+    req->kept = req->shared_answer && !read_answer_is_fleeting(asked, stream);
     struct buf *head = answer_begin(req, unchanged ? 304 : 200);
     read_answer_add_place(head, stream);
-    if (read_answer_is_fleeting(req, stream)) {
+    if (read_answer_is_fleeting(asked, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
         read_answer_add_caching(req, head, stream, PAGE_AGE,
@@ -164,12 +172,13 @@ void read_answer_page(struct request *req, const struct wire_stream *stream, con
         answer_end(req, parts, read_answer_body_parts(stream, parts));
 }
 
-void read_answer_poll(struct request *req, const struct wire_stream *stream, uint64_t cursor, struct block *body)
+void read_answer_poll(struct request *req, const struct read_asked *asked, const struct wire_stream *stream,
+                      uint64_t cursor, struct block *body)
 {
-    req->exchange.kept = req->shared_answer && !read_answer_is_fleeting(req, stream);
+    req->kept = req->shared_answer && !read_answer_is_fleeting(asked, stream);
     struct buf *head = answer_begin(req, 200);
     read_answer_add_place(head, stream);
-    if (read_answer_is_fleeting(req, stream)) {
+    if (read_answer_is_fleeting(asked, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
         read_answer_add_caching(req, head, stream, POLL_AGE, "");
@@ -180,13 +189,14 @@ void read_answer_poll(struct request *req, const struct wire_stream *stream, uin
     answer_end_block(req, body);
 }
 
-void read_answer_nothing(struct request *req, uint64_t next, uint64_t cursor, bool closed)
+void read_answer_nothing(struct request *req, const struct read_asked *asked, uint64_t next, uint64_t cursor,
+                         bool closed)
 {
-    req->exchange.kept = req->shared_answer && !req->exchange.now;
+    req->kept = req->shared_answer && !asked->now;
     struct buf *head = answer_begin(req, 204);
     response_add_offset(head, "Stream-Next-Offset", next);
     response_add(head, "Stream-Up-To-Date", SLICE("true"));
-    if (req->exchange.kept) /* nginx has it for those who wait for the same; it obeys the first */
+    if (req->kept) /* nginx has it for those who wait for the same; it obeys the first */
         response_add(head, "X-Accel-Expires", SLICE("1"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (closed)

@@ -67,6 +67,8 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     reader->sse = query->live == QUERY_SSE;
     reader->now = query->now;
     reader->earliest = query->earliest;
+    reader->asked_now = query->now;
+    reader->asked_earliest = query->earliest;
     reader->position = query->position;
     reader->limit = reader->sse ? 0 : query->limit;
     reader->cursor = query->cursor;

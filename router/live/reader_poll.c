@@ -8,20 +8,27 @@
 #include "router/observe/request_stats.h"
 #include "router/router.h"
 
+static struct read_asked reader_poll_asked(const struct reader *reader)
+{
+    return (struct read_asked){.now = reader->asked_now, .earliest = reader->asked_earliest};
+}
+
 void reader_poll_nothing(struct reader *reader, uint64_t next, bool closed)
 {
     struct request *req = reader->request;
+    const struct read_asked asked = reader_poll_asked(reader);
     uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
-    read_answer_nothing(req, next, cursor, closed);
+    read_answer_nothing(req, &asked, next, cursor, closed);
 }
 
 static void reader_poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)
 {
     struct request *req = reader->request;
+    const struct read_asked asked = reader_poll_asked(reader);
     uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
-    read_answer_poll(req, stream, cursor, body);
+    read_answer_poll(req, &asked, stream, cursor, body);
 }
 
 void reader_poll_answered(struct reader *reader, const struct wire_stream *stream)

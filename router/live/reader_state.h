@@ -19,9 +19,11 @@ struct reader {
     struct list link; /* READER_AT_TAIL: among the entry's readers */
     enum reader_state state;
     bool sse;
-    bool started;         /* sse: the head is out */
-    bool now;             /* starts at the tail, wherever that is */
-    bool earliest;        /* starts at the first that is there */
+    bool started;   /* sse: the head is out */
+    bool now;       /* starts at the tail, wherever that is; false once that is known */
+    bool earliest;  /* starts at the first that is there; the same */
+    bool asked_now; /* that is what was asked for: answers to a long-poll depend on it */
+    bool asked_earliest;
     bool answered_once;   /* uid is known */
     bool is_public;       /* the stream is, as its last answer said */
     bool open;            /* its answers are for everyone who has its URL, whatever the project says */

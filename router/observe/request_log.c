@@ -139,7 +139,7 @@ void request_log_answer(struct request *req, struct buf *head, int status)
         note = request_log_note_new(req, (struct slice){0}, (struct slice){0});
     if (!*note->id && (wants || note->asked))
         snprintf(note->id, sizeof note->id, "%016" PRIx64, random_next(&req->router->random));
-    if (*note->id && !req->exchange.kept)
+    if (*note->id && !req->kept)
         response_add(head, "X-Request-Id", slice_str(note->id));
 }
 

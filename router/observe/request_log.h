@@ -22,7 +22,7 @@ void request_log_begin(struct request *request, const struct http_head *head);
 /* The same for a live reader that another router has had: its stream, and its id or "". */
 void request_log_resume(struct request *request, struct slice name, struct slice id);
 
-/* Its answer begins: with its id, if it has or gets one, unless request->exchange.kept. */
+/* Its answer begins: with its id, if it has or gets one, unless request->kept. */
 void request_log_answer(struct request *request, struct buf *head, int status);
 
 /* "" if it has none. */

@@ -47,6 +47,7 @@ static struct shard_request *shard_request_slot_new(struct shards *shards)
 static void shard_request_slot_free(struct shards *shards, struct shard_request *q)
 {
     struct buf frame = q->frame;
+    free(q->text);
     if (frame.cap > FRAME_KEEP)
         buf_clear(&frame);
     buf_reset(&frame);

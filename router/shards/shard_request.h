@@ -73,6 +73,9 @@ struct shard_request {
     shard_answered *answered;   /* called once, unless it was abandoned; it is forgotten afterwards */
     void *owner;                /* whatever `answered` needs */
     struct request *request;    /* the client's, if it is for one; NULL if that is gone. Not looked into here */
+    uint64_t number;            /* the handler's own, */
+    unsigned flags;             /* for when the answer comes; */
+    char *text;                 /* freed with the request */
     shard_answered *handler;    /* of ask.c: what `answered` passes the answer to */
     bool always;                /* `answered` is called even if it was abandoned: something counts these */
     bool repeatable;            /* doing it twice is like doing it once */
