@@ -1,5 +1,5 @@
 // Catch-up reads that come together share READs and pages in the router. How many READs those are is counted in
-// tests/unit/router/live/test_collapse.c; here, that nobody can tell.
+// tests/unit/router/test_collapse.c; here, that nobody can tell.
 
 import { Agent, get as httpGet } from "node:http";
 
