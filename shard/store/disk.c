@@ -36,7 +36,7 @@ static uint64_t disk_free_bytes(const struct disk *disk)
     return left;
 }
 
-/* All shards settle what they have into the same file system. */
+/* All shards flush what they have into the same file system. */
 static uint64_t disk_reserve(const struct disk *disk)
 {
     uint64_t flushes = disk->shards * disk->cfg->shard_flush_bytes;

@@ -76,6 +76,7 @@ static bool entry_take_data(struct slice *heads, struct slice *data, struct jour
            entry_take_bytes(data, boundaries_len, &e->boundaries) && entry_take_bytes(data, data_len, &e->data);
 }
 
+/* Heads come from the disk: lengths are checked against what is there, and unknown flags are damage. */
 bool entry_take(struct slice *heads, struct slice *data, struct journal_entry *e)
 {
     uint64_t flags;

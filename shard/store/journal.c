@@ -61,6 +61,8 @@ void journal_write(struct store *store)
     store->batch = NULL;
 }
 
+/* A batch that is full, or of another time, is written in the middle of the transaction: recovery needs one time a row,
+ * and memory is given back by the batch. */
 void journal_append(struct store *store, struct journal_entry *entry)
 {
     struct batch *batch = store->batch;
@@ -120,6 +122,7 @@ int64_t journal_last(const struct store *store)
     return store->last_seq;
 }
 
+/* The proof of which numbers were given goes with the batch, so serial numbers are written with this commit. */
 bool journal_drop(struct store *store, int64_t upto, int64_t max)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_DROP);

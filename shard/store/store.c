@@ -70,7 +70,7 @@ static int store_open_database(struct store *store, uint64_t page_cache, bool is
     if (rc != SQLITE_OK)
         return rc;
     sqlite3_busy_timeout(store->db, 5000); /* a killed predecessor may not be quite gone */
-    /* Its lock is no exclusive one: `streamd verify` and other readers may come beside us. secure_delete, where a
+    /* The lock is not exclusive: `streamd verify` and other readers may come beside us. secure_delete, where a
      * distribution has made it the default, writes every page that is freed once more. */
     snprintf(pragmas, sizeof pragmas,
              "%s%sPRAGMA journal_mode = WAL;"

@@ -32,6 +32,7 @@ void store_backup_hold(struct store *store, uint64_t id)
     store_run_with(store, SQL_BACKUP_HOLD, id);
 }
 
+/* One at a time: its row is deleted when the file is removed, so a crash only repeats a removal. */
 bool store_backup_gone(struct store *store, struct backup_file_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_BACKUP_GONE);

@@ -39,6 +39,7 @@ bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64
     return true;
 }
 
+/* The boundaries of a chunk without data are references (store_shared.h). */
 void store_chunk_insert(struct store *store, uint64_t uid, const struct extent *extent)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_INSERT);
@@ -69,6 +70,8 @@ void store_chunk_delete(struct store *store, int64_t row_id)
     store_run(store, statement);
 }
 
+/* The rows are deleted while they are read, which SQLite allows of the row that the query is at. References go first,
+ * as long as the row that has them is there. */
 bool store_chunks_drop(struct store *store, uint64_t uid, uint64_t upto, unsigned max)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNKS_COLD);

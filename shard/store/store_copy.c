@@ -33,6 +33,7 @@ struct store_copy *store_copy_begin(struct store *store, const char *path, const
     return NULL;
 }
 
+/* SQLite counts what is left only when a step begins; the database may have grown since. */
 static int64_t store_copy_left(const struct store_copy *copy)
 {
     int64_t copied = sqlite3_backup_pagecount(copy->backup) - sqlite3_backup_remaining(copy->backup);

@@ -94,6 +94,8 @@ void store_inflow_delete(struct store *store, uint64_t source_uid)
     store_run_with(store, SQL_INFLOW_DELETE, source_uid);
 }
 
+/* The table has no unique key: `from` is NULL as long as a subscription is not in force, and NULLs are all different.
+ */
 void store_subscription_put(struct store *store, const struct subscription_row *row)
 {
     store_subscription_delete(store, row);
@@ -126,6 +128,7 @@ static struct subscription_row store_fanout_read_subscription(sqlite3_stmt *stat
     };
 }
 
+/* Inflows second: those that only had subscriptions which were never in force go too. */
 void store_subscriptions_clean(struct store *store)
 {
     store_run(store, store_prepare(store, SQL_SUBSCRIPTION_PENDING));
@@ -169,6 +172,7 @@ void store_sources_of(struct store *store, uint64_t estuary_uid, store_source_vi
     store_fanout_visit_sources(store, statement, visit, ctx);
 }
 
+/* By the name of the source first: an estuary may have many sources, a name few uids (CROSS JOIN fixes that order). */
 void store_sources_named(struct store *store, uint64_t estuary_uid, struct slice name, store_source_visit *visit,
                          void *ctx)
 {

@@ -72,6 +72,7 @@ void store_unpin_delete(struct store *store, uint64_t fork_uid)
     store_run_with(store, SQL_UNPIN_DELETE, fork_uid);
 }
 
+/* A thousand are enough: what is confirmed leaves the queue, and the rest comes next time. */
 void store_unpin_queue(struct store *store, store_unpin_visit *visit, void *ctx)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_UNPIN_QUEUE);

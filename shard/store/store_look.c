@@ -17,6 +17,8 @@ static const char store_look_scratch[] =
     "CREATE TEMP TABLE fresh(uid INTEGER PRIMARY KEY, tail, known, gone, closed, json);"
     "CREATE TEMP TABLE tally(id INTEGER PRIMARY KEY, refs)";
 
+/* NO_CKPT_ON_CLOSE: the last one to close a database would otherwise empty its WAL, which a killed server may have
+ * left. */
 bool store_look_open(struct store_look **out, const char *path)
 {
     struct store_look *look = *out = xcalloc(1, sizeof *look);

@@ -87,6 +87,8 @@ bool store_look_integrity(struct store_look *look, bool quick, store_look_text *
     return store_look_checks_visit(look, quick ? "PRAGMA quick_check(100)" : "PRAGMA integrity_check(100)", visit, ctx);
 }
 
+/* A check that fails does not keep the others from being made: a damaged table is named, and so is what else is wrong.
+ */
 bool store_look_tables(struct store_look *look, bool shared, store_look_text *visit, void *ctx)
 {
     bool good = true;
@@ -130,6 +132,7 @@ void store_look_fresh_put(struct store_look *look, const struct fresh_stream *fr
     (void)store_look_step(look, statement);
 }
 
+/* Streams of the table `fresh` that have no row yet: verify counts them with those that have. */
 uint64_t store_look_born(struct store_look *look)
 {
     int64_t count = 0;

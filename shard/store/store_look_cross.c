@@ -16,6 +16,8 @@ static sqlite3_stmt *store_look_cross_prepare(struct store_look *look, enum look
     return statement;
 }
 
+/* All of these statements bind (uid, source_uid, pin), whether they use all three or not: one function binds for all.
+ */
 static bool store_look_cross_visit(struct store_look *look, enum look_sql sql, store_look_cross *visit, void *ctx)
 {
     sqlite3_stmt *statement = store_look_prepare(look, sql);

@@ -32,6 +32,7 @@ bool store_look_stream_at(struct store_look *look, uint64_t uid, struct stream_r
     return true;
 }
 
+/* Without content SQLite reads the lengths from the heads of the rows and does not touch overflow pages. */
 bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, store_look_chunk *visit, void *ctx)
 {
     sqlite3_stmt *statement = store_look_prepare(look, content ? LOOK_CHUNKS : LOOK_CHUNK_SIZES);
@@ -53,6 +54,7 @@ bool store_look_chunks(struct store_look *look, uint64_t uid, bool content, stor
     return result == STEP_END;
 }
 
+/* Counts in the temporary table `tally`, which store_look_tables() compares with the counts of the database. */
 bool store_look_shared(struct store_look *look, uint64_t id, struct extent *extent, bool *first)
 {
     sqlite3_stmt *tally = store_look_prepare(look, LOOK_TALLY), *statement = store_look_prepare(look, LOOK_SHARED);

@@ -53,6 +53,7 @@ sqlite3_stmt *store_look_prepare(struct store_look *look, enum look_sql sql)
     return *statement;
 }
 
+/* Resets at the end and after a failure, so that a damaged table does not hold the snapshot. */
 enum look_step store_look_step(struct store_look *look, sqlite3_stmt *statement)
 {
     int rc = statement ? sqlite3_step(statement) : SQLITE_ERROR;

@@ -30,6 +30,7 @@ uint64_t store_orphan_count(struct store *store, unsigned max)
     return store_get(store, statement);
 }
 
+/* Ordered by (backup, uid, start, object), which is where the next round goes on. */
 unsigned store_orphans(struct store *store, const struct orphan_place *place, unsigned max, store_orphan_visit *visit,
                        void *ctx)
 {

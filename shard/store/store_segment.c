@@ -16,6 +16,7 @@ static void store_segment_read_row(sqlite3_stmt *statement, uint64_t uid, struct
     };
 }
 
+/* One row, and the query is over: nothing of a segment's row is borrowed. */
 static bool store_segment_take_row(struct store *store, sqlite3_stmt *statement, uint64_t uid, struct segment_row *row)
 {
     if (!store_step(store, statement))
@@ -95,6 +96,8 @@ void store_segment_insert(struct store *store, const struct segment_row *row)
     store_run(store, statement);
 }
 
+/* Two statements of the open transaction: first every segment of the range is copied into the orphans, then deleted. A
+ * file is so at any moment a segment's or an orphan's. */
 void store_segments_orphan(struct store *store, uint64_t uid, uint64_t from, uint64_t to)
 {
     static const enum store_sql steps[] = {SQL_SEGMENTS_ORPHANED, SQL_SEGMENTS_DELETE};

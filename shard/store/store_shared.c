@@ -18,6 +18,8 @@ static bool store_shared_take_ref(struct slice *refs, uint64_t *id, uint64_t *co
     return varint_take(refs, id) && varint_take(refs, count);
 }
 
+/* The statement inserts with one reference, or counts one more: the bytes are sent to SQLite each time and stored once.
+ */
 void store_shared_ref(struct store *store, uint64_t id, const struct extent *extent)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_REF);
@@ -27,6 +29,7 @@ void store_shared_ref(struct store *store, uint64_t id, const struct extent *ext
     store_run(store, statement);
 }
 
+/* References follow one another as positions do, so the walk adds up their counts. */
 bool store_shared_at(struct store *store, uint64_t position, struct extent *extent)
 {
     struct slice refs = extent->boundaries;

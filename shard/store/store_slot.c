@@ -33,6 +33,7 @@ static long long store_slot_range_first(unsigned slot)
     return (long long)((uint64_t)slot << LAYOUT_UID_BITS);
 }
 
+/* Subscriptions are of an estuary's slot and have no uid of their own, so they are no line of the table. */
 static void store_slot_delete_slot(struct store *store, unsigned slot)
 {
     char sql[256];
@@ -96,6 +97,7 @@ static void store_slot_copy_subscriptions(struct store *store, unsigned slot)
     }
 }
 
+/* ATTACH and DETACH cannot be in a transaction; everything between them is one. */
 void store_slot_copy(struct store *store, const char *from, unsigned slot)
 {
     char sql[512];

@@ -18,6 +18,7 @@ void store_fatal(struct store *store, const char *what)
     fatalx("%s: %s: %s (%d)", store->path, what, sqlite3_errmsg(store->db), code);
 }
 
+/* A statement is prepared at its first use and kept. Resetting it ends the borrowing of its last row. */
 sqlite3_stmt *store_prepare(struct store *store, enum store_sql sql)
 {
     sqlite3_stmt **statement = &store->statements[sql];
@@ -43,6 +44,7 @@ void store_run_with(struct store *store, enum store_sql sql, uint64_t value)
     store_run(store, statement);
 }
 
+/* The reset at the end of the rows lets the WAL begin anew: a query that is left in the middle holds its snapshot. */
 bool store_step(struct store *store, sqlite3_stmt *statement)
 {
     switch (sqlite3_step(statement)) {
@@ -89,6 +91,8 @@ void bind_u64(sqlite3_stmt *statement, int at, uint64_t value)
         sqlite3_bind_int64(statement, at, (sqlite3_int64)value);
 }
 
+/* SQLITE_STATIC: nothing is copied, since the caller's bytes outlive the step. Columns are NOT NULL, so an empty value
+ * is an empty blob. */
 void bind_slice(sqlite3_stmt *statement, int at, struct slice value)
 {
     if (value.len)

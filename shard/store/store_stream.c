@@ -16,6 +16,7 @@ uint64_t stream_row_deadline(const struct stream_row *row)
     return deadline;
 }
 
+/* Columns in the order of STREAM_COLUMNS, which store_look reads too. */
 void stream_row_read(sqlite3_stmt *statement, struct stream_row *row)
 {
     *row = (struct stream_row){
@@ -92,6 +93,7 @@ void store_streams_from(struct store *store, struct slice name, store_stream_vis
     sqlite3_reset(statement);
 }
 
+/* The row's number may be in no entry of the journal (a fork, an estuary), so serial numbers are written with it. */
 void store_stream_insert(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_INSERT);
@@ -137,6 +139,8 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     store_run(store, statement);
 }
 
+/* A stream that is not live has no deadline: the index of deadlines then does not have it, and nothing expires twice.
+ */
 void store_stream_update(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_UPDATE);
@@ -208,10 +212,11 @@ void store_stream_soft_delete(struct store *store, uint64_t uid)
 
 void store_stream_set_deleting(struct store *store, uint64_t uid)
 {
-    fault_point("shard.condemn");
+    fault_point("shard.deleting");
     store_run_with(store, SQL_STREAM_SET_DELETING, uid);
 }
 
+/* Both queries use the index of streams that are due, and cost nothing while there are none. */
 uint64_t store_next_due(struct store *store, uint64_t uid)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_DUE);

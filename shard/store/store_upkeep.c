@@ -64,6 +64,7 @@ void store_deleting_slice(struct store *store)
         store_run_with(store, SQL_STREAM_DELETE, uid);
 }
 
+/* incremental_vacuum moves pages from the end into free ones: a slice of it is as long as the turn can bear. */
 bool store_vacuum_slice(struct store *store, unsigned pages, bool all)
 {
     char sql[64];

@@ -241,7 +241,7 @@ void flush_turn(struct shard *shard)
         return; /* a turn of reads pays for no writing */
     if (disk_spent(&shard->disk) || (shard->dropped_upto == shard->flushed_upto && !flush_has_room(shard)))
         return;
-    fault_point("shard.settle-before-commit");
+    fault_point("shard.flush-before-commit");
     for (unsigned slices = 0; flush_under_way(shard) && slices < (quiet && !shard->disk.full ? IDLE_SLICES : 1);
          slices++)
         flush_step(shard);

@@ -1,3 +1,5 @@
+/* Rules of a row or an extent by itself. Every reader relies on them without checking: a page is cut at boundaries, a
+ * position is searched in order, JSON is sent as it is stored. */
 #include "shard/tools/verify_rules.h"
 
 #include "common/boundaries.h"
@@ -47,7 +49,7 @@ const char *verify_row(const struct stream_row *row)
     return verify_rules_check_lineage(row);
 }
 
-/* A message as it is stored, with its comma; what another one would be is looked at as it would be sent. */
+/* A message as it is stored: JSON, then a comma. */
 static bool verify_rules_is_json(struct slice message, struct buf *data, struct buf *boundaries)
 {
     uint64_t count;
@@ -66,7 +68,7 @@ static const char *verify_rules_walk_message(struct walk *walk, const struct ext
                                              uint64_t from, struct verify_sum *sum)
 {
     if (!length || length > extent->data.len - walk->at)
-        return "its marks go beyond its data";
+        return "its boundaries go beyond its data";
     if (json &&
         !verify_rules_is_json(slice_of(extent->data.data + walk->at, (size_t)length), &walk->data, &walk->boundaries))
         return "a message is not JSON";
@@ -91,9 +93,9 @@ const char *verify_extent(const struct extent *extent, bool json, uint64_t from,
     while (!why && boundaries.len)
         why = boundaries_next(&boundaries, &length, &last)
                   ? verify_rules_walk_message(&walk, extent, length, json, from, sum)
-                  : "its marks are damaged";
+                  : "its boundaries are damaged";
     if (!why && walk.at != extent->data.len)
-        why = "its marks end before its data";
+        why = "its boundaries end before its data";
     if (!why && walk.position != extent->start + extent->count)
         why = "it does not hold as many positions as it says";
     buf_clear(&walk.data);

@@ -10,7 +10,7 @@ struct extent;
 struct segment_row;
 struct stream_row;
 
-/* Of a stream that is not condemned. */
+/* Of a stream that is not being deleted. */
 const char *verify_row(const struct stream_row *row);
 
 /* The first position of its own that it still has. */
@@ -20,8 +20,8 @@ struct verify_sum {
     uint64_t bytes, messages;
 };
 
-/* Marks, data and count of an extent agree; JSON messages are JSON, with their commas. What begins at or after `from`
- * is added to *sum. */
+/* Boundaries, data and count of an extent agree; JSON messages are JSON, with their commas. What begins at or after
+ * `from` is added to *sum. */
 const char *verify_extent(const struct extent *extent, bool json, uint64_t from, struct verify_sum *sum);
 
 /* A segment's row by itself. */

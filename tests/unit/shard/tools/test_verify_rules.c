@@ -45,11 +45,11 @@ static void runs_of_json(void **state)
     extent = extent_of(&boundaries, "1;2,", 2, (uint64_t[]){2, 2}, 2);
     assert_string_equal(verify_extent(&extent, true, 0, &sum), "a message is not JSON");
     extent = extent_of(&boundaries, "1,2,", 1, (uint64_t[]){2}, 1);
-    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its marks end before its data");
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its boundaries end before its data");
     extent = extent_of(&boundaries, "1,", 2, (uint64_t[]){2, 2}, 2);
-    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its marks go beyond its data");
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its boundaries go beyond its data");
     extent = extent_of(&boundaries, "1,", 1, (uint64_t[]){0}, 1);
-    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its marks go beyond its data");
+    assert_string_equal(verify_extent(&extent, true, 0, &sum), "its boundaries go beyond its data");
     buf_clear(&boundaries);
 }
 
@@ -68,7 +68,7 @@ static void runs_of_bytes(void **state)
     extent.count = 6;
     assert_non_null(verify_extent(&extent, false, 0, &sum));
     extent.boundaries = SLICE("\xff");
-    assert_string_equal(verify_extent(&extent, false, 0, &sum), "its marks are damaged");
+    assert_string_equal(verify_extent(&extent, false, 0, &sum), "its boundaries are damaged");
     extent = (struct extent){.start = 10};
     assert_null(verify_extent(&extent, false, 0, &sum));
     buf_clear(&boundaries);
