@@ -123,6 +123,7 @@ void backup_clear(struct shard *shard)
 
 /* ---- copying ---- */
 
+/* The copy is as large as the database, and shard.disk_reserve has to stay free beside it. */
 static bool backup_room_for(struct shard *shard)
 {
     struct statvfs disk;
@@ -250,6 +251,7 @@ static bool backup_read_all(int fd, char *out, size_t len, uint64_t at)
     return true;
 }
 
+/* In the worker: the whole file is read once, for its checksum, before its pieces are. */
 static bool backup_measure_file(const struct shard *shard, struct backup_file *file)
 {
     char path[OBJECT_ROOT_MAX];
@@ -293,6 +295,7 @@ static void backup_measure(struct work *work)
             snprintf(b->failure, sizeof b->failure, "%s cannot be read", b->files[i].name);
 }
 
+/* One piece is in memory at a time, raw and compressed, whatever the size of the database. */
 static void backup_make_piece(struct work *work)
 {
     struct backup *b = (struct backup *)work;
@@ -372,6 +375,7 @@ static void backup_on_piece_made(struct work *work, void *ctx)
     s3_put(&b->shard->objects, name, buf_slice(&b->bytes), backup_on_piece_put, b);
 }
 
+/* The supervisor passes these texts on to shard 0 as they are: together they are the manifest's list. */
 static void backup_tell_files(struct shard *shard)
 {
     const struct backup *b = &shard->backup;
@@ -506,6 +510,8 @@ static void backup_on_manifest_put(void *ctx, const char *failure)
     s3_get(&b->shard->objects, "backup/index", BACKUP_LIST_MAX, backup_on_index_got, b);
 }
 
+/* Shard 0, when the pieces of all shards are there: the manifest first, then the index, which makes the backup count.
+ */
 static void backup_seal(struct shard *shard, struct slice files)
 {
     struct backup *b = &shard->backup;
@@ -611,6 +617,7 @@ static void backup_remove_next(struct backup_removal *removal)
     s3_remove(&removal->shard->objects, name, backup_on_removed, removal);
 }
 
+/* One file at a time. A row without a name is the backup itself, which has no file. */
 void backup_upkeep(struct shard *shard)
 {
     struct backup_file_row row;

@@ -166,6 +166,7 @@ static void restore_conclude(struct restore *r)
 
 static void restore_fetch_next(struct restore *r);
 
+/* The checksum is over the raw bytes, and is compared when the file is whole. */
 static void restore_write_all(struct restore *r, const char *bytes, size_t len)
 {
     XXH3_64bits_update(r->hash, bytes, len);
@@ -235,6 +236,7 @@ static void restore_on_owner(void *ctx, enum error error, const char *failure, s
     restore_conclude(r);
 }
 
+/* Pieces come one after the other; the owner of the bucket is asked for at the end. */
 static void restore_fetch_next(struct restore *r)
 {
     char name[OBJECT_NAME_MAX];
@@ -270,6 +272,8 @@ static bool restore_take_file(const cJSON *item, struct backup_file *file)
     return file->pieces > 0 && file->pieces == (file->bytes + BACKUP_PIECE - 1) / BACKUP_PIECE;
 }
 
+/* A manifest comes from a bucket: names are checked against those that a backup has, numbers against what JSON can say.
+ */
 static bool restore_take_manifest(struct restore *r, const cJSON *manifest)
 {
     const cJSON *item, *files = cJSON_GetObjectItemCaseSensitive(manifest, "files");

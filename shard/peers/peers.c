@@ -73,7 +73,7 @@ void peers_seal(struct peers *peers, uint64_t commit, uint64_t durable)
 {
     for (unsigned i = 0; i < PEERS_ROUTERS_MAX; i++)
         peers_seal_link(&peers->routers[i], commit, durable);
-    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+    for (unsigned i = 0; i < peers->layout.shards; i++)
         peers_seal_link(&peers->shards[i], commit, durable);
 }
 
@@ -89,7 +89,7 @@ void peers_release(struct peers *peers, uint64_t durable)
 {
     for (unsigned i = 0; i < PEERS_ROUTERS_MAX; i++)
         peers_release_link(&peers->routers[i], durable);
-    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
+    for (unsigned i = 0; i < peers->layout.shards; i++)
         peers_release_link(&peers->shards[i], durable);
 }
 

@@ -93,6 +93,7 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     struct store *store = xcalloc(1, sizeof *store);
     struct stat stat_now;
     store_path(store->path, sizeof store->path, data_dir, index);
+    /* auto_vacuum can be chosen only before the first table is made. */
     bool is_new = stat(store->path, &stat_now) != 0 || stat_now.st_size == 0;
     bool alone = !is_new && !store_disk_shares(data_dir);
     int rc = store_open_database(store, page_cache, is_new, alone);
@@ -120,6 +121,7 @@ void store_close(struct store *store)
     for (size_t i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(store->statements[i]);
     store_disk_closing(store);
+    /* An open transaction is rolled back. */
     if (sqlite3_close(store->db) != SQLITE_OK)
         store_fatal(store, "close");
     store_disk_closed(store);
@@ -128,6 +130,7 @@ void store_close(struct store *store)
     free(store);
 }
 
+/* IMMEDIATE: the lock is taken now, so that no statement of the turn meets somebody else's. */
 void store_begin(struct store *store)
 {
     if (store->open)

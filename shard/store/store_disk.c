@@ -121,6 +121,7 @@ static bool store_disk_writes_in_place(int fd)
     return fstatfs(fd, &stat) == 0 && stat.f_type != BTRFS_SUPER_MAGIC;
 }
 
+/* Room is what the WAL has ahead of it: a transaction writes there first, and to the database only at a checkpoint. */
 uint64_t store_room(const struct store *store)
 {
     const struct store_file *file = &store->wal_reserve;
@@ -139,6 +140,7 @@ uint64_t store_unused(struct store *store)
     return pages + (there > size ? there - size : 0);
 }
 
+/* Entries of the journal are one row a batch; each is counted as one, because flushing will change one for it. */
 unsigned store_changes(const struct store *store)
 {
     if (!store->open)

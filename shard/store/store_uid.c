@@ -49,6 +49,7 @@ void store_uid_given(struct store *store, uint64_t uid)
     store_uid_mark_slot(store, slot);
 }
 
+/* A number is given in memory; what is not written down with this commit is in the journal, or in no row at all. */
 uint64_t store_next_uid(struct store *store, unsigned slot)
 {
     store_uid_mark_slot(store, slot);

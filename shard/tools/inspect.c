@@ -1,5 +1,6 @@
-/* The file is mapped and read as a reader would read it: the foot, the table of blocks, then each block by itself, so
- * that damage is named by its block. */
+/* The file is mapped and read as a reader reads it: its head with the table of blocks, then each block by itself, so
+ * that damage is named by its block; last the checksum over everything. A file need not be of this data folder: nothing
+ * but the file is looked at. */
 #include "shard/tools/inspect.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ static void inspect_print_segment(const struct segment *s)
     printf("checksum %016llx\n", (unsigned long long)s->checksum);
 }
 
+/* A block that is damaged does not end the list: those behind it are found by the table. */
 static bool inspect_print_block(const struct segment *s, size_t i, struct slice file, struct buf *inflated)
 {
     const struct segment_block *b = &s->blocks[i];

@@ -161,6 +161,8 @@ static void move_note_inflow(void *ctx, const struct feed_row *row)
         buf_add(&list->rows, row, sizeof *row);
 }
 
+/* All feeds are behind at first: their shards are sent everything from the position that the inflow has, and drop what
+ * they have. A source that is gone gets a feed that says so, or its estuaries would wait for ever. */
 static void move_put_feeds(struct store *store, struct inflow_list *list, unsigned shard)
 {
     struct feed_row row;
@@ -227,6 +229,7 @@ static void move_start(void *ctx, struct event_base *base, const struct config *
     role_done(&move->role);
 }
 
+/* All of a move happens in move_start(): there is no turn, and a stop need not be obeyed, since a kill is survived. */
 static void move_nothing(void *ctx)
 {
     (void)ctx;

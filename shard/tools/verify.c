@@ -60,6 +60,7 @@ static int verify_fail(const char *why)
     return 1;
 }
 
+/* The supervisor's command sends the configuration that it has read, so that --config and --set count here as well. */
 static bool verify_read_config(struct config *cfg)
 {
     struct buf text = {0};
@@ -81,6 +82,9 @@ static void verify_half_restored(struct verify *v)
         verify_problem(v, "a restore has begun and not ended");
 }
 
+/* A layout that cannot be read leaves the databases to be looked at one by one: only what needs to know who owns what
+ * is left out. While slots move, a stream may be in two databases for good reason, so there are no cross-checks either.
+ */
 static void verify_all(struct verify *v)
 {
     verify_half_restored(v);

@@ -39,6 +39,7 @@ static bool verify_database_all(struct stream_check *streams, struct journal_che
     return read;
 }
 
+/* A database of a shard that the layout does not have is looked at too: an unfinished move leaves some. */
 void verify_shard(struct verify *v, unsigned shard)
 {
     char path[PATH_ROOM];

@@ -86,6 +86,7 @@ static void verify_files_on_got(void *ctx, enum error error, const char *failure
                                               : verify_segment_file(fetch->row, fetch->json, bytes);
 }
 
+/* Waits in an event loop of its own: a command does one thing after the other. */
 static const char *verify_files_check_object(struct verify *v, const struct segment_row *row, bool json)
 {
     char name[OBJECT_NAME_MAX];
@@ -139,6 +140,8 @@ static void verify_files_verify_segment(struct verify *v, struct store_look *loo
     store_look_release(look);
 }
 
+/* Rows are taken some at a time, each batch of a later moment: files may take long, and a read transaction that is held
+ * keeps the server's WAL from beginning anew. */
 void verify_files(struct verify *v, unsigned shard)
 {
     struct segment_row rows[AT_ONCE];

@@ -37,6 +37,7 @@ static struct fresh_stream verify_journal_fresh_of(struct journal_check *l, cons
     return fresh;
 }
 
+/* An entry below the tail is dead: its stream was flushed further, and the batch is only not dropped yet. */
 static void verify_journal_entry(struct journal_check *l, const struct journal_entry *entry)
 {
     struct fresh_stream fresh = verify_journal_fresh_of(l, entry);

@@ -55,6 +55,7 @@ static const char *verify_stream_references(struct stream_check *l, const struct
                                                          : "it does not hold as many positions as it says";
 }
 
+/* A chunk that has positions and no data; without `content` the lengths say so too. */
 static bool verify_stream_is_reference(const struct extent *extent)
 {
     return extent->count && !extent->data.len;
@@ -95,6 +96,8 @@ static void verify_stream_chunk(void *ctx, const struct extent *extent)
     verify_stream_chunk_place(l, extent);
 }
 
+/* The row's `bytes` are those of all tiers, `hot_*` those of chunks. Quick checks do not read chunks, so they have no
+ * sums of them to compare. */
 static void verify_stream_sums(struct stream_check *l)
 {
     const struct stream_row *row = l->row;
