@@ -95,7 +95,7 @@ static void janitor_upkeep(struct shard *shard)
     shard->upkeep_ms = shard->ticks_ms + UPKEEP_MS;
     pin_upkeep(shard);
     feeds_upkeep(shard);
-    offload_upkeep(shard);
+    orphans_upkeep(shard);
     if (!shard->disk.stuck)
         backup_upkeep(shard);
     measure_upkeep(shard);

@@ -135,6 +135,7 @@ void shard_turn(void *ctx)
     delete_turn(shard);    /* streams that were found expired, or that nothing holds any more */
     janitor_turn(shard);   /* by the tick: expiry, sweeping, giving up on questions */
     offload_turn(shard);   /* what is flushed leaves the database */
+    orphans_turn(shard);   /* files that no stream needs go */
     flush_turn(shard);     /* in the same transaction: no fsync of its own */
     shard_seal(shard);     /* one commit; from the moment that it is durable all this is true */
     shard_release(shard);  /* and only then somebody hears of it */
@@ -191,6 +192,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     objects_init(&shard->objects, cfg, base, &shard->worker);
     shard->objects.metrics = shard->metrics;
     objects_own(&shard->objects, shard->store);
+    offload_init(shard);
+    orphans_init(shard);
     streams_init(&shard->streams, shard->store, cfg);
     feeds_init(&shard->streams.feeds, shard->now_ms);
     segments_init(&shard->streams.segments, shard->store, &shard->objects, shard_on_resumed, shard);
@@ -265,6 +268,7 @@ void shard_close(struct shard *shard)
     worker_clear(&shard->worker); /* before the requests whose bytes it has */
     objects_clear(&shard->objects);
     offload_clear(shard);
+    orphans_clear(shard);
     backup_clear(shard);
     for (unsigned i = 0; i < ASK_KINDS; i++)
         asks_clear(&shard->asks[i]);

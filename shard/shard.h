@@ -26,6 +26,7 @@
 #include "shard/streams/page_file.h"
 #include "shard/streams/streams.h"
 #include "shard/tiering/offload.h"
+#include "shard/tiering/orphans.h"
 
 struct subscribing; /* shard/handlers/subscribe.c */
 
@@ -54,6 +55,7 @@ struct shard {
     struct worker worker;
     struct objects objects;
     struct offloads offloads;
+    struct orphans orphans;
     struct backup backup;
     struct segment_sums segment_sums; /* of the round under way */
     struct bus bus;

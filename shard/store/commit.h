@@ -42,4 +42,10 @@ static inline bool commits_are_durable(const struct commits *commits, uint64_t u
     return commits->durable >= upto;
 }
 
+/* The commit is sealed, and not durable yet: a turn follows when it is. */
+static inline bool commits_is_pending(const struct commits *commits, uint64_t commit)
+{
+    return commit <= commits->sealed && commit > commits->durable;
+}
+
 #endif

@@ -30,6 +30,7 @@ struct fake_s3 {
     bool holds;      /* GETs of segments wait for fake_s3_release() */
     int status;      /* not 0: of the answers to GETs of segments, instead */
     unsigned gets;   /* of segments */
+    int put_status;  /* not 0: of the answers to PUTs, instead */
 };
 
 struct fake_call {
@@ -103,7 +104,9 @@ static void fake_s3_serve(struct fake_call *call, const char *method, struct sli
 {
     struct fake_object *object = fake_s3_find(call->s3, call->path);
     bool segment = strstr(call->path, ".seg");
-    if (strcmp(method, "PUT") == 0) {
+    if (strcmp(method, "PUT") == 0 && call->s3->put_status) {
+        fake_s3_answer(call, call->s3->put_status, SLICE("<Code>AccessDenied</Code>"));
+    } else if (strcmp(method, "PUT") == 0) {
         fake_s3_put(call, body);
     } else if (strcmp(method, "DELETE") == 0) {
         if (object)
@@ -171,6 +174,14 @@ static void fake_s3_open(struct fake_s3 *s3, struct event_base *base)
     event_add(s3->accept, NULL);
     list_init(&s3->objects);
     list_init(&s3->held);
+}
+
+static inline unsigned fake_s3_segments(const struct fake_s3 *s3)
+{
+    unsigned count = 0;
+    LIST_EACH(link, &s3->objects)
+    count += strstr(LIST_OWNER(link, struct fake_object, link)->path, ".seg") != NULL;
+    return count;
 }
 
 /* Answers what was held back, and holds nothing more. */
