@@ -11,6 +11,7 @@
 
 #include "router/auth/cors.h"
 #include "router/auth/named.h"
+#include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/conn/incoming.h"
 #include "router/conn/request_reader.h"
@@ -216,7 +217,7 @@ static bool dispatch_waits(struct request *req, void (*again)(struct request *re
     if (in->route.kind == ROUTE_STREAM)
         list = quota_wait(req, in->route.name);
     if (in->route.kind == ROUTE_USAGE)
-        list = tally_wait(req, in->route.name);
+        list = project_usage_wait(&req->router->usages, in->route.name);
     if (list) {
         suspend_request(list, req, again);
         return true;

@@ -82,13 +82,13 @@ static void router_on_event(struct router *r, const struct wire_event *m)
 
 static void router_on_usage(struct router *r, unsigned shard, const struct wire_usage *m)
 {
-    tallies_heard(&r->tallies, shard, m);
+    project_usages_on_usage(&r->usages, shard, m);
 }
 
 static void router_on_shard_up(struct router *r, unsigned shard)
 {
     live_shard_up(&r->live, shard);
-    tallies_shard_up(&r->tallies, shard);
+    project_usages_shard_up(&r->usages, shard);
 }
 
 static void router_on_shard_down(struct router *r, unsigned shard)
@@ -128,7 +128,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     auth_init(&r->auth, r, recheck_readers);
     callback_init(&r->callbacks, r);
     router_reload(r);
-    tallies_init(&r->tallies, r);
+    project_usages_init(&r->usages, r);
     r->scratch = xmalloc(ROUTER_SCRATCH);
     r->heartbeat = answer_chunk(&r->outputs, SLICE(": heartbeat\n\n"));
     r->last_chunk = block_copy(&r->outputs, RESPONSE_LAST_CHUNK);
@@ -187,12 +187,12 @@ void router_turn(void *ctx)
 {
     struct router *r = ctx;
     r->now_ms = clock_monotonic_ms();
-    handover_receive(r);        /* clients of a router whose place we take */
-    shards_receive(&r->shards); /* answers and events become output */
-    tallies_tell(&r->tallies);  /* live readers that have come or gone */
-    connections_resume(r);      /* what waited behind an answer becomes requests */
-    shards_flush(&r->shards);   /* the turn's requests, one send a shard */
-    connections_flush(r);       /* the turn's output, one write a client */
+    handover_receive(r);             /* clients of a router whose place we take */
+    shards_receive(&r->shards);      /* answers and events become output */
+    project_usages_send(&r->usages); /* live readers that have come or gone */
+    connections_resume(r);           /* what waited behind an answer becomes requests */
+    shards_flush(&r->shards);        /* the turn's requests, one send a shard */
+    connections_flush(r);            /* the turn's output, one write a client */
     stats_written(r);
     connections_resume(r); /* whoever was held up by unwritten answers */
     connections_flush(r);

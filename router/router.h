@@ -9,7 +9,7 @@
 #include "common/role.h"
 #include "router/auth/auth.h"
 #include "router/auth/callback.h"
-#include "router/auth/quota.h"
+#include "router/auth/project_usage.h"
 #include "router/conn/answer.h"
 #include "router/conn/connection.h"
 #include "common/deadline.h"
@@ -47,7 +47,7 @@ struct router {
     struct http_client http_client;
     struct auth auth;
     struct callbacks callbacks;
-    struct tallies tallies;
+    struct project_usages usages;
     struct deadlines deadlines;
     struct output_pool outputs;
 

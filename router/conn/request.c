@@ -38,7 +38,7 @@ void request_clear(struct request *req)
     incoming_free(req, incoming_take(req));
     free(req->origin);
     req->origin = NULL;
-    req->tally = NULL;
+    req->usage = NULL;
     req->kept = req->slash = false;
     req->cors = CORS_NONE;
 }

@@ -13,7 +13,7 @@ struct connection;
 struct incoming;
 struct request;
 struct router;
-struct tally;
+struct project_usage;
 
 /* Which origins' scripts may read an answer. */
 enum request_cors {
@@ -39,10 +39,10 @@ struct request {
     struct connection *connection;
     const struct job_ops *ops; /* NULL: nothing works on it */
     void *job;
-    struct incoming *incoming; /* what it says, until its handler has it; else NULL */
-    struct decision decision;  /* what the callback has said */
-    char *origin;              /* CORS_ORIGIN: which */
-    struct tally *tally;       /* of its project, if that has quotas */
+    struct incoming *incoming;   /* what it says, until its handler has it; else NULL */
+    struct decision decision;    /* what the callback has said */
+    char *origin;                /* CORS_ORIGIN: which */
+    struct project_usage *usage; /* of its project, if that has quotas */
     struct request_stats stats;
     enum request_cors cors : 8; /* of the answer */
     bool shared_answer;         /* caches that many share may keep it */

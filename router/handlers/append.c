@@ -1,6 +1,7 @@
 /* POST: an append, a close, or both. */
 #include "common/json.h"
 #include "common/media_type.h"
+#include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/conn/ask.h"
 #include "router/handlers/handlers.h"

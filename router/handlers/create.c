@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/conn/ask.h"
 #include "router/handlers/handlers.h"

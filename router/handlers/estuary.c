@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/percent.h"
 #include "router/auth/named.h"
+#include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/conn/ask.h"
 #include "router/handlers/handlers.h"

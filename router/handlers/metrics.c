@@ -38,9 +38,9 @@ static void metrics_add_build(struct buf *out)
 /* ---- projects, if they are wanted ---- */
 
 struct shown_projects {
-    struct tallies *tallies;
+    struct project_usages *usages;
     uint64_t left;
-    struct tally **list;
+    struct project_usage **list;
     size_t count;
 };
 
@@ -48,40 +48,40 @@ struct shown_projects {
 static void metrics_note_project(void *ctx, struct slice name)
 {
     struct shown_projects *projects = ctx;
-    struct tally *tally = projects->left ? tally_of(projects->tallies, name) : NULL;
-    if (!tally)
+    struct project_usage *usage = projects->left ? project_usage_of(projects->usages, name) : NULL;
+    if (!usage)
         return;
     projects->left--;
-    if (!tally->unheard)
-        projects->list[projects->count++] = tally;
+    if (!usage->missing)
+        projects->list[projects->count++] = usage;
 }
 
-static uint64_t metrics_readers_of(const struct tally *tally)
+static uint64_t metrics_readers_of(const struct project_usage *usage)
 {
-    return tally->readers + tally->readers_elsewhere;
+    return usage->readers + usage->readers_elsewhere;
 }
 
-static uint64_t metrics_streams_of(const struct tally *tally)
+static uint64_t metrics_streams_of(const struct project_usage *usage)
 {
-    return tally->streams;
+    return usage->streams;
 }
 
-static uint64_t metrics_bytes_of(const struct tally *tally)
+static uint64_t metrics_bytes_of(const struct project_usage *usage)
 {
-    return tally->bytes;
+    return usage->bytes;
 }
 
 static void metrics_add_projects(struct buf *out, struct router *r)
 {
     static const struct {
         const char *name, *help;
-        uint64_t (*value)(const struct tally *tally);
+        uint64_t (*value)(const struct project_usage *usage);
     } rows[] = {
         {"streamd_project_streams", "Streams of a project.", metrics_streams_of},
         {"streamd_project_bytes", "Bytes of messages of a project.", metrics_bytes_of},
         {"streamd_project_live_readers", "Live readers of a project.", metrics_readers_of},
     };
-    struct shown_projects projects = {.tallies = &r->tallies, .left = r->cfg->metrics_projects};
+    struct shown_projects projects = {.usages = &r->usages, .left = r->cfg->metrics_projects};
     if (!r->auth.projects.registry || !projects.left)
         return;
     projects.list = xcalloc(projects.left, sizeof *projects.list);

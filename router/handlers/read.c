@@ -1,6 +1,7 @@
 /* GET: a catch-up read; a live one goes on in reader.c. */
 #include "common/mem.h"
 #include "common/offset.h"
+#include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
 #include "router/http/query.h"

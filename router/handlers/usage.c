@@ -9,7 +9,7 @@
 void handle_usage(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     const struct project *project = projects_find(&req->router->auth.projects, name);
-    const struct tally *usage = tally_of(&req->router->tallies, name);
+    const struct project_usage *usage = project_usage_of(&req->router->usages, name);
     (void)head;
     (void)body;
     if (!project || !usage) {

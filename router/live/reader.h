@@ -11,7 +11,7 @@ extern const struct live_ops reader_live_ops;
 /* Starts the live read that the query asks for. The client's request is answered sooner or later. */
 void reader_start(struct request *request, struct slice name, const struct query *query);
 
-/* The client's live read goes on where another process has left it: `state` has all but client, entry, tally and
+/* The client's live read goes on where another process has left it: `state` has all but client, entry, usage and
  * state. */
 void reader_resume(struct request *request, struct slice name, const struct reader *state);
 

@@ -55,7 +55,7 @@ void reader_begin(struct reader *reader, struct request *req, struct slice name,
     struct router *r = req->router;
     reader->request = req;
     reader->entry = live_entry(&r->live, name);
-    reader->tally = tally_reader(&r->tallies, name);
+    reader->usage = project_usage_reader(&r->usages, name);
     list_init(&reader->link);
     request_begin_job(req, ops, reader);
     request_stats_live(req, reader->sse);
@@ -71,7 +71,7 @@ void reader_free(struct reader *reader)
         live_leave(reader);
     live_release(reader->entry);
     deadline_clear(&reader->beat);
-    tally_reader_gone(&req->router->tallies, reader->tally);
+    project_usage_reader_gone(&req->router->usages, reader->usage);
     metrics_add(req->router->metrics, METRIC_READERS + reader_state_kind(reader), UINT64_MAX); /* one less */
     request_end_job(req);
     free(reader);

@@ -24,13 +24,13 @@ struct reader {
     bool earliest;  /* starts at the first that is there; the same */
     bool asked_now; /* that is what was asked for: answers to a long-poll depend on it */
     bool asked_earliest;
-    bool answered_once;   /* uid is known */
-    bool is_public;       /* the stream is, as its last answer said */
-    bool open;            /* its answers are for everyone who has its URL, whatever the project says */
-    bool apart;           /* READER_AT_TAIL: what it has not had yet is its own `kept`, not its entry's */
-    struct sse_kept kept; /* sse, of a text: before `position`, and not sent yet */
-    uint64_t uid;         /* the incarnation of the stream that it reads */
-    struct tally *tally;  /* where it is counted, or NULL */
+    bool answered_once;          /* uid is known */
+    bool is_public;              /* the stream is, as its last answer said */
+    bool open;                   /* its answers are for everyone who has its URL, whatever the project says */
+    bool apart;                  /* READER_AT_TAIL: what it has not had yet is its own `kept`, not its entry's */
+    struct sse_kept kept;        /* sse, of a text: before `position`, and not sent yet */
+    uint64_t uid;                /* the incarnation of the stream that it reads */
+    struct project_usage *usage; /* where it is counted, or NULL */
     uint64_t position;
     uint64_t limit;       /* long-poll: messages; 0: no such limit */
     uint64_t cursor;      /* the last one it was given, or came with; 0: none */
