@@ -16,7 +16,12 @@ LIBS_shard = -levent_core -lsqlite3 -lnanomsg -lzstd -lxxhash -lcurl -lcrypto -l
 # One archive a folder, roof first, as in scripts/layers.txt: what is below a folder comes after it.
 FOLDERS = $(shell sed '/^\#/d' scripts/layers.txt | cut -d' ' -f1)
 archive = $(BUILD)/lib/$(subst /,_,$(1)).a
-archives_of = $(foreach d,$(filter $(1) $(1)/% common,$(FOLDERS)),$(call archive,$(d)))
+process_of = $(firstword $(subst /, ,$(1)))
+from_folder = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from_folder,$(1),$(wordlist 2,$(words $(2)),$(2))))
+archives_in = $(foreach d,$(filter $(1) $(1)/% common,$(2)),$(call archive,$(d)))
+# Of a process; and of a folder with what lies below it, in the order in which a linker wants them.
+archives_of = $(call archives_in,$(1),$(FOLDERS))
+archives_below = $(call archives_in,$(call process_of,$(1)),$(call from_folder,$(1),$(FOLDERS)))
 PROGRAMS = $(BUILD)/streamd $(BUILD)/streamd-router $(BUILD)/streamd-shard
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)))
 
@@ -27,7 +32,7 @@ all: $(PROGRAMS) ## build the three programs into build/
 
 define program
 $(BUILD)/$(2): $$(BUILD)/obj/$(1)/main.o $$(call archives_of,$(1))
-	$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS_$(1))
+	$$(CC) $$(LDFLAGS) -o $$@ $$< $$(filter %.a,$$^) $$(LIBS_$(1))
 endef
 $(eval $(call program,supervisor,streamd))
 $(eval $(call program,router,streamd-router))
@@ -45,12 +50,12 @@ $(BUILD)/obj/%.o: %.c
 	$(CC) $(CFLAGS) -c -o $@ $<
 
 define unit_test
-$(BUILD)/unit/$(1): tests/unit/$(1).c $$(call archives_of,$(2))
+$(BUILD)/unit/$(1): tests/unit/$(1).c $$(call archives_below,$(2))
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS_$(2)) -lcmocka
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< $$(filter %.a,$$^) $$(LIBS_$(3)) -lcmocka
 endef
-process_of = $(firstword $(subst /, ,$(1)))
-$(foreach t,$(UNIT_TESTS:$(BUILD)/unit/%=%),$(eval $(call unit_test,$(t),$(call process_of,$(t)))))
+folder_of = $(patsubst %/,%,$(dir $(1)))
+$(foreach t,$(UNIT_TESTS:$(BUILD)/unit/%=%),$(eval $(call unit_test,$(t),$(call folder_of,$(t)),$(call process_of,$(t)))))
 
 .PHONY: run
 run: ## install what it needs, build, serve in the foreground with data in ./data; ARGS="--set shard.count=8"
