@@ -68,9 +68,9 @@ struct shard {
     uint64_t ticks_ms;                   /* monotonic: what durations in memory are measured by */
     size_t turn_appends, turn_bytes;     /* of this turn */
     size_t turn_read;                    /* bytes of pages read from the store in it */
-    uint64_t journaled, journaled_bytes; /* entries since a generation of the log was last chosen to be settled */
+    uint64_t journaled, journaled_bytes; /* entries since a generation of the journal was last chosen to be flushed */
     uint64_t written_ms;                 /* in ticks, as the next two are: when the last append was */
-    uint64_t flush_due_ms;               /* when what waits in the log is settled at the latest; 0: nothing does */
+    uint64_t flush_due_ms;               /* when what waits in the journal is flushed at the latest; 0: nothing does */
     uint64_t upkeep_ms;                  /* when the rarer upkeep is due */
     size_t evicted;                      /* streams that left memory since it was last given back */
     struct event *tick, *wake;
@@ -78,7 +78,7 @@ struct shard {
     bool tick_due, stopping;
     uint64_t leave_until_ms; /* monotonic: it leaves when all is answered, and then at the latest; 0: it stays */
     bool vacuums;            /* what the database does not use is given back to a full disk */
-    /* Batches of the log, by seq: being settled (0: none are), settled, and dropped. */
+    /* Batches of the journal, by seq: being flushed (0: none are), flushed, and dropped. */
     int64_t flushing_upto, flushed_upto, dropped_upto;
 };
 

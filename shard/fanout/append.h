@@ -5,7 +5,7 @@
 #include "shard/shard.h"
 
 /* Appends the entry at the stream's tail, in this turn's transaction, and lets its watchers know. The caller has filled
- * in what is appended: count, flags and what belongs to them, marks, data. */
+ * in what is appended: count, flags and what belongs to them, boundaries, data. */
 void append_entry(struct shard *shard, struct stream *stream, struct journal_entry *entry);
 
 #endif

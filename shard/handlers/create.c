@@ -200,7 +200,7 @@ static struct stream *create_insert_fork(struct shard *shard, const struct strea
     return stream;
 }
 
-/* Creating any other stream is like appending to it: one entry in the log. */
+/* Creating any other stream is like appending to it: one entry in the journal. */
 static struct stream *create_log_creation(struct shard *shard, const struct stream_row *row, const struct body *body)
 {
     struct stream *stream = streams_add_new(&shard->streams, row);

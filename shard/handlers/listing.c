@@ -16,7 +16,7 @@
 struct listing {
     struct shard *shard;
     const struct wire_list *m;
-    struct stream *unflushed; /* the next of those that are only in the log */
+    struct stream *unflushed; /* the next of those that are only in the journal */
     struct buf rows, upto;
     unsigned shown, looked;
     bool over; /* all of it was looked at, or as much as may be */

@@ -1,4 +1,4 @@
-/* Listings: the streams that are there now, by name, whether their rows are written or only in the log. */
+/* Listings: the streams that are there now, by name, whether their rows are written or only in the journal. */
 #ifndef SHARD_HANDLERS_LISTING_H
 #define SHARD_HANDLERS_LISTING_H
 

@@ -282,7 +282,7 @@ size_t segment_find(const struct segment *segment, uint64_t position)
     return low;
 }
 
-/* The marks say as many positions and bytes as the index does. */
+/* The boundaries say as many positions and bytes as the index does. */
 static bool segment_boundaries_fit(const struct segment *s, struct slice boundaries, uint64_t positions, uint64_t bytes)
 {
     uint64_t length, count = 0, sum = 0;

@@ -2,11 +2,11 @@
 /* A segment: messages of one stream in a row, as a file that never changes. All numbers are little endian.
  *
  *   head    96 bytes: "STRMSEG" and a version byte; u32 flags (1: JSON), u32 blocks; u64 uid, start, end (positions);
- *           u64 messages, u64 bytes (of the messages), u64 size (of the file), u64 marks (bytes of that part);
+ *           u64 messages, u64 bytes (of the messages), u64 size (of the file), u64 boundaries (bytes of that part);
  *           16 bytes of zeros; u64 checksum of the head up to here and of the index
  *   index   48 bytes a block: u64 start, u64 time_ms (of its newest message), u64 at (in the file), u32 stored,
- *           u32 bytes, u32 boundaries_at (in that part), u32 marks, u64 checksum of its marks and of what is stored
- *   marks   where messages begin and appends end, block after block (common/boundaries.h)
+ *           u32 bytes, u32 boundaries_at (in that part), u32 boundaries, u64 checksum of them and of what is stored
+ *   boundaries, of blocks one after the other: where messages begin and appends end (common/boundaries.h)
  *   blocks  whole messages, about SEGMENT_BLOCK of them each; as they are sent, or zstd where stored < bytes
  *
  * Head and index are one small read, and say where any position is; their checksum stands for all of the file. A
@@ -34,7 +34,7 @@ struct segment_block {
     uint64_t at;      /* in the file */
     uint32_t stored;  /* bytes there; fewer than `bytes` if they are compressed */
     uint32_t bytes;
-    uint32_t boundaries_at, boundaries; /* in the part of the marks */
+    uint32_t boundaries_at, boundaries; /* in the part of the boundaries */
     uint64_t checksum;
 };
 
@@ -80,8 +80,8 @@ void segment_clear(struct segment *segment);
 /* The block that holds a position in [start, end). */
 size_t segment_find(const struct segment *segment, uint64_t position);
 
-/* The extent of a block, from its marks and what is stored. The extent points into these, or into *inflated, which is
- * replaced. False: they are damaged. */
+/* The extent of a block, from its boundaries and what is stored. The extent points into these, or into *inflated, which
+ * is replaced. False: they are damaged. */
 bool segment_extent(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
                     struct buf *inflated, struct extent *extent) MUSTUSE;
 

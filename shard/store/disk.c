@@ -16,7 +16,7 @@
 #include "common/metrics.h"
 #include "shard/store/store_disk.h"
 
-#define LOOK_BYTES ((size_t)2 << 20)   /* after so much was appended; settling writes twice as much */
+#define LOOK_BYTES ((size_t)2 << 20)   /* after so much was appended; flushing writes twice as much */
 #define ROW_BYTES ((uint64_t)32 << 10) /* of the write-ahead log, for a row that changes: pages of a few trees */
 #define ROWS_LEAST 16                  /* with room for less nothing is written */
 #define ROWS_MOST 256                  /* a turn */

@@ -70,7 +70,7 @@ bool feeds_level(const struct stream *stream) MUSTUSE;
 /* Nothing is going on with its feeds that the store does not know of. */
 bool feeds_idle(const struct streams *streams, const struct stream *stream) MUSTUSE;
 
-/* Settling has come this far: what the store knows of the feeds follows. */
+/* Flushing has come this far: what the store knows of the feeds follows. */
 void feeds_flushed(struct streams *streams, struct stream *stream);
 
 /* The stream's feed to a shard, or NULL. */

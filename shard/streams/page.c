@@ -10,11 +10,11 @@
 /* Walks the messages of an extent; position and byte are where the current one begins. */
 struct walk {
     struct slice boundaries;
-    bool single; /* no marks: the extent is one message */
+    bool single; /* no boundaries: the extent is one message */
     bool json;
     uint64_t position, byte, length;
     bool last_of_append;
-    bool damaged; /* the marks do not describe the data */
+    bool damaged; /* the boundaries do not describe the data */
 };
 
 static struct walk page_walk_start(const struct extent *extent, bool json)
@@ -59,7 +59,7 @@ static uint64_t page_fit(struct page *page, uint64_t length, uint64_t taken, boo
     return page->cut && !json ? page->max_bytes : length;
 }
 
-/* Bytes of the extent, from *from on, that go on the page. False: the marks are damaged. */
+/* Bytes of the extent, from *from on, that go on the page. False: the boundaries are damaged. */
 static bool page_take_messages(struct page *page, const struct extent *extent, bool json, uint64_t upto, uint64_t *from,
                                uint64_t *taken)
 {
@@ -132,7 +132,7 @@ bool page_add_extent(struct page *page, const struct extent *extent, bool json, 
     return true;
 }
 
-/* The pending entry that holds position, which is at or after row.settled. */
+/* The pending entry that holds position, which is at or after row.flushed. */
 static const struct pending *page_pending_at(const struct stream *stream, uint64_t position)
 {
     size_t low = 0, high = stream->pending_count;
@@ -248,7 +248,8 @@ bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t t
     return true;
 }
 
-/* Where the last append that ends in the extent, after `from`, ends; `from` if none does. False: the marks are damaged.
+/* Where the last append that ends in the extent, after `from`, ends; `from` if none does. False: the boundaries are
+ * damaged.
  */
 static bool page_last_end(const struct extent *extent, bool json, uint64_t from, uint64_t *end)
 {

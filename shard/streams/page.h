@@ -29,8 +29,8 @@ struct page {
 struct outcome page_read(struct page *page, struct streams *streams, const struct stream *stream,
                          uint64_t upto) MUSTUSE;
 
-/* Adds what lies in [page->next, upto) of an extent that holds page->next. False: the extent's marks are damaged. Used
- * by page_read() and by unit tests. */
+/* Adds what lies in [page->next, upto) of an extent that holds page->next. False: the extent's boundaries are damaged.
+ * Used by page_read() and by unit tests. */
 bool page_add_extent(struct page *page, const struct extent *extent, bool json, uint64_t upto) MUSTUSE;
 
 /* Bytes of a file that are as they are sent. */
@@ -50,7 +50,7 @@ struct outcome page_extent_at(struct streams *streams, const struct stream *stre
                               struct extent *extent) MUSTUSE;
 
 /* Leaves of an extent what lies in [from, to), which are message boundaries in it; of a byte stream they may be others,
- * and what is left is one message then. False: its marks are damaged. */
+ * and what is left is one message then. False: its boundaries are damaged. */
 bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t to) MUSTUSE;
 
 /* An append that lies in several extents, as one. */

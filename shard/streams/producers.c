@@ -20,7 +20,7 @@ static struct producer *producers_find(struct stream *stream, struct slice id)
     return NULL;
 }
 
-/* Writes what is newer than the store and forgets them all. On recovery the log then only says it again. */
+/* Writes what is newer than the store and forgets them all. On recovery the journal then only says it again. */
 void producers_forget(struct streams *streams, struct stream *stream)
 {
     for (size_t i = 0; i < stream->producer_count; i++) {
@@ -42,7 +42,7 @@ struct producer *producers_keep(struct streams *streams, struct stream *stream, 
     struct producer *p = producers_find(stream, id);
     if (p)
         return p;
-    /* A recovery writes nothing of a stream that the log may yet delete. */
+    /* A recovery writes nothing of a stream that the journal may yet delete. */
     if (stream->producer_count >= PRODUCERS_KEPT && !(streams->recovering && stream->unflushed))
         producers_forget(streams, stream);
     stream->producers = xrealloc(stream->producers, (stream->producer_count + 1) * sizeof *p);

@@ -51,7 +51,7 @@ static void recover_entry(void *ctx, const struct journal_entry *entry)
     if (!stream && (entry->flags & ENTRY_CREATES))
         stream = recover_creation(streams, entry);
     if (!stream || entry->start < stream->row.flushed)
-        return; /* deleted since, or settled already */
+        return; /* deleted since, or flushed already */
     stream_apply(streams, stream, entry);
     if (entry->time_ms > stream->row.accessed_ms)
         stream->row.accessed_ms = entry->time_ms;

@@ -1,4 +1,4 @@
-/* The streams whose rows are only in the log yet. Whoever is new is loose: creating a stream costs next to nothing
+/* The streams whose rows are only in the journal yet. A new one is loose: creating a stream costs next to nothing
  * here. They get into the order of their names, a treap of `struct stream` itself, when a listing wants it. */
 #ifndef SHARD_STREAMS_UNFLUSHED_H
 #define SHARD_STREAMS_UNFLUSHED_H

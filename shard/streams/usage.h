@@ -1,5 +1,5 @@
 /* What each project holds in this shard, and which routers want to hear of it. In memory are the projects of streams
- * that are in memory, and those that somebody watches; the store has what is settled (table usage, kept by triggers).
+ * that are in memory, and those that somebody watches; the store has what is flushed (table usage, kept by triggers).
  */
 #ifndef SHARD_STREAMS_USAGE_H
 #define SHARD_STREAMS_USAGE_H

@@ -104,6 +104,43 @@ static unsigned open_descriptors(void)
     return count;
 }
 
+/* What is put beyond the limit stays, also when the socket is writable, and leaves when the limit moves. */
+static void bytes_beyond_the_limit_stay(void **state)
+{
+    struct event_base *base = event_base_new();
+    struct link from = {.fd = -1}, to = {.fd = -1};
+    enum wire_type type;
+    struct slice body;
+    size_t cursor = 0;
+    int pair[2];
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    link_open(&from, base, pair[0], 0);
+    link_open(&to, base, pair[1], 1);
+    put_frame(&from, 1, false, SLICE("x"));
+    from.limit = link_end(&from);
+    put_frame(&from, 2, true, SLICE("y"));
+    link_flush(&from);
+    event_add(from.writable, NULL);
+    event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(from.flushed, from.limit);
+    to.readable_now = true;
+    assert_true(link_receive(&to, SIZE_MAX));
+    assert_true(link_next(&to, &cursor, &type, &body));
+    assert_false(link_next(&to, &cursor, &type, &body));
+    from.limit = link_end(&from);
+    link_flush(&from);
+    to.readable_now = true;
+    assert_true(link_receive(&to, SIZE_MAX));
+    assert_true(link_next(&to, &cursor, &type, &body));
+    int fd = link_take_fd(&to);
+    assert_true(fd >= 0); /* it came with its frame */
+    close(fd);
+    link_close(&from);
+    link_close(&to);
+    event_base_free(base);
+}
+
 static void nothing_is_left_open(void **state)
 {
     struct event_base *base = event_base_new();
@@ -176,8 +213,8 @@ static void lost_descriptors_keep_the_order(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files_stay_with_their_frames),
-                                       cmocka_unit_test(nothing_is_left_open),
-                                       cmocka_unit_test(lost_descriptors_keep_the_order)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_stay_with_their_frames), cmocka_unit_test(bytes_beyond_the_limit_stay),
+        cmocka_unit_test(nothing_is_left_open), cmocka_unit_test(lost_descriptors_keep_the_order)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
