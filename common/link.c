@@ -173,7 +173,7 @@ bool link_receive(struct link *link, size_t limit)
             else if ((size_t)n < room)
                 break;
             if (buf_len(&link->arrived) > ARRIVED_MAX * sizeof fd)
-                fatalx("peer %u sends descriptors that nobody takes", link->peer);
+                fatalx("peer %u sends unexpected descriptors", link->peer);
             continue;
         }
         if (n < 0 && errno == EINTR)

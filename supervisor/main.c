@@ -83,13 +83,13 @@ static int main_run_help(const struct options *options);
 static void main_say_configuration(const struct options *given, const struct options *used)
 {
     if (used->file && !given->file)
-        fprintf(stderr, "streamd: without --config this was about the server of %s\n", used->file);
+        fprintf(stderr, "streamd: without --config the command used the server of %s\n", used->file);
     else if (options_name_nothing(given) && (access(OPTIONS_INSTALLED, R_OK) == 0 || errno == EACCES))
-        fputs("streamd: without --config this was about the folder ./data; the installed server's is named"
+        fputs("streamd: without --config the command used the folder ./data; the installed server's folder is named"
               " in " OPTIONS_INSTALLED ", which root and the group streamd may read\n",
               stderr);
     else if (options_name_nothing(given))
-        fputs("streamd: this was about the folder ./data; --config FILE or --set server.data_dir=FOLDER names"
+        fputs("streamd: the command used the folder ./data; --config FILE or --set server.data_dir=FOLDER names"
               " another\n",
               stderr);
 }

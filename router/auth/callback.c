@@ -239,7 +239,7 @@ static void callback_answered_one(struct question *q, enum error error, enum sco
 static void callback_complain(struct callbacks *all, const struct http_client_answer *answer, const char *so)
 {
     if (!all->failing)
-        log_warn("auth.callback_url: %s (status %ld): %s", answer->failure ? answer->failure : "it is broken",
+        log_warn("auth.callback_url: %s (status %ld): %s", answer->failure ? answer->failure : "unusable answer",
                  answer->status, so);
     all->failing = true;
 }
@@ -268,7 +268,7 @@ static void callback_unanswered(struct question *q, const struct http_client_ans
     }
     if (allow && q->probe)
         all->down_ms = now_ms;
-    callback_complain(all, answer, allow ? "requests are allowed" : "what it does not answer is refused");
+    callback_complain(all, answer, allow ? "requests are allowed" : "requests are refused");
     callback_answered_one(q, allow ? ERR_NONE : ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
 }
 

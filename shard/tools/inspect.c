@@ -76,7 +76,7 @@ int inspect_main(int argc, char **argv)
 {
     struct stat stat;
     if (argc != 3)
-        return inspect_fail("segment", "the name of one file is wanted");
+        return inspect_fail("segment", "expected the name of one file");
     int fd = open(argv[2], O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &stat) != 0)
         return inspect_fail(argv[2], strerror(errno));

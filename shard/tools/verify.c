@@ -118,7 +118,7 @@ static bool verify_take_options(struct verify *v, int argc, char **argv)
 static int verify_arguments(struct verify *v, int argc, char **argv)
 {
     if (!verify_take_options(v, argc, argv))
-        return verify_fail("--quick and --objects are what it knows");
+        return verify_fail("expected --quick or --objects");
     if (!verify_read_config(&v->cfg))
         return verify_fail("it is run by `streamd verify`");
     if (access(v->cfg.server_data_dir, R_OK | X_OK) != 0)

@@ -83,7 +83,7 @@ const char *backups_begin(struct backups *backups)
         return NULL;
     }
     if (backups->cfg->segment_store != SEGMENT_STORE_S3)
-        return "backups go to the store of segments: segment.store = s3 is wanted";
+        return "backups need segment.store = s3";
     if (!children_all_in(backups->children, ROLE_SHARD, CHILD_UP))
         return "not all shards are up";
     backups->id = clock_unix_ms();

@@ -90,7 +90,7 @@ int cli_exec_run(const struct config *cfg, int argc, char **argv)
     bool doctor = strcmp(argv[0], "doctor") == 0; /* its URL is an argument */
     const char *wrong = cli_exec_take(&exec, argc, argv);
     if (!wrong && doctor && exec.elsewhere)
-        wrong = "the URL is wanted without --url";
+        wrong = "the URL is an argument; do not use --url";
     if (!wrong && !doctor && !exec.elsewhere)
         wrong = cli_exec_find(cfg, exec.url);
     if (!wrong) {

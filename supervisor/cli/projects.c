@@ -165,7 +165,7 @@ static int projects_add(struct project *project, bool there, const char *name, c
 int projects_create(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return projects_misused(argv[0], "the project's name is wanted");
+        return projects_misused(argv[0], "expected the project's name");
     if (!project_name_valid(slice_str(argv[1])))
         return projects_fail(argv[1], PROJECT_NAME_RULE);
     return projects_run(cfg, argv[1], &(struct change){.apply = projects_add, .makes = true}, true);
@@ -174,7 +174,7 @@ int projects_create(const struct config *cfg, int argc, char **argv)
 int projects_delete(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return projects_misused(argv[0], "the project's name is wanted");
+        return projects_misused(argv[0], "expected the project's name");
     struct registry *registry = projects_open_registry(cfg, false);
     if (!registry)
         return 1;
@@ -207,7 +207,7 @@ int projects_list(const struct config *cfg, int argc, char **argv)
 {
     struct texts names = {0};
     if (argc != 1)
-        return projects_misused(argv[0], "no argument is wanted");
+        return projects_misused(argv[0], "expected no argument");
     if (projects_is_empty(cfg))
         return access(cfg->server_data_dir, F_OK) == 0 ? 0 : projects_fail(cfg->server_data_dir, strerror(errno));
     struct registry *registry = projects_open_registry(cfg, false);
@@ -279,7 +279,7 @@ static int projects_origin_add(struct project *project, bool there, const char *
         return projects_fail("add-origin", "the project has as many origins as it may have (64)");
     texts_add(&project->origins, slice_str(origin));
     if (!project_origins_valid(&project->origins))
-        return projects_fail(origin, "* stands alone: remove the others, or it, first");
+        return projects_fail(origin, "* cannot be combined with other origins: remove them first");
     return 0;
 }
 
@@ -294,7 +294,7 @@ static int projects_origin_remove(struct project *project, bool there, const cha
 int projects_add_key(const struct config *cfg, int argc, char **argv)
 {
     if (argc != 2)
-        return projects_misused(argv[0], "the project's name is wanted");
+        return projects_misused(argv[0], "expected the project's name");
     return projects_run(cfg, argv[1], &(struct change){.apply = projects_key_add}, true);
 }
 
@@ -366,11 +366,11 @@ int projects_token(const struct config *cfg, int argc, char **argv)
     const char *stream = projects_option(argc, argv, "--stream"), *ttl = projects_option(argc, argv, "--ttl");
     uint64_t ttl_ms;
     if (!projects_known_options(argc, argv) || !project || !scope || !ttl)
-        return projects_misused(argv[0], "--project NAME --scope read|write|manage [--stream ID] --ttl TIME is wanted");
+        return projects_misused(argv[0], "expected --project NAME --scope read|write|manage [--stream ID] --ttl TIME");
     if (scope_of(slice_str(scope)) == SCOPE_NONE)
         return projects_fail(scope, "a scope is read, write or manage");
     if (!config_duration(ttl, &ttl_ms) || ttl_ms < 1000)
-        return projects_fail(ttl, "a time is wanted, from 1s: 90s, 15m, 1h");
+        return projects_fail(ttl, "expected a time of at least 1s, such as 90s, 15m or 1h");
     struct registry *registry = projects_open_registry(cfg, false);
     if (!registry)
         return 1;

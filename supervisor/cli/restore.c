@@ -49,7 +49,7 @@ int restore_run(const struct config *cfg, int argc, char **argv)
     bool known = argc == 3 && strcmp(argv[1], "--from") == 0;
     if (!known || (strcmp(argv[2], "latest") != 0 && strspn(argv[2], "0123456789") != strlen(argv[2])) || !*argv[2] ||
         strlen(argv[2]) > 16) {
-        fprintf(stderr, "streamd: restore: --from latest or --from and a backup's number is wanted\n");
+        fprintf(stderr, "streamd: restore: expected --from latest or --from NUMBER\n");
         return 1;
     }
     if (cfg->segment_store != SEGMENT_STORE_S3) {

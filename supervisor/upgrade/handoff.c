@@ -105,7 +105,7 @@ static void handoff_take_child(struct handoff *in, const char *line)
     struct children_adopted child;
     if (sscanf(line, "child %15s %u pid %d control %d wire %u deaths %u started %" SCNu64, role, &child.slot, &pid,
                &child.control, &child.wire, &child.deaths, &child.started) != 7)
-        fatalx("what was left to us does not read: %s", line);
+        fatalx("the predecessor's state cannot be read: %s", line);
     child.kind = strcmp(role, "router") == 0 ? ROLE_ROUTER : ROLE_SHARD;
     child.pid = pid;
     handoff_set_survives(child.control, false);
@@ -158,13 +158,13 @@ bool handoff_read(struct handoff *in)
     FILE *text = fdopen(atoi(number), "r");
     unsetenv(VARIABLE);
     if (!text || !fgets(line, sizeof line, text) || strcmp(line, FIRST_LINE "\n") != 0)
-        fatalx("what was left to us does not read");
+        fatalx("the predecessor's state cannot be read");
     while (fgets(line, sizeof line, text) && strcmp(line, "configuration\n") != 0)
         handoff_take_line(in, line);
     in->config_text = handoff_take_rest(text);
     fclose(text);
     if (in->lock < 0 || !in->listener_count)
-        fatalx("what was left to us is not whole");
+        fatalx("the predecessor's state is incomplete");
     return true;
 }
 

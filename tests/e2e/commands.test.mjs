@@ -536,7 +536,7 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     expect(wrong("localhost")[2]).toMatch(/expected a URL/);
     expect(wrong("http://x", "--idle", "x")[2]).toMatch(/--idle is a number of seconds/);
     expect(wrong("http://x", "--project", "a.b")[2]).toMatch(/a project's name is/);
-    expect(wrong("--url", "http://x")[2]).toMatch(/the URL is wanted without --url/);
+    expect(wrong("--url", "http://x")[2]).toMatch(/the URL is an argument/);
     const nobody = fixture.server.command("doctor", "http://127.0.0.1:1");
     expect([nobody.status, nobody.out]).toEqual([1, expect.stringMatching(/^bad +health .*connect/)]);
   });

@@ -74,7 +74,7 @@ describe.skipIf(!OWNED || !CAN_MOUNT)("an installed streamd", () => {
     expect(run("/", "status")).toEqual({
       status: 1,
       out: "",
-      err: `streamd: /var/lib/streamd: no streamd works on the folder\nstreamd: without --config this was about the server of ${INI}`,
+      err: `streamd: /var/lib/streamd: no streamd works on the folder\nstreamd: without --config the command used the server of ${INI}`,
     });
     await start();
     expect(run("/", "status")).toMatchObject({ status: 0, err: "" });
@@ -85,7 +85,7 @@ describe.skipIf(!OWNED || !CAN_MOUNT)("an installed streamd", () => {
     expect(made).toMatchObject({ status: 0, out: expect.stringMatching(/^[0-9a-f]{64}$/) });
     expect(made.err.split("\n")).toEqual([
       "streamd: the server that runs on /var/lib/streamd has auth.mode = none; only auth.mode = jwt uses projects' keys, tokens and origins",
-      `streamd: without --config this was about the server of ${INI}`,
+      `streamd: without --config the command used the server of ${INI}`,
     ]);
     expect(run("/", "verify")).toMatchObject({ status: 0, err: "" });
     expect(statSync(join(data, "registry.db")).uid).toBe(SOMEBODY);
