@@ -1,3 +1,24 @@
+/* From a request to its decision.
+ *
+ *     callback_ask()   names: the path, and each stream that is named beside it
+ *          |
+ *          v           up to CALLBACK_WINDOW questions at a time
+ *     callback_go_on() --remembered, for its max-age--> callback_conclude()
+ *          |            --auth.callback_waiting wait already--> OVERLOADED
+ *          v
+ *     POST --2xx--> allowed up to Stream-Auth-Scope -----+--> callback_remember(), callback_conclude()
+ *          --401, or another 3xx or 4xx--> refused -------+
+ *          --5xx, timeout, cut off--> nobody has decided: 503, and nothing is remembered
+ *
+ * The first refusal decides, and the request goes on at once; questions that are still open are awaited only to be
+ * forgotten. An inquiry lives until its last question is answered, also if its client is gone by then.
+ *
+ * auth.callback_down = allow: where no answer is had by anybody, requests are allowed. That one question failed does
+ * not show it: a client could bring that about with a request that the service chokes on. So a question of the router's
+ * own (a probe, with nothing of the client's) has to fail, too; what it shows is good for DOWN_MS.
+ *
+ * Answers are remembered under the digest of all that was sent, headers with credentials included: the same answer is
+ * given only to the same question. The table has a fixed size, and what hashes to a place replaces what was there. */
 #include "router/auth/callback.h"
 
 #include <cjson/cJSON.h>

@@ -1,3 +1,15 @@
+/* A key set is fetched when a token comes that no known key verifies, and when what is known is old.
+ *
+ *               key_source_wait(), _want(), or _keys() of an old one
+ *     unknown ---------------------------------------------------> fetching --200, a key set--> known, tried_ms
+ *        ^                                                           |                            |
+ *        |                                                           +--anything else--> what it had before, tried_ms
+ *        +--- another URL takes the place (the least recently used that is not being fetched)
+ *
+ * Those who wait go on in both cases: with new keys their token may be good, without any they are told that nobody can
+ * say (unknown), or that it is wrong. Until auth.jwks_retry has passed since tried_ms nothing is fetched again, so that
+ * wrong tokens cannot make the router ask somebody else's server without end. Keys that were fetched before stay when
+ * the URL does not answer: it may be away for a while without locking everybody out. */
 #include "router/auth/key_source.h"
 
 #include <stdlib.h>
@@ -64,6 +76,14 @@ static void key_source_clear(struct key_source *source)
     free(source->url);
     jwks_clear(&source->keys);
     *source = (struct key_source){0};
+}
+
+void key_sources_clear(struct key_sources *sources)
+{
+    for (unsigned i = 0; sources->all && i < KEY_SOURCES; i++)
+        key_source_clear(&sources->all[i]);
+    free(sources->all);
+    *sources = (struct key_sources){0};
 }
 
 /* The place of this URL, perhaps that of the one that was used least recently. NULL: all of them are being fetched. */

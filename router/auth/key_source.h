@@ -21,6 +21,9 @@ struct key_sources {
 
 void key_sources_init(struct key_sources *sources, struct router *router, void (*changed)(struct router *router));
 
+/* Nothing is being fetched. */
+void key_sources_clear(struct key_sources *sources);
+
 /* Whether the configuration lets anybody fetch from there: auth.jwks_hosts. */
 bool key_source_allowed(const struct config *cfg, const char *url) MUSTUSE;
 

@@ -88,7 +88,8 @@ static void forgotten(void **state)
     assert_null(token_cache_find(cache, &key));
 }
 
-/* More tokens than places: the newest is always there, and memory does not grow (valgrind sees that nothing is lost). */
+/* More tokens than places: the newest is always there, and memory does not grow (valgrind sees that nothing is lost).
+ */
 static void flood(void **state)
 {
     struct token_cache *cache = *state;
