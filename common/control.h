@@ -27,7 +27,7 @@ enum control_type {
 struct control {
     enum control_type type;
     enum role_kind kind; /* PEER */
-    unsigned index;      /* CONFIG, PEER: a place; READY: WIRE_VERSION; of BACKUP the step */
+    unsigned index;      /* CONFIG, PEER: a process slot; READY: WIRE_VERSION; of BACKUP the step */
     struct slice text;   /* CONFIG, BACKUP; borrowed */
     int fd;              /* LISTEN, LISTEN_METRICS, PEER, SUCCESSOR, PREDECESSOR; otherwise -1 */
 };

@@ -144,21 +144,21 @@ struct metrics_region *metrics_map(int fd)
     return NULL;
 }
 
-unsigned metrics_slot(enum metrics_of of, unsigned place)
+unsigned metrics_slot(enum metrics_of of, unsigned process_slot)
 {
-    return of == METRICS_ROUTER ? 1 + place : of == METRICS_SHARD ? 1 + ROLE_ROUTER_PLACES + place : 0;
+    return of == METRICS_ROUTER ? 1 + process_slot : of == METRICS_SHARD ? 1 + ROLE_ROUTER_SLOTS + process_slot : 0;
 }
 
 enum metrics_of metrics_slot_of(unsigned slot)
 {
-    return slot > ROLE_ROUTER_PLACES ? METRICS_SHARD : slot ? METRICS_ROUTER : METRICS_SUPERVISOR;
+    return slot > ROLE_ROUTER_SLOTS ? METRICS_SHARD : slot ? METRICS_ROUTER : METRICS_SUPERVISOR;
 }
 
 void metrics_slot_name(unsigned slot, char name[20])
 {
     switch (metrics_slot_of(slot)) {
     case METRICS_SHARD:
-        snprintf(name, 20, "shard/%u", slot - ROLE_ROUTER_PLACES - 1);
+        snprintf(name, 20, "shard/%u", slot - ROLE_ROUTER_SLOTS - 1);
         break;
     case METRICS_ROUTER:
         snprintf(name, 20, "router/%u", role_number(ROLE_ROUTER, slot - 1));

@@ -13,8 +13,8 @@
 #include "common/layout.h"
 #include "common/role.h"
 
-/* One for the supervisor, and for each place that a process may have (common/role.h). */
-#define METRICS_SLOTS (1u + ROLE_ROUTER_PLACES + LAYOUT_SHARDS_MAX)
+/* One for the supervisor, and for each slot that a process may have (common/role.h). */
+#define METRICS_SLOTS (1u + ROLE_ROUTER_SLOTS + LAYOUT_SHARDS_MAX)
 
 /* A histogram: values up to 1, 2, 4, … times its step, and above; their sum. */
 #define METRICS_BOUNDS 18u
@@ -112,9 +112,9 @@ int metrics_make(void);
 struct metrics_region *metrics_map(int fd) MUSTUSE;
 
 /* Where a process has its slot; that of METRICS_SUPERVISOR is the first. */
-unsigned metrics_slot(enum metrics_of of, unsigned place);
+unsigned metrics_slot(enum metrics_of of, unsigned process_slot);
 enum metrics_of metrics_slot_of(unsigned slot);
-/* "shard/2". Both places of a router have one name. */
+/* "shard/2". Both slots of a router have one name. */
 void metrics_slot_name(unsigned slot, char name[20]);
 
 /* The slot, to write to. It is shown from now on. */

@@ -45,7 +45,7 @@ struct running {
     struct event *readable;  /* the control channel */
     struct event *heartbeat; /* armed anew after each report */
     struct config cfg;
-    unsigned place;
+    unsigned slot;
     struct metrics_region *region;
     struct metrics *metrics;
     bool done;
@@ -212,7 +212,7 @@ static void role_metrics_begin(struct role *role)
         log_warn("this program and its supervisor have different metrics; nothing is counted here");
         return;
     }
-    run->metrics = metrics_open(run->region, metrics_slot(of, run->place));
+    run->metrics = metrics_open(run->region, metrics_slot(of, run->slot));
     metrics_bury(run->metrics, of); /* what a predecessor had */
 }
 
@@ -237,9 +237,9 @@ static void role_await_config(struct role *role)
         role_leave_orphaned();
     if (message.type != CONTROL_CONFIG)
         fatalx("the first control message is %d instead of the configuration", (int)message.type);
-    run->place = message.index;
+    run->slot = message.index;
     role_config_parse(&run->cfg, message.text);
-    log_init(role_name(role), (int)role_number(role->kind, run->place));
+    log_init(role_name(role), (int)role_number(role->kind, run->slot));
     log_configure(run->cfg.log_level, run->cfg.log_format);
     log_info("streamd %s, libevent %s, pid %d", STREAMD_VERSION, event_get_version(), (int)getpid());
 }
@@ -288,7 +288,7 @@ int role_run(struct role *role, int argc, char **argv)
     role_await_config(role);
     role_metrics_begin(role);
     role_loop_open(role);
-    role->start(role->ctx, run->base, &run->cfg, run->place);
+    role->start(role->ctx, run->base, &run->cfg, run->slot);
     role_send_or_leave(&(struct control){.type = CONTROL_READY, .index = WIRE_VERSION, .fd = -1});
     role_heartbeat_arm(run);
     while (!run->done) {

@@ -22,26 +22,27 @@ struct metrics_region;
 
 enum role_kind { ROLE_ROUTER, ROLE_SHARD };
 
-/* Where a process stands among its peers. A shard's place is its number. A router has two, its number and that plus
- * ROLE_ROUTERS_MAX, which its successive processes take in turns: during an upgrade both work. */
+/* A process slot is a process's number among its peers (a layout slot, common/layout.h, is something else). A shard's
+ * is its number. A router has two, its number and that plus ROLE_ROUTERS_MAX, which its successive processes take in
+ * turns: during an upgrade both work. */
 #define ROLE_ROUTERS_MAX 64
-#define ROLE_ROUTER_PLACES (2 * ROLE_ROUTERS_MAX)
+#define ROLE_ROUTER_SLOTS (2 * ROLE_ROUTERS_MAX)
 
-static inline unsigned role_number(enum role_kind kind, unsigned place)
+static inline unsigned role_number(enum role_kind kind, unsigned slot)
 {
-    return kind == ROLE_ROUTER ? place % ROLE_ROUTERS_MAX : place;
+    return kind == ROLE_ROUTER ? slot % ROLE_ROUTERS_MAX : slot;
 }
 
 struct role {
     enum role_kind kind;
     void *ctx;
 
-    /* Once, first: the configuration (kept valid by role_run) and this process's place. Ends the process itself with
+    /* Once, first: the configuration (kept valid by role_run) and this process's slot. Ends the process itself with
      * fatal_never_restart() if it cannot work with it. The role is READY when this returns. */
-    void (*start)(void *ctx, struct event_base *base, const struct config *cfg, unsigned place);
+    void (*start)(void *ctx, struct event_base *base, const struct config *cfg, unsigned slot);
 
-    /* A data socket to a peer, at any time: it replaces an earlier one to the same place. The fd is the role's now. */
-    void (*peer)(void *ctx, enum role_kind kind, unsigned place, int fd);
+    /* A data socket to a peer, at any time: it replaces an earlier one to the same slot. The fd is the role's now. */
+    void (*peer)(void *ctx, enum role_kind kind, unsigned slot, int fd);
 
     /* Routers (NULL elsewhere): the listening socket. The fd is the role's now. */
     void (*listener)(void *ctx, int fd);

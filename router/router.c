@@ -106,10 +106,10 @@ static void router_on_web(void *ctx)
     ((struct router *)ctx)->now_ms = clock_monotonic_ms();
 }
 
-void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned place)
+void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned slot)
 {
     struct router *r = ctx;
-    (void)place;
+    (void)slot;
     r->base = base;
     r->cfg = cfg;
     r->region = role_region(r->role);
@@ -135,13 +135,13 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     router_tick_start(r);
 }
 
-void router_peer(void *ctx, enum role_kind kind, unsigned place, int fd)
+void router_peer(void *ctx, enum role_kind kind, unsigned slot, int fd)
 {
     struct router *r = ctx;
     if (kind != ROLE_SHARD)
         fatalx("a router talks to shards only");
     r->now_ms = clock_monotonic_ms();
-    shards_peer(&r->shards, place, fd);
+    shards_peer(&r->shards, slot, fd);
 }
 
 void router_listener(void *ctx, int fd)
@@ -187,7 +187,7 @@ void router_turn(void *ctx)
 {
     struct router *r = ctx;
     r->now_ms = clock_monotonic_ms();
-    handover_receive(r);             /* clients of a router whose place we take */
+    handover_receive(r);             /* clients of a router whose work we take over */
     shards_receive(&r->shards);      /* answers and events become output */
     project_usages_send(&r->usages); /* live readers that have come or gone */
     connections_resume(r);           /* what waited behind an answer becomes requests */

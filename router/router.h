@@ -64,8 +64,8 @@ struct router {
 };
 
 /* The callbacks of struct role; ctx is the router. */
-void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned place);
-void router_peer(void *ctx, enum role_kind kind, unsigned place, int fd);
+void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned slot);
+void router_peer(void *ctx, enum role_kind kind, unsigned slot, int fd);
 void router_listener(void *ctx, int fd);
 void router_metrics_listener(void *ctx, int fd);
 void router_reload(void *ctx);

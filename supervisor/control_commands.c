@@ -1,3 +1,5 @@
+/* The older part of these answers crosses versions: a command of the version before asks "address" and "auth", and an
+ * older server answers "error: there is no such command". So lines are only ever added. */
 #include "supervisor/control_commands.h"
 
 #include <stdio.h>

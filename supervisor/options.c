@@ -1,3 +1,5 @@
+/* The command line is kept as words and read again on every reload: first the file, then each --set over it, in order.
+ */
 #include "supervisor/options.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* The order counts. The lock comes first: nothing in the folder is read or written beside another server. The layout
+ * comes before the sockets: a server that cannot serve must not accept connections. */
 #include "supervisor/prepare.h"
 
 #include <sched.h>

@@ -1,3 +1,7 @@
+/* A command runs to its end in one process: it asks, turns the loop until the answer is there, prints, and asks again.
+ * ^C and a closed pipe set `interrupted`, which ends every wait; so commands have no callbacks of their own.
+ *
+ * Everything that a server says may be printed on a terminal, so it goes through the functions that escape. */
 #include "router/cli/cli.h"
 
 #include <signal.h>

@@ -39,8 +39,8 @@ struct tail {
     /* Of the event stream that is being read. */
     struct cli_request request;
     struct event_stream events;
-    bool heard;      /* a control event came */
-    struct buf data; /* of an event, until its control event is there */
+    bool got_control; /* a control event came */
+    struct buf data;  /* of an event, until its control event is there */
     enum sse_kind kind;
 };
 
@@ -208,7 +208,7 @@ static void cli_tail_take_control(struct tail *t, struct slice json)
     if (cursor)
         buf_add_text(&t->cursor, cursor);
     t->failures = 0;
-    t->heard = true;
+    t->got_control = true;
     if (!good)
         cli_tail_broken(t, "an event");
     else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(control, "streamClosed")))
@@ -249,7 +249,7 @@ static void cli_tail_listen_once(struct tail *t)
 {
     char *path = cli_tail_path_of(t);
     t->request = (struct cli_request){.token = t->token, .piece = cli_tail_on_piece, .ctx = t};
-    t->heard = false;
+    t->got_control = false;
     t->events = (struct event_stream){.event = cli_tail_on_event, .ctx = t};
     cli_request_start(t->cli, &t->request, path);
     while (!t->request.done && !t->over && !t->cli->interrupted)
@@ -257,7 +257,7 @@ static void cli_tail_listen_once(struct tail *t)
     bool events = slice_begins(cli_request_header(&t->request, "content-type"), SLICE("text/event-stream"));
     if (t->request.done && !t->over && (!events || t->request.failure))
         cli_tail_take_answer(t, &t->request);
-    else if (t->request.done && !t->over && !t->heard) /* a server that ends it at once is not asked at once */
+    else if (t->request.done && !t->over && !t->got_control) /* a server that ends it at once is not asked at once */
         cli_pause(t->cli, RETRY_MAX_MS);
     buf_reset(&t->data);
     event_stream_clear(&t->events);

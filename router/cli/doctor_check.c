@@ -1,3 +1,5 @@
+/* A verdict is a line: ok, warn or bad, the check's name, what was found; after a bad one, what to change. An
+ * interruption makes requests fail that would not have failed, so then nothing is bad. */
 #include "router/cli/doctor_check.h"
 
 #include <stdarg.h>

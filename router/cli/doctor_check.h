@@ -8,7 +8,7 @@
 #include "router/cli/cli_request.h"
 #include "router/cli/event_stream.h"
 
-#define DOCTOR_PROMPT_MS 3000u /* what takes longer, somebody holds back */
+#define DOCTOR_PROMPT_MS 3000u /* an answer that takes longer is held back on the way */
 
 struct doctor {
     struct cli *cli;

@@ -1,4 +1,5 @@
-/* The doctor's checks of live reads: whether what comes comes at once, and whether silence is borne. */
+/* The doctor's checks of live reads: whether events arrive at once, and whether a silent connection stays open. Proxies
+ * fail here most often: they gather a body before they pass it on, compress it, or close what is silent. */
 #include <stdio.h>
 
 #include "common/clock.h"
@@ -13,7 +14,7 @@ struct listener {
     struct cli_request request;
     struct event_stream events;
     uint64_t position; /* of the last control event */
-    bool heard;
+    bool got_control;
 };
 
 static void doctor_live_on_event(void *ctx, struct slice type, struct slice data)
@@ -23,7 +24,7 @@ static void doctor_live_on_event(void *ctx, struct slice type, struct slice data
         return;
     cJSON *control = document_parse(data);
     const char *next = document_text(control, "streamNextOffset");
-    l->heard = next && offset_parse(slice_str(next), &l->position);
+    l->got_control = next && offset_parse(slice_str(next), &l->position);
     cJSON_Delete(control);
 }
 
@@ -61,10 +62,10 @@ static void doctor_live_forget(struct listener *l)
 static bool doctor_live_wait_for_tail(struct doctor *d, struct listener *l, uint64_t ms)
 {
     uint64_t until = clock_monotonic_ms() + ms, now;
-    while (!(l->heard && l->position >= buf_len(&d->sent)) && !l->request.done && !d->cli->interrupted &&
+    while (!(l->got_control && l->position >= buf_len(&d->sent)) && !l->request.done && !d->cli->interrupted &&
            (now = clock_monotonic_ms()) < until)
         cli_turn(d->cli, until - now);
-    return l->heard && l->position >= buf_len(&d->sent);
+    return l->got_control && l->position >= buf_len(&d->sent);
 }
 
 static const char *const doctor_live_unbuffered =

@@ -1,11 +1,13 @@
-/* The doctor's checks that are a request or two. */
+/* The doctor's checks that are a request or two. They go from the outside in: does it answer, does a stream come to be,
+ * do headers, methods and bodies pass unchanged, is something kept that must not be. Each uses the stream that
+ * doctor_create() has made, and knows from `sent` what must be in it. */
 #include <stdio.h>
 
 #include "common/offset.h"
 #include "common/random.h"
 #include "router/cli/doctor.h"
 
-#define BODY_BYTES ((1u << 20) + (64u << 10)) /* more than proxies take unless they are told */
+#define BODY_BYTES ((1u << 20) + (64u << 10)) /* more than proxies accept by default */
 
 static bool doctor_plain_has_offset(const struct doctor *d)
 {

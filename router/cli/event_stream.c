@@ -1,3 +1,5 @@
+/* Lines end with LF, CR or CRLF, also between two pieces; a field's value loses one space after the colon; an empty
+ * line dispatches the event, unless it has no data. Comments are counted: they are heartbeats. */
 #include "router/cli/event_stream.h"
 
 static void event_stream_dispatch(struct event_stream *s)

@@ -107,7 +107,7 @@ static struct slice collapse_key_of(struct buf *key, const struct wire_read *rea
     return buf_slice(key);
 }
 
-/* The question of this READ, made if nobody else asks it now. */
+/* The question of this READ, made if no other request asks it now. */
 static struct question *collapse_ask(struct collapse *collapse, const struct wire_read *read)
 {
     struct slice key = collapse_key_of(&collapse->key, read);
@@ -228,7 +228,7 @@ static struct wire_stream collapse_whole(struct shared_read *s, const struct ans
     return stream;
 }
 
-/* Ends it; no request finds it any more. */
+/* Ends a READ that no request finds any longer. */
 static void collapse_answer_all(struct shared_read *s, const struct answer *answer)
 {
     struct wire_stream stream = {0};

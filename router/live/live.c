@@ -117,8 +117,8 @@ static bool live_any(const struct entry *e)
     return !list_empty(&e->readers);
 }
 
-/* Ends the watch if nobody is at the tail, and the entry if nobody is left. With a live read under way the watch stays:
- * an UNWATCH would cross its answer. */
+/* Ends the watch if no reader is at the tail, and the entry if none is left. With a live read under way the watch
+ * stays: an UNWATCH would cross its answer. */
 static void live_flush(struct entry *e)
 {
     if (e->held || e->reads || live_any(e))
@@ -164,7 +164,7 @@ void live_leave(struct reader *reader)
     list_remove(&reader->link);
 }
 
-/* A reader that ends leaves the list, and nobody else does. */
+/* A reader that ends leaves the list, and only that one. */
 static void live_end_all(struct entry *e, enum error error)
 {
     LIST_EACH_SAFE(link, after, &e->readers)

@@ -52,7 +52,7 @@ struct live_ops {
     void (*deliver)(struct reader *reader, struct delivery *delivery);    /* what came to the entry's position */
     void (*spare)(struct reader *reader);                                 /* the entry reads much: one with too much
                                                                              queued is to go on by itself */
-    void (*gone)(struct reader *reader, enum error error);                /* there is no such stream any more */
+    void (*gone)(struct reader *reader, enum error error);                /* the stream was deleted */
 };
 
 struct live {

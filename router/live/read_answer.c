@@ -1,3 +1,7 @@
+/* What caches may keep. An answer that begins at an offset never changes as far as it goes, so it has an ETag and a
+ * max-age; one that begins "now", or at the start of a stream that drops its oldest data, is another one next time, and
+ * no cache keeps it. Shared caches keep an answer only if everyone may read the stream. A long-poll's answer is kept
+ * for a moment, so that a crowd that waits for the same is one request to streamd. */
 #include "router/live/read_answer.h"
 
 #include <stdio.h>
@@ -96,7 +100,7 @@ static void read_answer_add_caching(const struct request *req, struct buf *head,
     int len = snprintf(text, sizeof text, "%s, max-age=%u%s", req->shared_answer ? "public" : "private",
                        expires && left_s < age ? (unsigned)left_s : age, expires ? "" : more);
     response_add(head, "Cache-Control", slice_of(text, (size_t)len));
-    if (!req->shared_answer) /* a browser's own cache is not to show it to whoever comes without a token */
+    if (!req->shared_answer) /* a browser's own cache must not serve it to a request without a token */
         response_add(head, "Vary",
                      *req->router->cfg->auth_cookie ? SLICE("Authorization, Cookie") : SLICE("Authorization"));
 }

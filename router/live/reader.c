@@ -22,7 +22,7 @@
  * Failure modes:
  *   - The shard dies: a READ that is under way is sent to its successor; a reader at the tail waits for its entry.
  *   - The stream is deleted, or deleted and made again (another uid): 404, or the end of the event stream.
- *   - The client does not take its events: it is let go at limits.reader_buffer, or after limits.write_timeout.
+ *   - The client does not take its events: it is closed at limits.reader_buffer, or after limits.write_timeout.
  *   - The client hangs up: a reader at the tail is gone; one that is behind still gets what is there.
  *   - Its right ends: 401, or the end of the event stream. If an operator's change may have ended it, the reader is
  * sent back: its client comes again with its token.

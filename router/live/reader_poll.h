@@ -15,7 +15,7 @@ void reader_poll_answered(struct reader *reader, const struct wire_stream *strea
 /* Something came to its entry's position. */
 void reader_poll_deliver(struct reader *reader, struct delivery *delivery);
 
-/* Ends it with 204. next: where it goes on. closed: nothing will come any more. */
+/* Ends it with 204. next: where it goes on. closed: the stream is. */
 void reader_poll_nothing(struct reader *reader, uint64_t next, bool closed);
 
 #endif

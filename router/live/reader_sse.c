@@ -2,7 +2,7 @@
  * nothing does. Behind the tail it sends page after page, only as fast as its client takes them; at the tail, its
  * entry's events, which are rendered once for all.
  *
- * A client that does not take its events is let go when limits.reader_buffer waits for it. It loses nothing: it comes
+ * A client that does not take its events is closed when limits.reader_buffer waits for it. It loses nothing: it comes
  * back with the last offset that it has seen. */
 #include "router/live/reader_sse.h"
 
@@ -66,7 +66,7 @@ static void reader_sse_send_own(struct reader *reader, const struct wire_stream 
     block_unref(event.block);
 }
 
-/* Nothing comes after it any more. */
+/* The stream has ended, so the kept bytes go out as they are. */
 void reader_sse_send_kept(struct reader *reader)
 {
     const struct sse_kept *kept = reader_kept_of(reader);
@@ -182,7 +182,7 @@ void reader_sse_spare(struct reader *reader)
     reader->state = READER_PAUSED;
 }
 
-/* The last thing it hears is where it can go on. */
+/* The last event says where the client can go on. */
 void reader_sse_end(struct reader *reader)
 {
     if (reader_rests(reader)) {

@@ -22,7 +22,7 @@ void reader_sse_drained(struct reader *reader);
 void reader_sse_heartbeat(struct reader *reader);
 void reader_sse_beat_later(struct reader *reader);
 
-/* Sends what was kept of a text, since nothing comes after it any more. */
+/* Sends the bytes that were kept of a text, since nothing follows them. */
 void reader_sse_send_kept(struct reader *reader);
 
 /* Ends it in time: the last event says where to go on. */

@@ -1,3 +1,5 @@
+/* A reader has two positions. At the tail it is the entry's, which moves for all at once; elsewhere it is its own. The
+ * same holds for the bytes of a text that it has not had yet. */
 #include "router/live/reader_state.h"
 
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #include "common/role.h"
 #include "shard/peers/release.h"
 
-#define PEERS_ROUTERS_MAX ROLE_ROUTER_PLACES
+#define PEERS_ROUTERS_MAX ROLE_ROUTER_SLOTS
 
 /* A link, and which of the successive processes of that index is at its other end. */
 struct peer {

@@ -1,3 +1,19 @@
+/* A backup is of one moment for all shards: no shard's part may have an append that another shard's part lacks.
+ *
+ *     BEGIN ──► every shard copies its database ........................... NEAR: nearly everything is copied
+ *     HOLD  ──► every shard takes nothing more, and finishes its copy ..... HELD
+ *     GO_ON ──► every shard works on, and puts its copy into the store .... PUT, with the names of its files
+ *     SEAL  ──► the first shard writes the list of all files .............. SEALED: from now on the backup counts
+ *
+ * Happy path: each step is sent to all shards, and the next one when all have reported it. The moment is between the
+ * last HELD and the first GO_ON.
+ *
+ * Failure modes:
+ *   - A shard reports FAILED or dies, or the server stops or is upgraded: the backup has failed, and all shards get
+ * FAILED.
+ *   - Not all shards hold in HOLD_MS: failed. A shard holds no longer by itself, so appends go on soon either way.
+ *   - It fails after SEAL was sent: it may be sealed, and the shards know that it may (`may_count`).
+ *   - There is a newer backup, because the clock was ahead: the next one gets a higher number, and is made soon. */
 #include "supervisor/children/backups.h"
 
 #include <inttypes.h>

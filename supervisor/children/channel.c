@@ -1,3 +1,5 @@
+/* Messages leave in order: as long as one waits, all later ones wait behind it. The supervisor's turn tries again
+ * (channel_flush()); a child that hangs is killed by its hang timeout, and its channel is closed with what waits. */
 #include "supervisor/children/channel.h"
 
 #include <event2/util.h>

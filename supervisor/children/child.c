@@ -58,12 +58,12 @@ enum child_action child_event(struct child *child, enum child_event event, const
     const struct step *step = &child_steps[child->state][event];
     bool speaks = event == CHILD_EVENT_READY || event == CHILD_EVENT_REPORT;
     if ((speaks && child->state != CHILD_LEAVING) || step->action == CHILD_SAY_LEAVE)
-        child->heard = now;
+        child->reported = now;
     bool died = event == CHILD_EVENT_DIED || event == CHILD_EVENT_REFUSED;
     if (died && child_alive(child) && child->state != CHILD_LEAVING)
         child_note_death(child, times, now);
     if (step->action == CHILD_SPAWN)
-        child->started = child->heard = now;
+        child->started = child->reported = now;
     child->state = step->next;
     return step->action;
 }
@@ -73,7 +73,7 @@ uint64_t child_deadline(const struct child *child, const struct child_times *tim
     if (child->state == CHILD_WAITING)
         return child->due;
     /* One that is LEAVING has that long to be gone. */
-    return child_works(child) || child->state == CHILD_LEAVING ? child->heard + times->hang_timeout : UINT64_MAX;
+    return child_works(child) || child->state == CHILD_LEAVING ? child->reported + times->hang_timeout : UINT64_MAX;
 }
 
 const char *child_state_name(enum child_state state)

@@ -13,8 +13,8 @@ enum child_state {
     CHILD_UP,       /* READY */
     CHILD_KILLED,   /* SIGKILL was sent because it hung; its death is awaited */
     CHILD_WAITING,  /* died; started again when its time comes */
-    CHILD_LEAVING,  /* was told LEAVE; its successor is started as soon as it is gone */
-    CHILD_STOPPING, /* was told STOP, or to hand its clients over */
+    CHILD_LEAVING,  /* was sent LEAVE; its successor is started as soon as it is gone */
+    CHILD_STOPPING, /* was sent STOP, or a successor that takes its clients over */
     CHILD_ENDING,   /* SIGKILL was sent at the end of the server */
     CHILD_STATES
 };
@@ -45,10 +45,10 @@ enum child_action {
 
 struct child {
     enum child_state state;
-    uint64_t started; /* when the latest process was */
-    uint64_t heard;   /* when it last said anything, was started, or told LEAVE */
-    uint64_t due;     /* WAITING: when to start it again */
-    unsigned deaths;  /* since the server started */
+    uint64_t started;  /* when the latest process was */
+    uint64_t reported; /* when it last reported, was started, or was sent LEAVE */
+    uint64_t due;      /* WAITING: when to start it again */
+    unsigned deaths;   /* since the server started */
 };
 
 struct child_times {

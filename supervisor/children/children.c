@@ -229,7 +229,7 @@ void children_deliver(struct process *process, enum child_event event, uint64_t 
     case CHILD_SIGKILL:
         if (event == CHILD_EVENT_TIMEOUT)
             log_error("%s (pid %d) has not reported for %llu ms, killing it", process->name, (int)process->pid,
-                      (unsigned long long)(now - process->life.heard));
+                      (unsigned long long)(now - process->life.reported));
         kill(process->pid, SIGKILL);
         break;
     case CHILD_GIVE_UP:
@@ -382,7 +382,8 @@ bool children_adopt(struct children *children, const struct children_adopted *ch
     process->pid = child->pid;
     process->old = true;
     process->wire = child->wire;
-    process->life = (struct child){.state = CHILD_UP, .started = child->started, .heard = now, .deaths = child->deaths};
+    process->life =
+        (struct child){.state = CHILD_UP, .started = child->started, .reported = now, .deaths = child->deaths};
     channel_init(&process->control, child->control);
     children_watch_control(process);
     stats_process(&children->stats, process);

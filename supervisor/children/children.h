@@ -81,7 +81,7 @@ void children_deliver(struct process *process, enum child_event event, uint64_t 
 /* A router that is UP takes the clients and the listening socket of another, which leaves and is the spare now. */
 void children_replace(struct process *from, struct process *to, uint64_t now);
 
-/* All processes are UP and have been told all there was to tell. */
+/* All processes are UP, and no message to one of them waits. */
 bool children_quiet(const struct children *children) MUSTUSE;
 
 /* Takes over a process that an earlier supervisor has started. False: there is no slot for it. */

@@ -1,3 +1,6 @@
+/* From fork to exec the child is a copy of the supervisor with its signal handlers and all its descriptors. Both must
+ * be gone before the program runs: the handlers write into the supervisor's own pipe, and an open listening socket of
+ * another router would take connections that nobody accepts. */
 #include "supervisor/children/process.h"
 
 #include <event2/event.h>

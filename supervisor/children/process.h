@@ -11,9 +11,9 @@ struct process {
     enum role_kind kind;
     unsigned slot; /* common/role.h */
     unsigned number;
-    bool spare;                  /* a router's other place: nobody, or one that has been or is about to be replaced */
-    bool old;                    /* it runs an earlier version, which would not understand our configuration */
-    unsigned wire;               /* its WIRE_VERSION: peers of another do not understand it */
+    bool spare;    /* a router's other slot: empty, or a process that has been or is about to be replaced */
+    bool old;      /* it runs an earlier version, which would not understand our configuration */
+    unsigned wire; /* its WIRE_VERSION: peers of another do not understand it */
     const char *argument, *more; /* NULL: none */
     char name[24];               /* for the log: "shard/2" */
     struct child life;

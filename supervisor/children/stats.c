@@ -1,3 +1,5 @@
+/* The region outlives the processes that count in it, so a counter goes on after a restart. Only the supervisor knows
+ * whether a process lives; memory and processor time it reads from /proc, because a process that hangs cannot say. */
 #include "supervisor/children/stats.h"
 
 #include <fcntl.h>
@@ -83,7 +85,7 @@ void stats_process(struct stats *stats, const struct process *process)
     if (process->pid && metrics_get(m, METRIC_PID) != (uint64_t)process->pid)
         stats_started(m, process->pid);
     if (process->life.state == CHILD_WAITING && metrics_get(m, METRIC_STATE) != CHILD_WAITING)
-        metrics_add(m, METRIC_RESTARTS, 1); /* it died, and nobody wanted that */
+        metrics_add(m, METRIC_RESTARTS, 1); /* it died, and was not stopped */
     if (process->life.state == CHILD_UP && metrics_get(m, METRIC_STATE) != CHILD_UP)
         stats_look_at(m);
     metrics_set(m, METRIC_UP, process->life.state == CHILD_UP);

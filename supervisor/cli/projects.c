@@ -1,3 +1,8 @@
+/* The commands about projects, keys, origins and tokens. They write registry.db; a running server reads the change
+ * there, so none of them asks the server to do anything.
+ *
+ * A command is a function that alters one project inside the registry's transaction (apply_change). A secret is printed
+ * only after the commit: one that was printed counts. */
 #include "supervisor/cli/projects.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/* The data folder is locked here, as a server would lock it, and a single shard process does the work: only the shard's
+ * program knows databases. It runs as a child, so that a ^C or a crash leaves the folder marked as half restored
+ * (supervisor/data_dir/data_dir.h), and the command can be repeated. */
 #include "supervisor/cli/restore.h"
 
 #include <event2/event.h>

@@ -1,3 +1,4 @@
+/* A sample is nothing but numbers, all of them counters, so that the difference of two is a sample too. */
 #include "supervisor/cli/sample.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* The counters of all processes at one moment, as far as somebody wants to know how they have grown since. */
+/* The counters of all processes at one moment, to compute how they have grown since. */
 #ifndef SUPERVISOR_CLI_SAMPLE_H
 #define SUPERVISOR_CLI_SAMPLE_H
 

@@ -1,3 +1,5 @@
+/* The server keeps two samples, ten and up to twenty seconds old. An answer shows what has grown since the older one: a
+ * rate of the last moment would jump, and one since the start would hide what is wrong now. */
 #include "supervisor/cli/status.h"
 
 #include <inttypes.h>
@@ -104,7 +106,7 @@ struct report {
     const struct sample *grown;
 };
 
-/* The next slot of that kind from *slot on: of a router's two places the one where a process is. */
+/* The next slot of that kind from *slot on: of a router's two slots the one where a process is. */
 static const struct metrics *status_next(const struct report *report, enum metrics_of of, unsigned *slot, char name[20])
 {
     for (; *slot < METRICS_SLOTS; ++*slot) {

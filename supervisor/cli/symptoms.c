@@ -1,3 +1,5 @@
+/* Each rule looks at one number of one process and prints a line if it is out of range, with what to do about it. The
+ * limits are chosen so that a healthy server prints nothing: a line is worth reading. */
 #include "supervisor/cli/symptoms.h"
 
 #include <inttypes.h>

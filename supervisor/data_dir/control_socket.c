@@ -1,3 +1,7 @@
+/* Serving: a client is read until its line is whole, answered with one send, and closed; or it waits (`waits`) until
+ * control_socket_answer_waiting(). Clients are local and few; beyond CLIENTS_MAX a silent one makes room.
+ *
+ * Asking: a command connects, sends its line, and reads until the connection ends. */
 #include "supervisor/data_dir/control_socket.h"
 
 #include <errno.h>

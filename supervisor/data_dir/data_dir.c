@@ -1,3 +1,8 @@
+/* The lock is an flock on a file that every child keeps open: it is free when the last process of a server is gone,
+ * however that came. The pid in the file is only for the message.
+ *
+ * The layout says which shard has which stream. Databases without a layout mean that it was lost, and to guess would
+ * hide streams: streamd does not start then. */
 #include "supervisor/data_dir/data_dir.h"
 
 #include <errno.h>

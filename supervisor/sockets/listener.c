@@ -1,3 +1,8 @@
+/* Each router has a socket of its own on the same address (SO_REUSEPORT): the kernel shares connections out, and a
+ * router that restarts finds those that came meanwhile in its socket's queue.
+ *
+ * A closed socket takes the connections in its queue along. So sockets are kept over everything: routers get copies, an
+ * upgrade inherits them, and systemd's store keeps them while streamd itself is dead. */
 #include "supervisor/sockets/listener.h"
 
 #include <arpa/inet.h>
@@ -214,7 +219,7 @@ static bool listener_open_passed(struct listeners *listeners, unsigned count, st
         return false;
     if (!listeners_adopt(listeners, fds, given, why, sizeof why))
         fatal_never_restart("the sockets that were passed cannot be listened on: %s", why);
-    /* A router listens on one. Connections to a socket that no router has would wait for ever. */
+    /* A router listens on one. Connections to a socket that no router has would never be accepted. */
     if (listeners->count > count)
         fatal_never_restart("%u sockets were passed, one for each router is the most, and router.workers is %u",
                             listeners->count, count);
@@ -235,7 +240,7 @@ static bool listener_of_use(const struct listeners *listeners, int fd, const uni
            (!listener_port_of(wanted) || listener_port_of(&endpoint) == listener_port_of(wanted));
 }
 
-/* Closing alone would leave the port in use until systemd lets go of it too. */
+/* Closing alone would leave the port in use until systemd closes the socket too. */
 static void listener_drop(struct listeners *listeners, int fd)
 {
     listeners->store_has_others = true;

@@ -19,7 +19,7 @@ struct listeners {
     int fd[LISTENERS_MAX];
     unsigned count;
     unsigned stored;        /* so many of the first are in the store already */
-    bool store_has_others;  /* there are sockets in the store that are not of use any more */
+    bool store_has_others;  /* there are sockets in the store that are no longer used */
     bool of_socket_unit;    /* which keeps them itself */
     struct address address; /* with the real port */
     bool has_metrics;       /* one more, where nothing but metrics is: */
@@ -30,9 +30,9 @@ struct listeners {
  *   - what a socket unit has passed, whatever its address; there may be fewer of them than `count`, but not more;
  *   - what the store had, as far as it is of `listen` (host:port; port 0: of any port), and new ones for the rest;
  *   - new ones, bound to `listen` (port 0: one free port for all).
- * What the store had and is of no use any more is closed, whoever waits there. Ends the process with EXIT_NEVER_RESTART
- * if the host is unknown or something else than listening sockets of one address was passed, with status 1 if the
- * address is in use or cannot be bound. */
+ * Sockets of the store that are no longer used are closed, even if connections wait there. Ends the process with
+ * EXIT_NEVER_RESTART if the host is unknown or something else than listening sockets of one address was passed, with
+ * status 1 if the address is in use or cannot be bound. */
 void listeners_open(struct listeners *listeners, const char *name, const char *listen, unsigned count,
                     struct passed *passed);
 
@@ -43,7 +43,8 @@ void listeners_open_metrics(struct listeners *listeners, const char *listen);
  * are not all listening TCP sockets of one address: then nothing has changed. */
 bool listeners_adopt(struct listeners *listeners, const int *fds, unsigned count, char *why, size_t size) MUSTUSE;
 
-/* Puts them into systemd's store, where they outlive this process, and takes out of it what is of no use any more. */
+/* Puts the sockets into systemd's store, where they outlive this process, and removes from it those that are no longer
+ * used. */
 void listeners_store(const struct listeners *listeners, const struct notify *notify);
 
 /* The socket of the router `index`; several share one if there are not enough. It stays the group's. */

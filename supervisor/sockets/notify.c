@@ -1,3 +1,5 @@
+/* The variables of the environment are taken out at the start, so that no child answers for the service, and put back
+ * before an upgrade's exec, so that the new program finds them. */
 #include "supervisor/sockets/notify.h"
 
 #include <stdarg.h>
@@ -33,7 +35,7 @@ static int notify_connect_to(const char *path)
     return -1;
 }
 
-/* The watchdog may be meant for somebody else. */
+/* The watchdog may be meant for another process. */
 static uint64_t notify_watchdog_us(void)
 {
     const char *us = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");

@@ -10,9 +10,9 @@
 #define NOTIFY_NAMES 4
 
 struct notify {
-    int fd;                   /* -1: nobody listens */
+    int fd;                   /* -1: there is no systemd */
     uint64_t watchdog_ms;     /* how often it wants to hear that all is well; 0: it does not care */
-    uint64_t next_ms;         /* when it is told again */
+    uint64_t next_ms;         /* when the next ping is due */
     char *kept[NOTIFY_NAMES]; /* of the environment */
 };
 

@@ -1,3 +1,5 @@
+/* systemd passes descriptors from 3 on, and names for them: LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES. They are read
+ * before anything else is opened, because the numbers mean nothing else only then. */
 #include "supervisor/sockets/passed.h"
 
 #include <fcntl.h>

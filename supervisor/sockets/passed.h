@@ -10,7 +10,7 @@
 
 struct passed {
     char *names;                  /* the list's names are in it */
-    const char *name[PASSED_MAX]; /* of PASSED_FIRST + i; NULL: somebody has claimed it */
+    const char *name[PASSED_MAX]; /* of PASSED_FIRST + i; NULL: it was claimed */
     unsigned count;
 };
 
@@ -19,14 +19,15 @@ struct passed {
 const char *passed_read(struct passed *passed, long pid, const char *for_pid, const char *fds,
                         const char *names) MUSTUSE;
 
-/* The same of the environment, where no child will find them any more. Before anything else is opened. Ends the process
+/* The same with the environment's variables, which are removed so that no child sees them. Call it before anything
+ * else is opened. Ends the process
  * with EXIT_NEVER_RESTART if they make no sense. */
 void passed_open(struct passed *passed);
 
 /* Gives away those of this name (NULL: all that are left), at most `room`. Returns how many. */
 unsigned passed_claim(struct passed *passed, const char *name, int *fds, unsigned room);
 
-/* Closes what nobody has claimed. */
+/* Closes every descriptor that was not claimed. */
 void passed_close(struct passed *passed);
 
 #endif

@@ -1,3 +1,6 @@
+/* The check runs in a process of its own, which runs each program to its end: a program that hangs is ended by its
+ * alarm, and the supervisor never waits. Only a program that can run here, says the right versions and accepts the
+ * configuration gets to replace one that works. */
 #include "supervisor/upgrade/programs.h"
 
 #include <fcntl.h>

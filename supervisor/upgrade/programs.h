@@ -33,7 +33,7 @@ void programs_check(struct programs *programs);
 /* What the process of programs_check() has found out; a verdict is returned once. */
 enum programs_verdict programs_verdict(struct programs *programs) MUSTUSE;
 
-/* Nobody waits for it any more. */
+/* Kills the process that checks, if there is one. */
 void programs_give_up(struct programs *programs);
 
 /* Becomes FOLDER/streamd, called as this one was. Returns if it cannot. */

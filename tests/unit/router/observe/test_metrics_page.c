@@ -130,7 +130,7 @@ static void test_page(void **state)
     assert_has(&page, "# TYPE streamd_requests_total counter");
     assert_has(&page, "streamd_requests_total{route=\"stream\",method=\"GET\",status=\"200\"} 5");
     assert_has_not(&page, "status=\"201\"");
-    assert_has(&page, "streamd_connections{process=\"router/0\"} 9"); /* both of its places */
+    assert_has(&page, "streamd_connections{process=\"router/0\"} 9"); /* both of its slots */
     assert_has(&page, "# TYPE streamd_commit_seconds histogram");
     assert_has(&page, "streamd_commit_seconds_bucket{process=\"shard/1\",le=\"0.00005\"} 0");
     assert_has(&page, "streamd_commit_seconds_bucket{process=\"shard/1\",le=\"0.0001\"} 1");
