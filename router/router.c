@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/random.h"
+#include "router/conn/http1.h"
 #include "router/dispatch.h"
 #include "router/live/reader.h"
 #include "router/live/recheck.h"
@@ -118,6 +119,7 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     r->random = random_secret() | 1;
     deadlines_init(&r->deadlines);
     r->connections.dispatcher = &dispatch;
+    r->connections.protocol = &http1;
     handover_init(r);
     listener_init(r);
     shards_init(&r->shards, r, &router_shards_events);

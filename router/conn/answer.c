@@ -204,3 +204,11 @@ void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
     if (stream->retention_s || stream->retention_bytes || stream->earliest)
         response_add_offset(head, "Stream-Earliest-Offset", stream->earliest);
 }
+
+void answer_refuse(struct request *req, enum error error, const char *text)
+{
+    request_drop_job(req);
+    req->keep_alive = false;
+    req->connection->linger = true; /* the rest of the request may be on its way */
+    answer_error_text(req, error, text);
+}

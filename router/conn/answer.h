@@ -31,6 +31,9 @@ void answer_json(struct request *request, struct slice body);
 struct buf *answer_error_begin(struct request *request, enum error error);
 void answer_error_end(struct request *request, enum error error, const char *text);
 
+/* The same for a request that cannot be read to its end: what works on it is dropped, and the connection ends. */
+void answer_refuse(struct request *request, enum error error, const char *text);
+
 void answer_error(struct request *request, enum error error);
 void answer_error_text(struct request *request, enum error error, const char *text);
 

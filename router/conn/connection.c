@@ -1,14 +1,26 @@
+/* A client's socket: when it is read and written, its timers, its states, its end.
+ *
+ * Happy path: the socket is readable, and the protocol takes what came; a request begins to be worked on (WAITING), an
+ * answer is queued (connection_send), the turn writes it (connections_flush), and the connection waits for the next.
+ *
+ * Failure modes:
+ *   - The client takes nothing: the socket is full, limits.write_timeout ends the connection. Meanwhile nothing more is
+ *     read of it than CONNECTION_OUTPUT_PAUSE and READ_AHEAD allow.
+ *   - The client sends nothing: limits.idle_timeout between requests, head_timeout and body_timeout within one.
+ *   - The client is gone: everything that works for it is dropped at once (dead), the memory is freed at the end of the
+ *     turn (clear), because lists of the turn may still name the connection.
+ *   - A request is refused before it was read to its end: LINGERING drops what still comes, so that the client sees the
+ *     answer instead of a reset.
+ *
+ * Nothing here knows HTTP: that is the protocol's matter (struct protocol). */
 #include "router/conn/connection.h"
 
 #include <stdlib.h>
 
 #include "common/address.h"
 #include "common/clock.h"
-#include "common/detail.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "router/conn/answer.h"
-#include "router/conn/request_reader.h"
 #include "router/router.h"
 
 #define LINGER_MS 2000
@@ -48,7 +60,7 @@ static void connection_on_event(evutil_socket_t fd, short what, void *arg)
         connection_mark_dirty(c);
     }
     if (what & EV_READ)
-        request_reader_readable(c);
+        c->router->connections.protocol->readable(c);
 }
 
 static bool connection_wants_input(const struct connection *c)
@@ -127,8 +139,7 @@ void connection_put_back(struct connection *c, struct slice input)
 static void connection_bury(struct connection *c)
 {
     struct router *r = c->router;
-    request_stats_end(&c->request);
-    request_drop_job(&c->request);
+    r->connections.protocol->dead(c);
     deadline_clear(&c->stall);
     if (c->watched)
         event_del(&c->event);
@@ -205,14 +216,6 @@ void connection_answered(struct connection *c)
         connection_mark_ready(c);
 }
 
-void connection_refuse(struct connection *c, enum error error, const char *text)
-{
-    request_drop_job(&c->request);
-    c->request.keep_alive = false;
-    c->linger = true;
-    answer_error_text(&c->request, error, text);
-}
-
 /* ---- the steps of a turn ---- */
 
 void connections_resume(struct router *router)
@@ -222,7 +225,7 @@ void connections_resume(struct router *router)
         router->connections.ready = c->ready_next;
         c->ready = false;
         if (c->state != CONNECTION_DEAD) {
-            request_reader_resume(c);
+            router->connections.protocol->resume(c);
         } else {
             c->ready_next = router->connections.grave;
             router->connections.grave = c;
@@ -272,8 +275,7 @@ static size_t connection_flush(struct connection *c, size_t most)
         connection_drained(c);
         break;
     }
-    if (c->request.ops && c->request.ops->drained)
-        c->request.ops->drained(&c->request);
+    r->connections.protocol->drained(c);
     connection_watch(c);
     return written;
 }
@@ -321,7 +323,7 @@ void connections_sweep(struct router *router)
             listed = c;
             continue;
         }
-        request_clear(&c->request);
+        router->connections.protocol->clear(c);
         buf_clear(&c->in);
         output_clear(&c->out, &router->outputs);
         free(c);
@@ -331,48 +333,19 @@ void connections_sweep(struct router *router)
 
 /* ---- time and the end ---- */
 
-/* `what` is the part of the request that took longer than the key `limit` allows, which is `ms`. */
-static void connection_refuse_slow(struct connection *c, const char *what, const char *limit, uint64_t ms)
-{
-    struct detail detail;
-    connection_refuse(c,
-                      detail_say(&detail, ERR_REQUEST_TIMEOUT, "%s took longer than %s, %llu ms", what, limit,
-                                 (unsigned long long)ms),
-                      detail.text);
-}
-
 void connection_timer_expired(struct connection *c, enum deadline_class class)
 {
-    switch (class) {
-    case DEADLINE_HEAD:
-        request_stats_begin(&c->request);
-        connection_refuse_slow(c, "the request head", "limits.head_timeout", c->router->cfg->limits_head_timeout);
-        return;
-    case DEADLINE_BODY:
-        connection_refuse_slow(c, "a piece of the body", "limits.body_timeout", c->router->cfg->limits_body_timeout);
-        return;
-    case DEADLINE_LONG_POLL:
-    case DEADLINE_SSE_LIFETIME:
-    case DEADLINE_SUSPENDED:
-        c->request.ops->expired(&c->request);
-        return;
-    case DEADLINE_IDLE:
-    case DEADLINE_LINGER:
+    if (class == DEADLINE_IDLE || class == DEADLINE_LINGER)
         connection_close(c);
-        return;
-    default:
-        fatalx("a client's timer is of class %d", (int)class);
-    }
+    else
+        c->router->connections.protocol->expired(c, class);
 }
 
 /* True: it is about to end. */
 static bool connection_let_go(struct connection *c)
 {
-    const struct job_ops *ops = c->request.ops;
-    if (ops && ops->stop)
-        return ops->stop(&c->request);
     if (c->state != CONNECTION_HEAD)
-        return false;
+        return c->router->connections.protocol->stop(c);
     connection_set_state(c, c->out.bytes ? CONNECTION_ENDING : CONNECTION_DEAD);
     return true;
 }

@@ -62,6 +62,17 @@ struct connection {
 /* A client that pipelines and does not read its answers gets no more of them. */
 #define CONNECTION_OUTPUT_PAUSE ((size_t)256 << 10)
 
+/* What a connection's bytes mean: http1.c. HTTP/2 is a second one, which has many requests on a connection. */
+struct protocol {
+    void (*readable)(struct connection *connection); /* the socket has something */
+    void (*resume)(struct connection *connection);   /* what came before, and could not be taken, may be looked at */
+    void (*drained)(struct connection *connection);  /* the client has taken something */
+    void (*expired)(struct connection *connection, enum deadline_class class); /* a timer that the protocol has armed */
+    bool (*stop)(struct connection *connection);  /* end soon; false: an answer is on its way, and ends it */
+    void (*dead)(struct connection *connection);  /* drop what works for it */
+    void (*clear)(struct connection *connection); /* free what requests have kept */
+};
+
 struct connections {
     struct connection *first, *dirty, *ready, *grave;
     struct connection *bulk, *bulk_last; /* with much to write, in turns; they are `dirty` */
@@ -71,6 +82,7 @@ struct connections {
     uint64_t body_bytes; /* of bodies that are arriving */
     uint64_t rows_bytes; /* of listings that are put together */
     const struct dispatcher *dispatcher;
+    const struct protocol *protocol;
 };
 
 /* A connection that was accepted. The fd is the client's now. */
@@ -97,10 +109,6 @@ void connection_put_back(struct connection *connection, struct slice input);
 
 /* The answer to the current request is queued: on to the next one, or to the end. For request_done(). */
 void connection_answered(struct connection *connection);
-
-/* Answers with an error and ends the connection, for a request that cannot be read to its end. text NULL or
- * empty: error_text(). */
-void connection_refuse(struct connection *connection, enum error error, const char *text);
 
 /* Arms or clears the socket's events after something they depend on has changed. */
 void connection_watch(struct connection *connection);

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "router/conn/answer.h"
 #include "router/router.h"
 
 #define ACCEPTS_A_TURN 64
@@ -61,7 +62,7 @@ static void listener_admit(struct router *r, int fd)
         return;
     c->refused = true;
     r->connections.refused++;
-    connection_refuse(c, ERR_TOO_MANY_CONNECTIONS, NULL);
+    answer_refuse(&c->request, ERR_TOO_MANY_CONNECTIONS, NULL);
 }
 
 /* True: the process is out of descriptors, and the listener does not try again at once. */

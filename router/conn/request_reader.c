@@ -10,6 +10,7 @@
 #include "router/http/http.h"
 #include "router/observe/request_log.h"
 #include "router/observe/timing.h"
+#include "router/conn/answer.h"
 #include "router/router.h"
 
 #define BODY_READ ((size_t)256 << 10)
@@ -48,20 +49,20 @@ static void request_reader_body_whole(struct connection *c)
 static void request_reader_refuse_body(struct connection *c)
 {
     struct detail detail;
-    connection_refuse(c,
-                      detail_say(&detail, ERR_PAYLOAD_TOO_LARGE, "the body is larger than limits.max_body, %llu bytes",
-                                 (unsigned long long)c->router->cfg->limits_max_body),
-                      detail.text);
+    answer_refuse(&c->request,
+                  detail_say(&detail, ERR_PAYLOAD_TOO_LARGE, "the body is larger than limits.max_body, %llu bytes",
+                             (unsigned long long)c->router->cfg->limits_max_body),
+                  detail.text);
 }
 
 static void request_reader_refuse_head(struct connection *c)
 {
     struct detail detail;
-    connection_refuse(c,
-                      detail_say(&detail, ERR_HEADERS_TOO_LARGE,
-                                 "the request line and headers are larger than limits.max_header, %llu bytes",
-                                 (unsigned long long)c->router->cfg->limits_max_header),
-                      detail.text);
+    answer_refuse(&c->request,
+                  detail_say(&detail, ERR_HEADERS_TOO_LARGE,
+                             "the request line and headers are larger than limits.max_header, %llu bytes",
+                             (unsigned long long)c->router->cfg->limits_max_header),
+                  detail.text);
 }
 
 /* Takes bytes of the body that came. False: that was too much, and the client was told. */
@@ -78,7 +79,7 @@ static bool request_reader_body_grown(struct connection *c, size_t len)
         return false;
     }
     if (wanted && r->connections.body_bytes > r->cfg->router_body_memory) {
-        connection_refuse(c, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
+        answer_refuse(&c->request, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
         return false;
     }
     return true;
@@ -114,7 +115,7 @@ static size_t request_reader_take_chunked(struct connection *c, struct slice in)
             http_chunked_next(&upload->chunked, slice_of(in.data + taken, in.len - taken), &data, &used);
         taken += used;
         if (result == HTTP_PARSE_BAD) {
-            connection_refuse(c, ERR_BAD_REQUEST, "the chunked body is malformed");
+            answer_refuse(&c->request, ERR_BAD_REQUEST, "the chunked body is malformed");
             return in.len;
         }
         if (!request_reader_body_add(c, data))
@@ -172,7 +173,7 @@ static size_t request_reader_take_decided(struct connection *c, struct slice res
         return len;
     }
     if (in->error != ERR_NONE) {
-        connection_refuse(c, in->error, in->detail.text);
+        answer_refuse(&c->request, in->error, in->detail.text);
         return rest.len;
     }
     request_reader_body_begin(c);
@@ -241,7 +242,7 @@ static size_t request_reader_take_head(struct connection *c, struct slice bytes)
         return 0;
     case HTTP_PARSE_BAD:
         request_stats_begin(&c->request);
-        connection_refuse(c, error, in.detail.text);
+        answer_refuse(&c->request, error, in.detail.text);
         return bytes.len;
     case HTTP_PARSE_DONE:
         break;

@@ -37,7 +37,7 @@ static void suspend_drop(struct request *req)
 
 static void suspend_expired(struct request *req)
 {
-    connection_refuse(req->connection, ERR_OVERLOADED, NULL); /* its body may still be on its way */
+    answer_refuse(req, ERR_OVERLOADED, NULL); /* its body may still be on its way */
 }
 
 static const struct job_ops suspend_ops = {.drop = suspend_drop, .expired = suspend_expired};
