@@ -1,3 +1,29 @@
+/* What becomes of a router's connections in an upgrade.
+ *
+ *      the router that leaves                                   the router that takes over
+ *
+ *   SERVING                                                   SERVING (its listener accepts already)
+ *      | handover_begin: a socket to the successor               | handover_accept
+ *      v                                                         |
+ *   LEAVING -- each turn: connections that nothing is owed to    |
+ *      |       (idle, or a live read that rests) ------------->  handover_receive: connection_new, put back what was
+ *      |       as a frame and a descriptor                       |  received, reader_resume at the same position
+ *      |                                                         |
+ *      | none are left, and all frames have left                 | the link is at its end: all of them are here
+ *      v                                                         v
+ *   DONE                                                      SERVING
+ *
+ * Happy path: a connection is handed over when its answer is out; until then the leaving router serves it. A live read
+ * goes with its position, cursor and grant, so its client notices nothing, and no byte is sent twice: what was queued
+ * for the client has to be written first (connection->out is empty).
+ *
+ * Failure modes:
+ *   - The successor dies, or router.handover_timeout passes: DRAINING. Connections that are left end one after the
+ *     other over DRAIN_MS, live reads with a last control event, so that their clients do not come back all at once.
+ *   - A descriptor cannot be sent or received (the process has too many): the sender tries in the next turn; the
+ *     receiver has lost that client, which reconnects.
+ *   - The supervisor stops both: the successor stops what it has just taken over as well.
+ *   - Keys change while a live read is on its way: the successor looks at its grant again before it goes on. */
 #include "router/handover.h"
 
 #include <stdlib.h>

@@ -1,3 +1,6 @@
+/* Blocks are counted by reference, pieces are not: a piece is one client's place in a block. An append's event to a
+ * thousand readers is one block and a thousand pieces, which come from a list of unused ones: no allocation, no copy.
+ */
 #include "router/conn/output.h"
 
 #include <errno.h>

@@ -1,3 +1,13 @@
+/* A request, from its connection's point of view:
+ *
+ *     incoming  -->  job  -->  answer  -->  done
+ *        |            |          |
+ *        |            |          +-- queued piece by piece: request_send()
+ *        |            +-- one after the other: a body arrives, it is suspended, a shard is asked, it is a live read
+ *        +-- until its handler has it
+ *
+ * There may be no job (the handler answers at once). A client that goes ends all of it: request_drop_job() tells what
+ * works on the request, which never answers after that; request_clear() frees the rest at the end of the turn. */
 #include "router/conn/request.h"
 
 #include <stdlib.h>

@@ -1,3 +1,17 @@
+/* Happy path: what the socket had lies in the router's scratch; heads and bodies are taken from there without a copy,
+ * one request after the other as long as each is answered at once. What cannot be taken yet, because a request is
+ * worked on, is copied into connection->in, and looked at again when the answer is out (resume).
+ *
+ *     bytes --> take_head --> (dispatcher: decided?) --> body there?  yes --> dispatcher: whole
+ *                  |                  | no: suspended        | no
+ *                  | more             v                      v
+ *                  +-- wait      request_reader_decided   an upload is its job --> body_whole
+ *
+ * Failure modes: a head or body that is malformed, too large or too slow ends the connection behind an answer
+ * (answer_refuse), because nobody knows where the next request begins. A request that may not is refused before its
+ * body is read. Bodies of all clients together are bounded by router.body_memory.
+ *
+ * A client that has sent everything (eof) is still answered; one whose request is not whole is gone. */
 #include "router/conn/request_reader.h"
 
 #include <errno.h>
