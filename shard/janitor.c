@@ -98,7 +98,7 @@ static void janitor_upkeep(struct shard *shard)
     orphans_upkeep(shard);
     if (!shard->disk.stuck)
         backup_upkeep(shard);
-    measure_upkeep(shard);
+    stats_upkeep(shard);
     janitor_give_back(shard);
     if (!shard->disk.full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle)
         (void)store_vacuum_slice(shard->store, VACUUM_PAGES, false);
@@ -123,7 +123,7 @@ void janitor_turn(struct shard *shard)
     read_tick(shard);
     feeds_tick(shard);
     inflows_tick(shard);
-    measure_tick(shard);
+    stats_tick(shard);
     shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
     if (shard->ticks_ms >= shard->upkeep_ms)
         janitor_upkeep(shard);

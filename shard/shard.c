@@ -47,7 +47,7 @@ static void shard_commit(struct shard *shard)
     uint64_t began_us = clock_monotonic_us();
     if (!store_commit(shard->store))
         return;
-    measure_commit(shard, began_us);
+    stats_commit(shard, began_us);
     disk_committed(&shard->disk);
 }
 
@@ -128,18 +128,18 @@ void shard_turn(void *ctx)
     frames_take_shards(shard);
     frames_take_bus(shard);
     frames_take_own(shard);
-    listing_turn(shard);   /* listings that were asked for */
-    feeds_turn(shard);     /* shards that are behind */
-    usage_tell_all(shard); /* what this turn has added to projects */
-    watch_tell_all(shard); /* events follow the answers of this turn */
-    delete_turn(shard);    /* streams that were found expired, or that nothing holds any more */
-    janitor_turn(shard);   /* by the tick: expiry, sweeping, giving up on questions */
-    offload_turn(shard);   /* what is flushed leaves the database */
-    orphans_turn(shard);   /* files that no stream needs go */
-    flush_turn(shard);     /* in the same transaction: no fsync of its own */
-    shard_seal(shard);     /* one commit; from the moment that it is durable all this is true */
-    shard_release(shard);  /* and only then somebody hears of it */
-    backup_turn(shard);    /* a copy of what is there now */
+    listing_turn(shard);     /* listings that were asked for */
+    feeds_turn(shard);       /* shards that are behind */
+    usage_notify_all(shard); /* what this turn has added to projects */
+    watch_notify_all(shard); /* events follow the answers of this turn */
+    delete_turn(shard);      /* streams that were found expired, or that nothing holds any more */
+    janitor_turn(shard);     /* by the tick: expiry, sweeping, giving up on questions */
+    offload_turn(shard);     /* what is flushed leaves the database */
+    orphans_turn(shard);     /* files that no stream needs go */
+    flush_turn(shard);       /* in the same transaction: no fsync of its own */
+    shard_seal(shard);       /* one commit; from the moment that it is durable all this is true */
+    shard_release(shard);    /* and only then somebody hears of it */
+    backup_turn(shard);      /* a copy of what is there now */
     fault_point("shard.after-reply");
     shard_reap(shard);
     shard->tick_due = false;

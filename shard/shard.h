@@ -68,7 +68,7 @@ struct shard {
     uint64_t ticks_ms;                   /* monotonic: what durations in memory are measured by */
     size_t turn_appends, turn_bytes;     /* of this turn */
     size_t turn_read;                    /* bytes of pages read from the store in it */
-    uint64_t journaled, journaled_bytes; /* entries since a generation of the journal was last chosen to be flushed */
+    uint64_t journaled, journaled_bytes; /* entries since a generation of the journal last began to be flushed */
     uint64_t written_ms;                 /* in ticks, as the next two are: when the last append was */
     uint64_t flush_due_ms;               /* when what waits in the journal is flushed at the latest; 0: nothing does */
     uint64_t upkeep_ms;                  /* when the rarer upkeep is due */

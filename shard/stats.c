@@ -11,7 +11,7 @@
 #define SEGMENTS_AT_ONCE 5000
 #define ORPHANS_MOST 10000
 
-void measure_commit(struct shard *shard, uint64_t began_us)
+void stats_commit(struct shard *shard, uint64_t began_us)
 {
     struct metrics *m = shard->metrics;
     uint64_t synced_us = store_synced_us(shard->store);
@@ -41,7 +41,7 @@ static uint64_t stats_behind_ms(struct feed_peer *peer, uint64_t now_ms)
     return now_ms > peer->behind_since_ms ? now_ms - peer->behind_since_ms : 0;
 }
 
-static void stats_measure_fanout(struct shard *shard)
+static void stats_fanout(struct shard *shard)
 {
     struct metrics *m = shard->metrics;
     uint64_t furthest = 0, most = 0, circuits = 0;
@@ -60,7 +60,7 @@ static void stats_measure_fanout(struct shard *shard)
     metrics_set(m, METRIC_FANOUT_CIRCUITS, circuits);
 }
 
-void measure_tick(struct shard *shard)
+void stats_tick(struct shard *shard)
 {
     struct metrics *m = shard->metrics;
     const struct streams *streams = &shard->streams;
@@ -75,11 +75,11 @@ void measure_tick(struct shard *shard)
     metrics_set(m, METRIC_DISK_FULL, shard->disk.full);
     metrics_set(m, METRIC_DISK_STUCK, shard->disk.stuck);
     metrics_set(m, METRIC_S3_UNREACHABLE, shard->objects.unreachable);
-    stats_measure_fanout(shard);
+    stats_fanout(shard);
 }
 
 /* A few at a time, round and round. */
-static void stats_measure_segments(struct shard *shard)
+static void stats_segments(struct shard *shard)
 {
     struct metrics *m = shard->metrics;
     struct segment_sums *sums = &shard->segment_sums;
@@ -95,9 +95,9 @@ static void stats_measure_segments(struct shard *shard)
     *sums = (struct segment_sums){0};
 }
 
-void measure_upkeep(struct shard *shard)
+void stats_upkeep(struct shard *shard)
 {
     metrics_set(shard->metrics, METRIC_DATABASE, store_size(shard->store));
     metrics_set(shard->metrics, METRIC_ORPHANS, store_orphan_count(shard->store, ORPHANS_MOST));
-    stats_measure_segments(shard);
+    stats_segments(shard);
 }

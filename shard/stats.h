@@ -8,9 +8,9 @@
 struct shard;
 
 /* The turn's transaction is durable; it began to become so at began_us (monotonic). */
-void measure_commit(struct shard *shard, uint64_t began_us);
+void stats_commit(struct shard *shard, uint64_t began_us);
 
-void measure_tick(struct shard *shard);
-void measure_upkeep(struct shard *shard);
+void stats_tick(struct shard *shard);
+void stats_upkeep(struct shard *shard);
 
 #endif

@@ -1,3 +1,7 @@
+/* CREATE. The name decides first: a live stream there is compared with the request, field by field in the protocol's
+ * order (PROTOCOL.md 5.1), and the first that differs is the answer. Otherwise, in this order: room on the disk, room
+ * for more history, the project's quota. A stream costs one entry in the journal, and its row is written when that is
+ * flushed (shard/streams/unflushed.h); a fork's row has what the journal's entry has not, so it is written at once. */
 #include "shard/handlers/create.h"
 
 #include <stdio.h>

@@ -9,11 +9,11 @@
 /* If a stream exists at the name, answers by comparing it with the request (PROTOCOL.md 5.1) and returns true. */
 bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m) MUSTUSE;
 
-/* A new plain stream, of which only the journal knows yet. Nothing may be at the name. */
+/* A new plain stream, which is only in the journal yet. Nothing may be at the name. */
 struct stream *create_plain(struct shard *shard, struct slice name, struct slice content_type);
 
 /* Creates the stream and answers. `source`: what the pinned source said, NULL for a plain stream; `pin` is its pin.
- * False: it was refused (and answered), so the pin is to be let go. */
+ * False: it was refused (and answered), so the pin is to be dropped. */
 bool create_stream(struct shard *shard, struct asker asker, const struct wire_create *m,
                    const struct wire_pinned *source, uint64_t pin) MUSTUSE;
 

@@ -23,7 +23,7 @@
 #include "shard/store/store.h"
 #include "shard/store/store_stream.h"
 
-/* Its bytes go in the background; its name is free at once, and its source will be let go. */
+/* The bytes go in the background; the name is free at once, and the source of a fork is released. */
 static void delete_set_deleting(struct shard *shard, struct stream *stream)
 {
     struct journal_entry end = {.uid = stream->row.uid, .time_ms = shard->now_ms, .flags = ENTRY_DELETES};

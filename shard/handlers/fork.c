@@ -1,3 +1,13 @@
+/* Making a fork, in its own shard. The protocol between both shards, and what happens when one dies, is in fork.h.
+ *
+ *     CREATE --> PIN ----PINNED---+--> the source resolved everything --> create, answer
+ *                 |               |
+ *                 |               +--> the sub-offset points into bytes of another stream (the holder):
+ *                 |                    BOUNDARY ----BOUNDED----> create, answer
+ *                 +--no answer in router.shard_wait--> 503; the pin, if it was made, is probed and dropped
+ *
+ * Meanwhile the name may have been taken, or the disk may have become full, so both are looked at again at the end. A
+ * fork that is refused then drops its pin at once (UNPIN) instead of waiting to be probed. */
 #include "shard/handlers/fork.h"
 
 #include <assert.h>

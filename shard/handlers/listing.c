@@ -1,3 +1,13 @@
+/* A listing merges two orders of names: the rows in the store, and the streams whose rows are only in the journal
+ * (shard/streams/unflushed.h). Memory is newer than a row where both have the stream.
+ *
+ *     store:      a/1     a/3     a/7 ...       one query, row by row
+ *     unflushed:      a/2     a/4     a/9 ...   a tree that is put in order when a listing wants it
+ *     page:       a/1 a/2 a/3 a/4 a/7 a/9       until `limit` are shown or LOOKED_MAX were looked at
+ *
+ * New streams get into order SORTED_MIN a turn, so that a listing after a million creates does not stop the shard; the
+ * listings wait meanwhile. An expired stream is not shown, but it was looked at, so a page can be empty and not the
+ * last: `upto` says how far it came. */
 #include "shard/handlers/listing.h"
 
 #include <stdlib.h>
@@ -161,7 +171,7 @@ void on_list(struct shard *shard, struct asker asker, const struct wire_list *m)
     list_add_last(&shard->waiting_lists, &waiting->link);
 }
 
-/* More streams get into order than are made meanwhile. */
+/* Twice as many streams get into order as this turn may have made, so the order is reached. */
 void listing_turn(struct shard *shard)
 {
     unsigned looked = 0;

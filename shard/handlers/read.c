@@ -4,7 +4,7 @@
  *        |                      ^  |  |
  *        |  no: put off      turn  |  +--bytes in another shard--> remote_read.c, which answers
  *        +----> waiting_reads --+  |
- *                 ^                +--a segment must be fetched--> suspended, the router is told (PARKED)
+ *                 ^                +--a segment must be fetched--> suspended, the router gets PARKED
  *                 +---------------------- the segment is there, but no time is left --+
  *
  * A live reading is never put off: its router sends UNWATCH behind it, which must not come first. */
@@ -93,7 +93,7 @@ static struct suspended_reading *read_keep(const struct reading *reading, struct
 
 static void read_on_segment(struct fetch_wait *wait, void *ctx);
 
-/* The router is told, so that it lets other reads pass this one. */
+/* PARKED: the router lets other reads pass this one. */
 static bool read_await_segment(struct shard *shard, const struct reading *reading, struct slice name,
                                const struct object *segment)
 {

@@ -155,7 +155,7 @@ void reading_finish(struct shard *shard, struct reading *reading, struct stream 
     bool at_tail = reading->page.next == stream->tail;
     bool empty = buf_len(&reading->page.data) == 0;
     answer.data = buf_slice(&reading->page.data);
-    watch_tell(shard, stream); /* what was appended before this answer is not told after it */
+    watch_notify(shard, stream); /* what was appended before this answer is not sent after it */
     if (reading->watch && at_tail && !stream->row.closed && (empty || !(reading->flags & WIRE_READ_WAIT))) {
         watch_add(shard, stream, reading->asker, reading->watch);
         answer.flags |= WIRE_STREAM_WATCHING;

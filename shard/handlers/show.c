@@ -1,7 +1,7 @@
-/* All there is to say of one stream, for whoever operates the server. */
-#include "shard/peers/handlers.h"
-#include "shard/shard.h"
+/* SHOW: the details of one stream, for whoever operates the server. Counts stop at WIRE_SHOWN_MAX, so that one request
+ * never walks millions of rows. */
 #include "shard/handlers/listing.h"
+#include "shard/peers/handlers.h"
 #include "shard/streams/producers.h"
 #include "shard/streams/reply.h"
 #include "shard/store/store.h"

@@ -131,7 +131,7 @@ struct feed *feed_find(const struct stream *stream, unsigned shard)
     return NULL;
 }
 
-/* What the store has to know: that something flushed was not taken. */
+/* What the store has to know: whether something flushed was not taken. */
 void feed_store_state(struct store *store, struct feed *feed, bool always)
 {
     enum feed_state state = feed->row.acked < feed->stream->row.flushed ? FEED_BEHIND : FEED_LEVEL;

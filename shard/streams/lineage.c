@@ -1,3 +1,10 @@
+/* A fork at position 7 of a fork (base 4) of a stream has [0,4) of the stream and [4,7) of the fork:
+ *
+ *     stream  0 1 2 3 4 5 6 ...
+ *     fork          \_4 5 6 7 8 ...          lineage of the next: (stream, 4) (fork, 7)
+ *     next                 \_7 8 ...
+ *
+ * So a read of inherited bytes asks the one shard that has them, however long the chain is. */
 #include "shard/streams/lineage.h"
 
 #include <endian.h>

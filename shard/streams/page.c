@@ -1,3 +1,13 @@
+/* An extent is some bytes of a stream in a row, wherever they are (page_extent_at): a block of a segment, a chunk, or
+ * one pending append. Its boundaries say how long each message is and which is the last of its append, so a page can be
+ * cut between messages:
+ *
+ *     position      10        13      14          20
+ *     data          | message | m     | message   |      byte streams: a position counts bytes
+ *     boundaries    3         1 last  6 last             JSON streams: a position counts messages
+ *
+ * No boundaries at all: the extent is one message that is one append, the most frequent case. Boundaries that do not
+ * describe their data are damage: a page that has bytes ends before it, an empty one is refused. */
 #include "shard/streams/page.h"
 
 #include "common/boundaries.h"
@@ -248,9 +258,8 @@ bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t t
     return true;
 }
 
-/* Where the last append that ends in the extent, after `from`, ends; `from` if none does. False: the boundaries are
- * damaged.
- */
+/* Where the last append that ends in the extent, after `from`, ends; `from` if none does. False: the
+ * boundaries are damaged. */
 static bool page_last_end(const struct extent *extent, bool json, uint64_t from, uint64_t *end)
 {
     struct walk w = page_walk_start(extent, json);

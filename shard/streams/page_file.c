@@ -1,3 +1,5 @@
+/* A list by last use, looked through from the newest: FILES_MAX is small, and a reader that catches up asks for the
+ * page that the one before it has just asked for. */
 #include "shard/streams/page_file.h"
 
 #include <errno.h>

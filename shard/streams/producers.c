@@ -20,7 +20,8 @@ static struct producer *producers_find(struct stream *stream, struct slice id)
     return NULL;
 }
 
-/* Writes what is newer than the store and forgets them all. On recovery the journal then only says it again. */
+/* Writes what is newer than the store and forgets them all. A recovery then finds in the journal what it has already.
+ */
 void producers_forget(struct streams *streams, struct stream *stream)
 {
     for (size_t i = 0; i < stream->producer_count; i++) {

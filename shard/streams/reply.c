@@ -1,3 +1,4 @@
+/* Answers of a shard. An error of an offset, a type or a source comes with a text that names both sides. */
 #include "shard/streams/reply.h"
 
 #include "common/offset.h"

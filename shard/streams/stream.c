@@ -1,3 +1,4 @@
+/* What the journal says of a stream is applied to its row in memory at once, and written with it when it is flushed. */
 #include "shard/streams/stream.h"
 
 #include <stdlib.h>

@@ -1,10 +1,15 @@
+/* A treap: a search tree by name that is also a heap by a random rank, so its depth is logarithmic whatever names
+ * clients choose, and there is nothing to balance. A stream is in it by two links of its own; nothing is allocated.
+ *
+ * Insertion goes down to the first node with a smaller rank and splits that subtree by the new name; removal joins the
+ * two subtrees. Streams are created far more often than they are listed, so a new one is only put on a list (`loose`,
+ * rank 0), and most leave it again, flushed, without ever having been in the tree. */
 #include "shard/streams/unflushed.h"
 
 #include "common/random.h"
 #include "shard/store/store_stream.h"
 #include "shard/streams/streams.h"
 
-/* Ranks are random, so that nobody can choose names that make the tree a list. */
 void unflushed_init(struct unflushed *all)
 {
     *all = (struct unflushed){0};

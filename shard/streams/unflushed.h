@@ -1,5 +1,5 @@
-/* The streams whose rows are only in the journal yet. A new one is loose: creating a stream costs next to nothing
- * here. They get into the order of their names, a treap of `struct stream` itself, when a listing wants it. */
+/* The streams whose rows are only in the journal yet. A new one is loose: creating a stream costs next to nothing here.
+ * They get into the order of their names when a listing wants it. */
 #ifndef SHARD_STREAMS_UNFLUSHED_H
 #define SHARD_STREAMS_UNFLUSHED_H
 

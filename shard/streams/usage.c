@@ -1,3 +1,8 @@
+/* What a project holds is the store's sum of flushed rows, plus what memory has beyond it: a stream in memory keeps its
+ * project's usage in memory, and changes it at once.
+ *
+ * Routers enforce quotas, and each knows its own requests before the shard does. So a router gets, after the commit of
+ * a turn that changed something, the sums of this shard and what the *other* routers did since. */
 #include "shard/streams/usage.h"
 
 #include <stdlib.h>
@@ -11,7 +16,7 @@
 struct usage_watch {
     bool watching[PEERS_ROUTERS_MAX];
     uint64_t readers[PEERS_ROUTERS_MAX];
-    uint64_t appends[PEERS_ROUTERS_MAX]; /* since the others were last told */
+    uint64_t appends[PEERS_ROUTERS_MAX]; /* since the others last got a USAGE */
 };
 
 /* ---- the table ---- */
@@ -117,7 +122,7 @@ void usage_appended(struct usages *usages, struct usage *usage, unsigned router)
 /* ---- routers ---- */
 
 /* Of its own doing a router knows before we do. */
-static void usage_tell(struct shard *shard, const struct usage *usage, unsigned router)
+static void usage_notify(struct shard *shard, const struct usage *usage, unsigned router)
 {
     const struct usage_watch *watch = usage->watch;
     struct buf *out = peers_router_out(&shard->peers, router);
@@ -131,7 +136,7 @@ static void usage_tell(struct shard *shard, const struct usage *usage, unsigned 
     wire_put_usage(out, &m);
 }
 
-void usage_tell_all(struct shard *shard)
+void usage_notify_all(struct shard *shard)
 {
     struct usages *usages = &shard->streams.usages;
     struct usage *usage;
@@ -139,7 +144,7 @@ void usage_tell_all(struct shard *shard)
         usages->changed = usage->changed_next;
         usage->changed = false;
         for (unsigned router = 0; router < PEERS_ROUTERS_MAX; router++)
-            usage_tell(shard, usage, router);
+            usage_notify(shard, usage, router);
         memset(usage->watch->appends, 0, sizeof usage->watch->appends);
     }
 }

@@ -31,7 +31,7 @@ struct usages {
     struct store *store;
     struct table table;
     uint64_t streams, bytes; /* of all projects */
-    struct usage *changed;   /* watched ones, since routers were last told */
+    struct usage *changed;   /* watched ones, since routers last got a USAGE */
 };
 
 void usages_init(struct usages *usages, struct store *store);
@@ -48,7 +48,7 @@ void usage_add(struct usages *usages, struct usage *usage, int64_t streams, int6
 void usage_appended(struct usages *usages, struct usage *usage, unsigned router);
 
 /* Everything that has changed in this turn goes to the routers that watch it. */
-void usage_tell_all(struct shard *shard);
+void usage_notify_all(struct shard *shard);
 void usage_router_gone(struct shard *shard, unsigned router);
 
 #endif

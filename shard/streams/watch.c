@@ -1,3 +1,14 @@
+/* From an append to the routers that have live readers of the stream:
+ *
+ *     append --> stream->fresh --(end of the turn)--> one EVENT a watcher --(commit)--> router --> its readers
+ *                  ^ listed in streams->fresh
+ *
+ * A stream appended to a hundred times in a turn sends one EVENT to each router, whatever the number of its readers. An
+ * event never carries more than limits.sse_event, nor anything while much waits for the router: then it says MOVED, and
+ * the router reads the rest itself, when it has room. So a slow router costs the shard no memory.
+ *
+ * Order: a read that begins to watch sends what is gathered first (watch_notify), so that its events begin exactly
+ * where its page ends. */
 #include "shard/streams/watch.h"
 
 #include "common/mem.h"
@@ -53,7 +64,7 @@ static void watch_put_event(struct shard *shard, const struct watcher *watcher, 
     wire_put_event(out, &event);
 }
 
-void watch_tell(struct shard *shard, struct stream *stream)
+void watch_notify(struct shard *shard, struct stream *stream)
 {
     if (!stream->fresh_any)
         return;
@@ -70,16 +81,16 @@ void watch_tell(struct shard *shard, struct stream *stream)
     buf_clear(&stream->fresh);
 }
 
-void watch_tell_all(struct shard *shard)
+void watch_notify_all(struct shard *shard)
 {
     for (struct list *link; (link = list_pop(&shard->streams.fresh));)
-        watch_tell(shard, LIST_OWNER(link, struct stream, fresh_link));
+        watch_notify(shard, LIST_OWNER(link, struct stream, fresh_link));
 }
 
 void watch_deleted(struct shard *shard, struct stream *stream)
 {
     struct wire_event event = {.flags = WIRE_EVENT_DELETED, .from = stream->tail, .next = stream->tail};
-    watch_tell(shard, stream);
+    watch_notify(shard, stream);
     list_remove(&stream->fresh_link);
     for (size_t i = 0; i < stream->watcher_count; i++)
         watch_put_event(shard, &stream->watchers[i], event);
