@@ -5,7 +5,8 @@
 #
 #     scripts/check-tour.sh [ROOT]     exit status 1: a README and the tree differ
 set -eu
-cd "${1:-$(dirname "$0")/..}"
+here=$(cd "$(dirname "$0")" && pwd)
+cd "${1:-$here/..}"
 tree=$(mktemp) named=$(mktemp)
 trap 'rm -f "$tree" "$named"' EXIT
 wrong=0
@@ -43,7 +44,7 @@ for folder in $folders; do
     grep -qE "\(($folder|$folder/|$folder/README.md)\)" README.md || complain "README.md: the tour has no link to $folder"
 done
 
-node scripts/check-links.mjs || wrong=1
+node "$here/check-links.mjs" || wrong=1
 
 [ "$wrong" = 0 ] || exit 1
 echo "folders: $(echo "$folders" | wc -l), their READMEs name all of $files files"
