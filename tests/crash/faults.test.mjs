@@ -10,7 +10,7 @@ import { BACKUP_FAULTS, MOVE_FAULTS, RESTORE_FAULTS, SHARD_FAULTS, UPGRADE_FAULT
 test("the list of fault points is that of the sources", () => {
   const sources = ["shard", "router"].flatMap((name) => {
     const folder = join(import.meta.dirname, "../..", name);
-    return readdirSync(folder)
+    return readdirSync(folder, { recursive: true })
       .filter((file) => file.endsWith(".c"))
       .map((file) => join(folder, file));
   });

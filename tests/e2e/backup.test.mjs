@@ -21,7 +21,7 @@ const EXPECTED = [/^.*backup \d+ failed/, /backup .* (is damaged|cannot be had)/
 describe.skipIf(!OWNED)("backup and restore", () => {
   let swift,
     buckets = 0;
-  beforeAll(async () => (swift = await Swift.start()), 60_000);
+  beforeAll(async () => (swift = await Swift.start()), 60_000 * PATIENCE);
   afterAll(() => swift.close());
 
   const settingsFor = (bucket, more) => ({

@@ -276,7 +276,7 @@ describe.skipIf(!OWNED)("a callback that decides stream by stream", () => {
     await judge.start();
     server = await Server.start({ settings: { ...settings, "auth.callback_url": judge.url } });
     for (const name of ["secret", "alice", "alice2", "bob", "orders"]) await ask("admin", "PUT", `stream/p/${name}`, "of the admin");
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     await server?.close();
     await judge.stop();
@@ -445,7 +445,7 @@ describe.skipIf(!OWNED)("live reads that a callback has allowed", () => {
     await judge.start();
     server = await Server.start({ settings: { ...settings, "auth.callback_url": judge.url, "auth.callback_recheck": "1s", "auth.callback_cache": "0ms" } });
     await call(`${server.url}/v1/stream/p/s`, "PUT", { headers: text, body: "x" });
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     await server?.close();
     await judge.stop();
@@ -491,7 +491,7 @@ describe.skipIf(!OWNED)("headers that are handed on", () => {
     await judge.start();
     const settings = { "auth.mode": "callback", "auth.callback_url": judge.url, "auth.callback_headers": "X-User" };
     server = await Server.start({ settings });
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     await server?.close();
     await judge.stop();
@@ -522,7 +522,7 @@ describe.skipIf(!OWNED)("the callback's settings", () => {
     server = new Server({ settings: { "router.workers": 1, "shard.count": 1 } });
     configure(first.url);
     await server.start();
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     await server?.close();
     await first.stop();
@@ -565,7 +565,7 @@ describe.skipIf(!OWNED)("with auth.callback_down = allow", () => {
     await judge.start();
     const settings = { "auth.mode": "callback", "auth.callback_url": judge.url, "auth.callback_down": "allow", "auth.callback_timeout": "500ms" };
     server = await Server.start({ settings });
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     await server?.close();
     await judge.stop().catch(() => {});

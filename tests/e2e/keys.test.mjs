@@ -11,7 +11,7 @@ import { Connection } from "../lib/http.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call } from "../lib/streams.mjs";
-import { sleep, until } from "../lib/wait.mjs";
+import { PATIENCE, sleep, until } from "../lib/wait.mjs";
 
 const now = () => Math.floor(Date.now() / 1000);
 const bearer = (token) => ({ authorization: `Bearer ${token}` });
@@ -321,7 +321,7 @@ describe.skipIf(!OWNED)("auth.jwks_hosts", () => {
     server = new Server({ settings: { "router.workers": 1, "shard.count": 1 } });
     configure("127.0.0.1 *");
     await server.start();
-  }, 60_000);
+  }, 60_000 * PATIENCE);
   afterAll(async () => {
     await server?.close();
     await publisher.stop();
