@@ -1,3 +1,9 @@
+/* A project with origins of its own has those; any other has cors.origins. Three questions are answered from them:
+ *
+ *     cors_decide()   may a script of this origin read the answer? Asked for each request, whatever becomes of it
+ *     cors_trusts()   does a cookie count that a browser has sent by itself? A page may make a request whose answer it
+ *                     cannot read, so "*" is no trust here, and a request that changes something needs a listed origin
+ *     cors_holds()    is the origin of a live read's page listed still? (router/live/recheck.c) */
 #include "router/auth/cors.h"
 
 #include <stdlib.h>

@@ -17,7 +17,8 @@ struct wrong_tokens {
 
 void wrong_tokens_init(struct wrong_tokens *wrong);
 
-/* What one host may be taken to hold: an IPv4 address, or a /64 of IPv6. NULL: it is not known. */
+/* A mark of the address of one host: an IPv4 address, or a /64 of IPv6. NULL: it is not known; all such share a place.
+ */
 uint64_t wrong_tokens_address(const struct sockaddr_storage *peer) MUSTUSE;
 
 /* How many came from there in the minute of now_ms; and one more did. */

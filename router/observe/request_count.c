@@ -1,3 +1,5 @@
+/* A request is one cell of a table of route, method and status, found without a search: each label has the place in its
+ * list. A status that metrics.def does not list is `other`. */
 #include "router/observe/request_count.h"
 
 #include "common/metrics.h"

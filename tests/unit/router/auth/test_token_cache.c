@@ -71,7 +71,7 @@ static void no_clock(void **state)
     struct token_cache *cache = *state;
     static const enum token_fault faults[] = {TOKEN_EARLY, TOKEN_EXPIRED};
     for (size_t i = 0; i < 2; i++) {
-        struct token_cache_key key = token_cache_key(cache, slice_of("ab" + i, 1), 3);
+        struct token_cache_key key = token_cache_key(cache, slice_of(&"ab"[i], 1), 3);
         struct token_verdict verdict = good("s");
         verdict.fault = faults[i];
         assert_int_equal(token_cache_put(cache, &key, &verdict)->fault, TOKEN_GOOD);
