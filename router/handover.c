@@ -120,7 +120,7 @@ static void handover_hand_over(struct router *r, struct connection *c)
 {
     struct link *link = &r->handover.successor;
     struct wire_handed m = {.input = buf_slice(&c->in)};
-    if (c->only_metrics) { /* whoever scrapes comes again */
+    if (c->only_metrics) { /* a scraper connects again */
         connection_close(c);
         return;
     }

@@ -1,3 +1,10 @@
+/* The turn of a router, and what begins and ends it. Sockets only fill buffers between turns; a turn then goes once
+ * through everything, in an order that keeps answers short of waiting:
+ *
+ *     handover in --> shards' answers --> requests that waited behind an answer --> frames to shards --> output
+ *                 --> what was held up by that output --> those who take much --> handover out --> free the dead
+ *
+ * A frame to a shard and a client's output are each written once a turn, however many requests have added to them. */
 #include "router/router.h"
 
 #include <stddef.h>
@@ -196,7 +203,7 @@ void router_turn(void *ctx)
     shards_flush(&r->shards);        /* the turn's requests, one send a shard */
     connections_flush(r);            /* the turn's output, one write a client */
     stats_written(r);
-    connections_resume(r); /* whoever was held up by unwritten answers */
+    connections_resume(r); /* requests that unwritten answers held up */
     connections_flush(r);
     shards_flush(&r->shards);
     connections_flush_bulk(r); /* those who take much stand behind all others */

@@ -1,3 +1,9 @@
+/* Every answer is begun here, so that what holds of all of them stands once: it is counted and logged, it has its id
+ * and its times, CORS and the framing that its request allows. A head and a short body are one block; a body that
+ * others share is queued behind the head as it is.
+ *
+ * The order of an answer's end matters: its last piece is queued before request_done(), which may begin the next one.
+ */
 #include "router/conn/answer.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* What is decided of an answer's CORS (router/auth/cors.c) becomes headers here, where answers are begun. */
 #include "router/conn/cors_headers.h"
 
 #include <stdlib.h>

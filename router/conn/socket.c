@@ -1,3 +1,4 @@
+/* The calls do not block, and never raise SIGPIPE: a client that is gone is an error like any other. */
 #include "router/conn/socket.h"
 
 #include <sys/sendfile.h>

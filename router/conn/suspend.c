@@ -1,4 +1,4 @@
-/* Happy path: suspend_request() puts a request at the end of a list and makes that its job; whoever owns the list calls
+/* Happy path: suspend_request() puts a request at the end of a list and makes that its job; the owner of the list calls
  * suspended_resume() when the thing is there, and each goes on in its order.
  *
  * Failure modes: the client goes away (drop), or the thing does not come (expired: 503, and the connection ends, for
@@ -86,7 +86,7 @@ void suspended_resume(struct suspended_list *list)
         suspend_resume *resume = s->resume;
         suspend_detach(s);
         free(s);
-        /* As if its head had just come: whoever goes on may suspend it again, or let its body arrive. */
+        /* As if its head had just come: it may be suspended again, or let its body arrive. */
         connection_set_state(req->connection, CONNECTION_HEAD);
         resume(req);
     }
