@@ -43,6 +43,7 @@ const STEPS = [
   make("build with clang", [JOBS, "BUILD=build/clang", "CC=clang", "all"]),
   make("build with fault points", [JOBS, ...FAULTS, "all"], { must: true }),
   make("layout of the C files", ["format-check"]),
+  make("layers", ["layers"]),
   make("unit tests", [JOBS, "unit"]),
   { title: "unit tests under valgrind", command: ["sh", "-c", VALGRIND] },
   make("fuzz corpora", [JOBS, "fuzz-replay"]),
