@@ -1,3 +1,18 @@
+/* Events to libcurl and back:
+ *
+ *     http_client_send --> libcurl --> watch_socket, set_timer: events of the loop
+ *                             ^                    |
+ *                             |                    v
+ *                       curl_multi_socket_action <-- on_socket, on_timer
+ *                             |
+ *                             `--> on_header, on_body, then take_answers --> done()
+ *
+ * Happy path: done() gets a status and a body; the connection is kept for the next request.
+ *
+ * Failure modes: No connection, no answer in time, an answer that breaks off: done() gets libcurl's text, and whether
+ * anybody was there. A body that is longer than was asked for: `large`. The client is cleared: done() of all.
+ * Redirections are never followed here: the caller asks http_client_redirect(), because a signature and a token must
+ * not go to a host that the first one merely names. */
 #include "common/http_client.h"
 
 #include <curl/curl.h>
@@ -8,11 +23,11 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-/* One that is under way. */
+/* A request that is under way. */
 struct http_client_call {
-    struct http_client_call *prev, *next;
-    struct http_client *http_client;
-    struct http_client_request question;
+    struct list link;
+    struct http_client *client;
+    struct http_client_request request;
     CURL *easy;
     struct curl_slist *headers;
     struct buf body;
@@ -23,18 +38,16 @@ struct http_client_call {
 
 static void http_client_take_out(struct http_client_call *call)
 {
-    struct http_client *http_client = call->http_client;
-    curl_multi_remove_handle(http_client->multi, call->easy);
+    struct http_client *client = call->client;
+    curl_multi_remove_handle(client->multi, call->easy);
     curl_easy_cleanup(call->easy);
-    *(call->prev ? &call->prev->next : &http_client->calls) = call->next;
-    if (call->next)
-        call->next->prev = call->prev;
+    list_remove(&call->link);
 }
 
 static void http_client_call_free(struct http_client_call *call)
 {
     curl_slist_free_all(call->headers);
-    free(call->question.payload);
+    free(call->request.payload);
     buf_clear(&call->body);
     free(call);
 }
@@ -49,7 +62,7 @@ static void http_client_finish(struct http_client_call *call, const char *failur
     answer.reused = connects == 0;
     answer.body = buf_slice(&call->body);
     answer.large = call->large;
-    call->question.done(call->question.ctx, &answer);
+    call->request.done(call->request.ctx, &answer);
     http_client_call_free(call);
 }
 
@@ -65,11 +78,11 @@ static bool http_client_unreachable(CURLcode result)
            result == CURLE_OPERATION_TIMEDOUT;
 }
 
-static void http_client_take_answers(struct http_client *http_client)
+static void http_client_take_answers(struct http_client *client)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(http_client->multi, &left)))
+    while ((message = curl_multi_info_read(client->multi, &left)))
         if (message->msg == CURLMSG_DONE) {
             CURLcode result = message->data.result;
             struct http_client_call *call;
@@ -84,14 +97,14 @@ static size_t http_client_on_header(char *data, size_t size, size_t count, void 
     struct http_client_call *call = user;
     struct slice line = slice_of(data, size * count);
     const char *colon = memchr(line.data, ':', line.len);
-    if (colon && call->question.header) {
+    if (colon && call->request.header) {
         size_t name = (size_t)(colon - line.data);
         struct slice value = slice_of(colon + 1, line.len - name - 1);
         while (value.len && strchr(" \t", *value.data))
             value = slice_of(value.data + 1, value.len - 1);
         while (value.len && strchr(" \t\r\n", value.data[value.len - 1]))
             value.len--;
-        call->question.header(call->question.ctx, slice_of(line.data, name), value);
+        call->request.header(call->request.ctx, slice_of(line.data, name), value);
     }
     return line.len;
 }
@@ -100,13 +113,13 @@ static size_t http_client_on_body(char *data, size_t size, size_t count, void *u
 {
     struct http_client_call *call = user;
     size_t len = size * count;
-    if (call->question.piece)
-        return call->question.piece(call->question.ctx, slice_of(data, len)) ? len : 0;
-    if (!call->question.most)
+    if (call->request.piece)
+        return call->request.piece(call->request.ctx, slice_of(data, len)) ? len : 0;
+    if (!call->request.most)
         return len;
-    call->large = buf_len(&call->body) + len > call->question.most;
+    call->large = buf_len(&call->body) + len > call->request.most;
     if (call->large)
-        return 0; /* libcurl fails it */
+        return 0; /* fewer bytes than came: libcurl fails the request */
     buf_add(&call->body, data, len);
     return len;
 }
@@ -115,31 +128,31 @@ static size_t http_client_on_body(char *data, size_t size, size_t count, void *u
 
 static void http_client_on_socket(evutil_socket_t fd, short what, void *arg)
 {
-    struct http_client *http_client = arg;
+    struct http_client *client = arg;
     int running;
-    if (http_client->woken)
-        http_client->woken(http_client->ctx);
-    curl_multi_socket_action(http_client->multi, fd,
+    if (client->woken)
+        client->woken(client->ctx);
+    curl_multi_socket_action(client->multi, fd,
                              ((what & EV_READ) ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0),
                              &running);
-    http_client_take_answers(http_client);
+    http_client_take_answers(client);
 }
 
 static void http_client_on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    struct http_client *http_client = arg;
+    struct http_client *client = arg;
     int running;
     (void)fd;
     (void)what;
-    if (http_client->woken)
-        http_client->woken(http_client->ctx);
-    curl_multi_socket_action(http_client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    http_client_take_answers(http_client);
+    if (client->woken)
+        client->woken(client->ctx);
+    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    http_client_take_answers(client);
 }
 
 static int http_client_watch_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 {
-    struct http_client *http_client = user;
+    struct http_client *client = user;
     struct event *event = socket_user;
     (void)easy;
     if (event)
@@ -148,37 +161,38 @@ static int http_client_watch_socket(CURL *easy, curl_socket_t fd, int what, void
     if (what != CURL_POLL_REMOVE) {
         short events =
             (short)(EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) | ((what & CURL_POLL_OUT) ? EV_WRITE : 0));
-        event = event_new(http_client->base, fd, events, http_client_on_socket, http_client);
+        event = event_new(client->base, fd, events, http_client_on_socket, client);
         if (!event || event_add(event, NULL) != 0)
             fatalx("cannot watch a socket");
     }
-    curl_multi_assign(http_client->multi, fd, event);
+    curl_multi_assign(client->multi, fd, event);
     return 0;
 }
 
 static int http_client_set_timer(CURLM *multi, long ms, void *user)
 {
-    struct http_client *http_client = user;
+    struct http_client *client = user;
     const struct timeval after = {ms / 1000, ms % 1000 * 1000};
     (void)multi;
     if (ms < 0)
-        evtimer_del(http_client->timer);
-    else if (evtimer_add(http_client->timer, &after) != 0)
+        evtimer_del(client->timer);
+    else if (evtimer_add(client->timer, &after) != 0)
         fatalx("cannot set a timer");
     return 0;
 }
 
-/* A process that never asks anybody does without all of this. */
-static void http_client_start(struct http_client *http_client)
+/* With the first request: a process that sends none does without libcurl's tables and TLS library. */
+static void http_client_start(struct http_client *client)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(http_client->multi = curl_multi_init()))
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(client->multi = curl_multi_init()))
         fatalx("libcurl cannot be used");
-    http_client->timer = evtimer_new(http_client->base, http_client_on_timer, http_client);
-    curl_multi_setopt(http_client->multi, CURLMOPT_SOCKETFUNCTION, http_client_watch_socket);
-    curl_multi_setopt(http_client->multi, CURLMOPT_SOCKETDATA, http_client);
-    curl_multi_setopt(http_client->multi, CURLMOPT_TIMERFUNCTION, http_client_set_timer);
-    curl_multi_setopt(http_client->multi, CURLMOPT_TIMERDATA, http_client);
-    curl_multi_setopt(http_client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, http_client->connections);
+    list_init(&client->calls);
+    client->timer = evtimer_new(client->base, http_client_on_timer, client);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, http_client_watch_socket);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, http_client_set_timer);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, client->connections);
 }
 
 /* ---- redirections ---- */
@@ -200,7 +214,7 @@ static bool http_client_is_below(const char *host, const char *home)
     return http_client_ends_with(host, home) && host[strlen(host) - strlen(home) - 1] == '.';
 }
 
-/* An address has no names near it. */
+/* A host is near if it is the same, below it, or a sibling below the same parent. An address has no names near it. */
 static bool http_client_is_near(const char *host, const char *home)
 {
     static const char aws[] = "amazonaws.com";
@@ -247,8 +261,8 @@ char *http_client_redirect(const char *url, const char *location, const char *ho
 
 static void http_client_take_headers(struct http_client_call *call)
 {
-    struct buf *lines = &call->question.headers;
-    if (!call->question.aws_sigv4) /* it would be signed, and not sent */
+    struct buf *lines = &call->request.headers;
+    if (!call->request.aws_sigv4) /* libcurl would sign the header, and not send it */
         call->headers = curl_slist_append(call->headers, "Expect:");
     while (buf_len(lines)) {
         const char *line = buf_slice(lines).data;
@@ -258,66 +272,74 @@ static void http_client_take_headers(struct http_client_call *call)
     buf_wipe(lines); /* tokens */
 }
 
-static void http_client_sign(CURL *easy, const struct http_client_request *question)
+static void http_client_sign(CURL *easy, const struct http_client_request *request)
 {
-    if (question->ca_file && *question->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, question->ca_file);
-    if (!question->aws_sigv4)
+    if (request->ca_file && *request->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
+    if (!request->aws_sigv4)
         return;
-    curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, question->aws_sigv4);
-    curl_easy_setopt(easy, CURLOPT_USERNAME, question->user);
-    curl_easy_setopt(easy, CURLOPT_PASSWORD, question->password);
+    curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->aws_sigv4);
+    curl_easy_setopt(easy, CURLOPT_USERNAME, request->user);
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password);
 }
 
-void http_client_clear(struct http_client *http_client)
+void http_client_clear(struct http_client *client)
 {
-    while (http_client->calls)
-        http_client_finish(http_client->calls, "nobody waits for it any more", false);
-    if (!http_client->multi)
+    if (!client->multi)
         return;
-    curl_multi_cleanup(http_client->multi);
-    event_free(http_client->timer);
-    http_client->multi = NULL;
+    while (!list_empty(&client->calls))
+        http_client_finish(LIST_OWNER(client->calls.next, struct http_client_call, link),
+                           "nobody waits for it any more", false);
+    curl_multi_cleanup(client->multi);
+    event_free(client->timer);
+    client->multi = NULL;
 }
 
-struct http_client_call *http_client_send(struct http_client *http_client, struct http_client_request *question)
+static void http_client_set_method(CURL *easy, const struct http_client_request *request)
 {
-    struct http_client_call *call = xcalloc(1, sizeof *call);
-    if (!http_client->multi)
-        http_client_start(http_client);
-    call->question = *question;
-    call->http_client = http_client;
-    call->next = http_client->calls;
-    if (http_client->calls)
-        http_client->calls->prev = call;
-    http_client->calls = call;
-    http_client_take_headers(call);
-    CURL *easy = call->easy = curl_easy_init();
-    if (!easy)
-        fatalx("libcurl cannot be used");
-    curl_easy_setopt(easy, CURLOPT_URL, question->url);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    if (question->payload)
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->payload);
-    if (question->method)
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, question->method);
-    if (question->method && strcmp(question->method, "HEAD") == 0)
+    if (request->payload)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->payload);
+    if (request->method)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    if (request->method && strcmp(request->method, "HEAD") == 0)
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    if (question->body.data) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)question->body.len);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->body.data);
+    if (request->body.data) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data);
     }
-    http_client_sign(easy, question);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)question->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+}
+
+static void http_client_set_callbacks(CURL *easy, struct http_client_call *call)
+{
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, http_client_on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_client_on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_multi_add_handle(http_client->multi, easy);
+}
+
+struct http_client_call *http_client_send(struct http_client *client, struct http_client_request *request)
+{
+    struct http_client_call *call = xcalloc(1, sizeof *call);
+    if (!client->multi)
+        http_client_start(client);
+    call->request = *request;
+    call->client = client;
+    list_add_first(&client->calls, &call->link);
+    http_client_take_headers(call);
+    CURL *easy = call->easy = curl_easy_init();
+    if (!easy)
+        fatalx("libcurl cannot be used");
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    http_client_set_method(easy, request);
+    http_client_sign(easy, request);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    http_client_set_callbacks(easy, call);
+    curl_multi_add_handle(client->multi, easy);
     return call;
 }

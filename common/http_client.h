@@ -7,21 +7,22 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/list.h"
 #include "common/slice.h"
 
 struct event;
 struct event_base;
 struct http_client_call;
 
-/* Zeroed, but for the first four, which its owner sets. */
+/* The owner sets the first four, and zeroes the rest. */
 struct http_client {
     struct event_base *base;
-    long connections;         /* at most so many at a time; the rest wait */
+    long connections;         /* at most so many at a time; other requests wait */
     void (*woken)(void *ctx); /* called before anything else when the loop comes here, or NULL */
     void *ctx;
-    void *multi; /* a CURLM; NULL: nobody was asked yet */
+    void *multi; /* a CURLM; NULL: nothing was sent yet */
     struct event *timer;
-    struct http_client_call *calls;
+    struct list calls; /* under way, if multi is not NULL */
 };
 
 struct http_client_answer {
@@ -37,7 +38,7 @@ typedef void http_client_header(void *ctx, struct slice name, struct slice value
 typedef bool http_client_piece(void *ctx, struct slice piece);
 typedef void http_client_done(void *ctx, const struct http_client_answer *answer);
 
-/* What is asked. Texts are copied. */
+/* A request. Texts are copied. */
 struct http_client_request {
     const char *url;
     uint64_t timeout_ms; /* 0: none, but for connecting */
@@ -56,7 +57,7 @@ struct http_client_request {
 };
 
 /* Ends the process if libcurl cannot be used. What it returns is there until it is done. */
-struct http_client_call *http_client_send(struct http_client *http_client, struct http_client_request *question);
+struct http_client_call *http_client_send(struct http_client *client, struct http_client_request *request);
 
 /* Where a redirection from `url` points to, to be freed; NULL where a signed request is not to go: that is without the
  * TLS that `home` has, to a host that is not near home's (s3.example.org: names below it and below example.org; of
@@ -67,6 +68,6 @@ char *http_client_redirect(const char *url, const char *location, const char *ho
 void http_client_cancel(struct http_client_call *call);
 
 /* Ends all that is under way; each is told. */
-void http_client_clear(struct http_client *http_client);
+void http_client_clear(struct http_client *client);
 
 #endif

@@ -1,3 +1,12 @@
+/* Tasks for the worker, each a copy of all it needs: names, bytes, where.
+ *
+ * A file that is to stay is written, synced with its folder, and read back from the disk. One for the cache is checked
+ * first, then written under another name and renamed: whoever opens it finds all of it. Failures are texts for the log;
+ * the first one that is met counts.
+ *
+ * Failure modes: A full disk: a file of the store is taken away again, and the cache is emptied before the second try.
+ * A folder that is not this server's: nothing is written or removed there, and a file that is not there is no success.
+ */
 #include "shard/segments/object_files.h"
 
 #include <dirent.h>

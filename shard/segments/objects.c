@@ -1,3 +1,13 @@
+/* Three places where a file may be:
+ *
+ *     segment.store   new files go to   a file is looked for in
+ *     directory       the folder        the folder; with s3.bucket set also the cache and the bucket
+ *     s3              the bucket        the folder, the cache, the bucket
+ *
+ * So segment.store may be changed at any time. A file in the bucket is read after a fetch into the cache (fetch.c).
+ *
+ * Failure modes: A folder or bucket that is not this server's (owner.h): a file that is not there is not missing, and
+ * nothing is put or removed. The folder is gone: ESTALE instead of ENOENT. */
 #include "shard/segments/objects.h"
 
 #include <errno.h>

@@ -1,3 +1,18 @@
+/* A file, front to back:
+ *
+ *     head (SEGMENT_HEAD) | index, an entry a block | boundaries of all blocks | block | block | ...
+ *      `---- checksum of head and index ----'          `-- checksum of each block with its boundaries
+ *
+ * Whoever reads needs one read for head and index and one for a block, at any position. The numbers in the index must
+ * add up: each block begins where the one before it ends, in the file and in the stream, and the sums are those of the
+ * head.
+ *
+ * Happy path: a draft is filled extent by extent, sealed once, and the file never changes after that. The checksum of
+ * head and index is in the database too, so a good segment in the wrong place is noticed.
+ *
+ * Failure modes: Bytes that do not parse, whatever they are, are no segment: segment_parse() and segment_extent()
+ * return false and never read outside of what they were given (tests/fuzz/fuzz_segment.c). What to do about it is for
+ * the caller. */
 #include "shard/segments/segment.h"
 
 #include <endian.h>
@@ -112,7 +127,8 @@ bool segment_add(struct segment_draft *draft, const struct extent *extent)
     return draft->full || s->end > before;
 }
 
-/* Puts the block's bytes at the end of the file as they are best kept. */
+/* Puts the block at the end of the file: compressed only if that saves enough, so that other blocks can be sent from
+ * the file as they are. */
 static void segment_store_block(struct segment_draft *draft, struct segment_block *block, ZSTD_CCtx *zstd,
                                 struct buf *file)
 {
@@ -208,7 +224,7 @@ static void segment_take_head(struct segment *s, const char *in)
     s->checksum = segment_take_u64(&in);
 }
 
-/* Every block begins where the one before it ends, in the file and in the stream. */
+/* A block that overlaps another, or is empty, would let a position be read from two places. */
 static bool segment_take_index(struct segment *s, const char *in)
 {
     uint64_t at = s->boundaries_at + s->boundaries, boundaries = 0, bytes = 0, position = s->start;

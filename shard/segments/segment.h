@@ -5,9 +5,9 @@
  *           u64 messages, u64 bytes (of the messages), u64 size (of the file), u64 boundaries (bytes of that part);
  *           16 bytes of zeros; u64 checksum of the head up to here and of the index
  *   index   48 bytes a block: u64 start, u64 time_ms (of its newest message), u64 at (in the file), u32 stored,
- *           u32 bytes, u32 boundaries_at (in that part), u32 boundaries, u64 checksum of them and of what is stored
- *   boundaries, of blocks one after the other: where messages begin and appends end (common/boundaries.h)
- *   blocks  whole messages, about SEGMENT_BLOCK of them each; as they are sent, or zstd where stored < bytes
+ *           u32 bytes, u32 boundaries_at (in that part), u32 boundaries, u64 checksum of these and of what is stored
+ *   boundaries  where messages begin and appends end, block after block (common/boundaries.h)
+ *   blocks      whole messages, about SEGMENT_BLOCK of them each; as they are sent, or zstd where stored < bytes
  *
  * Head and index are one small read, and say where any position is; their checksum stands for all of the file. A
  * checksum of two parts is XXH3 (64 bits) of the second, seeded with that of the first. */

@@ -1,3 +1,13 @@
+/* One thread, two lists:
+ *
+ *     turn: worker_put() --> to do --> thread: run() --> done --> turn: worker_take(): done(work, shard)
+ *                            `--- one lock for both ---'   `-- eventfd: the loop wakes, a turn follows
+ *
+ * run() has the piece of work to itself: it may use what the piece owns and nothing of the shard. Everything else, the
+ * database and libcurl included, belongs to the turn.
+ *
+ * Failure modes: A piece takes long: others wait behind it, the shard does not. The worker is cleared: the piece under
+ * way is waited for, and done() of all is called without a ctx, in the order in which they came. */
 #include "shard/segments/worker.h"
 
 #include <signal.h>
@@ -11,7 +21,7 @@ static void worker_on_woken(evutil_socket_t fd, short what, void *arg)
 {
     uint64_t count;
     (void)what;
-    (void)arg; /* a turn follows */
+    (void)arg; /* a turn follows every event, and takes what is done */
     if (read(fd, &count, sizeof count) < 0)
         return;
 }
