@@ -168,7 +168,7 @@ static void create_inherit(struct stream_row *row, const struct wire_create *m, 
 {
     if (!m->content_type.len)
         row->content_type = source->content_type;
-    row->base = row->flushed = row->cold = source->position;
+    row->base = row->flushed = row->offloaded = source->position;
     row->earliest = source->earliest;
     row->source_uid = source->uid;
     row->pin = pin;

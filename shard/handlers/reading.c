@@ -69,7 +69,7 @@ static struct page_key reading_key_of(const struct reading *reading)
 static bool reading_is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
 {
     const struct stream_row *row = &stream->row;
-    return reading->start >= row->base && next > reading->start && next <= row->cold && next < stream->tail &&
+    return reading->start >= row->base && next > reading->start && next <= row->offloaded && next < stream->tail &&
            !reading->page.broken && !row->retention_s && !row->retention_bytes &&
            stream_row_deadline(row) == STORE_NONE;
 }
@@ -99,7 +99,7 @@ static bool reading_answer_in_file(struct shard *shard, const struct reading *re
 {
     struct page page = reading->page;
     struct file_bytes bytes;
-    if (!reading_wants_file(reading) || reading->start < stream->row.base || reading->start >= stream->row.cold)
+    if (!reading_wants_file(reading) || reading->start < stream->row.base || reading->start >= stream->row.offloaded)
         return false;
     struct outcome outcome = page_in_file(&page, &shard->streams, stream, &bytes);
     if (bytes.bytes < PAGE_FILE_MIN)

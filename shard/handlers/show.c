@@ -77,9 +77,9 @@ static void show_tiers(struct shard *shard, struct show *show)
     shown->journal_entries = stream->pending_count;
     for (size_t i = 0; i < stream->pending_count; i++)
         shown->journal_bytes += stream->pending[i].bytes;
-    shown->chunk_messages = stream->row.hot_messages;
-    shown->chunk_bytes = stream->row.hot_bytes;
-    shown->segment_bytes = stream->row.bytes - stream->row.hot_bytes;
+    shown->chunk_messages = stream->row.chunk_messages;
+    shown->chunk_bytes = stream->row.chunk_bytes;
+    shown->segment_bytes = stream->row.bytes - stream->row.chunk_bytes;
     shown->segments = store_segments_count(shard->store, stream->row.uid, WIRE_SHOWN_MAX, &shown->stored);
 }
 

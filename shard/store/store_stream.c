@@ -46,9 +46,9 @@ void stream_row_read(sqlite3_stmt *statement, struct stream_row *row)
         .is_public = column_u64(statement, 22) != 0,
         .bytes = column_u64(statement, 24),
         .kind = (unsigned)column_u64(statement, 25),
-        .cold = column_u64(statement, 26),
-        .hot_bytes = column_u64(statement, 27),
-        .hot_messages = column_u64(statement, 28),
+        .offloaded = column_u64(statement, 26),
+        .chunk_bytes = column_u64(statement, 27),
+        .chunk_messages = column_u64(statement, 28),
         .due = column_u64(statement, 29) != 0,
         .retention_s = column_u64(statement, 30),
         .retention_bytes = column_u64(statement, 31),
@@ -127,9 +127,9 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_slice(statement, 24, slice_of(row->reader_key, READER_KEY_DIGITS));
     bind_u64(statement, 25, row->bytes);
     bind_u64(statement, 26, row->kind);
-    bind_u64(statement, 27, row->cold);
-    bind_u64(statement, 28, row->hot_bytes);
-    bind_u64(statement, 29, row->hot_messages);
+    bind_u64(statement, 27, row->offloaded);
+    bind_u64(statement, 28, row->chunk_bytes);
+    bind_u64(statement, 29, row->chunk_messages);
     bind_u64(statement, 30, row->due);
     bind_u64(statement, 31, row->retention_s);
     bind_u64(statement, 32, row->retention_bytes);
@@ -157,8 +157,8 @@ void store_stream_update(struct store *store, const struct stream_row *row)
     bind_u64(statement, 8, row->accessed_ms);
     bind_u64(statement, 9, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
     bind_u64(statement, 10, row->bytes);
-    bind_u64(statement, 11, row->hot_bytes);
-    bind_u64(statement, 12, row->hot_messages);
+    bind_u64(statement, 11, row->chunk_bytes);
+    bind_u64(statement, 12, row->chunk_messages);
     bind_u64(statement, 13, row->due);
     bind_u64(statement, 14, row->retain_ms);
     store_run(store, statement);
@@ -174,13 +174,13 @@ void store_stream_set_retained(struct store *store, const struct stream_row *row
     store_run(store, statement);
 }
 
-void store_stream_set_cold(struct store *store, const struct stream_row *row)
+void store_stream_set_offloaded(struct store *store, const struct stream_row *row)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_COLD);
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_OFFLOADED);
     bind_u64(statement, 1, row->uid);
-    bind_u64(statement, 2, row->cold);
-    bind_u64(statement, 3, row->hot_bytes);
-    bind_u64(statement, 4, row->hot_messages);
+    bind_u64(statement, 2, row->offloaded);
+    bind_u64(statement, 3, row->chunk_bytes);
+    bind_u64(statement, 4, row->chunk_messages);
     bind_u64(statement, 5, row->due);
     store_run(store, statement);
 }

@@ -42,8 +42,8 @@ struct stream_row {
     struct slice source_name;
     struct slice lineage;                  /* shard/streams/lineage.h */
     unsigned kind;                         /* STREAM_KIND_* */
-    uint64_t cold;                         /* its own positions up to here are in segments */
-    uint64_t hot_bytes, hot_messages;      /* in chunks */
+    uint64_t offloaded;                    /* its own positions up to here are in segments (column cold) */
+    uint64_t chunk_bytes, chunk_messages;  /* in chunks (columns hot_*) */
     bool due;                              /* chunks of it are to become a segment, or became one and are still there */
     uint64_t retention_s, retention_bytes; /* how much it keeps; 0: everything */
     uint64_t earliest;                     /* the first position that it still has */
@@ -69,8 +69,8 @@ void store_stream_update(struct store *store, const struct stream_row *row);
 void store_stream_touch(struct store *store, const struct stream_row *row);
 /* Writes kind and expiry. */
 void store_stream_set_kind(struct store *store, const struct stream_row *row);
-/* Writes what offloading changes: cold, hot_bytes, hot_messages, due. */
-void store_stream_set_cold(struct store *store, const struct stream_row *row);
+/* Writes what offloading changes: offloaded, chunk_bytes, chunk_messages, due. */
+void store_stream_set_offloaded(struct store *store, const struct stream_row *row);
 /* Writes what retention changes: earliest, bytes, retain_ms. */
 void store_stream_set_retained(struct store *store, const struct stream_row *row);
 void store_stream_soft_delete(struct store *store, uint64_t uid);
@@ -78,7 +78,7 @@ void store_stream_set_deleting(struct store *store, uint64_t uid);
 
 /* The next stream after `uid` that is due; STORE_NONE: there is none. */
 uint64_t store_next_due(struct store *store, uint64_t uid);
-/* The hot bytes of all streams that are due. */
+/* The bytes in chunks of all streams that are due. */
 uint64_t store_backlog(struct store *store);
 
 #endif

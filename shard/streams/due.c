@@ -4,8 +4,8 @@
  *                                                  |
  *                                                  +--cannot be done--> not due, until more is flushed
  *
- * The flag is in the stream's row, so that a restart finds what is due without looking at every stream. The hot bytes
- * of all streams that are due are the backlog, which holds up appends when it is too large. */
+ * The flag is in the stream's row, so that a restart finds what is due without looking at every stream. The bytes in
+ * chunks of all streams that are due are the backlog, which holds up appends when it is too large. */
 #include "shard/streams/due.h"
 
 #include "common/config.h"
@@ -33,44 +33,45 @@ bool stream_is_due(const struct streams *streams, const struct stream *stream)
 {
     const struct stream_row *row = &stream->row;
     const struct config *cfg = streams->cfg;
-    if (cfg->segment_store == SEGMENT_STORE_NONE || (row->kind & STREAM_KIND_OWNED) || !row->hot_messages)
+    if (cfg->segment_store == SEGMENT_STORE_NONE || (row->kind & STREAM_KIND_OWNED) || !row->chunk_messages)
         return false;
-    return row->hot_messages >= cfg->segment_max_messages || row->hot_bytes >= stream_segment_bytes(streams, stream) ||
-           stream->aged || (row->closed && !stream->pending_count);
+    return row->chunk_messages >= cfg->segment_max_messages ||
+           row->chunk_bytes >= stream_segment_bytes(streams, stream) || stream->aged ||
+           (row->closed && !stream->pending_count);
 }
 
 static void due_set(struct streams *streams, struct stream *stream, bool due)
 {
     if (due && !stream->row.due) {
-        streams->backlog += stream->row.hot_bytes;
+        streams->backlog += stream->row.chunk_bytes;
         streams->due_any = true;
     }
     if (!due && stream->row.due)
-        streams->backlog -= stream->row.hot_bytes;
+        streams->backlog -= stream->row.chunk_bytes;
     stream->row.due = due;
 }
 
-void stream_cooled(struct streams *streams, struct stream *stream, uint64_t upto, uint64_t bytes, uint64_t messages)
+void stream_offloaded(struct streams *streams, struct stream *stream, uint64_t upto, uint64_t bytes, uint64_t messages)
 {
-    stream->row.cold = upto;
-    stream->row.hot_bytes -= bytes;
-    stream->row.hot_messages -= messages;
+    stream->row.offloaded = upto;
+    stream->row.chunk_bytes -= bytes;
+    stream->row.chunk_messages -= messages;
     stream->aged = false;
     streams->backlog -= bytes;
-    store_stream_set_cold(streams->store, &stream->row);
+    store_stream_set_offloaded(streams->store, &stream->row);
 }
 
-void stream_cold_dropped(struct streams *streams, struct stream *stream)
+void stream_chunks_dropped(struct streams *streams, struct stream *stream)
 {
     due_set(streams, stream, stream_is_due(streams, stream));
-    store_stream_set_cold(streams->store, &stream->row);
+    store_stream_set_offloaded(streams->store, &stream->row);
 }
 
 void stream_not_due(struct streams *streams, struct stream *stream)
 {
     due_set(streams, stream, false);
     store_begin(streams->store);
-    store_stream_set_cold(streams->store, &stream->row);
+    store_stream_set_offloaded(streams->store, &stream->row);
 }
 
 void stream_age(struct streams *streams, struct stream *stream)
@@ -79,13 +80,13 @@ void stream_age(struct streams *streams, struct stream *stream)
     if (stream->row.due || !stream_is_due(streams, stream))
         return;
     due_set(streams, stream, true);
-    store_stream_set_cold(streams->store, &stream->row);
+    store_stream_set_offloaded(streams->store, &stream->row);
 }
 
-void stream_heat(struct streams *streams, struct stream *stream, uint64_t bytes, uint64_t messages)
+void stream_chunks_added(struct streams *streams, struct stream *stream, uint64_t bytes, uint64_t messages)
 {
-    stream->row.hot_bytes += bytes;
-    stream->row.hot_messages += messages;
+    stream->row.chunk_bytes += bytes;
+    stream->row.chunk_messages += messages;
     if (stream->row.due)
         streams->backlog += bytes;
 }

@@ -22,7 +22,7 @@ bool stream_is_due(const struct streams *streams, const struct stream *stream) M
 uint64_t stream_segment_bytes(const struct streams *streams, const struct stream *stream) MUSTUSE;
 
 /* So much more is in chunks. The caller writes the row. */
-void stream_heat(struct streams *streams, struct stream *stream, uint64_t bytes, uint64_t messages);
+void stream_chunks_added(struct streams *streams, struct stream *stream, uint64_t bytes, uint64_t messages);
 
 /* The stream becomes due if it has to be. The caller writes the row. */
 void stream_look_if_due(struct streams *streams, struct stream *stream);
@@ -32,10 +32,10 @@ void stream_age(struct streams *streams, struct stream *stream);
 
 /* So much of what was in chunks is in a segment now, which ends at `upto`; the row says so. The stream stays due until
  * the chunks are gone. */
-void stream_cooled(struct streams *streams, struct stream *stream, uint64_t upto, uint64_t bytes, uint64_t messages);
+void stream_offloaded(struct streams *streams, struct stream *stream, uint64_t upto, uint64_t bytes, uint64_t messages);
 
-/* The chunks up to where the stream is cold are gone: it is due only if there is more to do. */
-void stream_cold_dropped(struct streams *streams, struct stream *stream);
+/* The chunks that segments have are gone: it is due only if there is more to do. */
+void stream_chunks_dropped(struct streams *streams, struct stream *stream);
 
 /* What is due cannot be done: it is tried again when more is flushed. */
 void stream_not_due(struct streams *streams, struct stream *stream);

@@ -115,13 +115,13 @@ struct outcome page_in_file(struct page *page, struct streams *streams, const st
     struct stored_block block;
     uint64_t from, taken;
     *out = (struct file_bytes){.fd = -1};
-    while (!page->full && page->next < stream->row.cold) {
+    while (!page->full && page->next < stream->row.offloaded) {
         outcome = segments_stored(&streams->segments, stream->row.uid, page->next, &block);
         if (outcome.kind != OUTCOME_DONE || block.fd < 0)
             break;
         if (out->bytes && (block.fd != out->fd || block.at != out->at + out->bytes))
             break; /* another segment */
-        if (!page_take_messages(page, &block.extent, stream->json, stream->row.cold, &from, &taken) || !taken)
+        if (!page_take_messages(page, &block.extent, stream->json, stream->row.offloaded, &from, &taken) || !taken)
             break;
         if (!out->bytes)
             *out = (struct file_bytes){.fd = block.fd, .at = block.at + from};
@@ -157,7 +157,8 @@ static const struct pending *page_pending_at(const struct stream *stream, uint64
     return low < stream->pending_count ? &stream->pending[low] : NULL;
 }
 
-static bool page_hot_run(struct streams *streams, const struct stream *stream, uint64_t position, struct extent *extent)
+static bool page_database_extent(struct streams *streams, const struct stream *stream, uint64_t position,
+                                 struct extent *extent)
 {
     if (position < stream->row.flushed)
         return store_chunk_at(streams->store, stream->row.uid, position, extent);
@@ -170,9 +171,9 @@ static bool page_hot_run(struct streams *streams, const struct stream *stream, u
 struct outcome page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
                               struct extent *extent)
 {
-    if (position < stream->row.cold)
+    if (position < stream->row.offloaded)
         return segments_extent(&streams->segments, stream->row.uid, position, extent);
-    if (page_hot_run(streams, stream, position, extent) && extent->start <= position)
+    if (page_database_extent(streams, stream, position, extent) && extent->start <= position)
         return outcome_of(ERR_NONE);
     log_error("stream %llu: bytes at %llu, before the tail %llu, are damaged or missing",
               (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
@@ -181,7 +182,7 @@ struct outcome page_extent_at(struct streams *streams, const struct stream *stre
 
 static unsigned page_tier_at(const struct stream *stream, uint64_t position)
 {
-    return position < stream->row.cold      ? METRIC_TIER_SEGMENT
+    return position < stream->row.offloaded ? METRIC_TIER_SEGMENT
            : position < stream->row.flushed ? METRIC_TIER_CHUNK
                                             : METRIC_TIER_JOURNAL;
 }

@@ -136,7 +136,7 @@ static uint64_t pending_messages(const struct pending *p, bool json)
 static void pending_heat(struct streams *streams, struct stream *stream, const struct pending *p)
 {
     stream->row.bytes += p->bytes;
-    stream_heat(streams, stream, p->bytes, pending_messages(p, stream->json));
+    stream_chunks_added(streams, stream, p->bytes, pending_messages(p, stream->json));
 }
 
 /* When the stream's retention is looked at next, at the latest. */

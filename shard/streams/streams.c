@@ -114,7 +114,7 @@ void streams_deleting(struct streams *streams, struct stream *stream)
 {
     usage_add(&streams->usages, stream->usage, stream->row.state == STREAM_LIVE ? -1 : 0, -(int64_t)stream->bytes);
     if (stream->row.due)
-        streams->backlog -= stream->row.hot_bytes;
+        streams->backlog -= stream->row.chunk_bytes;
     streams_forget(streams, stream);
 }
 

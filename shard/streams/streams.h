@@ -30,7 +30,7 @@ struct streams {
     struct buf touched;                      /* uids of streams whose last use is to be written down, once each */
     struct buf may_end;                      /* uids of streams that may have to end, once each */
     uint64_t journal_entries, journal_bytes; /* what waits to be flushed */
-    uint64_t backlog;                        /* hot bytes of the streams that are due */
+    uint64_t backlog;                        /* bytes in chunks of the streams that are due */
     bool due_any;                            /* one may be that nobody works on */
     bool recovering;
     uint64_t recovered_ms; /* Unix time of the recovery */

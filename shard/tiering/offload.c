@@ -21,7 +21,7 @@
  * Happy path: a turn reads or drops a little of each, in the turn's own transaction; only the worker takes long.
  *
  * Failure modes: A crash before the last transaction leaves an orphan, which orphans.c removes, and a stream that is
- * still due. A crash after it leaves chunks below `cold`, which DROPS drops. The store does not take the file: all
+ * still due. A crash after it leaves chunks below `offloaded`, which DROPS drops. The store does not take the file: all
  * offloads pause, twice as long each time, and the stream stays due. Damaged chunks or segments stay where they are:
  * the stream is no longer due until more is appended. The stream is deleted meanwhile: the offload ends. The disk is
  * spent: nothing moves until it is not. */
@@ -125,7 +125,10 @@ static void offload_begin_draft(struct offload *offload, const struct stream *st
 {
     const struct config *cfg = offload->shard->cfg;
     offload->draft = (struct segment_draft){
-        .segment = {.uid = offload->uid, .start = stream->row.cold, .end = stream->row.cold, .json = stream->json},
+        .segment = {.uid = offload->uid,
+                    .start = stream->row.offloaded,
+                    .end = stream->row.offloaded,
+                    .json = stream->json},
         .max_messages = cfg->segment_max_messages,
         .max_bytes = stream_segment_bytes(&offload->shard->streams, stream),
     };
@@ -153,13 +156,13 @@ static void offload_drop(struct offload *offload, struct stream *stream)
 {
     struct shard *shard = offload->shard;
     store_begin(shard->store);
-    if (store_chunks_drop(shard->store, offload->uid, stream->row.cold, TURN_DROP))
+    if (store_chunks_drop(shard->store, offload->uid, stream->row.offloaded, TURN_DROP))
         return;
     fault_point("segment.dropped");
     bool more = stream_is_due(&shard->streams, stream);
     if (!offload->merge_end && offload_begin_merge(offload, stream, more))
         return; /* the stream stays due until that is done, whoever does it */
-    stream_cold_dropped(&shard->streams, stream);
+    stream_chunks_dropped(&shard->streams, stream);
     if (more)
         offload_begin_draft(offload, stream);
     else
@@ -239,7 +242,7 @@ static void offload_on_put(void *ctx, const char *failure)
     }
     metrics_add(shard->metrics, METRIC_SEGMENTS_PUT, 1);
     shard->offloads.pause_ms = 0;
-    if (!stream || (offload->merge_end ? stream->row.earliest > s->start : stream->row.cold != s->start)) {
+    if (!stream || (offload->merge_end ? stream->row.earliest > s->start : stream->row.offloaded != s->start)) {
         /* the stream was deleted, or retention was faster: the file stays an orphan */
         offload_forget(&shard->offloads, offload);
         return;
@@ -257,7 +260,7 @@ static void offload_on_put(void *ctx, const char *failure)
         store_segments_orphan(shard->store, offload->uid, s->start, s->end);
         fault_point("segment.merged-before-commit");
     } else {
-        stream_cooled(&shard->streams, stream, s->end, s->bytes, s->messages);
+        stream_offloaded(&shard->streams, stream, s->end, s->bytes, s->messages);
         fault_point("segment.put-before-commit");
     }
     store_segment_insert(shard->store, &row);

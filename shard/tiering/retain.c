@@ -57,7 +57,7 @@ static uint64_t retain_next_look(const struct shard *shard, const struct stream 
     const struct stream_row *row = &stream->row;
     if (oldest && (retain_is_over(stream, oldest, shard->now_ms) || oldest->time_ms > shard->now_ms))
         return retain_soon(stream, shard->now_ms); /* something holds it, or the clock was set */
-    if (!row->retention_s || (!oldest && !row->hot_messages))
+    if (!row->retention_s || (!oldest && !row->chunk_messages))
         return STORE_NONE;
     return oldest ? oldest->time_ms + row->retention_s * 1000 : retain_soon(stream, shard->now_ms);
 }
@@ -81,7 +81,7 @@ void retain_stream(struct shard *shard, struct stream *stream)
     stream->row.retain_ms =
         gone == GONE_AT_ONCE ? shard->now_ms : retain_next_look(shard, stream, any ? &oldest : NULL);
     store_stream_set_retained(shard->store, row);
-    if (!any && row->retention_s && row->hot_messages)
+    if (!any && row->retention_s && row->chunk_messages)
         stream_age(&shard->streams, stream);
 }
 

@@ -42,7 +42,8 @@ const char *verify_row(const struct stream_row *row)
         return "it has no name, or no content type";
     if (layout_slot_of_uid(row->uid) >= LAYOUT_SLOTS || layout_slot(row->name) != layout_slot_of_uid(row->uid))
         return "its number is not of its name's slot";
-    if (row->flushed > POSITION_MAX || row->base > row->cold || row->cold > row->flushed || row->earliest > row->cold)
+    if (row->flushed > POSITION_MAX || row->base > row->offloaded || row->offloaded > row->flushed ||
+        row->earliest > row->offloaded)
         return "its positions are not in order";
     if (row->source_uid == STORE_NONE && row->base)
         return "its own bytes begin late, and it is no fork";

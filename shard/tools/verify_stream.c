@@ -1,6 +1,6 @@
-/* A stream's bytes lie in its segments from its first position up to `cold`, and in chunks from there up to `flushed`;
- * what is newer is in the journal (verify_journal.c). Segments and chunks must follow one another without a gap, each
- * must be sound by itself (verify_rules.c), and the row counts what is in them. */
+/* A stream's bytes lie in its segments from its first position up to `offloaded`, and in chunks from there up to
+ * `flushed`; what is newer is in the journal (verify_journal.c). Segments and chunks must follow one another without a
+ * gap, each must be sound by itself (verify_rules.c), and the row counts what is in them. */
 #include "shard/tools/verify_stream.h"
 
 #include <inttypes.h>
@@ -25,13 +25,13 @@ static void verify_stream_segment(void *ctx, const struct segment_row *row)
         verify_problem(l->v, "the segment at %" PRIu64 ": %s", row->object.start, why);
     l->cut |= why || row->object.start != l->next;
     l->next = row->end;
-    l->cold.bytes += row->bytes;
-    l->cold.messages += row->messages;
+    l->in_segments.bytes += row->bytes;
+    l->in_segments.messages += row->messages;
 }
 
 static const char *verify_stream_content(struct stream_check *l, const struct extent *extent)
 {
-    return verify_extent(extent, l->json, l->row->cold, &l->hot);
+    return verify_extent(extent, l->json, l->row->offloaded, &l->in_chunks);
 }
 
 /* A chunk that refers to bytes that other streams have too. */
@@ -65,15 +65,16 @@ static bool verify_stream_is_reference(const struct extent *extent)
  * segment has come, as long as the stream is due. */
 static void verify_stream_chunk_place(struct stream_check *l, const struct extent *extent)
 {
-    if (!l->any && extent->start + extent->count > l->row->cold && extent->start > l->row->cold) {
-        verify_problem(l->v, "its chunks begin at %" PRIu64 ", %" PRIu64 " was expected", extent->start, l->row->cold);
+    if (!l->any && extent->start + extent->count > l->row->offloaded && extent->start > l->row->offloaded) {
+        verify_problem(l->v, "its chunks begin at %" PRIu64 ", %" PRIu64 " was expected", extent->start,
+                       l->row->offloaded);
         l->cut = true;
     }
     if (l->any && extent->start != l->next) {
         verify_problem(l->v, "a chunk begins at %" PRIu64 ", %" PRIu64 " was expected", extent->start, l->next);
         l->cut = true;
     }
-    if (extent->start + extent->count <= l->row->cold && !l->row->due)
+    if (extent->start + extent->count <= l->row->offloaded && !l->row->due)
         verify_problem(l->v, "chunk at %" PRIu64 ": it is in a segment, too, and stays", extent->start);
     l->any = true;
     l->next = extent->start + extent->count;
@@ -101,13 +102,13 @@ static void verify_stream_chunk(void *ctx, const struct extent *extent)
 static void verify_stream_sums(struct stream_check *l)
 {
     const struct stream_row *row = l->row;
-    if (row->bytes != l->cold.bytes + row->hot_bytes)
+    if (row->bytes != l->in_segments.bytes + row->chunk_bytes)
         verify_problem(l->v, "it counts %" PRIu64 " bytes; its segments have %" PRIu64 ", its chunks %" PRIu64,
-                       row->bytes, l->cold.bytes, row->hot_bytes);
-    if (!l->v->quick && (row->hot_bytes != l->hot.bytes || row->hot_messages != l->hot.messages))
+                       row->bytes, l->in_segments.bytes, row->chunk_bytes);
+    if (!l->v->quick && (row->chunk_bytes != l->in_chunks.bytes || row->chunk_messages != l->in_chunks.messages))
         verify_problem(
             l->v, "it counts %" PRIu64 " bytes and %" PRIu64 " messages in chunks; there are %" PRIu64 " and %" PRIu64,
-            row->hot_bytes, row->hot_messages, l->hot.bytes, l->hot.messages);
+            row->chunk_bytes, row->chunk_messages, l->in_chunks.bytes, l->in_chunks.messages);
 }
 
 /* Its segments, then its chunks: all it has from its first position to where it is flushed. */
@@ -117,11 +118,11 @@ static bool verify_stream_bytes(struct stream_check *l)
     l->next = verify_first(row);
     if (!store_look_segments(l->look, row->uid, verify_stream_segment, l))
         return false;
-    if (l->next != row->cold) {
-        verify_problem(l->v, "its segments end at %" PRIu64 ", %" PRIu64 " was expected", l->next, row->cold);
+    if (l->next != row->offloaded) {
+        verify_problem(l->v, "its segments end at %" PRIu64 ", %" PRIu64 " was expected", l->next, row->offloaded);
         l->cut = true;
     }
-    l->next = row->cold;
+    l->next = row->offloaded;
     if (!store_look_chunks(l->look, row->uid, !l->v->quick, verify_stream_chunk, l))
         return false;
     if (l->next != row->flushed) {
@@ -145,7 +146,7 @@ void verify_stream(void *ctx, const struct stream_row *row)
     l->row = row;
     l->json = media_type_is_json(row->content_type);
     l->cut = l->any = false;
-    l->cold = l->hot = (struct verify_sum){0};
+    l->in_segments = l->in_chunks = (struct verify_sum){0};
     const char *why = row->state == STREAM_DELETING ? NULL : verify_row(row);
     if (why)
         verify_problem(v, "%s", why);

@@ -22,7 +22,7 @@ struct stream_check {
     bool json, cut; /* cut: its extents are not in a row, so sums mean nothing */
     uint64_t next;  /* where the next extent is to begin */
     bool any;       /* a chunk was seen */
-    struct verify_sum cold, hot;
+    struct verify_sum in_segments, in_chunks;
 };
 
 /* A visitor of store_look_streams(); ctx is a struct stream_check. */

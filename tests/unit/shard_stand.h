@@ -178,13 +178,13 @@ static inline void cool(struct bench *b, const char *name)
     const struct stream *stream = NULL;
     char command[128];
     b->cfg.shard_flush_idle = 0;
-    for (int i = 0; i < 20000 && !(stream && stream->row.cold == stream->tail); i++) {
+    for (int i = 0; i < 20000 && !(stream && stream->row.offloaded == stream->tail); i++) {
         b->shard->tick_due = true;
         turn(b);
         stream = streams_by_name(&b->shard->streams, slice_str(name));
         usleep(100);
     }
-    assert_int_equal(stream->row.cold, stream->tail);
+    assert_int_equal(stream->row.offloaded, stream->tail);
     for (int i = 0; i < 50; i++) /* chunks go, small segments are left alone */
         turn(b);
     b->cfg.shard_flush_idle = 1000000;

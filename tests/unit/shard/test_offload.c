@@ -54,7 +54,7 @@ static void a_store_that_fails_is_tried_again(void **state)
     for (int i = 0; i < 1000 && !b->shard->offloads.pause_ms; i++)
         rest(b);
     assert_int_not_equal(b->shard->offloads.pause_ms, 0);
-    assert_int_equal(row_of(b, "p/a")->cold, 0);
+    assert_int_equal(row_of(b, "p/a")->offloaded, 0);
     assert_int_equal(b->shard->offloads.count, 0); /* none begins in the pause */
     expect_data(b, ask(b, "p/a", 0, 100), "eight by");
     b->s3.put_status = 0;
@@ -75,9 +75,9 @@ static void small_segments_become_one(void **state)
     append_some(b, "p/a", 9);
     for (unsigned i = 0; i < 9; i++)
         sprintf(expected + strlen(expected), "append%u.", i);
-    for (int i = 0; i < 1000 && (row_of(b, "p/a")->cold < 80 || segments_of(b, "p/a") > 2); i++)
+    for (int i = 0; i < 1000 && (row_of(b, "p/a")->offloaded < 80 || segments_of(b, "p/a") > 2); i++)
         rest(b);
-    assert_int_equal(row_of(b, "p/a")->cold, 80);
+    assert_int_equal(row_of(b, "p/a")->offloaded, 80);
     assert_in_range(segments_of(b, "p/a"), 1, 2);
     sweep(b);
     assert_int_equal(fake_s3_segments(&b->s3), segments_of(b, "p/a"));

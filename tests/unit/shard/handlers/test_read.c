@@ -146,7 +146,7 @@ static struct stream *fork_of_another_shard(struct bench *b)
         .retain_ms = STORE_NONE,
         .base = 4,
         .flushed = 4,
-        .cold = 4,
+        .offloaded = 4,
         .lineage = buf_slice(&lineage),
     };
     store_begin(b->shard->store);

@@ -1,4 +1,4 @@
-/* The file format of cold history: what is put in comes out, and no damage does. */
+/* The file format of segments: what is put in comes out, and no damage does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -42,8 +42,8 @@ static int setup(void **state)
                                                        .content_type = SLICE("text/plain"),
                                                        .flushed = 5,
                                                        .bytes = 5,
-                                                       .hot_bytes = 5,
-                                                       .hot_messages = 2,
+                                                       .chunk_bytes = 5,
+                                                       .chunk_messages = 2,
                                                        .ttl_s = STORE_NONE,
                                                        .expires_ms = STORE_NONE,
                                                        .source_uid = STORE_NONE,
@@ -124,7 +124,7 @@ static void sums_are_compared(void **state)
     struct bench *b = *state;
     struct stream_row row;
     assert_true(store_stream_by_uid(b->store, b->uid, &row));
-    row.hot_bytes = row.bytes = 6;
+    row.chunk_bytes = row.bytes = 6;
     store_stream_update(b->store, &row);
     assert_int_equal(problems(b), 1); /* the project's sum follows by itself */
 }

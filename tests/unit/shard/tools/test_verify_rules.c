@@ -83,7 +83,7 @@ static struct stream_row good_row(void)
         .content_type = SLICE("text/plain"),
         .source_uid = STORE_NONE,
         .earliest = 5,
-        .cold = 20,
+        .offloaded = 20,
         .flushed = 30,
     };
 }
@@ -94,7 +94,7 @@ static void rows(void **state)
     (void)state;
     assert_null(verify_row(&row));
     assert_int_equal(verify_first(&row), 5);
-    row.cold = 31;
+    row.offloaded = 31;
     assert_string_equal(verify_row(&row), "its positions are not in order");
     row = good_row();
     row.earliest = 21;
