@@ -122,7 +122,7 @@ void janitor_turn(struct shard *shard)
             asks_tick(&shard->asks[i], shard->ticks_ms);
     read_tick(shard);
     feeds_tick(shard);
-    inflows_tick(shard);
+    sources_tick(shard);
     stats_tick(shard);
     shard->evicted += streams_evict(&shard->streams, shard->cfg->shard_memory_streams);
     if (shard->ticks_ms >= shard->upkeep_ms)

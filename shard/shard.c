@@ -195,12 +195,11 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     offload_init(shard);
     orphans_init(shard);
     streams_init(&shard->streams, shard->store, cfg);
-    feeds_init(&shard->streams.feeds, shard->now_ms);
     segments_init(&shard->streams.segments, shard->store, &shard->objects, shard_on_resumed, shard);
     streams_recover(&shard->streams, shard->now_ms);
     shard->journaled = shard->streams.journal_entries;
     shard->journaled_bytes = shard->streams.journal_bytes;
-    inflows_init(&shard->inflows);
+    sources_init(&shard->sources);
     if (!shard->disk.stuck) {
         store_begin(shard->store);
         store_subscriptions_clean(shard->store);
@@ -274,7 +273,7 @@ void shard_close(struct shard *shard)
         asks_clear(&shard->asks[i]);
     subscribe_clear(shard);
     feeds_clear(shard);
-    inflows_clear(&shard->inflows);
+    sources_clear(&shard->sources);
     bus_close(&shard->bus);
     read_clear(shard);
     listing_clear(shard);

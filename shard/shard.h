@@ -59,7 +59,7 @@ struct shard {
     struct backup backup;
     struct segment_sums segment_sums; /* of the round under way */
     struct bus bus;
-    struct inflows inflows;
+    struct sources sources;
     struct subscribing *subscribing;
     unsigned subscribing_count;
     uint64_t last_id; /* of what subscribe.c asked of other shards; begins anywhere */

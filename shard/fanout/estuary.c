@@ -20,206 +20,206 @@
 #include "shard/store/store_stream.h"
 #include "shard/store/store.h"
 
-#define INFLOWS_KEPT 4096
+#define SOURCES_KEPT 4096
 #define SHARE_BYTES 64 /* shorter payloads are copied: a reference is hardly shorter */
 
-/* ---- inflows ---- */
+/* ---- sources ---- */
 
-void inflows_init(struct inflows *inflows)
+void sources_init(struct sources *sources)
 {
-    *inflows = (struct inflows){.buckets = 1024};
-    inflows->table = xcalloc(inflows->buckets, sizeof *inflows->table);
+    *sources = (struct sources){.buckets = 1024};
+    sources->table = xcalloc(sources->buckets, sizeof *sources->table);
 }
 
-static void estuary_inflow_free(struct inflow *inflow)
+static void source_free(struct source *source)
 {
-    free((char *)(uintptr_t)inflow->name.data);
-    free(inflow->subscriptions);
-    free(inflow);
+    free((char *)(uintptr_t)source->name.data);
+    free(source->subscriptions);
+    free(source);
 }
 
 /* Those the store knows all of. */
-static void estuary_forget_all(struct inflows *inflows, bool opened_too)
+static void source_forget_all(struct sources *sources, bool opened_too)
 {
-    for (size_t i = 0; i < inflows->buckets; i++)
-        for (struct inflow **at = &inflows->table[i], *inflow; (inflow = *at);) {
-            if (inflow->opened && !opened_too) {
-                at = &inflow->next;
+    for (size_t i = 0; i < sources->buckets; i++)
+        for (struct source **at = &sources->table[i], *source; (source = *at);) {
+            if (source->opened && !opened_too) {
+                at = &source->next;
                 continue;
             }
-            *at = inflow->next;
-            estuary_inflow_free(inflow);
-            inflows->count--;
+            *at = source->next;
+            source_free(source);
+            sources->count--;
         }
 }
 
-void inflows_clear(struct inflows *inflows)
+void sources_clear(struct sources *sources)
 {
-    estuary_forget_all(inflows, true);
-    free(inflows->table);
-    *inflows = (struct inflows){0};
+    source_forget_all(sources, true);
+    free(sources->table);
+    *sources = (struct sources){0};
 }
 
-void inflows_tick(struct shard *shard)
+void sources_tick(struct shard *shard)
 {
-    if (shard->inflows.count > INFLOWS_KEPT)
-        estuary_forget_all(&shard->inflows, false);
+    if (shard->sources.count > SOURCES_KEPT)
+        source_forget_all(&shard->sources, false);
 }
 
-static struct inflow **estuary_chain(const struct inflows *inflows, uint64_t source_uid)
+static struct source **source_chain(const struct sources *sources, uint64_t source_uid)
 {
     uint64_t hash = source_uid * 0x9e3779b97f4a7c15u;
-    return &inflows->table[(size_t)(hash >> 32) & (inflows->buckets - 1)];
+    return &sources->table[(size_t)(hash >> 32) & (sources->buckets - 1)];
 }
 
-static bool estuary_counts(const struct subscription_row *row)
+static bool source_counts(const struct subscription_row *row)
 {
     return row->from != STORE_NONE && row->until == STORE_NONE;
 }
 
-static void estuary_add_subscription(void *ctx, const struct subscription_row *row)
+static void source_add_subscription(void *ctx, const struct subscription_row *row)
 {
-    struct inflow *inflow = ctx;
-    if ((inflow->count & (inflow->count - 1)) == 0)
-        inflow->subscriptions = xrealloc(inflow->subscriptions, (inflow->count ? inflow->count * 2 : 1) * sizeof *row);
-    inflow->subscriptions[inflow->count++] = *row;
-    inflow->subscribers += estuary_counts(row);
+    struct source *source = ctx;
+    if ((source->count & (source->count - 1)) == 0)
+        source->subscriptions = xrealloc(source->subscriptions, (source->count ? source->count * 2 : 1) * sizeof *row);
+    source->subscriptions[source->count++] = *row;
+    source->subscribers += source_counts(row);
 }
 
-static struct inflow *estuary_link_inflow(struct shard *shard, const struct inflow_row *row)
+static struct source *source_link(struct shard *shard, const struct source_row *row)
 {
-    struct inflow **at = estuary_chain(&shard->inflows, row->source_uid), *inflow = xcalloc(1, sizeof *inflow);
-    *inflow = (struct inflow){
+    struct source **at = source_chain(&shard->sources, row->source_uid), *source = xcalloc(1, sizeof *source);
+    *source = (struct source){
         .source_uid = row->source_uid,
         .feed = row->feed,
-        .taken = row->taken,
+        .received = row->received,
         .name = slice_of(xslicedup(row->name), row->name.len),
         .next = *at,
     };
-    *at = inflow;
-    shard->inflows.count++;
-    return inflow;
+    *at = source;
+    shard->sources.count++;
+    return source;
 }
 
-struct inflow *inflow_of(struct shard *shard, uint64_t source_uid)
+struct source *source_find(struct shard *shard, uint64_t source_uid)
 {
-    struct inflow_row row;
-    struct inflow *inflow = *estuary_chain(&shard->inflows, source_uid);
-    while (inflow && inflow->source_uid != source_uid)
-        inflow = inflow->next;
-    if (inflow || !store_inflow(shard->store, source_uid, &row))
-        return inflow;
-    inflow = estuary_link_inflow(shard, &row);
-    store_subscriptions(shard->store, source_uid, estuary_add_subscription, inflow);
-    return inflow;
+    struct source_row row;
+    struct source *source = *source_chain(&shard->sources, source_uid);
+    while (source && source->source_uid != source_uid)
+        source = source->next;
+    if (source || !store_source(shard->store, source_uid, &row))
+        return source;
+    source = source_link(shard, &row);
+    store_subscriptions(shard->store, source_uid, source_add_subscription, source);
+    return source;
 }
 
 /* Nobody is subscribed or about to be. */
-static bool estuary_idle(const struct inflow *inflow)
+static bool source_idle(const struct source *source)
 {
-    return !inflow->count && !inflow->opened;
+    return !source->count && !source->opened;
 }
 
-void inflow_open(struct shard *shard, uint64_t source_uid, uint64_t feed, struct slice name, uint64_t position)
+void source_acquire(struct shard *shard, uint64_t source_uid, uint64_t feed, struct slice name, uint64_t position)
 {
-    struct inflow *inflow = inflow_of(shard, source_uid);
-    struct inflow_row row = {source_uid, feed, position, name};
-    if (!inflow || inflow->feed != feed) {
+    struct source *source = source_find(shard, source_uid);
+    struct source_row row = {source_uid, feed, position, name};
+    if (!source || source->feed != feed) {
         store_begin(shard->store);
-        if (!inflow)
-            inflow = estuary_link_inflow(shard, &row);
+        if (!source)
+            source = source_link(shard, &row);
         /* otherwise the source's shard had forgotten us and begins anew */
-        inflow->feed = feed;
-        inflow->taken = row.taken = inflow->taken > position ? inflow->taken : position;
-        store_inflow_put(shard->store, &row);
+        source->feed = feed;
+        source->received = row.received = source->received > position ? source->received : position;
+        store_source_put(shard->store, &row);
     }
-    inflow->opened++;
+    source->opened++;
 }
 
-void inflow_opened(struct shard *shard, uint64_t source_uid)
+void source_release(struct shard *shard, uint64_t source_uid)
 {
-    struct inflow *inflow = inflow_of(shard, source_uid);
-    if (!inflow)
+    struct source *source = source_find(shard, source_uid);
+    if (!source)
         return;
-    inflow->opened--;
-    if (estuary_idle(inflow))
-        inflow_tell(shard, inflow);
+    source->opened--;
+    if (source_idle(source))
+        source_notify(shard, source);
 }
 
-static void estuary_inflow_remove(struct shard *shard, struct inflow *inflow)
+static void source_remove(struct shard *shard, struct source *source)
 {
-    struct inflow **at = estuary_chain(&shard->inflows, inflow->source_uid);
-    while (*at != inflow)
+    struct source **at = source_chain(&shard->sources, source->source_uid);
+    while (*at != source)
         at = &(*at)->next;
-    *at = inflow->next;
-    shard->inflows.count--;
+    *at = source->next;
+    shard->sources.count--;
     store_begin(shard->store);
-    store_inflow_delete(shard->store, inflow->source_uid);
-    estuary_inflow_free(inflow);
+    store_source_delete(shard->store, source->source_uid);
+    source_free(source);
 }
 
 /* ---- subscriptions ---- */
 
-static void estuary_remove_subscription(struct shard *shard, struct inflow *inflow, size_t at)
+static void source_remove_subscription(struct shard *shard, struct source *source, size_t at)
 {
     store_begin(shard->store);
-    store_subscription_delete(shard->store, &inflow->subscriptions[at]);
-    inflow->subscribers -= estuary_counts(&inflow->subscriptions[at]);
-    memmove(inflow->subscriptions + at, inflow->subscriptions + at + 1,
-            (--inflow->count - at) * sizeof *inflow->subscriptions);
+    store_subscription_delete(shard->store, &source->subscriptions[at]);
+    source->subscribers -= source_counts(&source->subscriptions[at]);
+    memmove(source->subscriptions + at, source->subscriptions + at + 1,
+            (--source->count - at) * sizeof *source->subscriptions);
 }
 
-void inflow_subscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t from, unsigned flags)
+void source_subscribe(struct shard *shard, struct source *source, uint64_t estuary_uid, uint64_t from, unsigned flags)
 {
-    const struct subscription_row row = {inflow->source_uid, estuary_uid, from, STORE_NONE, flags};
+    const struct subscription_row row = {source->source_uid, estuary_uid, from, STORE_NONE, flags};
     struct subscription_row before;
-    if (store_subscription(shard->store, inflow->source_uid, estuary_uid, &before))
-        inflow_unsubscribe(shard, inflow, estuary_uid, 0); /* it was not in force yet */
+    if (store_subscription(shard->store, source->source_uid, estuary_uid, &before))
+        source_unsubscribe(shard, source, estuary_uid, 0); /* it was not in force yet */
     store_begin(shard->store);
     store_subscription_put(shard->store, &row);
-    estuary_add_subscription(inflow, &row);
+    source_add_subscription(source, &row);
 }
 
-uint64_t inflow_free_from(const struct inflow *inflow, uint64_t estuary_uid, uint64_t position)
+uint64_t source_free_from(const struct source *source, uint64_t estuary_uid, uint64_t position)
 {
-    uint64_t from = inflow->taken > position ? inflow->taken : position;
-    for (size_t i = 0; i < inflow->count; i++) { /* an earlier subscription may still get what it missed */
-        const struct subscription_row *s = &inflow->subscriptions[i];
+    uint64_t from = source->received > position ? source->received : position;
+    for (size_t i = 0; i < source->count; i++) { /* an earlier subscription may still get what it missed */
+        const struct subscription_row *s = &source->subscriptions[i];
         if (s->estuary_uid == estuary_uid && s->until != STORE_NONE && s->until > from)
             from = s->until;
     }
     return from;
 }
 
-void inflow_unsubscribe(struct shard *shard, struct inflow *inflow, uint64_t estuary_uid, uint64_t until)
+void source_unsubscribe(struct shard *shard, struct source *source, uint64_t estuary_uid, uint64_t until)
 {
-    for (size_t i = 0; i < inflow->count; i++) {
-        struct subscription_row *s = &inflow->subscriptions[i];
+    for (size_t i = 0; i < source->count; i++) {
+        struct subscription_row *s = &source->subscriptions[i];
         if (s->estuary_uid != estuary_uid)
             continue;
         if (until != STORE_NONE && s->until != STORE_NONE)
             continue; /* an earlier one, which still gets what it missed */
-        if (until == STORE_NONE || until <= inflow->taken || s->from == STORE_NONE || s->from >= until) {
-            estuary_remove_subscription(shard, inflow, i--);
+        if (until == STORE_NONE || until <= source->received || s->from == STORE_NONE || s->from >= until) {
+            source_remove_subscription(shard, source, i--);
             continue;
         }
-        inflow->subscribers -= estuary_counts(s);
+        source->subscribers -= source_counts(s);
         s->until = until;
         store_begin(shard->store);
         store_subscription_put(shard->store, s);
     }
 }
 
-void inflow_tell(struct shard *shard, struct inflow *inflow)
+void source_notify(struct shard *shard, struct source *source)
 {
-    struct buf *out = peers_out(&shard->peers, peers_owner_of_uid(&shard->peers, inflow->source_uid));
-    bool over = estuary_idle(inflow);
+    struct buf *out = peers_out(&shard->peers, peers_owner_of_uid(&shard->peers, source->source_uid));
+    bool over = source_idle(source);
     const struct wire_subscribers m = {
-        .uid = inflow->source_uid, .feed = inflow->feed, .subscribers = inflow->subscribers};
+        .uid = source->source_uid, .feed = source->feed, .subscribers = source->subscribers};
     if (out && (m.subscribers || over))
         wire_put_subscribers(out, &m);
     if (over)
-        estuary_inflow_remove(shard, inflow);
+        source_remove(shard, source);
 }
 
 static void estuary_note_source(void *ctx, const struct subscription_row *row, struct slice name)
@@ -228,7 +228,7 @@ static void estuary_note_source(void *ctx, const struct subscription_row *row, s
     buf_add(ctx, &row->source_uid, sizeof row->source_uid);
 }
 
-void estuary_ended(struct shard *shard, const struct stream *stream)
+void estuary_unsubscribe_all(struct shard *shard, const struct stream *stream)
 {
     struct buf uids = {0};
     uint64_t uid;
@@ -238,11 +238,11 @@ void estuary_ended(struct shard *shard, const struct stream *stream)
     store_sources_of(shard->store, stream->row.uid, estuary_note_source, &uids);
     for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
         memcpy(&uid, buf_slice(&uids).data, sizeof uid);
-        struct inflow *inflow = inflow_of(shard, uid);
-        if (!inflow)
+        struct source *source = source_find(shard, uid);
+        if (!source)
             continue;
-        inflow_unsubscribe(shard, inflow, stream->row.uid, STORE_NONE);
-        inflow_tell(shard, inflow);
+        source_unsubscribe(shard, source, stream->row.uid, STORE_NONE);
+        source_notify(shard, source);
     }
     buf_clear(&uids);
 }
@@ -251,7 +251,7 @@ void estuary_ended(struct shard *shard, const struct stream *stream)
 
 /* What a DELIVER brings, as the subscriptions get it. */
 struct delivery {
-    const struct inflow *inflow;
+    const struct source *source;
     struct extent plain, envelopes; /* the whole of it; envelopes are made when the first wants them */
     struct buf data, boundaries;    /* of the envelopes */
     const char *last;               /* the bytes that the last estuary got, and how many */
@@ -262,7 +262,7 @@ struct delivery {
 /* Each message as {"stream":...,"offset":...,"data":...}; the offset is where to go on in the source after it. */
 static void estuary_make_envelopes(struct delivery *d)
 {
-    struct slice boundaries = d->plain.boundaries, stream = d->inflow->name;
+    struct slice boundaries = d->plain.boundaries, stream = d->source->name;
     const char *slash = memchr(stream.data, '/', stream.len);
     uint64_t length = d->plain.data.len, position = d->plain.start;
     size_t at = 0;
@@ -317,29 +317,29 @@ static void estuary_deliver_to(struct shard *shard, struct delivery *d, const st
 /* Those with the same flags get the same bytes, one after the other. */
 static void estuary_deliver_to_all(struct shard *shard, struct delivery *d, unsigned flags)
 {
-    const struct inflow *inflow = d->inflow;
-    for (size_t i = 0; i < inflow->count; i++) {
-        const struct subscription_row *s = &inflow->subscriptions[i];
+    const struct source *source = d->source;
+    for (size_t i = 0; i < source->count; i++) {
+        const struct subscription_row *s = &source->subscriptions[i];
         if (s->flags == flags && s->from < d->plain.start + d->plain.count && s->until > d->plain.start)
             estuary_deliver_to(shard, d, s);
     }
 }
 
-static void estuary_deliver(struct shard *shard, struct inflow *inflow, const struct wire_deliver *m)
+static void estuary_deliver(struct shard *shard, struct source *source, const struct wire_deliver *m)
 {
     struct delivery d = {
-        .inflow = inflow,
+        .source = source,
         .plain = {.start = m->start, .count = m->next - m->start, .boundaries = m->boundaries, .data = m->data},
-        .subscribers = inflow->count,
+        .subscribers = source->count,
     };
     store_begin(shard->store);
     estuary_deliver_to_all(shard, &d, 0);
     estuary_deliver_to_all(shard, &d, SUBSCRIPTION_ENVELOPE);
-    inflow->taken = m->next;
-    store_inflow_taken(shard->store, inflow->source_uid, inflow->taken);
-    for (size_t i = inflow->count; i-- > 0;)
-        if (inflow->subscriptions[i].until <= inflow->taken)
-            estuary_remove_subscription(shard, inflow, i);
+    source->received = m->next;
+    store_source_received(shard->store, source->source_uid, source->received);
+    for (size_t i = source->count; i-- > 0;)
+        if (source->subscriptions[i].until <= source->received)
+            source_remove_subscription(shard, source, i);
     buf_clear(&d.data);
     buf_clear(&d.boundaries);
     fault_point("shard.delivered-before-commit");
@@ -348,53 +348,54 @@ static void estuary_deliver(struct shard *shard, struct inflow *inflow, const st
 /* A frame that came over the bus, or from this shard itself. Answered over the link, after the commit. */
 void on_deliver(struct shard *shard, unsigned from, const struct wire_deliver *m)
 {
-    struct inflow *inflow = inflow_of(shard, m->uid);
+    struct source *source = source_find(shard, m->uid);
     struct buf *out = peers_out(&shard->peers, from);
-    struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .bytes = delivery_weight(m)};
+    struct wire_feed_ack answer = {.uid = m->uid, .feed = m->feed, .attempt = m->attempt, .bytes = delivery_weight(m)};
     if (!disk_takes(&shard->disk, m->boundaries.len + m->data.len) || streams_backlogged(&shard->streams))
         return; /* it is sent again, and again */
-    if (!inflow || inflow->feed != m->feed)
-        answer.flags = WIRE_TAKEN_UNWANTED;
-    else if (m->start != inflow->taken || m->next <= m->start)
-        answer.flags = WIRE_TAKEN_AGAIN;
+    if (!source || source->feed != m->feed)
+        answer.flags = WIRE_FEED_ACK_UNWANTED;
+    else if (m->start != source->received || m->next <= m->start)
+        answer.flags = WIRE_FEED_ACK_AGAIN;
     else
-        estuary_deliver(shard, inflow, m);
-    if (!answer.flags && estuary_idle(inflow)) {
-        answer.flags = WIRE_TAKEN_UNWANTED;
-        estuary_inflow_remove(shard, inflow);
-    } else if (inflow) {
-        answer.position = inflow->taken;
-        answer.subscribers = inflow->subscribers;
+        estuary_deliver(shard, source, m);
+    if (!answer.flags && source_idle(source)) {
+        answer.flags = WIRE_FEED_ACK_UNWANTED;
+        source_remove(shard, source);
+    } else if (source) {
+        answer.position = source->received;
+        answer.subscribers = source->subscribers;
     }
     if (out)
-        wire_put_taken(out, &answer);
+        wire_put_feed_ack(out, &answer);
 }
 
-void on_wanted(struct shard *shard, unsigned from, const struct wire_wanted *m)
+void on_probe_feed(struct shard *shard, unsigned from, const struct wire_probe_feed *m)
 {
-    struct inflow *inflow = inflow_of(shard, m->uid);
+    struct source *source = source_find(shard, m->uid);
     struct buf *out = peers_out(&shard->peers, from);
-    struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .run = m->run, .flags = WIRE_TAKEN_AGAIN};
-    if (inflow && inflow->feed == m->feed && !estuary_idle(inflow)) {
-        answer.position = inflow->taken;
-        answer.subscribers = inflow->subscribers;
+    struct wire_feed_ack answer = {.uid = m->uid, .feed = m->feed, .attempt = m->attempt, .flags = WIRE_FEED_ACK_AGAIN};
+    if (source && source->feed == m->feed && !source_idle(source)) {
+        answer.position = source->received;
+        answer.subscribers = source->subscribers;
     } else {
-        answer.flags = WIRE_TAKEN_UNWANTED | WIRE_TAKEN_SURE;
+        answer.flags = WIRE_FEED_ACK_UNWANTED | WIRE_FEED_ACK_SURE;
     }
     if (out)
-        wire_put_taken(out, &answer);
+        wire_put_feed_ack(out, &answer);
 }
 
-void on_ended(struct shard *shard, unsigned from, const struct wire_ended *m)
+void on_feed_closed(struct shard *shard, unsigned from, const struct wire_feed_closed *m)
 {
-    struct inflow *inflow = inflow_of(shard, m->uid);
+    struct source *source = source_find(shard, m->uid);
     struct buf *out = peers_out(&shard->peers, from);
-    const struct wire_taken answer = {.uid = m->uid, .feed = m->feed, .flags = WIRE_TAKEN_UNWANTED | WIRE_TAKEN_SURE};
-    if (inflow && inflow->feed == m->feed) {
-        while (inflow->count)
-            estuary_remove_subscription(shard, inflow, inflow->count - 1);
-        estuary_inflow_remove(shard, inflow);
+    const struct wire_feed_ack answer = {
+        .uid = m->uid, .feed = m->feed, .flags = WIRE_FEED_ACK_UNWANTED | WIRE_FEED_ACK_SURE};
+    if (source && source->feed == m->feed) {
+        while (source->count)
+            source_remove_subscription(shard, source, source->count - 1);
+        source_remove(shard, source);
     }
     if (out)
-        wire_put_taken(out, &answer);
+        wire_put_feed_ack(out, &answer);
 }

@@ -18,7 +18,7 @@
 
 #define TURN_BYTES ((size_t)1 << 20) /* read for shards that are behind, a turn */
 #define LOAD_AT_ONCE 256             /* streams that are behind */
-#define ENDED_AT_ONCE 256
+#define CLOSED_AT_ONCE 256
 #define LAG_MS 5000
 #define RESEND_MS 1000 /* without a word from a shard that was sent something */
 
@@ -151,7 +151,7 @@ static void feed_put(struct shard *shard, struct feed *feed, const struct extent
     const struct wire_deliver m = {
         .uid = feed->row.source_uid,
         .feed = feed->row.feed,
-        .run = feed->run,
+        .attempt = feed->attempt,
         .start = extent->start,
         .next = extent->start + extent->count,
         .boundaries = extent->boundaries,
@@ -360,7 +360,7 @@ static void feed_peer_starts_over(struct shard *shard, unsigned index)
     struct feed_peer *peer = &feeds->peers[index];
     feed_peer_drop_frames(peer);
     peer->under_way = 0;
-    peer->first_run = feeds->last_run + 1;
+    peer->first_attempt = feeds->last_attempt + 1;
     for (struct stream *stream = streams_newest(&shard->streams); stream;
          stream = streams_older(&shard->streams, stream)) {
         struct feed *feed = stream->feeds ? feed_find(stream, index) : NULL;
@@ -415,24 +415,24 @@ void feeds_tick(struct shard *shard)
 
 /* ---- the beginning and the end ---- */
 
-static void feed_send_ended(void *ctx, const struct feed_row *row)
+static void feed_send_closed(void *ctx, const struct feed_row *row)
 {
     struct shard *shard = ctx;
     struct buf *out = row->shard < shard->peers.layout.shards ? peers_out(&shard->peers, row->shard) : NULL;
     if (!out)
         return;
-    wire_put_ended(out, &(struct wire_ended){.uid = row->source_uid, .feed = row->feed});
+    wire_put_feed_closed(out, &(struct wire_feed_closed){.uid = row->source_uid, .feed = row->feed});
 }
 
-void feeds_ended(struct shard *shard, struct stream *stream)
+void feeds_close(struct shard *shard, struct stream *stream)
 {
     while (stream->waits)
         feed_wait_answer(shard, stream->waits);
     while (stream->feeds) {
         struct feed *feed = stream->feeds;
-        feed->row.state = FEED_ENDED;
+        feed->row.state = FEED_CLOSED;
         store_feed_put(shard->store, &feed->row);
-        feed_send_ended(shard, &feed->row);
+        feed_send_closed(shard, &feed->row);
         feed_forget(&shard->streams.feeds, feed);
     }
 }
@@ -442,7 +442,7 @@ void feeds_upkeep(struct shard *shard)
     feed_start_over_what_is_lost(shard);
     for (unsigned i = 0; i < shard->peers.layout.shards; i++) {
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
-        store_feeds_in(shard->store, FEED_ENDED, i, 0, ENDED_AT_ONCE, feed_send_ended, shard);
+        store_feeds_in(shard->store, FEED_CLOSED, i, 0, CLOSED_AT_ONCE, feed_send_closed, shard);
         if (peer->under_way && shard->ticks_ms > peer->progress_ms + LAG_MS)
             log_info("fan-out: shard %u has acknowledged nothing for %llu s; %llu bytes are in flight", i,
                      (unsigned long long)(shard->ticks_ms - peer->progress_ms) / 1000,
@@ -546,9 +546,9 @@ static void feed_doubt(struct shard *shard, struct feed *feed)
     struct buf *out = peers_out(&shard->peers, feed->row.shard);
     if (!out || feed->doubt)
         return;
-    feed->doubt = ++shard->streams.feeds.last_run;
-    wire_put_wanted(out,
-                    &(struct wire_wanted){.uid = feed->row.source_uid, .feed = feed->row.feed, .run = feed->doubt});
+    feed->doubt = ++shard->streams.feeds.last_attempt;
+    wire_put_probe_feed(
+        out, &(struct wire_probe_feed){.uid = feed->row.source_uid, .feed = feed->row.feed, .attempt = feed->doubt});
 }
 
 void on_subscribers(struct shard *shard, unsigned from, const struct wire_subscribers *m)
@@ -563,30 +563,30 @@ void on_subscribers(struct shard *shard, unsigned from, const struct wire_subscr
         feed_doubt(shard, feed);
 }
 
-struct ended_feed {
+struct closed_feed {
     struct shard *shard;
     unsigned from;
     uint64_t feed;
     bool found;
 };
 
-static void feed_look_for_ended(void *ctx, const struct feed_row *row)
+static void feed_look_for_closed(void *ctx, const struct feed_row *row)
 {
-    struct ended_feed *ended = ctx;
-    ended->found |= row->shard == ended->from && row->feed == ended->feed && row->state == FEED_ENDED;
+    struct closed_feed *ended = ctx;
+    ended->found |= row->shard == ended->from && row->feed == ended->feed && row->state == FEED_CLOSED;
 }
 
 /* Nobody there is subscribed: to a stream that is gone, or any more. */
-static void feed_unwanted(struct shard *shard, unsigned from, const struct wire_taken *m, struct feed *feed)
+static void feed_unwanted(struct shard *shard, unsigned from, const struct wire_feed_ack *m, struct feed *feed)
 {
-    struct ended_feed ended = {.shard = shard, .from = from, .feed = m->feed};
-    if (feed && !(m->flags & WIRE_TAKEN_SURE))
+    struct closed_feed ended = {.shard = shard, .from = from, .feed = m->feed};
+    if (feed && !(m->flags & WIRE_FEED_ACK_SURE))
         feed_doubt(shard, feed);
-    else if (feed && feed->doubt && feed->doubt == m->run)
+    else if (feed && feed->doubt && feed->doubt == m->attempt)
         feed_remove_feed(shard, feed);
     if (feed)
         return;
-    store_feeds(shard->store, m->uid, feed_look_for_ended, &ended);
+    store_feeds(shard->store, m->uid, feed_look_for_closed, &ended);
     if (!ended.found)
         return;
     store_begin(shard->store);
@@ -602,13 +602,13 @@ static void feed_note_lag(struct shard *shard, struct feed *feed)
     feed->followed = 0;
 }
 
-void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
+void on_feed_ack(struct shard *shard, unsigned from, const struct wire_feed_ack *m)
 {
     struct feeds *feeds = &shard->streams.feeds;
     struct feed_peer *peer = &feeds->peers[from];
     struct stream *stream = streams_by_uid(&shard->streams, m->uid);
     struct feed *feed = stream ? feed_find(stream, from) : NULL;
-    bool current = m->run >= peer->first_run;
+    bool current = m->attempt >= peer->first_attempt;
     if (current) {
         peer->under_way -= m->bytes < peer->under_way ? m->bytes : peer->under_way;
         peer->progress_ms = shard->ticks_ms;
@@ -616,14 +616,14 @@ void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
     }
     if (feed && feed->row.feed != m->feed)
         feed = NULL;
-    if (m->flags & WIRE_TAKEN_UNWANTED) {
+    if (m->flags & WIRE_FEED_ACK_UNWANTED) {
         feed_unwanted(shard, from, m, feed);
         return;
     }
     if (!feed || m->position > stream->tail)
         return;
     feed->row.subscribers = m->subscribers;
-    bool wanted = feed->doubt && feed->doubt == m->run;
+    bool wanted = feed->doubt && feed->doubt == m->attempt;
     if (m->position > feed->row.acked) {
         uint64_t before = feed->row.acked;
         feed->row.acked = m->position;
@@ -638,7 +638,7 @@ void on_taken(struct shard *shard, unsigned from, const struct wire_taken *m)
             peer->failures = peer->open_until_ms = 0;
         feed_wait_progress(shard, stream, m->subscribers, before, m->position);
     }
-    if ((m->flags & WIRE_TAKEN_AGAIN) && (m->run == feed->run || wanted))
+    if ((m->flags & WIRE_FEED_ACK_AGAIN) && (m->attempt == feed->attempt || wanted))
         feed_start_over(feeds, feed);
     streams_released(&shard->streams, stream);
 }

@@ -29,7 +29,7 @@ void feeds_appended(struct shard *shard, struct stream *stream, const struct jou
 void feeds_answer(struct shard *shard, struct asker asker, struct stream *stream, const struct wire_appended *answer);
 
 /* In the transaction that ends the stream. */
-void feeds_ended(struct shard *shard, struct stream *stream);
+void feeds_close(struct shard *shard, struct stream *stream);
 
 /* After recovery: whatever was behind goes on. */
 void feeds_recover(struct shard *shard);

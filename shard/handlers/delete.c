@@ -34,8 +34,8 @@ static void delete_set_deleting(struct shard *shard, struct stream *stream)
         store_stream_set_deleting(shard->store, stream->row.uid);
     if (stream->row.source_uid != STORE_NONE)
         pin_release(shard, stream->row.uid, stream->row.source_uid, stream->row.pin);
-    feeds_ended(shard, stream);
-    estuary_ended(shard, stream);
+    feeds_close(shard, stream);
+    estuary_unsubscribe_all(shard, stream);
     watch_deleted(shard, stream);
     streams_deleting(&shard->streams, stream);
 }
@@ -46,7 +46,7 @@ static void delete_end_feeds(struct shard *shard, struct stream *stream)
     if (!stream->feeds || !feeds_level(stream))
         return;
     store_begin(shard->store);
-    feeds_ended(shard, stream);
+    feeds_close(shard, stream);
 }
 
 void delete_stream(struct shard *shard, struct stream *stream)
@@ -58,7 +58,7 @@ void delete_stream(struct shard *shard, struct stream *stream)
     store_begin(shard->store);
     (void)stream_write(&shard->streams, stream);
     store_stream_soft_delete(shard->store, stream->row.uid);
-    estuary_ended(shard, stream);
+    estuary_unsubscribe_all(shard, stream);
     stream_soft_deleted(&shard->streams, stream);
     watch_deleted(shard, stream);
     delete_end_feeds(shard, stream);

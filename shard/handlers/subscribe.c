@@ -20,9 +20,9 @@
 #include "shard/store/store_stream.h"
 
 #define SUBSCRIBING_MAX 1024
-#define WALK_MAX 16384 /* streams looked at for one circle */
+#define WALK_MAX 16384 /* streams looked at for one cycle */
 
-struct source {
+struct candidate {
     char *name;
     size_t len;
     bool answered, opened;
@@ -31,7 +31,7 @@ struct source {
     char *type;
 };
 
-/* A stream that is looked at for a circle, so many steps above the estuary. */
+/* A stream that is looked at for a cycle, so many steps above the estuary. */
 struct step {
     char *name;
     uint64_t hash;
@@ -48,7 +48,7 @@ struct subscribing {
     char *type;           /* "" if none was given */
     unsigned flags;
     bool created;
-    struct source *sources;
+    struct candidate *candidates;
     size_t count, asked; /* sources; and those whose shard has not answered */
     size_t walking;      /* the source that is followed upwards; `count`: all of them together */
     uint64_t walk;       /* number of this walk */
@@ -82,11 +82,11 @@ static void subscribe_forget(struct shard *shard, struct subscribing *s)
     *at = s->next;
     shard->subscribing_count--;
     for (size_t i = 0; i < s->count; i++) {
-        free(s->sources[i].name);
-        free(s->sources[i].type);
+        free(s->candidates[i].name);
+        free(s->candidates[i].type);
     }
     subscribe_clear_walk(s);
-    free(s->sources);
+    free(s->candidates);
     free(s->estuary);
     free(s->type);
     free(s);
@@ -95,8 +95,8 @@ static void subscribe_forget(struct shard *shard, struct subscribing *s)
 static void subscribe_finish(struct shard *shard, struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (s->sources[i].opened)
-            inflow_opened(shard, s->sources[i].uid);
+        if (s->candidates[i].opened)
+            source_release(shard, s->candidates[i].uid);
     subscribe_forget(shard, s);
 }
 
@@ -164,16 +164,16 @@ static void subscribe_answer_state(struct shard *shard, struct asker asker, enum
 /* ---- the answer ---- */
 
 /* What is known of a source's result beyond its code. */
-static void subscribe_add_text(struct buf *texts, const struct subscribing *s, const struct source *source,
+static void subscribe_add_text(struct buf *texts, const struct subscribing *s, const struct candidate *candidate,
                                const struct stream *stream)
 {
     struct slice type = *s->type || !stream ? subscribe_text(s->type) : stream->row.content_type;
     struct detail detail = {0};
-    if (source->error == ERR_CONTENT_TYPE_MISMATCH)
-        (void)reply_say_types(&detail, subscribe_text(source->type), "estuary", type);
-    if (source->error == ERR_INVALID_SUBSCRIPTION)
-        (void)detail_say(&detail, source->error, "envelopes need a stream of application/json; this one is %s",
-                         source->type);
+    if (candidate->error == ERR_CONTENT_TYPE_MISMATCH)
+        (void)reply_say_types(&detail, subscribe_text(candidate->type), "estuary", type);
+    if (candidate->error == ERR_INVALID_SUBSCRIPTION)
+        (void)detail_say(&detail, candidate->error, "envelopes need a stream of application/json; this one is %s",
+                         candidate->type);
     buf_add(texts, detail.text, strlen(detail.text) + 1);
 }
 
@@ -181,8 +181,8 @@ static void subscribe_answer(struct shard *shard, struct subscribing *s, const s
 {
     struct buf results = {0}, texts = {0};
     for (size_t i = 0; i < s->count; i++) {
-        buf_add_byte(&results, (uint8_t)s->sources[i].error);
-        subscribe_add_text(&texts, s, &s->sources[i], stream);
+        buf_add_byte(&results, (uint8_t)s->candidates[i].error);
+        subscribe_add_text(&texts, s, &s->candidates[i], stream);
     }
     subscribe_put_state(shard, s->asker,
                         &(struct wire_estuary_state){
@@ -227,18 +227,18 @@ static uint64_t subscribe_source_count(struct shard *shard, uint64_t estuary_uid
     return count;
 }
 
-static bool subscribe_subscribed(struct shard *shard, const struct inflow *inflow, uint64_t estuary_uid)
+static bool subscribe_subscribed(struct shard *shard, const struct source *source, uint64_t estuary_uid)
 {
     struct subscription_row row;
-    return store_subscription(shard->store, inflow->source_uid, estuary_uid, &row) && row.from != STORE_NONE;
+    return store_subscription(shard->store, source->source_uid, estuary_uid, &row) && row.from != STORE_NONE;
 }
 
-static enum error subscribe_check_source(const struct subscribing *s, const struct source *source,
+static enum error subscribe_check_source(const struct subscribing *s, const struct candidate *candidate,
                                          const struct stream *stream)
 {
-    if (source->error != ERR_NONE)
-        return source->error;
-    if (!media_type_same(subscribe_text(source->type), stream->row.content_type))
+    if (candidate->error != ERR_NONE)
+        return candidate->error;
+    if (!media_type_same(subscribe_text(candidate->type), stream->row.content_type))
         return ERR_CONTENT_TYPE_MISMATCH;
     if ((s->flags & WIRE_SUBSCRIBE_ENVELOPE) && !media_type_is_json(stream->row.content_type))
         return ERR_INVALID_SUBSCRIPTION;
@@ -251,18 +251,18 @@ static unsigned subscribe_flags_of(const struct subscribing *s)
 }
 
 /* Puts a subscription on disk, not in force yet, unless it is there. */
-static void subscribe_put_subscription(struct shard *shard, struct subscribing *s, struct source *source,
+static void subscribe_put_subscription(struct shard *shard, struct subscribing *s, struct candidate *candidate,
                                        const struct stream *stream, uint64_t *count)
 {
-    struct inflow *inflow = inflow_of(shard, source->uid);
-    if (!inflow) {
-        source->error = ERR_STREAM_NOT_FOUND; /* it has just ended */
-    } else if (subscribe_subscribed(shard, inflow, stream->row.uid)) {
+    struct source *source = source_find(shard, candidate->uid);
+    if (!source) {
+        candidate->error = ERR_STREAM_NOT_FOUND; /* it has just ended */
+    } else if (subscribe_subscribed(shard, source, stream->row.uid)) {
         return;
     } else if (*count >= shard->cfg->estuary_max_sources) {
-        source->error = ERR_TOO_MANY_SUBSCRIPTIONS;
+        candidate->error = ERR_TOO_MANY_SUBSCRIPTIONS;
     } else {
-        inflow_subscribe(shard, inflow, stream->row.uid, STORE_NONE, subscribe_flags_of(s));
+        source_subscribe(shard, source, stream->row.uid, STORE_NONE, subscribe_flags_of(s));
         ++*count;
     }
 }
@@ -273,17 +273,17 @@ static void subscribe_walk(struct shard *shard, struct subscribing *s, size_t wa
 static void subscribe_refuse_other_types(struct subscribing *s)
 {
     for (size_t i = 0; i < s->count && *s->type; i++)
-        if (s->sources[i].error == ERR_NONE &&
-            !media_type_same(subscribe_text(s->sources[i].type), subscribe_text(s->type)))
-            s->sources[i].error = ERR_CONTENT_TYPE_MISMATCH;
+        if (s->candidates[i].error == ERR_NONE &&
+            !media_type_same(subscribe_text(s->candidates[i].type), subscribe_text(s->type)))
+            s->candidates[i].error = ERR_CONTENT_TYPE_MISMATCH;
 }
 
 /* What an estuary that is made is of; NULL: there is no source for it. */
 static const char *subscribe_type_of(const struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (s->sources[i].error == ERR_NONE)
-            return *s->type ? s->type : s->sources[i].type;
+        if (s->candidates[i].error == ERR_NONE)
+            return *s->type ? s->type : s->candidates[i].type;
     return NULL;
 }
 
@@ -316,15 +316,15 @@ static void subscribe_attached_all(struct shard *shard, struct subscribing *s)
     count = stream ? subscribe_source_count(shard, stream->row.uid) : 0;
     s->estuary_uid = stream ? stream->row.uid : 0;
     for (size_t i = 0; i < s->count && stream; i++) {
-        struct source *source = &s->sources[i];
-        source->error = subscribe_check_source(s, source, stream);
-        if (source->error == ERR_NONE)
-            subscribe_put_subscription(shard, s, source, stream, &count);
+        struct candidate *candidate = &s->candidates[i];
+        candidate->error = subscribe_check_source(s, candidate, stream);
+        if (candidate->error == ERR_NONE)
+            subscribe_put_subscription(shard, s, candidate, stream, &count);
     }
     subscribe_walk(shard, s, s->count);
 }
 
-/* ---- circles ---- */
+/* ---- cycles ---- */
 
 static void subscribe_ask_step(struct shard *shard, const struct subscribing *s, size_t i)
 {
@@ -348,24 +348,25 @@ static void subscribe_add_step(struct shard *shard, struct subscribing *s, struc
 }
 
 /* The subscription comes into force, or it is none. */
-static void subscribe_flush_source(struct shard *shard, struct subscribing *s, struct source *source, enum error result)
+static void subscribe_flush_source(struct shard *shard, struct subscribing *s, struct candidate *candidate,
+                                   enum error result)
 {
     struct stream *stream = subscribe_its_estuary(shard, s);
-    struct inflow *inflow = inflow_of(shard, source->uid);
-    source->error = !stream ? ERR_ESTUARY_NOT_FOUND : !inflow ? ERR_STREAM_NOT_FOUND : result;
-    if (!stream || !inflow)
+    struct source *source = source_find(shard, candidate->uid);
+    candidate->error = !stream ? ERR_ESTUARY_NOT_FOUND : !source ? ERR_STREAM_NOT_FOUND : result;
+    if (!stream || !source)
         return;
-    if (subscribe_subscribed(shard, inflow, stream->row.uid))
-        source->error = ERR_NONE; /* it was in force before, and stays */
+    if (subscribe_subscribed(shard, source, stream->row.uid))
+        candidate->error = ERR_NONE; /* it was in force before, and stays */
     else if (result != ERR_NONE)
-        inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
+        source_unsubscribe(shard, source, stream->row.uid, 0);
     else
-        inflow_subscribe(shard, inflow, stream->row.uid, inflow_free_from(inflow, stream->row.uid, source->position),
+        source_subscribe(shard, source, stream->row.uid, source_free_from(source, stream->row.uid, candidate->position),
                          subscribe_flags_of(s));
-    inflow_tell(shard, inflow);
+    source_notify(shard, source);
 }
 
-/* A walk has come to its end. If all sources together lead to no circle, none does; otherwise it is found out of each.
+/* A walk has come to its end. If all sources together lead to no cycle, none does; otherwise it is found out of each.
  */
 static void subscribe_walked(struct shard *shard, struct subscribing *s, enum error result)
 {
@@ -376,8 +377,8 @@ static void subscribe_walked(struct shard *shard, struct subscribing *s, enum er
         return;
     }
     for (size_t i = all ? 0 : s->walking; i < (all ? s->count : s->walking + 1); i++)
-        if (s->sources[i].error == ERR_NONE)
-            subscribe_flush_source(shard, s, &s->sources[i], result);
+        if (s->candidates[i].error == ERR_NONE)
+            subscribe_flush_source(shard, s, &s->candidates[i], result);
     if (all || s->walking + 1 == s->count)
         subscribe_conclude(shard, s);
     else
@@ -389,8 +390,8 @@ static void subscribe_walk(struct shard *shard, struct subscribing *s, size_t wa
     bool all = walking == s->count;
     s->walking = walking;
     for (size_t i = all ? 0 : walking; i < (all ? s->count : walking + 1); i++)
-        if (s->sources[i].error == ERR_NONE)
-            subscribe_add_step(shard, s, slice_of(s->sources[i].name, s->sources[i].len), 1);
+        if (s->candidates[i].error == ERR_NONE)
+            subscribe_add_step(shard, s, slice_of(s->candidates[i].name, s->candidates[i].len), 1);
     if (!s->unanswered)
         subscribe_walked(shard, s, ERR_NONE);
 }
@@ -463,48 +464,48 @@ static void subscribe_look_for(void *ctx, const struct subscription_row *row, st
     *(bool *)ctx |= row->until == STORE_NONE;
 }
 
-static bool subscribe_subscribed_to(struct shard *shard, const struct subscribing *s, const struct source *source)
+static bool subscribe_subscribed_to(struct shard *shard, const struct subscribing *s, const struct candidate *candidate)
 {
     bool found = false;
     const struct stream *stream = streams_by_name(&shard->streams, subscribe_text(s->estuary));
     if (stream)
-        store_sources_named(shard->store, stream->row.uid, subscribe_text(source->name), subscribe_look_for, &found);
+        store_sources_named(shard->store, stream->row.uid, subscribe_text(candidate->name), subscribe_look_for, &found);
     return found;
 }
 
 static void subscribe_ask(struct shard *shard, const struct subscribing *s, size_t i)
 {
-    const struct source *source = &s->sources[i];
+    const struct candidate *candidate = &s->candidates[i];
     bool ends = (s->flags & WIRE_SUBSCRIBE_END) != 0;
-    struct buf *out = peers_out(&shard->peers, peers_owner_of_name(&shard->peers, subscribe_text(source->name)));
+    struct buf *out = peers_out(&shard->peers, peers_owner_of_name(&shard->peers, subscribe_text(candidate->name)));
     const struct wire_attach m = {
         .id = s->id + 1 + i,
-        .source = subscribe_text(source->name),
+        .source = subscribe_text(candidate->name),
         .flags = ends ? WIRE_ATTACH_LEAVES : 0,
-        .subscribers = subscribe_subscribed_to(shard, s, source) == ends, /* the true number follows */
+        .subscribers = subscribe_subscribed_to(shard, s, candidate) == ends, /* the true number follows */
     };
     if (!out)
         return; /* asked again when it is up */
     wire_put_attach(out, &m);
 }
 
-static void subscribe_unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream);
+static void subscribe_unsubscribe(struct shard *shard, const struct candidate *candidate, const struct stream *stream);
 
 void on_attached(struct shard *shard, unsigned from, const struct wire_attached *m)
 {
     struct subscribing *s = subscribe_find(shard, m->id);
     (void)from;
-    if (!s || m->id == s->id || s->sources[m->id - s->id - 1].answered)
+    if (!s || m->id == s->id || s->candidates[m->id - s->id - 1].answered)
         return;
-    struct source *source = &s->sources[m->id - s->id - 1];
-    source->answered = true;
-    source->error = m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL;
-    source->uid = m->uid;
-    source->position = m->position;
-    source->type = xslicedup(m->content_type);
-    if (source->error == ERR_NONE && !(s->flags & WIRE_SUBSCRIBE_END)) {
-        inflow_open(shard, m->uid, m->feed, subscribe_text(source->name), m->position);
-        source->opened = true;
+    struct candidate *candidate = &s->candidates[m->id - s->id - 1];
+    candidate->answered = true;
+    candidate->error = m->error < ERR_COUNT ? (enum error)m->error : ERR_INTERNAL;
+    candidate->uid = m->uid;
+    candidate->position = m->position;
+    candidate->type = xslicedup(m->content_type);
+    if (candidate->error == ERR_NONE && !(s->flags & WIRE_SUBSCRIBE_END)) {
+        source_acquire(shard, m->uid, m->feed, subscribe_text(candidate->name), m->position);
+        candidate->opened = true;
     }
     if (--s->asked)
         return;
@@ -515,9 +516,9 @@ void on_attached(struct shard *shard, unsigned from, const struct wire_attached 
     enum error error;
     struct stream *stream = streams_live(&shard->streams, subscribe_text(s->estuary), shard->now_ms, &error);
     for (size_t i = 0; i < s->count && stream; i++)
-        subscribe_unsubscribe(shard, &s->sources[i], stream);
+        subscribe_unsubscribe(shard, &s->candidates[i], stream);
     for (size_t i = 0; i < s->count; i++)
-        s->sources[i].error = ERR_NONE;
+        s->candidates[i].error = ERR_NONE;
     subscribe_answer(shard, s, stream);
 }
 
@@ -539,8 +540,8 @@ void on_subscribe(struct shard *shard, struct asker asker, const struct wire_sub
     s->deadline_ms = shard->ticks_ms + shard->cfg->router_shard_wait;
     while (names.len) {
         struct slice name = subscribe_next_name(&names);
-        s->sources = xrealloc(s->sources, (s->count + 1) * sizeof *s->sources);
-        s->sources[s->count++] = (struct source){.name = xslicedup(name), .len = name.len};
+        s->candidates = xrealloc(s->candidates, (s->count + 1) * sizeof *s->candidates);
+        s->candidates[s->count++] = (struct candidate){.name = xslicedup(name), .len = name.len};
     }
     s->id = shard->last_id + 1;
     shard->last_id += 1 + s->count;
@@ -555,8 +556,8 @@ void subscribe_shard_up(struct shard *shard, unsigned index)
 {
     for (struct subscribing *s = shard->subscribing; s; s = s->next) {
         for (size_t i = 0; i < s->count; i++)
-            if (!s->sources[i].answered &&
-                peers_owner_of_name(&shard->peers, subscribe_text(s->sources[i].name)) == index)
+            if (!s->candidates[i].answered &&
+                peers_owner_of_name(&shard->peers, subscribe_text(s->candidates[i].name)) == index)
                 subscribe_ask(shard, s, i);
         for (size_t i = 0; i < s->step_count; i++)
             if (!s->steps[i].answered && peers_owner_of_name(&shard->peers, subscribe_text(s->steps[i].name)) == index)
@@ -569,11 +570,11 @@ static void subscribe_give_up(struct shard *shard, struct subscribing *s)
 {
     const struct stream *stream = subscribe_its_estuary(shard, s);
     for (size_t i = 0; i < s->count && stream; i++) {
-        struct inflow *inflow = s->sources[i].uid ? inflow_of(shard, s->sources[i].uid) : NULL;
-        if (!inflow || subscribe_subscribed(shard, inflow, stream->row.uid))
+        struct source *source = s->candidates[i].uid ? source_find(shard, s->candidates[i].uid) : NULL;
+        if (!source || subscribe_subscribed(shard, source, stream->row.uid))
             continue;
-        inflow_unsubscribe(shard, inflow, stream->row.uid, 0);
-        inflow_tell(shard, inflow);
+        source_unsubscribe(shard, source, stream->row.uid, 0);
+        source_notify(shard, source);
     }
     subscribe_fail(shard, s, ERR_SHARD_UNAVAILABLE, SLICE(""));
 }
@@ -602,19 +603,19 @@ static void subscribe_note_uid(void *ctx, const struct subscription_row *row, st
 }
 
 /* Of a source of that name: the one that is there now is over at its tail, an earlier one at once. */
-static void subscribe_unsubscribe(struct shard *shard, const struct source *source, const struct stream *stream)
+static void subscribe_unsubscribe(struct shard *shard, const struct candidate *candidate, const struct stream *stream)
 {
     struct buf uids = {0};
     uint64_t uid;
-    store_sources_named(shard->store, stream->row.uid, subscribe_text(source->name), subscribe_note_uid, &uids);
+    store_sources_named(shard->store, stream->row.uid, subscribe_text(candidate->name), subscribe_note_uid, &uids);
     for (; buf_len(&uids); buf_consume(&uids, sizeof uid)) {
         memcpy(&uid, buf_slice(&uids).data, sizeof uid);
-        struct inflow *inflow = inflow_of(shard, uid);
-        bool there = source->error == ERR_NONE && source->uid == uid;
-        if (!inflow)
+        struct source *source = source_find(shard, uid);
+        bool there = candidate->error == ERR_NONE && candidate->uid == uid;
+        if (!source)
             continue;
-        inflow_unsubscribe(shard, inflow, stream->row.uid, there ? source->position : STORE_NONE);
-        inflow_tell(shard, inflow);
+        source_unsubscribe(shard, source, stream->row.uid, there ? candidate->position : STORE_NONE);
+        source_notify(shard, source);
     }
     buf_clear(&uids);
 }

@@ -1,6 +1,6 @@
 /* Subscribing, at the shard of the estuary. For each source its shard is asked to deliver here (ATTACH) and says where
  * the source's tail is. The subscription is then on disk, but not in force, while we follow what the source itself is
- * subscribed to upwards (SOURCES): of two subscriptions that would close a circle together at least one sees the other.
+ * subscribed to upwards (SOURCES): of two subscriptions that would close a cycle together at least one sees the other.
  * Once it is in force the estuary gets everything that is appended from then on. */
 #ifndef SHARD_HANDLERS_SUBSCRIBE_H
 #define SHARD_HANDLERS_SUBSCRIBE_H

@@ -1,4 +1,4 @@
-/* The tables of feeds, inflows and subscriptions. The name of a feed is 64 random bits. */
+/* The tables of feeds, sources and subscriptions. The name of a feed is 64 random bits. */
 #include "shard/store/store_fanout.h"
 
 #include "shard/store/store_sql.h"
@@ -56,42 +56,42 @@ void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, 
     store_fanout_visit_feeds(store, statement, visit, ctx);
 }
 
-bool store_inflow(struct store *store, uint64_t source_uid, struct inflow_row *row)
+bool store_source(struct store *store, uint64_t source_uid, struct source_row *row)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW);
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCE);
     bind_u64(statement, 1, source_uid);
     if (!store_step(store, statement))
         return false;
-    *row = (struct inflow_row){
+    *row = (struct source_row){
         .source_uid = source_uid,
         .feed = column_bits(statement, 1),
-        .taken = column_u64(statement, 2),
+        .received = column_u64(statement, 2),
         .name = column_slice(statement, 3),
     };
     return true;
 }
 
-void store_inflow_put(struct store *store, const struct inflow_row *row)
+void store_source_put(struct store *store, const struct source_row *row)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW_PUT);
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCE_PUT);
     bind_u64(statement, 1, row->source_uid);
     bind_bits(statement, 2, row->feed);
-    bind_u64(statement, 3, row->taken);
+    bind_u64(statement, 3, row->received);
     bind_slice(statement, 4, row->name);
     store_run(store, statement);
 }
 
-void store_inflow_taken(struct store *store, uint64_t source_uid, uint64_t taken)
+void store_source_received(struct store *store, uint64_t source_uid, uint64_t received)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOW_TAKEN);
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCE_RECEIVED);
     bind_u64(statement, 1, source_uid);
-    bind_u64(statement, 2, taken);
+    bind_u64(statement, 2, received);
     store_run(store, statement);
 }
 
-void store_inflow_delete(struct store *store, uint64_t source_uid)
+void store_source_delete(struct store *store, uint64_t source_uid)
 {
-    store_run_with(store, SQL_INFLOW_DELETE, source_uid);
+    store_run_with(store, SQL_SOURCE_DELETE, source_uid);
 }
 
 /* The table has no unique key: `from` is NULL as long as a subscription is not in force, and NULLs are all different.
@@ -132,7 +132,7 @@ static struct subscription_row store_fanout_read_subscription(sqlite3_stmt *stat
 void store_subscriptions_clean(struct store *store)
 {
     store_run(store, store_prepare(store, SQL_SUBSCRIPTION_PENDING));
-    store_run(store, store_prepare(store, SQL_INFLOWS_CLEAN));
+    store_run(store, store_prepare(store, SQL_SOURCES_CLEAN));
 }
 
 bool store_subscription(struct store *store, uint64_t source_uid, uint64_t estuary_uid, struct subscription_row *row)

@@ -1,6 +1,6 @@
-/* Fan-out, in three tables. A feed is what a source's shard knows of one shard that has estuaries of it. An inflow is
- * what that shard knows of the source: the position up to which it has everything. A subscription is what one estuary
- * gets. */
+/* Fan-out, in three tables. A feed is what a source's shard knows of one shard that has estuaries of it. A subscription
+ * source is what that shard knows of the source: the position up to which it has received everything (the table is
+ * called inflow, the column taken). A subscription is what one estuary gets. */
 #ifndef SHARD_STORE_STORE_FANOUT_H
 #define SHARD_STORE_STORE_FANOUT_H
 
@@ -11,7 +11,7 @@
 enum feed_state {
     FEED_LEVEL,  /* everything that is flushed was taken */
     FEED_BEHIND, /* some of it may not have been */
-    FEED_ENDED   /* the source is gone, and that shard has not confirmed that it knows */
+    FEED_CLOSED  /* the source is gone, and that shard has not confirmed that it knows */
 };
 
 struct feed_row {
@@ -30,15 +30,15 @@ void store_feeds(struct store *store, uint64_t source_uid, store_feed_visit *vis
 void store_feeds_in(struct store *store, enum feed_state state, unsigned shard, uint64_t uid, unsigned max,
                     store_feed_visit *visit, void *ctx);
 
-struct inflow_row {
-    uint64_t source_uid, feed, taken;
+struct source_row {
+    uint64_t source_uid, feed, received;
     struct slice name; /* of the source */
 };
 
-bool store_inflow(struct store *store, uint64_t source_uid, struct inflow_row *row) MUSTUSE;
-void store_inflow_put(struct store *store, const struct inflow_row *row);
-void store_inflow_taken(struct store *store, uint64_t source_uid, uint64_t taken);
-void store_inflow_delete(struct store *store, uint64_t source_uid);
+bool store_source(struct store *store, uint64_t source_uid, struct source_row *row) MUSTUSE;
+void store_source_put(struct store *store, const struct source_row *row);
+void store_source_received(struct store *store, uint64_t source_uid, uint64_t received);
+void store_source_delete(struct store *store, uint64_t source_uid);
 
 #define SUBSCRIPTION_ENVELOPE 1u
 
@@ -53,7 +53,7 @@ struct subscription_row {
 void store_subscription_put(struct store *store, const struct subscription_row *row);
 void store_subscription_delete(struct store *store, const struct subscription_row *row);
 /* At the start, in a transaction: deletes subscriptions that a process did not bring into force before it died, and
- * inflows that nobody needs. */
+ * subscription sources that nobody needs. */
 void store_subscriptions_clean(struct store *store);
 /* The one that has not ended. */
 bool store_subscription(struct store *store, uint64_t source_uid, uint64_t estuary_uid,

@@ -36,9 +36,10 @@ static const struct {
     {"SELECT 'a feed of ' || " STREAM_TEXT("source_uid") " || ', which is not there' FROM feed WHERE state < 2 AND"
                                                          " source_uid NOT IN (" THERE ") LIMIT " LINES_MAX,
      false},
-    {"SELECT 'a subscription to ' || " STREAM_TEXT("source_uid") " || ' without its inflow' FROM subscription WHERE"
-                                                                 " from_position IS NOT NULL AND source_uid NOT IN "
-                                                                 "(SELECT source_uid FROM inflow) LIMIT " LINES_MAX,
+    {"SELECT 'a subscription to ' || " STREAM_TEXT(
+         "source_uid") " || ' without its subscription source' FROM subscription WHERE"
+                       " from_position IS NOT NULL AND source_uid NOT IN "
+                       "(SELECT source_uid FROM inflow) LIMIT " LINES_MAX,
      false},
     {"SELECT 'a subscription of ' || " STREAM_TEXT(
          "estuary_uid") " || ', which is no estuary that is there' FROM"

@@ -1,6 +1,6 @@
 /* Moving slots. A copy deletes what is in its way and copies all tables in one transaction, so it can be interrupted
  * and begun anew at any time; the source is deleted only after the layout has changed (shard/tools/move.c). Estuaries
- * whose inflows were in different shards need care: see store_slot_merge_inflows. */
+ * whose subscription sources were in different shards need care: see store_slot_merge_sources. */
 #include "shard/store/store_slot.h"
 
 #include <stdio.h>
@@ -65,9 +65,9 @@ bool store_slot_used(struct store *store, unsigned slot)
     return used;
 }
 
-/* Estuaries that were fed by different shards' inflows come under one, which is as far as the one that was behind: the
+/* Estuaries that were fed by different shards come under one, which is as far as the one that was behind: the
  * others do not get again what they have. */
-static const char *const store_slot_merge_inflows[] = {
+static const char *const store_slot_merge_sources[] = {
     "CREATE TEMP TABLE moving AS SELECT s.source_uid, s.estuary_uid, max(s.from_position, i.taken) AS from_position,"
     " s.until_position, s.flags FROM source.subscription s JOIN source.inflow i ON i.source_uid = s.source_uid"
     " WHERE s.estuary_uid >= ?1 AND s.estuary_uid < ?2 AND s.from_position IS NOT NULL",
@@ -84,10 +84,10 @@ static const char *const store_slot_merge_inflows[] = {
 
 static void store_slot_copy_subscriptions(struct store *store, unsigned slot)
 {
-    for (size_t i = 0; i < sizeof store_slot_merge_inflows / sizeof store_slot_merge_inflows[0]; i++) {
+    for (size_t i = 0; i < sizeof store_slot_merge_sources / sizeof store_slot_merge_sources[0]; i++) {
         sqlite3_stmt *statement;
-        if (sqlite3_prepare_v2(store->db, store_slot_merge_inflows[i], -1, &statement, NULL) != SQLITE_OK)
-            store_fatal(store, store_slot_merge_inflows[i]);
+        if (sqlite3_prepare_v2(store->db, store_slot_merge_sources[i], -1, &statement, NULL) != SQLITE_OK)
+            store_fatal(store, store_slot_merge_sources[i]);
         if (sqlite3_bind_parameter_count(statement)) {
             sqlite3_bind_int64(statement, 1, store_slot_range_first(slot));
             sqlite3_bind_int64(statement, 2, store_slot_range_first(slot + 1));
@@ -181,9 +181,9 @@ bool store_slot_expand(struct store *store, unsigned slot)
 
 /* ---- feeds ---- */
 
-void store_inflows(struct store *store, store_inflow_visit *visit, void *ctx)
+void store_source_feeds(struct store *store, store_source_feed_visit *visit, void *ctx)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_INFLOWS);
+    sqlite3_stmt *statement = store_prepare(store, SQL_SOURCES);
     while (store_step(store, statement)) {
         const struct feed_row row = {
             .source_uid = column_u64(statement, 0),

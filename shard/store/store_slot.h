@@ -18,9 +18,9 @@ bool store_slot_expand(struct store *store, unsigned slot) MUSTUSE;
 /* True if the slot has rows here. */
 bool store_slot_used(struct store *store, unsigned slot) MUSTUSE;
 
-/* Every inflow, as the feed that it is of: shard and state are not set. */
-typedef void store_inflow_visit(void *ctx, const struct feed_row *row);
-void store_inflows(struct store *store, store_inflow_visit *visit, void *ctx);
+/* Every subscription source, as the feed that it is of: shard and state are not set. */
+typedef void store_source_feed_visit(void *ctx, const struct feed_row *row);
+void store_source_feeds(struct store *store, store_source_feed_visit *visit, void *ctx);
 /* Deletes all feeds. */
 void store_feeds_clear(struct store *store);
 

@@ -3,9 +3,9 @@
  *     0 ........ acked ........... sent ......... tail
  *       taken    |   under way     |   to send    |       to send: the feed is ready, listed with its shard
  *
- * Starting over puts `sent` back to `acked` under a new run, so that answers to what was sent before are recognised.
- * The store knows less: only whether something flushed may not have been taken (FEED_BEHIND), which is all a restart
- * needs, because the shard of the estuaries remembers how far it has come. */
+ * Starting over puts `sent` back to `acked` under a new attempt, so that answers to what was sent before are
+ * recognised. The store knows less: only whether something flushed may not have been taken (FEED_BEHIND), which is all
+ * a restart needs, because the shard of the estuaries remembers how far it has come. */
 #include "shard/streams/feeds.h"
 
 #include <stdlib.h>
@@ -14,13 +14,13 @@
 #include "shard/streams/streams.h"
 #include "shard/store/store_fanout.h"
 
-#define RUN_BITS 16 /* of runs in a millisecond: a process never has numbers of an earlier one */
+#define ATTEMPT_BITS 16 /* of runs in a millisecond: a process never has numbers of an earlier one */
 
 void feeds_init(struct feeds *feeds, uint64_t now_ms)
 {
-    *feeds = (struct feeds){.last_run = now_ms << RUN_BITS};
+    *feeds = (struct feeds){.last_attempt = now_ms << ATTEMPT_BITS};
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
-        feeds->peers[i].first_run = feeds->last_run;
+        feeds->peers[i].first_attempt = feeds->last_attempt;
 }
 
 void feed_unready(struct feeds *feeds, struct feed *feed)
@@ -49,7 +49,7 @@ void feed_make_ready(struct feeds *feeds, struct feed *feed)
 void feed_start_over(struct feeds *feeds, struct feed *feed)
 {
     feed->sent = feed->row.acked;
-    feed->run = ++feeds->last_run;
+    feed->attempt = ++feeds->last_attempt;
     feed->doubt = 0;
     if (feed->sent < feed->stream->tail)
         feed_make_ready(feeds, feed);
@@ -72,7 +72,7 @@ struct loading {
 static void feed_load_one(void *ctx, const struct feed_row *row)
 {
     const struct loading *loading = ctx;
-    if (row->state != FEED_ENDED)
+    if (row->state != FEED_CLOSED)
         feed_add(loading->streams, loading->stream, row);
 }
 
@@ -98,7 +98,7 @@ void feeds_forget(struct streams *streams, struct stream *stream)
         feed_forget(&streams->feeds, stream->feeds);
 }
 
-uint64_t feeds_taken(const struct stream *stream)
+uint64_t feeds_acked(const struct stream *stream)
 {
     uint64_t least = UINT64_MAX;
     for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
@@ -109,7 +109,7 @@ uint64_t feeds_taken(const struct stream *stream)
 
 bool feeds_level(const struct stream *stream)
 {
-    return feeds_taken(stream) >= stream->tail;
+    return feeds_acked(stream) >= stream->tail;
 }
 
 bool feeds_idle(const struct streams *streams, const struct stream *stream)

@@ -16,7 +16,7 @@ struct feed {
     struct stream *stream;
     struct feed_row row;
     uint64_t sent;     /* put on its way: [row.acked, sent) is under way */
-    uint64_t run;      /* grows when it starts over */
+    uint64_t attempt;  /* grows when it starts over */
     struct feed *next; /* of the stream */
     struct feed *ready_prev, *ready_next;
     bool ready;       /* listed with its shard: there is more to send */
@@ -39,7 +39,7 @@ struct feed_peer {
     uint64_t cursor;           /* after this source */
     bool stalled;              /* it was sent something again and has not said a word since */
     bool down;                 /* it is away: what waits for it need not stay in memory */
-    uint64_t first_run;        /* of the runs that it may still answer */
+    uint64_t first_attempt;    /* of the runs that it may still answer */
     uint64_t behind_since_ms;  /* 0: it was not, when that was last measured */
     uint64_t progress_ms;      /* when it last took something, or had nothing to take */
     uint64_t sent_ms;          /* when something was last put on its way */
@@ -50,7 +50,7 @@ struct feed_peer {
 struct feeds {
     struct feed_peer peers[LAYOUT_SHARDS_MAX];
     struct fanout_wait *first, *last; /* in the order of their deadlines */
-    uint64_t last_run;
+    uint64_t last_attempt;
     bool starved; /* a feed may be */
 };
 
@@ -62,7 +62,7 @@ void feeds_load(struct streams *streams, struct stream *stream);
 void feeds_forget(struct streams *streams, struct stream *stream);
 
 /* How far every shard has taken it, UINT64_MAX if there is none. */
-uint64_t feeds_taken(const struct stream *stream) MUSTUSE;
+uint64_t feeds_acked(const struct stream *stream) MUSTUSE;
 
 /* Every shard has taken all there is. */
 bool feeds_level(const struct stream *stream) MUSTUSE;

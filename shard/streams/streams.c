@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/media_type.h"
 #include "common/mem.h"
@@ -38,6 +39,7 @@ void streams_init(struct streams *streams, struct store *store, const struct con
     list_init(&streams->flushing);
     list_init(&streams->waiting);
     list_init(&streams->fresh);
+    feeds_init(&streams->feeds, clock_unix_ms());
     usages_init(&streams->usages, store);
     unflushed_init(&streams->unflushed);
 }

@@ -73,7 +73,7 @@ void retain_stream(struct shard *shard, struct stream *stream)
     bool held = any && store_pinned(shard->store, row->uid);
     unsigned gone = 0;
     for (; gone < GONE_AT_ONCE && any && !held && retain_is_over(stream, &oldest, shard->now_ms) &&
-           oldest.end <= feeds_taken(stream);
+           oldest.end <= feeds_acked(stream);
          gone++) {
         retain_let_go(shard, stream, &oldest);
         any = retain_oldest_of(shard, stream, &oldest);

@@ -5,11 +5,12 @@
  *         copy its slots into `to`    one durable transaction a slot
  *         save the layout             atomic: the switch
  *         delete its slots in `from`
- *     rebuild all feeds from the inflows; save the new shard count; remove files of shards that are no more
+ *     rebuild all feeds from the subscription sources; save the new shard count; remove files of shards that are no
+ * more
  *
  * A kill before the switch leaves copies that nobody owns, a kill after it leaves originals that nobody owns: the first
- * step of the next run deletes either. Feeds are rebuilt because an inflow, which has the position that was taken,
- * moves with its estuary, while a feed is of a pair of shards. */
+ * step of the next run deletes either. Feeds are rebuilt because a subscription source, which has the position that was
+ * taken, moves with its estuary, while a feed is of a pair of shards. */
 #include "shard/tools/move.h"
 
 #include <stdio.h>
@@ -146,24 +147,24 @@ static void move_remove_files(struct move *move, unsigned shard)
     }
 }
 
-/* ---- feeds: each inflow says what its source's shard has to know ---- */
+/* ---- feeds: each subscription source says what its source's shard has to know ---- */
 
-struct inflow_list {
+struct source_list {
     struct move *move;
     unsigned owner; /* of the sources that are wanted */
     struct buf rows;
 };
 
-static void move_note_inflow(void *ctx, const struct feed_row *row)
+static void move_note_source(void *ctx, const struct feed_row *row)
 {
-    struct inflow_list *list = ctx;
+    struct source_list *list = ctx;
     if (list->move->target[layout_slot_of_uid(row->source_uid) % LAYOUT_SLOTS] == list->owner)
         buf_add(&list->rows, row, sizeof *row);
 }
 
-/* All feeds are behind at first: their shards are sent everything from the position that the inflow has, and drop what
- * they have. A source that is gone gets a feed that says so, or its estuaries would wait for ever. */
-static void move_put_feeds(struct store *store, struct inflow_list *list, unsigned shard)
+/* All feeds are behind at first: their shards are sent everything from the position that the subscription source has,
+ * and drop what they have. A source that is gone gets a feed that says so, or its estuaries would wait forever. */
+static void move_put_feeds(struct store *store, struct source_list *list, unsigned shard)
 {
     struct feed_row row;
     struct stream_row stream;
@@ -172,7 +173,7 @@ static void move_put_feeds(struct store *store, struct inflow_list *list, unsign
         memcpy(&row, buf_slice(&list->rows).data, sizeof row);
         bool there = store_stream_by_uid(store, row.source_uid, &stream) && stream.state != STREAM_DELETING;
         row.shard = shard;
-        row.state = there ? FEED_BEHIND : FEED_ENDED;
+        row.state = there ? FEED_BEHIND : FEED_CLOSED;
         store_feed_put(store, &row);
     }
     store_commit(store);
@@ -184,11 +185,11 @@ static void move_feed_owner(struct move *move, unsigned owner, unsigned shards)
     store_feeds_clear(store);
     store_commit(store);
     for (unsigned shard = 0; shard < shards; shard++) {
-        struct inflow_list list = {.move = move, .owner = owner};
+        struct source_list list = {.move = move, .owner = owner};
         struct store *other = store;
         if (shard != owner)
             other = store_open(move->cfg->server_data_dir, shard, move->cfg->shard_page_cache);
-        store_inflows(other, move_note_inflow, &list);
+        store_source_feeds(other, move_note_source, &list);
         if (shard != owner)
             store_close(other);
         move_put_feeds(store, &list, shard);

@@ -356,9 +356,9 @@ describe.skipIf(!OWNED)("streamd verify", () => {
       (folder) => [0, 1].forEach((shard) => edit(folder, shard, "DELETE FROM shared")),
       /^shard-\d\.db: stream test\/[abc]: chunk at \d+: it refers to shared bytes that are not there$/m,
     ],
-    "an inflow": [
+    "a subscription source": [
       (folder) => [0, 1].forEach((shard) => edit(folder, shard, "DELETE FROM inflow")),
-      /^shard-\d\.db: a subscription to stream [0-9a-f]{16} without its inflow$/m,
+      /^shard-\d\.db: a subscription to stream [0-9a-f]{16} without its subscription source$/m,
     ],
     "a feed": [
       (folder) => [0, 1].forEach((shard) => edit(folder, shard, "DELETE FROM feed")),

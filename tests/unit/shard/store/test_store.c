@@ -285,10 +285,10 @@ static void subscriptions_that_are_not_in_force_go_at_the_start(void **state)
 {
     struct database *d = *state;
     struct subscription_row row;
-    struct inflow_row inflow;
+    struct source_row source;
     store_begin(d->store);
-    store_inflow_put(d->store, &(struct inflow_row){.source_uid = 1, .feed = UINT64_MAX, .name = SLICE("p/a")});
-    store_inflow_put(d->store, &(struct inflow_row){.source_uid = 2, .feed = 5, .name = SLICE("p/b")});
+    store_source_put(d->store, &(struct source_row){.source_uid = 1, .feed = UINT64_MAX, .name = SLICE("p/a")});
+    store_source_put(d->store, &(struct source_row){.source_uid = 2, .feed = 5, .name = SLICE("p/b")});
     store_subscription_put(
         d->store, &(struct subscription_row){.source_uid = 1, .estuary_uid = 9, .from = 4, .until = STORE_NONE});
     store_subscription_put(d->store, &(struct subscription_row){
@@ -297,9 +297,9 @@ static void subscriptions_that_are_not_in_force_go_at_the_start(void **state)
     assert_true(store_subscription(d->store, 1, 9, &row));
     assert_int_equal(row.from, 4);
     assert_false(store_subscription(d->store, 2, 9, &row));
-    assert_true(store_inflow(d->store, 1, &inflow));
-    assert_int_equal(inflow.feed, UINT64_MAX);
-    assert_false(store_inflow(d->store, 2, &inflow));
+    assert_true(store_source(d->store, 1, &source));
+    assert_int_equal(source.feed, UINT64_MAX);
+    assert_false(store_source(d->store, 2, &source));
 }
 
 int main(void)

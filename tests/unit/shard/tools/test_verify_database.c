@@ -165,7 +165,7 @@ static void a_subscription_needs_its_feed(void **state)
     assert_true(store_stream_by_uid(b->store, b->uid, &row));
     row.kind = STREAM_KIND_ESTUARY;
     store_stream_set_kind(b->store, &row);
-    store_inflow_put(b->store, &(struct inflow_row){.source_uid = b->uid, .feed = 1, .name = SLICE("p/a")});
+    store_source_put(b->store, &(struct source_row){.source_uid = b->uid, .feed = 1, .name = SLICE("p/a")});
     store_subscription_put(b->store, &(struct subscription_row){
                                          .source_uid = b->uid, .estuary_uid = b->uid, .from = 0, .until = STORE_NONE});
     assert_int_equal(problems(b), 1);
