@@ -19,6 +19,8 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "shard/fanout/feed.h"
+#include "shard/fanout/feed_send.h"
+#include "shard/fanout/feed_wait.h"
 #include "shard/frames.h"
 #include "shard/handlers/delete.h"
 #include "shard/handlers/fork.h"
@@ -57,7 +59,7 @@ static void shard_seal(struct shard *shard)
 {
     const struct commits *commits = store_commits(shard->store);
     shard_commit(shard);
-    feeds_seal(shard, commits->sealed, commits->durable);
+    feed_send_seal(shard, commits->sealed, commits->durable);
     peers_seal(&shard->peers, commits->sealed, commits->durable);
 }
 
@@ -66,7 +68,7 @@ static void shard_release(void *ctx)
 {
     struct shard *shard = ctx;
     uint64_t durable = store_commits(shard->store)->durable;
-    feeds_release(shard, durable);
+    feed_send_release(shard, durable);
     peers_release(&shard->peers, durable);
 }
 
@@ -94,7 +96,7 @@ static bool shard_may_leave(struct shard *shard)
 {
     if (clock_monotonic_ms() >= shard->leave_until_ms)
         return true;
-    return peers_routers_answered(&shard->peers) && !shard->streams.feeds.first;
+    return peers_routers_answered(&shard->peers) && !feed_wait_any(shard);
 }
 
 /* Work that is left over, and frames to this shard itself, get another turn at once, without a socket that wakes it. */
@@ -129,7 +131,7 @@ void shard_turn(void *ctx)
     frames_take_bus(shard);
     frames_take_own(shard);
     listing_turn(shard);     /* listings that were asked for */
-    feeds_turn(shard);       /* shards that are behind */
+    feed_send_turn(shard);   /* shards that are behind */
     usage_notify_all(shard); /* what this turn has added to projects */
     watch_notify_all(shard); /* events follow the answers of this turn */
     delete_turn(shard);      /* streams that were found expired, or that nothing holds any more */

@@ -18,7 +18,7 @@
 #include "common/slice.h"
 #include "shard/backup/backup.h"
 #include "shard/fanout/bus.h"
-#include "shard/fanout/estuary.h"
+#include "shard/fanout/source.h"
 #include "shard/peers/ask.h"
 #include "shard/peers/peers.h"
 #include "shard/store/disk.h"

@@ -30,15 +30,15 @@ void stats_commit(struct shard *shard, uint64_t began_us)
 /* For how long a shard has not taken what there is for it. */
 static uint64_t stats_behind_ms(struct feed_peer *peer, uint64_t now_ms)
 {
-    if (!peer->under_way && !peer->first) {
-        peer->behind_since_ms = 0;
+    if (!peer->window.bytes && list_empty(&peer->ready)) {
+        peer->window.behind_since_ms = 0;
         return 0;
     }
-    if (!peer->behind_since_ms)
-        peer->behind_since_ms = now_ms;
-    if (peer->progress_ms > peer->behind_since_ms)
-        peer->behind_since_ms = peer->progress_ms;
-    return now_ms > peer->behind_since_ms ? now_ms - peer->behind_since_ms : 0;
+    if (!peer->window.behind_since_ms)
+        peer->window.behind_since_ms = now_ms;
+    if (peer->window.progress_ms > peer->window.behind_since_ms)
+        peer->window.behind_since_ms = peer->window.progress_ms;
+    return now_ms > peer->window.behind_since_ms ? now_ms - peer->window.behind_since_ms : 0;
 }
 
 static void stats_fanout(struct shard *shard)
@@ -49,10 +49,10 @@ static void stats_fanout(struct shard *shard)
         struct feed_peer *peer = &shard->streams.feeds.peers[i];
         uint64_t behind = stats_behind_ms(peer, shard->ticks_ms);
         metrics_set(m, METRIC_PAIR_BEHIND_MS + i, behind);
-        metrics_set(m, METRIC_PAIR_BYTES + i, peer->under_way);
+        metrics_set(m, METRIC_PAIR_BYTES + i, peer->window.bytes);
         furthest = behind > furthest ? behind : furthest;
-        most = peer->under_way > most ? peer->under_way : most;
-        circuits += peer->open_until_ms > shard->ticks_ms;
+        most = peer->window.bytes > most ? peer->window.bytes : most;
+        circuits += peer->circuit.open_until_ms > shard->ticks_ms;
     }
     metrics_set(m, METRIC_FANOUT_BEHIND, furthest);
     metrics_set(m, METRIC_FANOUT_WINDOW, most);

@@ -5,7 +5,8 @@
 
 #include "common/media_type.h"
 #include "common/offset.h"
-#include "shard/fanout/feed.h"
+#include "shard/fanout/feed_send.h"
+#include "shard/fanout/feed_wait.h"
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
 #include "shard/streams/due.h"
@@ -144,7 +145,7 @@ void append_entry(struct shard *shard, struct stream *stream, struct journal_ent
     stream_apply(&shard->streams, stream, entry);
     watch_appended(shard, stream, entry);
     if (stream->feeds)
-        feeds_appended(shard, stream, entry);
+        feed_send_appended(shard, stream, entry);
     shard->turn_appends++;
     shard->journaled++;
     if (!(entry->flags & ENTRY_SAME))
@@ -199,7 +200,7 @@ void on_append(struct shard *shard, struct asker asker, const struct wire_append
     answer.text = slice_str(detail.text);
     answer.error = (uint8_t)error;
     if (fans_out) {
-        feeds_answer(shard, asker, stream, &answer);
+        feed_wait_answer(shard, asker, stream, &answer);
     } else if (out) {
         asker_time(out, asker);
         wire_put_appended(out, &answer);

@@ -8,7 +8,7 @@
 #include "common/hash.h"
 #include "common/media_type.h"
 #include "common/mem.h"
-#include "shard/fanout/estuary.h"
+#include "shard/fanout/source.h"
 #include "shard/handlers/create.h"
 #include "shard/handlers/delete.h"
 #include "shard/peers/handlers.h"
@@ -25,7 +25,7 @@
 struct candidate {
     char *name;
     size_t len;
-    bool answered, opened;
+    bool answered, held;
     enum error error;
     uint64_t uid, position;
     char *type;
@@ -95,7 +95,7 @@ static void subscribe_forget(struct shard *shard, struct subscribing *s)
 static void subscribe_finish(struct shard *shard, struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (s->candidates[i].opened)
+        if (s->candidates[i].held)
             source_release(shard, s->candidates[i].uid);
     subscribe_forget(shard, s);
 }
@@ -505,7 +505,7 @@ void on_attached(struct shard *shard, unsigned from, const struct wire_attached 
     candidate->type = xslicedup(m->content_type);
     if (candidate->error == ERR_NONE && !(s->flags & WIRE_SUBSCRIBE_END)) {
         source_acquire(shard, m->uid, m->feed, subscribe_text(candidate->name), m->position);
-        candidate->opened = true;
+        candidate->held = true;
     }
     if (--s->asked)
         return;

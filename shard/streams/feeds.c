@@ -1,11 +1,11 @@
 /* A feed's life in memory. `acked` is the last position its shard is known to have, `sent` the last that is on its way:
  *
  *     0 ........ acked ........... sent ......... tail
- *       taken    |   under way     |   to send    |       to send: the feed is ready, listed with its shard
+ *      received    |   under way     |   to send    |       to send: the feed is ready, on its shard's list
  *
  * Starting over puts `sent` back to `acked` under a new attempt, so that answers to what was sent before are
- * recognised. The store knows less: only whether something flushed may not have been taken (FEED_BEHIND), which is all
- * a restart needs, because the shard of the estuaries remembers how far it has come. */
+ * recognised. The store knows less: only whether something flushed may not have been received (FEED_BEHIND), which is
+ * all a restart needs, because the shard of the estuaries remembers how far it has come. */
 #include "shard/streams/feeds.h"
 
 #include <stdlib.h>
@@ -14,44 +14,35 @@
 #include "shard/streams/streams.h"
 #include "shard/store/store_fanout.h"
 
-#define ATTEMPT_BITS 16 /* of runs in a millisecond: a process never has numbers of an earlier one */
+#define ATTEMPT_BITS 16 /* for the attempts of one millisecond: a process never uses numbers of an earlier one */
 
 void feeds_init(struct feeds *feeds, uint64_t now_ms)
 {
     *feeds = (struct feeds){.last_attempt = now_ms << ATTEMPT_BITS};
-    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
-        feeds->peers[i].first_attempt = feeds->last_attempt;
+    list_init(&feeds->waits);
+    for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++) {
+        list_init(&feeds->peers[i].ready);
+        feeds->peers[i].window.first_attempt = feeds->last_attempt;
+    }
 }
 
-void feed_unready(struct feeds *feeds, struct feed *feed)
+void feed_unready(struct feed *feed)
 {
-    struct feed_peer *peer = &feeds->peers[feed->row.shard];
-    if (!feed->ready)
-        return;
-    *(feed->ready_prev ? &feed->ready_prev->ready_next : &peer->first) = feed->ready_next;
-    *(feed->ready_next ? &feed->ready_next->ready_prev : &peer->last) = feed->ready_prev;
-    feed->ready = false;
+    list_remove(&feed->ready);
 }
 
 void feed_make_ready(struct feeds *feeds, struct feed *feed)
 {
-    struct feed_peer *peer = &feeds->peers[feed->row.shard];
-    if (feed->ready)
-        return;
-    feed->ready = true;
-    feed->ready_next = NULL;
-    feed->ready_prev = peer->last;
-    *(peer->last ? &peer->last->ready_next : &peer->first) = feed;
-    peer->last = feed;
+    if (list_empty(&feed->ready))
+        list_add_last(&feeds->peers[feed->row.shard].ready, &feed->ready);
 }
 
-/* From the last position that was taken for sure. */
 void feed_start_over(struct feeds *feeds, struct feed *feed)
 {
-    feed->sent = feed->row.acked;
-    feed->attempt = ++feeds->last_attempt;
-    feed->doubt = 0;
-    if (feed->sent < feed->stream->tail)
+    feed->sent.upto = feed->row.acked;
+    feed->sent.attempt = ++feeds->last_attempt;
+    feed->probe = 0;
+    if (feed->sent.upto < feed->stream->tail)
         feed_make_ready(feeds, feed);
 }
 
@@ -59,6 +50,7 @@ struct feed *feed_add(struct streams *streams, struct stream *stream, const stru
 {
     struct feed *feed = xcalloc(1, sizeof *feed);
     *feed = (struct feed){.stream = stream, .row = *row, .next = stream->feeds};
+    list_init(&feed->ready);
     stream->feeds = feed;
     feed_start_over(&streams->feeds, feed);
     return feed;
@@ -82,20 +74,20 @@ void feeds_load(struct streams *streams, struct stream *stream)
     store_feeds(streams->store, stream->row.uid, feed_load_one, &loading);
 }
 
-void feed_forget(struct feeds *feeds, struct feed *feed)
+void feed_forget(struct feed *feed)
 {
     struct feed **at = &feed->stream->feeds;
-    feed_unready(feeds, feed);
+    feed_unready(feed);
     while (*at != feed)
         at = &(*at)->next;
     *at = feed->next;
     free(feed);
 }
 
-void feeds_forget(struct streams *streams, struct stream *stream)
+void feeds_forget(struct stream *stream)
 {
     while (stream->feeds)
-        feed_forget(&streams->feeds, stream->feeds);
+        feed_forget(stream->feeds);
 }
 
 uint64_t feeds_acked(const struct stream *stream)
@@ -131,7 +123,6 @@ struct feed *feed_find(const struct stream *stream, unsigned shard)
     return NULL;
 }
 
-/* What the store has to know: whether something flushed was not taken. */
 void feed_store_state(struct store *store, struct feed *feed, bool always)
 {
     enum feed_state state = feed->row.acked < feed->stream->row.flushed ? FEED_BEHIND : FEED_LEVEL;

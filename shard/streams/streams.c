@@ -107,7 +107,7 @@ static void streams_forget(struct streams *streams, struct stream *stream)
     table_remove(&streams->by_name, &stream->by_name);
     table_remove(&streams->by_uid, &stream->by_uid);
     list_remove(&stream->used);
-    feeds_forget(streams, stream);
+    feeds_forget(stream);
     usage_unref(&streams->usages, stream->usage);
     streams_free(stream);
 }
@@ -143,7 +143,7 @@ void streams_clear(struct streams *streams)
 {
     for (struct list *link; (link = list_pop(&streams->used));) {
         struct stream *stream = LIST_OWNER(link, struct stream, used);
-        feeds_forget(streams, stream);
+        feeds_forget(stream);
         streams_free(stream);
     }
     table_clear(&streams->by_name);

@@ -274,11 +274,11 @@ static void messages_on_the_bus_wait_for_their_commit(void **state)
     size_t len;
     bus_open(&other, b->base, b->dir, 1);
     create(b, "p/a");
-    buf_add(&peer->frames, "first.", 6);
+    buf_add(&peer->out.frames, "first.", 6);
     turns(b);
     uint64_t first = b->late.sealed;
     append(b, "p/a", "x");
-    buf_add(&peer->frames, "second", 6);
+    buf_add(&peer->out.frames, "second", 6);
     turns(b);
     assert_false(take_message(&other, b, &len));
     durable(b, first);
@@ -288,7 +288,7 @@ static void messages_on_the_bus_wait_for_their_commit(void **state)
     durable(b, b->late.sealed);
     assert_true(take_message(&other, b, &len));
     assert_int_equal(len, 6);
-    assert_int_equal(buf_len(&peer->frames), 0);
+    assert_int_equal(buf_len(&peer->out.frames), 0);
     bus_close(&other);
 }
 
