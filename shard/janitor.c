@@ -8,7 +8,6 @@
 #include "shard/handlers/delete.h"
 #include "shard/handlers/pin.h"
 #include "shard/handlers/read.h"
-#include "shard/handlers/subscribe.h"
 #include "shard/store/disk.h"
 #include "shard/stats.h"
 #include "shard/tiering/retain.h"
@@ -113,10 +112,8 @@ void janitor_turn(struct shard *shard)
     if (!shard->tick_due)
         return;
     disk_look(&shard->disk);
-    if (!shard->disk.stuck) {
+    if (!shard->disk.stuck)
         janitor_write_down(shard);
-        subscribe_tick(shard);
-    }
     for (unsigned i = 0; i < ASK_KINDS; i++)
         if (!shard->disk.stuck || !shard->asks[i].kind->writes)
             asks_tick(&shard->asks[i], shard->ticks_ms);

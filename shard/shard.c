@@ -17,7 +17,6 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
-#include "common/random.h"
 #include "shard/fanout/feed.h"
 #include "shard/fanout/feed_send.h"
 #include "shard/fanout/feed_wait.h"
@@ -28,6 +27,7 @@
 #include "shard/handlers/read.h"
 #include "shard/handlers/remote_read.h"
 #include "shard/handlers/subscribe.h"
+#include "shard/handlers/subscribe_cycle.h"
 #include "shard/janitor.h"
 #include "shard/shard_role.h"
 #include "shard/stats.h"
@@ -180,7 +180,6 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->metrics = role_metrics(shard->role);
     shard->now_ms = clock_unix_ms();
     shard->ticks_ms = shard->written_ms = clock_monotonic_ms();
-    shard->last_id = random_secret();
     peers_init(&shard->peers, base, cfg->server_data_dir, index);
     shard->store = store_open(cfg->server_data_dir, index, cfg->shard_page_cache);
     store_commits(shard->store)->on_durable = shard_release;
@@ -188,6 +187,8 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     disk_init(&shard->disk, shard->store, cfg, shard->metrics, shard->peers.layout.shards);
     asks_init(&shard->asks[ASK_FORK], &fork_questions, &shard->peers, shard);
     asks_init(&shard->asks[ASK_READ], &remote_read_questions, &shard->peers, shard);
+    asks_init(&shard->asks[ASK_ATTACH], &subscribe_questions, &shard->peers, shard);
+    asks_init(&shard->asks[ASK_CYCLE], &subscribe_cycle_questions, &shard->peers, shard);
     read_init(shard);
     listing_init(shard);
     worker_init(&shard->worker, base);
@@ -229,7 +230,6 @@ void shard_peer(void *ctx, enum role_kind kind, unsigned index, int fd)
         for (unsigned i = 0; i < ASK_KINDS; i++)
             asks_shard_up(&shard->asks[i], index);
         feeds_shard_up(shard, index);
-        subscribe_shard_up(shard, index);
     } else {
         fatalx("a socket to a peer that cannot be: %d/%u", kind, index);
     }
@@ -273,7 +273,6 @@ void shard_close(struct shard *shard)
     backup_clear(shard);
     for (unsigned i = 0; i < ASK_KINDS; i++)
         asks_clear(&shard->asks[i]);
-    subscribe_clear(shard);
     feeds_clear(shard);
     sources_clear(&shard->sources);
     bus_close(&shard->bus);

@@ -28,12 +28,12 @@
 #include "shard/tiering/offload.h"
 #include "shard/tiering/orphans.h"
 
-struct subscribing; /* shard/handlers/subscribe.c */
-
 /* What is asked of other shards: each kind has its questions, its limit and its answers. */
 enum ask_place {
-    ASK_FORK, /* the source of a fork that is being made: shard/handlers/fork.c */
-    ASK_READ, /* inherited bytes: shard/handlers/remote_read.c */
+    ASK_FORK,   /* the source of a fork that is being made: shard/handlers/fork.c */
+    ASK_READ,   /* inherited bytes: shard/handlers/remote_read.c */
+    ASK_ATTACH, /* a source of a subscription: shard/handlers/subscribe.c */
+    ASK_CYCLE,  /* what a stream is subscribed to: shard/handlers/subscribe_cycle.c */
     ASK_KINDS
 };
 
@@ -60,9 +60,7 @@ struct shard {
     struct segment_sums segment_sums; /* of the round under way */
     struct bus bus;
     struct sources sources;
-    struct subscribing *subscribing;
-    unsigned subscribing_count;
-    uint64_t last_id; /* of what subscribe.c asked of other shards; begins anywhere */
+    unsigned subscribing_count; /* subscriptions that are being made */
 
     uint64_t now_ms;                     /* Unix time of this turn; the clock may be set */
     uint64_t ticks_ms;                   /* monotonic: what durations in memory are measured by */
