@@ -156,12 +156,13 @@ bool cli_target_parse(struct cli *c, const char *text, struct cli_target *target
         cli_fail(c, "expected a stream: PROJECT/STREAM (see streamd help %s)", c->name);
         return false;
     }
-    struct slice project = strchr(text, '/') ? project_of(slice_str(text)) : SLICE(PROJECT_DEFAULT);
-    if (!project_name_valid(project) || strcmp(text + project.len, "/") == 0) {
+    const char *slash = strchr(text, '/'); /* without one, all of it is a stream of the default project */
+    struct slice project = slash ? project_of(slice_str(text)) : SLICE(PROJECT_DEFAULT);
+    if (!project_name_valid(project) || (slash && !slash[1])) {
         cli_fail(c, "%s: a stream is PROJECT/STREAM, with a project of A-Z a-z 0-9 _ -", text);
         return false;
     }
-    if (!strchr(text, '/'))
+    if (!slash)
         buf_add_slice(&path, SLICE(PROJECT_DEFAULT "/"));
     percent_encode_rest(slice_str(text), &path);
     target->project = xslicedup(project);

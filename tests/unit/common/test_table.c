@@ -10,7 +10,7 @@
 #include "common/mem.h"
 #include "common/table.h"
 
-#define NAME_MAX_BYTES 24
+#define NAME_MAX_BYTES 32
 
 struct member {
     struct table_node node;
