@@ -1,5 +1,14 @@
-/* Heads of entries in varints. A stream's optional fields follow in the order of their flags; numbers that may be
- * absent are stored plus one. Data on disk: a field that is added needs a flag. */
+/* Heads of entries in varints. A batch has all heads in one blob and all bytes in another:
+ *
+ *     heads   uid start count flags [boundaries-length data-length] [stream-seq] [producer epoch seq] [creation] ...
+ *     data    boundaries data boundaries data ...
+ *
+ * Example: "hello", appended to uid 7 at position 100, has the head 7 100 5 0 0 5, and five bytes in data. An entry
+ * with ENTRY_SAME has no lengths: recovery gives it the bytes of the entry before it. Optional fields follow in the
+ * order above, each announced by a flag. The format is data on disk, so a new field needs a new flag.
+ *
+ * Failure modes: entry_take() refuses a length beyond the blob, an unknown flag, a varint that is not in its shortest
+ * form, and an ENTRY_SAME without an entry before it. A recovery then ends the process; verify reports the batch. */
 #include "shard/store/entry.h"
 
 #include "common/buf.h"
@@ -84,6 +93,7 @@ bool entry_take(struct slice *heads, struct slice *data, struct journal_entry *e
         !varint_take(heads, &flags) || flags > ENTRY_FLAGS)
         return false;
     e->flags = (unsigned)flags;
+    /* The caller leaves the slices of the entry before in *e; a first entry has none to share. */
     if ((flags & ENTRY_SAME) ? !e->data.data : !entry_take_data(heads, data, e))
         return false;
     if ((flags & ENTRY_STREAM_SEQ) && !entry_take_text(heads, &e->stream_seq))

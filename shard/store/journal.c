@@ -1,6 +1,17 @@
 /* The journal's table: a batch a row. A batch is open during one transaction; it is written by the commit, or earlier
  * when it is large or an entry has another time. Its data stays in memory as long as one of its entries waits to be
- * flushed: entries hold the batch by a counted reference. */
+ * flushed: entries hold the batch by a counted reference.
+ *
+ *     seq | time_ms | heads             | data                    a head: stream@start+count
+ *     41  | 1000    | a@0+5 b@7+2 a@5+1 | "hello" "xy" "!"      in memory until the last of the three is flushed
+ *     42  | 1007    | a@6+4             | "more"
+ *
+ * Happy path: journal_append() puts an entry into the open batch, journal_write() stores the batch as a row, flushing
+ * copies its bytes into chunks, journal_drop() deletes the row.
+ *
+ * Failure modes: a crash before COMMIT loses the open batch, and no answer to its appends has left. A crash later loses
+ * nothing: journal_recover() reads every row again, also rows that are flushed already and not yet dropped. A row that
+ * cannot be decoded ends the process for good; a restart would meet it again. */
 #include "shard/store/journal.h"
 
 #include <stdlib.h>
@@ -9,7 +20,9 @@
 #include "common/mem.h"
 #include "shard/store/store_sql.h"
 
-#define BATCH_BYTES ((size_t)1 << 20) /* a batch that has reached this takes nothing more */
+/* A batch that has reached this takes nothing more. Every entry therefore begins below 1 << SHARED_AT_BITS, which lets
+ * shared_id() name shared bytes by their batch and their place in it. */
+#define BATCH_BYTES ((size_t)1 << 20)
 
 /* ---- batches ---- */
 
@@ -39,6 +52,8 @@ static struct batch *journal_batch_new(int64_t seq, uint64_t time_ms)
 
 /* ---- the table ---- */
 
+/* Numbers go on behind the newest batch, and behind the newest shared bytes: these are named after their batch and may
+ * outlive its row. */
 void journal_load(struct store *store)
 {
     store->last_seq = (int64_t)store_get(store, store_prepare(store, SQL_JOURNAL_LAST));
@@ -55,6 +70,7 @@ void journal_write(struct store *store)
     bind_slice(statement, 3, buf_slice(&batch->heads));
     bind_slice(statement, 4, buf_slice(&batch->data));
     store_run(store, statement);
+    /* Heads serve recovery only. Data stays: pending appends point into it. */
     buf_clear(&batch->heads);
     buf_trim(&batch->data);
     batch_unref(batch);

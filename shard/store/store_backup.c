@@ -1,4 +1,9 @@
-/* The table of backups' files. */
+/* The table of backups' files.
+ *
+ *     store_backup_put --> counts --store_backups_gone--> gone = 1 --file removed, store_backup_delete--> no row
+ *
+ * While a backup counts, orphans that carry its number or a later one stay (SQL_ORPHANS): its database may refer to
+ * their files. */
 #include "shard/store/store_backup.h"
 
 #include <stdio.h>

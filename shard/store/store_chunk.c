@@ -1,4 +1,11 @@
-/* The table of chunks. */
+/* The table of chunks. A chunk has its bytes in its row, or refers to bytes that several streams share:
+ *
+ *     uid | start | count | boundaries         | data
+ *     7   | 0     | 100   | (empty)            | 100 bytes: one message that is one append
+ *     7   | 100   | 40    | (id, 15), (id, 25) | (empty): 15 and 25 positions, in two rows of `shared`
+ *
+ * Chunks of a stream follow one another in the order of `start`, up to `flushed` of its row. A reader gets
+ * slices that borrow the query's row, so they end with the next use of that statement. */
 #include "shard/store/store_chunk.h"
 
 #include "shard/store/store_shared.h"

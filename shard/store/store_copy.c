@@ -1,5 +1,12 @@
 /* Copying a database with SQLite's backup interface. SQLite writes every page that changes into the copy too, if it was
- * copied before, so the steps never begin anew. */
+ * copied before, so the steps never begin anew. The documentation of sqlite3_backup_step() promises that only for
+ * changes through the connection that is copied from; therefore a shard copies its own database.
+ *
+ * Happy path: begin, a few pages a turn until about `keep` are left, then finish: the last step copies the rest at
+ * once, and the copy is the database as of that turn.
+ *
+ * Failure modes: a step that fails (the disk is full, say) ends the copy; the caller abandons it and the database is
+ * untouched. A crash leaves an unfinished file, which the next process of the shard removes. */
 #include "shard/store/store_copy.h"
 
 #include <fcntl.h>
@@ -22,6 +29,7 @@ struct store_copy *store_copy_begin(struct store *store, const char *path, const
     copy->store = store;
     int fd = owned_open(AT_FDCWD, path, O_RDWR | O_TRUNC);
     *why = "its file cannot be made";
+    /* OFF: a copy that a crash interrupts is worthless anyway, so it needs neither a rollback journal nor fsyncs. */
     if (fd >= 0 && sqlite3_open_v2(path, &copy->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
         sqlite3_exec(copy->to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL) == SQLITE_OK)
         copy->backup = sqlite3_backup_init(copy->to, "main", store->db, "main");

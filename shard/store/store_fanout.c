@@ -1,4 +1,13 @@
-/* The tables of feeds, sources and subscriptions. The name of a feed is 64 random bits. */
+/* The tables of feeds, sources and subscriptions. The name of a feed is 64 random bits.
+ *
+ *     the source's shard                        the shard of its estuaries
+ *     feed(source, shard)  ---- entries --->    source (table inflow)   one row, however many estuaries there are
+ *         acked            <-- positions --         received            the source's bytes before it are all here
+ *                                               subscription            a row an estuary: which part of them it gets
+ *
+ * `received` and the copies in the estuaries change in one transaction, so a crash neither loses nor repeats an entry.
+ * A feed's `acked` may lag behind; a delivery that does not begin at `received` is answered with the position to go on
+ * from (shard/fanout/source.c). */
 #include "shard/store/store_fanout.h"
 
 #include "shard/store/store_sql.h"

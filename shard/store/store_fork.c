@@ -30,6 +30,7 @@ void store_pin_confirm(struct store *store, uint64_t source_uid, uint64_t pin)
     store_run(store, store_fork_prepare_pin(store, SQL_PIN_CONFIRM, source_uid, pin));
 }
 
+/* Asked whenever a source could end, so it looks for one pin and does not count them. */
 bool store_pinned(struct store *store, uint64_t source_uid)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_PINNED);

@@ -1,4 +1,10 @@
-/* Checks that a query can do, and the table `fresh`, which knows what the journal says of streams. */
+/* Checks that a query can do, and the table `fresh`, which knows what the journal says of streams.
+ *
+ * Every check is a query whose rows are the complaints, so a sound database gives none. A new check is a new element of
+ * store_look_checks. States in the queries: 0 live, 1 soft-deleted, 2 deleting; `kind & 1` is an estuary.
+ *
+ * Failure modes: a query that SQLite cannot finish (a damaged page) makes store_look_tables() return false, after the
+ * other checks have run. */
 #include "shard/store/store_look_checks.h"
 
 #include <string.h>
@@ -6,7 +12,8 @@
 #include "shard/store/store_look_sql.h"
 #include "shard/store/store_sql.h"
 
-#define LINES_MAX "200" /* of one kind */
+/* Of one kind: a database with one systematic fault would otherwise print a line for every stream. */
+#define LINES_MAX "200"
 
 #define STREAM_TEXT(uid) "'stream ' || printf('%016llx', " uid ")"
 #define THERE "SELECT uid FROM stream WHERE state < 2 UNION ALL SELECT uid FROM fresh WHERE known AND NOT gone"

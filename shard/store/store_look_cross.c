@@ -1,4 +1,10 @@
-/* Rows that need a row of another shard's database. */
+/* Rows that need a row of another shard's database:
+ *
+ *     a fork's row of `stream`    needs   a row of `pin` in the source's shard
+ *     a subscription in force     needs   a row of `feed` in the source's shard
+ *
+ * Two databases are not of one moment. A row without its partner is therefore only a suspect, which the caller looks at
+ * a second time (shard/tools/verify_cross_checks.c). */
 #include "shard/store/store_look_cross.h"
 
 #include "shard/store/store_look_sql.h"

@@ -1,4 +1,5 @@
-/* The rows of streams, chunks, segments and the journal, for those who look. */
+/* The rows of streams, chunks, segments and the journal, for those who look. A visit returns false if a row could not
+ * be read, after it has visited the rows before that one: what can be read of a damaged table is still checked. */
 #include "shard/store/store_look_rows.h"
 
 #include "shard/store/extent.h"

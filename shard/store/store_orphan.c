@@ -1,5 +1,9 @@
 /* The table of orphans. A segment that is dropped becomes an orphan in the same transaction (store_segment.c), named
- * after the newest backup: that one may refer to its file. */
+ * after the newest backup: that one may refer to its file.
+ *
+ *     orphan (backup 0) --file written--> segment --dropped--> orphan (newest backup) --backup gone--> file removed
+ *          |                                                                                                ^
+ *          +----------------------------------- the write failed, or a crash -------------------------------+ */
 #include "shard/store/store_orphan.h"
 
 #include "shard/store/store_sql.h"

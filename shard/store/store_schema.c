@@ -1,5 +1,18 @@
 /* The tables. Their names are of the first version and stay: `log` is the journal, `settled` is what is flushed,
- * `marks` are boundaries, `duty` is the unpin queue. */
+ * `marks` are boundaries, `duty` is the unpin queue.
+ *
+ *     slot                        the next serial number of each slot
+ *     stream, producer            a row for each stream; a row for each of its producers
+ *     usage                       streams and bytes of a project; triggers on `stream` keep it
+ *     log                         appends in the order of arrival, not yet dropped
+ *     chunk, shared               bytes that left the journal
+ *     segment, orphan, backup     files outside of the database
+ *     pin, duty                   forks: in the source's shard, in the fork's
+ *     feed, inflow, subscription  fan-out: the first in the source's shard, the others in the estuaries'
+ *
+ * Failure modes: a database of a newer version, of an unknown one, or of another program ends the process for good. An
+ * interrupted creation leaves a database without tables, because all are made in one transaction; the next start
+ * repeats it. */
 #include "shard/store/store_schema.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* The table of segments. */
+/* The table of segments: which positions of a stream lie in which file. Rows of a stream cover its positions up to
+ * `offloaded` without gaps, from the oldest that retention has left. store_orphan.c draws the life of a file. */
 #include "shard/store/store_segment.h"
 
 #include "shard/store/store_sql.h"

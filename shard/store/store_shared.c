@@ -1,4 +1,10 @@
-/* The table of shared bytes, and references to it: (id, count) in varints, one after the other. */
+/* The table of shared bytes, and references to it: (id, count) in varints, one after the other.
+ *
+ * Example: a chunk with start 100 and the references (A, 15) (B, 25) holds positions 100 to 139. Position 120 is in B,
+ * which begins at 115 there; in the chunk of another stream the same B may begin elsewhere.
+ *
+ * `refs` of a row counts the references in chunks. A row is deleted by the transaction that drops its last reference;
+ * verify counts them again (store_look_checks.c). */
 #include "shard/store/store_shared.h"
 
 #include "common/buf.h"

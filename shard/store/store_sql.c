@@ -1,5 +1,9 @@
 /* The store's ground: prepared statements, and values in and out of them. A statement that fails ends the process, for
- * good if the database is damaged: then only `streamd restore` helps, and a restart would damage more. */
+ * good if the database is damaged: then only `streamd restore` helps, and a restart would damage more.
+ *
+ * Lifetimes: bound slices belong to the caller and are not copied. Slices of a column point into memory of SQLite
+ * and end with the next step or reset of that statement (https://www.sqlite.org/c3ref/column_blob.html). Two users of
+ * the same statement must therefore not be nested. */
 #include "shard/store/store_sql.h"
 
 #include "common/log.h"

@@ -1,5 +1,12 @@
 /* The table of streams. A column that a query need not read comes last, so that SQLite never touches its pages. The
- * deadline of a live stream is a column of its own, for the index that finds expired streams. */
+ * deadline of a live stream is a column of its own, for the index that finds expired streams.
+ *
+ *     live (0) --soft_delete: a fork or feed needs it--> soft-deleted (1) --set_deleting--> deleting (2) --> no row
+ *        |                                                                                      ^
+ *        +--------------------------set_deleting------------------------------------------------+
+ *
+ * A deleting stream has lost its name, so that the name is free at once; the janitor deletes its rows later, a slice a
+ * turn (store_upkeep.c). */
 #include "shard/store/store_stream.h"
 
 #include <string.h>

@@ -1,6 +1,10 @@
-/* Serial numbers of slots. All of them are in memory. A slot whose number has grown is dirty; it is written with the
- * first commit that takes the proof of it away: when a batch leaves the journal, or a row is inserted that no entry of
- * the journal has announced. Until then recovery finds the numbers in the journal. */
+/* Serial numbers of slots.
+ *
+ *     uid   | 0 ... 0 | slot, 10 bits | serial number, 44 bits |      bit 0 is at the right
+ *
+ * All of them are in memory. A slot whose number has grown is dirty; it is written with the first commit that takes the
+ * proof of it away: when a batch leaves the journal, or a row is inserted that no entry of the journal has announced.
+ * Until then recovery finds the numbers in the journal. */
 #include "shard/store/store_uid.h"
 
 #include "shard/store/store_sql.h"

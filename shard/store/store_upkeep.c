@@ -1,4 +1,10 @@
-/* Upkeep. Every function does a slice of bounded size, so that a turn stays short however much there is to delete. */
+/* Upkeep. Every function does a slice of bounded size, so that a turn stays short however much there is to delete.
+ *
+ * The rows of a deleted stream go in this order, a slice a call, each slice in the turn's transaction:
+ *
+ *     segments become orphans -> chunks, with their references to shared bytes -> producers -> the row itself
+ *
+ * The row goes last because it is what a later slice, or the next process, finds the rest by. */
 #include "shard/store/store_upkeep.h"
 
 #include <stdio.h>
@@ -47,8 +53,8 @@ bool store_deleting_any(struct store *store)
     return store_upkeep_deleting(store, &uid);
 }
 
-/* References to shared bytes go before the chunks that hold them, producers before the row of the stream: whatever is
- * left after a crash is found again by that row. */
+/* References to shared bytes go before the chunks that hold them. Both statements choose the same chunks, because
+ * nothing comes between them. */
 void store_deleting_slice(struct store *store)
 {
     uint64_t uid;
