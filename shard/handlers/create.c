@@ -1,7 +1,15 @@
 /* CREATE. The name decides first: a live stream there is compared with the request, field by field in the protocol's
  * order (PROTOCOL.md 5.1), and the first that differs is the answer. Otherwise, in this order: room on the disk, room
  * for more history, the project's quota. A stream costs one entry in the journal, and its row is written when that is
- * flushed (shard/streams/unflushed.h); a fork's row has what the journal's entry has not, so it is written at once. */
+ * flushed (shard/streams/unflushed.h); a fork's row has what the journal's entry has not, so it is written at once.
+ *
+ *     on_create --a stream is there--> compared: 200, or refused with a text that names both sides
+ *        |
+ *        +--plain--> create_stream --> an entry in the journal                                   --> 201
+ *        +--fork---> fork_begin --> (PINNED) fork_conclude --> create_stream --> a row, an entry --> 201
+ *
+ * Failure modes: everything is written in the turn's transaction and the answer leaves after its commit, so after a
+ * crash there is a stream or no answer. A client that repeats its PUT is compared with what the first one made: 200. */
 #include "shard/handlers/create.h"
 
 #include <stdio.h>
@@ -27,6 +35,7 @@ static const struct slice create_default_type = {"application/octet-stream", 24}
 
 /* ---- a stream is there already ---- */
 
+/* An expiry that a fork has inherited was not asked for, so a repeated PUT without one matches it. */
 static bool create_expiry_matches(const struct stream_row *row, const struct wire_create *m)
 {
     bool asked_ttl = m->flags & WIRE_CREATE_TTL, asked_expires = m->flags & WIRE_CREATE_EXPIRES;
@@ -37,6 +46,7 @@ static bool create_expiry_matches(const struct stream_row *row, const struct wir
     return row->ttl_s == STORE_NONE && row->expires_ms == m->expires_ms;
 }
 
+/* Without a position the first request forked at the tail of that moment, which a repetition does not know. */
 static bool create_fork_matches(const struct stream_row *row, const struct wire_create *m)
 {
     if (!(m->flags & WIRE_CREATE_FORK))
@@ -240,10 +250,13 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
     struct stream_row row = create_plain_row(shard, m);
     struct body body = {0};
     struct detail detail = {0};
+    /* First of all: a fork's body is parsed as the type that the fork inherits. */
     if (source)
         create_inherit(&row, m, source, pin);
     enum error error = create_take_body(m, media_type_is_json(row.content_type), &body, &detail);
     if (error == ERR_NONE) {
+        /* The number is given inside the transaction that proves it (store_uid.h); an expired stream of the name goes
+         * first, because the index of names is unique. */
         store_begin(shard->store);
         delete_expired(shard, m->name);
         create_make_reader_key(&row);

@@ -15,6 +15,7 @@
 #include "shard/store/store_fanout.h"
 #include "shard/store/store_stream.h"
 
+/* The expiry is kept twice: as a number for the index of deadlines, as a text (RFC 3339) for answers. */
 void estuary_admin_renew(struct shard *shard, struct stream *stream)
 {
     char expires[40];

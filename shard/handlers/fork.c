@@ -132,7 +132,7 @@ void fork_begin(struct shard *shard, struct asker asker, const struct wire_creat
     }
     struct fork_making *making = xcalloc(1, sizeof *making);
     making->asker = asker;
-    making->pin = random_secret();
+    making->pin = random_secret(); /* named here, so a PIN that is asked twice makes one pin */
     wire_put_create(&making->request, m);
     ask_begin(asks, &making->ask, peers_owner_of_name(&shard->peers, m->fork_source),
               shard->ticks_ms + shard->cfg->router_shard_wait);
@@ -146,7 +146,8 @@ static void fork_drop_pin_of(struct shard *shard, const struct fork_making *maki
         wire_put_unpin(out, &unpin);
 }
 
-/* All is known that the fork depends on. */
+/* All is known that the fork depends on. The answer of the source is of an earlier moment, and that is harmless: the
+ * pin keeps its bytes. The name is looked at again, because another PUT may have made a stream of it meanwhile. */
 static void fork_conclude(struct shard *shard, struct fork_making *making, const struct wire_pinned *m, unsigned error)
 {
     struct wire_create request = fork_request_of(making);

@@ -7,6 +7,7 @@ void on_head(struct shard *shard, struct asker asker, const struct wire_head *m)
 {
     enum error error = ERR_NONE;
     struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
+    /* After the lookup and instead of its error: 404 would tell a stranger which names exist. */
     if (reply_hides(stream, m->flags))
         error = ERR_UNAUTHORIZED;
     if (error != ERR_NONE) {

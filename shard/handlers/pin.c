@@ -30,7 +30,10 @@
 /* ---- the source's side ---- */
 
 /* Where the fork begins: position plus sub-offset. Where the append it points into is inherited, its holder has yet to
- * be asked where that ends. */
+ * be asked where that ends.
+ *
+ * Example: position 10 and sub-offset 3 make a fork that begins at 13. That is right if the append that holds position
+ * 10 ends at 13 or later; one that ends at 12 refuses it (pin_check_append, or BOUNDARY if another stream has it). */
 static enum error pin_resolve(const struct stream *source, const struct wire_pin *m, struct wire_pinned *answer,
                               struct detail *detail)
 {
@@ -79,6 +82,8 @@ static struct outcome pin_source(struct shard *shard, const struct wire_pin *m, 
     if (!lineage_of_fork(&source->lineage, source->row.uid, source->row.base, answer->position,
                          shard->cfg->limits_fork_depth, lineage))
         return outcome_of(ERR_FORK_TOO_DEEP);
+    /* Last: whatever refuses the fork comes before, so a refusal leaves no pin. A PIN that is repeated after a crash of
+     * this shard finds its row, and inserts nothing (SQL_PIN_INSERT). */
     store_begin(shard->store);
     store_pin_insert(shard->store, source->row.uid, m->pin, m->fork, shard->now_ms);
     answer->uid = source->row.uid;
@@ -112,6 +117,7 @@ static bool pin_keep(struct shard *shard, unsigned from, struct suspended_questi
     return false;
 }
 
+/* False: this shard stops, or the process that asked is gone. Its successor knows nothing of the question. */
 static bool pin_is_asked(const struct shard *shard, const struct suspended_question *kept)
 {
     return shard && shard->peers.shards[kept->from].generation == kept->generation;
@@ -194,6 +200,8 @@ void on_boundary(struct shard *shard, unsigned from, const struct wire_boundary 
         wire_put_bounded(out, &answer);
 }
 
+/* The pin may be gone already: UNPIN is repeated until it is confirmed. The source may have been waiting for this, so
+ * it is listed for delete_turn(), which ends it in the same transaction. */
 static void pin_drop(struct shard *shard, uint64_t source_uid, uint64_t pin)
 {
     store_begin(shard->store);

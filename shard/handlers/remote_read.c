@@ -1,3 +1,19 @@
+/* Inherited bytes of a fork may lie in another shard. Both sides of the conversation are here:
+ *
+ *     the fork's shard                              the shard of the ancestor
+ *     remote_read_begin --FETCH(uid, from, to)-->   on_fetch: a page of that stream
+ *                                                     |   needs a segment: suspended until it is fetched
+ *     on_fetched <------FETCHED(bytes, next)-------   answered
+ *       |
+ *       +-- the next bytes are of a third shard: FETCH there, under a new number (ask_next)
+ *       +-- the page is full, or own bytes fill it up: the reading is answered
+ *
+ * Failure modes:
+ *   - No answer within router.shard_wait: 503. A shard that restarts is asked again (shard/peers/ask.c).
+ *   - An error while the page has bytes: the page is the answer, and the next read meets the error.
+ *   - An error for an empty page: one of a segment is passed on; any other is logged and becomes an internal error.
+ *   - The fork ends while bytes are under way: the reading fails, also if a new stream has its name.
+ *   - The asking process dies: its FETCH that waits for a segment is dropped when that arrives (`generation`). */
 #include "shard/handlers/remote_read.h"
 
 #include <stdlib.h>
@@ -136,6 +152,8 @@ static void remote_read_failed(struct shard *shard, struct remote_read *remote, 
     remote_read_end(shard, remote);
 }
 
+/* An answer that stops before what was wanted ends the page: asked again at once, that shard would stop at the same
+ * limit, or at the same segment that it has yet to fetch. */
 static void remote_read_add(struct page *page, const struct wire_fetched *m, uint64_t wanted_to)
 {
     buf_add_slice(&page->data, m->data);
@@ -185,6 +203,7 @@ static void remote_read_serve_again(struct fetch_wait *wait, void *ctx)
     free(suspended);
 }
 
+/* The frame is copied as it is: a FETCH has no texts that would point into the link's buffer. */
 static bool remote_read_suspend_fetch(struct shard *shard, unsigned from, const struct wire_fetch *m,
                                       const struct object *segment)
 {

@@ -1,5 +1,10 @@
 /* SHOW: the details of one stream, for whoever operates the server. Counts stop at WIRE_SHOWN_MAX, so that one request
- * never walks millions of rows. */
+ * never walks millions of rows.
+ *
+ *     journal: pending appends in memory | chunks: counted in the row | segments: the row's bytes without the chunks'
+ *
+ * Names of producers and sources are cut off after the first hundred; the counts beside them are of all, up to that
+ * limit. A stream that is not there is answered with an error and no details. */
 #include "shard/handlers/listing.h"
 #include "shard/peers/handlers.h"
 #include "shard/streams/producers.h"
@@ -79,6 +84,7 @@ static void show_tiers(struct shard *shard, struct show *show)
         shown->journal_bytes += stream->pending[i].bytes;
     shown->chunk_messages = stream->row.chunk_messages;
     shown->chunk_bytes = stream->row.chunk_bytes;
+    /* row.bytes is all that is flushed, so pending appends are in neither of the two. */
     shown->segment_bytes = stream->row.bytes - stream->row.chunk_bytes;
     shown->segments = store_segments_count(shard->store, stream->row.uid, WIRE_SHOWN_MAX, &shown->stored);
 }

@@ -7,7 +7,7 @@
  *
  * `received` and the copies in the estuaries change in one transaction, so a crash neither loses nor repeats an entry.
  * A feed's `acked` may lag behind; a delivery that does not begin at `received` is answered with the position to go on
- * from (shard/fanout/source.c). */
+ * from (shard/fanout/estuary.c). */
 #include "shard/store/store_fanout.h"
 
 #include "shard/store/store_sql.h"
