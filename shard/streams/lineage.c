@@ -4,7 +4,8 @@
  *     fork          \_4 5 6 7 8 ...          lineage of the next: (stream, 4) (fork, 7)
  *     next                 \_7 8 ...
  *
- * So a read of inherited bytes asks the one shard that has them, however long the chain is. */
+ * So a read of inherited bytes asks the one shard that has them, however long the chain is. A row stores its lineage as
+ * (uid, end) in 8 bytes each, little-endian, from the oldest ancestor to the newest. */
 #include "shard/streams/lineage.h"
 
 #include <endian.h>

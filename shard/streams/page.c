@@ -57,7 +57,8 @@ static uint64_t page_walk_end(const struct walk *w)
     return w->position + (w->json ? 1 : w->length);
 }
 
-/* How many of the message's `length` bytes go on the page; 0: none, the page is full. */
+/* How many of the message's `length` bytes go on the page; 0: none, the page is full. An empty page takes one message
+ * whole, however large: a reader would otherwise never get past it. Only a byte stream can be cut instead. */
 static uint64_t page_fit(struct page *page, uint64_t length, uint64_t taken, bool json)
 {
     uint64_t held = buf_len(&page->data) + page->in_file + taken;
@@ -131,6 +132,8 @@ struct outcome page_in_file(struct page *page, struct streams *streams, const st
     return outcome;
 }
 
+/* A whole extent is copied at once, without walking its messages; that is the frequent case of a reader that catches
+ * up. With max_messages they have to be counted. */
 bool page_add_extent(struct page *page, const struct extent *extent, bool json, uint64_t upto)
 {
     bool whole = page->next == extent->start && extent->start + extent->count <= upto && !page->max_messages;
@@ -157,6 +160,7 @@ static const struct pending *page_pending_at(const struct stream *stream, uint64
     return low < stream->pending_count ? &stream->pending[low] : NULL;
 }
 
+/* Chunks up to `flushed`, then what is pending in memory: the journal's table is only for recovery. */
 static bool page_database_extent(struct streams *streams, const struct stream *stream, uint64_t position,
                                  struct extent *extent)
 {
@@ -198,6 +202,7 @@ struct outcome page_read(struct page *page, struct streams *streams, const struc
             outcome = outcome_of(ERR_INTERNAL);
         if (outcome.kind == OUTCOME_DONE)
             continue;
+        /* A page that has bytes is an answer. As `broken` it is not kept as a file: read later it would be longer. */
         page->broken = page->full = buf_len(&page->data) > 0;
         if (outcome.kind == OUTCOME_NEEDS_SEGMENT || !page->full)
             return outcome;

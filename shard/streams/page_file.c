@@ -1,5 +1,12 @@
 /* A list by last use, looked through from the newest: FILES_MAX is small, and a reader that catches up asks for the
- * page that the one before it has just asked for. */
+ * page that the one before it has just asked for.
+ *
+ *     newest <-> ... <-> oldest      age and the limits take from the right end
+ *
+ * A page is a memfd: the router gets the descriptor and sends the bytes to its client without copying them through the
+ * link. The link has a duplicate (link_enclose), so a file can be forgotten while its answer is still on the way.
+ *
+ * Failure modes: without memory or a descriptor there is no file, and the reading is answered with bytes. */
 #include "shard/streams/page_file.h"
 
 #include <errno.h>
@@ -37,6 +44,7 @@ static void page_file_forget_oldest(struct page_files *files)
     free(file);
 }
 
+/* A page that was not full ends at the tail of its time; it is still right while the tail is the same. */
 const struct page_file *page_files_find(struct page_files *files, const struct page_key *key, uint64_t tail,
                                         uint64_t now_ms)
 {

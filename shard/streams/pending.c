@@ -23,8 +23,9 @@
 #include "shard/streams/producers.h"
 #include "shard/streams/streams.h"
 
-#define PENDING_KEPT 16
-#define SHARED_WEIGHT 32 /* as bytes */
+#define PENDING_KEPT 16 /* a stream that once had more gives the memory back when it is flushed */
+/* In bytes: shared bytes cost a reference for each stream, and are written once. */
+#define SHARED_WEIGHT 32
 
 struct extent pending_extent(const struct pending *p)
 {

@@ -10,7 +10,7 @@
 #include "shard/store/store_producer.h"
 #include "shard/streams/streams.h"
 
-#define PRODUCERS_KEPT 64
+#define PRODUCERS_KEPT 64 /* few enough to look through */
 
 static struct producer *producers_find(struct stream *stream, struct slice id)
 {
@@ -52,6 +52,7 @@ struct producer *producers_keep(struct streams *streams, struct stream *stream, 
     return p;
 }
 
+/* A producer that the store has is kept too, and is not dirty: the next append of it needs no query. */
 bool stream_producer(struct streams *streams, struct stream *stream, struct slice id, uint64_t *epoch, uint64_t *seq)
 {
     struct producer *p = producers_find(stream, id);

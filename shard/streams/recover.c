@@ -1,5 +1,15 @@
 /* The journal is read once, in order, into streams in memory. An entry may be older than what the store has (its batch
- * was flushed, but not yet dropped), or of a stream that a later entry deletes; so nothing is written meanwhile. */
+ * was flushed, but not yet dropped), or of a stream that a later entry deletes; so nothing is written meanwhile.
+ *
+ *     entry                                      what recovery does
+ *     creation, no row in the store              a stream in memory; its row is written when it is flushed
+ *     append at or behind the row's `flushed`    pending again, as after the append itself (stream_apply)
+ *     append before `flushed`                    passed over: a chunk has the bytes
+ *     anything of a stream whose row is deleted  passed over: the janitor sweeps what is left
+ *     deletion                                   the stream leaves memory, if an earlier entry brought it there
+ *
+ * Failure modes: a damaged batch ends the process for good (journal_recover). A crash during recovery costs nothing,
+ * since the next one begins from the same rows. */
 #include "shard/streams/recover.h"
 
 #include <string.h>
@@ -31,7 +41,7 @@ static struct stream *recover_creation(struct streams *streams, const struct jou
     };
     if (entry->reader_key.len == READER_KEY_DIGITS)
         memcpy(row.reader_key, entry->reader_key.data, READER_KEY_DIGITS);
-    store_uid_given(streams->store, entry->uid);
+    store_uid_given(streams->store, entry->uid); /* also if the stream is gone: its number is not given again */
     if (store_stream_by_uid(streams->store, entry->uid, &there))
         return NULL;
     struct stream *stream = streams_add_new(streams, &row);

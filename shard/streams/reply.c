@@ -5,6 +5,7 @@
 #include "shard/store/store.h"
 #include "shard/store/store_stream.h"
 
+/* start and next are the tail: right for an answer without bytes. A reading puts its own there. */
 struct wire_stream reply_describe(const struct shard *shard, const struct stream *stream, uint64_t id)
 {
     const struct stream_row *row = &stream->row;

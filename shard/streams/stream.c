@@ -1,4 +1,9 @@
-/* What the journal says of a stream is applied to its row in memory at once, and written with it when it is flushed. */
+/* What the journal says of a stream is applied to its row in memory at once, and written with it when it is flushed:
+ *
+ *     append_entry --> the journal's batch --> stream_apply: tail, bytes, producer, closed    memory is ahead
+ *     flush --------> chunks ---------------> pending_flushed: flushed, row.bytes             the row catches up
+ *
+ * Recovery calls stream_apply() with the same entries, so memory after a crash is what it was before. */
 #include "shard/streams/stream.h"
 
 #include <stdlib.h>
@@ -54,6 +59,7 @@ void stream_apply(struct streams *streams, struct stream *stream, const struct j
     }
 }
 
+/* A deleted stream stays while a fork or a feed needs its bytes. Feeds first: they are in memory, pins cost a query. */
 bool stream_held(const struct streams *streams, const struct stream *stream)
 {
     return !feeds_level(stream) || store_pinned(streams->store, stream->row.uid);
@@ -83,6 +89,7 @@ void stream_touch(struct streams *streams, struct stream *stream, uint64_t now_m
     if (stream->row.ttl_s == STORE_NONE || stream->row.accessed_ms == now_ms)
         return;
     stream->row.accessed_ms = now_ms;
+    /* The janitor writes it later: a read does not cost a write of its own. */
     if (stream->touched)
         return;
     stream->touched = true;

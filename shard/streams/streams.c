@@ -112,6 +112,8 @@ static void streams_forget(struct streams *streams, struct stream *stream)
     streams_free(stream);
 }
 
+/* Sums first: streams_forget() gives up the reference to the project's usage. A soft-deleted stream was no longer
+ * counted as a stream, only its bytes were. */
 void streams_deleting(struct streams *streams, struct stream *stream)
 {
     usage_add(&streams->usages, stream->usage, stream->row.state == STREAM_LIVE ? -1 : 0, -(int64_t)stream->bytes);
@@ -126,6 +128,7 @@ static bool streams_evictable(const struct streams *streams, const struct stream
            list_empty(&stream->fresh_link) && list_empty(&stream->flush);
 }
 
+/* From the one that was used least recently. Streams that something needs stay, so memory can hold more than `keep`. */
 size_t streams_evict(struct streams *streams, uint64_t keep)
 {
     size_t before = streams_count(streams);
@@ -211,6 +214,7 @@ void streams_released(struct streams *streams, struct stream *stream)
         streams_list_may_end(streams, stream);
 }
 
+/* An expired stream is only listed here (shard/handlers/delete.c ends it); callers hold pointers. */
 struct stream *streams_live(struct streams *streams, struct slice name, uint64_t now_ms, enum error *error)
 {
     struct stream *stream = streams_by_name(streams, name);

@@ -84,6 +84,7 @@ struct usage *usage_ref(struct usages *usages, struct slice name)
     return usage;
 }
 
+/* A project that a router has asked for stays in memory: its sums are sent whenever they change. */
 void usage_unref(struct usages *usages, struct usage *usage)
 {
     if (--usage->refs || usage->watch)
@@ -159,6 +160,8 @@ void on_watch_usage(struct shard *shard, struct asker asker, const struct wire_w
     usage_mark_changed(&shard->streams.usages, usage);
 }
 
+/* The readers of a router that is gone are gone too. Its appends stay in the sum: the others have yet to hear of them.
+ */
 void usage_router_gone(struct shard *shard, unsigned router)
 {
     struct usages *usages = &shard->streams.usages;
