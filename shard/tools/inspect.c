@@ -1,6 +1,16 @@
 /* The file is mapped and read as a reader reads it: its head with the table of blocks, then each block by itself, so
  * that damage is named by its block; last the checksum over everything. A file need not be of this data folder: nothing
- * but the file is looked at. */
+ * but the file is looked at.
+ *
+ *     stream 00070000000000a1, bytes
+ *     positions 0 to 4096
+ *     12 messages, 4096 bytes, 1568 in the file
+ *     checksum 5d3c9a1b20f4e677
+ *     block 0: from 0, 4096 bytes, 1400 stored at 168 (zstd), 2026-01-31T12:00:00.000Z
+ *     good
+ *
+ * Failure modes: of a file without a sound head nothing is printed. A damaged block is marked and the others are still
+ * checked. Either way the status is 1, and the reason is on standard error. */
 #include "shard/tools/inspect.h"
 
 #include <errno.h>

@@ -5,8 +5,8 @@
  *         copy its slots into `to`    one durable transaction a slot
  *         save the layout             atomic: the switch
  *         delete its slots in `from`
- *     rebuild all feeds from the subscription sources; save the new shard count; remove files of shards that are no
- * more
+ *     rebuild all feeds from the subscription sources
+ *     save the new shard count; remove the files of shards that are gone
  *
  * A kill before the switch leaves copies that nobody owns, a kill after it leaves originals that nobody owns: the first
  * step of the next run deletes either. Feeds are rebuilt because a subscription source, which has the position that was

@@ -1,6 +1,9 @@
 /* A database is looked at in one read transaction, so that what its tables say of each other is of one moment, also
  * while a server writes it. The files of its segments are looked at afterwards: a file may go meanwhile, and then so
- * has its row. */
+ * has its row.
+ *
+ * Failure modes: a database that cannot be opened or read to its end is one problem more, and gets no check of its
+ * files and no cross-checks. A sound one stays open in v->looks, for the cross-checks. */
 #include "shard/tools/verify_database.h"
 
 #include <inttypes.h>
@@ -28,6 +31,8 @@ static bool verify_database_all(struct stream_check *streams, struct journal_che
         verify_problem(v, "%s", why);
         return false;
     }
+    /* The journal comes after the rows: its first entry of a stream must go on where the row ends. The tables come
+     * last, since their checks ask the table `fresh`, which the journal fills. */
     bool read = store_look_integrity(streams->look, v->quick, verify_problem_text, v) &&
                 store_look_streams(streams->look, verify_stream, streams) &&
                 store_look_journal(streams->look, verify_batch, journal) &&

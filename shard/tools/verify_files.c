@@ -1,6 +1,13 @@
 /* Files of segments. A file in the folder is opened as a reader would; an object in the store is fetched only with
  * --objects. A server may remove a file after its row was read, so a file that is wrong counts only if its row is still
- * there. */
+ * there.
+ *
+ *     the file is in the folder (or the cache)    its size; without --quick its head, blocks and checksum, too
+ *     only the object store has it                with --objects fetched and checked; otherwise counted as unread
+ *     neither                                     a problem, if the row is still there
+ *
+ * Failure modes: a file that cannot be opened or fetched is a problem of that segment; the next one is checked all the
+ * same. */
 #include "shard/tools/verify_files.h"
 
 #include <errno.h>
@@ -70,6 +77,7 @@ static const char *verify_files_check_file(const struct verify *v, int fd, const
     return why;
 }
 
+/* On the stack of verify_files_check_object(), which does not return before `over`, or the loop has ended. */
 struct fetch {
     const struct segment_row *row;
     bool json, over;

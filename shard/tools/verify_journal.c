@@ -73,7 +73,7 @@ void verify_batch(void *ctx, int64_t seq, struct slice heads, struct slice data)
             (struct journal_entry){.boundaries = entry.boundaries, .data = entry.data}; /* these stay with ENTRY_SAME */
         good = entry_take(&heads, &data, &entry);
         if (!good)
-            break;
+            break; /* entries have no frame of their own: behind a damaged head none can be found */
         l->v->uid = entry.uid;
         verify_journal_entry(l, &entry);
     }

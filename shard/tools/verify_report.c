@@ -1,5 +1,7 @@
-/* The first hundred problems are printed, all are counted. A line names the database and the stream that it is about.
- */
+/* The first hundred problems are printed, all are counted. A line names the database and the stream that it is about,
+ * by its name or, where no name is known, by its uid:
+ *
+ *     shard-3.db: stream demo/a%0Ab: its positions are not in order */
 #include "shard/tools/verify_report.h"
 
 #include <ctype.h>

@@ -1,5 +1,12 @@
 /* Rules of a row or an extent by itself. Every reader relies on them without checking: a page is cut at boundaries, a
- * position is searched in order, JSON is sent as it is stored. */
+ * position is searched in order, JSON is sent as it is stored.
+ *
+ *     row       base <= offloaded <= flushed, earliest <= offloaded; base is 0 unless it is a fork, and the lineage
+ *               ends at base
+ *     extent    the lengths of its messages add up to its data; `count` is its bytes, or its messages if it is JSON
+ *     segment   end - start is its bytes or messages; the file says what the row says
+ *
+ * A function returns why a rule is broken, as a text that follows a name ("its lineage is damaged"), or NULL. */
 #include "shard/tools/verify_rules.h"
 
 #include "common/boundaries.h"
@@ -13,6 +20,7 @@
 
 #define POSITION_MAX ((uint64_t)INT64_MAX)
 
+/* Where the stream's own bytes begin: behind what it has inherited, and behind what retention has dropped. */
 uint64_t verify_first(const struct stream_row *row)
 {
     return row->earliest > row->base ? row->earliest : row->base;
@@ -129,6 +137,7 @@ const char *verify_segment_file(const struct segment_row *row, bool json, struct
         return "its file has another size";
     if (!segment_parse(&segment, file, file.len, &need))
         return "its file is no segment, or its beginning is damaged";
+    /* segment_check() comes last, because it reads the whole file. */
     if (segment.checksum != row->checksum)
         why = "its file has another checksum";
     else if (!verify_rules_is_of_row(&segment, row, json))
