@@ -14,7 +14,14 @@
  * Failure modes: whatever fails makes this backup fail (backup_fail), and the supervisor tells all shards, which drop
  * their copies; the rows say which objects there may be, and upkeep removes them. A shard that holds too long gives up
  * by itself. If it is not known whether the index was put, the backup is treated as one that may count: it goes when it
- * is old. */
+ * is old.
+ *
+ * Objects of backup 7 in the bucket:
+ *
+ *     backup/index            [7,6,5]: the backups that count, the newest first
+ *     backup/7/manifest       {"version":..,"streamd":..,"id":7,"files":[{"name","bytes","pieces","checksum"},..]}
+ *     backup/7/shard-0.db.0   pieces of at most BACKUP_PIECE raw bytes, each compressed by itself; then .1, .2, ...
+ *     backup/7/layout.0, backup/7/registry.db.0     by shard 0 */
 #include "shard/backup/backup.h"
 
 #include <cjson/cJSON.h>
@@ -99,6 +106,7 @@ static void backup_end(struct shard *shard)
         store_copy_abandon(b->copy);
     b->copy = NULL;
     b->state = BACKUP_NONE;
+    /* While the worker or a request borrows the bytes, backup_goes_on() frees them, when it has come back. */
     if (!b->working)
         buf_clear(&b->bytes);
     backup_remove_copies(shard);
@@ -131,6 +139,8 @@ static bool backup_room_for(struct shard *shard)
     return statvfs(shard->cfg->server_data_dir, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize >= wanted;
 }
 
+/* The copy is in the data folder, so that it is on the file system whose room was looked at, and a successor of this
+ * process finds it there and removes it. */
 static const char *backup_begin_copy(struct shard *shard)
 {
     struct backup *b = &shard->backup;
@@ -295,7 +305,8 @@ static void backup_measure(struct work *work)
             snprintf(b->failure, sizeof b->failure, "%s cannot be read", b->files[i].name);
 }
 
-/* One piece is in memory at a time, raw and compressed, whatever the size of the database. */
+/* One piece is in memory at a time, raw and compressed, whatever the size of the database. Pieces are compressed one by
+ * one, so that a restore needs no more memory either. */
 static void backup_make_piece(struct work *work)
 {
     struct backup *b = (struct backup *)work;
@@ -447,6 +458,7 @@ void backup_turn(struct shard *shard)
 
 /* ---- sealing: the first shard ---- */
 
+/* The backup counts. SEALED carries the oldest number of the index: every shard drops what is older. */
 static void backup_on_index_put(void *ctx, const char *failure)
 {
     struct backup *b = ctx;
@@ -476,7 +488,8 @@ static void backup_put_list(struct backup *b, const char *name, cJSON *list, obj
     s3_put(&b->shard->objects, name, buf_slice(&b->bytes), done, b);
 }
 
-/* The newest first, and as many as are to be kept. */
+/* The newest first, and as many as are to be kept. A bucket without an index has no backup yet; an index that cannot be
+ * read is not replaced, or backups that count would be forgotten. */
 static void backup_on_index_got(void *ctx, enum error error, const char *failure, struct slice bytes)
 {
     struct backup *b = ctx;
@@ -617,7 +630,8 @@ static void backup_remove_next(struct backup_removal *removal)
     s3_remove(&removal->shard->objects, name, backup_on_removed, removal);
 }
 
-/* One file at a time. A row without a name is the backup itself, which has no file. */
+/* One file at a time. A row without a name is the backup itself, which has no file. A row goes after its objects, so a
+ * crash repeats a removal; removing an object that is gone does no harm. */
 void backup_upkeep(struct shard *shard)
 {
     struct backup_file_row row;

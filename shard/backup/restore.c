@@ -82,6 +82,8 @@ static void restore_empty(const char *path, bool all)
         closedir(dir);
 }
 
+/* The folder is durable before anything in the data folder is removed: from then on the supervisor starts no server
+ * (data_dir_half_restored). */
 static void restore_prepare(struct restore *r)
 {
     const char *data_dir = r->cfg->server_data_dir;
@@ -130,6 +132,8 @@ static void restore_check_databases(struct restore *r)
     }
 }
 
+/* Renames may be lost in a crash until the data folder is synced, so the folder `restore` goes only after that. A
+ * restore that is cut short here begins anew, and first removes what this one has moved. */
 static void restore_move_files(struct restore *r)
 {
     char from[OBJECT_ROOT_MAX], to[OBJECT_ROOT_MAX];
@@ -187,6 +191,7 @@ static void restore_end_file(struct restore *r)
     const struct backup_file *file = &r->files[r->file];
     if (r->written != file->bytes || XXH3_64bits_digest(r->hash) != file->checksum)
         fatal_never_restart("backup %" PRIu64 ": %s is damaged", r->id, file->name);
+    /* Before the renames: a file that is in the data folder is whole, whatever happens then. */
     if (fsync(r->fd) != 0)
         fatal("%s/%s: fsync", r->folder, file->name);
     close(r->fd);
@@ -203,6 +208,7 @@ static void restore_on_piece(void *ctx, enum error error, const char *failure, s
     if (error != ERR_NONE)
         fatal_never_restart("backup %" PRIu64 ": piece %" PRIu64 " of %s cannot be had: %s", r->id, r->piece,
                             file->name, failure);
+    /* A piece that unpacks to more than its room is damage, too: ZSTD_decompress() refuses it. */
     size_t len = ZSTD_decompress(raw, BACKUP_PIECE, bytes.data, bytes.len);
     if (ZSTD_isError(len))
         fatal_never_restart("backup %" PRIu64 ": piece %" PRIu64 " of %s is damaged", r->id, r->piece, file->name);
