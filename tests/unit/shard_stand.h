@@ -178,7 +178,7 @@ static inline void cool(struct bench *b, const char *name)
     const struct stream *stream = NULL;
     char command[128];
     b->cfg.shard_flush_idle = 0;
-    for (int i = 0; i < 20000 && !(stream && stream->row.offloaded == stream->tail); i++) {
+    for (int i = 0; i < 600000 && !(stream && stream->row.offloaded == stream->tail); i++) {
         b->shard->tick_due = true;
         turn(b);
         stream = streams_by_name(&b->shard->streams, slice_str(name));
@@ -195,7 +195,7 @@ static inline void cool(struct bench *b, const char *name)
 
 static inline void let_fetches_end(struct bench *b)
 {
-    for (int i = 0; i < 20000 && b->shard->streams.segments.fetches.count; i++) {
+    for (int i = 0; i < 600000 && b->shard->streams.segments.fetches.count; i++) {
         turn(b);
         usleep(100);
     }
