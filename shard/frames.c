@@ -87,7 +87,8 @@ static bool frames_from_shard(struct shard *shard, unsigned from, enum wire_type
 
 typedef bool take_frame(struct shard *shard, unsigned from, enum wire_type type, struct slice body);
 
-/* Frames for which a full disk has room in the next turn only. */
+/* Frames for which a full disk has room in the next turn only. On a disk that is stuck frames are taken, and answered
+ * with an error or dropped: their senders must not hang. */
 static bool frames_wait(const struct shard *shard)
 {
     return !shard->disk.stuck && disk_spent(&shard->disk);

@@ -1,3 +1,15 @@
+/* The tick's work (shard.c has its period), all in the turn's transaction:
+ *
+ *     every tick     look at the disk; write accesses down, expire, retain, sweep; give up on questions; evict streams
+ *     every 2 s      pins, feeds, orphans, old backups, metrics that cost a query, memory and pages given back
+ *     on a full disk, turn after turn     unused pages are given back
+ *
+ * Each step that writes is bounded, in streams or in time, and what it leaves comes with a later tick. So a turn stays
+ * short even when a million streams expire at once.
+ *
+ * Failure modes: on a full disk the steps that write stop when the turn's rows are spent (disk_spent); on one that
+ * takes nothing they are left out. A crash rolls the turn back, and the next process finds the same work by the same
+ * rows; only accesses that were not written down yet are lost. */
 #include "shard/janitor.h"
 
 #include <malloc.h>
@@ -105,13 +117,14 @@ static void janitor_upkeep(struct shard *shard)
 
 void janitor_turn(struct shard *shard)
 {
+    /* A shard that stops does not wait for a tick to write its accesses: they are what it is waiting for. */
     if (shard->stopping)
         janitor_flush(shard);
     if (shard->tick_due || shard->vacuums)
         janitor_vacuum(shard);
     if (!shard->tick_due)
         return;
-    disk_look(&shard->disk);
+    disk_look(&shard->disk); /* first: all that follows asks whether there is room */
     if (!shard->disk.stuck)
         janitor_write_down(shard);
     for (unsigned i = 0; i < ASK_KINDS; i++)

@@ -1,3 +1,5 @@
+/* Gauges are set from what the shard has, counters grow where something happens. Sums over the table of segments cost a
+ * walk, so stats_segments() goes through it a part at a time; until a round has ended the gauges show the last one. */
 #include "shard/stats.h"
 
 #include "common/clock.h"
