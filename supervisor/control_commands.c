@@ -37,6 +37,7 @@ const char *control_commands_on_line(void *ctx, const char *line)
     }
     if (strcmp(line, "backup") != 0)
         return "error: there is no such command";
+    /* NULL keeps the asker waiting: control_commands_on_backup_ended() answers it when the backup is over. */
     const char *why = server->phase == PHASE_SERVING ? backups_begin(&server->backups) : "it does not serve now";
     snprintf(text, sizeof text, "error: %s", why ? why : "");
     return why ? text : NULL;

@@ -1,4 +1,15 @@
-/* streamd: reads the command line; `streamd` alone serves in the foreground. */
+/* streamd: reads the command line; `streamd` alone serves in the foreground.
+ *
+ *     argv --> words (--name=value becomes two) --> --config and --set are taken out --> no word is left: the server
+ *                                                                                    --> else a command of the table
+ *
+ * A command runs here (check, version, help), here with the configuration (create-project, token), as a question to the
+ * running server over its control socket (status, backup), or by becoming another program: streamd-shard for databases
+ * and segments, streamd-router for HTTP (supervisor/cli/cli_exec.c).
+ *
+ * Failure modes: a command ends with status 1 and a line on standard error; output that cannot be written counts as a
+ * failure. A server whose configuration is wrong ends with EXIT_NEVER_RESTART, which the systemd unit knows
+ * (RestartPreventExitStatus): a restart would find the same error. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -94,6 +105,8 @@ static void main_say_configuration(const struct options *given, const struct opt
               stderr);
 }
 
+/* A command of the data folder. Where the command line names no server, options_find() looks for one; the user is told
+ * which, if the command has failed or has changed something there. */
 static int main_run_project(const struct command *command, const struct options *options, int argc, char **argv)
 {
     struct options found = *options;
@@ -331,6 +344,7 @@ static char *main_value_in(char *word, const char **name)
     return NULL;
 }
 
+/* Values and names are borrowed from argv and main_valued; `words` has room for two a word. */
 static int main_split_words(int argc, char **argv, char **words)
 {
     int count = 0;

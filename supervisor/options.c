@@ -18,6 +18,7 @@ bool options_name_nothing(const struct options *options)
     return !options->file;
 }
 
+/* ./data comes first: a user in a folder that has a server of its own means that server, not the installed one. */
 void options_find(struct options *options)
 {
     bool here = access(HERE, F_OK) == 0 && data_dir_in_use(HERE);
@@ -33,5 +34,6 @@ unsigned options_read(const struct options *options, struct config *cfg, FILE *e
         count += config_read_file(cfg, options->file, errors);
     for (unsigned i = 0; i < options->set_count; i++)
         count += config_set(cfg, options->sets[i], errors);
+    /* Keys are checked with one another only when each is right by itself. */
     return count ? count : config_check(cfg, errors);
 }

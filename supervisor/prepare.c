@@ -1,5 +1,9 @@
 /* The order counts. The lock comes first: nothing in the folder is read or written beside another server. The layout
- * comes before the sockets: a server that cannot serve must not accept connections. */
+ * comes before the sockets: a server that cannot serve must not accept connections.
+ *
+ * Failure modes: another server has the lock, a restore was cut short, the layout cannot be read, an address is taken:
+ * the process ends here, before it has a child. The lock belongs to an open file that children inherit, so it is free
+ * when the last of them is gone (flock(2)). */
 #include "supervisor/prepare.h"
 
 #include <sched.h>
@@ -37,6 +41,8 @@ int prepare(struct config *cfg, struct listeners *listeners, const struct notify
         fatal_never_restart("%s: a restore was cut short; run `streamd restore` again", cfg->server_data_dir);
     data_dir_read_layout(cfg->server_data_dir, cfg->shard_count ? (unsigned)cfg->shard_count : prepare_half_the_cores(),
                          layout);
+    /* 0 in the configuration means: as many as there are, or for a new folder half the cores. A machine that has got
+     * more cores does not move streams by itself. */
     if (!cfg->shard_count)
         cfg->shard_count = layout->shards;
     if (!cfg->router_workers)

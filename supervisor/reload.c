@@ -1,6 +1,11 @@
 /* A reload is all or nothing. The new configuration is read beside the running one and must be right by itself; then it
  * is checked as it would take effect, since some keys need a restart and keep their old values; only then are the keys
- * that can change copied. An error anywhere leaves the running configuration as it is. */
+ * that can change copied. An error anywhere leaves the running configuration as it is.
+ *
+ *     file and --set --> fresh, checked by itself --> effect = running + what can change, checked --> copied
+ *
+ * The configuration's functions print their messages to a FILE. Here that is a text in memory, and each of its lines
+ * becomes a line of the log. */
 #include "supervisor/reload.h"
 
 #include <stdlib.h>

@@ -92,6 +92,8 @@ static void server_open(struct server *server, int lock, int metrics)
                         server);
 }
 
+/* Children are gone by now (PHASE_OVER), so the order only has to keep what others point into: the loop goes last but
+ * one, and the configuration last. */
 static void server_close(struct server *server)
 {
     control_socket_close(&server->control_socket);
