@@ -117,7 +117,7 @@ static bool frames_take(struct shard *shard, struct peer *peer, unsigned from, t
     return cursor > 0;
 }
 
-/* What comes while a turn works still joins its commit, so that a commit is as large as the load allows. */
+/* Frames that arrive while a turn works join its commit, so that a commit is as large as the load allows. */
 void frames_take_routers(struct shard *shard)
 {
     bool more = true;
@@ -145,7 +145,7 @@ void frames_take_own(struct shard *shard)
     buf_clear(&frames);
 }
 
-/* What comes over the bus says itself whose source it is of. */
+/* A message of the bus has no sender: the shard is that of the source's uid. */
 void frames_take_bus(struct shard *shard)
 {
     struct slice message;

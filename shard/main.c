@@ -12,7 +12,7 @@
 #include "shard/tools/move.h"
 #include "shard/tools/verify.h"
 
-/* Output that cannot be written is an error, whatever the command has found. */
+/* Output that cannot be written is an error, even if the command itself found none. */
 static int main_printed(int status)
 {
     return fflush(stdout) == 0 && !ferror(stdout) ? status : 1;

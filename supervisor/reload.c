@@ -92,8 +92,8 @@ bool reload_config(const struct options *options, struct config *cfg)
     return changed > 0;
 }
 
-/* The other way round: what an earlier program had is the running configuration, whatever of it this version knows, and
- * the one that was just read is reloaded on top of it. */
+/* The other way round: the earlier program's configuration, as far as this version knows its keys, is the running one,
+ * and the one that was just read is reloaded on top of it. */
 void reload_inherited(struct config *cfg, const char *text)
 {
     struct config fresh = *cfg;

@@ -11,7 +11,7 @@
  * finish within one hold of a few milliseconds, so the copies are of one moment. Then each puts its pieces, and shard 0
  * puts the manifest and the index: from then on the backup counts.
  *
- * Failure modes: whatever fails makes this backup fail (backup_fail), and the supervisor tells all shards, which drop
+ * Failure modes: any failure ends this backup (backup_fail), and the supervisor tells all shards, which drop
  * their copies; the rows say which objects there may be, and upkeep removes them. A shard that holds too long gives up
  * by itself. If it is not known whether the index was put, the backup is treated as one that may count: it goes when it
  * is old.
@@ -563,7 +563,7 @@ static void backup_sealed(struct shard *shard, struct slice oldest)
     backup_end(shard);
 }
 
-/* It may be unknown whether the backup was sealed; then it goes when others of its age go. */
+/* With may_count the backup may have been sealed. Its objects then stay until later backups have replaced it. */
 static void backup_given_up(struct shard *shard, bool may_count)
 {
     const struct backup *b = &shard->backup;

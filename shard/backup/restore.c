@@ -191,7 +191,7 @@ static void restore_end_file(struct restore *r)
     const struct backup_file *file = &r->files[r->file];
     if (r->written != file->bytes || XXH3_64bits_digest(r->hash) != file->checksum)
         fatal_never_restart("backup %" PRIu64 ": %s is damaged", r->id, file->name);
-    /* Before the renames: a file that is in the data folder is whole, whatever happens then. */
+    /* Before the renames: a file in the data folder is whole, even after a crash. */
     if (fsync(r->fd) != 0)
         fatal("%s/%s: fsync", r->folder, file->name);
     close(r->fd);

@@ -172,7 +172,7 @@ static void create_make_reader_key(struct stream_row *row)
         row->reader_key[i] = digits[random[i / 2] >> (i % 2 * 4) & 15];
 }
 
-/* What a fork takes from its source: bytes, and a type and an expiry if it asked for none (PROTOCOL.md 4.2). */
+/* A fork takes bytes from its source, and type and expiry if the request has none (PROTOCOL.md 4.2). */
 static void create_inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source,
                            uint64_t pin)
 {

@@ -7,7 +7,7 @@
  * deleting: the name is free at once; the bytes go a little a turn. soft deleted: the name is taken, requests get 410,
  * and forks and subscribers still get the bytes.
  *
- * A lookup never deletes: it would pull a stream from under whoever called it. It lists what is expired; delete_turn()
+ * A lookup never deletes: its caller could hold a pointer to the stream. It lists what is expired; delete_turn()
  * ends that before the turn's commit. */
 #include "shard/handlers/delete.h"
 
@@ -40,7 +40,7 @@ static void delete_set_deleting(struct shard *shard, struct stream *stream)
     streams_deleting(&shard->streams, stream);
 }
 
-/* Forks may hold it for long, but nobody is subscribed to it any more. */
+/* Forks may hold the stream for long, but it has no subscribers left. */
 static void delete_end_feeds(struct shard *shard, struct stream *stream)
 {
     if (!stream->feeds || !feeds_level(stream))

@@ -93,7 +93,7 @@ static void listing_next_unflushed(struct listing *list)
     buf_clear(&behind);
 }
 
-/* Those before `name`; NULL: all that are left. */
+/* Adds the unflushed streams before `name`; NULL: all that are left. */
 static bool listing_look_at_unflushed(struct listing *list, const struct slice *name)
 {
     while (list->unflushed && (!name || slice_compare(list->unflushed->row.name, *name) < 0)) {

@@ -6,8 +6,8 @@
  *          |                                                  ^
  *          +-----------------PROBED(no such fork)-------------+
  *
- * It is made for a fork that may never come to be, because that fork's shard died; so the source's shard asks after
- * pins that stay unconfirmed. In the fork's shard the end of the fork leaves a row in the unpin queue, in the same
+ * A pin is made before its fork, and the fork's shard may die in between. So the source's shard asks after pins that
+ * stay unconfirmed. In the fork's shard the end of the fork leaves a row in the unpin queue, in the same
  * transaction, and UNPIN is sent until UNPINNED says that the source's shard has committed the drop. */
 #include "shard/handlers/pin.h"
 
@@ -82,7 +82,7 @@ static struct outcome pin_source(struct shard *shard, const struct wire_pin *m, 
     if (!lineage_of_fork(&source->lineage, source->row.uid, source->row.base, answer->position,
                          shard->cfg->limits_fork_depth, lineage))
         return outcome_of(ERR_FORK_TOO_DEEP);
-    /* Last: whatever refuses the fork comes before, so a refusal leaves no pin. A PIN that is repeated after a crash of
+    /* Last: every check comes before, so a refused fork leaves no pin. A PIN that is repeated after a crash of
      * this shard finds its row, and inserts nothing (SQL_PIN_INSERT). */
     store_begin(shard->store);
     store_pin_insert(shard->store, source->row.uid, m->pin, m->fork, shard->now_ms);

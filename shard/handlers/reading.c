@@ -25,7 +25,7 @@ static void reading_count(const struct shard *shard, const struct reading *readi
 }
 
 /* As page_read(). A page that has bytes and ends where a segment must be fetched is an answer as it is: the segment is
- * fetched for whoever reads on. */
+ * fetched for the next read. */
 struct outcome reading_page(struct shard *shard, struct page *page, const struct stream *stream, uint64_t upto)
 {
     struct outcome outcome = page_read(page, &shard->streams, stream, upto);
@@ -64,8 +64,7 @@ static struct page_key reading_key_of(const struct reading *reading)
     return (struct page_key){reading->uid, reading->start, reading->page.max_bytes, reading->page.max_messages};
 }
 
-/* It is all in segments, is as long as it will ever be, and stays as long as the stream, which does not end by itself.
- */
+/* The page lies in segments, cannot grow, and stays as long as the stream, which has no expiry and no retention. */
 static bool reading_is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
 {
     const struct stream_row *row = &stream->row;
@@ -74,7 +73,7 @@ static bool reading_is_cold(const struct reading *reading, const struct stream *
            stream_row_deadline(row) == STORE_NONE;
 }
 
-/* What a page says, whether it was read now or is a file that was kept. */
+/* The answer's fields for a page, which was read now or is a file that was kept. */
 static struct wire_stream reading_describe(struct shard *shard, const struct reading *reading,
                                            const struct stream *stream, uint64_t next, uint64_t time_ms)
 {
@@ -104,7 +103,7 @@ static bool reading_answer_in_file(struct shard *shard, const struct reading *re
     struct outcome outcome = page_in_file(&page, &shard->streams, stream, &bytes);
     if (bytes.bytes < PAGE_FILE_MIN)
         return false;
-    if (outcome.kind == OUTCOME_NEEDS_SEGMENT) /* for whoever reads on */
+    if (outcome.kind == OUTCOME_NEEDS_SEGMENT) /* for the next read */
         (void)!fetch_segment(&shard->streams.segments.fetches, &outcome.segment, NULL);
     struct reading done = *reading;
     page.broken = !page.full; /* it ends with the segment */

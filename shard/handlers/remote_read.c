@@ -173,7 +173,7 @@ void on_fetched(struct shard *shard, unsigned from, const struct wire_fetched *m
     struct remote_read *remote = remote_read_of(ask);
     struct page *page = &remote->reading.page;
     if (m->error != ERR_NONE && buf_len(&page->data)) {
-        page->full = true; /* whoever reads on meets it again */
+        page->full = true; /* the next read meets the error */
         remote_read_resume(shard, remote);
     } else if (m->error != ERR_NONE || m->next <= page->next) {
         remote_read_failed(shard, remote, m->error);

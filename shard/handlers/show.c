@@ -1,4 +1,4 @@
-/* SHOW: the details of one stream, for whoever operates the server. Counts stop at WIRE_SHOWN_MAX, so that one request
+/* SHOW: the details of one stream, for operators. Counts stop at WIRE_SHOWN_MAX, so that one request
  * never walks millions of rows.
  *
  *     journal: pending appends in memory | chunks: counted in the row | segments: the row's bytes without the chunks'
@@ -49,7 +49,7 @@ static bool show_on_stored_producer(void *ctx, struct slice id, uint64_t epoch, 
     return show->listed < FIRST;
 }
 
-/* What memory has of a producer is newer than what the store has, if it has it at all. */
+/* Memory is newer than the store, which may not have the producer yet. */
 static void show_producers(struct shard *shard, struct show *show)
 {
     const struct stream *stream = show->stream;

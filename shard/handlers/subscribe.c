@@ -102,7 +102,7 @@ static void subscribe_finish(struct subscribing *s)
 
 /* ---- the answer ---- */
 
-/* What is known of a source's result beyond its code. */
+/* Adds a text that explains a source's result, or an empty one. */
 static void subscribe_add_text(struct buf *texts, const struct subscribing *s, const struct candidate *candidate,
                                const struct stream *stream)
 {
@@ -175,7 +175,7 @@ static struct stream *subscribe_estuary_stream(struct shard *shard, struct subsc
     return stream;
 }
 
-/* The estuary that the sources were attached for; NULL: it has ended since, whatever has its name now. */
+/* The estuary that the sources were attached for; NULL: it has ended since. Another stream may have its name. */
 static struct stream *subscribe_its_estuary(struct shard *shard, const struct subscribing *s)
 {
     struct stream *stream = s->estuary_uid ? streams_by_uid(&shard->streams, s->estuary_uid) : NULL;
@@ -255,7 +255,7 @@ static void subscribe_decide(struct shard *shard, struct subscribing *s, struct 
     source_notify(shard, source);
 }
 
-/* What was not brought into force yet never will be. */
+/* Removes the subscriptions that are not in force yet, and answers. */
 static void subscribe_give_up(struct subscribing *s)
 {
     struct shard *shard = s->shard;
@@ -340,7 +340,7 @@ static void subscribe_refuse_other_types(struct subscribing *s)
             s->candidates[i].error = ERR_CONTENT_TYPE_MISMATCH;
 }
 
-/* What an estuary that is made is of; NULL: there is no source for it. */
+/* The content type of a new estuary; NULL: no source is left for it. */
 static const char *subscribe_type_of(const struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)

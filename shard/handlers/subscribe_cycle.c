@@ -1,4 +1,4 @@
-/* A breadth-first walk upwards, from the sources of a subscription to theirs, over whatever shards own them:
+/* A breadth-first walk upwards, from the sources of a subscription to theirs, in all shards that own them:
  *
  *     estuary <-- source (depth 1) <-- its sources (depth 2) <-- ... <-- at most fanout.depth
  *
@@ -119,7 +119,7 @@ const struct ask_kind subscribe_cycle_questions = {
 
 /* ---- the answers ---- */
 
-/* What the stream of a step is subscribed to. */
+/* Adds the sources of a step's stream to the walk, or ends it. */
 static enum error subscribe_cycle_look(struct cycle_search *search, struct slice names, uint64_t depth)
 {
     while (names.len) {

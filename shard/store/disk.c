@@ -21,7 +21,7 @@
 #define ROWS_LEAST 16                  /* with room for less nothing is written */
 #define ROWS_MOST 256                  /* a turn */
 
-/* What the file system has for us, and what one of our files may still grow by. */
+/* Free bytes of the file system, or fewer if RLIMIT_FSIZE lets the database grow by less. */
 static uint64_t disk_free_bytes(const struct disk *disk)
 {
     struct statvfs system;

@@ -12,7 +12,7 @@
 
 #define BUSY_MS 5000
 
-/* What the journal says of streams, and how many chunks refer to shared bytes. */
+/* `fresh` has the journal's view of each stream, `tally` the number of chunks that refer to shared bytes. */
 static const char store_look_scratch[] =
     "CREATE TEMP TABLE fresh(uid INTEGER PRIMARY KEY, tail, known, gone, closed, json);"
     "CREATE TEMP TABLE tally(id INTEGER PRIMARY KEY, refs)";

@@ -80,7 +80,7 @@ static int page_file_make_file(struct slice bytes)
 const struct page_file *page_files_add(struct page_files *files, const struct page_key *key, const struct page *page,
                                        uint64_t max_bytes, uint64_t now_ms)
 {
-    /* The newest stays whatever it takes: it is borrowed. */
+    /* Before the new file is added, so that the new one stays even if it alone is over the limit: it is returned. */
     while (files->oldest && (files->count >= FILES_MAX || files->bytes + buf_len(&page->data) > max_bytes))
         page_file_forget_oldest(files);
     int fd = page_file_make_file(buf_slice(&page->data));

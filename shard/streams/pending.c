@@ -39,7 +39,7 @@ struct extent pending_extent(const struct pending *p)
     };
 }
 
-/* What a pending append costs to flush. */
+/* The bytes that flushing a pending append writes. */
 static uint64_t pending_weight(const struct pending *p)
 {
     return p->shared ? SHARED_WEIGHT : p->boundaries + (uint64_t)p->bytes;

@@ -1,4 +1,4 @@
-/* What the journal says of a stream is applied to its row in memory at once, and written with it when it is flushed:
+/* An append changes the stream's row in memory at once; the row is written when the append is flushed:
  *
  *     append_entry --> the journal's batch --> stream_apply: tail, bytes, producer, closed    memory is ahead
  *     flush --------> chunks ---------------> pending_flushed: flushed, row.bytes             the row catches up

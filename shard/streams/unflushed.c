@@ -1,5 +1,6 @@
-/* A treap: a search tree by name that is also a heap by a random rank, so its depth is logarithmic whatever names
- * clients choose, and there is nothing to balance. A stream is in it by two links of its own; nothing is allocated.
+/* A treap: a search tree by name that is also a heap by a random rank, so its depth is logarithmic for any
+ * names that clients choose, and there is nothing to balance. A stream is in it by two links of its own; nothing is
+ * allocated.
  *
  * Insertion goes down to the first node with a smaller rank and splits that subtree by the new name; removal joins the
  * two subtrees. Streams are created far more often than they are listed, so a new one is only put on a list (`loose`,
@@ -16,7 +17,7 @@ void unflushed_init(struct unflushed *all)
     all->random = random_secret() | 1;
 }
 
-/* Takes a tree apart: the names before this one, and the rest. */
+/* Splits a tree into the names before this one, and the rest. */
 static void unflushed_split(struct stream *tree, struct slice name, struct stream **before, struct stream **rest)
 {
     while (tree) {
@@ -33,7 +34,7 @@ static void unflushed_split(struct stream *tree, struct slice name, struct strea
     *before = *rest = NULL;
 }
 
-/* And puts one together of two that are in this order. */
+/* Joins two trees; all names of the first come before those of the second. */
 static struct stream *unflushed_join(struct stream *before, struct stream *rest)
 {
     struct stream *root = NULL, **at = &root;

@@ -1,4 +1,4 @@
-/* What a project holds is the store's sum of flushed rows, plus what memory has beyond it: a stream in memory keeps its
+/* A project's usage is the store's sum of flushed rows, plus what memory has beyond it: a stream in memory keeps its
  * project's usage in memory, and changes it at once.
  *
  * Routers enforce quotas, and each knows its own requests before the shard does. So a router gets, after the commit of
@@ -12,7 +12,7 @@
 #include "shard/shard.h"
 #include "shard/store/store_usage.h"
 
-/* What each router has said and done, for the others. */
+/* Readers and appends of each router, for the others. */
 struct usage_watch {
     bool watching[PEERS_ROUTERS_MAX];
     uint64_t readers[PEERS_ROUTERS_MAX];

@@ -16,7 +16,7 @@
 #include "shard/tools/verify_report.h"
 #include "shard/tools/verify_rules.h"
 
-/* What the journal has said of the stream before, or else its row. */
+/* The stream as the entries before this one have left it, or else as its row is. */
 static struct fresh_stream verify_journal_fresh_of(struct journal_check *l, const struct journal_entry *entry)
 {
     struct fresh_stream fresh;

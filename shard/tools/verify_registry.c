@@ -1,5 +1,5 @@
-/* SQLite's checks first, beside whoever writes; a registry that passes them is opened as the server does, and every
- * project in it is read. */
+/* SQLite's checks come first, beside a server that may write; a registry that passes them is opened as the server does,
+ * and every project in it is read. */
 #include "shard/tools/verify_registry.h"
 
 #include <inttypes.h>

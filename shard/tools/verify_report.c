@@ -13,7 +13,7 @@
 
 #define PRINTED_MAX 100
 
-/* A name has whatever bytes a client has percent-encoded, so the others are printed that way again. */
+/* A name may hold any byte, since clients percent-encode them; unprintable ones are encoded again. */
 static void verify_report_name(struct slice name)
 {
     for (size_t i = 0; i < name.len; i++)

@@ -111,7 +111,7 @@ static void verify_stream_sums(struct stream_check *l)
             row->chunk_bytes, row->chunk_messages, l->in_chunks.bytes, l->in_chunks.messages);
 }
 
-/* Its segments, then its chunks: all it has from its first position to where it is flushed. */
+/* A stream's segments, then its chunks: all bytes from its first position to where it is flushed. */
 static bool verify_stream_bytes(struct stream_check *l)
 {
     const struct stream_row *row = l->row;
