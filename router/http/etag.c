@@ -1,3 +1,10 @@
+/* Two kinds of entity tags, both strong:
+ *
+ *     "9f3c:128:512:c"    an answer of messages: the stream's incarnation, from, to, and :c if the stream is closed
+ *     "5d41402abc4b2a76b9719d911017c592"    a document: the first 128 bits of its SHA-256
+ *
+ * A list is read up to the first member that is malformed; nothing after that counts as named. So a broken If-Match
+ * refuses the request, and a broken If-None-Match costs a full answer: both are safe. */
 #include "router/http/etag.h"
 
 #include <inttypes.h>
@@ -13,6 +20,7 @@ size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t nex
     return (size_t)len;
 }
 
+/* Empty members are allowed: `, "a",, "b"` has two (RFC 9110 5.6.1.2). */
 static struct slice etag_skip_separators(struct slice list)
 {
     while (list.len && (*list.data == ' ' || *list.data == '\t' || *list.data == ','))
@@ -44,6 +52,7 @@ bool etag_listed(struct slice list, struct slice etag, enum etag_compare compare
             list = slice_of(list.data + 2, list.len - 2);
         if (list.data[0] != '"')
             return false;
+        /* A tag has no escapes, so the next quote ends it (RFC 9110 8.8.3). */
         const char *end = list.len > 1 ? memchr(list.data + 1, '"', list.len - 1) : NULL;
         if (!end)
             return false;

@@ -1,5 +1,17 @@
-/* The head is gone over twice: first for the line feeds, which tells where it ends and costs a slow head its length
- * once, then line by line. Inside a whole head every scan stops at the CR of its line at the latest. */
+/* A head is read twice: first only for line feeds, to find its end; then line by line.
+ *
+ *     POST /v1/stream/app/log?x=1 HTTP/1.1 CR LF     http_parse_request_line
+ *     Host: example.org CR LF                        http_parse_headers: name, value, note
+ *     Content-Length: 12 CR LF
+ *     CR LF                                          http_check_...: what the headers say together
+ *
+ * Happy path: http_find_end() finds the empty line. From then on no scan needs a bound of its own: every one stops at
+ * the CR of its line at the latest. The headers of HTTP_HEADERS come out as slices of the input, nothing is copied.
+ *
+ * Failure modes: Not whole yet: MORE, and `from` remembers how far the search went, so that a head that comes byte by
+ * byte costs its length once. Anything that another parser could read differently (bare LF, space before a colon, two
+ * lengths, both framings, folded lines) is BAD: such a request is how a client hides a second one from a proxy (RFC
+ * 9112 11.2). The connection then ends behind the answer. */
 #include "router/http/http.h"
 
 #include <strings.h>
@@ -7,7 +19,7 @@
 #include "common/swar.h"
 
 #define LINES_MAX 100     /* header lines */
-#define EMPTY_LINES_MAX 8 /* before the request line */
+#define EMPTY_LINES_MAX 8 /* before the request line: old clients send one behind a body (RFC 9112 2.2) */
 
 /* Headers the parser keeps to itself, numbered after those it hands out. */
 enum own_header {
@@ -166,7 +178,8 @@ static bool http_refuse_header(struct parser *p, enum error error, const char *w
     return false;
 }
 
-/* Goes over the empty lines before the request line. MORE: perhaps not all of them have come. */
+/* Skips the empty lines before the request line. MORE: perhaps not all of them have come. A first byte that begins no
+ * method is refused at once: the client may speak TLS, and never send a line feed. */
 static enum http_parse http_skip_empty_lines(struct parser *p)
 {
     unsigned lines = 0;
@@ -390,8 +403,9 @@ static void http_note_coding(struct parser *p, struct slice list)
             p->head->coding = coding;
 }
 
-/* What may make a request depend on something: If and If-..., and what is proposed for streams. Not those that RFC 9110
- * 13.1.3 and 13.1.5 have ignored where there is neither a date of modification nor a range. */
+/* Headers that make a request conditional: If and If-..., and those proposed for streams. A server that overlooks one
+ * does what the client wanted to prevent. Two are left out: RFC 9110 13.1.3 and 13.1.5 let a server ignore them where
+ * there is no date of modification and no range. */
 static bool http_is_condition(struct slice name)
 {
     if (http_token_equal(name, SLICE("if-modified-since")) || http_token_equal(name, SLICE("if-range")))
@@ -402,7 +416,8 @@ static bool http_is_condition(struct slice name)
            http_token_equal(name, SLICE("stream-incarnation"));
 }
 
-/* RFC 9110 13.2.1: but for GET and HEAD a tag that is overlooked is a condition that is. */
+/* A GET or HEAD may overlook the second one: that costs at most a full answer. For other methods an overlooked tag is
+ * an overlooked condition (RFC 9110 13.2.1). */
 static bool http_note_if_none_match(struct parser *p, struct slice value)
 {
     struct slice *kept = &p->head->headers[HTTP_IF_NONE_MATCH_HEADER];
@@ -473,6 +488,7 @@ static bool http_check_host(struct parser *p)
     return true;
 }
 
+/* Digits only: "+5", "5, 5" and "0x5" are read differently by others (RFC 9112 6.3). */
 static bool http_check_length(struct parser *p)
 {
     struct slice text = p->content_length;
@@ -491,7 +507,7 @@ static bool http_check_length(struct parser *p)
     return true;
 }
 
-/* Whether a Transfer-Encoding asks, in good order, for a coding we do not have. */
+/* A well-formed Transfer-Encoding that names a coding other than chunked: 501 instead of 400 (RFC 9112 6.1). */
 static bool http_names_other_coding(struct slice list)
 {
     struct slice coding;
@@ -551,7 +567,7 @@ enum http_parse http_head_parse(struct slice in, size_t *from, struct http_head 
     return HTTP_PARSE_BAD;
 }
 
-/* An empty target has a path that is not in the bytes. */
+/* A slice that does not point into `from` stays: the path of an empty target is a constant. */
 static void http_move(struct slice *slice, struct slice from, const char *to)
 {
     uintptr_t at = (uintptr_t)slice->data, start = (uintptr_t)from.data;

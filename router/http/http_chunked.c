@@ -1,11 +1,26 @@
-/* The chunked body decoder: a byte at a time through the framing, a run at a time through the data. */
+/* The chunked body decoder: one byte at a time through the framing, a run at a time through the data.
+ *
+ *     4;name="x" CR LF     size in hex, extensions: dropped
+ *     Wiki CR LF           data
+ *     0 CR LF              the last chunk
+ *     Digest: abc CR LF    trailer: dropped
+ *     CR LF
+ *
+ * Happy path: the caller gives whatever bytes came; each call returns at most one run of data, and the state is kept
+ * between the calls. So the split of the bytes into packets does not matter, and data is never copied here.
+ *
+ * Failure modes: A byte that the grammar does not have at its place, a bare CR or LF, a size of more than 8 digits, too
+ * many extensions: CHUNK_BAD, for good. The caller must close the connection, because nobody knows where the next
+ * request begins. A decoder that forgave such bytes could disagree with a proxy in front about that place. */
 #include "common/tchar.h"
 #include "router/http/http.h"
 
-#define SKIPPED_MAX 4096   /* bytes of chunk extensions and trailer in one body */
-#define CHUNK_DIGITS_MAX 8 /* hex digits of a chunk size */
+/* Bytes of extensions and trailer in one body: limits.max_body counts data only. */
+#define SKIPPED_MAX 4096
+/* Hex digits of a chunk size: `left` cannot overflow, and the zeros in front are bounded too. */
+#define CHUNK_DIGITS_MAX 8
 
-/* CHUNK_SIZE is 0, where a body begins. */
+/* CHUNK_SIZE is 0, so a zeroed decoder is at the start of a body. No entry of the table below leads to it. */
 enum chunk_state {
     CHUNK_SIZE,
     CHUNK_SIZE_SPACE, /* after the size or an extension; only another extension may follow */
@@ -32,7 +47,7 @@ enum chunk_state {
 
 enum byte_class { BLANK, TOKEN, SEMICOLON, EQUALS, COLON, QUOTE, BACKSLASH, TEXT, CR, CONTROL, CLASS_COUNT };
 
-/* Extensions and trailers (RFC 9112 7.1.1, 7.1.2): the state after a byte. What is not here is refused. */
+/* Extensions and trailers (RFC 9112 7.1.1, 7.1.2): the state after a byte. A byte without an entry is refused. */
 static const uint8_t http_chunked_after[CHUNK_BAD][CLASS_COUNT] = {
     [CHUNK_SIZE_SPACE] = {[BLANK] = CHUNK_SIZE_SPACE, [SEMICOLON] = CHUNK_EXTENSION},
     [CHUNK_EXTENSION] = {[BLANK] = CHUNK_EXTENSION, [TOKEN] = CHUNK_NAME},
@@ -101,6 +116,7 @@ static enum chunk_state http_chunked_after_size(char byte)
 static enum chunk_state http_chunked_size_byte(struct http_chunked *c, char byte)
 {
     int digit = http_chunked_hex_digit(byte);
+    /* A size needs a digit: an empty line is no chunk. */
     if (digit < 0)
         return c->digits ? http_chunked_after_size(byte) : CHUNK_BAD;
     c->left = c->left << 4 | (unsigned)digit;
@@ -155,7 +171,7 @@ enum http_parse http_chunked_next(struct http_chunked *chunked, struct slice in,
             chunked->left -= run;
             if (!chunked->left)
                 chunked->state = CHUNK_DATA_CR;
-            break;
+            break; /* *data is one run: the caller comes again with the rest */
         }
         chunked->state = http_chunked_frame_byte(chunked, in.data[at++]);
         if (http_chunked_is_skipped(chunked->state) && ++chunked->skipped > SKIPPED_MAX)

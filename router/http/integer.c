@@ -1,3 +1,9 @@
+/* Each number has exactly one spelling: no sign, no leading zero, no space. So a header that passed here is the same
+ * number to everyone who reads it.
+ *
+ * A text that is no number at all is INTEGER_NONE, whatever its length; INTEGER_OVERFLOW means digits only, but too
+ * many. The limit is checked after each digit, so the sum does not wrap around as long as max is well
+ * below UINT64_MAX / 10. */
 #include "router/http/integer.h"
 
 enum integer integer_parse(struct slice text, uint64_t max, uint64_t *value)

@@ -1,3 +1,15 @@
+/* A query is read twice. query_take_all() finds the parameters of a read and decodes them; query_understand() says what
+ * they mean together:
+ *
+ *     offset=0000000000000000_0000000000000512&live=sse    from 512 on, as an event stream
+ *     offset=now&live=long-poll&cursor=42                  from the tail on, one answer
+ *     limit=10&utm_source=x                                the first ten messages
+ *
+ * Happy path: every value is decoded into the room of its parameter, so nothing is allocated.
+ *
+ * Failure modes: A parameter that is given twice, empty (offset, cursor), too long, broken or out of range is refused
+ * with a text that names it: a read from a place that the client did not mean is worse than no read. Parameters of
+ * others are ignored. */
 #include "router/http/query.h"
 
 #include "common/offset.h"
@@ -5,8 +17,8 @@
 #include "router/http/cursor.h"
 #include "router/http/integer.h"
 
-#define KEY_MAX 32    /* longer is none of ours */
-#define VALUE_MAX 256 /* longer is no valid value of ours */
+#define KEY_MAX 32    /* a longer key is not one of these, even decoded from %xx */
+#define VALUE_MAX 256 /* no valid value is longer */
 
 enum param { PARAM_OFFSET, PARAM_LIVE, PARAM_CURSOR, PARAM_LIMIT, PARAM_COUNT };
 
@@ -35,7 +47,7 @@ static enum param query_param_of(struct slice key)
     return PARAM_COUNT;
 }
 
-/* One key=value. A parameter of ours may come once. */
+/* One key=value. Two values of one parameter are refused: the client may mean either. */
 static enum error query_take(struct params *params, struct slice pair, struct detail *detail)
 {
     const char *equals = pair.len ? memchr(pair.data, '=', pair.len) : NULL;
@@ -82,7 +94,7 @@ static enum error query_understand_offset(struct slice value, struct query *quer
 {
     if (!value.len)
         return query_empty(PARAM_OFFSET, detail);
-    if (slice_equal(value, SLICE("-1")))
+    if (slice_equal(value, SLICE("-1"))) /* as without offset: query->earliest is set already */
         return ERR_NONE;
     query->earliest = false;
     query->now = slice_equal(value, SLICE("now"));
@@ -114,7 +126,8 @@ static enum error query_understand_limit(struct slice value, struct query *query
                       detail_quote(value).text);
 }
 
-/* What no server has made may be anything: it is only a cache key. But an answer never goes back behind a number. */
+/* A cursor that no server made is accepted and counts as none: cursors are only cache keys. A number too large is
+ * refused, because the answer's cursor must be larger still (PROTOCOL.md 10.1). */
 static enum error query_understand_cursor(struct slice value, struct query *query, struct detail *detail)
 {
     if (!value.len)
@@ -132,6 +145,7 @@ static enum error query_understand(const struct params *params, struct query *qu
         error = query_understand_offset(params->value[PARAM_OFFSET], query, detail);
     if (error == ERR_NONE && params->given[PARAM_LIVE])
         error = query_understand_live(params->value[PARAM_LIVE], query, detail);
+    /* The protocol has no default offset for live reads (PROTOCOL.md 5.7, 5.8). */
     if (error == ERR_NONE && query->live != QUERY_CATCH_UP && !params->given[PARAM_OFFSET])
         error = detail_say(detail, ERR_OFFSET_REQUIRED,
                            "live reads need an offset: -1 (the start), now (the end), or one that came in "
@@ -153,7 +167,7 @@ enum error query_parse(struct slice text, struct query *query, struct detail *de
     return error != ERR_NONE ? error : query_understand(&params, query, detail);
 }
 
-/* In a query, a name may be encoded (RFC 3986 6.2.2.2). */
+/* In a query, a name may be percent-encoded (RFC 3986 6.2.2.2); in a list of cookies it is as it stands. */
 static bool query_is_name(struct slice key, struct slice name, bool encoded)
 {
     char room[KEY_MAX];
@@ -165,6 +179,7 @@ static bool query_is_name(struct slice key, struct slice name, bool encoded)
 
 struct slice query_value(struct slice list, char separator, struct slice name)
 {
+    /* The first of a name counts. Spaces follow the ';' between cookies. */
     while (list.len) {
         const char *end = memchr(list.data, separator, list.len);
         struct slice pair = slice_of(list.data, end ? (size_t)(end - list.data) : list.len);

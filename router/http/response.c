@@ -1,3 +1,12 @@
+/* A head is written front to back into one buffer; the caller adds headers between the two calls:
+ *
+ *     response_begin()     HTTP/1.1 200 OK
+ *                          Date: ... and the headers of every answer
+ *     response_add...()    Stream-Next-Offset: 0000000000000000_0000000000000512
+ *     response_end()       Content-Length, Transfer-Encoding or neither; Connection; the empty line
+ *
+ * Nothing here can fail: the buffer grows. Values must not contain CR or LF: callers pass numbers and
+ * texts that were checked when they came in. */
 #include "router/http/response.h"
 
 #include <inttypes.h>
@@ -5,10 +14,12 @@
 
 #include "common/offset.h"
 
+/* Stored bytes are anybody's: a browser must not guess a type for them and run them, and pages of other origins may
+ * load them as far as CORS allows. */
 static const char response_always[] = "X-Content-Type-Options: nosniff\r\n"
                                       "Cross-Origin-Resource-Policy: cross-origin\r\n";
 
-/* RFC 9110 15, RFC 6585, RFC 4918: of every status that is sent. */
+/* The phrases of every status that is sent (RFC 9110 15, RFC 6585, RFC 4918). */
 static const struct {
     int status;
     const char *phrase;
@@ -46,6 +57,7 @@ const char *response_reason(int status)
     return "";
 }
 
+/* The text is made once a second, not once an answer. */
 static void response_refresh_date(struct response_date *date)
 {
     time_t now = time(NULL);
@@ -59,7 +71,7 @@ static void response_refresh_date(struct response_date *date)
 
 void response_begin(struct buf *out, int status, struct response_date *date)
 {
-    char *line = buf_reserve(out, 128);
+    char *line = buf_reserve(out, 128); /* the longest phrase and the date need 83 */
     response_refresh_date(date);
     int len = snprintf(line, 128, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, response_reason(status), date->text);
     buf_grow(out, (size_t)len);
@@ -98,13 +110,14 @@ void response_add_offset(struct buf *out, const char *name, uint64_t position)
 
 void response_end(struct buf *out, enum response_body body, uint64_t length, bool keep_alive, bool http10)
 {
+    /* At most one of the two says where the body ends (RFC 9112 6.3). RESPONSE_NO_BODY needs neither. */
     if (body == RESPONSE_LENGTH)
         response_add_number(out, "Content-Length", length);
     if (body == RESPONSE_CHUNKED)
         buf_add_slice(out, SLICE("Transfer-Encoding: chunked\r\n"));
     if (!keep_alive)
         buf_add_slice(out, SLICE("Connection: close\r\n"));
-    else if (http10)
+    else if (http10) /* an HTTP/1.0 client closes unless it is told (RFC 9112 C.2.2) */
         buf_add_slice(out, SLICE("Connection: keep-alive\r\n"));
     buf_add_slice(out, SLICE("\r\n"));
 }

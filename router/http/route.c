@@ -1,3 +1,15 @@
+/* From a path to a route and a name, by the patterns in common/routes.def:
+ *
+ *     /v1/stream/app/logs%20a/1
+ *     `--literal-'`p' `-stream-'     --> ROUTE_STREAM, "app/logs a/1"
+ *     /v1/stream/jobs                --> ROUTE_STREAM, "_default/jobs"
+ *
+ * Happy path: every pattern is tried and the best match is kept; only then is the name decoded, into the caller's room.
+ * The path is split before it is decoded, so an encoded slash (%2F) never separates project and stream.
+ *
+ * Failure modes: No pattern begins like the path: NOT_FOUND. One does, but a part is missing or broken: an error that
+ * says which. Behind /v1/stream/, a first segment "__ds" belongs to the protocol:
+ * NOT_FOUND. */
 #include "router/http/route.h"
 
 #include "common/origin.h"
@@ -5,7 +17,7 @@
 #include "common/project.h"
 
 #define DEFAULT_PROJECT PROJECT_DEFAULT "/"
-#define PATHS_MAX 2 /* of one route */
+#define PATHS_MAX 2 /* patterns of one route */
 
 static const struct {
     const char *name;
@@ -39,7 +51,8 @@ static bool route_is_reserved(struct slice first)
     return slice_equal(first, SLICE("__ds"));
 }
 
-/* Decodes rest, what follows the prefix, to room after `used` bytes that are there already. */
+/* Decodes `rest` into the room, behind `used` bytes that are there already. Decoding never makes a text longer, so
+ * ROUTE_NAME_MAX is enough for any path of up to ROUTE_PATH_MAX bytes and the default project. */
 static enum error route_decode(struct slice rest, char *room, size_t used, size_t *len)
 {
     if (!percent_decode(rest, room + used, len))
@@ -81,7 +94,7 @@ static enum error route_parse_project(struct slice rest, const char *slash, char
     return tail.len ? ERR_NONE : ERR_MISSING_PROJECT_OR_STREAM_ID;
 }
 
-/* All of it is a project. */
+/* The rest is a project and nothing else: /v1/config/{project}. */
 static enum error route_parse_project_alone(struct slice rest, char *room, struct slice *name)
 {
     size_t len = 0;
@@ -114,7 +127,7 @@ bool route_reachable(struct slice name)
 
 /* ---- which route ---- */
 
-/* A pattern that a path may be of. */
+/* How well a pattern fits a path. */
 struct route_match {
     enum route_kind kind;
     const char *parameters; /* in the pattern, with what follows; "": it has none */
@@ -123,7 +136,7 @@ struct route_match {
     size_t literal;         /* bytes of the pattern that are no parameters */
 };
 
-/* How much literal text path and pattern begin with, up to the first parameter; 0: they differ. */
+/* The length of the literal text up to the first parameter, which path and pattern share; 0: they differ. */
 static size_t route_literal(const char *pattern, struct slice path)
 {
     size_t i = 0;
@@ -168,7 +181,8 @@ static bool route_match_better(const struct route_match *a, const struct route_m
     return a->takes != b->takes ? a->takes : a->literal > b->literal;
 }
 
-/* The one that suits best. parameters NULL: no route begins like this. */
+/* The best match. parameters NULL: no pattern begins like the path. A match without the method still wins over none, so
+ * that the dispatcher can answer 405 instead of 404. */
 static struct route_match route_find(struct slice path, enum http_method method)
 {
     struct route_match best = {0};
@@ -201,7 +215,8 @@ static bool route_begins(struct slice path, struct slice with)
     return path.len >= with.len && memcmp(path.data, with.data, with.len) == 0;
 }
 
-/* What follows the origin of a URL, if the request is sent to the same one; anything else as it is. */
+/* A URL without its origin, if that is the origin this request was sent to; any other text as it is. A URL of another
+ * server then fails to parse as a path: forks are made from streams of this server only. */
 static struct slice route_without_origin(struct slice url, const struct http_head *head)
 {
     const char *mark = url.len && *url.data != '/' ? memmem(url.data, url.len, "://", 3) : NULL;

@@ -1,6 +1,14 @@
+/* Reads a timestamp of RFC 3339 5.6 from left to right; each part takes its bytes off the front:
+ *
+ *     2030-01-31 T 12:00:00 .250 +01:00
+ *     date         time     ms   zone       --> milliseconds since 1970, UTC
+ *
+ * Lower-case t and z, and a space for T, are allowed as in the RFC's notes. Second 60 is a leap second and counts as
+ * the first of the next minute. A time before 1970 becomes 0, which is long ago as well. Anything else fails: a day
+ * that its month does not have, a missing zone, bytes behind the zone. */
 #include "router/http/timestamp.h"
 
-/* What is left of the text. */
+/* The part of the text that is not read yet. */
 struct cursor_in {
     const char *at, *end;
 };
@@ -18,6 +26,7 @@ static bool timestamp_take_digits(struct cursor_in *in, unsigned count, unsigned
 
 static bool timestamp_take_one_of(struct cursor_in *in, const char *choices, char *taken)
 {
+    /* strchr() would find a NUL in the text at the end of `choices`. */
     if (in->at == in->end || !*in->at || !strchr(choices, *in->at))
         return false;
     *taken = *in->at++;
@@ -31,8 +40,9 @@ static unsigned timestamp_days_in(unsigned year, unsigned month)
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar; the year is counted from March, so that a leap day is its
- * last. */
+/* Days from 1970-01-01 to a date of the Gregorian calendar. The year begins in March here, so a leap day is its last
+ * day and the months before it have fixed lengths: (153 * m + 2) / 5 is the sum of the first m. 719468 days lie between
+ * 0000-03-01 and 1970-01-01. */
 static int64_t timestamp_days_since_1970(unsigned year, unsigned month, unsigned day)
 {
     int64_t y = (int64_t)year - (month <= 2);
@@ -54,7 +64,7 @@ static bool timestamp_take_date(struct cursor_in *in, int64_t *days)
     return true;
 }
 
-/* Of a fraction the first three digits count. */
+/* A fraction counts to the millisecond; further digits are read and dropped. "." without a digit is malformed. */
 static bool timestamp_take_fraction(struct cursor_in *in, unsigned *ms)
 {
     unsigned digits = 0;
@@ -95,6 +105,7 @@ static bool timestamp_take_zone(struct cursor_in *in, int64_t *ms)
     if (!(timestamp_take_digits(in, 2, &hour) && timestamp_take_one_of(in, ":", &c) &&
           timestamp_take_digits(in, 2, &minute)))
         return false;
+    /* Local time is ahead of UTC by a "+" zone, so the caller subtracts this. */
     *ms = (int64_t)(hour * 60 + minute) * 60000 * (sign == '-' ? -1 : 1);
     return hour <= 23 && minute <= 59;
 }
