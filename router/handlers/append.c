@@ -1,4 +1,18 @@
-/* POST: an append, a close, or both. */
+/* POST: an append, a close, or both.
+ *
+ *     quota --> headers (rules.c) --> body as it is stored --> APPEND to the stream's shard
+ *                                                                   |
+ *          200, 204 or an error <-- append_answered() <-- APPENDED, after the commit
+ *
+ *     body [{"a":1}, 2] of application/json --> data `{"a":1},2,` and the boundaries of 2 messages
+ *     body hello of text/plain              --> data `hello`, no boundaries
+ *
+ * Failure modes:
+ *   - Quota, headers or JSON are wrong: the answer says so, and the shard is never asked.
+ *   - The shard refuses (closed, stale epoch, a gap in the sequence): the answer has the headers by which a producer
+ *     finds its place again.
+ *   - The shard dies: an append with producer headers is sent to the next process, which recognises a duplicate. One
+ * without, once sent, could be stored twice: it fails, and the client decides. */
 #include "common/json.h"
 #include "common/media_type.h"
 #include "router/auth/quota.h"
@@ -9,11 +23,12 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-/* What the answer depends on, in the question's flags; its number is the Producer-Seq that came. */
+/* Flags of the shard request: what the answer depends on beside the shard's reply. shard_request.number is the
+ * Producer-Seq that came. */
 #define APPEND_PRODUCER 1u   /* with producer headers */
 #define APPEND_CLOSE_ONLY 2u /* without a body */
 
-#define MESSAGES_KEEP ((size_t)1 << 20)
+#define MESSAGES_KEEP ((size_t)1 << 20) /* a larger buffer is freed after the append that needed it */
 
 static void append_add_fanout(struct buf *head, const struct wire_appended *m)
 {
@@ -26,7 +41,7 @@ static void append_add_fanout(struct buf *head, const struct wire_appended *m)
         return;
     response_add_number(head, "Stream-Fanout-Count", m->subscribers);
     response_add(head, "Stream-Fanout-Mode", modes[m->fanout]);
-    if (m->fanout != WIRE_FANOUT_INLINE)
+    if (m->fanout != WIRE_FANOUT_INLINE) /* nobody has waited for the subscribers, so there is nothing to count */
         return;
     response_add_number(head, "Stream-Fanout-Successes", m->successes);
     response_add_number(head, "Stream-Fanout-Failures", m->failures);
@@ -53,8 +68,8 @@ static void append_answer_appended(const struct shard_request *q, const struct w
         answer_end_bare(req);
 }
 
-/* Every conflict of a producer says what is next: clients that get no Producer-Expected-Seq take it for 0, and wait for
- * all batches before theirs, or try again without end. */
+/* Each 409 to a producer names the next sequence number. Clients read a missing Producer-Expected-Seq as 0: they then
+ * wait for batches that were stored long ago, or retry without end. */
 static void append_answer_refused(const struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
@@ -73,7 +88,8 @@ static void append_answer_refused(const struct shard_request *q, const struct an
     answer_error_end(req, answer->error, answer->text);
 }
 
-/* What this router sent twice because a shard died, the client sent once: it was taken, and the stream closed since. */
+/* This router sent the append twice because a shard died; the client sent it once. The first one was stored, and the
+ * stream was closed after it: for the client that is a success. */
 static bool append_taken_before(const struct shard_request *q, const struct answer *answer)
 {
     return q->repeated && answer->error == ERR_STREAM_CLOSED && answer_appended(answer) &&
@@ -93,7 +109,9 @@ static void append_answered(struct shard_request *q, const struct answer *answer
         answer_error_text(req, answer->error, answer->text);
 }
 
-/* The body as it is stored. JSON lands in the router's buffers, which are free again when the frame is put. */
+/* The body as it is stored. JSON is written to the router's two buffers, which all appends share: wire_put_append()
+ * copies from them in the same call. An empty array has no message, which is an error of its own
+ * (PROTOCOL.md 9.1.2). */
 static enum error append_take_body(struct router *r, struct slice body, struct wire_append *append,
                                    struct detail *detail)
 {
@@ -129,7 +147,7 @@ static void append_submit(struct request *req, struct wire_append *append)
     wire_put_append(&q->frame, append);
     q->flags = (append->flags & WIRE_APPEND_PRODUCER ? APPEND_PRODUCER : 0) | (append->count ? 0 : APPEND_CLOSE_ONLY);
     q->number = append->seq;
-    q->repeatable = q->flags & APPEND_PRODUCER;
+    q->repeatable = q->flags & APPEND_PRODUCER; /* the shard knows a repeated one by its epoch and sequence */
     ask_send(q);
 }
 

@@ -1,4 +1,14 @@
-/* GET and PUT of a project's configuration. */
+/* GET and PUT of a project's configuration: one JSON document a project, in the registry.
+ *
+ *     GET   project (kept by projects.c) --> JSON --> its tag --> If-Match, If-None-Match --> 200, 304 or 412
+ *     PUT   JSON --> project --> in one transaction: tag of the old, If-Match, replace --> 200 with the new tag
+ *
+ * Happy path: an operator reads the document with its ETag, edits it, and puts it back with If-Match.
+ *
+ * Failure modes: Another has changed it in between: 412, with the tag of what is there now. The project does not exist:
+ * 404, or 412 to an If-Match; PUT never creates one. The registry is locked by another process: OVERLOADED, try again.
+ * The document is malformed: 400, and nothing changes. The JSON has signing secrets, so buffers are wiped before they
+ * are freed. */
 #include <cjson/cJSON.h>
 
 #include "common/registry.h"
@@ -8,7 +18,7 @@
 #include "router/http/etag.h"
 #include "router/router.h"
 
-/* ---- what it depends on ---- */
+/* ---- tags and conditions ---- */
 
 struct tag {
     char room[ETAG_MAX];
@@ -33,7 +43,7 @@ static void config_take_tag(const struct project *project, struct tag *tag)
     buf_wipe(&json);
 }
 
-/* RFC 9110 13.1.1. */
+/* RFC 9110 13.1.1: a project that is not there matches nothing, not even "*". */
 static bool config_if_match(const struct http_head *head, const struct tag *tag)
 {
     struct slice list = head->headers[HTTP_IF_MATCH_HEADER];
@@ -95,12 +105,12 @@ void handle_config_get(struct request *req, const struct http_head *head, struct
 
 struct replacement {
     const struct http_head *head;
-    struct project project; /* what is to be; then what was */
+    struct project project; /* the new one; after the replacement the old one, for the caller to clear */
     struct tag was, is;
 };
 
-/* In the registry's transaction: what is compared is what is replaced. A project that was deleted meanwhile stays so.
- */
+/* Runs in the registry's transaction, so the tag that is compared belongs to the document that is replaced. A project
+ * that was deleted meanwhile stays deleted. If-None-Match: * matches every project that is there, so it refuses all. */
 static bool config_replace(void *ctx, struct project *project, bool there)
 {
     struct replacement *r = ctx;
@@ -127,7 +137,7 @@ static void config_answer_put(struct request *req, enum registry_result result, 
     } else if (result != REGISTRY_OK) {
         answer_error(req, result == REGISTRY_BUSY ? ERR_OVERLOADED : ERR_INTERNAL);
     } else {
-        auth_changed(&req->router->auth);
+        auth_changed(&req->router->auth); /* what was decided with the old keys is decided again */
         struct buf *head = answer_begin(req, 200);
         response_add(head, "Content-Type", SLICE("application/json"));
         response_add(head, "Cache-Control", SLICE("no-store"));
@@ -136,7 +146,7 @@ static void config_answer_put(struct request *req, enum registry_result result, 
     }
 }
 
-/* Reads the body, and what of the head is not compared later. The caller clears the project. */
+/* Checks everything that needs no transaction: the body, and If-None-Match. The caller clears the project. */
 static enum error config_read_put(struct request *req, const struct http_head *head, struct slice body,
                                   struct project *project, struct detail *detail)
 {
@@ -155,7 +165,8 @@ static enum error config_read_put(struct request *req, const struct http_head *h
     return ERR_NONE;
 }
 
-/* The whole entry is replaced. A write of the registry takes some milliseconds, which is rare enough for a turn. */
+/* Replaces the whole document. The write takes some milliseconds, in which this router serves nobody: changes are rare
+ * enough for that. */
 void handle_config_put(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct replacement replacement = {.head = head};

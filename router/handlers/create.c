@@ -1,4 +1,10 @@
-/* PUT: a new stream or fork, or the assurance that it is there. */
+/* PUT: creates a stream or a fork, or confirms that it exists as it was asked for.
+ *
+ *     headers (rules.c) --> retention of the project, quota --> CREATE to the stream's shard --> 201, 200 or an error
+ *
+ * Failure modes: A header is wrong, or the name has a segment that URLs drop: refused here. The quota is full: the
+ * shard decides, because a stream that exists is still confirmed. The shard dies: the frame is sent again, and the
+ * answer can then be 200 for a stream that the first one created. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +38,7 @@ static void create_answered(struct shard_request *q, const struct answer *answer
     answer_end(req, NULL, 0);
 }
 
-/* The port that a Host names, or implies for http. */
+/* The port that a Host names, or 80. A ':' inside of brackets belongs to an IPv6 address. */
 static unsigned create_port_of(struct slice host)
 {
     const char *colon = memrchr(host.data, ':', host.len);
@@ -43,7 +49,7 @@ static unsigned create_port_of(struct slice host)
     return (unsigned)port;
 }
 
-/* Of the connection, at our end. */
+/* The port at this end of the connection; 0: unknown. */
 static unsigned create_local_port(const struct request *req)
 {
     struct sockaddr_storage address = {0};
@@ -54,9 +60,9 @@ static unsigned create_local_port(const struct request *req)
                                                : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-/* The stream's URL, where it is known: a target that was one, or a client that is connected to the port that it names.
- * What a proxy was called with is not known, perhaps not even that there is one: then it is the path, which is right
- * everywhere (RFC 9110 10.2.2). */
+/* The Location of a created stream. A full URL is given where its origin is certain: the target was absolute, or the
+ * Host names the port that the client is connected to and no proxy left a header. Behind a proxy the client's URL is
+ * unknown, so the Location is the path alone, which every client resolves against its own URL (RFC 9110 10.2.2). */
 static char *create_location(const struct request *req, const struct http_head *head)
 {
     struct slice host = head->headers[HTTP_HOST_HEADER], origin = head->origin;
@@ -70,7 +76,7 @@ static char *create_location(const struct request *req, const struct http_head *
     return text;
 }
 
-/* A stream whose creation does not say how much it keeps, keeps what its project says. */
+/* A creation without retention headers takes the project's retention. */
 static void create_add_retention(struct request *req, struct wire_create *create)
 {
     const struct project *project = projects_find(&req->router->auth.projects, project_of(create->name));
@@ -98,7 +104,7 @@ void handle_create(struct request *req, const struct http_head *head, struct sli
     struct shard_request *q = ask_shard(req, shards_of(shards, name), create_answered);
     create.id = q->id;
     create_add_retention(req, &create);
-    if (quota_create(req, name, body.len) != ERR_NONE)
+    if (quota_create(req, name, body.len) != ERR_NONE) /* the shard knows whether the stream is there already */
         create.flags |= WIRE_CREATE_FULL;
     wire_put_create(&q->frame, &create);
     q->repeatable = true;

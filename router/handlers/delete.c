@@ -1,4 +1,5 @@
-/* DELETE. Not repeated when a shard dies: a second one would say that there was no such stream. */
+/* DELETE. When the shard dies after the request was sent, it is not sent again: a second DELETE of the same stream
+ * would answer 404. The client gets an error that says the outcome is unknown. */
 #include "router/conn/answer.h"
 #include "router/conn/ask.h"
 #include "router/handlers/handlers.h"

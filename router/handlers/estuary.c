@@ -1,4 +1,14 @@
-/* Estuaries: subscribe, unsubscribe, look, touch, delete. */
+/* Estuaries: subscribe, unsubscribe, look, touch, delete.
+ *
+ *     POST /v1/estuary/subscribe/app/log   {"estuaryId":"inbox"}                        one source, in the path
+ *     POST /v1/estuary/subscribe/app       {"estuaryId":"inbox","streams":["a","b"]}    many sources, in the body
+ *
+ * Happy path: the body is read into struct subscription, one SUBSCRIBE goes to the estuary's shard, and that shard asks
+ * the shards of the sources. Its answer has a result for each source, in the order of the question.
+ *
+ * Failure modes: The body is wrong: 400, and nothing is subscribed. Some of many sources fail: 200, and each says for
+ * itself whether it is subscribed. The project is full: the shard refuses only an estuary that would be new. A shard
+ * dies: every message here can be sent again, because each has the same effect twice. */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 
@@ -16,7 +26,7 @@
 #include "router/router.h"
 
 #define SOURCES_MAX 1000   /* in one request */
-#define SUBSCRIBED_MANY 1u /* a flag of the question: it was about a list of sources */
+#define SUBSCRIBED_MANY 1u /* flag of the shard request: the body had a list of sources */
 
 /* ---- names ---- */
 
@@ -26,6 +36,7 @@ static struct slice estuary_id_of(struct slice name)
     return slice_of(name.data + project, name.len - project);
 }
 
+/* Takes the first off a run of texts, each with a NUL behind it. */
 static struct slice estuary_next_name(struct slice *names)
 {
     size_t len = strnlen(names->data, names->len);
@@ -70,6 +81,7 @@ static void estuary_answer_object(struct request *req, cJSON *object)
     cJSON_Delete(object);
 }
 
+/* One byte a source. A missing or unknown one is this server's fault. */
 static enum error estuary_result_of(struct slice results, size_t i)
 {
     uint8_t error = i < results.len ? (uint8_t)results.data[i] : ERR_INTERNAL;
@@ -93,7 +105,7 @@ static void estuary_add_results(cJSON *object, struct slice names, struct slice 
     }
 }
 
-/* What was asked; it is still in its frame. */
+/* The names that were asked about: the frame is kept until its answer, so no copy of them is needed. */
 static struct wire_subscribe estuary_asked(const struct shard_request *q)
 {
     struct wire_subscribe m = {0};
@@ -112,6 +124,7 @@ static void estuary_subscribed(struct shard_request *q, const struct answer *ans
     const struct wire_estuary_state *state = answer_estuary_state(answer);
     struct slice names = m.sources;
     bool many = q->flags & SUBSCRIBED_MANY;
+    /* The result of a single source is that of the request. */
     enum error error = answer->error;
     if (error == ERR_NONE && !many)
         error = estuary_result_of(state->results, 0);
@@ -146,7 +159,7 @@ static void estuary_subscribed(struct shard_request *q, const struct answer *ans
 struct subscription {
     struct slice project;
     struct buf estuary; /* "{project}/{id}" */
-    struct buf sources; /* the same of each, with a NUL behind it */
+    struct buf sources; /* "{project}/{id}" of each, with a NUL behind it: as SUBSCRIBE has them */
     struct slice content_type;
     unsigned flags;
     size_t max_path;
@@ -165,7 +178,7 @@ static struct slice estuary_text_of(const cJSON *item)
     return text ? slice_str(text) : (struct slice){0};
 }
 
-/* The path of a stream could be asked for. */
+/* Whether a client could ask for the stream: its path is within limits.max_path, encoded. */
 static bool estuary_fits(const struct subscription *s, struct slice name)
 {
     struct buf path = {0};
@@ -176,7 +189,8 @@ static bool estuary_fits(const struct subscription *s, struct slice name)
     return fits;
 }
 
-/* Adds "{project}/{id}". A body's names are read like paths: "%" begins an escape, all else stands for itself. */
+/* Adds "{project}/{id}". Names in a body are read like those in a path: "%" begins an escape. Otherwise a name copied
+ * from a listing would mean another stream. */
 static enum error estuary_take_name(const struct subscription *s, const char *what, const cJSON *item,
                                     struct buf *names, struct detail *detail)
 {
@@ -199,7 +213,7 @@ static enum error estuary_take_name(const struct subscription *s, const char *wh
     return ERR_NONE;
 }
 
-/* The last source, from there on, is whole. */
+/* The last source, which begins at `from`, is whole. An estuary cannot be its own source. */
 static enum error estuary_end_source(struct subscription *s, size_t from, struct detail *detail)
 {
     struct slice name = slice_of(buf_slice(&s->sources).data + from, buf_len(&s->sources) - from);
@@ -289,7 +303,8 @@ static void estuary_request_subscription(struct request *req, const struct subsc
     ask_send(q);
 }
 
-/* Reads the body. The names that are authorised and those that are subscribed must be the same: both come from here. */
+/* Reads the body, once to authorise its names and once to subscribe them. Both callers use this function, so a body
+ * cannot be understood as one set of names there and as another here. */
 static enum error estuary_read_subscription(const struct config *cfg, struct slice name, struct slice body,
                                             struct subscription *s, struct detail *detail)
 {
@@ -315,7 +330,7 @@ void handle_names_in_body(const struct route *route, struct slice body, const st
     if (estuary_read_subscription(cfg, route->name, body, &s, NULL) == ERR_NONE) {
         struct slice sources = buf_slice(&s.sources);
         named_add(names, NAMED_ESTUARY, buf_slice(&s.estuary));
-        while (s.many && sources.len) /* else the path names the source */
+        while (s.many && sources.len) /* a single source is in the path, which was checked with the head */
             named_add(names, NAMED_STREAM, estuary_next_name(&sources));
     }
     estuary_clear(&s);
@@ -414,6 +429,7 @@ void handle_estuary_touch(struct request *req, const struct http_head *head, str
 void handle_estuary_delete(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     (void)body;
+    /* Deleting an estuary needs write; deleting a stream needs manage. An estuary that was a stream before is both. */
     bool manages = auth_check(req, head, name, SCOPE_MANAGE, NULL) == ERR_NONE;
     estuary_ask(req, name, manages ? WIRE_ESTUARY_DELETE : WIRE_ESTUARY_DELETE_OWNED);
 }

@@ -1,5 +1,5 @@
-/* The verbs on a stream. Each checks its headers, puts a frame to the stream's shard, and renders the answer that comes
- * back: the files of this folder.c. Everything given is borrowed for the call. */
+/* One handler for each method of each route. Each checks its headers, sends a frame to the stream's shard, and writes
+ * the answer when the shard has answered. All arguments are borrowed for the call. */
 #ifndef ROUTER_HANDLERS_HANDLERS_H
 #define ROUTER_HANDLERS_HANDLERS_H
 

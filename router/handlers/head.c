@@ -1,4 +1,4 @@
-/* HEAD: what is known of a stream. */
+/* HEAD: the metadata of a stream, as headers. A dead shard does no harm: the frame is sent again. */
 #include "router/conn/answer.h"
 #include "router/conn/ask.h"
 #include "router/handlers/handlers.h"
@@ -14,7 +14,7 @@ static void head_answered(struct shard_request *q, const struct answer *answer)
     }
     struct buf *head = answer_begin(req, 200);
     answer_add_metadata(head, stream);
-    answer_end_bare(req); /* a length here would be that of a GET, which nobody knows */
+    answer_end_bare(req); /* Content-Length would be that of a GET (RFC 9110 8.6), which is not known */
 }
 
 void handle_head(struct request *req, const struct http_head *head, struct slice name, struct slice body)

@@ -1,4 +1,4 @@
-/* GET /health: the router answers. What is known of the other processes is in /metrics. */
+/* GET /health: 200 as long as this router answers. /metrics shows the state of the other processes. */
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"
 

@@ -1,6 +1,12 @@
-/* A project's streams: every shard is asked, one after the other, each only for what can still be on the page.
+/* Lists a project's streams: asks one shard after the other, each only for names that can still be on the page.
  *
- * The page is the request's job from the first question to the answer. Its rows count towards router.answer_memory. */
+ *     listing_new() --> LIST to shard 0 --> LISTED: listing_take() --> LIST to shard 1 ... --> listing_print()
+ *
+ * The page is the request's job from the first question to the answer. Its rows count towards router.answer_memory.
+ *
+ * Failure modes: The query is wrong: 400. Too much memory is in use, or too much waits for a shard: OVERLOADED. A shard
+ * dies: the question is sent again, because it changes nothing. An answer is malformed: INTERNAL. The client goes:
+ * list_drop() abandons the question and frees the page. A page is no snapshot: the shards answer at different times. */
 #include <stdlib.h>
 
 #include "common/mem.h"
@@ -32,7 +38,7 @@ static void list_drop(struct request *req)
 
 static const struct job_ops list_ops = {.drop = list_drop};
 
-/* The request goes on without its page. */
+/* Ends the job before the answer begins: the answer ends the request, and no job may outlive that. */
 static void list_end(struct list_page *page)
 {
     request_end_job(page->request);
@@ -56,6 +62,7 @@ static void list_refuse(struct list_page *page, enum error error)
     answer_error(req, error);
 }
 
+/* The merge replaces the rows, so rows_bytes takes the old size out and the new size in. */
 static bool list_take(struct list_page *page, const struct wire_listed *m)
 {
     struct connections *all = &page->request->router->connections;

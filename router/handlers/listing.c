@@ -1,3 +1,15 @@
+/* A page is merged from the shards' answers; names are ordered by their bytes.
+ *
+ *     shard 0:  a/1     a/4     a/9, more behind a/9  --> rows 1 4 9, until a/9
+ *     shard 1:      a/2     a/5                       --> rows 1 2 4 5 9, until a/9
+ *     page:     {"streams":[...],"next":"9"}          and the client asks again with after=9
+ *
+ * Happy path: each answer is merged into `rows`, a run of LISTED_STREAM frames. A shard that has more sets `until`: no
+ * name behind it may be shown, because this shard may have an earlier one that it did not send. Later shards are asked
+ * up to `until` only. When `limit` rows are reached, `until` moves to the last of them.
+ *
+ * Failure modes: A row that does not parse makes listing_take() return false, and the page is given up. A page can be
+ * short or empty and still have a `next`: a shard looks at a bounded number of streams, and hides expired ones. */
 #include "router/handlers/listing.h"
 
 #include <stdio.h>
@@ -13,7 +25,7 @@
 
 /* ---- what is asked ---- */
 
-/* A query's value, decoded, to the end of a name. */
+/* Decodes a query's value and adds it to a name, behind the project that is there already. */
 static enum error listing_add_value(struct buf *name, const char *parameter, struct slice value, struct detail *detail)
 {
     size_t len = 0;
@@ -52,7 +64,8 @@ static enum error listing_understand(struct listing *listing, struct slice proje
         error = listing_add_value(&listing->prefix, "prefix", query_value(query, '&', SLICE("prefix")), detail);
     if (error == ERR_NONE)
         error = listing_add_value(&listing->from, "after", after, detail);
-    buf_add_byte(&listing->from, 0); /* no name has a NUL, so this is the least that is behind it */
+    buf_add_byte(&listing->from, 0); /* names have no NUL, so this is the least name behind `after` */
+    /* An `after` before the prefix would make the shard walk over names that cannot match. */
     if (!after.len || slice_compare(buf_slice(&listing->from), buf_slice(&listing->prefix)) < 0) {
         buf_reset(&listing->from);
         buf_add_slice(&listing->from, buf_slice(&listing->prefix));
@@ -93,13 +106,13 @@ struct wire_list listing_ask(const struct listing *listing, uint64_t id)
 
 /* ---- what is answered ---- */
 
-/* A row, and the frame it came in. frame.len == 0: there is none. */
+/* A row and its frame. frame.len == 0: no row is left. */
 struct row {
     struct slice frame;
     struct wire_listed_stream m;
 };
 
-/* Takes the first row off. False: what is there is none. */
+/* Takes the first row off. True with an empty frame: none is left. False: the bytes are no row. */
 static bool listing_take_row(struct slice *rows, struct row *row)
 {
     const struct slice before = *rows;
@@ -113,7 +126,8 @@ static bool listing_take_row(struct slice *rows, struct row *row)
     return true;
 }
 
-/* The page ends with this name, or earlier. */
+/* The page ends with this name, or with an earlier one that another shard named: `until` only ever moves to a
+ * smaller name. */
 static void listing_end_at(struct listing *listing, struct slice name)
 {
     if (listing->more && slice_compare(buf_slice(&listing->until), name) <= 0)
@@ -134,13 +148,14 @@ bool listing_take(struct listing *listing, const struct wire_listed *m)
     for (uint32_t count = 0; good && (a.frame.len || b.frame.len); count++) {
         bool is_ours = !b.frame.len || (a.frame.len && slice_compare(a.m.name, b.m.name) < 0);
         struct row *first = is_ours ? &a : &b;
+        /* Both runs are ordered, so everything that follows is behind `until` as well. */
         if (listing->more && slice_compare(first->m.name, buf_slice(&listing->until)) > 0)
             break;
         if (count == listing->limit) {
             listing_end_at(listing, last.m.name);
             break;
         }
-        buf_add_slice(&merged, first->frame);
+        buf_add_slice(&merged, first->frame); /* a copy: the answer's bytes belong to the link */
         last = *first;
         good = listing_take_row(is_ours ? &ours : &theirs, first);
     }
@@ -149,7 +164,7 @@ bool listing_take(struct listing *listing, const struct wire_listed *m)
     return good;
 }
 
-/* ---- and how it is told ---- */
+/* ---- as JSON ---- */
 
 static void listing_add_number(struct buf *out, const char *key, uint64_t value)
 {
@@ -179,7 +194,7 @@ static void listing_add_retention(struct buf *out, const struct wire_listed_stre
     buf_add_text(out, text);
 }
 
-/* Expiries are timestamps, which need no escaping. */
+/* Names are percent-encoded and expiries are timestamps: neither needs JSON's escapes. */
 void listing_print_stream(struct buf *out, const struct wire_listed_stream *m, bool whole)
 {
     buf_add_text(out, "{\"name\":\"");

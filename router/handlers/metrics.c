@@ -1,4 +1,11 @@
-/* GET /metrics: what all processes have counted, for those who may see it. */
+/* GET /metrics: the counters of all processes, in Prometheus' text format.
+ *
+ *     may this client see them? --> build info --> every metric (observe/metrics_page.c) --> projects, if configured
+ *
+ * The counters are in memory that all processes share, so one router answers for the whole server and asks nobody.
+ *
+ * Failure modes: A client that may not see the page gets 404, the same as if there were no such route. The registry
+ * cannot be read: the page comes with fewer projects, and the log says so. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +42,7 @@ static void metrics_add_build(struct buf *out)
     buf_add_slice(out, SLICE("streamd_build_info{version=\"" STREAMD_VERSION "\"} 1\n"));
 }
 
-/* ---- projects, if they are wanted ---- */
+/* ---- projects: at most metrics.projects of them ---- */
 
 struct shown_projects {
     struct project_usages *usages;
@@ -44,7 +51,8 @@ struct shown_projects {
     size_t count;
 };
 
-/* Those that every shard has spoken of. The first page that asks for one may be too early. */
+/* Takes a project whose usage every shard has reported. project_usage_of() begins to follow a project that was not
+ * followed yet, so the first page can come without it; a number that is too small is never shown. */
 static void metrics_note_project(void *ctx, struct slice name)
 {
     struct shown_projects *projects = ctx;
@@ -105,7 +113,7 @@ void handle_metrics(struct request *req, const struct http_head *request, struct
     (void)request;
     (void)name;
     (void)ignored;
-    req->cors = CORS_NONE; /* no page of whoever's browser is on this machine reads it */
+    req->cors = CORS_NONE; /* a browser on this machine is local, but the web pages in it are not */
     if (!metrics_may_see(req)) {
         answer_error(req, ERR_NOT_FOUND);
         return;

@@ -1,4 +1,5 @@
-/* Only auth.mode = jwt has a registry of projects: with any other, there is none that could be found. */
+/* Refuses a request about a project that does not exist. Only auth.mode = jwt has a registry of projects; with any
+ * other mode the error names the mode, because no project name would help. */
 #include "router/handlers/no_project.h"
 
 #include "router/conn/answer.h"

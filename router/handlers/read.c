@@ -1,4 +1,11 @@
-/* GET: a catch-up read; a live one goes on in reader.c. */
+/* GET: a catch-up read is asked of the shard; a live read goes on in router/live/reader.c.
+ *
+ *     query --> live? -- no --> collapse_read(): equal reads at the same time share one READ and one answer
+ *                 |
+ *                 `-- yes --> quota of readers --> Last-Event-ID, for SSE --> reader_start()
+ *
+ * Failure modes: The query is wrong: 400. The project has too many live readers: 429. Everything later is the answer's
+ * matter (router/live/read_answer.c). */
 #include "common/mem.h"
 #include "common/offset.h"
 #include "router/auth/quota.h"
@@ -13,6 +20,7 @@
 static void read_catch_up(struct request *req, const struct http_head *head, struct slice name,
                           const struct query *query)
 {
+    /* WIRE_READ_FILE: the shard may answer with a file descriptor, and the bytes never pass through it. */
     uint64_t page = req->router->cfg->limits_read_page, most = req->router->cfg->limits_read_answer;
     const struct wire_read read = {
         .name = name,
@@ -33,7 +41,8 @@ static void read_catch_up(struct request *req, const struct http_head *head, str
     collapse_read(&req->router->collapse, req, read, asked);
 }
 
-/* An EventSource that reconnects asks with its old URL and says here how far it has come. */
+/* An EventSource reconnects with its old URL and says in Last-Event-ID how far it came; that is newer than the URL's
+ * offset. A value that is no offset is another server's, and is ignored. */
 static void read_follow_last_event(const struct http_head *head, struct query *query)
 {
     uint64_t position;

@@ -1,4 +1,5 @@
-/* GET /: which server this is, and where its routes are. */
+/* GET /: {"name":"streamd","version":...,"protocol":...,"routes":["/v1/stream/{project}/{stream}",...]}. Patterns come
+ * from common/routes.def and contain nothing that JSON escapes. */
 #include "common/version.h"
 #include "router/conn/answer.h"
 #include "router/handlers/handlers.h"

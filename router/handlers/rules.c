@@ -1,3 +1,13 @@
+/* Each header is checked for its form alone; whether it fits the stream is for the shard to say.
+ *
+ *     PUT   Content-Type, Stream-Closed, ?public, Stream-TTL or -Expires-At, Stream-Retention-*, Stream-Fork*
+ *     POST  Stream-Closed, Producer-Id with -Epoch and -Seq, Stream-Seq, Content-Type if there is a body
+ *
+ * Happy path: a header that came sets a flag and a field of the frame; a header that did not leaves both at 0.
+ *
+ * Failure modes: The first header that is wrong ends the check, in the order above, with an error that quotes the value
+ * and says what it should be. A header that makes no sense alone (an offset without a source, an epoch without an id)
+ * is refused instead of ignored: the client meant something by it. */
 #include "router/handlers/rules.h"
 
 #include "common/media_type.h"
@@ -49,7 +59,7 @@ static enum error rules_content_type(struct slice value, struct slice *type, str
                       MEDIA_TYPE_MAX, detail_quote(value).text);
 }
 
-/* Any other value counts as absent (PROTOCOL.md 4.1). */
+/* Only "true" closes, in any case; any other value counts as absent (PROTOCOL.md 4.1). */
 static bool rules_says_closed(const struct http_head *head)
 {
     struct slice value = head->headers[HTTP_STREAM_CLOSED_HEADER];
@@ -84,7 +94,7 @@ static enum error rules_create_expiry(const struct http_head *head, struct wire_
     return ERR_NONE;
 }
 
-/* A number from 1; absent: 0. */
+/* A number from 1; absent: 0, no such bound. */
 static enum error rules_retention_of(struct slice text, const char *name, uint64_t max, uint64_t *value,
                                      struct detail *detail)
 {
@@ -175,6 +185,7 @@ static enum error rules_producer_numbers(struct slice epoch, struct slice seq, s
     enum integer second = integer_parse(seq, INTEGER_MAX, &append->seq);
     if (first == INTEGER_GOOD && second == INTEGER_GOOD)
         return ERR_NONE;
+    /* Text that is no number counts before a number that is too large, whichever header has it. */
     bool none = first == INTEGER_NONE || second == INTEGER_NONE;
     bool by_epoch = first == (none ? INTEGER_NONE : INTEGER_OVERFLOW);
     return detail_say(detail, none ? ERR_PRODUCER_EPOCH_SEQ_NOT_INTEGERS : ERR_PRODUCER_EPOCH_SEQ_OVERFLOW,
@@ -220,7 +231,8 @@ static enum error rules_append_stream_seq(const struct http_head *head, struct w
     return ERR_NONE;
 }
 
-/* Without a body the type does not matter: some clients always send one (PROTOCOL.md 5.2). */
+/* Without a body the type is ignored: some clients always send one (PROTOCOL.md 5.2). A request without a body must
+ * close the stream, or it does nothing. */
 static enum error rules_append_type(const struct http_head *head, bool has_body, struct wire_append *append,
                                     struct detail *detail)
 {

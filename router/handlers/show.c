@@ -1,4 +1,16 @@
-/* One stream of a listing, with all there is to say of it. */
+/* GET /v1/streams/{project}/{stream}: the row of a listing, and everything else the shard knows of the stream:
+ *
+ *     {"name":"log","contentType":"text/plain",...,           as in a listing (listing_print_stream)
+ *      "uid":"9f3c","shard":0,"forkedFrom":...,"forks":1,
+ *      "log":{...},"chunks":{...},"segments":{...},           its size in each tier
+ *      "producers":{"count":2,"first":[...]},"subscribers":1,"subscribedTo":{...},
+ *      "readers":{"here":3,"routers":1}}
+ *
+ * Counts are complete, lists are bounded: the shard sends the first few. "here" counts the readers of this router, the
+ * shard counts the routers that follow the stream.
+ *
+ * Failure modes: A shard's row that does not parse: INTERNAL. Too much memory is in use: OVERLOADED, before the shard
+ * is asked. */
 #include <stdio.h>
 
 #include "common/offset.h"
@@ -49,6 +61,7 @@ static void show_add_producers(struct buf *out, const struct wire_shown *m)
     buf_add_text(out, "]}");
 }
 
+/* first_sources is a run of names, each with a NUL behind it. */
 static void show_add_sources(struct buf *out, const struct wire_shown *m, bool named)
 {
     struct slice rest = named ? m->first_sources : (struct slice){0};
@@ -82,7 +95,8 @@ static void show_add_fork(struct buf *out, const struct wire_shown *m, bool name
     buf_add_text(out, "\"");
 }
 
-/* Names of other streams are not for whoever may not see these. False: the shard's answer is malformed. */
+/* A token for some of the project's streams (grant.narrow) does not see the names of others. False: the shard's answer
+ * is malformed. */
 static bool show_print(struct request *req, const struct shard_request *q, const struct wire_shown *m, struct buf *out)
 {
     struct wire_listed_stream stream;
@@ -94,7 +108,7 @@ static bool show_print(struct request *req, const struct shard_request *q, const
     snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);
     buf_add_text(out, uid);
     show_add_number(out, ",\"shard\":", q->shard);
-    if (m->remaining_ms != UINT64_MAX)
+    if (m->remaining_ms != UINT64_MAX) /* it expires */
         show_add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
     show_add_fork(out, m, !req->grant.narrow);
     show_add_number(out, ",\"forks\":", m->forks);

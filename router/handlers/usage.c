@@ -1,4 +1,5 @@
-/* GET of what a project uses, over all shards and routers. */
+/* GET of what a project uses, over all shards and routers. No shard is asked: each reports by itself, and the request
+ * was suspended until all had (dispatch.c). */
 #include <cjson/cJSON.h>
 
 #include "router/conn/answer.h"
