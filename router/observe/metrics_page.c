@@ -1,3 +1,16 @@
+/* The page of GET /metrics, from the region of memory that all processes count in (common/metrics.h):
+ *
+ *     # HELP name help                                  metrics_page_head()
+ *     # TYPE name counter
+ *     name{process="shard/0",label="value"} 12          each: a line a process and a combination of labels
+ *     name{label="value",le="0.0001"} 3                 otherwise the sum of all processes
+ *
+ * Happy path: find the slots that some process uses; then, for each row of metrics.def, read its cells from each slot
+ * and print them. Nothing is locked: a cell is read while its process counts on, so numbers of one page can be some
+ * events apart from each other.
+ *
+ * Failure modes: A process that is dead keeps its slot, so its counters do not go back. Names, labels and help come
+ * from metrics.def and fit into LINE_MAX_BYTES; no text of a client is ever on the page. */
 #include "router/observe/metrics_page.h"
 
 #include <stdio.h>
@@ -6,9 +19,10 @@
 #include "common/mem.h"
 
 #define LINE_MAX_BYTES 512
-#define SPARSE 100 /* a metric with more cells than this shows those that are not 0 */
+#define SPARSE 100 /* a metric with more cells than this leaves out those that are 0 */
 
-/* Whose numbers are shown: of a router, those of both its places as one's. */
+/* One process on the page. A router has two slots, one for its program before an upgrade and one for that after it;
+ * both are shown as one process. */
 struct shown {
     const struct metrics *metrics[2];
     enum metrics_of of;
@@ -37,7 +51,8 @@ static void metrics_page_find_shown(struct page *page, const struct metrics_regi
     }
 }
 
-/* Two places are one process, except for the moment of an upgrade. */
+/* Counters and gauges of both slots are added. Only whether the process is up, and since when, is the larger of both:
+ * during an upgrade two programs run, but the router is still one. */
 static uint64_t metrics_page_value_of(const struct shown *shown, const struct metrics_row *row, unsigned cell)
 {
     uint64_t first = shown->metrics[0] ? metrics_get(shown->metrics[0], cell) : 0;
@@ -53,7 +68,8 @@ void metrics_page_head(struct buf *out, const char *name, const char *type, cons
     buf_grow(out, (size_t)snprintf(line, LINE_MAX_BYTES, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type));
 }
 
-/* "0.0128": without zeros at the end. */
+/* Cells are integers: microseconds or thousandths. They are printed as a decimal fraction without zeros at its end,
+ * "0.0128", and never through a double, so that no digit is made up. */
 static void metrics_page_print_value(char text[32], uint64_t value, enum metrics_unit unit)
 {
     uint64_t part = unit == METRICS_US ? 1000000 : 1000;
@@ -70,7 +86,8 @@ static void metrics_page_print_value(char text[32], uint64_t value, enum metrics
         text[len - 1] = '\0';
 }
 
-/* `{process="shard/0",tier="log",le="0.1"}`, or nothing. */
+/* `{process="shard/0",tier="log",le="0.1"}`, or nothing. The index counts like the digits of a number: the last label
+ * changes fastest, and `below` is how many cells one value of the label at hand covers. */
 static void metrics_page_print_labels(char *text, size_t size, const struct metrics_row *row, unsigned index,
                                       const char *process, const char *bound)
 {
@@ -120,6 +137,7 @@ static void metrics_page_add_histogram(struct page *page, const struct metrics_r
 {
     char labels[256], text[32], bound[32];
     uint64_t count = 0;
+    /* Buckets are cumulative on the page, and single in memory: counting then touches one cell only. */
     for (unsigned i = 0; i <= METRICS_BOUNDS; i++) {
         count += cells[i];
         metrics_page_print_value(bound, (uint64_t)(row->unit == METRICS_US ? METRICS_STEP_US : 1) << i, row->unit);
@@ -128,7 +146,7 @@ static void metrics_page_add_histogram(struct page *page, const struct metrics_r
         metrics_page_add_line(page, row, "_bucket", labels, text);
     }
     metrics_page_print_labels(labels, sizeof labels, row, index, process, NULL);
-    metrics_page_add_line(page, row, "_count", labels, text);
+    metrics_page_add_line(page, row, "_count", labels, text); /* text: that of the last bucket, +Inf */
     metrics_page_print_value(text, cells[METRICS_SUM], row->unit);
     metrics_page_add_line(page, row, "_sum", labels, text);
 }
@@ -153,6 +171,7 @@ static void metrics_page_add_row(struct page *page, const struct metrics_row *ro
         if (row->of != METRICS_PROCESS && row->of != shown->of)
             continue;
         any = true;
+        /* each: this process alone; otherwise the sum grows from process to process. */
         for (unsigned at = 0; at < row->count; at++)
             cells[at] = metrics_page_value_of(shown, row, row->cell + at) + (row->each ? 0 : cells[at]);
         if (row->each)
@@ -171,7 +190,7 @@ void metrics_page_add(struct buf *out, const struct metrics_region *region)
     const struct metrics_row *rows = metrics_rows(&count);
     metrics_page_find_shown(&page, region);
     for (unsigned i = 0; i < count; i++) {
-        if (rows[i].type == METRICS_DETAIL)
+        if (rows[i].type == METRICS_DETAIL) /* for `streamd status` only */
             continue;
         metrics_page_head(out, rows[i].name, types[rows[i].type], rows[i].help);
         metrics_page_add_row(&page, &rows[i]);

@@ -1,3 +1,16 @@
+/* From a request's head to its line in the log:
+ *
+ *     request_log_begin     head whole: a note with id, path, query, address; only if the request may need one
+ *     request_log_answer    answer begins: X-Request-Id, if the request has or gets an id
+ *     request_log_end       answer queued: failed, slow or every request gets its line; the note is freed
+ *
+ *     fields, in this order: id method route path query status reason bytes ms ready_ms client project
+ *
+ * Happy path: with log.access = off and no X-Request-Id there is no note, so such a request allocates nothing here.
+ *
+ * Failure modes: The client goes before its answer: reason=CLIENT_GONE, without a status. An answer of 5xx gets an id
+ * even if the request had no note, so that the client can name it. Secrets stay out: of the query only the parameters
+ * of a read are kept, tokens in the path are replaced, and headers are never looked at. */
 #include "router/observe/request_log.h"
 
 #include <arpa/inet.h>
@@ -22,14 +35,14 @@
 #define VALUE_SHOWN 40u
 
 struct request_note {
-    bool asked;          /* it came with an id, if not with this one */
+    bool asked;          /* the request came with an id, valid or not: then the answer has one */
     char id[ID_MAX + 1]; /* "": it has none */
     char address[INET6_ADDRSTRLEN + 8];
     size_t path_len, query_len;
     char text[]; /* path, query as it may be shown */
 };
 
-/* ---- what may be said ---- */
+/* ---- what may be logged ---- */
 
 bool request_id_valid(struct slice id)
 {
@@ -41,7 +54,8 @@ bool request_id_valid(struct slice id)
     return true;
 }
 
-/* Positions, numbers and modes. */
+/* Whether a value looks like one of a read: an offset, a number, a mode. Anything else could be a secret that was put
+ * into the wrong parameter, and is logged as "?". */
 static bool request_log_is_harmless(struct slice value)
 {
     if (slice_equal(value, SLICE("now")) || slice_equal(value, SLICE("long-poll")) || slice_equal(value, SLICE("sse")))
@@ -156,13 +170,15 @@ void request_log_drop(struct request *req)
 
 /* ---- the line ---- */
 
-/* When it had what it was there for: a live read waits for news as long as there are none. */
+/* When the request was served. A live read that has everything waits for news, which is not slow: its time ends when
+ * it begins to wait. */
 static uint64_t request_log_served_us(const struct request_stats *a, uint64_t now_us)
 {
     uint64_t served = a->answered_us ? a->answered_us : now_us;
     return a->waits_us && a->waits_us < served ? a->waits_us : served;
 }
 
+/* The note has the path only, so the project is parsed from it again: lines are rare, requests are not. */
 static void request_log_add_project(struct log_line *line, const struct request *req)
 {
     char room[ROUTE_NAME_MAX];
@@ -197,7 +213,7 @@ static void request_log_add_fields(struct log_line *line, const struct request *
         log_line_text(line, "reason", SLICE("CLIENT_GONE"));
     log_line_number(line, "bytes", a->bytes);
     log_line_ms(line, "ms", now_us - a->began_us);
-    if (a->waits_us > a->began_us) /* what came from another router was ready there */
+    if (a->waits_us > a->began_us) /* equal: the reader came from another router, and was ready there */
         log_line_ms(line, "ready_ms", request_log_served_us(a, now_us) - a->began_us);
     if (*note->address)
         log_line_text(line, "client", slice_str(note->address));
@@ -212,6 +228,7 @@ static void request_log_write_line(struct request *req, const char *kind, const 
     bool all = req->router->cfg->log_access == LOG_ACCESS_ALL;
     char message[80];
     snprintf(message, sizeof message, "%s%s%s", what, kind ? ": " : "", kind ? kind : "");
+    /* The third argument names what log_begin() limits: one line of a kind. With log.access = all none is held back. */
     if (!log_begin(&line, level, all ? NULL : kind ? kind : what, slice_str(message)))
         return;
     if (!req->stats.note)

@@ -1,3 +1,11 @@
+/* The life of a request, as counters and the log see it:
+ *
+ *     begin --> method --> route --> (live) --> answered --> (waits) --> end
+ *       |                                          |                      |
+ *       the head is whole                          counted, timed         logged, forgotten
+ *
+ * A request is counted once: when its answer begins, or, without an answer, when it ends (status "none"). A reader that
+ * moves to another router is forgotten here without a line and resumed there; it was counted where it was answered. */
 #include "router/observe/request_stats.h"
 
 #include "common/clock.h"
@@ -31,7 +39,7 @@ void request_stats_live(struct request *req, bool sse)
 void request_stats_answered(struct request *req, int status)
 {
     struct request_stats *stats = &req->stats;
-    if (!stats->began_us)
+    if (!stats->began_us) /* a connection over the limit is refused before it sends a request */
         request_stats_begin(req);
     stats->status = (uint16_t)status;
     stats->answered_us = clock_monotonic_us();
@@ -53,7 +61,7 @@ void request_stats_end(struct request *req)
 {
     if (!req->stats.began_us)
         return;
-    if (!req->stats.status)
+    if (!req->stats.status) /* the client is gone before its answer began */
         request_count(req->router->metrics, &req->stats);
     request_log_end(req);
     request_stats_forget(req);
@@ -63,11 +71,12 @@ void request_stats_forget(struct request *req)
 {
     request_log_drop(req);
     timing_drop(req);
-    req->stats.began_us = 0;
+    req->stats.began_us = 0; /* a second end does nothing */
 }
 
 void request_stats_resume(struct request *req, uint64_t began_us, int status)
 {
+    /* The reader counts as served when it began, so the move never makes it a slow request. */
     req->stats = (struct request_stats){
         .began_us = began_us,
         .answered_us = status ? began_us : 0,

@@ -4,7 +4,7 @@
 #include "common/metrics.h"
 #include "router/router.h"
 
-/* Of the shard for which most waits. */
+/* Bytes that wait for the shard with the longest queue: router.queue_memory is a limit for each shard. */
 static uint64_t stats_most_held(const struct shards *shards)
 {
     uint64_t most = 0;
@@ -28,6 +28,7 @@ void stats_tick(struct router *r)
     metrics_set(m, METRIC_QUEUE_LIMIT + METRIC_QUEUE_BODIES, cfg->router_body_memory);
 }
 
+/* The delay of delivery is measured once a turn, for the oldest event in it: one clock call, however many readers. */
 void stats_event(struct router *r, uint64_t time_ms)
 {
     if (!r->oldest_event_ms || time_ms < r->oldest_event_ms)
@@ -39,6 +40,7 @@ void stats_written(struct router *r)
     if (!r->oldest_event_ms)
         return;
     uint64_t now_us = clock_unix_us(), then_us = r->oldest_event_ms * 1000;
+    /* Two clocks: the time of the append is the shard's, in milliseconds, and the clock may have been set since. */
     metrics_observe_us(r->metrics, METRIC_DELIVERY_US, now_us > then_us ? now_us - then_us : 0);
     r->oldest_event_ms = 0;
 }
