@@ -1,9 +1,15 @@
-/* Every answer is begun here, so that what holds of all of them stands once: it is counted and logged, it has its id
- * and its times, CORS and the framing that its request allows. A head and a short body are one block; a body that
- * others share is queued behind the head as it is.
+/* Every answer begins here, so that the rules for all of them stand in one place: counters, log, id, times, CORS, and
+ * the framing that the request allows.
  *
- * The order of an answer's end matters: its last piece is queued before request_done(), which may begin the next one.
- */
+ *     answer_begin() --> headers of the handler --> answer_end...()     a whole answer
+ *                                              `--> answer_open() --> answer_add() ... --> answer_close()    in chunks
+ *
+ * The head is built in router->head, which all requests share: between begin and end no other answer may begin. A head
+ * and a short body become one block and usually one send(); a body that others share is queued behind the head as it
+ * is, without a copy.
+ *
+ * The order of an answer's end matters: its last piece is queued before request_done(), after which the connection may
+ * take up the next request. */
 #include "router/conn/answer.h"
 
 #include <stdio.h>
@@ -23,7 +29,7 @@ struct buf *answer_begin(struct request *req, int status)
     struct buf *head = &req->router->head;
     buf_reset(head);
     if (req->router->stopping || req->router->handover.draining)
-        req->keep_alive = false;
+        req->keep_alive = false; /* this process ends: the next request goes to another one */
     request_stats_answered(req, status);
     response_begin(head, status, &req->router->date);
     request_log_answer(req, head, status);
@@ -93,7 +99,7 @@ void answer_json(struct request *req, struct slice body)
 
 void answer_open(struct request *req)
 {
-    if (req->http10)
+    if (req->http10) /* HTTP/1.0 has no chunks: the end of the body is the end of the connection */
         req->keep_alive = false;
     response_end(&req->router->head, req->http10 ? RESPONSE_UNTIL_CLOSE : RESPONSE_CHUNKED, 0, req->keep_alive,
                  req->http10);
@@ -140,7 +146,7 @@ static void answer_count_error(const struct request *req, enum error error)
 
 struct buf *answer_error_begin(struct request *req, enum error error)
 {
-    error = grant_told(&req->grant, error, NULL);
+    error = grant_told(&req->grant, error, NULL); /* the error as the client sees it, before anything counts it */
     int status = error_status(error);
     answer_count_error(req, error);
     struct buf *head = answer_begin(req, status);

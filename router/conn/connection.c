@@ -32,6 +32,7 @@
 
 /* ---- the socket ---- */
 
+/* Puts the connection on the list that the turn's end writes: many pieces of one turn become one send(). */
 static void connection_mark_dirty(struct connection *c)
 {
     if (c->dirty || c->state == CONNECTION_DEAD)
@@ -41,6 +42,8 @@ static void connection_mark_dirty(struct connection *c)
     c->router->connections.dirty = c;
 }
 
+/* Puts the connection on the list of those with unparsed input, which connections_resume() goes through. Parsing from
+ * here would recurse: an answer, the next request, its answer, and so on. */
 static void connection_mark_ready(struct connection *c)
 {
     if (c->ready || c->state == CONNECTION_DEAD)
@@ -84,6 +87,7 @@ static bool connection_wants_input(const struct connection *c)
 
 void connection_watch(struct connection *c)
 {
+    /* Each change is a system call, so nothing is done while the same events are wanted. */
     short want = (short)((connection_wants_input(c) ? EV_READ : 0) | (c->blocked ? EV_WRITE : 0));
     if (want == c->watched || c->state == CONNECTION_DEAD)
         return;
@@ -135,7 +139,8 @@ void connection_put_back(struct connection *c, struct slice input)
         connection_mark_ready(c);
 }
 
-/* Takes the connection apart as far as others hold on to it; the memory goes at the end of the turn. */
+/* Takes the connection off everything that could call it, and closes the socket. The memory is freed at the end of the
+ * turn, because lists of this turn may still name the connection. */
 static void connection_bury(struct connection *c)
 {
     struct router *r = c->router;
@@ -156,7 +161,7 @@ static void connection_bury(struct connection *c)
     if (!c->ready) {
         c->ready_next = r->connections.grave;
         r->connections.grave = c;
-    } /* else connections_resume() meets it and buries it */
+    } /* otherwise ready_next is in use: connections_resume() moves it to the grave */
 }
 
 void connection_arm(struct connection *c, enum deadline_class class, uint64_t after)
@@ -233,7 +238,7 @@ void connections_resume(struct router *router)
     }
 }
 
-/* Everything is written: what was waiting for that goes on. */
+/* Everything is written: a connection that was to end ends, one whose input waited for the client is parsed on. */
 static void connection_drained(struct connection *c)
 {
     if (c->state == CONNECTION_ENDING)
@@ -267,6 +272,7 @@ static size_t connection_flush(struct connection *c, size_t most)
         break;
     case OUTPUT_BLOCKED:
         c->blocked = true;
+        /* Any progress restarts the clock: slow clients live, those that take nothing do not. */
         if (written || !deadline_armed(&c->stall))
             deadline_set(&r->deadlines, DEADLINE_WRITE, &c->stall, r->now_ms + r->cfg->limits_write_timeout);
         break;
@@ -318,7 +324,7 @@ void connections_sweep(struct router *router)
     struct connection *c, *listed = NULL;
     while ((c = router->connections.grave)) {
         router->connections.grave = c->ready_next;
-        if (c->dirty) { /* until the list of bulk lets it go */
+        if (c->dirty) { /* still on the list of bulk, which would follow a freed pointer */
             c->ready_next = listed;
             listed = c;
             continue;

@@ -1,4 +1,9 @@
-/* What is decided of an answer's CORS (router/auth/cors.c) becomes headers here, where answers are begun. */
+/* Turns the decision of router/auth/cors.c into headers:
+ *
+ *     CORS_NONE      nothing
+ *     CORS_ANY       Access-Control-Allow-Origin: *
+ *     CORS_ORIGIN    Access-Control-Allow-Origin: the one that asked, and Vary: Origin
+ *     CORS_VARY      Vary: Origin alone: another origin may get another answer, so no cache may mix them */
 #include "router/conn/cors_headers.h"
 
 #include <stdlib.h>
@@ -8,6 +13,7 @@
 #include "router/http/response.h"
 #include "router/router.h"
 
+/* Without this list a script sees only the few headers that the Fetch standard lists. */
 #define EXPOSED                                                                                                        \
     "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
     "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, "                                       \
@@ -40,6 +46,7 @@ void cors_headers_add(const struct request *req, struct buf *head)
         response_add(head, "Vary", SLICE("Origin"));
     if (req->cors == CORS_ORIGIN)
         response_add(head, "Access-Control-Allow-Origin", slice_str(req->origin));
+    /* Credentials are cookies here. "*" never goes with them: browsers refuse that. */
     if (req->cors == CORS_ORIGIN &&
         (*req->router->cfg->auth_cookie || req->router->cfg->auth_mode == AUTH_MODE_CALLBACK))
         response_add(head, "Access-Control-Allow-Credentials", SLICE("true"));

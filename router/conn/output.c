@@ -1,6 +1,14 @@
-/* Blocks are counted by reference, pieces are not: a piece is one client's place in a block. An append's event to a
- * thousand readers is one block and a thousand pieces, which come from a list of unused ones: no allocation, no copy.
- */
+/* A block is shared and counted by reference; a piece belongs to one client and is its place in a block:
+ *
+ *     client A: piece [0, 812)   --.
+ *     client B: piece [300, 812) ---+--> block, refs 3, 812 bytes      B has taken 300 bytes so far
+ *     client C: piece [0, 812)   --'
+ *
+ * So an event to a thousand readers is one block and a thousand pieces, which come from a list of unused ones: no copy,
+ * and mostly no allocation. block_bytes counts a block once, however many clients wait for it.
+ *
+ * Failure modes: The socket is full: BLOCKED, and the rest stays queued. The socket or the file is broken: BROKEN; a
+ * file that is shorter than its block cannot be made up for, because the head has promised the length. */
 #include "router/conn/output.h"
 
 #include <errno.h>
@@ -52,7 +60,7 @@ void block_unref(struct block *block)
 void output_add(struct output *output, struct output_pool *pool, struct block *block, size_t start, size_t len)
 {
     struct piece *piece = pool->unused;
-    if (!len)
+    if (!len) /* sending 0 bytes returns 0, which looks like a broken socket */
         return;
     if (piece)
         pool->unused = piece->next;
@@ -99,7 +107,7 @@ static void output_drop_written(struct output *output, struct output_pool *pool,
     output->bytes -= written;
 }
 
-/* The pieces of memory up to the next file in one call. */
+/* Sends the pieces of memory up to the next file in one call. MSG_MORE holds the last packet back if more follows. */
 static ssize_t output_write_memory(const struct output *output, const struct socket *socket)
 {
     struct iovec pieces[PIECES_A_WRITE];

@@ -79,7 +79,7 @@ static void request_reader_refuse_head(struct connection *c)
                   detail.text);
 }
 
-/* Takes bytes of the body that came. False: that was too much, and the client was told. */
+/* Counts bytes of the body that came. False: the body is too large, and the request was refused. */
 static bool request_reader_body_grown(struct connection *c, size_t len)
 {
     struct router *r = c->router;
@@ -365,6 +365,8 @@ static void request_reader_receive_body(struct connection *c)
         request_reader_body_whole(c);
 }
 
+/* Bytes that were read ahead come first, chunks need decoding, and an unwanted body is not kept: these three go through
+ * the router's scratch. */
 static bool request_reader_takes_directly(const struct connection *c)
 {
     if (c->state != CONNECTION_BODY || buf_len(&c->in) > 0)
