@@ -1,6 +1,12 @@
-/* What takes a frame is made from the directions in wire.def: a message with ANSWER_TO_ROUTER ends the request with its
- * id, one with SHARD_TO_ROUTER has a function shard_frames_on_…() below. A message that is added to the list without
- * one does not compile. */
+/* The functions that take a frame are made from the directions in wire.def:
+ *
+ *     ANSWER_TO_ROUTER(STREAM, stream)    get --> shard_frames_answered(): ends the request with the frame's id
+ *     SHARD_TO_ROUTER(EVENT, event)       get --> shard_frames_on_event(), which stands below
+ *
+ * A message that is added to the list without its function does not compile.
+ *
+ * Failure modes: An unknown type, or a body that does not parse: false, and the caller drops the link as if the shard
+ * had died. An id that nobody waits for: the client went away, and the answer is dropped with its descriptor. */
 #include "router/shards/shard_frames.h"
 
 #include <unistd.h>
@@ -18,7 +24,7 @@ static enum error shard_frames_error_of(uint8_t error)
     return error < ERR_COUNT ? (enum error)error : ERR_INTERNAL;
 }
 
-/* What the shard knows of an error. Of many sources an estuary's answer has a text each; the first stands for all. */
+/* The shard's own words on an error. An estuary's answer has a text for each source; the first stands for all. */
 static struct slice shard_frames_text_of(const struct answer *a)
 {
     switch (a->type) {

@@ -1,3 +1,13 @@
+/* One socket to each shard. Frames are gathered during a turn and leave with one send at its end.
+ *
+ *     shards_receive() --> shard_frames.c --> answers end requests, events go to readers
+ *     ... the turn     --> shard_request.c puts frames into link.out
+ *     shards_flush()   --> link.out leaves
+ *
+ * Failure modes: The shard dies, or sends a frame that does not parse: the link is dead, and shards_peer_down() sorts
+ * what was sent (repeat, or outcome unknown). The supervisor starts a new process and sends a new socket: shards_peer()
+ * tells the watches (events->up), and then sends what waits. Requests for a shard that is away wait up to
+ * router.shard_wait, in a queue of at most router.queue_memory bytes. */
 #include "router/shards/shards.h"
 
 #include "common/log.h"
@@ -77,6 +87,7 @@ static void shards_take_frames(struct shards *shards, unsigned shard)
 static void shards_peer_down(struct shards *shards, unsigned shard)
 {
     struct shard_peer *peer = &shards->peers[shard];
+    /* Bytes that left this process. The shard may have read them, or not: both counts as sent. */
     uint64_t sent = peer->put - buf_len(&peer->link.out);
     struct list lost;
     list_init(&lost);
@@ -112,7 +123,8 @@ void shards_peer(struct shards *shards, unsigned shard, int fd)
         fatalx("there is no shard %u", shard);
     struct shard_peer *peer = &shards->peers[shard];
     if (peer->link.fd >= 0) {
-        /* What the old one still said counts. */
+        /* Answers that the old process sent before it died are taken first: they end requests that would otherwise be
+         * repeated, or fail. */
         peer->link.readable_now = true;
         if (link_receive(&peer->link, SIZE_MAX))
             shards_take_frames(shards, shard);
