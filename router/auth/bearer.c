@@ -4,7 +4,8 @@
 
 #include "router/http/query.h"
 
-/* "Bearer", spaces, and the token (RFC 6750 2.1, RFC 9110 11.4). data NULL: it is of another scheme. */
+/* "Bearer", spaces, and the token (RFC 6750 2.1, RFC 9110 11.4), the scheme in any case. data NULL: there is no such
+ * header, or it has another scheme. */
 static struct slice bearer_of_header(struct slice header)
 {
     static const struct slice scheme = {"Bearer", 6};

@@ -1,10 +1,17 @@
+/* How long an answer stays usable, from its headers as they come:
+ *
+ *     Cache-Control: max-age=300, must-revalidate
+ *     Age: 20                                        --> 280 s, less the time that asking took
+ *
+ * Failure modes: Anything that is malformed, contradictory or says "no" makes the answer usable once only (`never`):
+ * asking again is always right, an old decision may not be. Directives that are not known are ignored. */
 #include "router/auth/cache_terms.h"
 
 #include "common/tchar.h"
 
 #define SECONDS_MAX ((uint64_t)1 << 31) /* what a larger number counts as (RFC 9111 1.2.2) */
 
-/* A directive; the value is without its quotes, if that could be said (a quoted pair is in no number). */
+/* A directive, its value without quotes. Escapes inside of quotes stay: no number has one. */
 struct directive {
     struct slice name, value;
     bool has_value;
@@ -87,7 +94,7 @@ static void cache_terms_take_cache_control(struct cache_terms *terms, struct sli
     }
 }
 
-/* What is no number is ignored (RFC 9111 5.1). */
+/* An Age that is no number is ignored (RFC 9111 5.1); of several the largest counts. */
 static void cache_terms_take_age(struct cache_terms *terms, struct slice value)
 {
     uint64_t age;

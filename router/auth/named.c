@@ -1,3 +1,8 @@
+/* A list of names is a run of bytes: kind, name, NUL; kind, name, NUL.
+ *
+ *     \1 app/log \0    \2 app/inbox \0    a fork's source, an estuary
+ *
+ * Each kind stands for a request of its own (the table below), and is allowed exactly when that request would be. */
 #include "router/auth/named.h"
 
 #include "common/config.h"

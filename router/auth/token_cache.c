@@ -46,7 +46,7 @@ struct token_cache_key token_cache_key(const struct token_cache *cache, struct s
     return key;
 }
 
-/* Nobody can choose a place: that would take many tokens whose digests begin alike. */
+/* The place comes from the digest. The digest of another's token is not known, so nobody can aim at its place. */
 static struct cached_token *token_cache_place(const struct token_cache *cache, const struct token_cache_key *key)
 {
     uint64_t number;
@@ -65,6 +65,7 @@ const struct cached_token *token_cache_put(struct token_cache *cache, const stru
                                            const struct token_verdict *verdict)
 {
     struct cached_token *place = token_cache_place(cache, key);
+    /* A token that is early or expired now is right otherwise: its claims are kept, and the clock decides each time. */
     bool timely = verdict->fault != TOKEN_EARLY && verdict->fault != TOKEN_EXPIRED;
     token_cache_clear(place);
     *place = (struct cached_token){
