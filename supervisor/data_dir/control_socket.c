@@ -1,7 +1,15 @@
-/* Serving: a client is read until its line is whole, answered with one send, and closed; or it waits (`waits`) until
- * control_socket_answer_waiting(). Clients are local and few; beyond CLIENTS_MAX a silent one makes room.
+/* Serving: the socket reads a client until its line is whole, calls `command`, answers with one send and closes. A
+ * command that returns NULL leaves the client waiting (`waits`) until control_socket_answer_waiting(). Clients are
+ * local and few; beyond CLIENTS_MAX the oldest client that is not waiting for an answer makes room.
  *
- * Asking: a command connects, sends its line, and reads until the connection ends. */
+ * Asking: a command connects, sends its line, and reads until the connection ends.
+ *
+ *     > auth\n           < ok jwt\n              exit 0; "ok" and the spaces behind it are not printed
+ *     > (unknown)\n      < error: ...\n          exit 1; the whole answer goes to stderr
+ *
+ * Failure modes: a client that sends more than LINE_MAX_BYTES without a line end gets an error; a client that hangs
+ * up, or sends more while it waits, is dropped; a socket that nobody listens on means that no server works on the
+ * folder. */
 #include "supervisor/data_dir/control_socket.h"
 
 #include <errno.h>
@@ -133,6 +141,8 @@ void control_socket_open(struct control_socket *control_socket, struct event_bas
     int dir = control_socket_make_address(data_dir, &address);
     *control_socket = (struct control_socket){.base = base, .command = command, .ctx = ctx};
     control_socket->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* The caller holds the folder's lock, so no other server uses a socket that is already there. The mask makes the
+     * new one 0600: only its owner and root may connect (unix(7)). */
     unlink(address.sun_path);
     mode_t mask = umask(0077);
     if (dir < 0 || control_socket->listener < 0 ||

@@ -37,6 +37,8 @@ static void data_dir_wait_for_lock(int fd, const char *data_dir)
         if (errno != EWOULDBLOCK)
             fatal("cannot lock %s", data_dir);
         int pid = data_dir_holder_pid(fd);
+        /* A live pid is taken for a running supervisor, so waiting would not help. EPERM also means that the process
+         * lives. Without a live pid only children are left, and they are about to end. */
         if (pid > 0 && (kill(pid, 0) == 0 || errno == EPERM))
             fatal_never_restart("another streamd (pid %d) works on the folder %s", pid, data_dir);
         if (waited >= ORPHANS_WAIT_MS)
@@ -77,6 +79,7 @@ int data_dir_lock(const char *data_dir)
     return fd;
 }
 
+/* GLOB_ERR makes an unreadable folder an error, and an error counts as "there are databases". */
 static bool data_dir_has_databases(const char *data_dir)
 {
     char pattern[PATH_ROOM];
