@@ -1,8 +1,18 @@
 /* Each router has a socket of its own on the same address (SO_REUSEPORT): the kernel shares connections out, and a
- * router that restarts finds those that came meanwhile in its socket's queue.
+ * router that restarts finds the connections that came meanwhile in its socket's queue.
  *
- * A closed socket takes the connections in its queue along. So sockets are kept over everything: routers get copies, an
- * upgrade inherits them, and systemd's store keeps them while streamd itself is dead. */
+ * A closed socket takes the connections in its queue along. So sockets outlive processes: routers get copies, an
+ * upgrade inherits them, and systemd's store keeps them while streamd itself is dead.
+ *
+ * listeners_open() looks for sockets in this order:
+ *
+ *     1. sockets of a socket unit (LISTEN_FDS, all other names)   used as they are, or streamd does not start
+ *     2. sockets in systemd's store, named "streamd-NAME"         used if they have the wanted address
+ *     3. new sockets, until there is one for each router          without stored ones every bind() must succeed
+ *
+ * Failure modes: a socket of a unit that does not listen, or more of them than routers, stops the start for good
+ * (the administrator must change something). A stored socket that does not fit is shut down and closed. If a socket
+ * beside stored ones cannot be bound, routers share a socket. */
 #include "supervisor/sockets/listener.h"
 
 #include <arpa/inet.h>
@@ -90,6 +100,7 @@ static int listener_bind_one(const union endpoint *endpoint, socklen_t len, bool
     listener_set_option(fd, SOL_SOCKET, SO_REUSEADDR);
     if (share)
         listener_set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+    /* [::] must not take the IPv4 port too (ipv6(7)): an IPv4 listener of another program would collide with it. */
     if (endpoint->any.sa_family == AF_INET6)
         listener_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     if (bind(fd, &endpoint->any, len) == 0)
@@ -123,6 +134,7 @@ static void listener_bind_all(struct listeners *listeners, union endpoint *endpo
     while (listeners->count < count) {
         if (!listener_add_one(listeners, endpoint, len))
             fatal("cannot listen on %s:%s", address->host, address->port);
+        /* With port 0 the first bind() chooses the port, and the sockets after it must bind to that one. */
         listener_endpoint_of(listeners->fd[0], endpoint);
     }
 }
@@ -136,7 +148,7 @@ static int listener_option_of(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
 }
 
-/* NULL: it can be listened on. */
+/* Returns NULL if the descriptor is a listening TCP socket, otherwise the end of the sentence "descriptor N ...". */
 static const char *listener_wrong_with(int fd)
 {
     int domain = listener_option_of(fd, SO_DOMAIN);
@@ -147,6 +159,7 @@ static const char *listener_wrong_with(int fd)
     return listener_option_of(fd, SO_ACCEPTCONN) == 1 ? NULL : "does not listen (a socket unit needs Accept=no)";
 }
 
+/* SO_COOKIE is the kernel's number of a socket; descriptors that are copies of each other share it. */
 static uint64_t listener_cookie_of(int fd)
 {
     uint64_t cookie = 0;

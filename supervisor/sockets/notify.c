@@ -1,5 +1,9 @@
-/* The variables of the environment are taken out at the start, so that no child answers for the service, and put back
- * before an upgrade's exec, so that the new program finds them. */
+/* The service's side of sd_notify(3): one datagram to NOTIFY_SOCKET with lines such as "READY=1" or "WATCHDOG=1";
+ * descriptors for systemd's store travel along with SCM_RIGHTS (unix(7)).
+ *
+ * notify_open() takes the variables out of the environment, so that no child answers for the service; notify_leave()
+ * puts them back before an upgrade's exec, so that the new program finds them. Without NOTIFY_SOCKET every call does
+ * nothing. A datagram that systemd cannot take at once is dropped; only notify_store() waits. */
 #include "supervisor/sockets/notify.h"
 
 #include <stdarg.h>
@@ -17,7 +21,7 @@
 #define FDS_MAX 64        /* in one datagram */
 #define STORE_TIMEOUT_S 5 /* that systemd may be too busy to take one */
 
-/* "@name" is a name that no file has. */
+/* "@name" is an abstract name (unix(7)): no file has it, and its first byte is NUL. */
 static int notify_connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -96,7 +100,8 @@ void notify_tell(const struct notify *notify, const char *text, ...)
         (void)!send(notify->fd, lines, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Unlike a word, which another will follow, this may wait: what is not stored is lost with us. */
+/* This send may wait, up to STORE_TIMEOUT_S: a lost watchdog message is followed by another one, but a socket that
+ * is not stored dies with this process. */
 void notify_store(const struct notify *notify, const char *lines, const int *fds, unsigned count)
 {
     union {

@@ -1,5 +1,11 @@
-/* systemd passes descriptors from 3 on, and names for them: LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES. They are read
- * before anything else is opened, because the numbers mean nothing else only then. */
+/* systemd passes descriptors from 3 on, and names for them (sd_listen_fds(3)):
+ *
+ *     LISTEN_PID=812  LISTEN_FDS=3  LISTEN_FDNAMES=streamd.socket:streamd-listen:streamd-listen
+ *                                                  descriptor 3   4              5
+ *
+ * passed_open() runs before anything else is opened, because only then do the numbers mean nothing else. Callers
+ * then claim descriptors, by name or all that are left; passed_close() closes the rest. A LISTEN_PID of another
+ * process means that the variables are not for this one. Numbers or names that do not fit stop the start. */
 #include "supervisor/sockets/passed.h"
 
 #include <fcntl.h>
