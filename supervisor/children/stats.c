@@ -43,7 +43,8 @@ void stats_close(struct stats *stats)
     close(stats->fd); /* the mapping goes with the process */
 }
 
-/* proc(5): what follows the name in parentheses, from the third field on. */
+/* Reads /proc/PID/stat (proc(5)): utime and stime are fields 14 and 15, rss is field 24. Field 2, the name in
+ * parentheses, may itself hold spaces and parentheses; so parsing begins behind the last ")". */
 static bool stats_read_stat(uint64_t pid, uint64_t *ticks, uint64_t *pages)
 {
     char path[32], text[1024];
@@ -69,6 +70,8 @@ static void stats_look_at(struct metrics *m)
     uint64_t ticks, pages, pid = metrics_get(m, METRIC_PID);
     if (!pid || !stats_read_stat(pid, &ticks, &pages))
         return;
+    /* The kernel counts from the start of the process, METRIC_CPU from the first process of the slot: only the
+     * growth is added. */
     uint64_t cpu_ms = ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK), seen_ms = metrics_get(m, METRIC_CPU_SEEN);
     metrics_set(m, METRIC_MEMORY, pages * (uint64_t)sysconf(_SC_PAGESIZE));
     metrics_add(m, METRIC_CPU, cpu_ms - seen_ms);
