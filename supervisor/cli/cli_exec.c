@@ -1,3 +1,15 @@
+/* Commands that speak HTTP live in streamd-router. This file finds out which server they go to, and becomes that
+ * program:
+ *
+ *     streamd tail demo/log --sse
+ *     -> streamd-router tail URL DATA_DIR demo/log --sse
+ *
+ * URL is --url, or the address that the running server gives over its control socket. DATA_DIR lets the command sign
+ * a token with the project's key; an empty one means that it must not. Tokens are signed only for the server of this
+ * folder in auth.mode = jwt, and only if no token was given: a server that --url names must not get one.
+ *
+ * Failure modes: no server works on the folder, or an option has no value: a message and exit 1. --token goes into
+ * the environment, so that it does not stand among the arguments of streamd-router. */
 #include "supervisor/cli/cli_exec.h"
 
 #include <stdio.h>
@@ -86,7 +98,9 @@ static const char *cli_exec_take(struct cli_exec *exec, int argc, char **argv)
 
 int cli_exec_run(const struct config *cfg, int argc, char **argv)
 {
+    /* Slots 0 to 3 are the program, the command, the URL and the folder; one more entry than is used ends the list. */
     struct cli_exec exec = {.arguments = xcalloc((size_t)argc + 4, sizeof *argv), .count = 4};
+    /* The doctor examines a URL from outside, so no server has to run on this machine, and nothing is signed for it. */
     bool doctor = strcmp(argv[0], "doctor") == 0; /* its URL is an argument */
     const char *wrong = cli_exec_take(&exec, argc, argv);
     if (!wrong && doctor && exec.elsewhere)

@@ -1,8 +1,13 @@
 /* The commands about projects, keys, origins and tokens. They write registry.db; a running server reads the change
- * there, so none of them asks the server to do anything.
+ * there, so none of them asks the server to change anything.
  *
- * A command is a function that alters one project inside the registry's transaction (apply_change). A secret is printed
- * only after the commit: one that was printed counts. */
+ *     1. A command that changes a project checks its arguments and fills a `struct change` with an apply_change.
+ *     2. registry_update() calls that function inside its transaction; a refusal prints why and writes nothing.
+ *     3. After the commit the command prints the secret, if it made one: a secret that was printed counts.
+ *     4. A warning follows if the running server uses no projects (auth.mode is not jwt).
+ *
+ * Failure modes: an absent project, a limit that is reached or a busy registry end with exit 1 and an unchanged
+ * registry. Secrets are wiped before their memory is freed. */
 #include "supervisor/cli/projects.h"
 
 #include <errno.h>
@@ -60,7 +65,8 @@ static struct registry *projects_open_registry(const struct config *cfg, bool ma
     return registry;
 }
 
-/* The new one is the first, which signs. */
+/* Puts a new secret in front: the first one signs, all of them verify. So a key can be replaced without refusing
+ * tokens that are in use. */
 static void projects_add_secret(struct texts *secrets)
 {
     uint8_t random[SECRET_BYTES];
@@ -237,7 +243,7 @@ static int projects_key_add(struct project *project, bool there, const char *nam
     return 0;
 }
 
-/* The only one that begins so; a whole one counts though another goes on from it. */
+/* Finds the one secret that begins with the prefix. A whole secret matches even if it is the prefix of another. */
 static const char *projects_find_secret(const struct texts *secrets, const char *prefix, const char **why)
 {
     const char *found = NULL;
@@ -329,6 +335,7 @@ int projects_remove_origin(const struct config *cfg, int argc, char **argv)
 
 /* ---- tokens ---- */
 
+/* Options are pairs of a name and a value, in any order: --project demo --scope read --ttl 15m. */
 static const char *projects_option(int argc, char **argv, const char *name)
 {
     for (int i = 1; i + 1 < argc; i += 2)
@@ -379,6 +386,7 @@ int projects_token(const struct config *cfg, int argc, char **argv)
     struct registry *registry = projects_open_registry(cfg, false);
     if (!registry)
         return 1;
+    /* Expiry is in whole seconds (RFC 7519, 4.1.4), which is why a time below one second was refused. */
     struct claims claims = {
         .scope = scope_of(slice_str(scope)),
         .expires_s = (uint64_t)time(NULL) + ttl_ms / 1000,

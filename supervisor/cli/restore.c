@@ -1,6 +1,9 @@
-/* The data folder is locked here, as a server would lock it, and a single shard process does the work: only the shard's
- * program knows databases. It runs as a child, so that a ^C or a crash leaves the folder marked as half restored
- * (supervisor/data_dir/data_dir.h), and the command can be repeated. */
+/* `streamd restore --from latest|NUMBER`. The data folder is locked here, as a server would lock it, and a single
+ * shard process does the work: only the shard's program knows databases. It runs as a child, so that a ^C or a crash
+ * leaves the folder marked as half restored (supervisor/data_dir/data_dir.h), and the command can be repeated.
+ *
+ * Failure modes: a folder with data that is not half restored, or a segment store that is not s3, ends with
+ * EXIT_NEVER_RESTART; otherwise the exit status is the shard's. */
 #include "supervisor/cli/restore.h"
 
 #include <event2/event.h>
@@ -32,6 +35,7 @@ static int restore_shard(const struct config *cfg, int lock, const char *from)
         fatalx("cannot make an event loop");
     children_init(&children, base, lock, NULL, -1);
     children_configure(&children, cfg);
+    /* One shard, with the argument "restore": it ends after its work, and `gave_up` then carries its exit status. */
     children_form_once(&children, "restore", from);
     children_event(&children, ROLE_SHARD, CHILD_EVENT_START, clock_monotonic_ms());
     while (!children.gave_up) {

@@ -1,4 +1,7 @@
-/* A sample is nothing but numbers, all of them counters, so that the difference of two is a sample too. */
+/* A sample is one copy of the counters that `streamd status` needs. It holds uint64_t only, and mostly counters; so
+ * the difference of two samples is a sample too, that of the time between them (`time_ms` included).
+ *
+ *     sample_take(now);  sample_subtract(now, before)   ->   requests, errors, commits ... of the last 10 to 20 s */
 #include "supervisor/cli/sample.h"
 
 #include <string.h>
@@ -15,6 +18,7 @@ static void sample_take_process(struct sampled *sampled, const struct metrics *m
 {
     sampled->cpu_ms = metrics_get(m, METRIC_CPU);
     sampled->restarts = metrics_get(m, METRIC_RESTARTS);
+    /* Only shards have the metrics below; the numbers of other processes stay 0. */
     if (of != METRICS_SHARD)
         return;
     sampled->appends = metrics_get(m, METRIC_APPENDS);
@@ -47,7 +51,7 @@ void sample_take(struct sample *sample, const struct metrics_region *region, uin
     }
 }
 
-/* Both are nothing but numbers. */
+/* Subtracts as an array of numbers; a member of another type in struct sample would break this. */
 void sample_subtract(struct sample *now, const struct sample *before)
 {
     uint64_t *to = (uint64_t *)(void *)now;

@@ -1,5 +1,14 @@
-/* The server keeps two samples, ten and up to twenty seconds old. An answer shows what has grown since the older one: a
- * rate of the last moment would jump, and one since the start would hide what is wrong now. */
+/* `streamd status`: the control socket's command. status_turn() keeps two samples, ten and up to twenty seconds old.
+ * An answer shows what has grown since the older one: a rate of the last moment would jump, and one since the start
+ * would hide what is wrong now.
+ *
+ *     ok streamd VERSION, N requests/s
+ *     PROCESS / SHARD / ROUTER / FAN-OUT tables, one line for each process or pair of shards
+ *     What is slow, and why (the last 14s):
+ *       shard/0: commits take 31 ms (p99), and fsync most of it: the disk is slow
+ *
+ * States and sizes are read from the region now, rates come from the difference. The text belongs to struct status
+ * and lives until the next answer. */
 #include "supervisor/cli/status.h"
 
 #include <inttypes.h>
@@ -34,6 +43,8 @@ void status_turn(struct status *status, uint64_t now_ms)
 {
     if (now_ms < status->next_ms)
         return;
+    /* The two buffers change places: the older sample is overwritten by a new one, so samples[0] is always the
+     * older. */
     struct sample *oldest = status->samples[0];
     status->samples[0] = status->samples[1];
     status->samples[1] = oldest;
@@ -47,6 +58,8 @@ struct text {
     char text[24];
 };
 
+/* The unit changes at 1024, and a value below ten has one decimal: 812B, 1.5K, 340M. Tenths are computed as an
+ * integer: a double would round 9.97 up to "10.0". */
 static struct text status_bytes(uint64_t value)
 {
     static const char units[] = "BKMGTPE";
@@ -222,6 +235,7 @@ const char *status_say(struct status *status, uint64_t now_ms)
     free(grown);
     if (fclose(out) != 0)
         fatal("open_memstream");
+    /* open_memstream(3) gives the final length only after fclose(). */
     status->text[len - 1] = '\0'; /* the line's end comes with the answer */
     return status->text;
 }

@@ -1,5 +1,11 @@
-/* Each rule looks at one number of one process and prints a line if it is out of range, with what to do about it. The
- * limits are chosen so that a healthy server prints nothing: a line is worth reading. */
+/* Each rule looks at one number of one process and prints a line if it is out of range, with what to do about it:
+ *
+ *     shard/1: the offload backlog is 73 % of segment.backlog_limit: the store takes segments too slowly
+ *     router/0: uses 97 % of a core: raise router.workers
+ *
+ * Rates and quantiles are those of the period (`grown`); states and fill levels are those of now (`m`). The limits
+ * are chosen so that a healthy server prints nothing. A slot whose process was never started, or a router that was
+ * stopped, is skipped. */
 #include "supervisor/cli/symptoms.h"
 
 #include <inttypes.h>
@@ -67,6 +73,8 @@ static void symptoms_look_at_commits(struct examination *e, const struct sampled
 {
     uint64_t commit = metrics_quantile(grown->commits, 990, METRICS_US);
     uint64_t fsync = metrics_quantile(grown->fsyncs, 990, METRICS_US);
+    /* Past the last bound of the histogram the quantile is unknown: the line then gives that bound, with "more
+     * than". */
     const char *more = commit == UINT64_MAX ? "more than " : "";
     uint64_t ms = (commit == UINT64_MAX ? METRICS_STEP_US << (METRICS_BOUNDS - 1) : commit) / 1000;
     if (commit < SLOW_US)
