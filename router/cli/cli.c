@@ -1,7 +1,17 @@
-/* A command runs to its end in one process: it asks, turns the loop until the answer is there, prints, and asks again.
- * ^C and a closed pipe set `interrupted`, which ends every wait; so commands have no callbacks of their own.
+/* A command runs to its end in one process: it asks, turns the loop until the answer is there, prints, and asks
+ * again. ^C and a closed pipe set `interrupted`, which ends every wait; so commands have no callbacks of their own.
  *
- * Everything that a server says may be printed on a terminal, so it goes through the functions that escape. */
+ *     streamd-router tail URL DATA_DIR demo/log --sse      as supervisor/cli/cli_exec.c starts it
+ *                    |    |   |        `- argv of struct cli: an argument that was taken becomes NULL
+ *                    |    |   `- "" means: sign no token
+ *                    |    `- of the server; the doctor's is empty, since it takes its own argument
+ *                    `- name, found in the table that the caller gives
+ *
+ * Arguments are taken in three steps: cli_option() and cli_flag() by name, cli_argument() for the rest, and then
+ * cli_misused() refuses what is left over.
+ *
+ * Failure modes: a message on stderr and exit 1. Text of a server may reach a terminal, so every such text goes
+ * through the functions that escape (cli_print, cli_print_text, cli_vprint). */
 #include "router/cli/cli.h"
 
 #include <signal.h>
@@ -179,6 +189,8 @@ void cli_target_clear(struct cli_target *target)
 
 /* ---- tokens ---- */
 
+/* A token of the whole project for ten minutes. `tail` signs a new one before each request, so it outlives its
+ * tokens. */
 static char *cli_sign(struct registry *registry, const char *name)
 {
     struct project project;
@@ -248,6 +260,7 @@ static void cli_on_timer(evutil_socket_t fd, short what, void *arg)
 
 void cli_turn(struct cli *c, uint64_t ms)
 {
+    /* The timer only bounds this turn: event_base_loop() returns as soon as any events have run. Callers loop. */
     const struct timeval after = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
     if (event_add(c->timer, &after) != 0)
         fatalx("cannot set a timer");
@@ -266,6 +279,7 @@ void cli_pause(struct cli *c, uint64_t ms)
 static void cli_start(struct cli *c)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
+    /* A closed pipe then fails in fflush() (cli_flush()) instead of killing the process before it has cleaned up. */
     signal(SIGPIPE, SIG_IGN);
     c->base = event_base_new();
     if (!c->base)

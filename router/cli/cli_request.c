@@ -1,5 +1,14 @@
-/* One request goes through common/http_client.h; its answer's headers are kept as "name\0value\0"..., names in lower
- * case, so that a look-up is a walk over one buffer. */
+/* One request of a command, through common/http_client.h: cli_request_start() sends it, cli_request_wait() turns the
+ * loop until it is done, cli_request_make() does both within a time limit.
+ *
+ * The answer's headers are kept as "name\0value\0...", names in lower case, so that a look-up is a walk over one
+ * buffer:
+ *
+ *     etag\0"..."\0stream-up-to-date\0true\0
+ *
+ * Failure modes: `failure` is libcurl's text if there was no whole answer; otherwise `status` holds.
+ * cli_request_fail() prints either, with streamd's code and text if the body is one of ours. A request that is
+ * cleared under way is cancelled, so its callbacks never see freed memory. */
 #include "router/cli/cli_request.h"
 
 #include "router/cli/cli.h"
@@ -78,6 +87,7 @@ void cli_request_start(struct cli *c, struct cli_request *request, const char *p
                                                                .done = cli_request_on_done,
                                                                .ctx = request,
                                                            });
+    /* http_client_send() took the buffer over, and wipes it: it may hold a token. */
     request->headers = (struct buf){0};
     buf_clear(&url);
 }

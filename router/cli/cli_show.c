@@ -1,4 +1,6 @@
-/* `streamd show`: all there is to say of one stream. */
+/* `streamd show`: prints the document of one stream, GET /v1/streams/PROJECT/STREAM. With --json the document is
+ * printed as it came. Otherwise each member is a line "key: value"; an object's plain members stand in one line,
+ * "key: a=1 b=2", and each element of a list inside that object gets a line of its own below, with the same key. */
 #include <stdio.h>
 
 #include "router/cli/cli.h"

@@ -1,4 +1,13 @@
-/* `streamd streams`: the streams of a project, or of all, a line each. */
+/* `streamd streams`: the streams of a project, or of all, a line each: name, content type, tail, bytes and flags,
+ * with tabs between them.
+ *
+ *     GET /v1/streams/PROJECT?limit=N&prefix=P&after=A  -> {"streams": [...], "next": "A2"}  -> after=A2 ... no "next"
+ *
+ * Pages are printed as they come, so memory does not grow with the number of streams. A token is for one project;
+ * without --project the command therefore asks for each project of the registry in turn (cli_streams_ask_each()),
+ * or, without a folder, asks once for all.
+ *
+ * Failure modes: the first request that fails ends the command with exit 1; lines that were printed stay. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -129,7 +138,7 @@ static void cli_streams_gather(void *names, struct slice name)
     texts_add(names, name);
 }
 
-/* Tokens are of one project: each in the registry is asked about with one of its own. */
+/* A token is for one project, so each project in the registry is asked about with a token of its own. */
 static int cli_streams_ask_each(struct cli *c, struct asking *asking)
 {
     struct texts names = {0};

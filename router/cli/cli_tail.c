@@ -1,7 +1,19 @@
-/* `streamd tail`: prints a stream's messages as they come, once each, however often the connection or the server goes.
+/* `streamd tail`: prints a stream's messages as they come, each once, however often the connection or the server
+ * goes.
  *
- * What is printed is always a whole answer, or a data event whose control event has come; and the offset to go on from
- * changes with it, so there is neither a gap nor a double. */
+ *     look (GET ?offset=now: type, tail) --> go_on --> take_answer --200, 204--> print, new offset --> go_on
+ *                                                           |--5xx, 408, 429, no answer--> pause --> go_on
+ *                                                           |--410--> the earliest offset --> go_on
+ *                                                           |--Stream-Closed--> the end, exit 0
+ *                                                           `--anything else--> the end, exit 1
+ *     With --sse, go_on reads one event stream; its control events bring the new offsets.
+ *
+ * A whole answer, or a data event whose control event has come, is printed; the offset to go on from changes with
+ * it. So there is neither a gap nor a double after a broken connection.
+ *
+ * Failure modes: the very first request gets no answer: exit 1 at once, since the URL is probably wrong; later ones
+ * are retried, 100 ms doubling up to 5 s. A stream that was deleted and created again (its ETag begins with another
+ * incarnation) ends the command: offsets mean other messages there. Damaged JSON or base64 ends the command too. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +139,7 @@ static bool cli_tail_may_pass(const struct cli_request *request)
 
 static void cli_tail_retry(struct tail *t, const struct cli_request *request)
 {
+    /* The shift is bounded, because `failures` grows as long as the server is away. */
     uint64_t wait = RETRY_MS << (t->failures < 6 ? t->failures : 6);
     if (request->failure && !t->began) {
         cli_tail_end(t, cli_request_fail(t->cli, request));
@@ -322,6 +335,7 @@ static void cli_tail_go_on(struct tail *t)
 {
     char before[sizeof t->offset];
     uint64_t began = clock_monotonic_ms();
+    /* The offset before the request shows whether the answer brought anything. */
     strcpy(before, t->offset);
     if (t->sse)
         cli_tail_listen_once(t);
@@ -339,6 +353,7 @@ static int cli_tail_follow(struct tail *t, const char *last)
     while (!t->looked && !t->over && !t->cli->interrupted)
         cli_tail_look(t, last);
     while (!t->over && !t->cli->interrupted) {
+        /* A token that this command signs lives ten minutes, and tail runs for days: each request gets a new one. */
         cli_token_free(t->token);
         if (!cli_token(t->cli, t->target.project, &t->token))
             return 1;

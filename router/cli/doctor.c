@@ -1,5 +1,14 @@
-/* `streamd doctor URL`: runs the checks one after the other on a stream of its own, deletes the stream, and counts what
- * is bad. The first checks decide whether there is any point in going on. */
+/* `streamd doctor URL`: runs the checks one after the other on a stream of its own, deletes the stream, and counts
+ * what is bad. The first checks decide whether there is any point in going on.
+ *
+ *     ok   health       http://127.0.0.1:4437 answers
+ *     bad  body         an append of 1114112 bytes: status 413
+ *                       nginx: client_max_body_size, at least streamd's limits.max_body
+ *     ...
+ *     13 checked, 1 bad
+ *
+ * Failure modes: a ^C stops the checks, but the stream is still deleted; if that fails, its TTL of ten minutes
+ * removes it. The exit status is 1 if anything was bad, or on a ^C. */
 #include "router/cli/doctor.h"
 
 #include <stdio.h>
@@ -52,6 +61,7 @@ static int doctor_examine(struct doctor *d)
         go_on = doctor_checks[i](d);
     }
     bool interrupted = d->cli->interrupted;
+    /* Otherwise the request that deletes the stream would not wait for its answer. */
     d->cli->interrupted = false;
     if (d->made)
         (void)doctor_delete(d);

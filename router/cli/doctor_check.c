@@ -1,5 +1,9 @@
-/* A verdict is a line: ok, warn or bad, the check's name, what was found; after a bad one, what to change. An
- * interruption makes requests fail that would not have failed, so then nothing is bad. */
+/* A verdict is a line: ok, warn or bad, the check's name, what was found; after a bad one, what to change. `seen`
+ * and `bad` count them. An interruption makes requests fail that would not have failed, so then nothing is bad.
+ *
+ * doctor_ask() is the one way to the stream. A query that begins with "/" is a whole path of its own. A body that
+ * the server took (2xx) is added to `sent`, so that later checks know the stream's bytes and its tail, which is
+ * their number. */
 #include "router/cli/doctor_check.h"
 
 #include <stdarg.h>
@@ -70,6 +74,8 @@ bool doctor_ask(struct doctor *d, const char *method, const char *query, struct 
     cli_request_make(d->cli, &d->request, path.data);
     buf_clear(&path);
     d->reused |= d->request.reused && !d->request.failure;
+    /* Only a body that the server acknowledged is part of the stream; doctor_producer() takes its repeated one out
+     * again. */
     if (ours && body.len && !d->request.failure && d->request.status / 100 == 2)
         buf_add_slice(&d->sent, body);
     return !d->request.failure && d->request.status == status;

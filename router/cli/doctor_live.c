@@ -1,5 +1,11 @@
-/* The doctor's checks of live reads: whether events arrive at once, and whether a silent connection stays open. Proxies
- * fail here most often: they gather a body before they pass it on, compress it, or close what is silent. */
+/* The doctor's checks of live reads: whether events arrive at once, and whether a silent connection stays open.
+ * Proxies fail here most often: they gather a body before they pass it on, compress it, or close what is silent.
+ *
+ *     events      open ?live=sse at the tail; append; the control event with the new tail must come in time
+ *     long-poll   ask at the tail; no answer for 500 ms; append; the answer must end at the new tail
+ *     silence     both at once for --idle seconds without an append; heartbeats are counted
+ *
+ * An ended connection is good if the server ended it properly (an event stream's end, a 204), and bad if it was cut. */
 #include <stdio.h>
 
 #include "common/clock.h"
@@ -48,10 +54,12 @@ static void doctor_live_listen_to(struct doctor *d, struct listener *l)
 {
     *l = (struct listener){.request = {.piece = doctor_live_on_piece, .ctx = l},
                            .events = {.event = doctor_live_on_event, .ctx = l}};
+    /* The bait for a proxy that compresses: libcurl does not decode it, so Content-Encoding stays visible. */
     cli_request_add_header(&l->request, "Accept-Encoding", "gzip");
     doctor_live_start(d, &l->request, "sse");
 }
 
+/* Before the listener's memory goes: clearing cancels the request, whose callbacks point at it. */
 static void doctor_live_forget(struct listener *l)
 {
     cli_request_clear(&l->request);
@@ -119,6 +127,7 @@ bool doctor_poll(struct doctor *d)
         cli_request_clear(&poll);
         return true;
     }
+    /* The append must meet a long-poll that waits already: a later one would be answered at once, like a plain read. */
     bool appended = doctor_append(d);
     uint64_t until = clock_monotonic_ms() + DOCTOR_PROMPT_MS, now;
     while (appended && !poll.done && !d->cli->interrupted && (now = clock_monotonic_ms()) < until)

@@ -1,6 +1,13 @@
-/* The doctor's checks that are a request or two. They go from the outside in: does it answer, does a stream come to be,
- * do headers, methods and bodies pass unchanged, is something kept that must not be. Each uses the stream that
- * doctor_create() has made, and knows from `sent` what must be in it. */
+/* The doctor's checks that are a request or two. They go from the outside in:
+ *
+ *     health      does anything answer            PUT, path   does a stream come to be, under the path that was asked
+ *     headers     Producer-*, Stream-* pass       HEAD, body  methods and a body of more than 1 MiB pass
+ *     bytes       are read as they were written   ETag        304 for an unchanged read
+ *     no-store    is not kept by a cache          keep-alive  connections are used again
+ *
+ * Each check uses the stream that doctor_create() has made, and knows from `sent` what must be in it. A check
+ * returns false only if the later ones make no sense (no server, no stream); a bad verdict lets the others go on. An
+ * error in streamd's own form (a status with a code) means that the proxy passed the request, so the advice differs. */
 #include <stdio.h>
 
 #include "common/offset.h"
@@ -55,6 +62,7 @@ static void doctor_plain_look_at_location(struct doctor *d)
 bool doctor_create(struct doctor *d)
 {
     cli_request_add_header(&d->request, "Content-Type", "text/plain");
+    /* If the doctor dies, or a proxy blocks DELETE, the stream still goes after ten minutes. */
     cli_request_add_header(&d->request, "Stream-TTL", "600");
     if (doctor_ask(d, "PUT", "", SLICE(""), 201)) {
         d->made = true;
@@ -117,6 +125,7 @@ bool doctor_head(struct doctor *d)
 
 static void doctor_plain_fill(struct buf *body)
 {
+    /* A fixed seed gives every run the same bytes; random text hardly compresses, so its size on the wire stays. */
     uint64_t random = 88172645463325252u;
     while (buf_len(body) < BODY_BYTES) {
         uint64_t number = random_next(&random);

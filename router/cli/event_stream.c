@@ -1,7 +1,13 @@
-/* Lines end with LF, CR or CRLF, also between two pieces; a field's value loses one space after the colon; an empty
- * line dispatches the event, unless it has no data. Comments are counted: they are heartbeats. */
+/* A parser of text/event-stream (HTML standard, "Server-sent events"), fed in pieces of any size:
+ *
+ *     event: control\n   data: {"streamNextOffset":"..."}\n   \n   --> event("control", {...})
+ *     : \n                                                          --> comments++, a heartbeat
+ *
+ * Lines end with LF, CR or CRLF, also between two pieces; a field's value loses one space after the colon; an empty
+ * line dispatches the event, unless it has no data. Fields other than data and event are ignored. */
 #include "router/cli/event_stream.h"
 
+/* Each data line was added with a line feed; the last one is not part of the data. */
 static void event_stream_dispatch(struct event_stream *s)
 {
     struct slice data = buf_slice(&s->data);
@@ -42,7 +48,7 @@ static void event_stream_end_line(struct event_stream *s)
     buf_reset(&s->line);
 }
 
-/* LF, CR and CRLF all end a line, and a piece may end between the two. */
+/* `after_cr` remembers a CR at the end of a piece, so that an LF at the start of the next one ends no second line. */
 void event_stream_feed(struct event_stream *s, struct slice piece)
 {
     size_t from = 0;

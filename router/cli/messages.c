@@ -1,3 +1,5 @@
+/* Prints the bodies of answers and events: bytes as they are, or escaped if stdout is a terminal; JSON as one
+ * message a line; base64 of events decoded. */
 #include "router/cli/messages.h"
 
 #include <stdint.h>
