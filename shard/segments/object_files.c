@@ -1,11 +1,13 @@
-/* Tasks for the worker, each a copy of all it needs: names, bytes, where.
+/* Tasks for the worker. A task has copies of all names. The bytes of a file to put stay the caller's until done();
+ * those of a file for the cache belong to the task.
  *
  * A file that is to stay is written, synced with its folder, and read back from the disk. One for the cache is checked
- * first, then written under another name and renamed: whoever opens it finds all of it. Failures are texts for the log;
- * the first one that is met counts.
+ * first, then written under another name and renamed: a reader finds all of it or nothing. Failures are texts for the
+ * log; the first one counts.
  *
- * Failure modes: A full disk: a file of the store is taken away again, and the cache is emptied before the second try.
- * A folder that is not this server's: nothing is written or removed there, and a file that is not there is no success.
+ * Failure modes: The disk is full: a file of the store is removed again; for one of the cache the cache is emptied, and
+ * it is tried once more. The folder is not this server's: nothing is written there, and a file that is
+ * missing there does not count as removed.
  */
 #include "shard/segments/object_files.h"
 
@@ -50,7 +52,7 @@ static bool object_files_failed(struct task *task, const char *what)
     return false;
 }
 
-/* The folder of a slot, made if need be, and whatever it is in. */
+/* Opens the folder of a slot. make: creates it and the folder of the store. -1 without a failure: it is not there. */
 static int object_files_open_folder(struct task *task, bool make)
 {
     char slot[OBJECT_SLOT_DIGITS + 1];
@@ -61,7 +63,7 @@ static int object_files_open_folder(struct task *task, bool make)
     int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return errno == ENOENT && !make ? -1 : (object_files_failed(task, "folder"), -1);
-    bool made = make && owned_mkdir(root, slot) == 0;
+    bool made = make && owned_mkdir(root, slot) == 0; /* a new name in `root` is durable after its fsync only */
     int folder = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 && !(errno == ENOENT && !make))
         object_files_failed(task, "folder");
@@ -98,7 +100,8 @@ static bool object_files_make_sure(struct task *task, int fd, int folder)
     return fsync(folder) == 0 || object_files_failed(task, "fsync of the folder");
 }
 
-/* From the disk, not from what the kernel remembers of the writing. */
+/* Compares the file with the bytes that were meant. The kernel is asked to drop its copy of the file first, so that the
+ * bytes come from the disk. The chunks of these messages are deleted after this: the file will be the only copy. */
 static bool object_files_read_back(struct task *task, int fd)
 {
     char *copy = xmalloc(task->file.len);
@@ -140,7 +143,8 @@ static void object_files_put(struct work *work)
     fault_point("segment.put");
 }
 
-/* The file is not there. That is success if the folder is still the same store. */
+/* A file that is not there is removed, if the folder is still this server's. In an unmounted folder nothing is there:
+ * success would remove the row, and the file would be left behind for good. */
 static void object_files_not_there(struct task *task)
 {
     if (task->owner)
@@ -206,7 +210,8 @@ static int object_files_by_use(const void *a, const void *b)
     return x->used.tv_nsec < y->used.tv_nsec ? -1 : x->used.tv_nsec > y->used.tv_nsec;
 }
 
-/* Removes what was not used for longest until `most` bytes are left, but not the newest `kept`. */
+/* Removes the files that were not used for longest until `most` bytes are left, but never the newest `kept`: the file
+ * that was just fetched is one of them. A file that is removed while it is open can still be read. */
 static void object_files_trim(const struct task *task, uint64_t most, size_t kept)
 {
     struct buf all = {0};
@@ -232,7 +237,8 @@ static void object_files_trim(const struct task *task, uint64_t most, size_t kep
         close(root);
 }
 
-/* Looked at before anything in it is inflated. */
+/* Compares head and index with the checksum of the database before any block is inflated: bytes from a bucket are not
+ * to be trusted. */
 static bool object_files_is_segment(struct slice file, uint64_t checksum)
 {
     struct segment segment;
@@ -260,7 +266,7 @@ static bool object_files_put_in_cache(struct task *task, int folder)
     return good;
 }
 
-/* On a full disk the others make room: what is being read counts for more than what was. */
+/* A store that is configured as the cache by mistake would be trimmed, and its only copies be lost. */
 static bool object_files_has_owner(const char *root)
 {
     char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX];
@@ -283,6 +289,7 @@ static void object_files_cache(struct work *work)
     int folder = object_files_open_folder(task, true);
     if (folder < 0)
         return;
+    /* On a full disk the cache is emptied: what is being read counts for more than what was read. */
     if (!object_files_put_in_cache(task, folder) && (task->error == ENOSPC || task->error == EDQUOT)) {
         object_files_trim(task, 0, 0);
         *task->failure = '\0';

@@ -1,3 +1,9 @@
+/* The name of a segment's file is the same in the folder, the cache and the bucket:
+ *
+ *     0a3/0000000000009f3c-0000000000000200-8d1f5b0c44e2a967.seg
+ *     slot/the stream's uid-first position -random id
+ *
+ * A name is used for one segment only; a merged one has a new id. So a copy under this name is never out of date. */
 #include "shard/segments/object_path.h"
 
 #include <errno.h>
@@ -15,6 +21,7 @@ void object_name(char name[OBJECT_NAME_MAX], const struct object *object)
              (unsigned long long)object->id);
 }
 
+/* The slot keeps folders small and spreads the names of a bucket. */
 static void object_path_of(const char *root, const struct object *object, char path[OBJECT_ROOT_MAX + OBJECT_NAME_MAX])
 {
     char name[OBJECT_NAME_MAX];

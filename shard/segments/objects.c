@@ -77,10 +77,11 @@ void objects_put(struct objects *objects, const struct object *object, struct sl
 static void objects_removed_here(void *ctx, const char *failure)
 {
     (void)ctx;
-    (void)failure; /* the cache is looked through in any case */
+    (void)failure; /* a copy that stays in the cache is trimmed some day; its name is never used again */
 }
 
-/* A file that is to be removed wherever it is. */
+/* A removal from all places, in the order cache, folder, bucket. done() follows the last one; a failure of the folder
+ * ends the removal, and the row stays for another attempt. */
 struct removal {
     struct objects *objects;
     struct object object;
@@ -132,7 +133,7 @@ int objects_open(struct objects *objects, const struct object *object, bool *cac
     fd = object_path_open(objects_cache_of(objects, root), object);
     if (fd >= 0) {
         *cached = true;
-        (void)!futimens(fd, now); /* whatever the file system does about it: it was used */
+        (void)!futimens(fd, now); /* trimming goes by this, and file systems mounted noatime do not set it */
     } else if (errno == ENOTDIR || errno == EINVAL) {
         errno = ENOENT; /* something else is in its place, as putting it there will find out */
     }

@@ -1,3 +1,20 @@
+/* Three small texts keep a wrong or unmounted store from being taken for an empty one:
+ *
+ *     server.data_dir/owner           "streamd " and 32 hex digits: this server's text, made once
+ *     STORE/owner                     the same text, in every store that this server uses
+ *     server.data_dir/owner.folder    where the folder is that has the text (owner.bucket: the bucket)
+ *
+ * What a folder is, in the order of owner_has():
+ *
+ *     its owner is our text                            ours
+ *     its owner is another text                        of another server: refused
+ *     no owner, but owner.folder exists                not mounted, or moved: refused
+ *     no owner, and none of the known segments in it   not mounted either: refused (only without S3)
+ *     no owner, otherwise                              new: ours, and marked if the caller wants that
+ *
+ * Failure modes: server.data_dir/owner is damaged or unreadable: the process ends for good, because a new text would
+ * disown every store. The disk is too full to make it: the server runs and believes every store, and the log says so.
+ */
 #include "shard/segments/owner.h"
 
 #include <errno.h>
@@ -19,7 +36,7 @@
 
 /* ---- small files ---- */
 
-/* Reads what fits; false: errno is set. */
+/* Reads what fits; false: errno is set. O_NONBLOCK: a pipe in place of the file must not stop the process. */
 static bool owner_read_file(const char *folder, const char *name, char *text, size_t room)
 {
     char path[PATH_ROOM];
@@ -44,7 +61,9 @@ static bool owner_sync_folder(const char *folder)
     return good;
 }
 
-/* It is there as a whole, or not at all. replace: one that is there goes; without, it stays, and that is good too. */
+/* Writes a file that is there as a whole or not at all: a temporary one, fsync, the final name, fsync of the folder.
+ * replace: an earlier file is replaced. Without it the first of several shards wins, because link() fails if the name
+ * exists; that counts as success, and the caller reads the winner's text. */
 static bool owner_write_file(const char *folder, const char *name, const char *text, bool replace)
 {
     char path[PATH_ROOM], temporary[PATH_ROOM];
@@ -88,7 +107,7 @@ static void owner_make_text(char text[OWNER_TEXT_MAX])
     text[len + 1] = '\0';
 }
 
-/* Another shard may be first. A full disk does not keep a shard from starting. */
+/* Makes the text, or takes that of another shard which was first. A full disk does not keep a shard from starting. */
 static void owner_make_owner(struct owner *owner)
 {
     owner_make_text(owner->text);
@@ -123,7 +142,7 @@ bool owner_take(const char *data_dir, struct slice text)
     return owner_is_text(copy) && owner_write_file(data_dir, OWNER_NAME, copy, true);
 }
 
-/* ---- what it has marked ---- */
+/* ---- notes of marked stores ---- */
 
 static const char *owner_note_of(enum owner_kind kind)
 {
@@ -133,6 +152,7 @@ static const char *owner_note_of(enum owner_kind kind)
 bool owner_marked(const struct owner *owner, enum owner_kind kind, char where[OWNER_WHERE_MAX])
 {
     *where = '\0';
+    /* A note that exists and cannot be read still says that there is a marked store. */
     bool marked = owner_read_file(owner->data_dir, owner_note_of(kind), where, OWNER_WHERE_MAX) || errno != ENOENT;
     where[strcspn(where, "\n")] = '\0';
     return marked;
@@ -159,7 +179,8 @@ bool owner_knows(const struct owner *owner, const char *folder)
     return false;
 }
 
-/* A note that cannot be made is made with the next file. */
+/* Marks the folder first and notes it second. A crash in between leaves a folder with our text, which owner_has() takes
+ * for ours, and the note is made with the next file that is put. */
 static bool owner_mark_folder(const struct owner *owner, const char *folder, char why[OWNER_WHY_MAX])
 {
     if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) &&
@@ -171,7 +192,7 @@ static bool owner_mark_folder(const struct owner *owner, const char *folder, cha
     return false;
 }
 
-/* It has no owner. Whether it may get one: `where` says where the last one was, if there was one. */
+/* Whether a folder without an owner may get one. `where`: the place of the folder that was marked, if one was. */
 static bool owner_is_new(const struct owner *owner, const char *folder, bool marked, const char *where,
                          char why[OWNER_WHY_MAX])
 {

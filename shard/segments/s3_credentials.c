@@ -1,5 +1,12 @@
 /* The key is looked for in this order: the file that s3.credentials names; the file "s3" in $CREDENTIALS_DIRECTORY,
- * where systemd puts credentials; the variables that S3's own tools read. The first that is there counts. */
+ * where systemd puts credentials; the variables AWS_ACCESS_KEY_ID and so on. The first that is there counts, even if it
+ * is incomplete: a typing error in the file must not bring another account's key into use.
+ *
+ *     [default]
+ *     aws_access_key_id = AKIA...
+ *     aws_secret_access_key = ...
+ *
+ * The file is read for every request, so a new key counts at once. */
 #include "shard/segments/s3_credentials.h"
 
 #include <ctype.h>
@@ -33,7 +40,7 @@ static struct slice s3_credentials_trimmed(const char *text, size_t len)
     return slice_of(text, len);
 }
 
-/* As ~/.aws/credentials: what is before the first section, and in [default]. */
+/* Reads a file like ~/.aws/credentials: the lines before the first section, and those in [default]. */
 static bool s3_credentials_read(const char *path, struct s3_credentials *c)
 {
     char *line = NULL;

@@ -1,3 +1,10 @@
+/* A store answers an error with a status and a body of XML, of which only the code is read:
+ *
+ *     <Error><Code>NoSuchKey</Code><Message>...</Message></Error>
+ *
+ *     missing      404 with NoSuchKey: the object is not in the bucket
+ *     transient    no answer, 408, 429, 5xx, or a code below: the same request may succeed later
+ *     final        anything else: a key without rights, a bucket that is not there */
 #include "shard/segments/s3_error.h"
 
 #include <ctype.h>

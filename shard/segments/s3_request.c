@@ -57,6 +57,8 @@ void s3_request_end(struct s3_request *r, const char *failure, enum error error)
     s3_request_forget(r);
 }
 
+/* path:    https://s3.example.org/BUCKET/PREFIX + name
+ * virtual: https://BUCKET.s3.example.org/PREFIX + name */
 void s3_request_url(const struct config *cfg, const char *name, char *out, size_t size)
 {
     const char *scheme = strstr(cfg->s3_endpoint, "://"), *host = scheme ? scheme + 3 : cfg->s3_endpoint;
@@ -79,6 +81,7 @@ static void s3_request_add_header(struct buf *headers, const char *name, const c
     buf_add(headers, value, strlen(value) + 1);
 }
 
+/* The signature covers this header and so the body: a proxy cannot change the bytes of a segment. */
 static void s3_request_add_hash(struct buf *headers, struct slice body)
 {
     unsigned char hash[SHA256_DIGEST_LENGTH];
@@ -268,6 +271,7 @@ static bool s3_request_is_late(const struct s3_request *r)
 
 static uint64_t s3_request_pause_of(const struct s3_request *r)
 {
+    /* Shards that failed together do not come back together. */
     uint64_t pause = (uint64_t)RETRY_MS << r->attempt;
     uint16_t chance = 0;
     (void)!getrandom(&chance, sizeof chance, 0);
@@ -280,7 +284,7 @@ static void s3_request_fail(struct s3_request *r, const struct http_client_answe
 {
     char why[256], code[S3_CODE_MAX];
     bool missing = s3_error_is_missing(answer);
-    if (missing && r->doubt && r->doubt(r))
+    if (missing && r->doubt && r->doubt(r)) /* it waits until the owner is known, and is ended then */
         return;
     s3_error_code(answer, code);
     if (answer->failure)

@@ -108,6 +108,8 @@ bool segment_add(struct segment_draft *draft, const struct extent *extent)
     struct slice boundaries = extent->boundaries;
     uint64_t position = extent->start, length = extent->data.len, at = 0, before = s->end;
     bool last = true, bare = !extent->boundaries.len;
+    /* An extent without boundaries is one message. It may begin before the draft's end: messages that the draft has are
+     * skipped. One that begins behind it leaves a gap, and the caller has mixed something up. */
     while (!draft->full && (bare || boundaries_next(&boundaries, &length, &last))) {
         if (!length || length > extent->data.len - at)
             return false;
@@ -149,6 +151,7 @@ static void segment_store_block(struct segment_draft *draft, struct segment_bloc
     buf_grow(file, stored);
 }
 
+/* SEGMENT_HEAD bytes, little-endian: magic 8, flags 4, count 4, nine numbers of 8 (two are spare), checksum 8. */
 static void segment_put_head(const struct segment *s, struct buf *out)
 {
     buf_add(out, MAGIC, 8);
@@ -171,6 +174,7 @@ static void segment_put_entry(const struct segment_block *b, struct buf *out)
     segment_put_u64(out, b->checksum);
 }
 
+/* Head and index come first in the file, but are known last: their room is filled with zeros, then written over. */
 void segment_seal(struct segment_draft *draft, bool compress, struct buf *file)
 {
     struct segment *s = &draft->segment;
@@ -260,6 +264,7 @@ bool segment_parse(struct segment *segment, struct slice front, uint64_t size, u
         return false;
     segment_take_head(&s, front.data + 8);
     s.boundaries_at = SEGMENT_HEAD + (uint64_t)s.count * SEGMENT_ENTRY;
+    /* Everything is checked against the size of the file before anything is allocated by it. */
     if (!s.count || s.size != size || s.boundaries_at > size || s.boundaries > size - s.boundaries_at ||
         s.start >= s.end)
         return false;

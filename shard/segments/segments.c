@@ -104,7 +104,7 @@ static bool segments_take_front(struct segments *segments, int fd, const struct 
     return false;
 }
 
-/* The file is in the store only. */
+/* The file is not here, but may be in the object store. */
 static struct outcome segments_away(struct segments *segments, const struct segment_row *row)
 {
     enum error error = fetch_failed(&segments->fetches, &row->object);
@@ -127,6 +127,7 @@ static struct outcome segments_distrust(struct segments *segments, const struct 
 
 /* ---- open ---- */
 
+/* Free places have `used` 0, so they are found first. */
 static struct open_segment *segments_longest_unused(struct segments *segments)
 {
     struct open_segment *found = &segments->open[0];
