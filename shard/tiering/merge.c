@@ -1,3 +1,8 @@
+/* Small segments of a stream become one, from the newest back:
+ *
+ *     oldest [ 40 ][ 9 ][ 3 ][ 3 ][ 3 ] newest     3+3+3 >= 9: four candidates; 40 is larger than 18, and waits
+ *
+ * Failure modes: A segment cannot be read: the outcome of the look, and nothing is merged. */
 #include "shard/tiering/merge.h"
 
 #include "shard/segments/segments.h"
@@ -11,7 +16,7 @@
 #define MERGE_MANY 64 /* so many become one also while the stream has more to offload */
 #define MERGE_PART 2  /* small: it has less than such a part of segment.max_bytes */
 
-/* A large segment waits until what follows is as large: so each message is written anew a few times only. */
+/* A segment waits until the segments behind it are as large together, so each message is rewritten a few times only. */
 size_t merge_count(const struct segment_row *rows, size_t there, const struct merge_rule *rule)
 {
     uint64_t sum = 0;

@@ -1,3 +1,15 @@
+/* Retention drops whole segments from the front of a stream:
+ *
+ *     [ seg 1 ][ seg 2 ][ seg 3 ] chunks, journal
+ *     `-- older than Stream-Retention-Seconds, or the rest alone has Stream-Retention-Bytes: becomes an orphan
+ *
+ * Happy path: the store finds streams whose retain_ms has come; each drops up to GONE_AT_ONCE segments in the turn's
+ * transaction, and is given the time of its next look. The files go later (orphans.c).
+ *
+ * Failure modes: A fork holds the stream, or an estuary has not received the segment: nothing is dropped, and the next
+ * look is soon. The clock was set back: a segment from the future is judged by the time of the newest one. The disk is
+ * full: a turn writes a bounded amount, and the other streams wait for the next turn. A crash: the transaction is whole
+ * or absent, and the look is repeated. */
 #include "shard/tiering/retain.h"
 
 #include "common/fault.h"
@@ -35,11 +47,12 @@ static void retain_let_go(struct shard *shard, struct stream *stream, const stru
 
 static uint64_t retain_soon(const struct stream *stream, uint64_t now_ms)
 {
-    uint64_t pause = stream->row.retention_s * 100; /* a tenth of it */
+    uint64_t pause = stream->row.retention_s * 100; /* milliseconds: a tenth of the retention */
     return now_ms + (pause < AGAIN_MIN_MS ? AGAIN_MIN_MS : pause > AGAIN_MAX_MS ? AGAIN_MAX_MS : pause);
 }
 
-/* The clock was ahead when a segment got a time that is still to come: it is no younger than the newest, then. */
+/* The oldest segment. If its time is still to come, the clock was ahead when it was written: it is no younger than the
+ * newest segment, so it gets that one's time. */
 static bool retain_oldest_of(const struct shard *shard, const struct stream *stream, struct segment_row *oldest)
 {
     struct segment_row newest;
@@ -81,6 +94,7 @@ void retain_stream(struct shard *shard, struct stream *stream)
     stream->row.retain_ms =
         gone == GONE_AT_ONCE ? shard->now_ms : retain_next_look(shard, stream, any ? &oldest : NULL);
     store_stream_set_retained(shard->store, row);
+    /* A slow stream never fills a segment. Its chunks are offloaded by age, so that there is something to drop. */
     if (!any && row->retention_s && row->chunk_messages)
         stream_age(&shard->streams, stream);
 }
