@@ -1,3 +1,9 @@
+/* Addresses of the configuration, and peers of connections:
+ *
+ *     127.0.0.1:4437    example.com:0    [::1]:8080      host and port; a host of IPv6 stands in brackets
+ *
+ * address_parse() looks at the form only; names are resolved where an address is bound. The last colon divides, so
+ * an IPv6 address without brackets is refused by its host: it has colons. */
 #include "common/address.h"
 
 #include <arpa/inet.h>

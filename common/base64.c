@@ -1,3 +1,9 @@
+/* Base64 (RFC 4648, 4) and its URL form (5) by libcrypto, DIGITS at a time through a buffer on the stack. libcrypto
+ * takes one alphabet, whole quads and white space; base64_digit() maps the URL alphabet to it and refuses white
+ * space, and the last quad is filled up with "=".
+ *
+ * Failure modes: the plain form ends at the first "="; any other character makes the whole text wrong. The URL form
+ * of one digit more than quads is wrong too; the plain form drops that digit. */
 #include "common/base64.h"
 
 #include <openssl/evp.h>
@@ -29,6 +35,7 @@ static bool base64_take_some(struct slice digits, bool url, unsigned char bytes[
     for (size_t i = 0; i < count; i++)
         if (!(quads[i] = base64_digit(digits.data[i], url)))
             return false;
+    /* The length comes from the digits, since libcrypto counts the padding's zero bytes too. */
     *len = count * 3 / 4;
     if (count % 4 == 1)
         count--;

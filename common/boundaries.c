@@ -1,3 +1,4 @@
+/* Two messages of 5 and 3 bytes that one append wrote are the varints 10 (5 * 2) and 7 (3 * 2 + 1: the last one). */
 #include "common/boundaries.h"
 
 #include <assert.h>

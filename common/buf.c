@@ -1,6 +1,11 @@
-/* A buffer is one allocation with a start and an end. Consuming moves the start; reserving first moves the bytes to the
- * front if that makes enough room, and doubles otherwise, so that a byte is moved a constant number of times on
- * average. */
+/* A buffer is one allocation with a start and an end:
+ *
+ *     data |  consumed  |  bytes  |  room  |
+ *          0          start      end      cap
+ *
+ * Consuming moves the start. Reserving first moves the bytes to the front, if that makes enough room and they fit
+ * before `start`; otherwise the capacity doubles. So a byte is moved a constant number of times on average. A
+ * pointer into the buffer is valid until the next buf_reserve() or buf_add*(). */
 #include "common/buf.h"
 
 #include <assert.h>
@@ -14,6 +19,8 @@ char *buf_reserve(struct buf *b, size_t extra)
     if (b->cap - b->end >= extra && b->data)
         return b->data + b->end;
     size_t len = buf_len(b);
+    /* The bytes must not overlap their new place, and at least half of what was used is free: moving then costs no
+     * more than was consumed before. */
     if (b->start >= len && b->cap >= len + extra && b->data) {
         memcpy(b->data, b->data + b->start, len);
     } else {

@@ -335,6 +335,8 @@ static bool config_error_other_section(struct reading *r, struct slice key)
     return found;
 }
 
+/* A key that was renamed is refused with its new name (config_renamed.def): an old file must not lose a setting
+ * silently. */
 static bool config_error_renamed_key(struct reading *r, struct slice section, struct slice key)
 {
     for (size_t i = 0; i < sizeof config_renamed / sizeof config_renamed[0]; i++)
@@ -393,6 +395,7 @@ static void config_error_value(struct reading *r, const struct row *row, const c
 static void config_reading_take(struct reading *r, struct slice section, struct slice key, struct slice text)
 {
     const struct row *row = config_row_find(section, key);
+    /* `seen` is of one file or --set: a later file may set a key again. */
     bool duplicate = row && r->seen[row - config_rows];
     char *value = xslicedup(text);
     if (row)
@@ -467,6 +470,7 @@ unsigned config_read_text(struct config *cfg, const char *name, struct slice tex
 /* The whole of a file, which the caller frees. NULL: errno is set. */
 static char *config_file_load(const char *path, size_t *len)
 {
+    /* One byte more than the limit is read: a file of exactly 1 MiB is still whole, a longer one is EFBIG. */
     const size_t limit = (size_t)1 << 20;
     FILE *file = fopen(path, "re");
     if (!file)
@@ -569,6 +573,7 @@ static void config_row_report(const struct row *row, const struct config *cfg, c
     fputs(row->reloadable ? "\n" : " needs a restart\n", report);
 }
 
+/* Both configurations own their texts, so a changed one is copied and the old one freed. */
 static void config_row_take(const struct row *row, struct config *cfg, const struct config *fresh)
 {
     if (row->kind == KIND_CHOICE) {

@@ -1,4 +1,11 @@
-/* Rules that take more than one key. */
+/* Rules that take more than one key, checked after all of them have been read:
+ *
+ *     segment.cache_directory and segment.directory lie apart     files in the cache may be removed
+ *     metrics.listen and router.listen differ                     one bind() would fail later
+ *     a mode or store that needs another key has it               auth.callback_url, s3.bucket, s3.endpoint
+ *
+ * Each broken rule is one line on `errors` and counts one. Paths are compared by their names: links are not
+ * followed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +49,7 @@ static struct slice config_check_next_part(const char **path)
 static bool config_check_lies_in(const char *inner, const char *outer)
 {
     struct slice part;
+    /* An absolute and a relative path cannot be compared by their names, so they count as apart. */
     if ((*inner == '/') != (*outer == '/'))
         return false;
     while ((part = config_check_next_part(&outer)).len)
@@ -77,9 +85,12 @@ static unsigned config_check_check_addresses(const struct config *cfg, FILE *err
     if (!*cfg->metrics_listen || !address_parse(cfg->router_listen, &clients) ||
         !address_parse(cfg->metrics_listen, &metrics))
         return 0;
+    /* Port 0 is chosen by the kernel, so two of them never collide. */
     unsigned long port = strtoul(clients.port, NULL, 10);
     if (!port || port != strtoul(metrics.port, NULL, 10))
         return 0;
+    /* 0.0.0.0 covers every address of its family, and bind() refuses the port on any of them. Families do not
+     * collide, because listeners of IPv6 are IPV6_V6ONLY. */
     bool any = clients.v6 == metrics.v6 && (config_check_is_any(&clients) || config_check_is_any(&metrics));
     if (!any && strcmp(clients.host, metrics.host) != 0)
         return 0;

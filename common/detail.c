@@ -1,3 +1,10 @@
+/* Details of errors: detail_say() writes the text, detail_quote() prepares bytes of a client for it.
+ *
+ *     'abc'      "it's"      'first part of a long va'...
+ *
+ * A quote looks at LOOKED_AT bytes at most, takes tokens out of them and escapes the rest; "..." tells that
+ * something was left off. Tokens go first: the beginning of one, cut by the quote's length, might no longer be
+ * recognized. */
 #include "common/detail.h"
 
 #include <stdarg.h>

@@ -1,3 +1,5 @@
+/* JSON documents by cJSON, stricter than cJSON: one value and nothing behind it, valid UTF-8, no \u0000. The look-
+ * ups below tell unknown and repeated members, which cJSON accepts, so that a misspelled setting is not ignored. */
 #include "common/document.h"
 
 #include <stdbool.h>

@@ -1,3 +1,5 @@
+/* The table of errors, made from errors.def: status, class, seconds of Retry-After, code and text of each. The code
+ * on the wire is the name in the list, so a new error is one line there. */
 #include "common/errors.h"
 
 #include <assert.h>

@@ -1,3 +1,7 @@
+/* Escaping for lines and terminals: control characters become \n or \u001b, bytes that are no UTF-8 become U+FFFD,
+ * and C1 controls and U+2028/2029 are spelled out too, because terminals and readers of lines act on them. With
+ * `quotes` (JSON), the quote and the backslash get a backslash as well. A character that does not fit ends the text,
+ * so no escape is ever cut in half; ESCAPE_GROWTH bounds the growth. */
 #include "common/escape.h"
 
 #include <stdint.h>

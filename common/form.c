@@ -1,5 +1,13 @@
-/* The forms that texts of the configuration have: an origin, a URL, a list of words, a folder ... A form gives a test
- * and the words that an error uses for what was expected. config.def names a form beside each such key. */
+/* The forms that texts of the configuration have: an origin, a URL, a list of words, a folder ... A form gives a
+ * test and the words that an error uses for what was expected. config.def names a form beside each such key.
+ *
+ *     form_url       https://user@auth.example.com:8443/check?x=1     may have a user, a path and a query
+ *     form_endpoint  https://s3.example.com:9000/                     scheme, host and port only
+ *     form_hosts     example.com [::1] *                              no ports
+ *     form_origins   https://a.example https://b.example              or * alone
+ *
+ * A form checks characters and structure, never whether the host exists. An empty text is not given to a form: "not
+ * set" is for the key's least length. */
 #include "common/form.h"
 
 #include <arpa/inet.h>
@@ -29,6 +37,7 @@ static bool form_each_word(const char *text, word_fits *fits)
 
 /* ---- hosts and URLs ---- */
 
+/* `number > 65535` inside the loop ends a long row of digits before it overflows. */
 static bool form_port_fits(struct slice port)
 {
     unsigned number = 0;
@@ -40,6 +49,7 @@ static bool form_port_fits(struct slice port)
     return number > 0 && number <= 65535;
 }
 
+/* `host` has its brackets; inet_pton(3) wants the address without them. */
 static bool form_v6_fits(struct slice host)
 {
     char text[INET6_ADDRSTRLEN];
@@ -68,6 +78,7 @@ static bool form_host_fits(struct slice host, bool port_allowed)
     return port_allowed && host.data[len] == ':' && form_port_fits(slice_of(host.data + len + 1, host.len - len - 1));
 }
 
+/* The authority ends at the first "/", "?" or "#" (RFC 3986, 3.2). */
 static bool form_split_url(const char *text, struct slice *authority, const char **rest)
 {
     size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
@@ -85,6 +96,7 @@ static bool form_url_fits(const char *text)
     for (const char *c = text; *c; c++)
         if (*c <= ' ' || *c > '~' || *c == '#' || *c == '\\')
             return false;
+    /* A URL may carry a user for the other server (RFC 3986, 3.2.1); the host begins behind it. */
     const char *at = memchr(authority.data, '@', authority.len);
     size_t user = at ? (size_t)(at - authority.data) + 1 : 0;
     return form_host_fits(slice_of(authority.data + user, authority.len - user), true);

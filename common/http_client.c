@@ -58,6 +58,8 @@ static void http_client_finish(struct http_client_call *call, const char *failur
     long connects = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    /* Out of libcurl and the list before done(): the callback may send the next request, and a finished call must
+     * not be in the list then. */
     http_client_take_out(call);
     answer.reused = connects == 0;
     answer.body = buf_slice(&call->body);
@@ -155,6 +157,8 @@ static int http_client_watch_socket(CURL *easy, curl_socket_t fd, int what, void
     struct http_client *client = user;
     struct event *event = socket_user;
     (void)easy;
+    /* libcurl gives back the event that curl_multi_assign() stored for this socket, NULL the first time. A change of
+     * interest makes a new event, since libevent cannot change one that is pending. */
     if (event)
         event_free(event);
     event = NULL;
@@ -226,6 +230,7 @@ static bool http_client_is_near(const char *host, const char *home)
            (parent && strchr(parent + 1, '.') && http_client_is_below(host, parent + 1));
 }
 
+/* A redirection keeps to hosts near `home`, never carries a user, and never goes from https down to http. */
 static bool http_client_may_go(CURLU *to, CURLU *home)
 {
     char *scheme = http_client_part(to, CURLUPART_SCHEME), *host = http_client_part(to, CURLUPART_HOST),
@@ -264,6 +269,7 @@ static void http_client_take_headers(struct http_client_call *call)
     struct buf *lines = &call->request.headers;
     if (!call->request.aws_sigv4) /* libcurl would sign the header, and not send it */
         call->headers = curl_slist_append(call->headers, "Expect:");
+    /* libcurl copies each line, so the buffer can be wiped below. */
     while (buf_len(lines)) {
         const char *line = buf_slice(lines).data;
         call->headers = curl_slist_append(call->headers, line);
@@ -338,6 +344,7 @@ struct http_client_call *http_client_send(struct http_client *client, struct htt
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Proxies that the environment names (https_proxy) are not used: requests carry tokens. */
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     http_client_set_callbacks(easy, call);
     curl_multi_add_handle(client->multi, easy);

@@ -1,6 +1,12 @@
-/* One pass over a text, a line at a time, without copying: names and values are slices of it. A line may have any
- * length. What is no section, key or comment is given to the caller as an error with the words for what was expected;
- * reading goes on behind it. */
+/* One pass over a text, a line at a time, without copying: names and values are slices of it.
+ *
+ *     [router]                      INI_SECTION  "router"
+ *     listen = 127.0.0.1:4437 ;x    INI_KEY      "listen", "127.0.0.1:4437"
+ *     # or ; at the start           passed over
+ *     listen                        INI_WRONG    what was expected
+ *
+ * A line may have any length; a BOM and CR LF are accepted. A line that is no section, key or comment is given to
+ * the caller as an error; reading goes on behind it. */
 #include "common/ini.h"
 
 #include <string.h>
@@ -25,6 +31,7 @@ static struct slice ini_next_line(struct ini *ini)
     size_t len = end ? (size_t)(end - text) : ini->rest.len, taken = end ? len + 1 : len;
     struct slice line = slice_of(text, len);
     ini->rest = slice_of(text + taken, ini->rest.len - taken);
+    /* Editors on Windows put a BOM at the start of a file. */
     if (++ini->line == 1 && len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
         line = slice_of(text + 3, len - 3);
     if (line.len && line.data[line.len - 1] == '\r')

@@ -1,5 +1,15 @@
-/* A pushdown scanner: one bit of stack a level, no tree and no recursion. Each scan_*() is given where its part begins
- * and returns where it ends, or NULL if the text is wrong; then *s says where, and what would be right there. */
+/* A pushdown scanner (RFC 8259): one bit of stack a level, no tree and no recursion. Each json_scan_*() is given
+ * where its part begins and returns where it ends, or NULL if the text is wrong; then *s says where, and what would
+ * be right there.
+ *
+ *     [ {"a": 1} , 2 ]      messages    {"a": 1},2,
+ *                           boundaries  9 (8 and a comma), 2 (the last of the append)
+ *     {"a": 1}              messages    {"a": 1},          one value that is no array is one message
+ *
+ * A good text is scanned once: strings go eight bytes a step (swar.h), and a message is copied as it was written.
+ *
+ * Failure modes: a wrong byte, a text that ends too early, more than JSON_DEPTH_MAX levels, or a second value behind
+ * the first. The detail names the byte; the buffers are as they were before. */
 #include "common/json.h"
 
 #include "common/boundaries.h"
@@ -282,10 +292,11 @@ static const uint8_t *json_scan_text(struct scan *s, const uint8_t *at)
     return end;
 }
 
-/* Lines of JSON are what people send most often that is none. */
+/* JSON lines are the most frequent mistake, so a second value at the fault gets a hint of its own. */
 static void json_say(struct detail *detail, const struct scan *s, struct slice text, const uint8_t *end)
 {
     size_t at = (size_t)(s->wrong - (const uint8_t *)text.data), left = text.len - at;
+    /* A scan of its own, without buffers: json_scan_value() writes no messages. */
     struct scan rest = {.end = s->end};
     if (end && left && json_scan_value(&rest, s->wrong))
         detail_say(detail, ERR_INVALID_JSON,

@@ -82,6 +82,7 @@ static const char *jwks_read_set(const cJSON *root, size_t most, bool strict, st
             jwks->keys[jwks->count++] = key;
             continue;
         }
+        /* A good key that finds no room is counted; a key that cannot be used is not. */
         jwks->left_off += !wrong;
         jwks_key_clear(&key);
         if (strict)

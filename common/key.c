@@ -85,6 +85,7 @@ static EVP_PKEY *key_ec_key(const struct jwk *jwk)
         !key_decode_base64(jwk->y, point + 1 + COORDINATE, COORDINATE, &y_len) || x_len != COORDINATE ||
         y_len != COORDINATE)
         return NULL;
+    /* The point is 0x04, x, y (SEC 1, 2.3.3); libcrypto checks that it lies on the curve. */
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY *key = NULL;
     if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
@@ -163,6 +164,7 @@ static bool key_verify_ecdsa(EVP_PKEY *key, struct slice text, struct slice sign
         return false;
     }
     BIGNUM *r = BN_bin2bn(bytes, COORDINATE, NULL), *s = BN_bin2bn(bytes + COORDINATE, COORDINATE, NULL);
+    /* The pair owns both numbers after set0(). */
     if (ECDSA_SIG_set0(pair, r, s) != 1) {
         BN_free(r);
         BN_free(s);
@@ -184,6 +186,7 @@ bool key_verify_secret(const char *secret, struct slice text, struct slice signa
 {
     uint8_t mac[KEY_MAC];
     key_sign(secret, text, mac);
+    /* The length is no secret; only the bytes are compared in constant time. */
     return signature.len == sizeof mac && CRYPTO_memcmp(mac, signature.data, sizeof mac) == 0;
 }
 

@@ -135,6 +135,7 @@ static const char *layout_parse_body(struct slice *text, struct layout *layout)
     return NULL;
 }
 
+/* The file must end with the checksum's line: anything behind it makes the comparison fail. */
 static const char *layout_parse(struct slice file, struct layout *layout)
 {
     char checksum[32];
@@ -193,6 +194,7 @@ static bool layout_write_whole(int fd, struct slice text)
     return fsync(fd) == 0;
 }
 
+/* A rename is durable only when its folder is synced (fsync(2)). */
 static bool layout_folder_sync(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -218,6 +220,7 @@ bool layout_save(const char *data_dir, const struct layout *layout)
         return false;
     layout_print(layout, &text);
     bool written = layout_write_whole(fd, buf_slice(&text));
+    /* The caller reports errno, so close() must not change it. */
     int saved = errno;
     buf_clear(&text);
     close(fd);

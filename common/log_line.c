@@ -1,6 +1,13 @@
-/* One line in three formats, put together in a fixed room. A field that does not fit is left out whole; the message is
- * cut at MESSAGE_ROOM, so that a long one leaves room for the request's id. Every text is escaped here and nowhere
- * else: a line feed, a terminal's escape or a quote in a client's header cannot make a second line. */
+/* One line in three formats, put together in a fixed room:
+ *
+ *     text    2026-01-02T03:04:05.678Z shard/2[4711] warn: the disk is full id=42
+ *     logfmt  time=2026-01-02T03:04:05.678Z level=warn role=shard index=2 pid=4711 msg="the disk is full" id=42
+ *     json {"time":"2026-01-02T03:04:05.678Z","level":"warn","role":"shard","index":2,"pid":4711,"msg":"...","id":42}
+ *
+ * A field that does not fit is left out whole; the message is cut at MESSAGE_ROOM, so that a long one leaves room
+ * for the request's id. Every text is escaped here and nowhere else: a line feed, a terminal's escape or a quote in
+ * a client's header cannot make a second line. For systemd's journal a line begins with its priority, <4>, and only
+ * JSON keeps the time, since the journal has its own. */
 #include "common/log_line.h"
 
 #include <inttypes.h>
@@ -55,6 +62,7 @@ static bool log_line_put_name(struct log_line *line, const char *name, size_t le
 
 static void log_line_put_text(struct log_line *line, const char *name, struct slice value, size_t most)
 {
+    /* 16 bytes are enough to show something of the value; with less room the field is left out. */
     if (!log_line_put_name(line, name, 16))
         return;
     if (line->format != LOG_FORMAT_JSON && escape_bare(value) && value.len <= log_line_room(line) && value.len <= most)

@@ -1,3 +1,6 @@
+/* Media types (RFC 9110, 8.3.1) as streams carry them: text/plain; charset=utf-8 is essence; parameters. Types are
+ * compared by their essence alone, without regard to case; parameters are kept as they came, and are only checked
+ * for characters that would break a header. */
 #include "common/media_type.h"
 
 #include "common/tchar.h"

@@ -1,3 +1,5 @@
+/* Allocation that cannot fail: a process without memory logs the size and ends; the supervisor starts a child again.
+ * A size of zero asks for one byte, because malloc(0) may return NULL (malloc(3)). */
 #include "common/mem.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* An offset is "0000000000000000_0000000000001234": two decimal fields of a fixed width, so that offsets sort as
+ * text. Only the second one counts. A first field other than zero is read as a position beyond every tail. */
 #include "common/offset.h"
 
 #include <assert.h>
@@ -12,6 +14,7 @@ static void offset_print_field(char *out, uint64_t value)
 
 static bool offset_parse_field(const char *text, uint64_t *value)
 {
+    /* 16 digits are below 2^54, so the sum cannot overflow. */
     uint64_t sum = 0;
     for (unsigned i = 0; i < FIELD; i++) {
         unsigned digit = (unsigned)((uint8_t)text[i] - '0');

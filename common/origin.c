@@ -1,3 +1,10 @@
+/* Origins as browsers send them in the Origin header (RFC 6454, 6.1):
+ *
+ *     https://app.example.com    http://localhost:5173    https://[2001:db8::1]
+ *
+ * An origin is compared as text, so only the one spelling that a browser uses is valid: lower case, no default port,
+ * no leading zeros, no path, addresses in their canonical form. Another spelling would never match and is refused
+ * when it is configured. */
 #include "common/origin.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,5 @@
+/* Percent-encoding (RFC 3986, 2.1): "a b%/c" <-> "a%20b%25/c". Decoding also refuses control characters, written as
+ * they are or encoded: a decoded name goes into headers, logs and terminals. */
 #include "common/percent.h"
 
 static int percent_hex_value(char c)
@@ -54,6 +56,8 @@ void percent_encode(struct slice in, struct buf *out)
 
 void percent_encode_rest(struct slice in, struct buf *out)
 {
+    /* Each "%" is copied, and the text between two of them encoded: "a%2Fb c" becomes "a%2Fb%20c", not
+     * "a%252Fb%20c". */
     while (in.len) {
         const char *percent = memchr(in.data, '%', in.len);
         size_t len = percent ? (size_t)(percent - in.data) : in.len;

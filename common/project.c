@@ -1,8 +1,15 @@
-/* A project's configuration between its JSON text and struct project.
+/* A project's configuration between its JSON text and struct project:
  *
- * The text is a client's (PUT /v1/config) or the registry's. Both pass the same checks: members by name, each once, no
- * unknown ones, every list bounded, every secret long enough, every key set one that verifies something. Whatever is
- * wrong is named with its member and its value, except for secrets, which no text repeats. */
+ *     {"signingSecrets": ["..."], "corsOrigins": ["https://a.example"], "isPublic": false,
+ *      "jwks": {"keys": [...]}, "jwksUrl": "https://...", "quotas": {...}, "retention": {"seconds": 60, "bytes": 1000}}
+ *
+ * The text is a client's (PUT /v1/config, strict) or the registry's (not strict). Both pass the same checks: members
+ * by name, each once, no unknown ones, every list bounded, every secret long enough. Strict also holds origins to
+ * their form and every key of a set to be usable: rules may become stricter, and a project that was stored before
+ * must still load.
+ *
+ * Failure modes: the first fault ends the reading; the detail names its member and its value, except for secrets,
+ * which no text repeats. A project that failed is cleared, so nothing of it is left to free. */
 #include "common/project.h"
 
 #include <cjson/cJSON.h>
@@ -54,6 +61,7 @@ bool texts_remove(struct texts *texts, struct slice text)
 void texts_clear(struct texts *texts)
 {
     for (size_t i = 0; i < texts->count; i++) {
+        /* Some of these lists are signing secrets: none stays in memory that was freed. */
         explicit_bzero(texts->items[i], strlen(texts->items[i]));
         free(texts->items[i]);
     }
@@ -220,12 +228,14 @@ static enum error project_read_number(const cJSON *field, const struct numbers *
                                       struct detail *detail)
 {
     const struct number *number = numbers->all;
+    /* cJSON keeps numbers as doubles: NUMBER_MAX (2^53 - 1) is the last up to which each whole number is exact. */
     double value = cJSON_GetNumberValue(field); /* NaN if it is none */
     while (number->name && strcmp(number->name, field->string) != 0)
         number++;
     if (!number->name)
         return detail_say(detail, ERR_INVALID_CONFIG, "%s has an unknown field %s; expected are: %s", numbers->field,
                           detail_quote(slice_str(field->string)).text, numbers->names + 2);
+    /* 0 stands for "no limit" and is never a valid value, so a number that is set means that the member came before. */
     if (*project_number_at(all, number))
         return detail_say(detail, ERR_INVALID_CONFIG, "%s has %s twice", numbers->field, number->name);
     if (!(value >= 1 && value <= (double)number->max) || (double)(uint64_t)value != value)

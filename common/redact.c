@@ -1,3 +1,9 @@
+/* Tokens in texts that are logged or sent back: a JWT begins with base64 of {" (eyJ), so every such word of
+ * TOKEN_MIN characters or more becomes [token].
+ *
+ *     Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIi   ->   Authorization: Bearer [token]
+ *
+ * The text only gets shorter ("[token]" is shorter than TOKEN_MIN), so it is rewritten in place. */
 #include "common/redact.h"
 
 #define TOKEN_MIN 13u /* "eyJ" and ten more */

@@ -57,7 +57,8 @@ static bool registry_is_empty(sqlite3 *db)
            registry_number(db, "SELECT count(*) FROM sqlite_schema") == 0;
 }
 
-/* In a transaction, so that of two that meet one makes it and the other finds it. */
+/* The check and the creation are one transaction: of two processes that meet, one makes the schema and the other
+ * finds it. */
 static const char *registry_make_schema(sqlite3 *db)
 {
     if (!registry_run(db, "BEGIN IMMEDIATE"))
@@ -88,7 +89,8 @@ static bool registry_prepare(struct registry *r, sqlite3_stmt **statement, const
     return sqlite3_prepare_v3(r->db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) == SQLITE_OK;
 }
 
-/* Of two that make it a WAL together SQLite turns one away without waiting. */
+/* Two processes may open a new file at once. While one switches it to WAL, SQLite answers the other BUSY without the
+ * busy timeout, so the waiting is done here. */
 static bool registry_use_wal(sqlite3 *db)
 {
     for (unsigned waited_ms = 0; !registry_run(db, "PRAGMA journal_mode = WAL"); waited_ms += WAIT_MS) {
@@ -156,6 +158,7 @@ bool registry_copy(const char *data_dir, const char *path)
     snprintf(name, sizeof name, "%s/registry.db", data_dir);
     if (access(name, F_OK) != 0)
         return true;
+    /* Made before SQLite opens it, so that the copy has the owner and the mode of the data folder's files. */
     int fd = owned_open(AT_FDCWD, path, O_RDWR | O_TRUNC);
     if (fd < 0)
         return false;
@@ -194,6 +197,7 @@ static struct slice registry_column(sqlite3_stmt *statement)
 
 static enum registry_result registry_failed(const struct registry *r)
 {
+    /* BUSY is no fault of the file, so the log stays silent: the caller tries again or answers 503. */
     if (sqlite3_errcode(r->db) == SQLITE_BUSY)
         return REGISTRY_BUSY;
     log_error("registry.db: %s", sqlite3_errmsg(r->db));
@@ -227,6 +231,7 @@ static enum registry_result registry_write_row(struct registry *r, sqlite3_stmt 
 {
     int rc = sqlite3_step(statement);
     enum registry_result result = rc == SQLITE_DONE ? REGISTRY_OK : registry_failed(r);
+    /* Only a DELETE can change no row: the name is not there. */
     if (result == REGISTRY_OK && sqlite3_changes(r->db) == 0)
         result = REGISTRY_ABSENT;
     sqlite3_reset(statement);
@@ -251,7 +256,8 @@ void registry_wait(struct registry *r, unsigned ms)
     sqlite3_busy_timeout(r->db, (int)ms);
 }
 
-/* Reads it, has it altered, and writes it. Only in a transaction. */
+/* Runs inside a transaction only: reads the project, lets `change` alter it, writes it. Any result other than OK
+ * makes registry_update() roll back. */
 static enum registry_result registry_alter(struct registry *r, struct slice name, registry_change *change, void *ctx)
 {
     struct project project;
@@ -296,5 +302,6 @@ uint32_t registry_version(struct registry *r)
     if (sqlite3_step(r->version) == SQLITE_ROW)
         version = (uint32_t)sqlite3_column_int64(r->version, 0);
     sqlite3_reset(r->version);
+    /* data_version counts the commits of other connections only; `changes` adds our own. */
     return version + r->changes;
 }

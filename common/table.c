@@ -1,5 +1,11 @@
-/* A table doubles when it has as many members as buckets, so a bucket has about one. Doubling moves all members at
- * once: a million of them take some ten milliseconds, and each is moved twice on average in its table's life. */
+/* A hash table whose members carry their own node and key (intrusive): chains of nodes from an array of buckets.
+ *
+ *     buckets[hash & mask] -> node -> node -> NULL        SipHash-2-4 of the key, with a secret of this table
+ *
+ * The secret is random, so a client that chooses names cannot make them collide. A table doubles when it has as many
+ * members as buckets, so a bucket has about one. Doubling moves all members at once: a million of them take some ten
+ * milliseconds, and each is moved twice on average in its table's life. The table never shrinks, and it owns only
+ * the buckets. */
 #include "common/table.h"
 
 #include <sodium/crypto_shorthash.h>
@@ -44,6 +50,7 @@ struct table_node *table_find(const struct table *table, struct slice key)
     return node;
 }
 
+/* Members do not keep their hash (8 bytes each): growing and stepping compute it from the key again. */
 static void table_push(struct table *table, struct table_node *node)
 {
     struct table_node **bucket = table_bucket(table, table->key(node));
@@ -76,6 +83,8 @@ void table_add(struct table *table, struct table_node *node)
 void table_remove(struct table *table, struct table_node *node)
 {
     struct table_node **at = table_bucket(table, table->key(node));
+    /* The node must be in this table, under the key that it had when it was added; otherwise the walk would run past
+     * the end of the chain. */
     while (*at != node)
         at = &(*at)->next;
     *at = node->next;

@@ -1,3 +1,6 @@
+/* LEB128: seven bits a byte, the low ones first; the top bit says that another byte follows.
+ *
+ *     300 = 0b10_0101100   ->   0xac 0x02 */
 #include "common/varint.h"
 
 #define VARINT_MAX 10 /* bytes of the longest */
@@ -19,6 +22,8 @@ bool varint_take(struct slice *in, uint64_t *value)
         sum |= (uint64_t)(byte & 0x7f) << (7 * i);
         if (byte & 0x80)
             continue;
+        /* A last byte of zero would be a longer spelling of the same number; the tenth byte has room for bit 63
+         * only. */
         if ((i > 0 && byte == 0) || (i == VARINT_MAX - 1 && byte > 1))
             return false;
         *value = sum;

@@ -1,8 +1,15 @@
 /* All encoders and decoders, made from wire.def: nobody writes a frame by hand.
  *
- * An encoder adds up the length first, so that a frame is reserved once and written straight through. A decoder is one
- * chain of && over the fields and is true only if nothing is left, so a frame is whole or refused: no field can be
- * forgotten and no byte too many goes unnoticed. Strings are borrowed from the buffer that the frame lies in. */
+ *     | u32 size | u8 type | fields in the order of wire.def ... |        little-endian; size counts type and fields
+ *                            u8, u32, u64 as they are; a text is a u32 length and its bytes
+ *
+ * An encoder adds up the length first, so that a frame is reserved once and written straight through. A decoder is
+ * one chain of && over the fields and is true only if nothing is left, so a frame is whole or refused: no field can
+ * be forgotten and no byte too many goes unnoticed. Strings are borrowed from the buffer that the frame lies in.
+ *
+ * Failure modes: wire_peek() tells apart a frame that has not arrived whole (MORE) and one that no program of ours
+ * sends (BAD: no type, an unknown one, or a size past WIRE_FRAME_MAX). After BAD the stream has no place to go on
+ * from, so the caller drops the link. */
 #include "common/wire.h"
 
 #include <assert.h>
@@ -196,6 +203,7 @@ enum wire_peek wire_peek(struct slice in, enum wire_type *type, struct slice *bo
         return WIRE_PEEK_MORE;
     if (len < 1 || len > WIRE_FRAME_MAX)
         return WIRE_PEEK_BAD;
+    /* Set before the frame is whole, so that the caller can reserve room for all of it. */
     *size = (size_t)len + 4;
     if (rest.len < len)
         return WIRE_PEEK_MORE;

@@ -1,3 +1,4 @@
+/* Lists in one text, with spaces between the words: "a b c". Words are borrowed from the text. */
 #include "common/words.h"
 
 bool words_next(const char **words, struct slice *word)
