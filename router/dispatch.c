@@ -20,7 +20,7 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-/* What a method of a route needs and does. verb NULL: the route has no such method. */
+/* The scope that a method of a route needs, and its handler. verb NULL: the route has no such method. */
 struct access {
     enum scope scope;
     verb *verb;
@@ -54,9 +54,9 @@ static void dispatch_answer_not_allowed(struct request *req, enum route_kind rou
     answer_error_end(req, detail_say(&detail, ERR_METHOD_NOT_ALLOWED, "this path allows %s", methods), detail.text);
 }
 
-/* ---- what it is about ---- */
+/* ---- the route ---- */
 
-/* Where metrics have a place of their own, there is nothing else. */
+/* A listener for metrics (metrics.listen) answers /metrics and /health only. */
 static enum error dispatch_route(const struct request *req, struct incoming *in)
 {
     enum error error = route_parse(in->head.path, in->head.method, req->router->cfg->limits_max_path, in->room,
@@ -68,7 +68,7 @@ static enum error dispatch_route(const struct request *req, struct incoming *in)
     return error;
 }
 
-/* What needs no right is answered to everybody. */
+/* Whether a scope is needed: /health, / and the like answer everybody. */
 static bool dispatch_asks_right(const struct incoming *in)
 {
     return in->error == ERR_NONE && in->access && in->access->scope != SCOPE_NONE;
@@ -78,8 +78,7 @@ static void dispatch_understand(struct request *req, struct incoming *in)
 {
     in->error = dispatch_route(req, in);
     cors_decide(req, &in->head, in->error == ERR_NONE ? in->route.name : (struct slice){0});
-    /* A preflight is answered whatever it is about; but where metrics have a place of their own there is nothing to ask
-     * for. */
+    /* A preflight is answered whatever its path is, except at metrics.listen, which serves no browsers. */
     in->is_preflight = in->head.method == HTTP_OPTIONS && !req->connection->only_metrics;
     if (in->is_preflight)
         in->error = ERR_NONE;
@@ -90,9 +89,9 @@ static void dispatch_understand(struct request *req, struct incoming *in)
     in->wants_body = in->access && in->access->scope >= SCOPE_WRITE;
 }
 
-/* ---- whether it may ---- */
+/* ---- access ---- */
 
-/* May it do what it names beside its path? body NULL: that is not there yet, and only the head counts. */
+/* Checks the names beside the path. body NULL: the body is not there yet, and only the head is checked. */
 static enum error dispatch_check_named(struct request *req, struct incoming *in, const struct slice *body)
 {
     const struct router *r = req->router;
@@ -101,20 +100,20 @@ static enum error dispatch_check_named(struct request *req, struct incoming *in,
         return ERR_NONE;
     if (!body)
         named_in_head(&in->head, in->route.kind, r->cfg, &names);
-    else if (!r->callbacks.on) /* which was asked about them */
+    else if (!r->callbacks.on) /* a callback was asked about them already */
         handle_names_in_body(&in->route, *body, r->cfg, &names);
     enum error error = auth_check_named(req, &in->head, in->route.name, buf_slice(&names), &in->detail);
     buf_clear(&names);
     return error;
 }
 
-/* Streams may be public, nothing else is. */
+/* Without a good token only streams can be read: nothing else can be public. */
 static bool dispatch_needs_token(const struct request *req, const struct incoming *in)
 {
     return in->route.kind != ROUTE_STREAM && req->router->auth.projects.registry && !req->grant.key;
 }
 
-/* With keys and callback asked, where they have to be: the grant, or why there is none. */
+/* Decides. Keys and callback have answered, where they are needed: the grant, or the error that refuses. */
 static void dispatch_decide(struct request *req, struct incoming *in)
 {
     in->decided = req->router->auth.generation;
@@ -129,7 +128,7 @@ static void dispatch_decide(struct request *req, struct incoming *in)
         in->error = rules_request(&in->head, in->route.kind == ROUTE_CONFIG, &in->detail);
 }
 
-/* What is asked about when the head is there. */
+/* The names that a callback is asked about when the head is there: the path and the source of a fork. */
 static void dispatch_name_head(const struct request *req, const struct incoming *in, struct buf *names)
 {
     named_add(names, NAMED_PATH, in->route.name);
@@ -145,7 +144,7 @@ static void dispatch_head_answered(struct request *req)
 
 static void dispatch_keys_came(struct request *req);
 
-/* True: nothing has to be waited for to know whether it may, and it is decided. False: it was suspended. */
+/* True: access is decided. False: the request is suspended until keys or the callback have come. */
 static bool dispatch_admit(struct request *req)
 {
     struct incoming *in = req->incoming;
@@ -183,7 +182,7 @@ static bool dispatch_head(struct request *req)
     return dispatch_admit(req);
 }
 
-/* ---- with its body ---- */
+/* ---- the body is there ---- */
 
 static void dispatch_answer(struct request *req)
 {
@@ -201,14 +200,15 @@ static void dispatch_answer(struct request *req)
     incoming_free(req, in);
 }
 
-/* The callback has answered again: the decision is another one. */
+/* The callback has answered again: its new answer replaces the first. */
 static void dispatch_body_answered(struct request *req)
 {
     dispatch_decide(req, req->incoming);
     dispatch_answer(req);
 }
 
-/* True: it was suspended, for what its project uses, or for those that its body names. */
+/* True: the request is suspended, until the usage of its project is known or the callback has answered for the names in
+ * its body. */
 static bool dispatch_waits(struct request *req, void (*again)(struct request *req))
 {
     struct incoming *in = req->incoming;
@@ -225,7 +225,7 @@ static bool dispatch_waits(struct request *req, void (*again)(struct request *re
     if (!req->router->callbacks.on)
         return false;
     if (req->router->now_ms - req->decision.asked_ms > req->router->cfg->auth_callback_recheck)
-        dispatch_name_head(req, in, &names); /* the body took long: that may have changed */
+        dispatch_name_head(req, in, &names); /* the body took long: the first answer may be out of date */
     handle_names_in_body(&in->route, in->body, req->router->cfg, &names);
     if (!buf_len(&names))
         return false;

@@ -1,4 +1,4 @@
-/* What becomes of a router's connections in an upgrade.
+/* Connections in an upgrade: how they move from one router to the next.
  *
  *      the router that leaves                                   the router that takes over
  *
@@ -39,14 +39,14 @@
 
 #define ON_THEIR_WAY ((size_t)64 << 10) /* bytes of frames: each has a descriptor that is open twice meanwhile */
 #define RECEIVE ((size_t)64 << 10)      /* the same, a turn */
-#define DRAIN_MS 5000u                  /* readers that are let go are spread over this */
+#define DRAIN_MS 5000u                  /* the ends of the remaining readers are spread over this time */
 
 void handover_init(struct router *r)
 {
     r->handover.successor.fd = r->handover.predecessor.fd = -1;
 }
 
-/* ---- going ---- */
+/* ---- the router that leaves ---- */
 
 void handover_begin(struct router *r, int fd)
 {
@@ -107,7 +107,7 @@ static void handover_describe_reader(const struct connection *c, struct wire_han
     m->project = c->request.grant.project;
 }
 
-/* Nothing is owed to it, and all there is to know of it can be said. */
+/* Whether the connection can move: no answer is owed to its client, and a frame can describe its state. */
 static bool handover_may_go(const struct connection *c)
 {
     if (c->out.bytes || c->eof || c->refused)
@@ -127,7 +127,7 @@ static void handover_hand_over(struct router *r, struct connection *c)
     if (reader_of(&c->request))
         handover_describe_reader(c, &m);
     if (!link_enclose(link, c->socket.fd))
-        return; /* no descriptor is free: later */
+        return; /* no descriptor is free: the next turn tries again */
     wire_put_handed(&link->out, &m);
     r->handover.count++;
     request_stats_forget(&c->request);
@@ -162,7 +162,7 @@ void handover_send(struct router *r)
     }
 }
 
-/* ---- being left ---- */
+/* ---- draining ---- */
 
 void handover_tick(struct router *r)
 {
@@ -178,7 +178,7 @@ void handover_tick(struct router *r)
     connections_let_go(r, most);
 }
 
-/* ---- coming ---- */
+/* ---- the router that takes over ---- */
 
 void handover_accept(struct router *r, int fd)
 {
@@ -231,7 +231,7 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
     request_stats_resume(&c->request, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
     request_log_resume(&c->request, m->name, m->request_id);
     reader_resume(&c->request, m->name, &state);
-    recheck_reader(&c->request); /* keys may have gone while it was on its way */
+    recheck_reader(&c->request); /* keys may have been removed while the reader was on its way */
 }
 
 static void handover_take_connection(struct router *r, const struct wire_handed *m)

@@ -29,7 +29,7 @@ static void router_expire_timers(struct router *r, enum deadline_class class)
         connection_timer_expired((struct connection *)((char *)due - offsetof(struct connection, timer)), class);
 }
 
-/* It has not taken anything for limits.write_timeout. */
+/* Ends connections whose client has taken nothing for limits.write_timeout. */
 static void router_let_go(struct connection *c)
 {
     if (reader_of(&c->request))
@@ -51,7 +51,7 @@ static void router_on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     r->now_ms = clock_monotonic_ms();
-    auth_turn(&r->auth); /* readers under way hear of it though nobody asks for anything */
+    auth_turn(&r->auth); /* changed keys reach live readers even if no request comes */
     for (enum deadline_class class = DEADLINE_IDLE; class <= DEADLINE_SUSPENDED; class ++)
         router_expire_timers(r, class);
     router_expire_stalls(r);
@@ -81,7 +81,7 @@ static void router_tick_start(struct router *r)
         fatalx("cannot set a timer");
 }
 
-/* ---- what shards tell ---- */
+/* ---- events of shards ---- */
 
 static void router_on_event(struct router *r, const struct wire_event *m)
 {
@@ -196,7 +196,7 @@ void router_turn(void *ctx)
 {
     struct router *r = ctx;
     r->now_ms = clock_monotonic_ms();
-    handover_receive(r);             /* clients of a router whose work we take over */
+    handover_receive(r);             /* clients of a router that leaves */
     shards_receive(&r->shards);      /* answers and events become output */
     project_usages_send(&r->usages); /* live readers that have come or gone */
     connections_resume(r);           /* what waited behind an answer becomes requests */
@@ -206,9 +206,9 @@ void router_turn(void *ctx)
     connections_resume(r); /* requests that unwritten answers held up */
     connections_flush(r);
     shards_flush(&r->shards);
-    connections_flush_bulk(r); /* those who take much stand behind all others */
+    connections_flush_bulk(r); /* large answers come after all others */
     shards_flush(&r->shards);
-    handover_send(r); /* and the other way round */
+    handover_send(r); /* clients for the router that takes over */
     connections_sweep(r);
     if (r->connections.ready || r->connections.dirty || r->connections.bulk)
         event_active(r->wake, EV_TIMEOUT, 0); /* a tick that is made active comes later by as much */

@@ -64,7 +64,7 @@ static bool auth_among(const struct jwks *keys, uint64_t key)
     return false;
 }
 
-/* The project has the key still. */
+/* Whether the project still has the key. */
 static bool auth_has_key(struct auth *auth, const struct project *project, uint64_t key)
 {
     for (size_t i = 0; i < project->secrets.count; i++)
@@ -92,7 +92,7 @@ bool auth_renew(struct auth *auth, struct grant *grant, struct slice name)
     return true;
 }
 
-/* What they have verified does not count any more, for live reads too. */
+/* Keys have changed: nothing that they verified counts, neither cached tokens nor the grants of live reads. */
 static void auth_keys_changed(struct auth *auth)
 {
     auth->generation++;
@@ -171,8 +171,9 @@ static struct token_verdict auth_verify(struct auth *auth, struct slice token, s
     return verdict;
 }
 
-/* What is known of a token. NULL: its address has sent too many wrong ones to have another looked at. What is returned
- * holds until another token is looked at. */
+/* Looks a token up, or verifies it. NULL: its address has sent too many wrong tokens in this minute (auth.failures).
+ * The result holds until the next call. A known token costs no verification, so it does not count against the address.
+ */
 static const struct cached_token *auth_look_at(const struct request *req, struct slice token, struct slice name)
 {
     struct auth *auth = &req->router->auth;
@@ -191,7 +192,7 @@ static const struct cached_token *auth_look_at(const struct request *req, struct
     return token_cache_put(&auth->tokens, &key, &verdict);
 }
 
-/* Its key would be one that the project has elsewhere, and that may not be known yet. */
+/* Whether a key of the project's jwksUrl that was not fetched yet could verify the token. */
 static bool auth_is_foreign(const struct cached_token *known, const struct project *project)
 {
     return known->fault == TOKEN_UNVERIFIED && known->kind != KEY_SECRET && project && project->jwks_url;
@@ -234,7 +235,7 @@ static enum token_fault auth_judge(const struct claims *claims, struct slice res
         return TOKEN_WEAK;
     if (!claims->stream_id)
         return TOKEN_GOOD;
-    /* What is written to a project as a whole names its streams in the body, and each of them is checked. */
+    /* A write to a whole project names its streams in the body, and each name is checked (auth_check_named). */
     bool whole = resource.len == project.len;
     bool fits = whole ? scope == SCOPE_WRITE : auth_stream_matches(claims->stream_id, resource, project);
     return fits ? TOKEN_GOOD : TOKEN_OTHER_STREAM;
@@ -279,7 +280,7 @@ struct suspended_list *auth_wait(struct request *req, const struct http_head *he
     return list;
 }
 
-/* What the token is good for, and what is wrong with it. */
+/* Fills the grant from the request's token. Returns what is wrong with the token. */
 static enum token_fault auth_use_token(struct request *req, const struct http_head *head, struct slice resource,
                                        enum scope scope, struct grant *grant)
 {
@@ -320,7 +321,8 @@ static enum error auth_check_into(struct request *req, const struct http_head *h
     return grant_told(grant, token_fault_error(grant->fault), detail);
 }
 
-/* What the callback has decided. It has not seen a cookie that does not count, which may be why. */
+/* Applies the decision of the callback. A cookie from a page of another origin was not sent to the callback; if it then
+ * refused for want of a token, the error names the origin. */
 static enum error auth_check_decision(struct request *req, const struct http_head *head, struct slice resource,
                                       enum scope scope, struct detail *detail)
 {
@@ -347,7 +349,8 @@ enum error auth_check(struct request *req, const struct http_head *head, struct 
     return auth_check_into(req, head, resource, scope, &req->grant, detail);
 }
 
-/* A callback was asked about each before. A token that may write was found for the path: it must be good for these. */
+/* With a callback, each name was asked about before. Otherwise the token, which may write to the path, must also be
+ * good for each name, and no name may leave the project. */
 enum error auth_check_named(struct request *req, const struct http_head *head, struct slice resource,
                             struct slice names, struct detail *detail)
 {

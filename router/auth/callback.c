@@ -43,7 +43,7 @@
 #define DOWN_MS 1000u                /* what one look at the callback is good for */
 #define KEY_BYTES 32u                /* SHA-256 */
 
-/* What is asked about one request. */
+/* The questions about one request. */
 struct inquiry {
     struct callbacks *all;
     struct suspended_list waiting; /* the request, unless it was decided or its client is gone */
@@ -129,7 +129,7 @@ static char *callback_payload_of(enum http_method method, struct buf *path, stru
     return payload;
 }
 
-/* The same question has the same key: all that is sent is in it. */
+/* The key of a question is a digest of everything that is sent, so two questions with one key have the same answer. */
 static void callback_make_key(unsigned char key[KEY_BYTES], const char *payload, const struct buf *headers)
 {
     struct buf all = {0};
@@ -140,7 +140,7 @@ static void callback_make_key(unsigned char key[KEY_BYTES], const char *payload,
     buf_wipe(&all);
 }
 
-/* What browsers send along by themselves: cookies, and passwords that they were told once. */
+/* Headers that browsers add by themselves: cookies, and passwords that a user typed once. */
 static bool callback_is_ambient(struct slice name, struct slice value)
 {
     const struct slice bearer = SLICE("bearer ");

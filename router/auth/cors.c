@@ -62,7 +62,7 @@ static bool cors_is_names(struct slice text)
     return text.len > 0;
 }
 
-/* What headers a page of an allowed origin sends is its own matter: a tracer's, a front's. */
+/* An allowed origin may send any header: tracers and proxies have their own. */
 void cors_preflight(struct request *req, const struct http_head *head)
 {
     struct slice asked = head->headers[HTTP_REQUEST_HEADERS_HEADER];

@@ -2,7 +2,8 @@
  *
  *     \1 app/log \0    \2 app/inbox \0    a fork's source, an estuary
  *
- * Each kind stands for a request of its own (the table below), and is allowed exactly when that request would be. */
+ * Each kind stands for a request of its own (the table below), which a callback is asked about. A token must be good
+ * for every name (auth_check_named). */
 #include "router/auth/named.h"
 
 #include "common/config.h"

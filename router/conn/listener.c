@@ -97,8 +97,7 @@ static void listener_on_connection(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* Those who scrape are few; they come in though everybody else has filled limits.max_connections, and take nothing from
- * that. */
+/* Connections of metrics.listen have a bound of their own, METRICS_CONNECTIONS: a full server can still be observed. */
 static void listener_on_metrics_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct router *r = arg;

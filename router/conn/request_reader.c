@@ -174,8 +174,8 @@ static void request_reader_body_begin(struct connection *c)
 
 /* ---- heads ---- */
 
-/* It is known whether the request may. Takes its body if that is there; no other body is waited for. Returns how much
- * of rest that was. */
+/* Access is decided. Takes the body if it is there; a refused request does not wait for any other body. Returns how
+ * much of `rest` was taken. */
 static size_t request_reader_take_decided(struct connection *c, struct slice rest)
 {
     struct incoming *in = c->request.incoming;

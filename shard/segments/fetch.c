@@ -119,7 +119,7 @@ static struct segment_fetch *fetch_begin(struct fetches *fetches, const struct s
     return fetch;
 }
 
-/* Whoever reads this segment will want those behind it. */
+/* A reader of this segment wants the following ones next. */
 static void fetch_ahead(struct fetches *fetches, const struct segment_row *row)
 {
     struct segment_row next = *row;

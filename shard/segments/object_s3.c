@@ -1,5 +1,7 @@
-/* What may be asked of a bucket, and when: a request that changes it waits until the bucket is known to be ours, one
- * that reads it does not, but is not believed before that if it finds nothing. */
+/* Requests to a bucket that may not be this server's:
+ *
+ *     PUT, DELETE    wait until the bucket is known to be ours (s3_owner.c)
+ *     GET            goes out at once; if it finds nothing, it waits too, because only our bucket can miss an object */
 #include "shard/segments/object_s3.h"
 
 #include <stdio.h>
