@@ -266,7 +266,7 @@ void handover_receive(struct router *r)
                 log_error("unexpected or malformed %s from a predecessor", wire_name(type));
         }
         link_release(link, cursor);
-        if (r->stopping) /* it has let go of those that were there */
+        if (r->stopping) /* this process has ended its connections already; the new ones follow */
             connections_stop(r);
     }
     if (!link->dead)

@@ -1,15 +1,15 @@
 /* Whether a request may do what it asks for.
  *
- *     auth_wait()    keys that its token may be verified with are being fetched: it waits
+ *     auth_wait()    the keys for its token are being fetched: it waits
  *     auth_check()   token -> known? --no--> verify with the project's secrets and keys, remember the verdict
  *                      |       |yes                                                       |
  *                      |       +------------> its claims against project, stream, scope <-+
- *                      +-- none, wrong, not enough: READ is nobody's right, and the shard says whether the stream is
- *                          public; all else is refused with what is wrong with the token
+ *                      +-- none, wrong, not enough: READ becomes anonymous, and the shard says whether the
+ *                          stream is public; any other scope is refused, and the error says what is wrong
  *
  * What was granted is checked again when it may have changed (auth_renew()): a project was altered, here or by another
- * process (auth_turn()), keys were fetched (key_source.c), or the configuration was read again (auth_reload()). Live
- * reads are the only requests that last; the roof is told by auth->recheck, and goes through them.
+ * process (auth_turn()), keys were fetched (key_source.c), or the configuration was read again (auth_reload()). Only
+ * live reads last long enough for that: auth->recheck goes through them.
  *
  * If the registry cannot be read, a project is taken for absent until the next request asks: 401, and never more than
  * was allowed before. */
@@ -107,7 +107,8 @@ void auth_changed(struct auth *auth)
     auth_keys_changed(auth);
 }
 
-/* Nobody keeps the tokens of readers: those whose token might not do any more come back with it. */
+/* Readers' tokens are not kept, so they cannot be verified again: readers whose token may no longer be good must
+ * reconnect with it. */
 bool auth_reload(struct auth *auth)
 {
     uint64_t settings = auth_mark_of_settings(auth->router->cfg);

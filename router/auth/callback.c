@@ -8,14 +8,14 @@
  *          v
  *     POST --2xx--> allowed up to Stream-Auth-Scope -----+--> callback_remember(), callback_conclude()
  *          --401, or another 3xx or 4xx--> refused -------+
- *          --5xx, timeout, cut off--> nobody has decided: 503, and nothing is remembered
+ *          --5xx, timeout, cut off--> no decision: 503, and nothing is remembered
  *
  * The first refusal decides, and the request goes on at once; questions that are still open are awaited only to be
  * forgotten. An inquiry lives until its last question is answered, also if its client is gone by then.
  *
- * auth.callback_down = allow: where no answer is had by anybody, requests are allowed. That one question failed does
- * not show it: a client could bring that about with a request that the service chokes on. So a question of the router's
- * own (a probe, with nothing of the client's) has to fail, too; what it shows is good for DOWN_MS.
+ * auth.callback_down = allow: requests are allowed while the service is down. One failed question does not
+ * show that: a client could cause it with a request that the service cannot handle. So a question of the router's own
+ * (a probe, with nothing of the client's) has to fail too; its result counts for DOWN_MS.
  *
  * Answers are remembered under the digest of all that was sent, headers with credentials included: the same answer is
  * given only to the same question. The table has a fixed size, and what hashes to a place replaces what was there. */
@@ -265,17 +265,18 @@ static void callback_complain(struct callbacks *all, const struct http_client_an
     all->failing = true;
 }
 
-/* Nobody is there. What is wrong with one question only is no such thing: whoever asks could bring that about. */
+/* Whether the failure says that the service is down: unreachable, or a gateway's error. A client could cause any other.
+ */
 static bool callback_nobody_there(const struct http_client_answer *answer)
 {
     bool gateway = answer->status == 502 || answer->status == 503 || answer->status == 504;
     return answer->failure ? answer->unreachable : gateway;
 }
 
-/* Whether anybody is there is seen by a question that is none of the client's. */
+/* Asks a question without anything of the client's, to see whether the service is down. */
 static void callback_probe(struct question *q);
 
-/* This question got no answer. With auth.callback_down = allow it is allowed where nobody gets one. */
+/* The question got no answer. With auth.callback_down = allow it is allowed if the service is down for all. */
 static void callback_unanswered(struct question *q, const struct http_client_answer *answer)
 {
     struct callbacks *all = q->inquiry->all;
@@ -306,7 +307,7 @@ static void callback_answered(void *ctx, const struct http_client_answer *answer
     }
     all->answered_ms = all->router->now_ms;
     all->down_ms = 0;
-    if (q->probe) { /* somebody is there, who did not answer the client's question */
+    if (q->probe) { /* the service is up, but did not answer the client's question */
         callback_answered_one(q, ERR_AUTH_UNAVAILABLE, SCOPE_MANAGE);
         return;
     }
@@ -380,7 +381,7 @@ static void callback_ask_one(struct inquiry *i, enum named kind, struct slice na
     callback_put(q, payload, &i->headers);
 }
 
-/* Asks on, as long as somebody waits for it. */
+/* Asks the remaining questions, as long as the request waits. */
 static void callback_go_on(struct inquiry *i)
 {
     struct slice left = buf_slice(&i->names), name;

@@ -1,4 +1,4 @@
-/* A project with origins of its own has those; any other has cors.origins. Three questions are answered from them:
+/* A project's own origins replace cors.origins. Three questions are answered from the list:
  *
  *     cors_decide()   may a script of this origin read the answer? Asked for each request, whatever becomes of it
  *     cors_trusts()   does a cookie count that a browser has sent by itself? A page may make a request whose answer it
@@ -37,7 +37,7 @@ void cors_decide(struct request *req, const struct http_head *head, struct slice
     const struct texts *own = cors_origins_of(req, resource);
     struct slice origin = head->headers[HTTP_ORIGIN_HEADER];
     if (!origin.data && cors_changes(head->method)) {
-        cors_headers_set(req, CORS_NONE); /* nobody asks, and nothing keeps the answer for others */
+        cors_headers_set(req, CORS_NONE); /* no script asks, and no cache keeps the answer for others */
     } else if (cors_listed(req->router, own, SLICE("*"))) {
         cors_headers_set(req, CORS_ANY);
     } else if (origin.data && cors_listed(req->router, own, origin)) {

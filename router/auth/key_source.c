@@ -6,10 +6,10 @@
  *        |                                                           +--anything else--> what it had before, tried_ms
  *        +--- another URL takes the place (the least recently used that is not being fetched)
  *
- * Those who wait go on in both cases: with new keys their token may be good, without any they are told that nobody can
- * say (unknown), or that it is wrong. Until auth.jwks_retry has passed since tried_ms nothing is fetched again, so that
- * wrong tokens cannot make the router ask somebody else's server without end. Keys that were fetched before stay when
- * the URL does not answer: it may be away for a while without locking everybody out. */
+ * Waiting requests go on in both cases: with new keys their token may be good; without keys the answer is that it
+ * cannot be verified now (unknown), or that it is wrong. Until auth.jwks_retry has passed since tried_ms nothing is
+ * fetched again, so that wrong tokens cannot make the router flood another server with requests. Keys that were fetched
+ * before stay when the URL does not answer: an outage of that server locks no one out. */
 #include "router/auth/key_source.h"
 
 #include <stdlib.h>
@@ -108,7 +108,7 @@ static struct key_source *key_source_find(struct key_sources *sources, const cha
 
 /* ---- fetching ---- */
 
-/* A key that is silently not there costs somebody a day. */
+/* Logs the keys that were left out of a set: a key that is missing silently is hard to find. */
 static void key_source_tell_left_off(const struct key_source *source)
 {
     if (source->keys.left_off)

@@ -1,13 +1,13 @@
-/* Usage is gathered, not asked for: the first one who needs a project's has all shards watch it, and from then on each
- * says what it holds whenever that has changed (WATCH_USAGE, USAGE).
+/* Shards report usage unasked: the first request that needs a project's usage makes all shards watch it, and from then
+ * on each shard reports its part whenever that has changed (WATCH_USAGE, USAGE).
  *
  *     streams, bytes      the sum over all shards; a shard that starts again says its part again, as a whole
  *     appends             counted by each router (quota.c); a shard says what other routers have appended there
  *     readers             counted by each router, and told to the one shard that the project's name belongs to; that
  *                         shard says how many the other routers have
  *
- * A shard that is away keeps the part that it said last. What it is told of readers while it is away is lost, and said
- * again when it is up. */
+ * A shard that is away keeps the part that it said last. Reports about readers that were lost
+ * while it was away are sent again when it is up. */
 #include "router/auth/project_usage.h"
 
 #include "common/mem.h"

@@ -21,8 +21,8 @@
 #define READERS_RETRY_S 5
 #define APPENDS_MAX 1000000000u /* a second: more is no limit, but would overflow */
 
-/* The quotas of the project of `name` and what it uses. False: it has none. What is refused after this, is refused for
- * them. */
+/* The quotas of the project of `name` and what it uses. False: it has none. A request that is refused after this call
+ * is refused because of them. */
 static bool quota_look_up(struct request *req, struct slice name, struct quotas *quotas, struct project_usage **usage)
 {
     struct router *r = req->router;

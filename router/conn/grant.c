@@ -1,4 +1,4 @@
-/* A refusal is told by what is wrong with the token that came: without one, 401 names the scheme; with a weak one, 403
+/* A refusal says what is wrong with the token that came: without one, 401 names the scheme; with a weak one, 403
  * names the scope (RFC 6750 3). */
 #include "router/conn/grant.h"
 

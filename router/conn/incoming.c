@@ -6,8 +6,8 @@
  *            v  the body arrives    v  it is suspended
  *          heap ------------------ heap --> handler, or the request ends
  *
- * Whoever calls the handler takes it off the request before, and frees it after: a handler may end the request, and the
- * connection with it. A request that ends in any other way frees it (request_clear). */
+ * The caller of the handler takes it off the request before the call and frees it after: a handler may end the request,
+ * and the connection with it. A request that ends in any other way frees it (request_clear). */
 #include "router/conn/incoming.h"
 
 #include <stdlib.h>

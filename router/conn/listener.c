@@ -1,4 +1,4 @@
-/* Failure modes: over limits.max_connections a client is told so (503) and closed, up to REFUSED_AT_ONCE of them; more
+/* Failure modes: over limits.max_connections a client gets 503 and is closed, up to REFUSED_AT_ONCE of them; more
  * are closed without a word. Without free descriptors the listener rests until the next tick: the connections wait in
  * the kernel's queue. Those who scrape metrics on their own address do not count, and are not kept out by the others.
  */

@@ -8,7 +8,7 @@
  *                  +-- wait      request_reader_decided   an upload is its job --> body_whole
  *
  * Failure modes: a head or body that is malformed, too large or too slow ends the connection behind an answer
- * (answer_refuse), because nobody knows where the next request begins. A request that may not is refused before its
+ * (answer_refuse), because the start of the next request is unknown. A request without the right is refused before its
  * body is read. Bodies of all clients together are bounded by router.body_memory.
  *
  * A client that has sent everything (eof) is still answered; one whose request is not whole is gone. */

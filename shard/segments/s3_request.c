@@ -263,7 +263,7 @@ static bool s3_request_is_redirected(struct s3_request *r, const struct http_cli
     return true;
 }
 
-/* Somebody waits for a fetch: a store that hangs is asked twice at most. */
+/* A fetch has a client waiting: a store that hangs is asked twice at most. */
 static bool s3_request_is_late(const struct s3_request *r)
 {
     return r->step == S3_FETCH && clock_monotonic_ms() - r->began_ms >= 2 * r->objects->cfg->s3_timeout;

@@ -3,7 +3,7 @@
  *     head (SEGMENT_HEAD) | index, an entry a block | boundaries of all blocks | block | block | ...
  *      `---- checksum of head and index ----'          `-- checksum of each block with its boundaries
  *
- * Whoever reads needs one read for head and index and one for a block, at any position. The numbers in the index must
+ * A reader needs one read for head and index and one for a block, at any position. The numbers in the index must
  * add up: each block begins where the one before it ends, in the file and in the stream, and the sums are those of the
  * head.
  *
