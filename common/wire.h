@@ -22,7 +22,7 @@
 #define WIRE_HANDED_HTTP10 8u
 #define WIRE_HANDED_KEEP_ALIVE 16u
 #define WIRE_HANDED_SHARED 32u       /* caches that many share may keep its answer */
-#define WIRE_HANDED_CORS_ANY 64u     /* of its answer: router/conn/client.h */
+#define WIRE_HANDED_CORS_ANY 64u     /* of its answer: router/conn/cors_headers.h */
 #define WIRE_HANDED_CORS_ORIGIN 128u /* `origin` */
 #define WIRE_HANDED_CORS_VARY 256u
 #define WIRE_HANDED_CHECKED 512u /* its grant: as in router/auth/auth.h */

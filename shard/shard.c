@@ -10,8 +10,9 @@
  * Nothing leaves before its commit is durable: not an answer, not an event, not a frame to another shard, not a message
  * on the bus. The local database is durable when sealing returns, so the two lines above are one, and a turn is the
  * group commit: while it commits, the next turn's frames gather in the sockets. With another keeper
- * (shard/store/commit.h) turns go on while commits are under way. If one fails the process ends, and its successor
- * begins with what was durable; nobody has heard of anything that was not. */
+ * (shard/store/commit.h) turns go on while commits are under way. If one fails the process ends. Nobody has heard of
+ * anything that was not durable; a keeper must see to it that the successor does not begin with a database that is
+ * ahead. */
 #include "shard/shard.h"
 
 #include "common/clock.h"

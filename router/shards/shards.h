@@ -1,5 +1,5 @@
 /* The links to the shards. When a shard dies, what can be repeated without harm, or had not left yet, is sent to its
- * successor; the rest is told that its outcome is unknown. Requests for a shard that is away wait, up to
+ * successor; the others get an answer that says that the outcome is unknown. Requests for a shard that is away wait, up to
  * router.shard_wait. */
 #ifndef ROUTER_SHARDS_SHARDS_H
 #define ROUTER_SHARDS_SHARDS_H
@@ -15,7 +15,7 @@ struct wire_event;
 struct wire_usage;
 struct wire_watch_usage;
 
-/* What shards tell without being asked, and what becomes of them. The roof gives these functions at the start. */
+/* Functions for what a shard sends without being asked. router.c sets them at the start. */
 struct shards_events {
     void (*event)(struct router *router, const struct wire_event *m);                 /* to a watched stream */
     void (*usage)(struct router *router, unsigned shard, const struct wire_usage *m); /* of a watched project */
