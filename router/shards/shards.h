@@ -1,6 +1,6 @@
 /* The links to the shards. When a shard dies, what can be repeated without harm, or had not left yet, is sent to its
- * successor; the others get an answer that says that the outcome is unknown. Requests for a shard that is away wait, up to
- * router.shard_wait. */
+ * successor; the others get an answer that says that the outcome is unknown. Requests for a shard that is away wait, up
+ * to router.shard_wait. */
 #ifndef ROUTER_SHARDS_SHARDS_H
 #define ROUTER_SHARDS_SHARDS_H
 
