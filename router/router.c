@@ -61,7 +61,7 @@ static void router_on_tick(evutil_socket_t fd, short what, void *arg)
         shard_request_expired(&r->shards, due);
     listener_tick(r);
     handover_tick(r);
-    stats_tick(r);
+    stats_publish(r);
 }
 
 static void router_on_wake(evutil_socket_t fd, short what, void *arg)

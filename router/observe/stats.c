@@ -14,7 +14,7 @@ static uint64_t stats_most_held(const struct shards *shards)
     return most;
 }
 
-void stats_tick(struct router *r)
+void stats_publish(struct router *r)
 {
     struct metrics *m = r->metrics;
     const struct config *cfg = r->cfg;

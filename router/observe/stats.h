@@ -6,7 +6,7 @@
 
 struct router;
 
-void stats_tick(struct router *router);
+void stats_publish(struct router *router);
 
 /* An event whose append came at time_ms (Unix) goes to its readers in this turn; and they were written to. */
 void stats_event(struct router *router, uint64_t time_ms);

@@ -71,9 +71,9 @@ test("two files may know each other, three may not", () => {
   ]);
 });
 
-test("a name that is global twice in one program is named", () => {
-  const { complaints } = check({ ...SOUND, "router/conn/output": calls("router_turn") });
-  expect(complaints).toContain("router_turn is global twice: router/conn/output.c, router/router.c");
+test("a name that is global twice is named, also in two programs", () => {
+  const { complaints } = check({ ...SOUND, "router/conn/output": calls("shard_turn") });
+  expect(complaints).toContain("shard_turn is global twice: router/conn/output.c, shard/shard.c");
 });
 
 test("a folder that the list does not have is named", () => {
