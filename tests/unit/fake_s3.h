@@ -144,7 +144,7 @@ static void fake_s3_on_bytes(evutil_socket_t fd, short what, void *arg)
     buf_reset(&call->s3->head);
     buf_add(&call->s3->head, in.data, head);
     buf_add(&call->s3->head, "", 1);
-    if (sscanf(in.data, "%15s %199s", method, call->path) == 2)
+    if (sscanf(buf_slice(&call->s3->head).data, "%15s %199s", method, call->path) == 2)
         fake_s3_serve(call, method, slice_of(in.data + head, body));
 }
 

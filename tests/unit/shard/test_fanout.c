@@ -165,7 +165,9 @@ static struct wire_deliver next_deliver(struct bench *b)
         turn(b);
         b->bus.readable_now = true;
         if (bus_receive(&b->bus, &message)) {
-            message = keep(b, message);
+            struct slice received = message;
+            message = keep(b, received);
+            bus_release(received);
             assert_int_equal(wire_peek(message, &type, &body, &size), WIRE_PEEK_FRAME);
             assert_int_equal(type, WIRE_DELIVER);
             assert_true(wire_get_deliver(body, &m));
