@@ -48,7 +48,7 @@ bool address_is_loopback(const struct address *address)
            strcmp(address->host, "localhost") == 0;
 }
 
-/* What came by IPv4 to a socket of IPv6, as systemd makes them. */
+/* Turns an IPv4 address mapped into IPv6 back into IPv4: sockets that systemd makes take both (RFC 4291 2.5.5.2). */
 static void address_unmap(struct sockaddr_storage *address)
 {
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;

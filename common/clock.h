@@ -1,4 +1,4 @@
-/* What time it is, in milliseconds or microseconds. */
+/* Clocks: the time in milliseconds or microseconds. */
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
 

@@ -9,7 +9,7 @@ enum error {
     ERR_COUNT
 };
 
-/* What kind of error it is: see errors.def. */
+/* The kind of an error: see errors.def. */
 enum error_class { ERROR_SUCCESS, ERROR_INPUT, ERROR_UNREADABLE, ERROR_ACCESS, ERROR_STATE, ERROR_QUOTA, ERROR_SERVER };
 
 int error_status(enum error e);       /* HTTP status */

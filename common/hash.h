@@ -1,4 +1,5 @@
-/* The one hash of tables in memory (FNV-1a). Nothing on disk or between processes depends on it. */
+/* Marks of texts (FNV-1a): whether a text is still the same. Tables have a keyed hash of their own (common/table.h).
+ * Routers of an upgrade hand such marks to each other (router/auth/mark.h), so the function stays. */
 #ifndef COMMON_HASH_H
 #define COMMON_HASH_H
 

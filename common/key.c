@@ -1,4 +1,4 @@
-/* What verifies a signature: HMAC secrets by libcrypto, public keys as EVP_PKEY made once from their JWK.
+/* Keys verify signatures: HMAC secrets by libcrypto, public keys as EVP_PKEY made once from their JWK.
  *
  * Comparison of MACs takes the same time for every wrong one (CRYPTO_memcmp). RSA keys below 2048 bits and curves other
  * than P-256 are refused when they are read, not when they are used. */

@@ -34,7 +34,7 @@ enum key_kind key_kind_of(struct slice algorithm) MUSTUSE;
 /* Whether `signature` is that of the public key, which is of this kind, over `text`. */
 bool key_verify(enum key_kind kind, struct evp_pkey_st *key, struct slice text, struct slice signature) MUSTUSE;
 
-/* The same of a secret. */
+/* Verifies an HMAC by a secret. */
 bool key_verify_secret(const char *secret, struct slice text, struct slice signature) MUSTUSE;
 
 #define KEY_MAC 32u

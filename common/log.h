@@ -12,7 +12,7 @@
 /* Names this process in every line: "shard/2". index < 0: the role alone. Sees whether journald listens. */
 void log_init(const char *role, int index);
 
-/* What log.level and log.format say. Until then: info, text. */
+/* Sets the level and the format of lines (log.level, log.format). Before the first call: info, text. */
 void log_configure(enum log_level level, enum log_format format);
 
 /* The _errno form ends the line with strerror(errno); errno is kept by all of them. */

@@ -1,4 +1,4 @@
-/* What is counted: one region of memory that every process maps, with a slot for each of them. A slot's numbers have
+/* The metrics: one region of memory that every process maps, with a slot for each of them. A slot's numbers have
  * one writer, and whoever has the region reads them at any time: it costs the writer nothing, and works while it hangs
  * or is dead. A slot outlives its process, so that counters never go back; gauges are emptied when it has died. */
 #ifndef COMMON_METRICS_H

@@ -1,4 +1,4 @@
-/* What a project is configured with: the keys its tokens are signed with, the origins whose scripts may read its
+/* The configuration of a project: the keys its tokens are signed with, the origins whose scripts may read its
  * answers, whether everybody may read its streams, and how much it may use. Kept and exchanged as JSON:
  * {"signingSecrets":["..."],"corsOrigins":["..."],"isPublic":false,"jwks":{"keys":[...]},"jwksUrl":"https://...",
  * "quotas":{"streams":1000,"bytes":1000000000,"appendsPerSecond":100,"liveReaders":50},

@@ -1,4 +1,4 @@
-/* What somebody may have meant who wrote a name that nobody knows. */
+/* Finds the known name that an unknown one was probably meant to be. */
 #ifndef COMMON_SPELLING_H
 #define COMMON_SPELLING_H
 

@@ -10,7 +10,7 @@
 #include "common/errors.h"
 #include "common/project.h"
 
-/* What a token allows; each includes those before it. */
+/* The scopes of tokens; each includes those before it. */
 enum scope { SCOPE_NONE, SCOPE_READ, SCOPE_WRITE, SCOPE_MANAGE };
 
 /* SCOPE_NONE for what is none. */
@@ -34,9 +34,9 @@ enum token_fault {
 enum error token_fault_error(enum token_fault fault);
 const char *token_fault_text(enum token_fault fault);
 
-/* What a token is held against. An aud must name one of `audiences`, an iss one of `issuers`, both separated by spaces;
- * without issuers any iss will do. If there are audiences or issuers, a token that a public key verifies has to name
- * one: such a key may sign for others, too. */
+/* The rules that a token must meet. An aud must name one of `audiences`, an iss one of `issuers`, both separated by
+ * spaces; without issuers any iss will do. If there are audiences or issuers, a token that a public key verifies has to
+ * name one: such a key may sign for others, too. */
 struct token_rules {
     struct slice project;
     uint64_t now_ms, leeway_ms; /* Unix time; what exp and nbf may be off */

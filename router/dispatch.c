@@ -20,10 +20,10 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-/* The scope that a method of a route needs, and its handler. verb NULL: the route has no such method. */
+/* The scope that a method of a route needs, and its handler. handler NULL: the route has no such method. */
 struct access {
     enum scope scope;
-    verb *verb;
+    request_handler *handler;
 };
 
 static const struct access dispatch_table[ROUTE_COUNT][HTTP_OTHER + 1] = {
@@ -38,7 +38,7 @@ static const struct access dispatch_table[ROUTE_COUNT][HTTP_OTHER + 1] = {
 static const struct access *dispatch_find(enum route_kind route, enum http_method method)
 {
     const struct access *access = &dispatch_table[route][method];
-    return access->verb ? access : NULL;
+    return access->handler ? access : NULL;
 }
 
 static void dispatch_answer_not_allowed(struct request *req, enum route_kind route)
@@ -196,7 +196,7 @@ static void dispatch_answer(struct request *req)
     else if (!in->access)
         dispatch_answer_not_allowed(req, in->route.kind);
     else
-        in->access->verb(req, &in->head, in->route.name, in->body);
+        in->access->handler(req, &in->head, in->route.name, in->body);
     incoming_free(req, in);
 }
 

@@ -1,4 +1,4 @@
-/* What main.c hangs into struct role. */
+/* The functions that main.c puts into struct role. */
 #ifndef SHARD_ROLE_H
 #define SHARD_ROLE_H
 

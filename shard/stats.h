@@ -1,4 +1,4 @@
-/* What a shard counts (common/metrics.def): what it has, by the tick and, where that costs something, by the upkeep;
+/* The counters of a shard (common/metrics.def): gauges by the tick and, where that costs something, by the upkeep;
  * and its commits. What else happens is counted where it does. */
 #ifndef SHARD_STATS_H
 #define SHARD_STATS_H

@@ -1,5 +1,5 @@
-/* Who may do what: finds a request's token, verifies it with its project's keys, and compares its claims with what the
- * request is about. Nothing here runs with auth.mode = none. */
+/* Access to streams: finds a request's token, verifies it with its project's keys, and compares its claims with what
+ * the request is about. Nothing here runs with auth.mode = none. */
 #ifndef ROUTER_AUTH_AUTH_H
 #define ROUTER_AUTH_AUTH_H
 

@@ -1,5 +1,5 @@
-/* What a request was allowed with, and how a refusal is told. It is decided in router/auth; answers, readers and caches
- * go by it. */
+/* The right that a request was allowed with, and the answer to a refusal. router/auth decides it; answers, readers and
+ * caches go by it. */
 #ifndef ROUTER_CONN_GRANT_H
 #define ROUTER_CONN_GRANT_H
 

@@ -1,5 +1,6 @@
-/* What waits to be written to a client: a queue of pieces of shared, refcounted blocks. An event that goes to a
- * thousand readers is one block with a thousand pieces. A block is memory, or a file that is sent without being read.
+/* The output that waits to be written to a client: a queue of pieces of shared, refcounted blocks. An event that goes
+ * to a thousand readers is one block with a thousand pieces. A block is memory, or a file that is sent without being
+ * read.
  */
 #ifndef ROUTER_CONN_OUTPUT_H
 #define ROUTER_CONN_OUTPUT_H

@@ -9,10 +9,11 @@
 struct config;
 struct route;
 
-typedef void verb(struct request *request, const struct http_head *head, struct slice name, struct slice body);
+typedef void request_handler(struct request *request, const struct http_head *head, struct slice name,
+                             struct slice body);
 
 /* One for each method of a route: handle_read, handle_append, … */
-#define ON(method, scope, handler, operation, ids) verb handle_##handler;
+#define ON(method, scope, handler, operation, ids) request_handler handle_##handler;
 #define ROUTE(ID, name, paths, methods) methods
 #include "common/routes.def"
 #undef ROUTE

@@ -1,5 +1,5 @@
-/* What the request headers of a create and an append must be (PROTOCOL.md 5.1, 5.2, 4.2). Pure: from a parsed head to
- * the fields of a frame, or to what to refuse the request with, of which *detail may say more. */
+/* Rules for the request headers of a create and an append must be (PROTOCOL.md 5.1, 5.2, 4.2). Pure: from a parsed head
+ * to the fields of a frame, or to what to refuse the request with, of which *detail may say more. */
 #ifndef ROUTER_HANDLERS_RULES_H
 #define ROUTER_HANDLERS_RULES_H
 

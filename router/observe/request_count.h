@@ -1,4 +1,4 @@
-/* What a request is counted as: its route, method, status and the time until its answer began (common/metrics.def). */
+/* The counters of a request: its route, method, status and the time until its answer began (common/metrics.def). */
 #ifndef ROUTER_OBSERVE_REQUEST_COUNT_H
 #define ROUTER_OBSERVE_REQUEST_COUNT_H
 

@@ -1,4 +1,4 @@
-/* What the log says of requests, as far as log.access wants it, and their ids. A request's id is what came as
+/* The log lines of requests, as far as log.access wants it, and their ids. A request's id is what came as
  * X-Request-Id, if that is 1 to 64 of A-Z a-z 0-9 . _ : - and no token; else one of ours, when its answer is 5xx or
  * every request is logged. The answer carries it too, unless caches that many share may keep the answer.
  *

@@ -1,4 +1,4 @@
-/* What every append does, wherever it comes from. */
+/* The steps of every append, from a client or from a source. */
 #ifndef SHARD_FANOUT_APPEND_H
 #define SHARD_FANOUT_APPEND_H
 

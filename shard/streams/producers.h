@@ -1,4 +1,4 @@
-/* What a stream knows of its producers (PROTOCOL.md 5.2.1): those used last in memory, all in the store. */
+/* The producers of a stream (PROTOCOL.md 5.2.1): those used last in memory, all in the store. */
 #ifndef SHARD_STREAMS_PRODUCERS_H
 #define SHARD_STREAMS_PRODUCERS_H
 

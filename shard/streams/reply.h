@@ -1,4 +1,4 @@
-/* What every STREAM answer says about a stream. */
+/* The STREAM answer: everything that it says about a stream. */
 #ifndef SHARD_STREAMS_REPLY_H
 #define SHARD_STREAMS_REPLY_H
 

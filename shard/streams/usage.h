@@ -1,4 +1,4 @@
-/* What each project holds in this shard, and which routers want to hear of it. In memory are the projects of streams
+/* The usage of each project in this shard, and which routers want to hear of it. In memory are the projects of streams
  * that are in memory, and those that somebody watches; the store has what is flushed (table usage, kept by triggers).
  */
 #ifndef SHARD_STREAMS_USAGE_H
