@@ -148,6 +148,11 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
 
 /* A stream that is not live has no deadline: the index of deadlines then does not have it, and nothing expires twice.
  */
+static uint64_t store_stream_deadline(const struct stream_row *row)
+{
+    return row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE;
+}
+
 void store_stream_update(struct store *store, const struct stream_row *row)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_UPDATE);
@@ -162,7 +167,7 @@ void store_stream_update(struct store *store, const struct stream_row *row)
     else
         sqlite3_bind_null(statement, 7);
     bind_u64(statement, 8, row->accessed_ms);
-    bind_u64(statement, 9, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
+    bind_u64(statement, 9, store_stream_deadline(row));
     bind_u64(statement, 10, row->bytes);
     bind_u64(statement, 11, row->chunk_bytes);
     bind_u64(statement, 12, row->chunk_messages);
@@ -199,7 +204,7 @@ void store_stream_set_kind(struct store *store, const struct stream_row *row)
     bind_u64(statement, 2, row->kind);
     bind_u64(statement, 3, row->expires_ms);
     bind_slice(statement, 4, row->expires_text);
-    bind_u64(statement, 5, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
+    bind_u64(statement, 5, store_stream_deadline(row));
     store_run(store, statement);
 }
 
@@ -208,7 +213,7 @@ void store_stream_touch(struct store *store, const struct stream_row *row)
     sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_TOUCH);
     bind_u64(statement, 1, row->uid);
     bind_u64(statement, 2, row->accessed_ms);
-    bind_u64(statement, 3, row->state == STREAM_LIVE ? stream_row_deadline(row) : STORE_NONE);
+    bind_u64(statement, 3, store_stream_deadline(row));
     store_run(store, statement);
 }
 
