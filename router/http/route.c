@@ -17,14 +17,30 @@
 #include "common/project.h"
 
 #define DEFAULT_PROJECT PROJECT_DEFAULT "/"
-#define PATHS_MAX 2 /* patterns of one route */
+#define PATHS_MAX 2 /* of one route */
+
+/* What stands for the parameters of a pattern. */
+enum route_parameters {
+    PARAMETERS_NONE,
+    PARAMETERS_PROJECT, /* a project and nothing else */
+    PARAMETERS_STREAM,  /* a stream of project _default */
+    PARAMETERS_PAIR     /* a project, a slash, and a name that may have more of them */
+};
+
+/* "/v1/estuary/{project}/{estuary}/touch" begins with "/v1/estuary/" and ends with "/touch". */
+struct route_pattern {
+    struct slice begin, end;
+    enum route_parameters parameters;
+    const char *text; /* as GET / lists it; NULL: the route has no such pattern */
+};
 
 static const struct {
     const char *name;
-    const char *paths[PATHS_MAX];
+    struct route_pattern patterns[PATHS_MAX];
     unsigned methods; /* bit 1 << HTTP_GET: it takes GET */
 } route_table[ROUTE_COUNT] = {
-#define PATH(pattern) pattern,
+#define PATH(begin, kind, parameters, end)                                                                             \
+    {{begin, sizeof begin - 1}, {end, sizeof end - 1}, PARAMETERS_##kind, begin parameters end},
 #define ON(method, scope, handler, operation, ids) | 1u << HTTP_##method
 #define ROUTE(ID, name, paths, methods) [ROUTE_##ID] = {name, {paths}, 0u methods},
 #include "common/routes.def"
@@ -40,7 +56,7 @@ const char *route_name(enum route_kind kind)
 
 const char *route_path(enum route_kind kind, size_t number)
 {
-    return number < PATHS_MAX ? route_table[kind].paths[number] : NULL;
+    return number < PATHS_MAX ? route_table[kind].patterns[number].text : NULL;
 }
 
 /* ---- the name in a path ---- */
@@ -103,14 +119,25 @@ static enum error route_parse_project_alone(struct slice rest, char *room, struc
     return error == ERR_NONE && !project_name_valid(*name) ? ERR_INVALID_PATH : error;
 }
 
-static enum error route_parse_name(const char *parameters, struct slice rest, char *room, struct slice *name)
+static enum error route_parse_pair(struct slice rest, char *room, struct slice *name)
 {
     const char *slash = rest.len ? memchr(rest.data, '/', rest.len) : NULL;
-    if (strstr(parameters, "}/{"))
-        return slash ? route_parse_project(rest, slash, room, name) : ERR_MISSING_PROJECT_OR_STREAM_ID;
-    if (strncmp(parameters, "{stream}", 8) == 0)
+    return slash ? route_parse_project(rest, slash, room, name) : ERR_MISSING_PROJECT_OR_STREAM_ID;
+}
+
+static enum error route_parse_name(enum route_parameters parameters, struct slice rest, char *room, struct slice *name)
+{
+    switch (parameters) {
+    case PARAMETERS_NONE:
+        return ERR_NONE;
+    case PARAMETERS_PROJECT:
+        return route_parse_project_alone(rest, room, name);
+    case PARAMETERS_STREAM:
         return route_parse_default(rest, room, name);
-    return route_parse_project_alone(rest, room, name);
+    case PARAMETERS_PAIR:
+        return route_parse_pair(rest, room, name);
+    }
+    return ERR_NOT_FOUND;
 }
 
 bool route_reachable(struct slice name)
@@ -130,47 +157,40 @@ bool route_reachable(struct slice name)
 /* How well a pattern fits a path. */
 struct route_match {
     enum route_kind kind;
-    const char *parameters; /* in the pattern, with what follows; "": it has none */
-    struct slice rest;      /* of the path: what stands for the parameters */
-    bool fits, takes;       /* the path is of this pattern; and the route takes the method */
-    size_t literal;         /* bytes of the pattern that are no parameters */
+    const struct route_pattern *pattern; /* NULL: none */
+    struct slice rest;                   /* of the path: what stands for the parameters */
+    bool fits, takes;                    /* the path is of this pattern; and the route takes the method */
+    size_t literal;                      /* bytes of the pattern that are no parameters */
 };
-
-/* The length of the literal text up to the first parameter, which path and pattern share; 0: they differ. */
-static size_t route_literal(const char *pattern, struct slice path)
-{
-    size_t i = 0;
-    while (i < path.len && pattern[i] == path.data[i] && pattern[i] != '{')
-        i++;
-    return pattern[i] == '{' || (!pattern[i] && i == path.len) ? i : 0;
-}
 
 static bool route_ends(struct slice text, struct slice with)
 {
     return text.len >= with.len && memcmp(text.data + text.len - with.len, with.data, with.len) == 0;
 }
 
+/* What stands for the parameters has a slash where they are a pair, and only there. */
+static bool route_rest_fits(enum route_parameters parameters, struct slice rest)
+{
+    bool slash = rest.len && memchr(rest.data, '/', rest.len);
+    return slash == (parameters == PARAMETERS_PAIR);
+}
+
 /* False: the path has nothing to do with this pattern. True without match->fits: it begins like it, and can be said to
  * be malformed. */
-static bool route_match_pattern(const char *pattern, struct slice path, struct route_match *match)
+static bool route_match_pattern(const struct route_pattern *pattern, struct slice path, struct route_match *match)
 {
-    size_t head = route_literal(pattern, path);
-    if (!head)
+    if (!slice_begins(path, pattern->begin))
         return false;
-    match->literal = head;
-    match->parameters = pattern + head;
-    match->rest = slice_of(path.data + head, path.len - head);
+    match->pattern = pattern;
+    match->rest = slice_of(path.data + pattern->begin.len, path.len - pattern->begin.len);
+    match->literal = pattern->begin.len + pattern->end.len;
     match->fits = true;
-    if (!*match->parameters)
-        return true;
-    struct slice tail = slice_str(strrchr(pattern, '}') + 1);
-    match->fits = route_ends(match->rest, tail);
+    if (pattern->parameters == PARAMETERS_NONE)
+        return match->rest.len == 0;
+    match->fits = route_ends(match->rest, pattern->end);
     if (match->fits)
-        match->rest.len -= tail.len;
-    bool pair = strstr(match->parameters, "}/{"),
-         slash = match->rest.len && memchr(match->rest.data, '/', match->rest.len);
-    match->fits = match->fits && pair == slash;
-    match->literal += tail.len;
+        match->rest.len -= pattern->end.len;
+    match->fits = match->fits && route_rest_fits(pattern->parameters, match->rest);
     return true;
 }
 
@@ -181,15 +201,15 @@ static bool route_match_better(const struct route_match *a, const struct route_m
     return a->takes != b->takes ? a->takes : a->literal > b->literal;
 }
 
-/* The best match. parameters NULL: no pattern begins like the path. A match without the method still wins over none, so
+/* The best match. pattern NULL: none begins like the path. A match without the method still wins over none, so
  * that the dispatcher can answer 405 instead of 404. */
 static struct route_match route_find(struct slice path, enum http_method method)
 {
     struct route_match best = {0};
     for (enum route_kind kind = 0; kind < ROUTE_COUNT; kind++)
-        for (size_t i = 0; i < PATHS_MAX && route_table[kind].paths[i]; i++) {
+        for (size_t i = 0; i < PATHS_MAX && route_table[kind].patterns[i].text; i++) {
             struct route_match match = {.kind = kind, .takes = route_table[kind].methods >> method & 1};
-            if (route_match_pattern(route_table[kind].paths[i], path, &match) && route_match_better(&match, &best))
+            if (route_match_pattern(&route_table[kind].patterns[i], path, &match) && route_match_better(&match, &best))
                 best = match;
         }
     return best;
@@ -202,18 +222,13 @@ enum error route_parse(struct slice path, enum http_method method, size_t max_pa
         return detail_say(detail, ERR_PATH_TOO_LONG, "the path has %zu bytes; limits.max_path allows %zu", path.len,
                           max_path);
     struct route_match match = route_find(path, method);
-    if (!match.parameters)
+    if (!match.pattern)
         return ERR_NOT_FOUND;
     *route = (struct route){.kind = match.kind, .name = SLICE("")};
-    return *match.parameters ? route_parse_name(match.parameters, match.rest, room, &route->name) : ERR_NONE;
+    return route_parse_name(match.pattern->parameters, match.rest, room, &route->name);
 }
 
 /* ---- the source of a fork ---- */
-
-static bool route_begins(struct slice path, struct slice with)
-{
-    return path.len >= with.len && memcmp(path.data, with.data, with.len) == 0;
-}
 
 /* A URL without its origin, if that is the origin this request was sent to; any other text as it is. A URL of another
  * server then fails to parse as a path: forks are made from streams of this server only. */
@@ -227,7 +242,7 @@ static struct slice route_without_origin(struct slice url, const struct http_hea
     struct slice origin = slice_of(url.data, (size_t)(path - url.data));
     bool same = head->origin.data
                     ? slice_equal(origin, head->origin)
-                    : route_begins(url, SLICE("http")) && origin_is_host(origin, head->headers[HTTP_HOST_HEADER]);
+                    : slice_begins(url, SLICE("http")) && origin_is_host(origin, head->headers[HTTP_HOST_HEADER]);
     return same ? slice_of(path, url.len - origin.len) : url;
 }
 

@@ -18,7 +18,7 @@ export const source = (path) => readFileSync(new URL(path, ROOT), "utf8");
 export const routes = () =>
   [...source("common/routes.def").matchAll(/^ROUTE\((\w+), "\w+",$([^]*?)\)\)$/gm)].map(([, id, text]) => ({
     id,
-    paths: [...text.matchAll(/\bPATH\("([^"]*)"\)/g)].map((match) => match[1]),
+    paths: [...text.matchAll(/\bPATH\("([^"]*)", \w+, "([^"]*)", "([^"]*)"\)/g)].map(([, ...parts]) => parts.join("")),
     methods: [...text.matchAll(/\bON\((\w+), (\w+), (\w+), \w+, "([^"]*)"/g)].map(([, method, scope, handler, ids]) => ({
       method,
       scope,
