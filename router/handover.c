@@ -83,7 +83,9 @@ static uint32_t handover_grant_flags(const struct grant *grant)
            (grant->shared ? WIRE_HANDED_PROJECT_PUBLIC : 0);
 }
 
-static void handover_describe_reader(const struct connection *c, struct wire_handed *m)
+/* key: room for the reader key, which *m points to. */
+static void handover_describe_reader(const struct connection *c, struct wire_handed *m,
+                                     char key[2 * READER_KEY_BYTES + 1])
 {
     const struct reader *reader = reader_of(&c->request);
     m->flags |= WIRE_HANDED_READER | (reader->sse ? WIRE_HANDED_SSE : 0) |
@@ -101,7 +103,7 @@ static void handover_describe_reader(const struct connection *c, struct wire_han
     m->uid = reader->uid;
     m->ends_ms = reader->ends_ms;
     m->origin = c->request.origin ? slice_str(c->request.origin) : SLICE("");
-    m->reader_key = slice_str(c->request.grant.reader_key);
+    m->reader_key = grant_reader_key(&c->request.grant, key);
     m->expires_s = c->request.grant.expires_s;
     m->key = c->request.grant.key;
     m->project = c->request.grant.project;
@@ -120,12 +122,13 @@ static void handover_hand_over(struct router *r, struct connection *c)
 {
     struct link *link = &r->handover.successor;
     struct wire_handed m = {.input = buf_slice(&c->in)};
+    char key[2 * READER_KEY_BYTES + 1];
     if (c->only_metrics) { /* a scraper connects again */
         connection_close(c);
         return;
     }
     if (reader_of(&c->request))
-        handover_describe_reader(c, &m);
+        handover_describe_reader(c, &m, key);
     if (!link_enclose(link, c->socket.fd))
         return; /* no descriptor is free: the next turn tries again */
     wire_put_handed(&link->out, &m);
@@ -203,8 +206,7 @@ static void handover_restore_grant(struct grant *grant, const struct wire_handed
         .key = m->key,
         .project = m->project,
     };
-    if (m->reader_key.len < sizeof grant->reader_key)
-        memcpy(grant->reader_key, m->reader_key.data, m->reader_key.len);
+    grant_take_reader_key(grant, m->reader_key);
 }
 
 static void handover_take_reader(struct connection *c, const struct wire_handed *m)
@@ -217,7 +219,7 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
         .asked_earliest = m->flags & WIRE_HANDED_EARLIEST,
         .uid = m->uid,
         .position = m->position,
-        .limit = m->limit,
+        .limit = reader_limit(m->limit),
         .cursor = m->cursor,
         .ends_ms = m->ends_ms,
     };

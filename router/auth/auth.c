@@ -246,8 +246,8 @@ static void auth_take_reader_key(const struct http_head *head, struct grant *gra
 {
     struct buf room = {0};
     struct slice key = query_text(head->query, SLICE("rk"), &room);
-    if (key.len == sizeof "rk_" - 1 + 32 && memcmp(key.data, "rk_", 3) == 0)
-        memcpy(grant->reader_key, key.data + 3, 32);
+    if (slice_begins(key, SLICE("rk_")))
+        grant_take_reader_key(grant, slice_of(key.data + 3, key.len - 3));
     buf_clear(&room);
 }
 

@@ -39,6 +39,7 @@ struct connection {
     struct router *router;
     struct event event;
     struct socket socket;
+    unsigned scanned;               /* bytes looked at of a head that is not whole (limits.max_headers bounds it) */
     struct connection *prev, *next; /* all connections */
     struct connection *dirty_next;  /* those with something to write, or with much of it */
     struct connection *ready_next;  /* those with something to parse; then the graveyard */
@@ -46,7 +47,6 @@ struct connection {
     struct deadline stall;          /* the client has to take some of the output */
     struct buf in;                  /* received, not yet parsed; usually empty */
     struct output out;
-    size_t scanned; /* of a head that is not whole: how far it was looked at */
     enum connection_state state : 8;
     enum deadline_class timer_class : 8;
     short watched;          /* EV_READ, EV_WRITE */

@@ -2,6 +2,7 @@
  * names the scope (RFC 6750 3). */
 #include "router/conn/grant.h"
 
+#include <sodium/utils.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -62,11 +63,29 @@ void grant_challenge(const struct grant *grant, enum error error, struct buf *he
     response_add(head, "WWW-Authenticate", slice_of(text, len));
 }
 
+void grant_take_reader_key(struct grant *grant, struct slice digits)
+{
+    size_t len = 0;
+    grant->has_reader_key =
+        digits.len == 2 * READER_KEY_BYTES &&
+        sodium_hex2bin(grant->reader_key, sizeof grant->reader_key, digits.data, digits.len, NULL, &len, NULL) == 0 &&
+        len == READER_KEY_BYTES;
+}
+
+struct slice grant_reader_key(const struct grant *grant, char room[2 * READER_KEY_BYTES + 1])
+{
+    if (!grant->has_reader_key)
+        return SLICE("");
+    sodium_bin2hex(room, 2 * READER_KEY_BYTES + 1, grant->reader_key, READER_KEY_BYTES);
+    return slice_of(room, 2 * READER_KEY_BYTES);
+}
+
 bool grant_shared(const struct grant *grant, const struct wire_stream *stream)
 {
     if (!grant->checked || grant->shared || (stream->flags & WIRE_STREAM_PUBLIC))
         return true;
-    return *grant->reader_key && slice_equal(slice_str(grant->reader_key), stream->reader_key);
+    char room[2 * READER_KEY_BYTES + 1];
+    return grant->has_reader_key && slice_equal(grant_reader_key(grant, room), stream->reader_key);
 }
 
 uint64_t grant_left_ms(const struct grant *grant)

@@ -13,18 +13,21 @@
 struct buf;
 struct wire_stream;
 
+#define READER_KEY_BYTES 16
+
 /* All zero: auth.mode = none, everything. */
 struct grant {
-    bool checked;           /* there is a mode; the rest counts */
-    bool anonymous;         /* no token that is good for this: only public streams */
-    bool narrow;            /* the token is not for all of the project's streams */
-    bool shared;            /* the project is public: its answers are for everyone */
-    char reader_key[33];    /* ?rk=, 32 hex digits; "" if none came */
-    uint64_t expires_s;     /* of the token, with the leeway; 0: none */
-    uint64_t key;           /* a mark of the key that verified it (router/auth/mark.h) */
-    uint64_t project;       /* a mark of the project */
-    enum token_fault fault; /* of the token that came, also where none is needed */
-    enum scope needed;
+    bool checked;               /* there is a mode; the rest counts */
+    bool anonymous;             /* no token that is good for this: only public streams */
+    bool narrow;                /* the token is not for all of the project's streams */
+    bool shared;                /* the project is public: its answers are for everyone */
+    bool has_reader_key;        /* ?rk= came */
+    enum token_fault fault : 8; /* of the token that came, also where none is needed */
+    enum scope needed : 8;
+    unsigned char reader_key[READER_KEY_BYTES]; /* its hex digits, decoded */
+    uint64_t expires_s;                         /* of the token, with the leeway; 0: none */
+    uint64_t key;                               /* a mark of the key that verified it (router/auth/mark.h) */
+    uint64_t project;                           /* a mark of the project */
 };
 
 /* What the callback of auth.mode = callback has answered. */
@@ -39,6 +42,12 @@ struct decision {
 /* The error that a client is told instead of this one, and in *detail (NULL: nobody wants to know) why: what nobody may
  * do is refused with what is wrong with the token that came. */
 enum error grant_told(const struct grant *grant, enum error error, struct detail *detail);
+
+/* The reader key of a request, in 32 hex digits. Anything else: as if none had come. */
+void grant_take_reader_key(struct grant *grant, struct slice digits);
+
+/* The same digits, or "" if none came. */
+struct slice grant_reader_key(const struct grant *grant, char room[2 * READER_KEY_BYTES + 1]);
 
 /* What an error of the class ACCESS is counted as: METRIC_REFUSED_*. */
 unsigned grant_refusal(const struct grant *grant, enum error error);

@@ -246,12 +246,13 @@ static size_t request_reader_take_head(struct connection *c, struct slice bytes)
     char room[ROUTE_NAME_MAX];
     struct incoming in = {.room = room};
     enum error error = ERR_BAD_REQUEST;
-    size_t used = 0;
+    size_t used = 0, scanned = c->scanned;
     uint64_t started = c->router->cfg->log_timing == LOG_TIMING_ON ? clock_monotonic_us() : 0;
     c->request.http10 = c->request.head_only = false;
     cors_headers_unknown(&c->request); /* an answer to what cannot be parsed is read by whom cors.origins says */
-    switch (http_head_parse(bytes, &c->scanned, &in.head, &used, &error, &in.detail)) {
+    switch (http_head_parse(bytes, &scanned, &in.head, &used, &error, &in.detail)) {
     case HTTP_PARSE_MORE:
+        c->scanned = (unsigned)scanned;
         request_reader_head_partial(c, bytes);
         return 0;
     case HTTP_PARSE_BAD:

@@ -70,7 +70,7 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     reader->asked_now = query->now;
     reader->asked_earliest = query->earliest;
     reader->position = query->position;
-    reader->limit = reader->sse ? 0 : query->limit;
+    reader->limit = reader->sse ? 0 : reader_limit(query->limit);
     reader->cursor = query->cursor;
     uint64_t lasts = reader_longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
     uint64_t left = grant_left_ms(&req->grant);

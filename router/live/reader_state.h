@@ -17,22 +17,22 @@ struct reader {
     struct shard_request *asked; /* READER_READING: its READ */
     struct entry *entry;
     struct list link; /* READER_AT_TAIL: among the entry's readers */
-    enum reader_state state;
-    bool sse;
-    bool started;   /* sse: the head is out */
-    bool now;       /* starts at the tail, wherever that is; false once that is known */
-    bool earliest;  /* starts at the first that is there; the same */
-    bool asked_now; /* that is what was asked for: answers to a long-poll depend on it */
-    bool asked_earliest;
-    bool answered_once;          /* uid is known */
-    bool is_public;              /* the stream is, as its last answer said */
-    bool open;                   /* its answers are for everyone who has its URL, whatever the project says */
-    bool apart;                  /* READER_AT_TAIL: what it has not had yet is its own `kept`, not its entry's */
+    enum reader_state state : 8;
+    bool sse : 1;
+    bool started : 1;   /* sse: the head is out */
+    bool now : 1;       /* starts at the tail, wherever that is; false once that is known */
+    bool earliest : 1;  /* starts at the first that is there; the same */
+    bool asked_now : 1; /* that is what was asked for: answers to a long-poll depend on it */
+    bool asked_earliest : 1;
+    bool answered_once : 1;      /* uid is known */
+    bool is_public : 1;          /* the stream is, as its last answer said */
+    bool open : 1;               /* its answers are for everyone who has its URL, whatever the project says */
+    bool apart : 1;              /* READER_AT_TAIL: what it has not had yet is its own `kept`, not its entry's */
     struct sse_kept kept;        /* sse, of a text: before `position`, and not sent yet */
+    uint32_t limit;              /* long-poll: messages; 0: no such limit */
     uint64_t uid;                /* the incarnation of the stream that it reads */
     struct project_usage *usage; /* where it is counted, or NULL */
     uint64_t position;
-    uint64_t limit;       /* long-poll: messages; 0: no such limit */
     uint64_t cursor;      /* the last one it was given, or came with; 0: none */
     uint64_t ends_ms;     /* timeout of a long-poll, lifetime of an event stream */
     struct deadline beat; /* sse: time for a heartbeat */
@@ -41,6 +41,12 @@ struct reader {
 static inline struct router *reader_router(const struct reader *reader)
 {
     return reader->request->router;
+}
+
+/* A limit of messages as a reader keeps it: no page has as many as the largest. */
+static inline uint32_t reader_limit(uint64_t messages)
+{
+    return messages < UINT32_MAX ? (uint32_t)messages : UINT32_MAX;
 }
 
 /* The stream is closed, and this is its end. */
