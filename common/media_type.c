@@ -31,9 +31,19 @@ bool media_type_same(struct slice a, struct slice b)
     return slice_alike(media_type_essence(a), media_type_essence(b));
 }
 
-bool media_type_is_json(struct slice type)
+bool media_type_is_application_json(struct slice type)
 {
     return media_type_same(type, SLICE("application/json"));
+}
+
+bool media_type_is_json(struct slice type)
+{
+    static const struct slice suffix = {"+json", 5};
+    struct slice name = media_type_essence(type);
+    const char *slash = name.len ? memchr(name.data, '/', name.len) : NULL;
+    size_t subtype = slash ? name.len - (size_t)(slash + 1 - name.data) : 0;
+    return media_type_is_application_json(type) ||
+           (subtype > suffix.len && slice_alike(slice_of(name.data + name.len - suffix.len, suffix.len), suffix));
 }
 
 bool media_type_is_text(struct slice type)

@@ -14,8 +14,13 @@ bool media_type_valid(struct slice type) MUSTUSE;
 
 bool media_type_same(struct slice a, struct slice b) MUSTUSE;
 
-/* application/json, whose streams hold messages. */
+/* Types whose new streams hold messages: application/json, and types with the suffix "+json" (RFC 6839 3.1). A stream
+ * of such a type that was created before the suffix counted holds bytes: ask stream_row_is_json() or WIRE_STREAM_JSON
+ * of a stream. */
 bool media_type_is_json(struct slice type) MUSTUSE;
+
+/* application/json itself, whose streams have always held messages. */
+bool media_type_is_application_json(struct slice type) MUSTUSE;
 
 /* text/ and anything. */
 bool media_type_is_text(struct slice type) MUSTUSE;

@@ -10,7 +10,7 @@
 #include "common/slice.h"
 
 #ifndef WIRE_VERSION /* tests build another version */
-#define WIRE_VERSION 12
+#define WIRE_VERSION 13
 #endif
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
@@ -43,6 +43,7 @@
 #define WIRE_APPEND_CLOSE 1u
 #define WIRE_APPEND_STREAM_SEQ 2u
 #define WIRE_APPEND_PRODUCER 4u
+#define WIRE_APPEND_BODY 8u /* `data` is the body as it came, and `count` its bytes */
 
 #define WIRE_READ_NOW 1u        /* from the tail; `position` is not looked at */
 #define WIRE_READ_EARLIEST 32u  /* from the first that is there; the same */
@@ -62,6 +63,8 @@
 #define WIRE_STREAM_PUBLIC 64u
 #define WIRE_STREAM_FILE 32u  /* it brings a descriptor: file_bytes there from file_at on are data, which is empty */
 #define WIRE_STREAM_COLD 128u /* these very bytes are what will be read there as long as there is the stream */
+
+#define WIRE_STREAM_JSON 1024u /* it holds JSON messages: data has a comma behind each, and positions count them */
 
 #define WIRE_LISTED_ESTUARY 256u /* of what is listed, besides those of STREAM: it is, or was, subscribed to others */
 #define WIRE_LISTED_FORK 512u

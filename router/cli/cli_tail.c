@@ -20,6 +20,7 @@
 
 #include "common/clock.h"
 #include "common/document.h"
+#include "common/media_type.h"
 #include "common/mem.h"
 #include "common/offset.h"
 #include "router/cli/cli.h"
@@ -111,13 +112,14 @@ static void cli_tail_take_page(struct tail *t, const struct cli_request *request
         cli_tail_end(t, cli_fail(t->cli, "the stream was deleted and created again"));
         return;
     }
-    struct slice body = buf_slice(&request->text);
-    if (sse_kind_of(cli_request_header(request, "content-type")) != SSE_JSON)
-        messages_print_bytes(body);
-    else if (!messages_print(body)) {
+    struct slice body = buf_slice(&request->text), type = cli_request_header(request, "content-type");
+    bool printed = media_type_is_json(type) && messages_print(body);
+    if (!printed && media_type_is_application_json(type)) {
         cli_tail_broken(t, "an answer");
         return;
     }
+    if (!printed) /* an old stream of a type with "+json" may hold bytes */
+        messages_print_bytes(body);
     cli_tail_take_place(t, request);
 }
 
@@ -213,7 +215,7 @@ static void cli_tail_take_control(struct tail *t, struct slice json)
     struct slice data = buf_slice(&t->data);
     bool good = next && cli_tail_copy_offset(t, slice_str(next));
     if (good && data.len && t->kind == SSE_JSON)
-        good = messages_print(data);
+        good = messages_print(data) || messages_print_base64(data);
     else if (good)
         good = messages_print_base64(data);
     buf_reset(&t->data);
@@ -305,7 +307,8 @@ static void cli_tail_look(struct tail *t, const char *last)
     buf_add_text(&path, t->target.path);
     buf_add(&path, "?offset=now", sizeof "?offset=now");
     cli_request_make(t->cli, &request, path.data);
-    t->kind = sse_kind_of(cli_request_header(&request, "content-type"));
+    struct slice type = cli_request_header(&request, "content-type");
+    t->kind = sse_kind_of(type, media_type_is_json(type));
     if (t->kind == SSE_TEXT)
         t->sse = false; /* events carry no CR: what is printed would not be what was written */
     if (!t->cli->interrupted && (request.failure || request.status != 200)) {

@@ -224,7 +224,7 @@ static struct wire_stream collapse_whole(struct shared_read *s, const struct ans
     read_answer_whole(collapse_router(s), &s->body, &stream);
     stream.start = s->start;
     if (!s->cold)
-        stream.flags &= (uint8_t)~WIRE_STREAM_COLD;
+        stream.flags &= ~WIRE_STREAM_COLD;
     return stream;
 }
 

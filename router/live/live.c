@@ -261,7 +261,7 @@ static void live_learn(struct entry *e, const struct wire_stream *stream)
 void live_keep(const struct entry *e, struct sse_kept *kept, struct wire_stream *stream)
 {
     struct live *live = e->live;
-    if (sse_kind_of(stream->content_type) != SSE_TEXT)
+    if (sse_kind_of(stream->content_type, stream->flags & WIRE_STREAM_JSON) != SSE_TEXT)
         return;
     if (kept->len) {
         if (live->text.cap > ((size_t)1 << 20))

@@ -27,7 +27,7 @@ static bool read_answer_at_end(const struct wire_stream *stream)
 
 static bool read_answer_is_json(const struct wire_stream *stream)
 {
-    return sse_kind_of(stream->content_type) == SSE_JSON;
+    return (stream->flags & WIRE_STREAM_JSON) != 0;
 }
 
 /* JSON is stored with a comma after each message: an array is all of it but the last, in brackets. */

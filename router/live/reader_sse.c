@@ -27,7 +27,7 @@ static struct chunk reader_sse_render(struct router *r, const struct wire_stream
                                       uint64_t retry_ms)
 {
     const struct sse_event event = {
-        .kind = sse_kind_of(stream->content_type),
+        .kind = sse_kind_of(stream->content_type, stream->flags & WIRE_STREAM_JSON),
         .data = stream->data,
         .next = stream->next,
         .time_ms = stream->time_ms,
@@ -88,7 +88,7 @@ static void reader_sse_open(struct reader *reader, const struct wire_stream *str
     response_add(head, "Content-Type", SLICE("text/event-stream"));
     response_add(head, "Cache-Control", SLICE("no-cache"));
     response_add(head, "X-Accel-Buffering", SLICE("no"));
-    if (sse_kind_of(stream->content_type) == SSE_BASE64)
+    if (sse_kind_of(stream->content_type, stream->flags & WIRE_STREAM_JSON) == SSE_BASE64)
         response_add(head, "Stream-SSE-Data-Encoding", SLICE("base64"));
     answer_open(req);
     reader->started = true;

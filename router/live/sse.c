@@ -15,9 +15,9 @@
 #include "common/offset.h"
 #include "common/utf8.h"
 
-enum sse_kind sse_kind_of(struct slice content_type)
+enum sse_kind sse_kind_of(struct slice content_type, bool json)
 {
-    if (media_type_is_json(content_type))
+    if (json)
         return SSE_JSON;
     return media_type_is_text(content_type) ? SSE_TEXT : SSE_BASE64;
 }

@@ -15,7 +15,8 @@ enum sse_kind {
     SSE_BASE64 /* any other type */
 };
 
-enum sse_kind sse_kind_of(struct slice content_type);
+/* json: the stream holds JSON messages (WIRE_STREAM_JSON), which its type alone does not decide. */
+enum sse_kind sse_kind_of(struct slice content_type, bool json);
 
 struct sse_event {
     enum sse_kind kind;

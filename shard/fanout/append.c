@@ -18,18 +18,6 @@
 #include "shard/store/journal.h"
 #include "shard/store/store.h"
 
-struct verdict {
-    enum error error;
-    bool duplicate;      /* was done before; without an error it succeeds without doing anything */
-    uint64_t epoch, seq; /* what the answer says of the producer */
-};
-
-/* What is known of the producer of an append. */
-struct known {
-    bool any;
-    uint64_t epoch, seq; /* its newest accepted append */
-};
-
 static struct verdict append_refuse(enum error error)
 {
     return (struct verdict){.error = error};
@@ -172,37 +160,78 @@ static void append_apply(struct shard *shard, struct stream *stream, const struc
     append_entry(shard, stream, &entry);
 }
 
+/* A body that came as it is becomes what the stream stores. */
+static enum error append_take_body(struct appending *a)
+{
+    struct wire_append *m = &a->m;
+    if (!(m->flags & WIRE_APPEND_BODY) || !m->data.len)
+        return ERR_NONE;
+    enum error error = body_take(&a->body, m->data, a->stream->json, &a->detail);
+    m->data = a->body.data;
+    m->boundaries = a->body.boundaries;
+    m->count = a->body.count;
+    return error == ERR_NONE && !m->count ? ERR_EMPTY_JSON_ARRAY : error;
+}
+
+void append_look(struct shard *shard, const struct wire_append *m, struct appending *a)
+{
+    *a = (struct appending){.m = *m};
+    a->stream = streams_live(&shard->streams, m->name, shard->now_ms, &a->verdict.error);
+    if (!a->stream)
+        return;
+    a->known = append_known_of(shard, a->stream, m);
+    a->verdict.error = append_take_body(a);
+    if (a->verdict.error == ERR_NONE)
+        a->verdict = append_check(shard, a->stream, &a->m, &a->known, &a->detail);
+}
+
+void append_do(struct shard *shard, struct appending *a)
+{
+    if (!a->verdict.duplicate)
+        append_apply(shard, a->stream, &a->m);
+    stream_touch(&shard->streams, a->stream, shard->now_ms);
+}
+
+struct wire_appended append_answer(const struct appending *a)
+{
+    struct wire_appended answer = {
+        .id = a->m.id, .error = (uint8_t)a->verdict.error, .text = slice_str(a->detail.text)};
+    if (!a->stream)
+        return answer;
+    answer.flags = (uint8_t)((a->stream->row.closed ? WIRE_APPENDED_CLOSED : 0) |
+                             (a->verdict.duplicate ? WIRE_APPENDED_DUPLICATE : 0));
+    answer.tail = a->stream->tail;
+    answer.epoch = a->verdict.epoch;
+    answer.seq = a->verdict.seq;
+    answer.expected = append_expected_of(&a->m, &a->known);
+    return answer;
+}
+
+void append_clear(struct appending *a)
+{
+    body_clear(&a->body);
+}
+
+static bool append_fans_out(const struct appending *a)
+{
+    return a->stream && a->stream->feeds && a->verdict.error == ERR_NONE && !a->verdict.duplicate && a->m.count > 0;
+}
+
 void on_append(struct shard *shard, struct asker asker, const struct wire_append *m)
 {
-    struct wire_appended answer = {.id = m->id};
+    struct appending a;
     struct buf *out = asker_out(&shard->peers, asker);
-    enum error error = ERR_NONE;
-    struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
-    struct detail detail = {0};
-    bool fans_out = false;
-    if (stream) {
-        const struct known known = append_known_of(shard, stream, m);
-        struct verdict verdict = append_check(shard, stream, m, &known, &detail);
-        error = verdict.error;
-        usage_appended(&shard->streams.usages, stream->usage, asker.router);
-        if (error == ERR_NONE && !verdict.duplicate)
-            append_apply(shard, stream, m);
-        fans_out = stream->feeds && error == ERR_NONE && !verdict.duplicate && m->count > 0;
-        if (error == ERR_NONE)
-            stream_touch(&shard->streams, stream, shard->now_ms);
-        answer.flags = (uint8_t)((stream->row.closed ? WIRE_APPENDED_CLOSED : 0) |
-                                 (verdict.duplicate ? WIRE_APPENDED_DUPLICATE : 0));
-        answer.tail = stream->tail;
-        answer.epoch = verdict.epoch;
-        answer.seq = verdict.seq;
-        answer.expected = append_expected_of(m, &known);
-    }
-    answer.text = slice_str(detail.text);
-    answer.error = (uint8_t)error;
-    if (fans_out) {
-        feed_wait_answer(shard, asker, stream, &answer);
+    append_look(shard, m, &a);
+    if (a.stream)
+        usage_appended(&shard->streams.usages, a.stream->usage, asker.router);
+    if (a.verdict.error == ERR_NONE)
+        append_do(shard, &a);
+    const struct wire_appended answer = append_answer(&a);
+    if (append_fans_out(&a)) {
+        feed_wait_answer(shard, asker, a.stream, &answer);
     } else if (out) {
         asker_time(out, asker);
         wire_put_appended(out, &answer);
     }
+    append_clear(&a);
 }

@@ -56,6 +56,7 @@ void on_attach(struct shard *shard, unsigned from, const struct wire_attach *m)
         const struct feed *feed = leaves ? feed_messages_leave(stream, from, m->subscribers)
                                          : feed_messages_join(shard, stream, from, m->subscribers);
         answer.uid = stream->row.uid;
+        answer.json = stream->json;
         answer.feed = feed ? feed->row.feed : 0;
         answer.position = stream->tail;
         answer.content_type = stream->row.content_type;

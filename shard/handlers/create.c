@@ -15,10 +15,10 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#include "common/json.h"
 #include "common/log.h"
 #include "common/media_type.h"
 #include "shard/fanout/append.h"
+#include "shard/fanout/body.h"
 #include "shard/handlers/delete.h"
 #include "shard/handlers/fork.h"
 #include "shard/peers/handlers.h"
@@ -127,28 +127,13 @@ bool create_answer_existing(struct shard *shard, struct asker asker, const struc
 
 /* ---- a new stream ---- */
 
-struct body {
-    struct buf data, boundaries;
-    uint64_t count;
-};
-
-static enum error create_take_body(const struct wire_create *m, bool json, struct body *body, struct detail *detail)
-{
-    if (!m->data.len)
-        return ERR_NONE;
-    if (json)
-        return json_messages(m->data, &body->data, &body->boundaries, &body->count, detail) ? ERR_NONE
-                                                                                            : ERR_INVALID_JSON;
-    buf_add_slice(&body->data, m->data);
-    body->count = m->data.len;
-    return ERR_NONE;
-}
-
 static struct stream_row create_plain_row(const struct shard *shard, const struct wire_create *m)
 {
+    struct slice type = m->content_type.len ? m->content_type : create_default_type;
     return (struct stream_row){
         .name = m->name,
-        .content_type = m->content_type.len ? m->content_type : create_default_type,
+        .content_type = type,
+        .kind = media_type_is_json(type) ? STREAM_KIND_JSON : 0,
         .closed = (m->flags & WIRE_CREATE_CLOSED) != 0,
         .ttl_s = (m->flags & WIRE_CREATE_TTL) ? m->ttl_s : STORE_NONE,
         .expires_ms = (m->flags & WIRE_CREATE_EXPIRES) ? m->expires_ms : STORE_NONE,
@@ -172,12 +157,14 @@ static void create_make_reader_key(struct stream_row *row)
         row->reader_key[i] = digits[random[i / 2] >> (i % 2 * 4) & 15];
 }
 
-/* A fork takes bytes from its source, and type and expiry if the request has none (PROTOCOL.md 4.2). */
+/* A fork takes bytes from its source, so it holds messages if the source does; and type and expiry if the request has
+ * none (PROTOCOL.md 4.2). */
 static void create_inherit(struct stream_row *row, const struct wire_create *m, const struct wire_pinned *source,
                            uint64_t pin)
 {
     if (!m->content_type.len)
         row->content_type = source->content_type;
+    row->kind = source->json ? STREAM_KIND_JSON : 0;
     row->base = row->flushed = row->offloaded = source->position;
     row->earliest = source->earliest;
     row->source_uid = source->uid;
@@ -198,8 +185,8 @@ static struct journal_entry create_first_entry(const struct body *body)
 {
     return (struct journal_entry){
         .count = body->count,
-        .boundaries = buf_slice(&body->boundaries),
-        .data = buf_slice(&body->data),
+        .boundaries = body->boundaries,
+        .data = body->data,
     };
 }
 
@@ -220,7 +207,8 @@ static struct stream *create_log_creation(struct shard *shard, const struct stre
     struct stream *stream = streams_add_new(&shard->streams, row);
     struct journal_entry first = create_first_entry(body);
     stream_set_unflushed(&shard->streams, stream);
-    first.flags = ENTRY_CREATES | (row->closed ? ENTRY_CLOSES : 0) | (row->is_public ? ENTRY_PUBLIC : 0);
+    first.flags = ENTRY_CREATES | (row->closed ? ENTRY_CLOSES : 0) | (row->is_public ? ENTRY_PUBLIC : 0) |
+                  (row->kind & STREAM_KIND_JSON ? ENTRY_JSON : 0);
     first.reader_key = slice_of(row->reader_key, READER_KEY_DIGITS);
     first.name = row->name;
     first.content_type = row->content_type;
@@ -233,10 +221,11 @@ static struct stream *create_log_creation(struct shard *shard, const struct stre
     return stream;
 }
 
-struct stream *create_plain(struct shard *shard, struct slice name, struct slice content_type)
+struct stream *create_plain(struct shard *shard, struct slice name, struct slice content_type, bool json)
 {
     const struct wire_create m = {.name = name, .content_type = content_type};
     struct stream_row row = create_plain_row(shard, &m);
+    row.kind = json ? STREAM_KIND_JSON : 0;
     store_begin(shard->store);
     delete_expired(shard, name);
     create_make_reader_key(&row);
@@ -253,7 +242,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
     /* First of all: a fork's body is parsed as the type that the fork inherits. */
     if (source)
         create_inherit(&row, m, source, pin);
-    enum error error = create_take_body(m, media_type_is_json(row.content_type), &body, &detail);
+    enum error error = body_take(&body, m->data, stream_row_is_json(&row), &detail);
     if (error == ERR_NONE) {
         /* The number is given inside the transaction that proves it (store_uid.h); an expired stream of the name goes
          * first, because the index of names is unique. */
@@ -269,8 +258,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
     } else {
         reply_refuse(shard, asker, error, 0, slice_str(detail.text));
     }
-    buf_clear(&body.data);
-    buf_clear(&body.boundaries);
+    body_clear(&body);
     return error == ERR_NONE;
 }
 

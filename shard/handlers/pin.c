@@ -88,6 +88,7 @@ static struct outcome pin_source(struct shard *shard, const struct wire_pin *m, 
     store_pin_insert(shard->store, source->row.uid, m->pin, m->fork, shard->now_ms);
     answer->uid = source->row.uid;
     answer->content_type = source->row.content_type;
+    answer->json = source->json;
     answer->has_ttl = source->row.ttl_s != STORE_NONE;
     answer->ttl_s = source->row.ttl_s;
     answer->expires_ms = source->row.expires_ms;

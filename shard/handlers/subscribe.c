@@ -51,6 +51,7 @@ struct candidate {
     enum error error;
     uint64_t uid, position; /* of the stream, and its tail */
     char *type;
+    bool json; /* it holds JSON messages */
 };
 
 struct subscribing {
@@ -108,11 +109,14 @@ static void subscribe_add_text(struct buf *texts, const struct subscribing *s, c
 {
     struct slice type = *s->type || !stream ? subscribe_text(s->type) : stream->row.content_type;
     struct detail detail = {0};
-    if (candidate->error == ERR_CONTENT_TYPE_MISMATCH)
+    if (candidate->error == ERR_CONTENT_TYPE_MISMATCH && media_type_same(subscribe_text(candidate->type), type))
+        (void)detail_say(&detail, candidate->error, "the source of %s holds %s and the estuary does not",
+                         candidate->type, candidate->json ? "JSON messages" : "bytes");
+    else if (candidate->error == ERR_CONTENT_TYPE_MISMATCH)
         (void)reply_say_types(&detail, subscribe_text(candidate->type), "estuary", type);
     if (candidate->error == ERR_INVALID_SUBSCRIPTION)
-        (void)detail_say(&detail, candidate->error, "envelopes need a stream of application/json; this one is %s",
-                         candidate->type);
+        (void)detail_say(&detail, candidate->error,
+                         "envelopes need JSON messages, as of application/json; this stream is %s", candidate->type);
     buf_add(texts, detail.text, strlen(detail.text) + 1);
 }
 
@@ -146,9 +150,9 @@ static void subscribe_fail(struct shard *shard, struct subscribing *s, enum erro
 
 /* ---- the estuary ---- */
 
-/* The estuary as a live stream, made if need be. NULL: *error. */
-static struct stream *subscribe_estuary_stream(struct shard *shard, struct subscribing *s, const char *type,
-                                               enum error *error)
+/* The estuary as a live stream, made if need be: it holds what the first of its sources holds. NULL: *error. */
+static struct stream *subscribe_estuary_stream(struct shard *shard, struct subscribing *s,
+                                               const struct candidate *first, enum error *error)
 {
     struct stream *stream = streams_live(&shard->streams, subscribe_text(s->estuary), shard->now_ms, error);
     if (!stream && *error == ERR_STREAM_NOT_FOUND && (s->flags & WIRE_SUBSCRIBE_FULL)) {
@@ -157,7 +161,8 @@ static struct stream *subscribe_estuary_stream(struct shard *shard, struct subsc
     }
     if (!stream && *error == ERR_STREAM_NOT_FOUND && !shard->disk.full) {
         *error = ERR_NONE;
-        stream = create_plain(shard, subscribe_text(s->estuary), subscribe_text(type));
+        stream = create_plain(shard, subscribe_text(s->estuary), subscribe_text(*s->type ? s->type : first->type),
+                              first->json);
         stream->row.kind |= STREAM_KIND_OWNED;
         s->created = true;
     } else if (!stream) {
@@ -208,9 +213,9 @@ static enum error subscribe_check_source(const struct subscribing *s, const stru
 {
     if (candidate->error != ERR_NONE)
         return candidate->error;
-    if (!media_type_same(subscribe_text(candidate->type), stream->row.content_type))
+    if (!media_type_same(subscribe_text(candidate->type), stream->row.content_type) || candidate->json != stream->json)
         return ERR_CONTENT_TYPE_MISMATCH;
-    if ((s->flags & WIRE_SUBSCRIBE_ENVELOPE) && !media_type_is_json(stream->row.content_type))
+    if ((s->flags & WIRE_SUBSCRIBE_ENVELOPE) && !stream->json)
         return ERR_INVALID_SUBSCRIPTION;
     return ERR_NONE;
 }
@@ -340,12 +345,12 @@ static void subscribe_refuse_other_types(struct subscribing *s)
             s->candidates[i].error = ERR_CONTENT_TYPE_MISMATCH;
 }
 
-/* The content type of a new estuary; NULL: no source is left for it. */
-static const char *subscribe_type_of(const struct subscribing *s)
+/* The source that decides what a new estuary holds; NULL: none is left. */
+static const struct candidate *subscribe_first_of(const struct subscribing *s)
 {
     for (size_t i = 0; i < s->count; i++)
         if (s->candidates[i].error == ERR_NONE)
-            return *s->type ? s->type : s->candidates[i].type;
+            return &s->candidates[i];
     return NULL;
 }
 
@@ -354,11 +359,11 @@ static void subscribe_attached_all(struct shard *shard, struct subscribing *s)
     enum error error = ERR_NONE;
     struct detail detail = {0};
     subscribe_refuse_other_types(s);
-    const char *type = subscribe_type_of(s);
+    const struct candidate *first = subscribe_first_of(s);
     struct stream *stream = NULL;
     uint64_t count;
-    if (type)
-        stream = subscribe_estuary_stream(shard, s, type, &error);
+    if (first)
+        stream = subscribe_estuary_stream(shard, s, first, &error);
     if (error == ERR_NONE && stream && *s->type && !media_type_same(subscribe_text(s->type), stream->row.content_type))
         error = reply_say_types(&detail, stream->row.content_type, "contentType", subscribe_text(s->type));
     if (error != ERR_NONE) {
@@ -485,6 +490,7 @@ void on_attached(struct shard *shard, unsigned from, const struct wire_attached 
     candidate->uid = m->uid;
     candidate->position = m->position;
     candidate->type = xslicedup(m->content_type);
+    candidate->json = m->json;
     if (candidate->error == ERR_NONE && !ends) {
         source_acquire(shard, m->uid, m->feed, subscribe_text(candidate->name), m->position);
         candidate->held = true;

@@ -21,9 +21,10 @@ struct buf;
 #define ENTRY_PUBLIC 32u  /* with ENTRY_CREATES */
 #define ENTRY_SHARED 64u  /* the same bytes go to several streams: chunks refer to them */
 #define ENTRY_SAME 128u   /* with ENTRY_SHARED: the bytes are those of the entry before this one */
+#define ENTRY_JSON 256u   /* with ENTRY_CREATES: the stream holds JSON messages (STREAM_KIND_JSON) */
 #define ENTRY_FLAGS                                                                                                    \
     (ENTRY_CLOSES | ENTRY_STREAM_SEQ | ENTRY_PRODUCER | ENTRY_CREATES | ENTRY_DELETES | ENTRY_PUBLIC | ENTRY_SHARED |  \
-     ENTRY_SAME)
+     ENTRY_SAME | ENTRY_JSON)
 
 /* One append; or the beginning of a stream, perhaps with its first bytes; or the end of one. */
 struct journal_entry {

@@ -12,8 +12,14 @@
 #include <string.h>
 
 #include "common/fault.h"
+#include "common/media_type.h"
 #include "shard/store/store_row.h"
 #include "shard/store/store_sql.h"
+
+bool stream_row_is_json(const struct stream_row *row)
+{
+    return (row->kind & STREAM_KIND_JSON) || media_type_is_application_json(row->content_type);
+}
 
 uint64_t stream_row_deadline(const struct stream_row *row)
 {

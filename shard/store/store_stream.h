@@ -17,6 +17,7 @@ enum stream_state {
 #define STREAM_KIND_ESTUARY 1u /* is, or was, subscribed to others */
 #define STREAM_KIND_OWNED 2u   /* made by subscribing: expires estuary.ttl after the last time that was done */
 #define STREAM_KIND_FED 4u     /* has feeds: others are, or were, subscribed to it */
+#define STREAM_KIND_JSON 8u    /* holds JSON messages, and positions count them: see stream_row_is_json() */
 
 /* One row. Slices are borrowed: on reading, until the store is used again. */
 struct stream_row {
@@ -51,6 +52,11 @@ struct stream_row {
     bool is_public;                        /* everybody may read it */
     char reader_key[READER_KEY_DIGITS];    /* hex: who knows it may share what caches keep */
 };
+
+/* Whether the stream holds JSON messages instead of bytes. Decided when the stream is created, by media_type_is_json().
+ * Data of version 9 and before has no STREAM_KIND_JSON: there only application/json holds messages, and a stream of a
+ * type with the suffix "+json" stays one of bytes as long as it exists. */
+bool stream_row_is_json(const struct stream_row *row) MUSTUSE;
 
 /* When the stream expires: Unix ms, or STORE_NONE. */
 uint64_t stream_row_deadline(const struct stream_row *row);

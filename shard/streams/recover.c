@@ -34,6 +34,7 @@ static struct stream *recover_creation(struct streams *streams, const struct jou
         .expires_text = entry->expires_text,
         .accessed_ms = entry->time_ms,
         .source_uid = STORE_NONE,
+        .kind = (entry->flags & ENTRY_JSON) ? STREAM_KIND_JSON : 0,
         .is_public = (entry->flags & ENTRY_PUBLIC) != 0,
         .retention_s = entry->retention_s,
         .retention_bytes = entry->retention_bytes,

@@ -24,7 +24,8 @@ struct wire_stream reply_describe(const struct shard *shard, const struct stream
         .expires_text = row->expires_text,
         .content_type = row->content_type,
         .flags = (row->closed ? WIRE_STREAM_CLOSED : 0) | (row->ttl_s != STORE_NONE ? WIRE_STREAM_TTL : 0) |
-                 (row->expires_ms != STORE_NONE ? WIRE_STREAM_EXPIRES : 0) | (row->is_public ? WIRE_STREAM_PUBLIC : 0),
+                 (row->expires_ms != STORE_NONE ? WIRE_STREAM_EXPIRES : 0) | (row->is_public ? WIRE_STREAM_PUBLIC : 0) |
+                 (stream->json ? WIRE_STREAM_JSON : 0),
         .reader_key = slice_of(row->reader_key, READER_KEY_DIGITS),
     };
     if (deadline != STORE_NONE)

@@ -12,7 +12,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/media_type.h"
 #include "common/mem.h"
 #include "shard/store/store_segment.h"
 #include "shard/store/store_stream.h"
@@ -62,7 +61,7 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
     stream->tail = row->flushed;
     stream->bytes = row->bytes;
     stream->usage = usage_ref(&streams->usages, row->name);
-    stream->json = media_type_is_json(row->content_type);
+    stream->json = stream_row_is_json(row);
     list_init(&stream->flush);
     list_init(&stream->fresh_link);
     list_add_first(&streams->used, &stream->used);

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "common/media_type.h"
 #include "shard/segments/object_s3.h"
 #include "shard/tools/verify_context.h"
 #include "shard/tools/verify_report.h"
@@ -132,7 +131,7 @@ static void verify_files_verify_segment(struct verify *v, struct store_look *loo
     struct stream_row stream = {0};
     char name[OBJECT_NAME_MAX];
     bool there = store_look_stream_at(look, row->object.uid, &stream);
-    bool json = media_type_is_json(stream.content_type);
+    bool json = stream_row_is_json(&stream);
     store_look_release(look);
     const char *why = verify_files_check_segment(v, row, json);
     /* A running server may have dropped the segment meanwhile. */

@@ -27,10 +27,10 @@ static struct fresh_stream verify_journal_fresh_of(struct journal_check *l, cons
     if (store_look_stream_at(l->look, entry->uid, &row) && row.state != STREAM_DELETING) {
         fresh.known = true;
         fresh.tail = row.flushed;
-        fresh.json = media_type_is_json(row.content_type);
+        fresh.json = stream_row_is_json(&row);
     } else if (entry->flags & ENTRY_CREATES) {
         fresh.known = true;
-        fresh.json = media_type_is_json(entry->content_type);
+        fresh.json = (entry->flags & ENTRY_JSON) || media_type_is_application_json(entry->content_type);
         if (layout_slot(entry->name) != layout_slot_of_uid(entry->uid))
             verify_problem(l->v, "its number is not of its name's slot");
     }

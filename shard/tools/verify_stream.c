@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 
-#include "common/media_type.h"
 #include "common/varint.h"
 #include "shard/store/extent.h"
 #include "shard/store/store_look_rows.h"
@@ -144,7 +143,7 @@ void verify_stream(void *ctx, const struct stream_row *row)
     if (slot < LAYOUT_SLOTS)
         v->holds[l->shard][slot] = true;
     l->row = row;
-    l->json = media_type_is_json(row->content_type);
+    l->json = stream_row_is_json(row);
     l->cut = l->any = false;
     l->in_segments = l->in_chunks = (struct verify_sum){0};
     const char *why = row->state == STREAM_DELETING ? NULL : verify_row(row);

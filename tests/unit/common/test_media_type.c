@@ -59,7 +59,16 @@ static void kinds(void **state)
     assert_true(media_type_is_json(SLICE("application/json")));
     assert_true(media_type_is_json(SLICE("Application/Json; charset=utf-8")));
     assert_false(media_type_is_json(SLICE("application/jsonl")));
-    assert_false(media_type_is_json(SLICE("application/ld+json")));
+    assert_true(media_type_is_json(SLICE("application/ld+json")));
+    assert_true(media_type_is_json(SLICE("Model/X.Y+Json \t; a=b+c")));
+    assert_false(media_type_is_json(SLICE("text/plain; a=b+json")));
+    assert_false(media_type_is_json(SLICE("application/+json")));
+    assert_false(media_type_is_json(SLICE("application/ld+jsons")));
+    assert_false(media_type_is_json(SLICE("a+json/plain")));
+    assert_false(media_type_is_json(SLICE("application/json-seq")));
+    assert_false(media_type_is_json(SLICE("")));
+    assert_true(media_type_is_application_json(SLICE("application/JSON;a")));
+    assert_false(media_type_is_application_json(SLICE("application/ld+json")));
     assert_true(media_type_is_text(SLICE("TEXT/html; charset=x")));
     assert_false(media_type_is_text(SLICE("text/")));
     assert_false(media_type_is_text(SLICE("application/text")));

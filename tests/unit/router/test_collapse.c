@@ -195,6 +195,7 @@ static void joined_pages_are_one_array(void **state)
                                                              .next = page + 1,
                                                              .tail = 3,
                                                              .remaining_ms = UINT64_MAX,
+                                                             .flags = WIRE_STREAM_JSON,
                                                              .content_type = SLICE("application/json"),
                                                              .data = slice_str(pages[page])});
         link_flush(&b->shard);

@@ -30,10 +30,12 @@ static void expect_data(enum sse_kind kind, struct slice data, const char *lines
 static void kinds(void **state)
 {
     (void)state;
-    assert_int_equal(sse_kind_of(SLICE("application/json")), SSE_JSON);
-    assert_int_equal(sse_kind_of(SLICE("text/plain")), SSE_TEXT);
-    assert_int_equal(sse_kind_of(SLICE("application/ndjson")), SSE_BASE64);
-    assert_int_equal(sse_kind_of(SLICE("texts/plain")), SSE_BASE64);
+    assert_int_equal(sse_kind_of(SLICE("application/json"), true), SSE_JSON);
+    assert_int_equal(sse_kind_of(SLICE("text/plain"), false), SSE_TEXT);
+    assert_int_equal(sse_kind_of(SLICE("application/ndjson"), false), SSE_BASE64);
+    assert_int_equal(sse_kind_of(SLICE("texts/plain"), false), SSE_BASE64);
+    assert_int_equal(sse_kind_of(SLICE("text/x+json"), true), SSE_JSON);
+    assert_int_equal(sse_kind_of(SLICE("text/x+json"), false), SSE_TEXT);
 }
 
 static void text(void **state)
