@@ -1,31 +1,30 @@
-/* DATA_DIR/layout, whole and strict:
+/* A name's slot is a hash of it, or of its project and {group}:
  *
- *     streamd layout 1
- *     shards 4
- *     0 1 2 3 0 1 2 3 ...          32 lines of 32 slot owners
- *     checksum 0123456789abcdef    of every byte above
- */
+ *     p/chat            of "p/chat"
+ *     p/{42}/messages   of "p/42", and so are p/{42}/index and the stream p/42 itself
+ *     p/{}, p/a}, p/{b  of the whole name: there is no group in it
+ *
+ * A group of one project and the same text in another are two groups. */
 #include "common/layout.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "common/buf.h"
-#include "common/owned.h"
+#include "common/mem.h"
 
-#define FILE_MAX 16384
-#define PATH_ROOM 4096
-#define PER_LINE 32u
+#define HASH_START 0xcbf29ce484222325u
 
-static uint64_t layout_fnv1a(const char *data, size_t len)
+/* FNV-1a. */
+static uint64_t layout_hash_more(uint64_t hash, struct slice bytes)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (unsigned char)data[i]) * 0x100000001b3u;
+    for (size_t i = 0; i < bytes.len; i++)
+        hash = (hash ^ (unsigned char)bytes.data[i]) * 0x100000001b3u;
     return hash;
+}
+
+uint64_t layout_hash_bytes(const char *data, size_t len)
+{
+    return layout_hash_more(HASH_START, slice_of(data, len));
 }
 
 /* FNV-1a leaves its high bits poorly mixed for short names; this spreads every bit over all. */
@@ -36,14 +35,77 @@ static uint64_t layout_mix(uint64_t hash)
     return hash ^ (hash >> 33);
 }
 
-unsigned layout_slot(struct slice name)
+uint64_t layout_hash(struct slice name)
 {
-    return (unsigned)(layout_mix(layout_fnv1a(name.data, name.len)) % LAYOUT_SLOTS);
+    return layout_mix(layout_hash_more(HASH_START, name));
+}
+
+struct slice layout_group(struct slice name)
+{
+    const char *end = name.data + name.len, *at = name.len ? memchr(name.data, '/', name.len) : NULL;
+    const char *open = at ? memchr(at, '{', (size_t)(end - at)) : NULL;
+    const char *close = open ? memchr(open, '}', (size_t)(end - open)) : NULL;
+    return close ? slice_of(open + 1, (size_t)(close - open - 1)) : (struct slice){0};
+}
+
+static int layout_compare_hashes(const void *a, const void *b)
+{
+    uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
+    return (first > second) - (first < second);
+}
+
+static bool layout_keeps(const struct layout *layout, struct slice name)
+{
+    const uint64_t hash = layout_hash(name);
+    return layout->kept_count &&
+           bsearch(&hash, layout->kept, layout->kept_count, sizeof hash, layout_compare_hashes) != NULL;
+}
+
+unsigned layout_slot_of_whole(struct slice name)
+{
+    return (unsigned)(layout_hash(name) % LAYOUT_SLOTS);
+}
+
+unsigned layout_slot_of_group(struct slice name)
+{
+    struct slice group = layout_group(name);
+    if (!group.len)
+        return layout_slot_of_whole(name);
+    size_t project = (size_t)((const char *)memchr(name.data, '/', name.len) - name.data) + 1;
+    uint64_t hash = layout_hash_more(HASH_START, slice_of(name.data, project));
+    return (unsigned)(layout_mix(layout_hash_more(hash, group)) % LAYOUT_SLOTS);
+}
+
+unsigned layout_slot(const struct layout *layout, struct slice name)
+{
+    bool whole = !layout->groups || !layout_group(name).len || layout_keeps(layout, name);
+    return whole ? layout_slot_of_whole(name) : layout_slot_of_group(name);
+}
+
+void layout_keep(struct layout *layout, const uint64_t *hashes, size_t count)
+{
+    layout_clear(layout);
+    layout->groups = true;
+    if (!count)
+        return;
+    layout->kept = xmalloc(count * sizeof *hashes);
+    memcpy(layout->kept, hashes, count * sizeof *hashes);
+    qsort(layout->kept, count, sizeof *hashes, layout_compare_hashes);
+    for (size_t i = 0; i < count; i++) /* two streams may have one hash */
+        if (!layout->kept_count || layout->kept[layout->kept_count - 1] != layout->kept[i])
+            layout->kept[layout->kept_count++] = layout->kept[i];
+}
+
+void layout_clear(struct layout *layout)
+{
+    free(layout->kept);
+    layout->kept = NULL;
+    layout->kept_count = 0;
 }
 
 void layout_init(struct layout *layout, unsigned shards)
 {
-    layout->shards = shards;
+    *layout = (struct layout){.shards = shards, .groups = true};
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
         layout->owner[slot] = (uint16_t)(slot % shards);
 }
@@ -96,134 +158,9 @@ void layout_plan(const struct layout *layout, unsigned shards, uint16_t target[L
     }
 }
 
-static bool layout_take_text(struct slice *text, const char *expected)
+bool layout_must_move(const struct layout *layout, unsigned shards)
 {
-    size_t len = strlen(expected);
-    if (text->len < len || memcmp(text->data, expected, len) != 0)
-        return false;
-    *text = slice_of(text->data + len, text->len - len);
-    return true;
-}
-
-/* Up to three digits in their one spelling. */
-static bool layout_take_number(struct slice *text, unsigned limit, unsigned *value)
-{
-    size_t n = 0;
-    *value = 0;
-    while (n < text->len && n < 3 && text->data[n] >= '0' && text->data[n] <= '9')
-        *value = *value * 10 + (unsigned)(text->data[n++] - '0');
-    if (n == 0 || (n > 1 && text->data[0] == '0') || *value > limit)
-        return false;
-    *text = slice_of(text->data + n, text->len - n);
-    return true;
-}
-
-static const char *layout_parse_body(struct slice *text, struct layout *layout)
-{
-    if (!layout_take_text(text, "streamd layout 1\n"))
-        return "it does not begin with \"streamd layout 1\"";
-    if (!layout_take_text(text, "shards ") || !layout_take_number(text, LAYOUT_SHARDS_MAX, &layout->shards) ||
-        layout->shards == 0 || !layout_take_text(text, "\n"))
-        return "its second line is not \"shards N\"";
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        unsigned owner;
-        if (!layout_take_number(text, LAYOUT_SHARDS_MAX - 1, &owner) ||
-            !layout_take_text(text, slot % PER_LINE == PER_LINE - 1 ? "\n" : " "))
-            return "a line of owners is wrong";
-        layout->owner[slot] = (uint16_t)owner;
-    }
-    return NULL;
-}
-
-/* The file must end with the checksum's line: anything behind it makes the comparison fail. */
-static const char *layout_parse(struct slice file, struct layout *layout)
-{
-    char checksum[32];
-    struct slice text = file;
-    const char *why = layout_parse_body(&text, layout);
-    if (why)
-        return why;
-    snprintf(checksum, sizeof checksum, "checksum %016llx\n",
-             (unsigned long long)layout_fnv1a(file.data, file.len - text.len));
-    if (!slice_equal(text, slice_str(checksum)))
-        return "its checksum is wrong";
-    return NULL;
-}
-
-enum layout_load layout_load(const char *data_dir, struct layout *layout, const char **why)
-{
-    char path[PATH_ROOM], file[FILE_MAX];
-    snprintf(path, sizeof path, "%s/layout", data_dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return LAYOUT_ABSENT;
-    *why = "it cannot be read";
-    if (fd < 0)
-        return LAYOUT_DAMAGED;
-    ssize_t len = read(fd, file, sizeof file);
-    close(fd);
-    if (len >= 0)
-        *why = layout_parse(slice_of(file, (size_t)len), layout);
-    return *why ? LAYOUT_DAMAGED : LAYOUT_LOADED;
-}
-
-static void layout_print(const struct layout *layout, struct buf *out)
-{
-    char word[64];
-    int n = snprintf(word, sizeof word, "streamd layout 1\nshards %u\n", layout->shards);
-    buf_add(out, word, (size_t)n);
-    for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
-        n = snprintf(word, sizeof word, "%u%c", layout->owner[slot], slot % PER_LINE == PER_LINE - 1 ? '\n' : ' ');
-        buf_add(out, word, (size_t)n);
-    }
-    struct slice body = buf_slice(out);
-    n = snprintf(word, sizeof word, "checksum %016llx\n", (unsigned long long)layout_fnv1a(body.data, body.len));
-    buf_add(out, word, (size_t)n);
-}
-
-static bool layout_write_whole(int fd, struct slice text)
-{
-    while (text.len) {
-        ssize_t n = write(fd, text.data, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        text = slice_of(text.data + n, text.len - (size_t)n);
-    }
-    return fsync(fd) == 0;
-}
-
-/* A rename is durable only when its folder is synced (fsync(2)). */
-static bool layout_folder_sync(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool done = fsync(fd) == 0;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return done;
-}
-
-/* A temporary file is written, synced and renamed over the old one, and the folder is synced: a crash leaves the old
- * layout or the new one, whole. */
-bool layout_save(const char *data_dir, const struct layout *layout)
-{
-    char path[PATH_ROOM], temporary[PATH_ROOM];
-    struct buf text = {0};
-    snprintf(path, sizeof path, "%s/layout", data_dir);
-    snprintf(temporary, sizeof temporary, "%s/layout.tmp", data_dir);
-    int fd = owned_open(AT_FDCWD, temporary, O_WRONLY | O_TRUNC);
-    if (fd < 0)
-        return false;
-    layout_print(layout, &text);
-    bool written = layout_write_whole(fd, buf_slice(&text));
-    /* The caller reports errno, so close() must not change it. */
-    int saved = errno;
-    buf_clear(&text);
-    close(fd);
-    errno = saved;
-    return written && rename(temporary, path) == 0 && layout_folder_sync(data_dir);
+    uint16_t target[LAYOUT_SLOTS];
+    layout_plan(layout, shards, target);
+    return layout->shards != shards || memcmp(target, layout->owner, sizeof target) != 0;
 }

@@ -1,5 +1,10 @@
-/* Which shard owns which stream: stream name -> slot by a pure function, slot -> shard by a small table that is kept
- * with the data (DATA_DIR/layout, one text file, replaced atomically). */
+/* Which shard owns which stream: stream name -> slot by a hash, slot -> shard by a small table that is kept with the
+ * data (DATA_DIR/layout, one text file, replaced atomically).
+ *
+ * Names of a project with the same {group} have the same slot, and so the same shard, for whatever needs streams
+ * together. Streams that were there before groups counted keep the slot of their whole name, which their uids carry: at
+ * the first start of a program that knows groups, `streamd move` lists those whose slot would change. Until it has done
+ * so, `groups` is false and nothing changes. */
 #ifndef COMMON_LAYOUT_H
 #define COMMON_LAYOUT_H
 
@@ -17,10 +22,31 @@
 struct layout {
     unsigned shards;              /* the shard count this table is for, or is moving to */
     uint16_t owner[LAYOUT_SLOTS]; /* the shard whose file holds the slot now */
+    bool groups;                  /* {group} in a name counts */
+    uint64_t *kept;               /* with groups: hashes of names that have the slot of their whole name, ascending */
+    size_t kept_count;
 };
 
-/* The slot of a stream name: 0 .. LAYOUT_SLOTS-1. Never changes for a name (golden-tested). */
-unsigned layout_slot(struct slice name);
+/* The slot of a stream name: 0 .. LAYOUT_SLOTS-1. Never changes for a stream (golden-tested). */
+unsigned layout_slot(const struct layout *layout, struct slice name) MUSTUSE;
+
+/* What stands between the first '{' of the stream's name and the first '}' behind it; empty: the name has no group. */
+struct slice layout_group(struct slice name);
+
+/* The slot by either rule, and the hash that `kept` holds. A new name whose hash is there by chance has the slot of its
+ * whole name, like the one that is listed. */
+unsigned layout_slot_of_whole(struct slice name) MUSTUSE;
+unsigned layout_slot_of_group(struct slice name) MUSTUSE;
+uint64_t layout_hash(struct slice name) MUSTUSE;
+
+/* From now on groups count, except in the names of these hashes, which come in any order. */
+void layout_keep(struct layout *layout, const uint64_t *hashes, size_t count);
+
+/* Frees what a layout holds. */
+void layout_clear(struct layout *layout);
+
+/* The checksum of the file; for layout_file.c. */
+uint64_t layout_hash_bytes(const char *data, size_t len);
 
 static inline unsigned layout_slot_of_uid(uint64_t uid)
 {
@@ -34,9 +60,12 @@ void layout_init(struct layout *layout, unsigned shards);
  * ends with LAYOUT_SLOTS/shards slots, rounded up or down, and a slot whose owner may keep it stays. */
 void layout_plan(const struct layout *layout, unsigned shards, uint16_t target[LAYOUT_SLOTS]);
 
+/* The layout is for another shard count, or a move to this one was cut. */
+bool layout_must_move(const struct layout *layout, unsigned shards) MUSTUSE;
+
 enum layout_load { LAYOUT_LOADED, LAYOUT_ABSENT, LAYOUT_DAMAGED };
 
-/* Reads DATA_DIR/layout. DAMAGED: *why is a static text that says what is wrong. */
+/* Reads DATA_DIR/layout into *layout, for layout_clear(). DAMAGED: *why is a static text that says what is wrong. */
 enum layout_load layout_load(const char *data_dir, struct layout *layout, const char **why) MUSTUSE;
 
 /* Replaces DATA_DIR/layout: temporary file, fsync, rename, fsync of the folder. False: errno is set. */

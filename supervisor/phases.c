@@ -5,9 +5,10 @@
  *        │                                                                     ▲
  *        └────────────────────── stop: a move can be cut anywhere ─────────────┘
  *
- * Happy path: MOVING only happens if shard.count has changed since the last start. SERVING begins with all children
- * DOWN, and the ready line is printed when all are UP. Routers stop first: the shards still answer what routers have
- * accepted. An upgrade (supervisor/upgrade/upgrade.c) is part of SERVING.
+ * Happy path: MOVING only happens if shard.count has changed since the last start, and at the first start with data of
+ * a version that knew no {group} in names. SERVING begins with all children DOWN, and the ready line is printed when
+ * all are UP. Routers stop first: the shards still answer what routers have accepted. An upgrade
+ * (supervisor/upgrade/upgrade.c) is part of SERVING.
  *
  * Failure modes:
  *   - A child dies or hangs: it is started again (supervisor/children/child.c); the phase stays.
@@ -57,7 +58,8 @@ static void phases_begin_serving(struct server *server, uint64_t now)
 
 static void phases_begin_moving(struct server *server, unsigned from, uint64_t now)
 {
-    log_info("moving streams from %u to %u shards", from, (unsigned)server->cfg->shard_count);
+    if (from != server->cfg->shard_count)
+        log_info("moving streams from %u to %u shards", from, (unsigned)server->cfg->shard_count);
     server->phase = PHASE_MOVING;
     children_form_once(&server->children, "move", NULL);
     children_event(&server->children, ROLE_SHARD, CHILD_EVENT_START, now);
@@ -129,7 +131,9 @@ static void phases_end_move(struct server *server, uint64_t now)
         return;
     }
     data_dir_read_layout(server->cfg->server_data_dir, shards, &layout);
-    if (data_dir_must_move(&layout, shards))
+    bool moved = !layout_must_move(&layout, shards);
+    layout_clear(&layout);
+    if (!moved)
         fatalx("the move of streams ended without having moved them");
     phases_begin_serving(server, now);
 }
@@ -265,7 +269,7 @@ static uint64_t phases_go_on_upgrading(struct server *server, uint64_t now)
 
 void phases_begin(struct server *server, const struct layout *layout)
 {
-    if (data_dir_must_move(layout, (unsigned)server->cfg->shard_count))
+    if (layout_must_move(layout, (unsigned)server->cfg->shard_count) || !layout->groups)
         phases_begin_moving(server, layout->shards, server->last_turn);
     else
         phases_begin_serving(server, server->last_turn);

@@ -131,6 +131,7 @@ int server_main(const struct options *options, struct config *cfg)
         int lock = prepare(cfg, &server.listeners, &server.notify, &passed, &layout);
         server_open(&server, lock, -1);
         phases_begin(&server, &layout);
+        layout_clear(&layout);
     }
     handoff_clear(&handoff);
     passed_close(&passed);

@@ -43,7 +43,7 @@ void shards_init(struct shards *shards, struct router *router, const struct shar
 
 unsigned shards_of(const struct shards *shards, struct slice name)
 {
-    return shards->layout.owner[layout_slot(name)];
+    return shards->layout.owner[layout_slot(&shards->layout, name)];
 }
 
 void shards_unwatch(struct shards *shards, unsigned shard, struct slice name, uint64_t watch)

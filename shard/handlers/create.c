@@ -229,7 +229,7 @@ struct stream *create_plain(struct shard *shard, struct slice name, struct slice
     store_begin(shard->store);
     delete_expired(shard, name);
     create_make_reader_key(&row);
-    row.uid = store_next_uid(shard->store, layout_slot(name));
+    row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, name));
     return create_log_creation(shard, &row, &(struct body){0});
 }
 
@@ -249,7 +249,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
         store_begin(shard->store);
         delete_expired(shard, m->name);
         create_make_reader_key(&row);
-        row.uid = store_next_uid(shard->store, layout_slot(m->name));
+        row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, m->name));
         struct stream *stream =
             source ? create_insert_fork(shard, &row, &body) : create_log_creation(shard, &row, &body);
         struct wire_stream answer = reply_describe(shard, stream, asker.id);

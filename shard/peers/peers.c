@@ -32,6 +32,7 @@ void peers_clear(struct peers *peers)
     for (unsigned i = 0; i < LAYOUT_SHARDS_MAX; i++)
         peers_close(&peers->shards[i]);
     buf_clear(&peers->self);
+    layout_clear(&peers->layout);
 }
 
 /* ---- links ---- */
@@ -113,7 +114,7 @@ bool peers_routers_answered(const struct peers *peers)
 
 unsigned peers_owner_of_name(const struct peers *peers, struct slice name)
 {
-    return peers->layout.owner[layout_slot(name)];
+    return peers->layout.owner[layout_slot(&peers->layout, name)];
 }
 
 /* A uid that names no slot is nobody's: this shard finds out that there is no such stream. */

@@ -179,6 +179,15 @@ bool store_slot_expand(struct store *store, unsigned slot)
     return true;
 }
 
+/* ---- names ---- */
+
+void store_slot_grouped(struct store *store, store_slot_name_visit *visit, void *ctx)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAMS_GROUPED);
+    while (store_step(store, statement))
+        visit(ctx, column_u64(statement, 0), column_slice(statement, 1));
+}
+
 /* ---- feeds ---- */
 
 void store_source_feeds(struct store *store, store_source_feed_visit *visit, void *ctx)

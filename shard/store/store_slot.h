@@ -4,6 +4,7 @@
 #define SHARD_STORE_STORE_SLOT_H
 
 #include "common/attr.h"
+#include "common/slice.h"
 #include "shard/store/store.h"
 
 struct feed_row;
@@ -17,6 +18,10 @@ bool store_slots_clean(struct store *store, const bool *keep);
 bool store_slot_expand(struct store *store, unsigned slot) MUSTUSE;
 /* True if the slot has rows here. */
 bool store_slot_used(struct store *store, unsigned slot) MUSTUSE;
+
+/* Every name with '{' in it, and the stream's uid; visit must not use the store. */
+typedef void store_slot_name_visit(void *ctx, uint64_t uid, struct slice name);
+void store_slot_grouped(struct store *store, store_slot_name_visit *visit, void *ctx);
 
 /* Every subscription source, as the feed that it is of: shard and state are not set. */
 typedef void store_source_feed_visit(void *ctx, const struct feed_row *row);

@@ -29,6 +29,7 @@
 #include "shard/store/store_stream.h"
 #include "shard/streams/recover.h"
 #include "shard/streams/pending.h"
+#include "shard/tools/move_names.h"
 
 struct move {
     struct role role;
@@ -199,18 +200,10 @@ static void move_feed_owner(struct move *move, unsigned owner, unsigned shards)
     store_close(store);
 }
 
-static void move_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
+static void move_slots(struct move *move, unsigned count)
 {
-    struct move *move = ctx;
-    const char *why = "it is missing";
-    unsigned slots[LAYOUT_SLOTS], count = (unsigned)cfg->shard_count;
+    unsigned slots[LAYOUT_SLOTS];
     size_t moved = 0;
-    (void)base;
-    (void)index;
-    move->cfg = cfg;
-    if (layout_load(cfg->server_data_dir, &move->layout, &why) != LAYOUT_LOADED)
-        fatal_never_restart("%s/layout: %s", cfg->server_data_dir, why);
-    layout_plan(&move->layout, count, move->target);
     log_info("moving streams from %u shards to %u", move->layout.shards, count);
     for (unsigned shard = 0; shard < LAYOUT_SHARDS_MAX; shard++)
         if (move_exists(move, shard))
@@ -227,6 +220,24 @@ static void move_start(void *ctx, struct event_base *base, const struct config *
     for (unsigned shard = count; shard < LAYOUT_SHARDS_MAX; shard++)
         move_remove_files(move, shard);
     log_info("%zu slots with streams have moved", moved);
+}
+
+static void move_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned index)
+{
+    struct move *move = ctx;
+    const char *why = "it is missing";
+    unsigned count = (unsigned)cfg->shard_count;
+    (void)base;
+    (void)index;
+    move->cfg = cfg;
+    if (layout_load(cfg->server_data_dir, &move->layout, &why) != LAYOUT_LOADED)
+        fatal_never_restart("%s/layout: %s", cfg->server_data_dir, why);
+    layout_plan(&move->layout, count, move->target);
+    if (layout_must_move(&move->layout, count))
+        move_slots(move, count);
+    if (!move->layout.groups)
+        move_names(&move->role, cfg, &move->layout);
+    layout_clear(&move->layout);
     role_done(&move->role);
 }
 

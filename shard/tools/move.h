@@ -1,5 +1,6 @@
-/* Moving slots between the shards' databases when shard.count has changed. Runs as a process of its own while no shard
- * does.
+/* Moving slots between the shards' databases when shard.count has changed; and at the first start with data of a
+ * version that knew no {group} in names, taking over the names (move_names.h). Runs as a process of its own while no
+ * shard does.
  *
  * For each slot that must move: copy it into its new shard's file (one durable transaction that first deletes what an
  * interrupted copy left), name the new owner in the layout (an atomic replacement: this is the switch), delete it from

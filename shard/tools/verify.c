@@ -101,6 +101,7 @@ static void verify_all(struct verify *v)
     for (unsigned shard = 0; shard < LAYOUT_SHARDS_MAX; shard++)
         if (v->looks[shard])
             store_look_close(v->looks[shard]);
+    layout_clear(&v->layout);
 }
 
 static bool verify_take_options(struct verify *v, int argc, char **argv)

@@ -31,7 +31,7 @@ static struct fresh_stream verify_journal_fresh_of(struct journal_check *l, cons
     } else if (entry->flags & ENTRY_CREATES) {
         fresh.known = true;
         fresh.json = (entry->flags & ENTRY_JSON) || media_type_is_application_json(entry->content_type);
-        if (layout_slot(entry->name) != layout_slot_of_uid(entry->uid))
+        if (layout_slot(&l->v->layout, entry->name) != layout_slot_of_uid(entry->uid))
             verify_problem(l->v, "its number is not of its name's slot");
     }
     return fresh;

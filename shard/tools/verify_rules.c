@@ -42,13 +42,13 @@ static const char *verify_rules_check_lineage(const struct stream_row *row)
     return why;
 }
 
-const char *verify_row(const struct stream_row *row)
+const char *verify_row(const struct layout *layout, const struct stream_row *row)
 {
     if (row->state > STREAM_DELETING)
         return "its state is unknown";
     if (!row->name.len || !row->content_type.len)
         return "it has no name, or no content type";
-    if (layout_slot_of_uid(row->uid) >= LAYOUT_SLOTS || layout_slot(row->name) != layout_slot_of_uid(row->uid))
+    if (layout_slot_of_uid(row->uid) >= LAYOUT_SLOTS || layout_slot(layout, row->name) != layout_slot_of_uid(row->uid))
         return "its number is not of its name's slot";
     if (row->flushed > POSITION_MAX || row->base > row->offloaded || row->offloaded > row->flushed ||
         row->earliest > row->offloaded)

@@ -7,11 +7,12 @@
 #include "common/slice.h"
 
 struct extent;
+struct layout;
 struct segment_row;
 struct stream_row;
 
 /* Of a stream that is not being deleted. */
-const char *verify_row(const struct stream_row *row);
+const char *verify_row(const struct layout *layout, const struct stream_row *row);
 
 /* The first position of its own that it still has. */
 uint64_t verify_first(const struct stream_row *row);

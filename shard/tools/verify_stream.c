@@ -146,7 +146,7 @@ void verify_stream(void *ctx, const struct stream_row *row)
     l->json = stream_row_is_json(row);
     l->cut = l->any = false;
     l->in_segments = l->in_chunks = (struct verify_sum){0};
-    const char *why = row->state == STREAM_DELETING ? NULL : verify_row(row);
+    const char *why = row->state == STREAM_DELETING ? NULL : verify_row(&v->layout, row);
     if (why)
         verify_problem(v, "%s", why);
     bool read = true;

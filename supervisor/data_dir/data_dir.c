@@ -126,10 +126,3 @@ void data_dir_read_layout(const char *data_dir, unsigned shards, struct layout *
     if (!layout_save(data_dir, layout))
         fatal("cannot write %s/layout", data_dir);
 }
-
-bool data_dir_must_move(const struct layout *layout, unsigned shards)
-{
-    uint16_t target[LAYOUT_SLOTS];
-    layout_plan(layout, shards, target);
-    return layout->shards != shards || memcmp(target, layout->owner, sizeof target) != 0;
-}

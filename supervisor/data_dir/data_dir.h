@@ -27,7 +27,4 @@ bool data_dir_half_restored(const char *data_dir) MUSTUSE;
  * it is damaged, or lost. */
 void data_dir_read_layout(const char *data_dir, unsigned shards, struct layout *layout);
 
-/* Streams must move before `shards` shards can work. */
-bool data_dir_must_move(const struct layout *layout, unsigned shards) MUSTUSE;
-
 #endif

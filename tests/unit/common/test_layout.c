@@ -32,9 +32,59 @@ static void test_slots_are_golden(void **state)
         {"p/stream-000002", 449},
         {"pr\xc3\xb6jekt/\xe6\xb5\x81", 165},
     };
+    struct layout layout;
     (void)state;
+    layout_init(&layout, 1);
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++)
-        assert_int_equal(layout_slot(slice_str(golden[i].name)), golden[i].slot);
+        assert_int_equal(layout_slot(&layout, slice_str(golden[i].name)), golden[i].slot);
+}
+
+/* Nor these: a name and one that has the same slot. "": it has a slot of its own. */
+static void test_groups(void **state)
+{
+    static const char *const golden[][2] = {
+        {"demo/{chat}", "demo/chat"},
+        {"demo/{chat}/messages", "demo/chat"},
+        {"demo/index of {chat}", "demo/chat"},
+        {"demo/{chat}{chat2}", "demo/chat"},
+        {"demo/x}{chat}", "demo/chat"},
+        {"demo/{{chat}}", "demo/{chat"},
+        {"demo/{a/b}/c", "demo/a/b"},
+        {"demo/{\xc3\xb6}1", "demo/\xc3\xb6"},
+        {"other/{chat}", "other/chat"},
+        {"demo/{}", ""},
+        {"demo/{}{chat}", ""},
+        {"demo/{chat", ""},
+        {"demo/chat}", ""},
+        {"demo/}chat{", ""},
+    };
+    struct layout layout;
+    (void)state;
+    layout_init(&layout, 1);
+    for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
+        struct slice name = slice_str(golden[i][0]), same = slice_str(golden[i][1]);
+        assert_int_equal(layout_slot(&layout, name), layout_slot_of_whole(same.len ? same : name));
+        assert_int_equal(layout_group(name).len != 0, same.len != 0);
+        layout.groups = false;
+        assert_int_equal(layout_slot(&layout, name), layout_slot_of_whole(name));
+        layout.groups = true;
+    }
+    assert_int_equal(layout_slot(&layout, SLICE("demo/{chat}")), 201);
+}
+
+static void test_kept_names_keep_their_slots(void **state)
+{
+    struct layout layout;
+    const struct slice kept = SLICE("p/{a}1"), other = SLICE("p/{a}2");
+    const uint64_t hashes[] = {layout_hash(SLICE("p/{z}")), layout_hash(kept), 7, layout_hash(kept), UINT64_MAX};
+    (void)state;
+    layout_init(&layout, 1);
+    layout_keep(&layout, hashes, 5);
+    assert_int_equal(layout.kept_count, 4);
+    assert_int_equal(layout_slot(&layout, kept), layout_slot_of_whole(kept));
+    assert_int_not_equal(layout_slot(&layout, kept), layout_slot_of_group(kept));
+    assert_int_equal(layout_slot(&layout, other), layout_slot_of_group(other));
+    layout_clear(&layout);
 }
 
 static void test_slots_are_spread(void **state)
@@ -44,7 +94,7 @@ static void test_slots_are_spread(void **state)
     (void)state;
     for (unsigned i = 0; i < LAYOUT_SLOTS * 100; i++) {
         snprintf(name, sizeof name, "bench/s%u", i);
-        count[layout_slot(slice_str(name))]++;
+        count[layout_slot_of_whole(slice_str(name))]++;
     }
     for (unsigned i = 0; i < LAYOUT_SLOTS; i++)
         assert_in_range(count[i], 50, 160);
@@ -149,11 +199,19 @@ static void test_file_reads_back(void **state)
     assert_int_equal(layout_load(f.path, &loaded, &why), LAYOUT_ABSENT);
     layout_init(&layout, LAYOUT_SHARDS_MAX);
     layout.shards = 3;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 4; i++) {
+        const uint64_t hashes[] = {0x123456789abcdef, UINT64_MAX, 0};
+        layout_keep(&layout, hashes, i);
+        layout.groups = i > 0; /* a file of version 1 is read and written, too */
         assert_true(layout_save(f.path, &layout));
         assert_int_equal(layout_load(f.path, &loaded, &why), LAYOUT_LOADED);
         assert_int_equal(loaded.shards, layout.shards);
         assert_memory_equal(loaded.owner, layout.owner, sizeof layout.owner);
+        assert_int_equal(loaded.groups, layout.groups);
+        assert_int_equal(loaded.kept_count, i);
+        assert_memory_equal(loaded.kept ? loaded.kept : hashes, i ? layout.kept : hashes, i * sizeof *hashes);
+        layout_clear(&loaded);
+        layout_clear(&layout);
         layout_init(&layout, 7);
     }
     folder_remove(&f);
@@ -201,8 +259,11 @@ static void test_damage_is_found(void **state)
     char text[8192];
     (void)state;
     folder_make(&f);
+    const uint64_t hashes[] = {1, 0x123456789abcdef};
     layout_init(&layout, 4);
+    layout_keep(&layout, hashes, 2);
     assert_true(layout_save(f.path, &layout));
+    layout_clear(&layout);
     int fd = open(f.file, O_RDONLY);
     ssize_t len = read(fd, text, sizeof text - 1);
     close(fd);
@@ -221,6 +282,7 @@ static void test_damage_is_found(void **state)
     assert_int_equal(layout_load(f.path, &layout, &why), LAYOUT_DAMAGED);
     write_file(&f, text, (size_t)len);
     assert_int_equal(layout_load(f.path, &layout, &why), LAYOUT_LOADED);
+    layout_clear(&layout);
     folder_remove(&f);
 }
 
@@ -228,6 +290,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slots_are_golden),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_kept_names_keep_their_slots),
         cmocka_unit_test(test_slots_are_spread),
         cmocka_unit_test(test_plans),
         cmocka_unit_test(test_a_cut_move_goes_on),

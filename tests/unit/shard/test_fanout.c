@@ -56,7 +56,7 @@ static int setup(void **state)
     b->cfg.router_shard_wait = 400;
     layout_init(&b->layout, 2);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
-        b->layout.owner[slot] = slot == layout_slot(SLICE(REMOTE));
+        b->layout.owner[slot] = slot == layout_slot_of_whole(SLICE(REMOTE));
     assert_true(layout_save(b->dir, &b->layout));
     b->shard = xcalloc(1, sizeof *b->shard);
     b->shard->role = &b->role;
@@ -347,7 +347,7 @@ static void a_deleted_source_closes_its_feeds_once_they_are_level(void **state)
 
 static uint64_t remote_uid(void)
 {
-    return (uint64_t)layout_slot(SLICE(REMOTE)) << LAYOUT_UID_BITS | 1;
+    return (uint64_t)layout_slot_of_whole(SLICE(REMOTE)) << LAYOUT_UID_BITS | 1;
 }
 
 static struct wire_attach put_subscribe(struct bench *b)

@@ -65,7 +65,7 @@ static void test_every_stream_has_an_owner(void **state)
         char name[32];
         snprintf(name, sizeof name, "project/%u", i);
         unsigned owner = peers_owner_of_name(&b->peers, slice_str(name));
-        uint64_t uid = (uint64_t)layout_slot(slice_str(name)) << LAYOUT_UID_BITS | i;
+        uint64_t uid = (uint64_t)layout_slot_of_whole(slice_str(name)) << LAYOUT_UID_BITS | i;
         assert_in_range(owner, 0, SHARDS - 1);
         assert_int_equal(peers_owner_of_uid(&b->peers, uid), owner);
         owns[owner] = true;

@@ -78,7 +78,7 @@ static struct stream_row good_row(void)
 {
     struct slice name = SLICE("demo/x");
     return (struct stream_row){
-        .uid = ((uint64_t)layout_slot(name) << LAYOUT_UID_BITS) + 7,
+        .uid = ((uint64_t)layout_slot_of_whole(name) << LAYOUT_UID_BITS) + 7,
         .name = name,
         .content_type = SLICE("text/plain"),
         .source_uid = STORE_NONE,
@@ -91,45 +91,47 @@ static struct stream_row good_row(void)
 static void rows(void **state)
 {
     struct stream_row row = good_row();
+    struct layout layout = {0};
     (void)state;
-    assert_null(verify_row(&row));
+    assert_null(verify_row(&layout, &row));
     assert_int_equal(verify_first(&row), 5);
     row.offloaded = 31;
-    assert_string_equal(verify_row(&row), "its positions are not in order");
+    assert_string_equal(verify_row(&layout, &row), "its positions are not in order");
     row = good_row();
     row.earliest = 21;
-    assert_string_equal(verify_row(&row), "its positions are not in order");
+    assert_string_equal(verify_row(&layout, &row), "its positions are not in order");
     row = good_row();
     row.flushed = UINT64_MAX;
-    assert_string_equal(verify_row(&row), "its positions are not in order");
+    assert_string_equal(verify_row(&layout, &row), "its positions are not in order");
     row = good_row();
     row.name = SLICE("demo/y");
-    assert_string_equal(verify_row(&row), "its number is not of its name's slot");
+    assert_string_equal(verify_row(&layout, &row), "its number is not of its name's slot");
     row.uid = UINT64_MAX;
-    assert_string_equal(verify_row(&row), "its number is not of its name's slot");
+    assert_string_equal(verify_row(&layout, &row), "its number is not of its name's slot");
     row.name = (struct slice){0};
-    assert_string_equal(verify_row(&row), "it has no name, or no content type");
+    assert_string_equal(verify_row(&layout, &row), "it has no name, or no content type");
     row.state = (enum stream_state)9;
-    assert_string_equal(verify_row(&row), "its state is unknown");
+    assert_string_equal(verify_row(&layout, &row), "its state is unknown");
 }
 
 static void forks(void **state)
 {
     struct buf lineage = {0};
     struct stream_row row = good_row();
+    const struct layout layout = {0};
     (void)state;
     row.base = 12;
-    assert_string_equal(verify_row(&row), "its own bytes begin late, and it is no fork");
+    assert_string_equal(verify_row(&layout, &row), "its own bytes begin late, and it is no fork");
     row.source_uid = row.uid + 1;
-    assert_string_equal(verify_row(&row), "its lineage does not end where its own bytes begin");
+    assert_string_equal(verify_row(&layout, &row), "its lineage does not end where its own bytes begin");
     assert_true(lineage_of_fork(&(struct lineage){0}, row.source_uid, 0, 12, 8, &lineage));
     row.lineage = buf_slice(&lineage);
-    assert_null(verify_row(&row));
+    assert_null(verify_row(&layout, &row));
     assert_int_equal(verify_first(&row), 12);
     row.earliest = 14;
     assert_int_equal(verify_first(&row), 14);
     row.lineage.len--;
-    assert_string_equal(verify_row(&row), "its lineage is damaged");
+    assert_string_equal(verify_row(&layout, &row), "its lineage is damaged");
     buf_clear(&lineage);
 }
 
