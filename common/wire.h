@@ -29,7 +29,8 @@
 #define WIRE_HANDED_ANONYMOUS 1024u
 #define WIRE_HANDED_PROJECT_PUBLIC 2048u
 #define WIRE_HANDED_NOW 4096u      /* it was asked with offset=now, */
-#define WIRE_HANDED_EARLIEST 8192u /* or with -1 */
+#define WIRE_HANDED_EARLIEST 8192u /* or with -1, */
+#define WIRE_HANDED_SOUGHT 16384u  /* or with tail or since */
 
 #define WIRE_CREATE_CLOSED 1u
 #define WIRE_CREATE_TTL 2u
@@ -51,6 +52,17 @@
 #define WIRE_READ_FILE 8u       /* a large page may come as a descriptor */
 #define WIRE_READ_ANONYMOUS 16u /* also of HEAD: nobody has said who asks, UNAUTHORIZED unless the stream is public */
 #define WIRE_READ_CUT 4u        /* SSE: a byte stream's large message may be cut at max_bytes */
+
+/* Where a READ begins, and, for BEFORE, ends. */
+enum wire_from {
+    WIRE_FROM_OFFSET, /* at `position`, or where the flags say */
+    WIRE_FROM_TAIL,   /* `amount` messages before the tail, or at the first that is there */
+    WIRE_FROM_BEFORE, /* the answer is the `amount` messages before `position`, or as many of the newest as fit */
+    WIRE_FROM_SINCE   /* at the first message of `amount` or later, in Unix milliseconds; the tail if there is none */
+};
+
+#define WIRE_SEEK_TAKEN 1u
+#define WIRE_SEEK_DONE 2u
 
 #define WIRE_APPENDED_CLOSED 1u
 #define WIRE_APPENDED_DUPLICATE 2u

@@ -92,8 +92,9 @@ static void handover_describe_reader(const struct connection *c, struct wire_han
                 (c->request.chunked ? WIRE_HANDED_CHUNKED : 0) | (c->request.http10 ? WIRE_HANDED_HTTP10 : 0) |
                 (c->request.keep_alive ? WIRE_HANDED_KEEP_ALIVE : 0) |
                 (c->request.shared_answer ? WIRE_HANDED_SHARED : 0) | (reader->asked_now ? WIRE_HANDED_NOW : 0) |
-                (reader->asked_earliest ? WIRE_HANDED_EARLIEST : 0) | handover_cors_flags(c->request.cors) |
-                handover_grant_flags(&c->request.grant);
+                (reader->asked_earliest ? WIRE_HANDED_EARLIEST : 0) |
+                (reader->asked_from != WIRE_FROM_OFFSET ? WIRE_HANDED_SOUGHT : 0) |
+                handover_cors_flags(c->request.cors) | handover_grant_flags(&c->request.grant);
     m->began_us = c->request.stats.began_us;
     m->request_id = request_log_id(&c->request);
     m->name = slice_of(reader->entry->name, reader->entry->name_len);
@@ -217,6 +218,7 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
         .answered_once = true,
         .asked_now = m->flags & WIRE_HANDED_NOW,
         .asked_earliest = m->flags & WIRE_HANDED_EARLIEST,
+        .asked_from = m->flags & WIRE_HANDED_SOUGHT ? WIRE_FROM_TAIL : WIRE_FROM_OFFSET,
         .uid = m->uid,
         .position = m->position,
         .limit = reader_limit(m->limit),

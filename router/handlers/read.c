@@ -24,9 +24,11 @@ static void read_catch_up(struct request *req, const struct http_head *head, str
     uint64_t page = req->router->cfg->limits_read_page, most = req->router->cfg->limits_read_answer;
     const struct wire_read read = {
         .name = name,
+        .from = (uint8_t)query->from,
+        .amount = query->amount,
         .flags =
-            (uint8_t)(WIRE_READ_FILE | (query->now ? WIRE_READ_NOW : 0) | (query->earliest ? WIRE_READ_EARLIEST : 0) |
-                      (req->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
+            (uint8_t)((query->from == WIRE_FROM_BEFORE ? 0 : WIRE_READ_FILE) | (query->now ? WIRE_READ_NOW : 0) |
+                      (query->earliest ? WIRE_READ_EARLIEST : 0) | (req->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .position = query->position,
         .max_bytes = page < most ? page : most,
         .max_messages = query->limit,
@@ -36,6 +38,7 @@ static void read_catch_up(struct request *req, const struct http_head *head, str
         .none_match = none_match.data ? xslicedup(none_match) : NULL,
         .now = query->now,
         .earliest = query->earliest,
+        .from = query->from,
     };
     timing_mark(req, TIMING_SENT);
     collapse_read(&req->router->collapse, req, read, asked);
@@ -51,6 +54,17 @@ static void read_follow_last_event(const struct http_head *head, struct query *q
         return;
     query->position = position;
     query->now = query->earliest = false;
+    query->from = WIRE_FROM_OFFSET;
+}
+
+static enum error read_check_amount(const struct request *req, const struct query *query, struct detail *detail)
+{
+    uint64_t most = req->router->cfg->limits_read_back;
+    bool back = query->from == WIRE_FROM_TAIL || query->from == WIRE_FROM_BEFORE;
+    if (!back || query->amount <= most)
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_QUERY_PARAM, "%s must be at most %llu (limits.read_back)",
+                      query->from == WIRE_FROM_TAIL ? "tail" : "n", (unsigned long long)most);
 }
 
 void handle_read(struct request *req, const struct http_head *head, struct slice name, struct slice body)
@@ -59,6 +73,8 @@ void handle_read(struct request *req, const struct http_head *head, struct slice
     struct detail detail = {0};
     (void)body;
     enum error error = query_parse(head->query, &query, &detail);
+    if (error == ERR_NONE)
+        error = read_check_amount(req, &query, &detail);
     if (error != ERR_NONE) {
         answer_error_text(req, error, detail.text);
         return;

@@ -4,6 +4,9 @@
  *     offset=0000000000000000_0000000000000512&live=sse    from 512 on, as an event stream
  *     offset=now&live=long-poll&cursor=42                  from the tail on, one answer
  *     limit=10&utm_source=x                                the first ten messages
+ *     tail=200&live=sse                                    the last 200 messages, and what follows
+ *     before=0000000000000000_0000000000000512&n=50        the 50 messages in front of 512
+ *     since=2030-01-31T12:00:00Z                           from the first message of that moment or later
  *
  * Happy path: every value is decoded into the room of its parameter, so nothing is allocated.
  *
@@ -16,17 +19,28 @@
 #include "common/percent.h"
 #include "router/http/cursor.h"
 #include "router/http/integer.h"
+#include "router/http/timestamp.h"
 
 #define KEY_MAX 32    /* a longer key is not one of these, even decoded from %xx */
 #define VALUE_MAX 256 /* no valid value is longer */
 
-enum param { PARAM_OFFSET, PARAM_LIVE, PARAM_CURSOR, PARAM_LIMIT, PARAM_COUNT };
+enum param {
+    PARAM_OFFSET,
+    PARAM_TAIL,
+    PARAM_BEFORE,
+    PARAM_SINCE,
+    PARAM_N,
+    PARAM_LIVE,
+    PARAM_CURSOR,
+    PARAM_LIMIT,
+    PARAM_COUNT
+};
+#define PARAM_STARTS PARAM_N /* the parameters before this one say where a read begins */
 
 static const struct slice query_names[PARAM_COUNT] = {
-    [PARAM_OFFSET] = {"offset", 6},
-    [PARAM_LIVE] = {"live", 4},
-    [PARAM_CURSOR] = {"cursor", 6},
-    [PARAM_LIMIT] = {"limit", 5},
+    [PARAM_OFFSET] = {"offset", 6}, [PARAM_TAIL] = {"tail", 4},   [PARAM_BEFORE] = {"before", 6},
+    [PARAM_SINCE] = {"since", 5},   [PARAM_N] = {"n", 1},         [PARAM_LIVE] = {"live", 4},
+    [PARAM_CURSOR] = {"cursor", 6}, [PARAM_LIMIT] = {"limit", 5},
 };
 
 struct params {
@@ -106,6 +120,81 @@ static enum error query_understand_offset(struct slice value, struct query *quer
         detail_quote(value).text);
 }
 
+static enum error query_understand_messages(enum param p, struct slice value, uint64_t least, struct query *query,
+                                            struct detail *detail)
+{
+    if (integer_valid(value, INTEGER_MAX, &query->amount) && query->amount >= least)
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_QUERY_PARAM, "%s must be a whole number of messages from %u, not %s",
+                      query_names[p].data, (unsigned)least, detail_quote(value).text);
+}
+
+static enum error query_understand_tail(const struct params *params, struct query *query, struct detail *detail)
+{
+    query->from = WIRE_FROM_TAIL;
+    return query_understand_messages(PARAM_TAIL, params->value[PARAM_TAIL], 0, query, detail);
+}
+
+/* Both ends of such a read are fixed, so it can be neither live nor limited further. */
+static enum error query_understand_before(const struct params *params, struct query *query, struct detail *detail)
+{
+    struct slice value = params->value[PARAM_BEFORE];
+    query->from = WIRE_FROM_BEFORE;
+    if (!value.len)
+        return query_empty(PARAM_BEFORE, detail);
+    if (!offset_parse(value, &query->position))
+        return detail_say(detail, ERR_INVALID_OFFSET,
+                          "before must be an offset as Stream-Start-Offset or Stream-Next-Offset gave it, not %s",
+                          detail_quote(value).text);
+    if (!params->given[PARAM_N])
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "before needs n, the number of messages");
+    if (params->given[PARAM_LIVE])
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "before cannot be used with live: nothing follows its end");
+    if (params->given[PARAM_LIMIT])
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "before cannot be used with limit: n is the limit");
+    return query_understand_messages(PARAM_N, params->value[PARAM_N], 1, query, detail);
+}
+
+static enum error query_understand_since(const struct params *params, struct query *query, struct detail *detail)
+{
+    struct slice value = params->value[PARAM_SINCE];
+    query->from = WIRE_FROM_SINCE;
+    if (integer_valid(value, INTEGER_MAX, &query->amount) || timestamp_parse(value, &query->amount))
+        return ERR_NONE;
+    return detail_say(detail, ERR_INVALID_QUERY_PARAM,
+                      "since must be an RFC 3339 timestamp or Unix time in milliseconds, not %s",
+                      detail_quote(value).text);
+}
+
+/* A read begins at one place. Without any parameter that is the start. */
+static enum error query_understand_start(const struct params *params, struct query *query, struct detail *detail)
+{
+    enum param start = PARAM_COUNT;
+    for (enum param p = 0; p < PARAM_STARTS; p++) {
+        if (params->given[p] && start != PARAM_COUNT)
+            return detail_say(
+                detail, ERR_INVALID_QUERY_PARAM,
+                "%s and %s cannot be used together: a read begins at one of offset, tail, before and since",
+                query_names[start].data, query_names[p].data);
+        start = params->given[p] ? p : start;
+    }
+    if (params->given[PARAM_N] && start != PARAM_BEFORE)
+        return detail_say(detail, ERR_INVALID_QUERY_PARAM, "n can be used with before only");
+    query->earliest = start == PARAM_OFFSET || start == PARAM_COUNT;
+    switch (start) {
+    case PARAM_OFFSET:
+        return query_understand_offset(params->value[PARAM_OFFSET], query, detail);
+    case PARAM_TAIL:
+        return query_understand_tail(params, query, detail);
+    case PARAM_BEFORE:
+        return query_understand_before(params, query, detail);
+    case PARAM_SINCE:
+        return query_understand_since(params, query, detail);
+    default:
+        return ERR_NONE;
+    }
+}
+
 static enum error query_understand_live(struct slice value, struct query *query, struct detail *detail)
 {
     if (slice_equal(value, SLICE("long-poll")))
@@ -140,16 +229,14 @@ static enum error query_understand_cursor(struct slice value, struct query *quer
 
 static enum error query_understand(const struct params *params, struct query *query, struct detail *detail)
 {
-    enum error error = ERR_NONE;
-    if (params->given[PARAM_OFFSET])
-        error = query_understand_offset(params->value[PARAM_OFFSET], query, detail);
+    enum error error = query_understand_start(params, query, detail);
     if (error == ERR_NONE && params->given[PARAM_LIVE])
         error = query_understand_live(params->value[PARAM_LIVE], query, detail);
     /* The protocol has no default offset for live reads (PROTOCOL.md 5.7, 5.8). */
-    if (error == ERR_NONE && query->live != QUERY_CATCH_UP && !params->given[PARAM_OFFSET])
+    if (error == ERR_NONE && query->live != QUERY_CATCH_UP && query->earliest && !params->given[PARAM_OFFSET])
         error = detail_say(detail, ERR_OFFSET_REQUIRED,
                            "live reads need an offset: -1 (the start), now (the end), or one that came in "
-                           "Stream-Next-Offset");
+                           "Stream-Next-Offset; or tail or since");
     if (error == ERR_NONE && params->given[PARAM_CURSOR])
         error = query_understand_cursor(params->value[PARAM_CURSOR], query, detail);
     if (error == ERR_NONE && params->given[PARAM_LIMIT])
@@ -160,7 +247,7 @@ static enum error query_understand(const struct params *params, struct query *qu
 enum error query_parse(struct slice text, struct query *query, struct detail *detail)
 {
     struct params params;
-    *query = (struct query){.earliest = true};
+    *query = (struct query){0};
     memset(params.given, 0, sizeof params.given);
     memset(params.value, 0, sizeof params.value);
     enum error error = query_take_all(&params, text, detail);

@@ -1,4 +1,5 @@
-/* The query of a read: offset, live, cursor, limit (PROTOCOL.md 5.6 to 5.8). Other parameters are ignored. */
+/* The query of a read: where it begins (one of offset, tail, before with n, since), live, cursor, limit
+ * (PROTOCOL.md 5.6 to 5.8). Other parameters are ignored. */
 #ifndef ROUTER_HTTP_QUERY_H
 #define ROUTER_HTTP_QUERY_H
 
@@ -8,14 +9,17 @@
 #include "common/buf.h"
 #include "common/detail.h"
 #include "common/slice.h"
+#include "common/wire.h"
 
 enum query_live { QUERY_CATCH_UP, QUERY_LONG_POLL, QUERY_SSE };
 
 struct query {
     enum query_live live;
+    enum wire_from from;
     bool now;          /* offset=now: from the tail */
     bool earliest;     /* offset=-1, or none: from the first that is there */
-    uint64_t position; /* where else to start */
+    uint64_t position; /* where else to start, or where the messages of before end */
+    uint64_t amount;   /* tail, before: messages; since: Unix milliseconds */
     uint64_t cursor;   /* 0: none, or none that can be understood */
     uint64_t limit;    /* messages; 0: no such limit */
 };

@@ -100,7 +100,8 @@ void collapse_init(struct collapse *collapse, struct router *router)
 /* Everything that two READs differ in but their ids: numbers first, then the name, which has no fixed length. */
 static struct slice collapse_key_of(struct buf *key, const struct wire_read *read)
 {
-    const uint64_t numbers[] = {read->position, read->flags, read->max_messages, read->max_bytes};
+    const uint64_t numbers[] = {read->position, read->from,         read->amount,
+                                read->flags,    read->max_messages, read->max_bytes};
     buf_reset(key);
     buf_add(key, (const char *)numbers, sizeof numbers);
     buf_add_slice(key, read->name);
@@ -265,14 +266,15 @@ static void collapse_end(struct shared_read *s, const struct answer *answer)
     }
 }
 
-/* The stream goes on, and another page fits. Joined answers fill at most half of the memory for answers: past that all
- * readers get single pages. A read with a limit gets one page. */
+/* The stream goes on, and another page fits, unless the read has an end of its own. Joined answers fill at most half of
+ * the memory for answers: past that all readers get single pages. A read with a limit gets one page. */
 static bool collapse_wants_more(const struct shared_read *s, const struct answer *answer)
 {
     const struct router *r = collapse_router(s);
     const struct wire_stream *stream = answer_stream(answer);
     size_t len = s->page ? s->page->len : stream->data.len;
     return stream->next < stream->tail && len && !s->alone && !s->question->read.max_messages &&
+           s->question->read.from != WIRE_FROM_BEFORE &&
            s->body.bytes + len + s->question->read.max_bytes <= r->cfg->limits_read_answer &&
            r->outputs.block_bytes <= r->cfg->router_answer_memory / 2;
 }
@@ -333,6 +335,7 @@ static void collapse_start(struct shared_read *s)
     read.id = q->id;
     if (s->body.bytes) {
         read.flags &= (uint8_t) ~(WIRE_READ_NOW | WIRE_READ_EARLIEST);
+        read.from = WIRE_FROM_OFFSET;
         read.position = s->next;
     }
     s->asked = q;

@@ -1,7 +1,8 @@
-/* What caches may keep. An answer that begins at an offset never changes as far as it goes, so it has an ETag and a
- * max-age; one that begins "now", or at the start of a stream that drops its oldest data, is another one next time, and
- * no cache keeps it. Shared caches keep an answer only if everyone may read the stream. A long-poll's answer is kept
- * for a moment, so that a crowd that waits for the same is one request to streamd. */
+/* What caches may keep. An answer that begins at an offset, or ends before one, never changes as far as it goes, so it
+ * has an ETag and a max-age; one that begins "now", so many messages before the tail, at a time, or at the start of a
+ * stream that drops its oldest data, is another one next time, and no cache keeps it. Shared caches keep an answer only
+ * if everyone may read the stream. A long-poll's answer is kept for a moment, so that a crowd that waits for the same
+ * is one request to streamd. */
 #include "router/live/read_answer.h"
 
 #include <stdio.h>
@@ -105,8 +106,17 @@ static void read_answer_add_caching(const struct request *req, struct buf *head,
                      *req->router->cfg->auth_cookie ? SLICE("Authorization, Cookie") : SLICE("Authorization"));
 }
 
-static void read_answer_add_place(struct buf *head, const struct wire_stream *stream)
+void read_answer_add_start(struct buf *head, const struct wire_stream *stream)
 {
+    response_add_offset(head, "Stream-Start-Offset", stream->start);
+    if (stream->start <= stream->earliest)
+        response_add(head, "Stream-At-Start", SLICE("true"));
+}
+
+static void read_answer_add_place(struct buf *head, const struct read_asked *asked, const struct wire_stream *stream)
+{
+    if (asked->from != WIRE_FROM_OFFSET)
+        read_answer_add_start(head, stream);
     response_add_offset(head, "Stream-Next-Offset", stream->next);
     if (read_answer_at_tail(stream))
         response_add(head, "Stream-Up-To-Date", SLICE("true"));
@@ -137,7 +147,8 @@ static const char *const read_answer_cold_more = ", stale-while-revalidate=300, 
 /* Another time the same URL is another place in the stream. */
 static bool read_answer_is_fleeting(const struct read_asked *asked, const struct wire_stream *stream)
 {
-    return asked->now || (asked->earliest && (stream->retention_s || stream->retention_bytes));
+    return asked->now || asked->from == WIRE_FROM_TAIL || asked->from == WIRE_FROM_SINCE ||
+           (asked->earliest && (stream->retention_s || stream->retention_bytes));
 }
 
 static bool read_answer_not_modified(const struct read_asked *asked, const struct wire_stream *stream)
@@ -157,7 +168,7 @@ void read_answer_page(struct request *req, const struct read_asked *asked, const
     req->shared_answer = grant_shared(&req->grant, stream);
     req->kept = req->shared_answer && !read_answer_is_fleeting(asked, stream);
     struct buf *head = answer_begin(req, unchanged ? 304 : 200);
-    read_answer_add_place(head, stream);
+    read_answer_add_place(head, asked, stream);
     if (read_answer_is_fleeting(asked, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
@@ -181,7 +192,7 @@ void read_answer_poll(struct request *req, const struct read_asked *asked, const
 {
     req->kept = req->shared_answer && !read_answer_is_fleeting(asked, stream);
     struct buf *head = answer_begin(req, 200);
-    read_answer_add_place(head, stream);
+    read_answer_add_place(head, asked, stream);
     if (read_answer_is_fleeting(asked, stream)) {
         response_add(head, "Cache-Control", SLICE("no-store"));
     } else {
@@ -193,12 +204,14 @@ void read_answer_poll(struct request *req, const struct read_asked *asked, const
     answer_end_block(req, body);
 }
 
-void read_answer_nothing(struct request *req, const struct read_asked *asked, uint64_t next, uint64_t cursor,
-                         bool closed)
+void read_answer_nothing(struct request *req, const struct read_asked *asked, const struct wire_stream *stream,
+                         uint64_t cursor, bool closed)
 {
-    req->kept = req->shared_answer && !asked->now;
+    req->kept = req->shared_answer && !asked->now && asked->from == WIRE_FROM_OFFSET;
     struct buf *head = answer_begin(req, 204);
-    response_add_offset(head, "Stream-Next-Offset", next);
+    if (asked->from != WIRE_FROM_OFFSET)
+        read_answer_add_start(head, stream);
+    response_add_offset(head, "Stream-Next-Offset", stream->next);
     response_add(head, "Stream-Up-To-Date", SLICE("true"));
     if (req->kept) /* nginx has it for those who wait for the same; it obeys the first */
         response_add(head, "X-Accel-Expires", SLICE("1"));

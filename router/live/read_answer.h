@@ -10,6 +10,7 @@ struct read_asked {
     char *none_match; /* If-None-Match, or NULL; read_asked_clear() it */
     bool now;         /* offset=now */
     bool earliest;    /* offset=-1, or none */
+    enum wire_from from;
 };
 
 void read_asked_clear(struct read_asked *asked);
@@ -28,9 +29,12 @@ void read_answer_whole(struct router *router, struct output *body, const struct 
 void read_answer_poll(struct request *request, const struct read_asked *asked, const struct wire_stream *stream,
                       uint64_t cursor, struct block *body);
 
-/* A long-poll's 204: nothing came, or (closed) nothing will. */
-void read_answer_nothing(struct request *request, const struct read_asked *asked, uint64_t next, uint64_t cursor,
-                         bool closed);
+/* Of a read that names no offset to begin at: where it begins, and whether the stream has nothing before that. */
+void read_answer_add_start(struct buf *head, const struct wire_stream *stream);
+
+/* A long-poll's 204: nothing came to stream->next, or (closed) nothing will. */
+void read_answer_nothing(struct request *request, const struct read_asked *asked, const struct wire_stream *stream,
+                         uint64_t cursor, bool closed);
 
 /* The body of an answer with the stream's data, to be shared by several. The caller's reference. */
 struct block *read_answer_body(struct router *router, const struct wire_stream *stream) MUSTUSE;

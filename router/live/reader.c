@@ -69,7 +69,8 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     reader->earliest = query->earliest;
     reader->asked_now = query->now;
     reader->asked_earliest = query->earliest;
-    reader->position = query->position;
+    reader->from = reader->asked_from = query->from;
+    reader->position = query->from == WIRE_FROM_OFFSET ? query->position : query->amount;
     reader->limit = reader->sse ? 0 : reader_limit(query->limit);
     reader->cursor = query->cursor;
     uint64_t lasts = reader_longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
@@ -132,6 +133,7 @@ static void reader_answered(struct reader *reader, const struct answer *answer)
     reader->answered_once = true;
     reader->uid = stream->uid;
     reader->now = reader->earliest = false;
+    reader->from = WIRE_FROM_OFFSET;
     reader_learn(reader, stream);
     if (!reader_may_read(reader))
         reader_expire(reader); /* its right has ended meanwhile */

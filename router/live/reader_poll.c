@@ -10,16 +10,18 @@
 
 static struct read_asked reader_poll_asked(const struct reader *reader)
 {
-    return (struct read_asked){.now = reader->asked_now, .earliest = reader->asked_earliest};
+    return (struct read_asked){
+        .now = reader->asked_now, .earliest = reader->asked_earliest, .from = reader->asked_from};
 }
 
 void reader_poll_nothing(struct reader *reader, uint64_t next, bool closed)
 {
     struct request *req = reader->request;
     const struct read_asked asked = reader_poll_asked(reader);
+    const struct wire_stream here = {.start = next, .next = next, .earliest = reader->entry->facts.earliest};
     uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
-    read_answer_nothing(req, &asked, next, cursor, closed);
+    read_answer_nothing(req, &asked, &here, cursor, closed);
 }
 
 static void reader_poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "router/conn/answer.h"
+#include "router/live/read_answer.h"
 #include "router/live/reader_state.h"
 #include "router/observe/request_stats.h"
 #include "router/observe/request_log.h"
@@ -88,6 +89,8 @@ static void reader_sse_open(struct reader *reader, const struct wire_stream *str
     response_add(head, "Content-Type", SLICE("text/event-stream"));
     response_add(head, "Cache-Control", SLICE("no-cache"));
     response_add(head, "X-Accel-Buffering", SLICE("no"));
+    if (reader->asked_from != WIRE_FROM_OFFSET)
+        read_answer_add_start(head, stream);
     if (sse_kind_of(stream->content_type, stream->flags & WIRE_STREAM_JSON) == SSE_BASE64)
         response_add(head, "Stream-SSE-Data-Encoding", SLICE("base64"));
     answer_open(req);

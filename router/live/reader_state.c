@@ -111,7 +111,9 @@ void reader_read_on(struct reader *reader)
         .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0) |
                            (reader->earliest ? WIRE_READ_EARLIEST : 0) |
                            (reader->request->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
-        .position = reader->position,
+        .from = reader->from,
+        .position = reader->from == WIRE_FROM_OFFSET ? reader->position : 0,
+        .amount = reader->from == WIRE_FROM_OFFSET ? 0 : reader->position,
         .max_bytes = reader->sse ? cfg->limits_sse_event : cfg->limits_read_page,
         .max_messages = reader->limit,
     };

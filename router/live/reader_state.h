@@ -24,6 +24,8 @@ struct reader {
     bool earliest : 1;  /* starts at the first that is there; the same */
     bool asked_now : 1; /* that is what was asked for: answers to a long-poll depend on it */
     bool asked_earliest : 1;
+    enum wire_from from : 2; /* TAIL, SINCE: `position` is what was asked for, until the answer says where that is */
+    enum wire_from asked_from : 2;
     bool answered_once : 1;      /* uid is known */
     bool is_public : 1;          /* the stream is, as its last answer said */
     bool open : 1;               /* its answers are for everyone who has its URL, whatever the project says */

@@ -58,6 +58,23 @@ void read_clear(struct shard *shard)
     page_files_clear(&shard->page_files);
 }
 
+/* Where the reading begins, unless that has to be searched: then where the search does. */
+static uint64_t read_position(const struct reading *reading, const struct stream *stream)
+{
+    bool tail = reading->from == WIRE_FROM_TAIL || reading->from == WIRE_FROM_SINCE || reading->flags & WIRE_READ_NOW;
+    return tail ? stream->tail : reading->flags & WIRE_READ_EARLIEST ? stream->row.earliest : reading->position;
+}
+
+static enum error read_check_position(struct reading *reading, const struct stream *stream)
+{
+    reading->start = read_position(reading, stream);
+    if (reading->seek.from && reading->uid != stream->row.uid)
+        return ERR_STREAM_NOT_FOUND; /* the shard of an ancestor was asked for the stream that had the name before */
+    if (reading->start > stream->tail)
+        return ERR_OFFSET_BEYOND_TAIL;
+    return reading->start < stream->row.earliest ? ERR_OFFSET_GONE : ERR_NONE;
+}
+
 /* Finds the stream and where the reading begins, or refuses it: NULL. */
 static struct stream *read_admit(struct shard *shard, struct reading *reading, struct slice name)
 {
@@ -65,13 +82,7 @@ static struct stream *read_admit(struct shard *shard, struct reading *reading, s
     struct detail detail = {0};
     struct stream *stream = streams_live(&shard->streams, name, shard->now_ms, &error);
     if (stream)
-        reading->start = reading->flags & WIRE_READ_NOW        ? stream->tail
-                         : reading->flags & WIRE_READ_EARLIEST ? stream->row.earliest
-                                                               : reading->position;
-    if (stream && reading->start > stream->tail)
-        error = ERR_OFFSET_BEYOND_TAIL;
-    if (stream && reading->start < stream->row.earliest)
-        error = ERR_OFFSET_GONE;
+        error = read_check_position(reading, stream);
     if (reply_hides(stream, reading->flags))
         error = ERR_UNAUTHORIZED;
     if (error == ERR_NONE)
@@ -94,10 +105,11 @@ static struct suspended_reading *read_keep(const struct reading *reading, struct
 static void read_on_segment(struct fetch_wait *wait, void *ctx);
 
 /* PARKED: the router lets other reads pass this one. */
-static bool read_await_segment(struct shard *shard, const struct reading *reading, struct slice name,
+static bool read_await_segment(struct shard *shard, struct reading *reading, struct slice name,
                                const struct object *segment)
 {
     struct buf *out = asker_out(&shard->peers, reading->asker);
+    reading_reset(reading);
     struct suspended_reading *kept = read_keep(reading, name);
     kept->wait.resume = read_on_segment;
     if (!fetch_segment(&shard->streams.segments.fetches, segment, &kept->wait)) {
@@ -109,8 +121,14 @@ static bool read_await_segment(struct shard *shard, const struct reading *readin
     return true;
 }
 
+void read_fail_or_wait(struct shard *shard, struct reading *reading, struct slice name, const struct outcome *outcome)
+{
+    if (outcome->kind == OUTCOME_FAILED || !read_await_segment(shard, reading, name, &outcome->segment))
+        reading_fail(shard, reading, outcome_error(outcome));
+}
+
 /* A reading that was suspended begins anew: its page is empty, and the stream may have changed or ended meanwhile. */
-static void read_begin(struct shard *shard, struct reading *reading, struct slice name)
+void read_begin(struct shard *shard, struct reading *reading, struct slice name)
 {
     const struct ancestor *ancestor = NULL;
     struct stream *stream = read_admit(shard, reading, name);
@@ -119,17 +137,20 @@ static void read_begin(struct shard *shard, struct reading *reading, struct slic
     stream_touch(&shard->streams, stream, shard->now_ms);
     reading->uid = stream->row.uid;
     reading->began_us = clock_monotonic_us();
+    struct outcome outcome = reading_seek(shard, reading, stream, &ancestor);
     reading->page.next = reading->start;
     reading->page.tier = 0;
-    if (reading_answer_from_file(shard, reading, stream))
-        return;
-    struct outcome outcome = reading_advance(shard, reading, stream, &ancestor);
+    if (!ancestor && outcome.kind == OUTCOME_DONE) {
+        if (reading_answer_from_file(shard, reading, stream))
+            return;
+        outcome = reading_advance(shard, reading, stream, &ancestor);
+    }
     if (ancestor)
         remote_read_begin(shard, reading, stream, ancestor);
     else if (outcome.kind == OUTCOME_DONE)
         reading_finish(shard, reading, stream);
-    else if (outcome.kind == OUTCOME_FAILED || !read_await_segment(shard, reading, name, &outcome.segment))
-        reading_fail(shard, reading, outcome_error(&outcome));
+    else
+        read_fail_or_wait(shard, reading, name, &outcome);
 }
 
 static bool read_has_time(const struct shard *shard, const struct reading *reading)
@@ -162,9 +183,14 @@ void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
     struct reading reading = {
         .asker = asker,
         .flags = m->flags,
+        .from = m->from,
         .position = m->position,
+        .amount = m->amount,
         .watch = m->watch,
-        .page = {.max_bytes = m->max_bytes, .max_messages = m->max_messages, .cut = (m->flags & WIRE_READ_CUT) != 0},
+        .page = {.max_bytes = m->max_bytes,
+                 .max_messages = m->max_messages,
+                 .cut = (m->flags & WIRE_READ_CUT) != 0,
+                 .whole = m->from == WIRE_FROM_BEFORE},
     };
     if (read_has_time(shard, &reading))
         read_begin(shard, &reading, m->name);

@@ -15,6 +15,8 @@
 #include "shard/streams/reply.h"
 #include "shard/streams/watch.h"
 
+#define LOOK_WEIGHT 1024 /* what a look of a seek counts of a turn's time for reading, in bytes */
+
 static void reading_count(const struct shard *shard, const struct reading *reading, unsigned tier, uint64_t bytes)
 {
     if (!bytes)
@@ -24,12 +26,89 @@ static void reading_count(const struct shard *shard, const struct reading *readi
     metrics_add(shard->metrics, METRIC_READ_BYTES + tier, bytes);
 }
 
+uint64_t reading_end(const struct reading *reading, const struct stream *stream)
+{
+    return reading->from == WIRE_FROM_BEFORE ? reading->position : stream->tail;
+}
+
+void reading_reset(struct reading *reading)
+{
+    struct page *page = &reading->page;
+    buf_clear(&page->data);
+    *page = (struct page){
+        .max_bytes = page->max_bytes, .max_messages = page->max_messages, .cut = page->cut, .whole = page->whole};
+    reading->seek = (struct seek){0};
+}
+
+/* ---- where it begins ---- */
+
+static void reading_seek_begin(struct reading *reading, const struct stream *stream)
+{
+    bool back = reading->from != WIRE_FROM_SINCE;
+    reading->seek = (struct seek){
+        .from = reading->from,
+        .at = reading_end(reading, stream),
+        .messages = back ? reading->amount : 0,
+        .bytes = reading->from == WIRE_FROM_BEFORE ? reading->page.max_bytes : UINT64_MAX,
+        .since_ms = back ? 0 : reading->amount,
+        .done = back && !reading->amount,
+    };
+}
+
+struct outcome reading_seek_in(struct shard *shard, struct seek *seek, const struct stream *stream, uint64_t floor)
+{
+    if (floor < stream->row.base || seek->at > stream->tail)
+        return outcome_of(ERR_INTERNAL);
+    struct outcome outcome = seek_own(seek, &shard->streams, stream, floor);
+    shard->turn_read += seek->looks * LOOK_WEIGHT;
+    metrics_add(shard->metrics, METRIC_SEEK_LOOKS, seek->looks);
+    seek->looks = 0;
+    return outcome;
+}
+
+/* A position of a JSON stream counts messages: nothing has to be looked at. */
+static void reading_count_back(struct seek *seek, uint64_t earliest)
+{
+    uint64_t most = seek->at - earliest;
+    seek->at -= seek->messages < most ? seek->messages : most;
+    seek->done = true;
+}
+
+struct outcome reading_seek(struct shard *shard, struct reading *reading, const struct stream *stream,
+                            const struct ancestor **ancestor)
+{
+    struct seek *seek = &reading->seek;
+    uint64_t earliest = stream->row.earliest;
+    struct outcome outcome = outcome_of(ERR_NONE);
+    if (reading->from == WIRE_FROM_OFFSET)
+        return outcome;
+    if (!seek->from)
+        reading_seek_begin(reading, stream);
+    if (stream->json && seek->from == WIRE_FROM_TAIL)
+        reading_count_back(seek, earliest);
+    while (!seek->done && seek->at > earliest && outcome.kind == OUTCOME_DONE) {
+        *ancestor = lineage_find(&stream->lineage, seek->at - 1);
+        if (*ancestor && peers_owner_of_uid(&shard->peers, (*ancestor)->uid) != shard->peers.index)
+            return outcome;
+        const struct stream *source = *ancestor ? streams_by_uid(&shard->streams, (*ancestor)->uid) : stream;
+        uint64_t floor = *ancestor ? lineage_start(&stream->lineage, *ancestor) : stream->row.base;
+        outcome = source ? reading_seek_in(shard, seek, source, floor > earliest ? floor : earliest)
+                         : outcome_of(ERR_INTERNAL);
+    }
+    *ancestor = NULL;
+    seek->done |= outcome.kind == OUTCOME_DONE;
+    reading->start = seek->at > earliest ? seek->at : earliest; /* retention may go on while other shards are asked */
+    return outcome;
+}
+
+/* ---- what it reads ---- */
+
 /* As page_read(). A page that has bytes and ends where a segment must be fetched is an answer as it is: the segment is
  * fetched for the next read. */
 struct outcome reading_page(struct shard *shard, struct page *page, const struct stream *stream, uint64_t upto)
 {
     struct outcome outcome = page_read(page, &shard->streams, stream, upto);
-    if (outcome.kind != OUTCOME_NEEDS_SEGMENT || !buf_len(&page->data))
+    if (outcome.kind != OUTCOME_NEEDS_SEGMENT || !buf_len(&page->data) || page->whole)
         return outcome;
     (void)!fetch_segment(&shard->streams.segments.fetches, &outcome.segment, NULL);
     return outcome_of(ERR_NONE);
@@ -40,14 +119,15 @@ struct outcome reading_advance(struct shard *shard, struct reading *reading, con
 {
     struct page *page = &reading->page;
     struct outcome outcome = outcome_of(ERR_NONE);
-    while (outcome.kind == OUTCOME_DONE && !page->full && page->next < stream->tail) {
+    uint64_t upto = reading_end(reading, stream);
+    while (outcome.kind == OUTCOME_DONE && !page->full && page->next < upto) {
         if (page->next < stream->row.earliest)
             return outcome_of(buf_len(&page->data) ? ERR_NONE : ERR_OFFSET_GONE);
         *ancestor = lineage_find(&stream->lineage, page->next);
         if (*ancestor && peers_owner_of_uid(&shard->peers, (*ancestor)->uid) != shard->peers.index)
             return outcome;
         const struct stream *source = *ancestor ? streams_by_uid(&shard->streams, (*ancestor)->uid) : stream;
-        uint64_t end = *ancestor ? (*ancestor)->end : stream->tail;
+        uint64_t end = *ancestor && (*ancestor)->end < upto ? (*ancestor)->end : upto;
         outcome = source && end <= source->tail ? reading_page(shard, page, source, end) : outcome_of(ERR_INTERNAL);
     }
     *ancestor = NULL;
@@ -64,11 +144,17 @@ static struct page_key reading_key_of(const struct reading *reading)
     return (struct page_key){reading->uid, reading->start, reading->page.max_bytes, reading->page.max_messages};
 }
 
-/* The page lies in segments, cannot grow, and stays as long as the stream, which has no expiry and no retention. */
+/* The page lies in segments, or was asked for by its end. */
+static bool reading_cannot_grow(const struct reading *reading, const struct stream *stream, uint64_t next)
+{
+    return reading->from == WIRE_FROM_BEFORE || (reading->start >= stream->row.base && next <= stream->row.offloaded);
+}
+
+/* The page cannot grow, and stays as long as the stream, which has no expiry and no retention. */
 static bool reading_is_cold(const struct reading *reading, const struct stream *stream, uint64_t next)
 {
     const struct stream_row *row = &stream->row;
-    return reading->start >= row->base && next > reading->start && next <= row->offloaded && next < stream->tail &&
+    return reading_cannot_grow(reading, stream, next) && next > reading->start && next < stream->tail &&
            !reading->page.broken && !row->retention_s && !row->retention_bytes &&
            stream_row_deadline(row) == STORE_NONE;
 }

@@ -317,15 +317,27 @@ static bool segment_boundaries_fit(const struct segment *s, struct slice boundar
     return !boundaries.len && sum == bytes && (s->json ? count : sum) == positions;
 }
 
+bool segment_bounds(const struct segment *segment, size_t block, struct slice boundaries, struct extent *extent)
+{
+    const struct segment_block *b = &segment->blocks[block];
+    uint64_t end = block + 1 < segment->count ? segment->blocks[block + 1].start : segment->end;
+    if (boundaries.len != b->boundaries || !segment_boundaries_fit(segment, boundaries, end - b->start, b->bytes))
+        return false;
+    *extent = (struct extent){.start = b->start,
+                              .count = end - b->start,
+                              .time_ms = b->time_ms,
+                              .boundaries = boundaries,
+                              .data = slice_of(NULL, b->bytes)};
+    return true;
+}
+
 bool segment_extent(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,
                     struct buf *inflated, struct extent *extent)
 {
     const struct segment_block *b = &segment->blocks[block];
-    uint64_t end = block + 1 < segment->count ? segment->blocks[block + 1].start : segment->end;
     struct slice data = stored;
-    if (boundaries.len != b->boundaries || stored.len != b->stored ||
-        segment_checksum_of(boundaries, stored) != b->checksum ||
-        !segment_boundaries_fit(segment, boundaries, end - b->start, b->bytes))
+    if (stored.len != b->stored || segment_checksum_of(boundaries, stored) != b->checksum ||
+        !segment_bounds(segment, block, boundaries, extent))
         return false;
     if (b->stored < b->bytes) {
         if (ZSTD_getFrameContentSize(stored.data, stored.len) != b->bytes)
@@ -337,8 +349,7 @@ bool segment_extent(const struct segment *segment, size_t block, struct slice bo
         buf_grow(inflated, len);
         data = buf_slice(inflated);
     }
-    *extent = (struct extent){
-        .start = b->start, .count = end - b->start, .time_ms = b->time_ms, .boundaries = boundaries, .data = data};
+    extent->data = data;
     return true;
 }
 

@@ -80,6 +80,10 @@ void segment_clear(struct segment *segment);
 /* The block that holds a position in [start, end). */
 size_t segment_find(const struct segment *segment, uint64_t position);
 
+/* The extent of a block, from its boundaries alone: of its data only the length is set. False: they are damaged. */
+bool segment_bounds(const struct segment *segment, size_t block, struct slice boundaries,
+                    struct extent *extent) MUSTUSE;
+
 /* The extent of a block, from its boundaries and what is stored. The extent points into these, or into *inflated, which
  * is replaced. False: they are damaged. */
 bool segment_extent(const struct segment *segment, size_t block, struct slice boundaries, struct slice stored,

@@ -212,6 +212,15 @@ static bool segments_read_block(struct segments *segments, struct open_segment *
                           extent);
 }
 
+/* A block is damaged. The file is closed, because it may be repaired. */
+static struct outcome segments_close_damaged(struct segments *segments, const struct segment_row *row,
+                                             struct open_segment *open)
+{
+    bool cached = open->cached;
+    segments_close_segment(open);
+    return segments_distrust(segments, row, cached);
+}
+
 struct outcome segments_extent(struct segments *segments, uint64_t uid, uint64_t position, struct extent *extent)
 {
     struct segment_row row;
@@ -220,9 +229,46 @@ struct outcome segments_extent(struct segments *segments, uint64_t uid, uint64_t
     if (outcome.kind != OUTCOME_DONE ||
         segments_read_block(segments, open, segment_find(&open->segment, position), extent))
         return outcome;
-    bool cached = open->cached;
-    segments_close_segment(open); /* its file may be repaired */
-    return segments_distrust(segments, &row, cached);
+    return segments_close_damaged(segments, &row, open);
+}
+
+/* Boundaries are covered by the checksum of their block, which is not read: they must at least describe as many bytes
+ * and positions as the index says. */
+static bool segments_read_bounds(struct segments *segments, const struct open_segment *open, size_t block,
+                                 struct extent *extent)
+{
+    return segments_read_boundaries(segments, open, block) &&
+           segment_bounds(&open->segment, block, buf_slice(&segments->front), extent);
+}
+
+struct outcome segments_bounds(struct segments *segments, uint64_t uid, uint64_t position, struct extent *extent)
+{
+    struct segment_row row;
+    struct open_segment *open;
+    struct outcome outcome = segments_find(segments, uid, position, &row, &open);
+    if (outcome.kind != OUTCOME_DONE ||
+        segments_read_bounds(segments, open, segment_find(&open->segment, position), extent))
+        return outcome;
+    return segments_close_damaged(segments, &row, open);
+}
+
+struct outcome segments_since(struct segments *segments, uint64_t uid, uint64_t position, uint64_t since_ms,
+                              struct extent *extent)
+{
+    struct segment_row row;
+    struct open_segment *open;
+    struct outcome outcome = segments_find(segments, uid, position, &row, &open);
+    if (outcome.kind != OUTCOME_DONE)
+        return outcome;
+    size_t low = segment_find(&open->segment, position), high = open->segment.count - 1;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (open->segment.blocks[mid].time_ms < since_ms)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return segments_read_bounds(segments, open, low, extent) ? outcome : segments_close_damaged(segments, &row, open);
 }
 
 void segments_forget(struct segments *segments, const struct object *object)

@@ -44,6 +44,15 @@ void segments_clear(struct segments *segments);
 struct outcome segments_extent(struct segments *segments, uint64_t uid, uint64_t position,
                                struct extent *extent) MUSTUSE;
 
+/* The same without its data, of which only the length is set and nothing is read or checked. */
+struct outcome segments_bounds(struct segments *segments, uint64_t uid, uint64_t position,
+                               struct extent *extent) MUSTUSE;
+
+/* The same of the first block at or after that of position whose newest message is of since_ms or later, in the segment
+ * that holds position; its last block if there is none. */
+struct outcome segments_since(struct segments *segments, uint64_t uid, uint64_t position, uint64_t since_ms,
+                              struct extent *extent) MUSTUSE;
+
 /* Closes the segment's file, which is about to be removed. */
 void segments_forget(struct segments *segments, const struct object *object);
 

@@ -11,28 +11,49 @@
 #include "shard/store/store_shared.h"
 #include "shard/store/store_sql.h"
 
-static void store_chunk_read_extent(sqlite3_stmt *statement, int at, struct extent *extent)
+static void store_chunk_read_bounds(sqlite3_stmt *statement, int at, struct extent *extent)
 {
     extent->start = column_u64(statement, at);
     extent->count = column_u64(statement, at + 1);
     extent->time_ms = column_u64(statement, at + 2);
     extent->boundaries = column_slice(statement, at + 3);
+}
+
+static void store_chunk_read_extent(sqlite3_stmt *statement, int at, struct extent *extent)
+{
+    store_chunk_read_bounds(statement, at, extent);
     extent->data = column_slice(statement, at + 4);
+}
+
+/* Steps to the chunk that holds position, or the next after it. */
+static bool store_chunk_step(struct store *store, sqlite3_stmt *statement, uint64_t uid, uint64_t position)
+{
+    bind_u64(statement, 1, uid);
+    bind_u64(statement, 2, position);
+    /* The first of the two may end before position; the second then begins there or after. */
+    while (store_step(store, statement))
+        if (column_u64(statement, 0) + column_u64(statement, 1) > position)
+            return true;
+    return false;
 }
 
 bool store_chunk_at(struct store *store, uint64_t uid, uint64_t position, struct extent *extent)
 {
     sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_AT);
-    bind_u64(statement, 1, uid);
-    bind_u64(statement, 2, position);
-    /* The first of the two may end before position; the second then begins there or after. */
-    while (store_step(store, statement)) {
-        if (column_u64(statement, 0) + column_u64(statement, 1) <= position)
-            continue;
-        store_chunk_read_extent(statement, 0, extent);
-        return extent->data.len || !extent->count || store_shared_at(store, position, extent);
-    }
-    return false;
+    if (!store_chunk_step(store, statement, uid, position))
+        return false;
+    store_chunk_read_extent(statement, 0, extent);
+    return extent->data.len || !extent->count || store_shared_at(store, position, extent);
+}
+
+bool store_chunk_bounds(struct store *store, uint64_t uid, uint64_t position, struct extent *extent)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_CHUNK_BOUNDS);
+    if (!store_chunk_step(store, statement, uid, position))
+        return false;
+    store_chunk_read_bounds(statement, 0, extent);
+    extent->data = slice_of(NULL, column_u64(statement, 4));
+    return extent->data.len || !extent->count || store_shared_bounds(store, position, extent);
 }
 
 bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64_t *row_id, struct extent *extent)

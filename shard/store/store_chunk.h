@@ -8,7 +8,10 @@
 #include "shard/store/store.h"
 
 /* Finds the chunk of the stream that holds position, or the next after it. Borrowed until the store is used again. */
-bool store_chunk_at(struct store *store, uint64_t uid, uint64_t position, struct extent *extent) MUSTUSE;
+typedef bool store_chunk_look(struct store *store, uint64_t uid, uint64_t position, struct extent *extent);
+store_chunk_look store_chunk_at MUSTUSE;
+/* The same without its data, of which only the length is set and nothing is read. */
+store_chunk_look store_chunk_bounds MUSTUSE;
 /* Finds the newest chunk, if its data is shorter than max_bytes, as it is stored: references stay references. *row_id
  * is for store_chunk_replace(). Borrowed as above. */
 bool store_chunk_last(struct store *store, uint64_t uid, size_t max_bytes, int64_t *row_id,

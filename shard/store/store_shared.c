@@ -35,25 +35,43 @@ void store_shared_ref(struct store *store, uint64_t id, const struct extent *ext
     store_run(store, statement);
 }
 
-/* References follow one another as positions do, so the walk adds up their counts. */
-bool store_shared_at(struct store *store, uint64_t position, struct extent *extent)
+/* References follow one another as positions do, so the walk adds up their counts. NULL: the statement has no row of
+ * bytes for position. */
+static sqlite3_stmt *store_shared_find(struct store *store, enum store_sql sql, uint64_t position,
+                                       struct extent *extent)
 {
     struct slice refs = extent->boundaries;
     uint64_t id, count;
     while (store_shared_take_ref(&refs, &id, &count)) {
         extent->count = count;
         if (position < extent->start + count) {
-            sqlite3_stmt *statement = store_prepare(store, SQL_SHARED_GET);
+            sqlite3_stmt *statement = store_prepare(store, sql);
             bind_u64(statement, 1, id);
-            if (!store_step(store, statement))
-                return false;
-            extent->boundaries = column_slice(statement, 0);
-            extent->data = column_slice(statement, 1);
-            return true;
+            return store_step(store, statement) ? statement : NULL;
         }
         extent->start += count;
     }
-    return false;
+    return NULL;
+}
+
+bool store_shared_at(struct store *store, uint64_t position, struct extent *extent)
+{
+    sqlite3_stmt *statement = store_shared_find(store, SQL_SHARED_GET, position, extent);
+    if (!statement)
+        return false;
+    extent->boundaries = column_slice(statement, 0);
+    extent->data = column_slice(statement, 1);
+    return true;
+}
+
+bool store_shared_bounds(struct store *store, uint64_t position, struct extent *extent)
+{
+    sqlite3_stmt *statement = store_shared_find(store, SQL_SHARED_BOUNDS, position, extent);
+    if (!statement)
+        return false;
+    extent->boundaries = column_slice(statement, 0);
+    extent->data = slice_of(NULL, column_u64(statement, 1));
+    return true;
 }
 
 void store_shared_release(struct store *store, struct slice refs)

@@ -25,6 +25,8 @@ void store_shared_ref(struct store *store, uint64_t id, const struct extent *ext
 /* Finds the extent that holds position among those that a chunk's references stand for; *extent is the chunk's. False:
  * they are damaged. */
 bool store_shared_at(struct store *store, uint64_t position, struct extent *extent) MUSTUSE;
+/* The same without the data, of which only the length is set. */
+bool store_shared_bounds(struct store *store, uint64_t position, struct extent *extent) MUSTUSE;
 /* Drops these references, and bytes that have no more. */
 void store_shared_release(struct store *store, struct slice refs);
 /* Drops the references of the chunks that the next slice of a deleted stream has (store_upkeep.h). */

@@ -24,6 +24,12 @@ struct lineage {
 bool lineage_decode(struct slice stored, struct lineage *lineage) MUSTUSE;
 void lineage_clear(struct lineage *lineage);
 
+/* Where the bytes of one of its ancestors begin. */
+static inline uint64_t lineage_start(const struct lineage *lineage, const struct ancestor *ancestor)
+{
+    return ancestor == lineage->ancestors ? 0 : ancestor[-1].end;
+}
+
 /* The ancestor that holds position, or NULL: position is at or after the fork's base. */
 const struct ancestor *lineage_find(const struct lineage *lineage, uint64_t position);
 

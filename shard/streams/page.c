@@ -1,13 +1,6 @@
 /* An extent is some bytes of a stream in a row, wherever they are (page_extent_at): a block of a segment, a chunk, or
- * one pending append. Its boundaries say how long each message is and which is the last of its append, so a page can be
- * cut between messages:
- *
- *     position      10        13      14          20
- *     data          | message | m     | message   |      byte streams: a position counts bytes
- *     boundaries    3         1 last  6 last             JSON streams: a position counts messages
- *
- * No boundaries at all: the extent is one message that is one append, the most frequent case. Boundaries that do not
- * describe their data are damage: a page that has bytes ends before it, an empty one is refused. */
+ * one pending append. Its boundaries say where a page can be cut (walk.c). Boundaries that do not describe their data
+ * are damage: a page that has bytes ends before it, an empty one is refused. */
 #include "shard/streams/page.h"
 
 #include "common/boundaries.h"
@@ -16,46 +9,7 @@
 #include "shard/store/extent.h"
 #include "shard/store/store_chunk.h"
 #include "shard/streams/pending.h"
-
-/* Walks the messages of an extent; position and byte are where the current one begins. */
-struct walk {
-    struct slice boundaries;
-    bool single; /* no boundaries: the extent is one message */
-    bool json;
-    uint64_t position, byte, length;
-    bool last_of_append;
-    bool damaged; /* the boundaries do not describe the data */
-};
-
-static struct walk page_walk_start(const struct extent *extent, bool json)
-{
-    return (struct walk){.boundaries = extent->boundaries,
-                         .single = extent->boundaries.len == 0,
-                         .json = json,
-                         .position = extent->start};
-}
-
-/* To the next message; `byte` and `position` move over the current one. */
-static bool page_walk_next(struct walk *w, const struct extent *extent)
-{
-    w->position += w->length ? (w->json ? 1 : w->length) : 0;
-    w->byte += w->length;
-    if (w->single) {
-        w->single = false;
-        w->length = extent->data.len;
-        w->last_of_append = true;
-        return true;
-    }
-    if (!boundaries_next(&w->boundaries, &w->length, &w->last_of_append))
-        return false;
-    w->damaged = w->length == 0 || w->length > extent->data.len - w->byte;
-    return !w->damaged;
-}
-
-static uint64_t page_walk_end(const struct walk *w)
-{
-    return w->position + (w->json ? 1 : w->length);
-}
+#include "shard/streams/walk.h"
 
 /* How many of the message's `length` bytes go on the page; 0: none, the page is full. An empty page takes one message
  * whole, however large: a reader would otherwise never get past it. Only a byte stream can be cut instead. */
@@ -74,11 +28,11 @@ static uint64_t page_fit(struct page *page, uint64_t length, uint64_t taken, boo
 static bool page_take_messages(struct page *page, const struct extent *extent, bool json, uint64_t upto, uint64_t *from,
                                uint64_t *taken)
 {
-    struct walk w = page_walk_start(extent, json);
+    struct walk w = walk_start(extent, json);
     *from = UINT64_MAX;
     *taken = 0;
-    while (!page->full && page_walk_next(&w, extent)) {
-        if (page_walk_end(&w) <= page->next)
+    while (!page->full && walk_next(&w, extent)) {
+        if (walk_end(&w) <= page->next)
             continue;
         if (w.position >= upto)
             break;
@@ -161,27 +115,32 @@ static const struct pending *page_pending_at(const struct stream *stream, uint64
 }
 
 /* Chunks up to `flushed`, then what is pending in memory: the journal's table is only for recovery. */
-static bool page_database_extent(struct streams *streams, const struct stream *stream, uint64_t position,
-                                 struct extent *extent)
+static struct outcome page_database_extent(struct streams *streams, const struct stream *stream, uint64_t position,
+                                           store_chunk_look *look, struct extent *extent)
 {
-    if (position < stream->row.flushed)
-        return store_chunk_at(streams->store, stream->row.uid, position, extent);
-    const struct pending *p = page_pending_at(stream, position);
+    const struct pending *p = position < stream->row.flushed ? NULL : page_pending_at(stream, position);
     if (p)
         *extent = pending_extent(p);
-    return p;
+    if ((p || look(streams->store, stream->row.uid, position, extent)) && extent->start <= position)
+        return outcome_of(ERR_NONE);
+    log_error("stream %llu: bytes at %llu, before the tail %llu, are damaged or missing",
+              (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
+    return outcome_of(ERR_INTERNAL);
 }
 
 struct outcome page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
                               struct extent *extent)
 {
-    if (position < stream->row.offloaded)
-        return segments_extent(&streams->segments, stream->row.uid, position, extent);
-    if (page_database_extent(streams, stream, position, extent) && extent->start <= position)
-        return outcome_of(ERR_NONE);
-    log_error("stream %llu: bytes at %llu, before the tail %llu, are damaged or missing",
-              (unsigned long long)stream->row.uid, (unsigned long long)position, (unsigned long long)stream->tail);
-    return outcome_of(ERR_INTERNAL);
+    return position < stream->row.offloaded ? segments_extent(&streams->segments, stream->row.uid, position, extent)
+                                            : page_database_extent(streams, stream, position, store_chunk_at, extent);
+}
+
+struct outcome page_bounds_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                              struct extent *extent)
+{
+    return position < stream->row.offloaded
+               ? segments_bounds(&streams->segments, stream->row.uid, position, extent)
+               : page_database_extent(streams, stream, position, store_chunk_bounds, extent);
 }
 
 static unsigned page_tier_at(const struct stream *stream, uint64_t position)
@@ -203,7 +162,7 @@ struct outcome page_read(struct page *page, struct streams *streams, const struc
         if (outcome.kind == OUTCOME_DONE)
             continue;
         /* A page that has bytes is an answer. As `broken` it is not kept as a file: read later it would be longer. */
-        page->broken = page->full = buf_len(&page->data) > 0;
+        page->broken = page->full = buf_len(&page->data) > 0 && !page->whole;
         if (outcome.kind == OUTCOME_NEEDS_SEGMENT || !page->full)
             return outcome;
     }
@@ -220,11 +179,11 @@ struct outcome page_append_end(struct streams *streams, const struct stream *str
         struct outcome outcome = page_extent_at(streams, stream, at, &extent);
         if (outcome.kind != OUTCOME_DONE)
             return outcome;
-        struct walk w = page_walk_start(&extent, stream->json);
-        while (page_walk_next(&w, &extent)) {
-            if (page_walk_end(&w) <= position || !w.last_of_append)
+        struct walk w = walk_start(&extent, stream->json);
+        while (walk_next(&w, &extent)) {
+            if (walk_end(&w) <= position || !w.last_of_append)
                 continue;
-            *end = page_walk_end(&w);
+            *end = walk_end(&w);
             return outcome;
         }
         if (extent.start + extent.count <= at)
@@ -236,14 +195,14 @@ struct outcome page_append_end(struct streams *streams, const struct stream *str
 bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t to)
 {
     uint64_t end = extent->start + extent->count;
-    struct walk w = page_walk_start(extent, json);
+    struct walk w = walk_start(extent, json);
     struct extent cut = {.start = from, .time_ms = extent->time_ms};
     const char *boundaries = extent->boundaries.data;
     if (from <= extent->start && to >= end)
         return true;
     cut.start = from > extent->start ? from : extent->start;
     cut.count = (to < end ? to : end) - cut.start;
-    while (page_walk_next(&w, extent) && w.position < to) {
+    while (walk_next(&w, extent) && w.position < to) {
         if (w.position == cut.start) {
             cut.data.data = extent->data.data + w.byte;
             cut.boundaries.data = boundaries;
@@ -268,11 +227,11 @@ bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t t
  * boundaries are damaged. */
 static bool page_last_end(const struct extent *extent, bool json, uint64_t from, uint64_t *end)
 {
-    struct walk w = page_walk_start(extent, json);
+    struct walk w = walk_start(extent, json);
     *end = from;
-    while (page_walk_next(&w, extent))
-        if (w.last_of_append && page_walk_end(&w) > from)
-            *end = page_walk_end(&w);
+    while (walk_next(&w, extent))
+        if (w.last_of_append && walk_end(&w) > from)
+            *end = walk_end(&w);
     return !w.damaged;
 }
 

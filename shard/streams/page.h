@@ -12,6 +12,7 @@ struct page {
     uint64_t max_bytes;
     uint64_t max_messages; /* 0: no limit */
     bool cut;              /* a byte stream's message longer than max_bytes is cut, not sent whole */
+    bool whole;            /* it fits, and is an answer only with all of it */
 
     struct buf data;
     uint64_t in_file; /* bytes on the page that are not in data, but in a file: page_in_file() */
@@ -47,6 +48,10 @@ struct outcome page_in_file(struct page *page, struct streams *streams, const st
 /* The extent that holds a position of the stream's own bytes, from whichever tier. Borrowed until the store is used
  * again or the stream appended to. INTERNAL: the store does not hold what it should. */
 struct outcome page_extent_at(struct streams *streams, const struct stream *stream, uint64_t position,
+                              struct extent *extent) MUSTUSE;
+
+/* The same without its data, of which only the length is set: few bytes are read. */
+struct outcome page_bounds_at(struct streams *streams, const struct stream *stream, uint64_t position,
                               struct extent *extent) MUSTUSE;
 
 /* Leaves of an extent what lies in [from, to), which are message boundaries in it; of a byte stream they may be others,

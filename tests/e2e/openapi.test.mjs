@@ -275,8 +275,14 @@ function streams(walk, project) {
       await on("read", name, { query: { offset: "now", live: "long-poll" } }, 204);
       await on("read", name, { query: { offset: "-1", live: "sse" } }, 200);
       await on("read", name, {}, 200);
+      const last = await on("read", name, { query: { tail: "1" } }, 200);
+      const before = { query: { before: last.headers["stream-next-offset"], n: "1" } };
+      const { etag } = (await on("read", name, before, 200)).headers;
+      await on("read", name, { ...before, headers: { "If-None-Match": etag } }, 304);
+      await on("read", name, { query: { since: "2020-01-01T00:00:00Z", live: "sse" } }, 200);
+      await on("read", name, { query: { since: "4000000000000", live: "long-poll" } }, 204);
     }
-    for (const query of [{ offset: "x" }, { offset: "" }, { live: "sse" }, { offset: "-1", live: "x" }, { limit: "0" }])
+    for (const query of [{ offset: "x" }, { offset: "" }, { live: "sse" }, { offset: "-1", live: "x" }, { limit: "0" }, { tail: "-1" }, { before: "0", n: "1" }, { since: "x" }, { tail: "1", since: "1" }])
       await on("read", "there", { query }, 400);
     await on("read", "nobody", {}, 404);
   });

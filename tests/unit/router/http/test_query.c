@@ -45,6 +45,32 @@ static void offsets(void **state)
     expect_error("offset=%00", ERR_INVALID_QUERY_PARAM);
 }
 
+static void starts(void **state)
+{
+    (void)state;
+    struct query query = expect("tail=200");
+    assert_true(query.from == WIRE_FROM_TAIL && query.amount == 200 && !query.earliest && !query.now);
+    assert_true(expect("tail=0&live=sse").from == WIRE_FROM_TAIL);
+    query = expect("before=" OFFSET_42 "&n=7");
+    assert_true(query.from == WIRE_FROM_BEFORE && query.position == 42 && query.amount == 7 && !query.earliest);
+    query = expect("since=1970-01-01T00:00:01.5Z&live=long-poll");
+    assert_true(query.from == WIRE_FROM_SINCE && query.amount == 1500 && !query.earliest);
+    assert_int_equal(expect("since=1970-01-01T01:00:01%2B01:00").amount, 1000);
+    assert_int_equal(expect("since=1970-01-01T01:00:01+01:00").amount, 1000);
+    assert_int_equal(expect("since=1500").amount, 1500);
+    assert_int_equal(expect("offset=" OFFSET_42).from, WIRE_FROM_OFFSET);
+    for (const char *const *bad =
+             (const char *const[]){"tail=", "tail=-1", "tail=x", "tail=1&tail=1", "tail=1&offset=-1", "tail=1&since=1",
+                                   "offset=now&before=" OFFSET_42 "&n=1", "n=1", "n=1&tail=1", "before=" OFFSET_42,
+                                   "before=" OFFSET_42 "&n=0", "before=" OFFSET_42 "&n=", "since=", "since=soon",
+                                   "before=" OFFSET_42 "&n=1&live=sse", "before=" OFFSET_42 "&n=1&limit=1", NULL};
+         *bad; bad++)
+        expect_error(*bad, ERR_INVALID_QUERY_PARAM);
+    expect_error("before=&n=1", ERR_EMPTY_QUERY_PARAM);
+    expect_error("before=now&n=1", ERR_INVALID_OFFSET);
+    expect_error("before=-1&n=1", ERR_INVALID_OFFSET);
+}
+
 static void modes(void **state)
 {
     (void)state;
@@ -97,7 +123,7 @@ static void a_refusal_names_the_parameter(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(offsets), cmocka_unit_test(modes), cmocka_unit_test(others),
-                                       cmocka_unit_test(a_refusal_names_the_parameter)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(offsets), cmocka_unit_test(starts), cmocka_unit_test(modes),
+                                       cmocka_unit_test(others), cmocka_unit_test(a_refusal_names_the_parameter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -185,6 +185,103 @@ static void test_inherited_bytes_come_first(void **state)
     assert_false(answered(b, &m));
 }
 
+static struct wire_seek seek_asked(struct bench *b)
+{
+    struct buf *out = &b->shard->peers.shards[AWAY].link.out;
+    struct slice frames = buf_slice(out), body;
+    struct wire_seek m;
+    assert_true(wire_take(&frames, WIRE_SEEK, &body) && wire_get_seek(body, &m));
+    buf_clear(out);
+    return m;
+}
+
+static void test_where_a_read_begins_is_asked_of_the_shard_that_has_it(void **state)
+{
+    struct bench *b = *state;
+    struct wire_stream m;
+    fork_of_another_shard(b);
+    read_from(b, (struct wire_read){.id = 1, .name = SLICE("p/fork"), .from = WIRE_FROM_TAIL, .amount = 1});
+    assert_true(answered(b, &m) && slice_equal(m.data, SLICE("own")) && m.start == 4); /* which is here */
+    read_from(b, (struct wire_read){.id = 2, .name = SLICE("p/fork"), .from = WIRE_FROM_TAIL, .amount = 2});
+    struct wire_seek seek = seek_asked(b);
+    assert_true(seek.uid == AWAY_UID && seek.floor == 0 && seek.at == 4 && seek.messages == 1);
+    assert_true(seek.from == WIRE_FROM_TAIL && seek.flags == WIRE_SEEK_TAKEN && seek.bytes > 1000);
+    on_sought(b->shard, AWAY, &(struct wire_sought){.id = seek.id, .at = 1, .flags = WIRE_SEEK_DONE});
+    assert_false(answered(b, &m));
+    struct wire_fetch fetch = fetch_asked(b);
+    assert_true(fetch.from == 1 && fetch.to == 4);
+    on_fetched(b->shard, AWAY, &(struct wire_fetched){.id = fetch.id, .next = 4, .count = 1, .data = SLICE("ase")});
+    assert_true(answered(b, &m) && slice_equal(m.data, SLICE("aseown")) && m.start == 1 && m.next == 7);
+}
+
+/* A page that ends at an offset has no hole: what the other shard cannot give at once is asked for again. */
+static void test_a_read_before_an_offset_is_whole(void **state)
+{
+    struct bench *b = *state;
+    struct wire_stream m;
+    fork_of_another_shard(b);
+    read_from(
+        b, (struct wire_read){.id = 1, .name = SLICE("p/fork"), .from = WIRE_FROM_BEFORE, .position = 7, .amount = 9});
+    struct wire_seek seek = seek_asked(b);
+    assert_true(seek.at == 4 && seek.messages == 8 && seek.bytes == 1000 - 3);
+    on_sought(b->shard, AWAY, &(struct wire_sought){.id = seek.id, .at = 0, .messages = 7, .bytes = 993});
+    struct wire_fetch fetch = fetch_asked(b);
+    on_fetched(b->shard, AWAY, &(struct wire_fetched){.id = fetch.id, .next = 2, .count = 1, .data = SLICE("ba")});
+    assert_false(answered(b, &m));
+    fetch = fetch_asked(b);
+    assert_true(fetch.from == 2 && fetch.to == 4);
+    on_fetched(b->shard, AWAY, &(struct wire_fetched){.id = fetch.id, .next = 4, .count = 1, .data = SLICE("se")});
+    assert_true(answered(b, &m) && slice_equal(m.data, SLICE("baseown")) && m.start == 0 && m.next == 7);
+    read_from(
+        b, (struct wire_read){.id = 2, .name = SLICE("p/fork"), .from = WIRE_FROM_BEFORE, .position = 6, .amount = 1});
+    assert_true(answered(b, &m) && slice_equal(m.data, SLICE("ow")) && m.start == 4 && m.next == 6);
+}
+
+/* While the other shard is asked, the name may become another stream's. */
+static void test_a_search_is_for_one_stream(void **state)
+{
+    struct bench *b = *state;
+    struct wire_stream m;
+    struct stream *fork = fork_of_another_shard(b);
+    read_from(b, (struct wire_read){.id = 1, .name = SLICE("p/fork"), .from = WIRE_FROM_SINCE, .amount = 1});
+    struct wire_seek seek = seek_asked(b);
+    assert_true(seek.from == WIRE_FROM_SINCE && seek.since_ms == 1 && seek.at == 4);
+    store_stream_set_deleting(b->shard->store, 2);
+    streams_deleting(&b->shard->streams, fork);
+    append(b, bench_stream(b, 3, "p/fork", STORE_NONE, STORE_NONE), "another");
+    on_sought(b->shard, AWAY, &(struct wire_sought){.id = seek.id, .at = 2, .flags = WIRE_SEEK_DONE});
+    assert_true(answered(b, &m) && m.error == ERR_STREAM_NOT_FOUND);
+}
+
+static void test_a_search_for_another_shard(void **state)
+{
+    struct bench *b = *state;
+    struct stream *one = bench_stream(b, 1, "p/one", STORE_NONE, STORE_NONE);
+    struct wire_sought m;
+    append(b, one, "first");
+    append(b, one, "second");
+    b->shard->peers.shards[AWAY].link.out = (struct buf){0};
+    for (uint64_t floor = 0; floor <= 12;
+         floor += 12) { /* 12 is beyond the tail: damage, or a fork of something else */
+        on_seek(b->shard, AWAY,
+                &(struct wire_seek){.id = 5,
+                                    .uid = 1,
+                                    .floor = floor,
+                                    .at = 11 + floor,
+                                    .from = WIRE_FROM_TAIL,
+                                    .messages = 1,
+                                    .bytes = UINT64_MAX});
+        struct buf *out = &b->shard->peers.shards[AWAY].link.out;
+        struct slice frames = buf_slice(out), body;
+        assert_true(wire_take(&frames, WIRE_SOUGHT, &body) && wire_get_sought(body, &m) && m.id == 5);
+        buf_clear(out);
+        if (floor)
+            assert_int_equal(m.error, ERR_INTERNAL);
+        else
+            assert_true(m.error == ERR_NONE && m.at == 5 && (m.flags & WIRE_SEEK_DONE));
+    }
+}
+
 static void test_a_shard_that_comes_back_is_asked_again(void **state)
 {
     struct bench *b = *state;
@@ -225,10 +322,18 @@ static void test_a_stream_that_ends_meanwhile_is_404(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        READ_TEST(test_a_page_is_whole_messages),        READ_TEST(test_refusals),
-        READ_TEST(test_a_live_read_at_the_tail_watches), READ_TEST(test_a_turn_that_has_read_much_puts_reads_off),
-        READ_TEST(test_inherited_bytes_come_first),      READ_TEST(test_a_shard_that_comes_back_is_asked_again),
-        READ_TEST(test_a_shard_that_stays_away_is_503),  READ_TEST(test_a_stream_that_ends_meanwhile_is_404),
+        READ_TEST(test_a_page_is_whole_messages),
+        READ_TEST(test_refusals),
+        READ_TEST(test_a_live_read_at_the_tail_watches),
+        READ_TEST(test_a_turn_that_has_read_much_puts_reads_off),
+        READ_TEST(test_where_a_read_begins_is_asked_of_the_shard_that_has_it),
+        READ_TEST(test_a_read_before_an_offset_is_whole),
+        READ_TEST(test_a_search_is_for_one_stream),
+        READ_TEST(test_a_search_for_another_shard),
+        READ_TEST(test_inherited_bytes_come_first),
+        READ_TEST(test_a_shard_that_comes_back_is_asked_again),
+        READ_TEST(test_a_shard_that_stays_away_is_503),
+        READ_TEST(test_a_stream_that_ends_meanwhile_is_404),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
