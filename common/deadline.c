@@ -32,6 +32,12 @@ void deadline_set(struct deadlines *deadlines, enum deadline_class class, struct
     after->next = deadline;
 }
 
+const struct deadline *deadline_first(const struct deadlines *deadlines, enum deadline_class class)
+{
+    const struct deadline *list = &deadlines->lists[class];
+    return list->next != list ? list->next : NULL;
+}
+
 struct deadline *deadline_expired(struct deadlines *deadlines, enum deadline_class class, uint64_t now_ms)
 {
     struct deadline *first = deadlines->lists[class].next;

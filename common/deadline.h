@@ -14,10 +14,12 @@ enum deadline_class {
     DEADLINE_LINGER,
     DEADLINE_LONG_POLL,
     DEADLINE_SSE_LIFETIME,
+    DEADLINE_SILENCE,
     DEADLINE_SUSPENDED,
     DEADLINE_WRITE,
     DEADLINE_HEARTBEAT,
     DEADLINE_SHARD_WAIT,
+    DEADLINE_PIECE,
     DEADLINE_CLASSES
 };
 
@@ -44,5 +46,8 @@ static inline bool deadline_armed(const struct deadline *deadline)
 
 /* Takes the first of a class that is due at now_ms off its list; NULL if there is none. */
 struct deadline *deadline_expired(struct deadlines *deadlines, enum deadline_class class, uint64_t now_ms);
+
+/* The first of a class, which stays armed; NULL: none is. */
+const struct deadline *deadline_first(const struct deadlines *deadlines, enum deadline_class class);
 
 #endif

@@ -12,6 +12,8 @@
  * the first. The detail names the byte; the buffers are as they were before. */
 #include "common/json.h"
 
+#include <stdio.h>
+
 #include "common/boundaries.h"
 #include "common/swar.h"
 #include "common/utf8.h"
@@ -27,6 +29,8 @@ struct scan {
     struct buf *out;
     struct buf *boundaries;
     uint64_t count;
+    bool goes_on;     /* more texts of the same append follow: no message of this one is its last */
+    size_t last_mark; /* where the mark of the newest message begins in boundaries */
     const uint8_t *wrong;
     const char *expected;
 };
@@ -254,7 +258,8 @@ static void json_add_message(struct scan *s, const uint8_t *start, const uint8_t
     size_t len = (size_t)(end - start);
     buf_add(s->out, start, len);
     buf_add_byte(s->out, ',');
-    boundaries_add(s->boundaries, len + 1, last);
+    s->last_mark = buf_len(s->boundaries);
+    boundaries_add(s->boundaries, len + 1, last && !s->goes_on);
     s->count++;
 }
 
@@ -292,44 +297,109 @@ static const uint8_t *json_scan_text(struct scan *s, const uint8_t *at)
     return end;
 }
 
-/* JSON lines are the most frequent mistake, so a second value at the fault gets a hint of its own. */
-static void json_say(struct detail *detail, const struct scan *s, struct slice text, const uint8_t *end)
+/* Says what is wrong where; `what` is the text, such as "the body". */
+static void json_say(struct detail *detail, const struct scan *s, struct slice text, const char *what)
 {
     size_t at = (size_t)(s->wrong - (const uint8_t *)text.data), left = text.len - at;
-    /* A scan of its own, without buffers: json_scan_value() writes no messages. */
-    struct scan rest = {.end = s->end};
-    if (end && left && json_scan_value(&rest, s->wrong))
-        detail_say(detail, ERR_INVALID_JSON,
-                   "the body is not valid JSON: a second value begins at byte %zu; send several messages as an array, "
-                   "[…, …], not as lines",
-                   at);
-    else if (left)
-        detail_say(detail, ERR_INVALID_JSON, "the body is not valid JSON: byte %zu should be %s, not %s", at,
+    if (left)
+        detail_say(detail, ERR_INVALID_JSON, "%s is not valid JSON: byte %zu should be %s, not %s", what, at,
                    s->expected, detail_quote(slice_of(text.data + at, left < SHOWN ? left : SHOWN)).text);
     else
-        detail_say(detail, ERR_INVALID_JSON, "the body is not valid JSON: it ends after %zu bytes where %s should be",
+        detail_say(detail, ERR_INVALID_JSON, "%s is not valid JSON: it ends after %zu bytes where %s should be", what,
                    at, s->expected);
 }
 
-/* Stored form: every message of the array without the space around it, each followed by a comma, which makes a page an
- * array by two brackets and no copying. On a fault both buffers are as they were. */
-bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, uint64_t *count, struct detail *detail)
+/* JSON lines are the most frequent mistake, so a second value at the fault gets a hint of its own. */
+static void json_say_body(struct detail *detail, const struct scan *s, struct slice text, const uint8_t *end)
+{
+    /* A scan of its own, without buffers: json_scan_value() writes no messages. */
+    struct scan rest = {.end = s->end};
+    if (end && s->wrong < s->end && json_scan_value(&rest, s->wrong))
+        detail_say(detail, ERR_INVALID_JSON,
+                   "the body is not valid JSON: a second value begins at byte %zu; send several messages as an array, "
+                   "[…, …], not as lines",
+                   (size_t)(s->wrong - (const uint8_t *)text.data));
+    else
+        json_say(detail, s, text, "the body");
+}
+
+/* One text, which is not empty. Where it is wrong s->wrong says so, and the buffers are as they were. Returns the end
+ * of its value, or NULL. */
+static const uint8_t *json_scan_messages(struct scan *s, struct slice text)
 {
     const uint8_t *at = (const uint8_t *)text.data;
-    struct scan s = {.end = at + text.len, .out = out, .boundaries = boundaries};
-    size_t out_len = buf_len(out), boundaries_len = buf_len(boundaries);
+    size_t out_len = buf_len(s->out), boundaries_len = buf_len(s->boundaries), last_mark = s->last_mark;
+    uint64_t count = s->count;
+    s->end = at + text.len;
+    s->depth = 0;
+    buf_reserve(s->out, text.len + 1); /* the most it can come to */
+    const uint8_t *end = json_scan_text(s, at);
+    if (end && json_skip_space(end, s->end) != s->end)
+        json_refuse(s, json_skip_space(end, s->end), "the end");
+    if (s->wrong) {
+        s->out->end = s->out->start + out_len;
+        s->boundaries->end = s->boundaries->start + boundaries_len;
+        s->count = count;
+        s->last_mark = last_mark;
+    }
+    return end;
+}
+
+/* Stored form: every message of the array without the space around it, each followed by a comma, which makes a page an
+ * array by two brackets and no copying. */
+bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, uint64_t *count, struct detail *detail)
+{
+    struct scan s = {.out = out, .boundaries = boundaries};
     if (!text.len)
         return false;
-    buf_reserve(out, text.len + 1); /* the most it can come to */
-    const uint8_t *end = json_scan_text(&s, at);
-    if (end && json_skip_space(end, s.end) != s.end)
-        json_refuse(&s, json_skip_space(end, s.end), "the end");
-    if (s.wrong) {
-        json_say(detail, &s, text, end);
-        out->end = out->start + out_len;
-        boundaries->end = boundaries->start + boundaries_len;
-        return false;
+    const uint8_t *end = json_scan_messages(&s, text);
+    if (s.wrong)
+        json_say_body(detail, &s, text, end);
+    else
+        *count = s.count;
+    return !s.wrong;
+}
+
+/* ---- lines ---- */
+
+/* The mark of the last message becomes the append's last. A mark's lowest bit stands in its first byte. */
+static void json_end_append(const struct scan *s)
+{
+    if (s->count)
+        s->boundaries->data[s->boundaries->start + s->last_mark] |= 1;
+}
+
+static enum error json_take_line(struct scan *s, struct slice line, uint64_t number, struct detail *detail)
+{
+    const uint8_t *at = (const uint8_t *)line.data, *end = at + line.len;
+    uint64_t before = s->count;
+    char what[40];
+    if (json_skip_space(at, end) == end)
+        return ERR_NONE;
+    snprintf(what, sizeof what, "line %llu of the body", (unsigned long long)number);
+    (void)json_scan_messages(s, line);
+    if (s->wrong) {
+        json_say(detail, s, line, what);
+        return ERR_INVALID_JSON;
     }
-    *count = s.count;
-    return true;
+    return s->count > before
+               ? ERR_NONE
+               : detail_say(detail, ERR_EMPTY_JSON_ARRAY, "%s is an empty array, which appends nothing", what);
+}
+
+enum error json_lines(struct slice text, struct buf *out, struct buf *boundaries, struct json_lines *found,
+                      struct detail *detail)
+{
+    struct scan s = {.out = out, .boundaries = boundaries, .goes_on = true};
+    enum error error = ERR_NONE;
+    while (text.len && error == ERR_NONE) {
+        const char *feed = memchr(text.data, '\n', text.len);
+        size_t len = feed ? (size_t)(feed - text.data) : text.len;
+        error = json_take_line(&s, slice_of(text.data, len), found->lines + 1, detail);
+        found->lines += error == ERR_NONE;
+        text = slice_of(text.data + len + (feed != NULL), text.len - len - (feed != NULL));
+    }
+    json_end_append(&s);
+    found->count = s.count;
+    return error;
 }

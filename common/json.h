@@ -20,4 +20,18 @@
 bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, uint64_t *count,
                    struct detail *detail) MUSTUSE;
 
+/* The messages of lines (NDJSON), of which each is a text as above; a line of white space alone has none. All messages
+ * are one append. */
+struct json_lines {
+    uint64_t
+        lines; /* the caller sets it to the lines before this text; good lines are added, also those of white space */
+    uint64_t count; /* messages */
+};
+
+/* Takes lines off the front of text, up to its end or the first that is wrong: ERR_INVALID_JSON, or
+ * ERR_EMPTY_JSON_ARRAY for a line with []; *detail says which line. What the lines before it have is in out and
+ * boundaries all the same. */
+enum error json_lines(struct slice text, struct buf *out, struct buf *boundaries, struct json_lines *found,
+                      struct detail *detail);
+
 #endif

@@ -3,6 +3,7 @@
  *     dispatch_head     understand (route, CORS, access) -> admit (keys, callback: may suspend) -> decide (grant)
  *     ... the body      request_reader.c
  *     dispatch_whole    names in the body, quotas (may suspend) -> answer: the handler
+ *     dispatch_pieces   in place of these two for an incremental append, whose handler takes the body as it arrives
  *
  * Route, access and grant are decided once, and again only if keys have changed or the token has expired while the body
  * came. A refusal waits in incoming->error: a request whose body is there already is answered without ending the
@@ -15,6 +16,7 @@
 #include "router/conn/answer.h"
 #include "router/conn/incoming.h"
 #include "router/conn/request_reader.h"
+#include "router/handlers/append_incremental.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/rules.h"
 #include "router/observe/timing.h"
@@ -126,6 +128,9 @@ static void dispatch_decide(struct request *req, struct incoming *in)
         in->error = dispatch_check_named(req, in, NULL);
     if (in->error == ERR_NONE)
         in->error = rules_request(&in->head, in->route.kind == ROUTE_CONFIG, &in->detail);
+    if (in->error == ERR_NONE && in->route.kind == ROUTE_STREAM && in->head.method == HTTP_POST)
+        in->error = rules_incremental(&in->head, req->router->cfg->append_chunked == APPEND_CHUNKED_INCREMENTAL,
+                                      &in->in_pieces, &in->detail);
 }
 
 /* The names that a callback is asked about when the head is there: the path and the source of a fork. */
@@ -234,21 +239,53 @@ static bool dispatch_waits(struct request *req, void (*again)(struct request *re
     return true;
 }
 
+/* Decides again if what was decided may not hold any more. */
+static void dispatch_renew(struct request *req, struct incoming *in)
+{
+    if (!dispatch_asks_right(in))
+        return;
+    auth_turn(&req->router->auth);
+    if (!auth_holds(req, in->decided)) {
+        cors_decide(req, &in->head, in->route.name);
+        dispatch_decide(req, in);
+    }
+}
+
 static void dispatch_whole(struct request *req)
 {
     struct incoming *in = req->incoming;
     timing_mark(req, TIMING_WHOLE);
-    if (dispatch_asks_right(in)) {
-        auth_turn(&req->router->auth);
-        if (!auth_holds(req, in->decided)) {
-            cors_decide(req, &in->head, in->route.name);
-            dispatch_decide(req, in);
-        }
-    }
+    dispatch_renew(req, in);
     if (dispatch_asks_right(in))
         in->error = dispatch_check_named(req, in, &in->body);
     if (!dispatch_asks_right(in) || !dispatch_waits(req, dispatch_whole))
         dispatch_answer(req);
 }
 
-const struct dispatcher dispatch = {.head = dispatch_head, .whole = dispatch_whole};
+/* ---- the body goes to its handler in pieces ---- */
+
+static void dispatch_pieces(struct request *req);
+
+static void dispatch_pieces_again(struct request *req)
+{
+    dispatch_pieces(req);
+    request_reader_begun(req);
+}
+
+/* Incremental appends only. */
+static void dispatch_pieces(struct request *req)
+{
+    struct incoming *in = req->incoming;
+    struct suspended_list *list = quota_wait(req, in->route.name);
+    if (list) {
+        suspend_request(list, req, dispatch_pieces_again);
+        return;
+    }
+    dispatch_renew(req, in);
+    if (in->error != ERR_NONE)
+        answer_refuse(req, in->error, in->detail.text);
+    else
+        append_incremental_begin(req);
+}
+
+const struct dispatcher dispatch = {.head = dispatch_head, .whole = dispatch_whole, .pieces = dispatch_pieces};

@@ -33,7 +33,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "router/live/reader.h"
-#include "router/live/recheck.h"
 #include "router/observe/request_log.h"
 #include "router/router.h"
 
@@ -235,7 +234,7 @@ static void handover_take_reader(struct connection *c, const struct wire_handed 
     request_stats_resume(&c->request, m->began_us, m->flags & WIRE_HANDED_SSE ? 200 : 0);
     request_log_resume(&c->request, m->name, m->request_id);
     reader_resume(&c->request, m->name, &state);
-    recheck_reader(&c->request); /* keys may have been removed while the reader was on its way */
+    request_recheck(&c->request); /* keys may have been removed while the reader was on its way */
 }
 
 static void handover_take_connection(struct router *r, const struct wire_handed *m)

@@ -17,7 +17,6 @@
 #include "router/conn/http1.h"
 #include "router/dispatch.h"
 #include "router/live/reader.h"
-#include "router/live/recheck.h"
 #include "router/observe/stats.h"
 
 /* ---- time ---- */
@@ -132,9 +131,10 @@ void router_start(void *ctx, struct event_base *base, const struct config *cfg, 
     shards_init(&r->shards, r, &router_shards_events);
     live_init(&r->live, r, &reader_live_ops);
     collapse_init(&r->collapse, r);
+    incrementals_init(r);
     r->http_client = (struct http_client){
         .base = r->base, .connections = (long)cfg->auth_callback_connections, .woken = router_on_web, .ctx = r};
-    auth_init(&r->auth, r, recheck_readers);
+    auth_init(&r->auth, r, requests_recheck);
     callback_init(&r->callbacks, r);
     router_reload(r);
     project_usages_init(&r->usages, r);
@@ -169,7 +169,7 @@ void router_reload(void *ctx)
     struct router *r = ctx;
     bool tokens = auth_reload(&r->auth), callback = callback_reload(&r->callbacks);
     if (tokens || callback)
-        readers_send_back(r);
+        requests_send_back(r);
 }
 
 void router_successor(void *ctx, int fd)
@@ -200,6 +200,7 @@ void router_turn(void *ctx)
     shards_receive(&r->shards);      /* answers and events become output */
     project_usages_send(&r->usages); /* live readers that have come or gone */
     connections_resume(r);           /* what waited behind an answer becomes requests */
+    incrementals_send(r);            /* pieces of bodies that are arriving */
     shards_flush(&r->shards);        /* the turn's requests, one send a shard */
     connections_flush(r);            /* the turn's output, one write a client */
     stats_written(r);

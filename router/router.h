@@ -15,6 +15,7 @@
 #include "common/deadline.h"
 #include "router/conn/listener.h"
 #include "router/conn/output.h"
+#include "router/handlers/append_incremental.h"
 #include "router/handover.h"
 #include "router/http/response.h"
 #include "router/live/collapse.h"
@@ -44,6 +45,7 @@ struct router {
     struct shards shards;
     struct live live;
     struct collapse collapse;
+    struct incrementals incrementals;
     struct http_client http_client;
     struct auth auth;
     struct callbacks callbacks;

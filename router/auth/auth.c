@@ -9,7 +9,7 @@
  *
  * What was granted is checked again when it may have changed (auth_renew()): a project was altered, here or by another
  * process (auth_turn()), keys were fetched (key_source.c), or the configuration was read again (auth_reload()). Only
- * live reads last long enough for that: auth->recheck goes through them.
+ * live reads and incremental appends last long enough for that: auth->recheck goes through them.
  *
  * If the registry cannot be read, a project is taken for absent until the next request asks: 401, and never more than
  * was allowed before. */
@@ -92,7 +92,7 @@ bool auth_renew(struct auth *auth, struct grant *grant, struct slice name)
     return true;
 }
 
-/* Keys have changed: nothing that they verified counts, neither cached tokens nor the grants of live reads. */
+/* Keys have changed: nothing that they verified counts, neither cached tokens nor what was granted. */
 static void auth_keys_changed(struct auth *auth)
 {
     auth->generation++;

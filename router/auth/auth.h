@@ -21,7 +21,7 @@ struct router;
 
 struct auth {
     struct router *router;
-    void (*recheck)(struct router *router); /* what was granted may not hold any more: look at live reads again */
+    void (*recheck)(struct router *router); /* what was granted may not hold any more: look again at what outlasts it */
     struct projects projects;
     uint32_t version;    /* of the registry, when it was last looked at */
     uint64_t looked_ms;  /* when that was */

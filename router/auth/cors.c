@@ -3,7 +3,7 @@
  *     cors_decide()   may a script of this origin read the answer? Asked for each request, whatever becomes of it
  *     cors_trusts()   does a cookie count that a browser has sent by itself? A page may make a request whose answer it
  *                     cannot read, so "*" is no trust here, and a request that changes something needs a listed origin
- *     cors_holds()    is the origin of a live read's page listed still? (router/live/recheck.c) */
+ *     cors_holds()    is the origin of a live read's or incremental append's page listed still? */
 #include "router/auth/cors.h"
 
 #include <stdlib.h>
@@ -49,7 +49,7 @@ void cors_decide(struct request *req, const struct http_head *head, struct slice
 }
 
 #define ALLOWED                                                                                                        \
-    "Content-Type, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "                     \
+    "Content-Type, Stream-Seq, Stream-Append, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "      \
     "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-Match, "         \
     "If-None-Match, Producer-Id, Producer-Epoch, Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"
 

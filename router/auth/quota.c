@@ -140,12 +140,11 @@ static void quota_say(struct detail *detail, const struct request *req, enum err
     (void)detail_say(detail, error, "the project's quota of %llu %s is used up", (unsigned long long)quota, what);
 }
 
-void quota_refuse(struct request *req, enum error error)
+struct buf *quota_refuse_begin(struct request *req, enum error error, struct detail *detail)
 {
     struct quotas quotas;
     struct project_usage *usage;
     char policy[256] = "", limit[256] = "";
-    struct detail detail = {0};
     struct buf *head = answer_error_begin(req, error);
     if (quota_look_up(req, slice_str(req->usage->project), &quotas, &usage)) {
         uint64_t readers = usage->readers + usage->readers_elsewhere,
@@ -158,9 +157,16 @@ void quota_refuse(struct request *req, enum error error)
         response_add(head, "RateLimit-Policy", slice_str(policy));
         response_add(head, "RateLimit", slice_str(limit));
         bool by_readers = quotas.readers && readers >= quotas.readers && !wait_s;
-        quota_say(&detail, req, error, &quotas, usage, by_readers);
+        quota_say(detail, req, error, &quotas, usage, by_readers);
         if (!error_retry_after(error)) /* the rate's depends on which one it is */
             response_add_number(head, "Retry-After", by_readers ? READERS_RETRY_S : wait_s);
     }
+    return head;
+}
+
+void quota_refuse(struct request *req, enum error error)
+{
+    struct detail detail = {0};
+    (void)quota_refuse_begin(req, error, &detail);
     answer_error_end(req, error, detail.text);
 }

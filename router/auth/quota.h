@@ -8,6 +8,8 @@
 #include "common/errors.h"
 #include "common/slice.h"
 
+struct buf;
+struct detail;
 struct request;
 struct suspended_list;
 
@@ -23,5 +25,8 @@ enum error quota_read_live(struct request *request, struct slice name) MUSTUSE;
 /* Answers with QUOTA_EXCEEDED or QUOTA_RATE_EXCEEDED, when to come back, and what is left of the quotas of the project
  * that was asked about last. */
 void quota_refuse(struct request *request, enum error error);
+
+/* The same without the end of the answer: for more headers, and answer_error_end() with *detail. */
+struct buf *quota_refuse_begin(struct request *request, enum error error, struct detail *detail);
 
 #endif

@@ -217,10 +217,15 @@ void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
         response_add_offset(head, "Stream-Earliest-Offset", stream->earliest);
 }
 
-void answer_refuse(struct request *req, enum error error, const char *text)
+void answer_cut_short(struct request *req)
 {
     request_drop_job(req);
     req->keep_alive = false;
     req->connection->linger = true; /* the rest of the request may be on its way */
+}
+
+void answer_refuse(struct request *req, enum error error, const char *text)
+{
+    answer_cut_short(req);
     answer_error_text(req, error, text);
 }

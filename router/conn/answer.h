@@ -34,6 +34,9 @@ void answer_error_end(struct request *request, enum error error, const char *tex
 /* The same for a request that cannot be read to its end: what works on it is dropped, and the connection ends. */
 void answer_refuse(struct request *request, enum error error, const char *text);
 
+/* The same for an answer that begins after this call. */
+void answer_cut_short(struct request *request);
+
 void answer_error(struct request *request, enum error error);
 void answer_error_text(struct request *request, enum error error, const char *text);
 

@@ -74,6 +74,7 @@ static bool connection_wants_input(const struct connection *c)
     case CONNECTION_HEAD:
         return c->out.bytes < CONNECTION_OUTPUT_PAUSE;
     case CONNECTION_BODY:
+        return !c->body_paused;
     case CONNECTION_LINGERING:
         return true;
     case CONNECTION_WAITING:
@@ -99,6 +100,14 @@ void connection_watch(struct connection *c)
     event_assign(&c->event, c->router->base, c->socket.fd, (short)(want | EV_PERSIST), connection_on_event, c);
     if (event_add(&c->event, NULL) != 0)
         fatalx("cannot watch a client's socket");
+}
+
+void connection_pause_body(struct connection *c, bool paused)
+{
+    if (c->body_paused == paused)
+        return;
+    c->body_paused = paused;
+    connection_watch(c);
 }
 
 void connection_send(struct connection *c, struct block *block, size_t start, size_t len)

@@ -52,6 +52,7 @@ struct connection {
     short watched;          /* EV_READ, EV_WRITE */
     bool dirty, ready;      /* on the lists above */
     bool blocked;           /* the socket is full */
+    bool body_paused;       /* CONNECTION_BODY: its job takes nothing now, and nothing is read */
     bool eof;               /* nothing more will come */
     bool linger;            /* the client may still be sending what will not be read */
     bool only_metrics;      /* it came where nothing else is answered */
@@ -109,6 +110,9 @@ void connection_put_back(struct connection *connection, struct slice input);
 
 /* The answer to the current request is queued: on to the next one, or to the end. For request_done(). */
 void connection_answered(struct connection *connection);
+
+/* The job of a body that is arriving takes nothing for now, or goes on to. */
+void connection_pause_body(struct connection *connection, bool paused);
 
 /* Arms or clears the socket's events after something they depend on has changed. */
 void connection_watch(struct connection *connection);

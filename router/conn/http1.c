@@ -35,6 +35,7 @@ static void http1_expired(struct connection *c, enum deadline_class class)
         return;
     case DEADLINE_LONG_POLL:
     case DEADLINE_SSE_LIFETIME:
+    case DEADLINE_SILENCE:
     case DEADLINE_SUSPENDED:
         c->request.ops->expired(&c->request);
         return;

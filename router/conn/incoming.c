@@ -66,3 +66,17 @@ bool incoming_hold_body(struct request *req)
     r->connections.body_bytes += in->body.len;
     return true;
 }
+
+bool incoming_add(struct request *req, struct slice data)
+{
+    struct router *r = req->router;
+    buf_add_slice(&req->incoming->held, data);
+    r->connections.body_bytes += data.len;
+    return r->connections.body_bytes <= r->cfg->router_body_memory;
+}
+
+void incoming_consume(struct request *req, size_t bytes)
+{
+    buf_consume(&req->incoming->held, bytes);
+    req->router->connections.body_bytes -= bytes;
+}

@@ -21,10 +21,14 @@ struct incoming {
     enum error error;            /* it will be refused with this, whatever its body is */
     struct detail detail;
     uint64_t decided;  /* auth.generation when it was decided whether it may */
+    bool in_pieces;    /* its handler takes the body as it arrives */
     bool is_preflight; /* OPTIONS, which is answered whatever the path is */
     bool wants_body;   /* its handler looks at a body; any other is read to its end, and not kept */
-    bool kept;         /* this is memory of its own, with the head's bytes and the name behind it */
-    char *room;        /* ROUTE_NAME_MAX bytes, until it is kept */
+    uint64_t left;     /* of a body of known length that is arriving */
+    uint64_t taken;    /* of the body, so far */
+    struct http_chunked chunked;
+    bool kept;  /* this is memory of its own, with the head's bytes and the name behind it */
+    char *room; /* ROUTE_NAME_MAX bytes, until it is kept */
     char data[];
 };
 
@@ -35,6 +39,9 @@ struct dispatcher {
     bool (*head)(struct request *request);
     /* So is the body: calls the handler, perhaps after a suspension. request->incoming is gone afterwards. */
     void (*whole)(struct request *request);
+    /* In place of that, with incoming->in_pieces: calls the handler, which takes the body by
+     * request_reader_give_body(), perhaps after a suspension. */
+    void (*pieces)(struct request *request);
 };
 
 /* Copies what request->incoming borrows: the head may wait then. */
@@ -46,5 +53,10 @@ void incoming_free(struct request *request, struct incoming *incoming);
 
 /* The body is copied, if it is not the request's own yet. False: bodies fill router.body_memory. */
 bool incoming_hold_body(struct request *request) MUSTUSE;
+
+/* More of the body becomes the request's own; and its first bytes are not needed any more. False: the body is held, but
+ * bodies fill router.body_memory. */
+bool incoming_add(struct request *request, struct slice data) MUSTUSE;
+void incoming_consume(struct request *request, size_t bytes);
 
 #endif

@@ -37,6 +37,30 @@ void request_drop_job(struct request *req)
     request_end_job(req);
 }
 
+void request_recheck(struct request *req)
+{
+    if (req->ops && req->ops->recheck && req->router->auth.projects.registry)
+        req->ops->recheck(req);
+}
+
+/* One that ends leaves the list. */
+void requests_recheck(struct router *router)
+{
+    for (struct connection *c = router->connections.first, *next; c; c = next) {
+        next = c->next;
+        request_recheck(&c->request);
+    }
+}
+
+void requests_send_back(struct router *router)
+{
+    for (struct connection *c = router->connections.first, *next; c; c = next) {
+        next = c->next;
+        if (c->request.ops && c->request.ops->send_back)
+            c->request.ops->send_back(&c->request);
+    }
+}
+
 void request_send(struct request *req, struct block *block, size_t start, size_t len)
 {
     req->stats.bytes += len;

@@ -32,6 +32,14 @@ struct job_ops {
     void (*expired)(struct request *request); /* the timer has passed that the job has armed */
     void (*hang_up)(struct request *request); /* the client sends nothing more; it may still read */
     bool (*stop)(struct request *request); /* the process ends: end soon. False: an answer is on its way, and ends it */
+    /* A job that takes the body as it arrives (request_reader_give_body) has these two. The first may end the request.
+     */
+    void (*body)(struct request *request, struct slice data); /* some of it; may be empty */
+    void (*body_end)(struct request *request);                /* it is whole */
+    /* A job that outlasts what its request was granted with has these two. */
+    void (*recheck)(
+        struct request *request); /* keys, projects or origins have changed: end if it may no longer go on */
+    void (*send_back)(struct request *request); /* end, so that the client comes again and is asked about again */
 };
 
 struct request {
@@ -59,6 +67,12 @@ void request_end_job(struct request *request);
 
 /* Drops what works on it, if something does. */
 void request_drop_job(struct request *request);
+
+/* Looks again at what a request that is worked on was granted; the same for all requests of the router, and the end of
+ * all that outlast their grant. */
+void request_recheck(struct request *request);
+void requests_recheck(struct router *router);
+void requests_send_back(struct router *router);
 
 /* Queues len bytes of a block from start, of the answer; they leave at the end of the turn. */
 void request_send(struct request *request, struct block *block, size_t start, size_t len);

@@ -5,7 +5,10 @@
  *     bytes --> take_head --> (dispatcher: decided?) --> body there?  yes --> dispatcher: whole
  *                  |                  | no: suspended        | no
  *                  | more             v                      v
- *                  +-- wait      request_reader_decided   an upload is its job --> body_whole
+ *                  +-- wait      request_reader_decided   collecting is its job --> body_whole
+ *
+ * A body that its handler takes in pieces is not collected: the dispatcher is called at the head's end, and the bytes
+ * go to the job that the handler begins (request_reader_give_body).
  *
  * Failure modes: a head or body that is malformed, too large or too slow ends the connection behind an answer
  * (answer_refuse), because the start of the next request is unknown. A request without the right is refused before its
@@ -15,10 +18,8 @@
 #include "router/conn/request_reader.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/mem.h"
 #include "router/conn/cors_headers.h"
 #include "router/conn/incoming.h"
 #include "router/http/http.h"
@@ -29,35 +30,28 @@
 
 #define BODY_READ ((size_t)256 << 10)
 
-/* The job of a request whose body is arriving. Its bytes are collected in request->incoming. */
-struct upload {
-    struct http_chunked chunked;
-    uint64_t left;  /* of a body of known length */
-    uint64_t taken; /* so far */
-    bool is_chunked;
-};
+static const struct job_ops request_reader_ops;
 
 /* ---- bodies ---- */
 
-static struct upload *request_reader_upload(const struct connection *c)
+/* Whether the body that arrives is collected; otherwise a handler has it. */
+static bool request_reader_collects(const struct connection *c)
 {
-    return c->request.job;
+    return c->request.ops == &request_reader_ops;
 }
 
-/* The request is refused, or its client is gone, before its body is whole. */
+/* The request is refused, or its client is gone, before its body is whole. What is held goes with incoming. */
 static void request_reader_drop(struct request *req)
 {
-    free(req->job);
+    (void)req;
 }
 
-static const struct job_ops request_reader_ops = {.drop = request_reader_drop};
-
-static void request_reader_body_whole(struct connection *c)
+static void request_reader_body_whole(struct request *req)
 {
-    struct incoming *in = c->request.incoming;
-    request_drop_job(&c->request);
+    struct incoming *in = req->incoming;
+    request_drop_job(req);
     in->body = buf_slice(&in->held);
-    c->router->connections.dispatcher->whole(&c->request);
+    req->router->connections.dispatcher->whole(req);
 }
 
 static void request_reader_refuse_body(struct connection *c)
@@ -79,63 +73,67 @@ static void request_reader_refuse_head(struct connection *c)
                   detail.text);
 }
 
-/* Counts bytes of the body that came. False: the body is too large, and the request was refused. */
-static bool request_reader_body_grown(struct connection *c, size_t len)
+/* Bytes of the body came, and are held if they are wanted. False: the body is too large, and the request was refused.
+ */
+static bool request_reader_body_grown(struct connection *c, size_t len, bool fits)
 {
-    struct router *r = c->router;
-    struct upload *upload = request_reader_upload(c);
-    bool wanted = c->request.incoming->wants_body;
-    upload->taken += len;
-    if (wanted)
-        r->connections.body_bytes += len;
-    if (upload->taken > r->cfg->limits_max_body) {
+    struct incoming *in = c->request.incoming;
+    in->taken += len;
+    if (in->taken > c->router->cfg->limits_max_body) {
         request_reader_refuse_body(c);
         return false;
     }
-    if (wanted && r->connections.body_bytes > r->cfg->router_body_memory) {
+    if (!fits)
         answer_refuse(&c->request, ERR_OVERLOADED, "bodies that are arriving fill router.body_memory; try again");
-        return false;
-    }
-    return true;
+    return fits;
 }
 
-static bool request_reader_body_add(struct connection *c, struct slice data)
+static void request_reader_collect(struct request *req, struct slice data)
 {
-    struct incoming *in = c->request.incoming;
-    if (in->wants_body)
-        buf_add_slice(&in->held, data);
-    return request_reader_body_grown(c, data.len);
+    struct connection *c = req->connection;
+    bool fits = !req->incoming->wants_body || incoming_add(req, data);
+    connection_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
+    (void)request_reader_body_grown(c, data.len, fits);
+}
+
+static const struct job_ops request_reader_ops = {
+    .drop = request_reader_drop, .body = request_reader_collect, .body_end = request_reader_body_whole};
+
+/* Gives bytes to the job. False: it has ended the request. */
+static bool request_reader_pass(struct connection *c, struct slice data)
+{
+    c->request.ops->body(&c->request, data);
+    return c->state == CONNECTION_BODY;
 }
 
 static size_t request_reader_take_known(struct connection *c, struct slice in)
 {
-    struct upload *upload = request_reader_upload(c);
-    size_t len = in.len < upload->left ? in.len : (size_t)upload->left;
-    upload->left -= len;
-    bool whole = !upload->left;
-    if (request_reader_body_add(c, slice_of(in.data, len)) && whole)
-        request_reader_body_whole(c);
+    uint64_t *left = &c->request.incoming->left;
+    size_t len = in.len < *left ? in.len : (size_t)*left;
+    *left -= len;
+    bool whole = !*left;
+    if (request_reader_pass(c, slice_of(in.data, len)) && whole)
+        c->request.ops->body_end(&c->request);
     return len;
 }
 
 static size_t request_reader_take_chunked(struct connection *c, struct slice in)
 {
-    struct upload *upload = request_reader_upload(c);
     size_t taken = 0;
     while (taken < in.len) {
         struct slice data;
         size_t used;
         enum http_parse result =
-            http_chunked_next(&upload->chunked, slice_of(in.data + taken, in.len - taken), &data, &used);
+            http_chunked_next(&c->request.incoming->chunked, slice_of(in.data + taken, in.len - taken), &data, &used);
         taken += used;
         if (result == HTTP_PARSE_BAD) {
             answer_refuse(&c->request, ERR_BAD_REQUEST, "the chunked body is malformed");
             return in.len;
         }
-        if (!request_reader_body_add(c, data))
+        if (!request_reader_pass(c, data))
             return in.len;
         if (result == HTTP_PARSE_DONE) {
-            request_reader_body_whole(c);
+            c->request.ops->body_end(&c->request);
             return taken;
         }
     }
@@ -144,8 +142,7 @@ static size_t request_reader_take_chunked(struct connection *c, struct slice in)
 
 static size_t request_reader_take_body(struct connection *c, struct slice in)
 {
-    connection_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
-    return request_reader_upload(c)->is_chunked ? request_reader_take_chunked(c, in) : request_reader_take_known(c, in);
+    return c->request.incoming->head.chunked ? request_reader_take_chunked(c, in) : request_reader_take_known(c, in);
 }
 
 static void request_reader_send_continue(struct connection *c)
@@ -155,21 +152,33 @@ static void request_reader_send_continue(struct connection *c)
     block_unref(block);
 }
 
-static void request_reader_body_begin(struct connection *c)
+void request_reader_give_body(struct request *req, const struct job_ops *ops, void *job)
 {
-    struct request *req = &c->request;
+    struct connection *c = req->connection;
     incoming_keep(req);
-    struct incoming *in = req->incoming;
-    struct upload *upload = xcalloc(1, sizeof *upload);
-    upload->is_chunked = in->head.chunked;
-    upload->left = in->head.content_length;
-    if (!in->head.chunked && in->wants_body)
-        (void)buf_reserve(&in->held, upload->left < BODY_READ ? (size_t)upload->left : BODY_READ);
-    request_begin_job(req, &request_reader_ops, upload);
+    req->incoming->left = req->incoming->head.content_length;
+    c->body_paused = false;
+    request_begin_job(req, ops, job);
     timing_mark(req, TIMING_BODY);
-    if (in->head.expect_continue)
+    if (req->incoming->head.expect_continue)
         request_reader_send_continue(c);
     connection_set_state(c, CONNECTION_BODY);
+}
+
+static void request_reader_body_begin(struct connection *c)
+{
+    request_reader_give_body(&c->request, &request_reader_ops, NULL);
+    struct incoming *in = c->request.incoming;
+    if (!in->head.chunked && in->wants_body)
+        (void)buf_reserve(&in->held, in->left < BODY_READ ? (size_t)in->left : BODY_READ);
+}
+
+/* The handler has been called that takes the body in pieces. A body without a byte is at its end. */
+static void request_reader_pieces_begun(struct connection *c)
+{
+    const struct incoming *in = c->request.incoming;
+    if (c->state == CONNECTION_BODY && !in->head.chunked && !in->left)
+        c->request.ops->body_end(&c->request);
 }
 
 /* ---- heads ---- */
@@ -180,6 +189,11 @@ static size_t request_reader_take_decided(struct connection *c, struct slice res
 {
     struct incoming *in = c->request.incoming;
     timing_mark(&c->request, TIMING_ADMITTED);
+    if (in->in_pieces && in->error == ERR_NONE) {
+        c->router->connections.dispatcher->pieces(&c->request);
+        request_reader_pieces_begun(c);
+        return 0;
+    }
     if (!in->head.chunked && in->head.content_length <= rest.len) {
         size_t len = (size_t)in->head.content_length;
         in->body = slice_of(rest.data, len);
@@ -199,6 +213,12 @@ void request_reader_decided(struct request *req)
     struct connection *c = req->connection;
     buf_consume(&c->in, request_reader_take_decided(c, buf_slice(&c->in)));
     request_reader_resume(c);
+}
+
+void request_reader_begun(struct request *req)
+{
+    request_reader_pieces_begun(req->connection);
+    request_reader_resume(req->connection);
 }
 
 /* Takes a whole head, and its body if that is there too. Returns how much of rest that was. */
@@ -352,27 +372,28 @@ static size_t request_reader_receive(struct connection *c, char *at, size_t len)
 /* A large body of known length goes straight to where it is collected. */
 static void request_reader_receive_body(struct connection *c)
 {
-    struct upload *upload = request_reader_upload(c);
-    struct buf *held = &c->request.incoming->held;
-    size_t room = upload->left < BODY_READ ? (size_t)upload->left : BODY_READ;
-    size_t n = request_reader_receive(c, buf_reserve(held, room), room);
+    struct connections *all = &c->router->connections;
+    struct incoming *in = c->request.incoming;
+    size_t room = in->left < BODY_READ ? (size_t)in->left : BODY_READ;
+    size_t n = request_reader_receive(c, buf_reserve(&in->held, room), room);
     if (!n)
         return;
-    buf_grow(held, n);
-    upload->left -= n;
-    bool whole = !upload->left;
+    buf_grow(&in->held, n);
+    all->body_bytes += n;
+    in->left -= n;
+    bool whole = !in->left;
     connection_arm(c, DEADLINE_BODY, c->router->cfg->limits_body_timeout);
-    if (request_reader_body_grown(c, n) && whole)
-        request_reader_body_whole(c);
+    if (request_reader_body_grown(c, n, all->body_bytes <= c->router->cfg->router_body_memory) && whole)
+        request_reader_body_whole(&c->request);
 }
 
-/* Bytes that were read ahead come first, chunks need decoding, and an unwanted body is not kept: these three go through
- * the router's scratch. */
+/* Bytes that were read ahead come first, chunks need decoding, an unwanted body is not kept, and a handler's own goes
+ * to that: these go through the router's scratch. */
 static bool request_reader_takes_directly(const struct connection *c)
 {
-    if (c->state != CONNECTION_BODY || buf_len(&c->in) > 0)
+    if (c->state != CONNECTION_BODY || buf_len(&c->in) > 0 || !request_reader_collects(c))
         return false;
-    return !request_reader_upload(c)->is_chunked && c->request.incoming->wants_body;
+    return !c->request.incoming->head.chunked && c->request.incoming->wants_body;
 }
 
 void request_reader_readable(struct connection *c)

@@ -5,6 +5,7 @@
 #define ROUTER_CONN_REQUEST_READER_H
 
 struct connection;
+struct job_ops;
 struct request;
 
 /* The socket has something. */
@@ -13,7 +14,12 @@ void request_reader_readable(struct connection *connection);
 /* An answer is out: goes on with what came behind its request. */
 void request_reader_resume(struct connection *connection);
 
-/* A request that was suspended before its body was read is decided. */
+/* A request that was suspended before its body was read is decided; one whose body goes to its handler in pieces may go
+ * on to take it. */
 void request_reader_decided(struct request *request);
+void request_reader_begun(struct request *request);
+
+/* The request's body is to go to this job as it arrives: ops->body and ops->body_end. request->incoming stays. */
+void request_reader_give_body(struct request *request, const struct job_ops *ops, void *job);
 
 #endif

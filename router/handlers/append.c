@@ -13,6 +13,8 @@
  *     finds its place again.
  *   - The shard dies: an append with producer headers is sent to the next process, which recognises a duplicate. One
  * without, once sent, could be stored twice: it fails, and the client decides. */
+#include "router/handlers/append.h"
+
 #include "common/json.h"
 #include "common/media_type.h"
 #include "router/auth/quota.h"
@@ -135,7 +137,7 @@ static enum error append_take_body(struct router *r, struct slice body, struct w
     return ERR_NONE;
 }
 
-static void append_give_back(struct router *r)
+void append_give_back(struct router *r)
 {
     if (r->messages.cap > MESSAGES_KEEP)
         buf_clear(&r->messages);

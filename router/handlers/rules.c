@@ -231,6 +231,21 @@ static enum error rules_append_stream_seq(const struct http_head *head, struct w
     return ERR_NONE;
 }
 
+enum error rules_incremental(const struct http_head *head, bool by_default, bool *incremental, struct detail *detail)
+{
+    struct slice value = head->headers[HTTP_STREAM_APPEND_HEADER];
+    bool producer = rules_given(head, HTTP_PRODUCER_ID_HEADER) || rules_given(head, HTTP_PRODUCER_EPOCH_HEADER) ||
+                    rules_given(head, HTTP_PRODUCER_SEQ_HEADER);
+    *incremental = value.data ? slice_alike(value, SLICE("incremental")) : by_default && head->chunked && !producer;
+    if (value.data && !*incremental && !slice_alike(value, SLICE("whole")))
+        return detail_say(detail, ERR_INVALID_STREAM_APPEND, "Stream-Append must be whole or incremental, not %s",
+                          detail_quote(value).text);
+    if (*incremental && producer)
+        return detail_say(detail, ERR_INVALID_STREAM_APPEND,
+                          "an incremental append cannot have producer headers: its pieces cannot be repeated");
+    return ERR_NONE;
+}
+
 /* Without a body the type is ignored: some clients always send one (PROTOCOL.md 5.2). A request without a body must
  * close the stream, or it does nothing. */
 static enum error rules_append_type(const struct http_head *head, bool has_body, struct wire_append *append,

@@ -25,6 +25,11 @@ struct rules_create_room {
 enum error rules_create(const struct http_head *head, size_t max_path, struct rules_create_room *room,
                         struct wire_create *create, struct detail *detail) MUSTUSE;
 
+/* Whether an append is stored as its body arrives: Stream-Append says so, or nothing does and by_default is set, which
+ * holds for chunked bodies without producer headers. */
+enum error rules_incremental(const struct http_head *head, bool by_default, bool *incremental,
+                             struct detail *detail) MUSTUSE;
+
 /* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq.
  */
 enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append,

@@ -40,6 +40,7 @@ const char *http_method_name(enum http_method method);
     X(STREAM_EXPIRES_AT, "stream-expires-at")                                                                          \
     X(STREAM_RETENTION_SECONDS, "stream-retention-seconds")                                                            \
     X(STREAM_RETENTION_BYTES, "stream-retention-bytes")                                                                \
+    X(STREAM_APPEND, "stream-append")                                                                                  \
     X(STREAM_CLOSED, "stream-closed")                                                                                  \
     X(STREAM_FORKED_FROM, "stream-forked-from")                                                                        \
     X(STREAM_FORK_OFFSET, "stream-fork-offset")                                                                        \

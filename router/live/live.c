@@ -21,6 +21,9 @@
  *   - The stream was deleted and made again meanwhile (another uid): its readers end with 404.
  *   - A READ is given up whose answer may still make the shard watch: the entry is `doubtful`, and an UNWATCH is sent
  * as if it were watching.
+ *   - Writers (incremental appends) watch as readers do, but have no position: they only hear how the stream is, from
+ * the answer to a READ at the tail, and that it was closed or deleted. The shard's events bring them their own data
+ * too.
  *   - A reader that ends inside a step takes its entry along if it was the last one: `held` keeps it for the step. */
 #include "router/live/live.h"
 
@@ -32,6 +35,8 @@
 #include "router/observe/stats.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
+
+#define LOOKS 1u /* of a shard request: the answer is for writers, and has no data */
 
 static struct entry *live_owner(const struct table_node *node)
 {
@@ -77,7 +82,11 @@ static struct entry *live_entry_by_watch(const struct live *live, uint64_t watch
 size_t live_readers(const struct live *live, struct slice name)
 {
     const struct table_node *node = table_find(&live->entries, name);
-    return node ? live_owner(node)->users : 0;
+    size_t readers = node ? live_owner(node)->users : 0;
+    if (node)
+        LIST_EACH(link, &live_owner(node)->writers)
+    readers--;
+    return readers;
 }
 
 struct entry *live_entry(struct live *live, struct slice name)
@@ -94,6 +103,7 @@ struct entry *live_entry(struct live *live, struct slice name)
     e->name_len = name.len;
     e->shard = shards_of(&live->router->shards, name);
     list_init(&e->readers);
+    list_init(&e->writers);
     table_add(&live->entries, &e->node);
     live_give_watch(live, e);
     return e;
@@ -117,11 +127,11 @@ static bool live_any(const struct entry *e)
     return !list_empty(&e->readers);
 }
 
-/* Ends the watch if no reader is at the tail, and the entry if none is left. With a live read under way the watch
- * stays: an UNWATCH would cross its answer. */
+/* Ends the watch if no reader is at the tail and nobody writes, and the entry if none is left. With a live read under
+ * way the watch stays: an UNWATCH would cross its answer. */
 static void live_flush(struct entry *e)
 {
-    if (e->held || e->reads || live_any(e))
+    if (e->held || e->reads || live_any(e) || !list_empty(&e->writers))
         return;
     if (e->watching || e->doubtful)
         shards_unwatch(&e->live->router->shards, e->shard, slice_of(e->name, e->name_len), e->watch);
@@ -232,6 +242,52 @@ static void live_resume(struct entry *e)
                                                .max_bytes = e->live->router->cfg->limits_sse_event}) != NULL;
 }
 
+/* ---- writers ---- */
+
+/* The answer says how the stream is, and makes the shard watch it if it is open. */
+static void live_look(struct entry *e)
+{
+    const struct wire_read read = {.flags = WIRE_READ_NOW | WIRE_READ_CUT, .max_bytes = 1};
+    struct shard_request *q = live_read(e, NULL, read);
+    if (q)
+        q->flags = LOOKS;
+}
+
+/* stream: NULL if it is gone. One that was made after a writer has begun is another stream. */
+static void live_tell_writers(struct entry *e, enum error error, const struct wire_stream *stream)
+{
+    LIST_EACH_SAFE(link, after, &e->writers)
+    {
+        struct live_writer *writer = LIST_OWNER(link, struct live_writer, link);
+        bool other = stream && writer->uid && writer->uid != stream->uid;
+        if (stream)
+            writer->uid = stream->uid;
+        writer->told(writer, other ? ERR_STREAM_NOT_FOUND : error, stream);
+    }
+}
+
+static void live_writers_answered(struct entry *e, const struct answer *answer)
+{
+    if (answer->error == ERR_NONE)
+        live_tell_writers(e, ERR_NONE, answer_stream(answer));
+    else if (answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE)
+        live_tell_writers(e, answer->error, NULL);
+}
+
+void live_writer_join(struct live *live, struct slice name, struct live_writer *writer)
+{
+    writer->entry = live_entry(live, name);
+    writer->uid = 0;
+    list_add_last(&writer->entry->writers, &writer->link);
+    live_look(writer->entry);
+}
+
+void live_writer_leave(struct live_writer *writer)
+{
+    list_remove(&writer->link);
+    live_release(writer->entry);
+}
+
 static void live_replace_text(char **text, struct slice *slice)
 {
     if (*text && slice_equal(*slice, slice_str(*text))) {
@@ -313,10 +369,11 @@ static void live_answered(struct shard_request *q, const struct answer *answer)
         live_learn(e, answer_stream(answer));
     else if (!answer_stream(answer))
         e->doubtful = true;
+    live_writers_answered(e, answer);
     if (q->request) {
         timing_of_shard(q->request, q);
         e->live->ops->answered(q->request->job, answer);
-    } else if (q->patient) {
+    } else if (q->patient && q->flags != LOOKS) {
         live_resumed(e, answer);
     }
     e->held--;
@@ -331,8 +388,14 @@ void live_event(struct live *live, const struct wire_event *event)
     if (!e)
         return;
     e->held++;
+    if (event->flags & WIRE_EVENT_CLOSED)
+        live_tell_writers(
+            e, ERR_NONE,
+            &(struct wire_stream){
+                .uid = e->facts.uid, .flags = WIRE_STREAM_CLOSED, .next = event->next, .tail = event->next});
     if (event->flags & WIRE_EVENT_DELETED) {
         e->watching = false;
+        live_tell_writers(e, ERR_STREAM_NOT_FOUND, NULL);
         live_end_all(e, ERR_STREAM_NOT_FOUND);
     } else if (!live_any(e) || e->resuming) {
         /* Nobody needs it, or it is part of what is being read. */
@@ -369,9 +432,11 @@ void live_shard_up(struct live *live, unsigned shard)
 {
     for (size_t i = 0; i < live->slot_count; i++) {
         struct entry *e = live->slots[i];
-        if (!e || e->shard != shard || !live_any(e))
+        if (!e || e->shard != shard || (!live_any(e) && list_empty(&e->writers)))
             continue;
         e->held++;
+        if (!list_empty(&e->writers))
+            live_look(e);
         live_resume(e);
         e->held--;
         live_flush(e);

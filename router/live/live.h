@@ -31,11 +31,12 @@ struct entry {
     unsigned held; /* being worked on: not to be freed */
     struct table_node node;
 
+    struct list writers;  /* those of live_writer */
     struct list readers;  /* at its position */
     uint64_t position;    /* means nothing without them */
     struct sse_kept kept; /* before the position: what event streams have not had yet */
     uint64_t cursor;      /* the highest that any of them was given */
-    size_t users;         /* readers, wherever they are */
+    size_t users;         /* readers, wherever they are, and writers */
     size_t reads;         /* live reads under way, of readers and its own */
     bool watching;        /* the shard sends events */
     bool doubtful;        /* a read was given up whose answer may still make it watching */
@@ -75,6 +76,16 @@ struct delivery {
     struct block *body;               /* of a long-poll's answer */
 };
 
+/* A request that appends for long, and has to hear when the stream ends. */
+struct live_writer {
+    struct list link; /* of its entry's */
+    struct entry *entry;
+    uint64_t uid; /* the incarnation of the stream that it began with; 0: not known yet */
+    /* What an answer says of the stream: its tail, and whether it is closed; or, with an error, that it is gone. The
+     * writer may leave. */
+    void (*told)(struct live_writer *writer, enum error error, const struct wire_stream *stream);
+};
+
 void live_init(struct live *live, struct router *router, const struct live_ops *ops);
 
 /* The entry of a stream for one more reader, made if there is none; live_release() it. */
@@ -93,6 +104,10 @@ struct shard_request *live_read(struct entry *entry, struct request *request, st
  * to read on. */
 bool live_join(struct entry *entry, struct reader *reader, uint64_t position) MUSTUSE;
 void live_leave(struct reader *reader);
+
+/* A writer of the stream with this name hears of it from now on: first how it is, and later of its end. */
+void live_writer_join(struct live *live, struct slice name, struct live_writer *writer);
+void live_writer_leave(struct live_writer *writer);
 
 /* Makes of a text's next bytes what an event brings: what was kept comes first, and an end that has to wait is kept
  * instead, unless the stream ends here. Borrows live->text. Does nothing to a stream that is not text. */

@@ -34,6 +34,7 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "router/auth/cors.h"
 #include "router/conn/answer.h"
 #include "router/live/reader_poll.h"
 #include "router/live/reader_sse.h"
@@ -118,6 +119,16 @@ static void reader_learn(struct reader *reader, const struct wire_stream *stream
     reader_share(reader);
 }
 
+/* The right to read has ended: 401, or the end of the event stream, also where an answer is on its way: it would come
+ * too late. */
+static void reader_expire(struct reader *reader)
+{
+    if (reader->started)
+        reader_sse_end(reader);
+    else
+        reader_gone(reader, ERR_UNAUTHORIZED);
+}
+
 static void reader_answered(struct reader *reader, const struct answer *answer)
 {
     const struct wire_stream *stream = answer_stream(answer);
@@ -160,23 +171,14 @@ static void reader_end(struct reader *reader)
     /* else an answer is on its way */
 }
 
-/* A reader that waits for an answer is looked at when that has come. */
-void reader_granted(struct reader *reader)
+/* The grant has changed. A reader that waits for an answer is looked at when that has come. */
+static void reader_granted(struct reader *reader)
 {
     if (!reader_rests(reader))
         return;
     reader_share(reader);
     if (!reader_may_read(reader))
         reader_expire(reader);
-}
-
-/* Also where an answer is on its way: it would come too late. */
-void reader_expire(struct reader *reader)
-{
-    if (reader->started)
-        reader_sse_end(reader);
-    else
-        reader_gone(reader, ERR_UNAUTHORIZED);
 }
 
 static bool reader_stop(struct reader *reader)
@@ -199,19 +201,26 @@ static void reader_hang_up(struct request *req)
         connection_close(reader->request->connection);
 }
 
-void reader_send_back(struct reader *reader)
+/* Ends a reader, with its answer if that is on its way, so that its client comes back and is checked again. */
+static void reader_send_back(struct request *req)
 {
-    reader->ends_ms = reader_router(reader)->now_ms; /* of one whose answer is on its way */
+    struct reader *reader = req->job;
+    reader->ends_ms = req->router->now_ms; /* of one whose answer is on its way */
     (void)reader_stop(reader);
 }
 
-void readers_send_back(struct router *router)
+/* Live reads outlast what they were granted with. A reader ends if no key of its project verifies its token any more,
+ * or if it came without one and neither project nor stream is public; if the origin of its page is not listed any more,
+ * it is sent back. */
+static void reader_recheck(struct request *req)
 {
-    for (struct connection *c = router->connections.first, *next; c; c = next) {
-        next = c->next;
-        if (reader_of(&c->request))
-            reader_send_back(reader_of(&c->request));
-    }
+    struct reader *reader = req->job;
+    if (!auth_renew(&req->router->auth, &req->grant, reader_project(reader)))
+        reader_expire(reader);
+    else if (!cors_holds(req, reader_project(reader)))
+        reader_send_back(req);
+    else
+        reader_granted(reader);
 }
 
 void reader_heartbeat(struct deadline *beat)
@@ -260,6 +269,8 @@ static const struct job_ops reader_ops = {
     .expired = reader_expired,
     .hang_up = reader_hang_up,
     .stop = reader_stop_job,
+    .recheck = reader_recheck,
+    .send_back = reader_send_back,
 };
 
 struct reader *reader_of(const struct request *req)

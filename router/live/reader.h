@@ -15,16 +15,6 @@ void reader_start(struct request *request, struct slice name, const struct query
  * state. */
 void reader_resume(struct request *request, struct slice name, const struct reader *state);
 
-/* request->grant has changed: it ends if that is not enough for what it reads. */
-void reader_granted(struct reader *reader);
-
-/* The reader's right to read has ended: 401, or the end of its event stream. */
-void reader_expire(struct reader *reader);
-
-/* Ends a reader, with its answer if that is on its way, so that its client comes back and is checked again. */
-void reader_send_back(struct reader *reader);
-void readers_send_back(struct router *router); /* all of them */
-
 void reader_heartbeat(struct deadline *beat);
 
 /* The reader of a request that is a live read; NULL: it is none. */

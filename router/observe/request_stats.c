@@ -36,6 +36,12 @@ void request_stats_live(struct request *req, bool sse)
     req->stats.live = sse ? METRIC_OPERATION_SSE : METRIC_OPERATION_LONG_POLL;
 }
 
+void request_stats_incremental(struct request *req)
+{
+    req->stats.live = METRIC_OPERATION_INCREMENTAL;
+    request_stats_waits(req);
+}
+
 void request_stats_answered(struct request *req, int status)
 {
     struct request_stats *stats = &req->stats;

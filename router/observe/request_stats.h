@@ -17,7 +17,7 @@ struct request_stats {
     /* Small, for there is one for every idle reader. */
     enum http_method method : 8;
     enum route_kind route : 8;
-    unsigned live : 8;         /* METRIC_OPERATION_LONG_POLL or _SSE; 0: it is no live read */
+    unsigned live : 8;         /* METRIC_OPERATION_LONG_POLL, _SSE or _INCREMENTAL; 0: the route says it */
     bool routed : 1;           /* route counts: its path is one of ours */
     unsigned status : 16;      /* 0: not answered yet */
     enum error error : 16;     /* of an answer that is one */
@@ -37,13 +37,16 @@ void request_stats_route(struct request *request, enum route_kind route);
 /* It is a live read. */
 void request_stats_live(struct request *request, bool sse);
 
+/* It is an incremental append, whose body may take long. */
+void request_stats_incremental(struct request *request);
+
 /* Its answer begins. Without a request it is a connection that is refused, and counts as one. */
 void request_stats_answered(struct request *request, int status);
 
 /* And says this error. */
 void request_stats_refused(struct request *request, enum error error);
 
-/* A live read has had everything, and waits for more. */
+/* A live read has had everything, and waits for more; or an incremental append waits for its body. */
 void request_stats_waits(struct request *request);
 
 /* It is over: the answer is queued to its end, or the client is gone. Nothing happens if there is no request. */

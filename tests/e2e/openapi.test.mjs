@@ -260,6 +260,11 @@ function streams(walk, project) {
     const json = await fresh("json", { headers: JSON_TYPE });
     await on("append", json, { headers: JSON_TYPE, body: "[]" }, 400);
     await on("append", json, { headers: JSON_TYPE, body: [{ say: "hello" }, 2] }, 204);
+    const incremental = { ...JSON_TYPE, "Stream-Append": "incremental" };
+    await on("append", json, { headers: incremental, body: "1\n2" }, 204);
+    await on("append", json, { headers: incremental, body: "3\nx" }, 400);
+    await on("append", json, { headers: { ...incremental, "Producer-Id": "p" }, body: "1" }, 400);
+    await on("append", name, { headers: incremental, body: "1" }, 409);
   });
 
   test("read", async () => {

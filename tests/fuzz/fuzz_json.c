@@ -82,12 +82,49 @@ static void check_again(struct slice out, struct slice boundaries, uint64_t coun
     buf_clear(&again_boundaries);
 }
 
+static bool is_space(struct slice line)
+{
+    for (size_t i = 0; i < line.len; i++)
+        if (!memchr(" \t\r", line.data[i], 3))
+            return false;
+    return true;
+}
+
+/* Lines are what json_messages() makes of each, up to the first wrong one, with marks of one append. */
+static void check_lines(struct slice text)
+{
+    struct buf out = {0}, boundaries = {0}, expected = {0}, marks = {0}, all = {0};
+    struct json_lines found = {0};
+    uint64_t lines = 0, count = 0, one, length;
+    bool wrong = false, last;
+    enum error error = json_lines(text, &out, &boundaries, &found, NULL);
+    while (text.len && !wrong) {
+        const char *feed = memchr(text.data, '\n', text.len);
+        struct slice line = slice_of(text.data, feed ? (size_t)(feed - text.data) : text.len);
+        one = is_space(line);
+        wrong = !one && (!json_messages(line, &expected, &marks, &one, NULL) || !one);
+        count += wrong || is_space(line) ? 0 : one;
+        lines += !wrong;
+        text = slice_of(line.data + line.len + (feed != NULL), text.len - line.len - (feed != NULL));
+    }
+    must(wrong == (error != ERR_NONE) && found.lines == lines && found.count == count);
+    must(slice_equal(buf_slice(&out), buf_slice(&expected)));
+    struct slice rest = buf_slice(&marks);
+    for (uint64_t i = 1; boundaries_next(&rest, &length, &last); i++)
+        boundaries_add(&all, length, i == count);
+    must(slice_equal(buf_slice(&boundaries), buf_slice(&all)));
+    struct buf *const used[] = {&out, &boundaries, &expected, &marks, &all};
+    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
+        buf_clear(used[i]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice text = slice_of((const char *)data, size);
     struct buf out = {0}, boundaries = {0};
     uint64_t count = 0;
     struct detail detail = {0};
+    check_lines(text);
     if (json_messages(text, &out, &boundaries, &count, &detail)) {
         while (size && memchr(" \t\r\n", *data, 4))
             data++, size--;

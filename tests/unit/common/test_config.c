@@ -129,7 +129,7 @@ static void test_errors(void **state)
     assert_refused("[log]\nlevel\n", "f:2: expected [section] or key = value, all of it in one line\n");
     assert_refused("[nowhere]\ncount = 1\n",
                    "f:1: [nowhere]: unknown section; expected one of: server log router shard segment s3 backup auth "
-                   "estuary fanout cors live limits metrics\n");
+                   "estuary fanout cors live limits append metrics\n");
     assert_refused("[server\n", "f:1: expected [section] or key = value\n");
 }
 

@@ -17,6 +17,8 @@ static void in_order(void **state)
     deadline_set(&all, DEADLINE_IDLE, &b, 20);
     deadline_set(&all, DEADLINE_IDLE, &c, 15); /* after a reload to a shorter time */
     assert_null(deadline_expired(&all, DEADLINE_IDLE, 9));
+    assert_ptr_equal(deadline_first(&all, DEADLINE_IDLE), &a);
+    assert_null(deadline_first(&all, DEADLINE_HEAD));
     assert_ptr_equal(deadline_expired(&all, DEADLINE_IDLE, 20), &a);
     assert_false(deadline_armed(&a));
     assert_ptr_equal(deadline_expired(&all, DEADLINE_IDLE, 20), &c);

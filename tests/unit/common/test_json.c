@@ -522,9 +522,50 @@ static void test_large(void **state)
     buf_clear(&text);
 }
 
+static void lines_are(const char *text, enum error expected, uint64_t lines, const char *out_text,
+                      const char *detail_text)
+{
+    struct buf out = {0}, boundaries = {0};
+    struct json_lines found = {.lines = 10};
+    struct detail detail = {0};
+    assert_int_equal(json_lines(slice_str(text), &out, &boundaries, &found, &detail), expected);
+    assert_int_equal(found.lines, 10 + lines);
+    assert_int_equal(buf_len(&out), strlen(out_text));
+    assert_memory_equal(buf_slice(&out).data, out_text, strlen(out_text));
+    assert_string_equal(detail.text, detail_text);
+    struct slice marks = buf_slice(&boundaries);
+    uint64_t length, count = 0, bytes = 0;
+    for (bool last = false; boundaries_next(&marks, &length, &last); count++) {
+        bytes += length;
+        assert_int_equal(last, bytes == strlen(out_text));
+    }
+    assert_int_equal(count, found.count);
+    buf_clear(&out);
+    buf_clear(&boundaries);
+}
+
+/* One append, however many lines; what is wrong leaves the lines before it. */
+static void lines(void **state)
+{
+    (void)state;
+    lines_are("1", ERR_NONE, 1, "1,", "");
+    lines_are("1\n", ERR_NONE, 1, "1,", "");
+    lines_are(" {\"a\": 1}\r\n\n \t\n[2, [3]]\n\"x\"", ERR_NONE, 5, "{\"a\": 1},2,[3],\"x\",", "");
+    lines_are("\n\n", ERR_NONE, 2, "", "");
+    lines_are("1\n[2,3\n4", ERR_INVALID_JSON, 1, "1,",
+              "line 12 of the body is not valid JSON: it ends after 4 bytes where ',' or ']' should be");
+    lines_are("[1,2]\n[3,4}\n5", ERR_INVALID_JSON, 1, "1,2,",
+              "line 12 of the body is not valid JSON: byte 4 should be ',' or ']', not '}'");
+    lines_are("1 2\n3", ERR_INVALID_JSON, 0, "",
+              "line 11 of the body is not valid JSON: byte 2 should be the end, not '2'");
+    lines_are("1\n[ ]\n2", ERR_EMPTY_JSON_ARRAY, 1, "1,",
+              "line 12 of the body is an empty array, which appends nothing");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines),
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_scalars),
         cmocka_unit_test(test_refused),

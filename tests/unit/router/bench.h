@@ -25,6 +25,10 @@ struct bench {
     int clients[CLIENTS];
     struct wire_read reads[64]; /* those that came, their names not valid */
     size_t read_count, unwatched;
+    struct wire_append appends[64]; /* the same */
+    size_t append_count;
+    char appended[64][200]; /* their data, */
+    size_t marks[64];       /* and how long their boundaries are */
 };
 
 static struct bench *benches;
@@ -108,6 +112,15 @@ static inline void turn(struct bench *b)
     router_turn(b->router);
 }
 
+static inline void hear_append(struct bench *b, struct slice body)
+{
+    size_t n = b->append_count++;
+    assert_true(n < 64);
+    assert_true(wire_get_append(body, &b->appends[n]));
+    snprintf(b->appended[n], sizeof b->appended[n], "%.*s", (int)b->appends[n].data.len, b->appends[n].data.data);
+    b->marks[n] = b->appends[n].boundaries.len;
+}
+
 /* What the router has sent to the shard. */
 static inline void hear(struct bench *b)
 {
@@ -118,7 +131,9 @@ static inline void hear(struct bench *b)
     (void)link_receive(&b->shard, SIZE_MAX);
     while (link_next(&b->shard, &cursor, &type, &body)) {
         b->unwatched += type == WIRE_UNWATCH;
-        if (type == WIRE_UNWATCH)
+        if (type == WIRE_APPEND)
+            hear_append(b, body);
+        if (type == WIRE_UNWATCH || type == WIRE_APPEND)
             continue;
         assert_int_equal(type, WIRE_READ);
         assert_true(b->read_count < 64);

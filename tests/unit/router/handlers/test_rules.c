@@ -201,6 +201,33 @@ static void expect_detail(enum http_header header, const char *value, const char
     assert_string_equal(detail.text, expected);
 }
 
+static void incremental_as(const char *value, bool by_default, bool chunked, enum error expected, bool incremental)
+{
+    struct http_head head = {.chunked = chunked};
+    bool is = false;
+    if (value)
+        head.headers[HTTP_STREAM_APPEND_HEADER] = slice_str(value);
+    assert_int_equal(rules_incremental(&head, by_default, &is, NULL), expected);
+    assert_true(expected != ERR_NONE || is == incremental);
+    head.headers[HTTP_PRODUCER_SEQ_HEADER] = SLICE("0");
+    bool named = value && strcmp(value, "incremental") == 0;
+    assert_int_equal(rules_incremental(&head, by_default, &is, NULL), named ? ERR_INVALID_STREAM_APPEND : expected);
+    assert_true(named || !is);
+}
+
+static void incremental(void **state)
+{
+    (void)state;
+    incremental_as(NULL, false, true, ERR_NONE, false);
+    incremental_as(NULL, true, true, ERR_NONE, true);
+    incremental_as(NULL, true, false, ERR_NONE, false);
+    incremental_as("whole", true, true, ERR_NONE, false);
+    incremental_as("incremental", false, false, ERR_NONE, true);
+    incremental_as("incremental", true, true, ERR_NONE, true);
+    incremental_as("", true, true, ERR_INVALID_STREAM_APPEND, false);
+    incremental_as("increment", false, true, ERR_INVALID_STREAM_APPEND, false);
+}
+
 static void a_refusal_names_the_header(void **state)
 {
     (void)state;
@@ -222,13 +249,10 @@ static void a_refusal_names_the_header(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(creates),
-        cmocka_unit_test(retention),
-        cmocka_unit_test(forks),
-        cmocka_unit_test(appends),
-        cmocka_unit_test(producers),
-        cmocka_unit_test(requests),
-        cmocka_unit_test(a_refusal_names_the_header),
+        cmocka_unit_test(creates),     cmocka_unit_test(retention),
+        cmocka_unit_test(forks),       cmocka_unit_test(appends),
+        cmocka_unit_test(producers),   cmocka_unit_test(requests),
+        cmocka_unit_test(incremental), cmocka_unit_test(a_refusal_names_the_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
