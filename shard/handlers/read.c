@@ -1,4 +1,5 @@
-/* READ: admits a reading, and says when it goes on.
+/* READ: admits a reading, and says when it goes on. One that names no position begins with a search for it
+ * (reading_seek), which may need the same as the bytes do: another shard, or a segment.
  *
  *     on_read --time left?--> read_begin --all here--> answered
  *        |                      ^  |  |

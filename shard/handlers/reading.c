@@ -5,7 +5,11 @@
  *
  * reading_advance() goes through as many as this shard has. It stops early where bytes are elsewhere: in another shard
  * (shard/handlers/remote_read.c asks for them, and the reading goes on) or in a segment that has to be fetched (the
- * reading is suspended and begins anew). A page that has bytes already is not held up: it is an answer as it is. */
+ * reading is suspended and begins anew). A page that has bytes already is not held up: it is an answer as it is, unless
+ * it must reach its end (page.whole).
+ *
+ * Where a read of the last messages, in front of an offset, or since a time begins, is searched through the same parts,
+ * from the newest to the oldest (reading_seek, shard/streams/seek.c). */
 #include "shard/handlers/reading.h"
 
 #include "common/clock.h"

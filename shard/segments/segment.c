@@ -80,6 +80,7 @@ static void segment_begin_block(struct segment_draft *draft)
         draft->cap = draft->cap ? draft->cap * 2 : 16;
         s->blocks = xrealloc(s->blocks, draft->cap * sizeof *s->blocks);
     }
+    draft->timed = 0;
     s->blocks[s->count++] = (struct segment_block){
         .start = s->end, .at = buf_len(&draft->data), .boundaries_at = (uint32_t)buf_len(&draft->boundaries)};
 }
@@ -92,6 +93,7 @@ static void segment_add_message(struct segment_draft *draft, struct slice messag
         segment_begin_block(draft);
     struct segment_block *block = segment_last_block(draft);
     size_t before = buf_len(&draft->boundaries);
+    boundaries_add_time(&draft->boundaries, &draft->timed, time_ms);
     boundaries_add(&draft->boundaries, message.len, last_of_append);
     buf_add_slice(&draft->data, message);
     block->boundaries += (uint32_t)(buf_len(&draft->boundaries) - before);
@@ -106,17 +108,18 @@ bool segment_add(struct segment_draft *draft, const struct extent *extent)
 {
     struct segment *s = &draft->segment;
     struct slice boundaries = extent->boundaries;
-    uint64_t position = extent->start, length = extent->data.len, at = 0, before = s->end;
+    uint64_t position = extent->start, length = extent->data.len, at = 0, before = s->end, time_ms = 0;
     bool last = true, bare = !extent->boundaries.len;
     /* An extent without boundaries is one message. It may begin before the draft's end: messages that the draft has are
      * skipped. One that begins behind it leaves a gap, and the caller has mixed something up. */
-    while (!draft->full && (bare || boundaries_next(&boundaries, &length, &last))) {
+    while (!draft->full && (bare || boundaries_next_at(&boundaries, &length, &last, &time_ms))) {
         if (!length || length > extent->data.len - at)
             return false;
         if (position == s->end) {
             draft->full = s->messages && (s->messages >= draft->max_messages || s->bytes + length > draft->max_bytes);
             if (!draft->full)
-                segment_add_message(draft, slice_of(extent->data.data + at, (size_t)length), last, extent->time_ms);
+                segment_add_message(draft, slice_of(extent->data.data + at, (size_t)length), last,
+                                    time_ms ? time_ms : extent->time_ms);
         } else if (position > s->end) {
             return false;
         }

@@ -6,7 +6,8 @@
  *           16 bytes of zeros; u64 checksum of the head up to here and of the index
  *   index   48 bytes a block: u64 start, u64 time_ms (of its newest message), u64 at (in the file), u32 stored,
  *           u32 bytes, u32 boundaries_at (in that part), u32 boundaries, u64 checksum of these and of what is stored
- *   boundaries  where messages begin and appends end, block after block (common/boundaries.h)
+ *   boundaries  where messages begin, appends end, and when they were written, block after block
+ *               (common/boundaries.h)
  *   blocks      whole messages, about SEGMENT_BLOCK of them each; as they are sent, or zstd where stored < bytes
  *
  * Head and index are one small read, and say where any position is; their checksum stands for all of the file. A
@@ -57,6 +58,7 @@ struct segment_draft {
     uint64_t max_messages, max_bytes;
     bool full;
     struct buf data, boundaries;
+    uint64_t timed; /* the last time that the boundaries of the last block say */
     size_t cap;
 };
 

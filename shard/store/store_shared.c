@@ -7,6 +7,7 @@
  * verify counts them again (store_look_checks.c). */
 #include "shard/store/store_shared.h"
 
+#include "common/boundaries.h"
 #include "common/buf.h"
 #include "common/varint.h"
 #include "shard/store/store_sql.h"
@@ -54,12 +55,21 @@ static sqlite3_stmt *store_shared_find(struct store *store, enum store_sql sql, 
     return NULL;
 }
 
+/* Shared bytes were written at one time; the chunk that refers to them has that of its newest ones. */
+static void store_shared_read_boundaries(sqlite3_stmt *statement, struct extent *extent)
+{
+    extent->boundaries = column_slice(statement, 0);
+    uint64_t time_ms = boundaries_first_time(extent->boundaries);
+    if (time_ms)
+        extent->time_ms = time_ms;
+}
+
 bool store_shared_at(struct store *store, uint64_t position, struct extent *extent)
 {
     sqlite3_stmt *statement = store_shared_find(store, SQL_SHARED_GET, position, extent);
     if (!statement)
         return false;
-    extent->boundaries = column_slice(statement, 0);
+    store_shared_read_boundaries(statement, extent);
     extent->data = column_slice(statement, 1);
     return true;
 }
@@ -69,7 +79,7 @@ bool store_shared_bounds(struct store *store, uint64_t position, struct extent *
     sqlite3_stmt *statement = store_shared_find(store, SQL_SHARED_BOUNDS, position, extent);
     if (!statement)
         return false;
-    extent->boundaries = column_slice(statement, 0);
+    store_shared_read_boundaries(statement, extent);
     extent->data = slice_of(NULL, column_u64(statement, 1));
     return true;
 }

@@ -47,7 +47,7 @@ static bool page_take_messages(struct page *page, const struct extent *extent, b
             break;
         *taken += added;
         page->next += json ? 1 : added;
-        page->time_ms = extent->time_ms;
+        page->time_ms = walk_time(&w, extent);
         if (++page->count == page->max_messages)
             page->full = true;
     }
@@ -249,7 +249,7 @@ static struct outcome page_join_runs(struct streams *streams, const struct strea
             return outcome_of(ERR_INTERNAL);
         buf_add_slice(&joined->data, extent->data);
         if (extent->boundaries.len)
-            buf_add_slice(&joined->boundaries, extent->boundaries);
+            boundaries_add_all(&joined->boundaries, extent->boundaries);
         else
             boundaries_add(&joined->boundaries, extent->data.len, true);
     }
@@ -258,6 +258,16 @@ static struct outcome page_join_runs(struct streams *streams, const struct strea
     extent->data = buf_slice(&joined->data);
     extent->boundaries = buf_slice(&joined->boundaries);
     return outcome_of(ERR_NONE);
+}
+
+/* Who gets these appends writes them at another time. */
+static void page_leave_out_times(struct extent *extent, struct joined *joined)
+{
+    if (!extent->boundaries.len)
+        return;
+    buf_reset(&joined->boundaries);
+    boundaries_add_all(&joined->boundaries, extent->boundaries);
+    extent->boundaries = buf_slice(&joined->boundaries);
 }
 
 struct outcome page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
@@ -269,8 +279,11 @@ struct outcome page_appends_at(struct streams *streams, const struct stream *str
         return outcome;
     if (!page_last_end(extent, stream->json, position, &end))
         return outcome_of(ERR_INTERNAL);
-    if (end > position)
-        return outcome_of(page_cut_extent(extent, stream->json, position, end) ? ERR_NONE : ERR_INTERNAL);
+    if (end > position) {
+        bool good = page_cut_extent(extent, stream->json, position, end);
+        page_leave_out_times(extent, joined);
+        return outcome_of(good ? ERR_NONE : ERR_INTERNAL);
+    }
     outcome = page_append_end(streams, stream, position, &end);
     return outcome.kind == OUTCOME_DONE ? page_join_runs(streams, stream, position, end, joined, extent) : outcome;
 }

@@ -58,13 +58,14 @@ struct outcome page_bounds_at(struct streams *streams, const struct stream *stre
  * and what is left is one message then. False: its boundaries are damaged. */
 bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t to) MUSTUSE;
 
-/* An append that lies in several extents, as one. */
+/* Appends that are put together: of several extents, or without times. */
 struct joined {
     struct buf data, boundaries;
 };
 
 /* Whole appends from a position on, the beginning of one: those that end in the extent there, or the one that goes on
- * in the runs behind it. Borrowed as above, or from *joined, which the caller clears. */
+ * in the runs behind it. Their boundaries have no times. Borrowed as above, or from *joined, which the
+ * caller clears. */
 struct outcome page_appends_at(struct streams *streams, const struct stream *stream, uint64_t position,
                                struct joined *joined, struct extent *extent) MUSTUSE;
 

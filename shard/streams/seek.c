@@ -153,7 +153,8 @@ static struct outcome seek_unit_at(struct seek *seek, struct streams *streams, c
     return outcome;
 }
 
-/* The first message that is new enough, in the unit that begins at *at and has one. */
+/* The first message that is new enough, in the unit that begins at *at and has one. Where *at is inside of an extent,
+ * messages before it do not count. */
 static struct outcome seek_since_message(struct seek *seek, struct streams *streams, const struct stream *stream,
                                          uint64_t *at)
 {
@@ -162,9 +163,15 @@ static struct outcome seek_since_message(struct seek *seek, struct streams *stre
                                  ? segments_since(&streams->segments, stream->row.uid, *at, seek->since_ms, &extent)
                                  : page_bounds_at(streams, stream, *at, &extent);
     seek->looks++;
-    if (outcome.kind == OUTCOME_DONE && extent.start > *at)
-        *at = extent.start;
-    return outcome;
+    if (outcome.kind != OUTCOME_DONE)
+        return outcome;
+    struct walk w = walk_start(&extent, stream->json);
+    while (walk_next(&w, &extent))
+        if (walk_end(&w) > *at && walk_time(&w, &extent) >= seek->since_ms) {
+            *at = w.position > *at ? w.position : *at;
+            break;
+        }
+    return outcome_of(w.damaged ? ERR_INTERNAL : ERR_NONE);
 }
 
 static struct outcome seek_since(struct seek *seek, struct streams *streams, const struct stream *stream,

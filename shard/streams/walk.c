@@ -28,8 +28,13 @@ bool walk_next(struct walk *w, const struct extent *extent)
         w->last_of_append = true;
         return true;
     }
-    if (!boundaries_next(&w->boundaries, &w->length, &w->last_of_append))
+    if (!boundaries_next_at(&w->boundaries, &w->length, &w->last_of_append, &w->time_ms))
         return false;
     w->damaged = w->length == 0 || w->length > extent->data.len - w->byte;
     return !w->damaged;
+}
+
+uint64_t walk_time(const struct walk *w, const struct extent *extent)
+{
+    return w->time_ms ? w->time_ms : extent->time_ms;
 }

@@ -16,6 +16,7 @@ struct walk {
     bool single;             /* no boundaries: the extent is one message */
     bool json;
     uint64_t position, byte, length;
+    uint64_t time_ms; /* as the boundaries say; walk_time() */
     bool last_of_append;
     bool damaged; /* the boundaries do not describe the data */
 };
@@ -31,5 +32,8 @@ static inline uint64_t walk_end(const struct walk *w)
 {
     return w->position + (w->json ? 1 : w->length);
 }
+
+/* When the current message was written; of data from before boundaries had times: when the newest of the extent was. */
+uint64_t walk_time(const struct walk *w, const struct extent *extent);
 
 #endif

@@ -47,7 +47,9 @@
 /* A chunk that is being put together. It has bytes and boundaries, or references to shared bytes; never both. */
 struct chunk {
     struct buf data, boundaries;
+    struct buf shared; /* boundaries of shared bytes */
     uint64_t start, count, time_ms;
+    uint64_t timed; /* the last time that the boundaries say */
     bool any, replaces;
     bool bare; /* one extent without boundaries: stays without */
     bool refs; /* it holds references, in `boundaries` */
@@ -71,7 +73,24 @@ static void flush_chunk_write(struct store *store, uint64_t uid, struct chunk *c
         store_chunk_insert(store, uid, &extent);
     buf_reset(&chunk->data);
     buf_reset(&chunk->boundaries);
+    chunk->timed = 0;
     chunk->any = chunk->replaces = chunk->refs = false;
+}
+
+/* Adds an extent's boundaries with its time, unless they have times: *timed is the last one of `boundaries`. */
+static void flush_add_boundaries(struct buf *boundaries, uint64_t *timed, const struct extent *extent)
+{
+    struct slice rest = extent->boundaries;
+    bool has_times = boundaries_first_time(rest) != 0, last;
+    uint64_t length;
+    if (!has_times)
+        boundaries_add_time(boundaries, timed, extent->time_ms);
+    if (extent->boundaries.len)
+        buf_add_slice(boundaries, extent->boundaries);
+    else
+        boundaries_add(boundaries, extent->data.len, true);
+    while (has_times && boundaries_next_at(&rest, &length, &last, timed))
+        ;
 }
 
 /* Bytes that other streams have too are stored once, and referred to. */
@@ -86,6 +105,10 @@ static void flush_chunk_refer(struct store *store, uint64_t uid, struct chunk *c
         chunk->start = extent.start;
         chunk->count = 0;
     }
+    uint64_t timed = 0;
+    buf_reset(&chunk->shared);
+    flush_add_boundaries(&chunk->shared, &timed, &extent);
+    extent.boundaries = buf_slice(&chunk->shared);
     store_shared_ref(store, id, &extent);
     shared_ref_add(&chunk->boundaries, id, extent.count);
     chunk->count += extent.count;
@@ -100,10 +123,7 @@ static void flush_chunk_add(struct chunk *chunk, const struct extent *extent)
         chunk->start = extent->start;
         chunk->count = 0;
     }
-    if (extent->boundaries.len)
-        buf_add_slice(&chunk->boundaries, extent->boundaries);
-    else
-        boundaries_add(&chunk->boundaries, extent->data.len, true);
+    flush_add_boundaries(&chunk->boundaries, &chunk->timed, extent);
     buf_add_slice(&chunk->data, extent->data);
     chunk->count += extent->count;
     chunk->time_ms = extent->time_ms;
@@ -152,6 +172,7 @@ static size_t flush_stream(struct store *store, struct streams *streams, struct 
     flush_chunk_write(store, uid, &chunk);
     buf_clear(&chunk.data);
     buf_clear(&chunk.boundaries);
+    buf_clear(&chunk.shared);
     pending_flushed(streams, stream, appends, upto);
     return appends;
 }

@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "common/clock.h"
+#include "shard/streams/page.h"
+#include "shard/streams/walk.h"
 #include "tests/unit/shard_stand.h"
 
 #define MESSAGES 30
@@ -176,7 +177,6 @@ static void json_messages_are_counted_alike(void **state)
     }
 }
 
-/* What is flushed together has the time of its newest message: a read by time begins there at the latest. */
 static void expect_since(struct bench *b, const char *name, const struct model *model)
 {
     for (unsigned i = 0; i <= model->count; i++) {
@@ -185,13 +185,11 @@ static void expect_since(struct bench *b, const char *name, const struct model *
                                  .amount = i < model->count ? model->times[i] : model->times[i - 1] + 1,
                                  .max_bytes = 1000};
         struct wire_stream answer = read_it(b, read);
-        uint64_t latest = begin_of(model, i);
-        expect_from(model, &answer, answer.start);
-        assert_true(answer.start <= latest && (answer.start == latest || i < 17));
+        expect_from(model, &answer, begin_of(model, i));
     }
 }
 
-static void since_skips_no_message_of_that_time(void **state)
+static void since_finds_the_first_message_of_that_time(void **state)
 {
     struct bench *b = *state;
     struct model model = three_tiers(b, "p/a");
@@ -199,6 +197,28 @@ static void since_skips_no_message_of_that_time(void **state)
     struct wire_stream answer =
         read_it(b, (struct wire_read){.name = SLICE("p/a"), .from = WIRE_FROM_SINCE, .amount = 0, .max_bytes = 1000});
     expect_from(&model, &answer, 0);
+}
+
+/* Estuaries write them at another time. */
+static void appends_for_estuaries_have_no_times(void **state)
+{
+    struct bench *b = *state;
+    struct model model = three_tiers(b, "p/a");
+    struct stream *stream = streams_by_name(&b->shard->streams, SLICE("p/a"));
+    struct joined joined = {0};
+    struct extent extent;
+    for (uint64_t at = model.ends[11]; at < stream->tail; at = extent.start + extent.count) {
+        assert_int_equal(page_appends_at(&b->shard->streams, stream, at, &joined, &extent).kind, OUTCOME_DONE);
+        assert_int_equal(extent.start, at);
+        assert_memory_equal(extent.data.data, model.text + at, extent.data.len);
+        struct walk w = walk_start(&extent, false);
+        while (walk_next(&w, &extent))
+            assert_int_equal(w.time_ms, 0);
+        assert_false(w.damaged);
+        assert_int_equal(walk_end(&w), extent.start + extent.count + w.length);
+    }
+    buf_clear(&joined.data);
+    buf_clear(&joined.boundaries);
 }
 
 /* A fork of a fork, in one shard: the second begins inside of a message of the first. */
@@ -272,9 +292,10 @@ int main(void)
         SEEK_TEST(before_ends_at_its_offset),
         SEEK_TEST(before_is_checked_as_an_offset_is),
         SEEK_TEST(json_messages_are_counted_alike),
-        SEEK_TEST(since_skips_no_message_of_that_time),
+        SEEK_TEST(since_finds_the_first_message_of_that_time),
         SEEK_TEST(inherited_messages_count_too),
         SEEK_TEST(whole_segments_are_not_opened),
+        SEEK_TEST(appends_for_estuaries_have_no_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
