@@ -403,3 +403,45 @@ enum error json_lines(struct slice text, struct buf *out, struct buf *boundaries
     found->count = s.count;
     return error;
 }
+
+/* ---- taking values apart ---- */
+
+bool json_valid(struct slice text, struct detail *detail)
+{
+    const uint8_t *at = (const uint8_t *)text.data;
+    struct scan s = {.end = at + text.len};
+    const uint8_t *end = text.len ? json_scan_value(&s, json_skip_space(at, s.end)) : json_refuse(&s, at, "a value");
+    if (end && json_skip_space(end, s.end) != s.end)
+        json_refuse(&s, json_skip_space(end, s.end), "the end");
+    if (s.wrong)
+        json_say_body(detail, &s, text, end);
+    return !s.wrong;
+}
+
+bool json_open(struct json_walk *walk, struct slice value, char bracket)
+{
+    const uint8_t *at = (const uint8_t *)value.data, *end = at + value.len;
+    at = json_skip_space(at, end);
+    *walk = (struct json_walk){.at = at + 1, .end = end, .object = bracket == '{'};
+    return at < end && *at == (uint8_t)bracket;
+}
+
+bool json_next(struct json_walk *walk, struct slice *key, struct slice *value)
+{
+    struct scan s = {.end = walk->end};
+    const uint8_t *at = json_skip_space(walk->at, s.end), *start;
+    if (*at == ',')
+        at = json_skip_space(at + 1, s.end);
+    if (*at == '}' || *at == ']')
+        return false;
+    if (walk->object) {
+        start = at + 1;
+        at = json_scan_string(&s, start);
+        *key = slice_of((const char *)start, (size_t)(at - start) - 1);
+        at = json_skip_space(json_skip_space(at, s.end) + 1, s.end);
+    }
+    start = at;
+    walk->at = json_scan_value(&s, at);
+    *value = slice_of((const char *)start, (size_t)(walk->at - start));
+    return true;
+}

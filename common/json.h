@@ -34,4 +34,23 @@ struct json_lines {
 enum error json_lines(struct slice text, struct buf *out, struct buf *boundaries, struct json_lines *found,
                       struct detail *detail);
 
+/* The same check of a text, of any one value. */
+bool json_valid(struct slice text, struct detail *detail) MUSTUSE;
+
+/* Takes an object ('{') or array ('[') of a valid text apart, value by value, each as it is written. */
+struct json_walk {
+    const uint8_t *at, *end;
+    bool object;
+};
+
+/* False: the value is none of this kind. */
+bool json_open(struct json_walk *walk, struct slice value, char bracket) MUSTUSE;
+
+/* The next value, and in an object its key, as it is written between the quotes. False: there is none. */
+bool json_next(struct json_walk *walk, struct slice *key, struct slice *value) MUSTUSE;
+
+/* Adds the text that a string of a valid text spells, in UTF-8; it may have a NUL. False: the value is no string, or
+ * half of a surrogate pair stands alone in it (RFC 8259 8.2); some of it may have been added then. (json_string.c) */
+bool json_string(struct slice value, struct buf *out) MUSTUSE;
+
 #endif

@@ -10,7 +10,7 @@
 #include "common/slice.h"
 
 #ifndef WIRE_VERSION /* tests build another version */
-#define WIRE_VERSION 13
+#define WIRE_VERSION 14
 #endif
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
@@ -44,7 +44,8 @@
 #define WIRE_APPEND_CLOSE 1u
 #define WIRE_APPEND_STREAM_SEQ 2u
 #define WIRE_APPEND_PRODUCER 4u
-#define WIRE_APPEND_BODY 8u /* `data` is the body as it came, and `count` its bytes */
+#define WIRE_APPEND_BODY 8u   /* `data` is the body as it came, and `count` its bytes */
+#define WIRE_APPEND_VALUE 16u /* it is a JSON value: a body for JSON, the text that it spells for bytes */
 
 #define WIRE_READ_NOW 1u        /* from the tail; `position` is not looked at */
 #define WIRE_READ_EARLIEST 32u  /* from the first that is there; the same */
@@ -66,6 +67,9 @@ enum wire_from {
 
 #define WIRE_APPENDED_CLOSED 1u
 #define WIRE_APPENDED_DUPLICATE 2u
+#define WIRE_APPENDED_NO_STREAM 4u /* there is none, and the answer says nothing of one */
+
+#define WIRE_BATCHED_TAKEN 1u
 
 #define WIRE_STREAM_CREATED 1u
 #define WIRE_STREAM_CLOSED 2u /* the stream is closed; EOF where next == tail */

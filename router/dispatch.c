@@ -219,7 +219,7 @@ static bool dispatch_waits(struct request *req, void (*again)(struct request *re
     struct incoming *in = req->incoming;
     struct buf names = {0};
     struct suspended_list *list = NULL;
-    if (in->route.kind == ROUTE_STREAM)
+    if (in->route.kind == ROUTE_STREAM || in->route.kind == ROUTE_BATCH)
         list = quota_wait(req, in->route.name);
     if (in->route.kind == ROUTE_USAGE)
         list = project_usage_wait(&req->router->usages, in->route.name);

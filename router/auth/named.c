@@ -18,6 +18,7 @@ static const struct stands_for named_table[] = {
     [NAMED_PATH] = {HTTP_OTHER, SCOPE_NONE, "", ""},
     [NAMED_SOURCE] = {HTTP_GET, SCOPE_READ, "/v1/stream/", "the stream in Stream-Forked-From may not be read"},
     [NAMED_ESTUARY] = {HTTP_POST, SCOPE_WRITE, "/v1/stream/", "the stream in estuaryId may not be written"},
+    [NAMED_APPEND] = {HTTP_POST, SCOPE_WRITE, "/v1/stream/", "one of the batch's streams may not be written"},
     [NAMED_STREAM] = {HTTP_POST, SCOPE_WRITE, "/v1/estuary/subscribe/", "one of streams may not be subscribed to"},
 };
 

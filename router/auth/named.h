@@ -15,11 +15,12 @@ enum named {
     NAMED_PATH,    /* the request's own path */
     NAMED_SOURCE,  /* Stream-Forked-From */
     NAMED_ESTUARY, /* "estuaryId" of a subscription */
-    NAMED_STREAM   /* one of its "streams" */
+    NAMED_STREAM,  /* one of its "streams" */
+    NAMED_APPEND   /* a stream of a batch */
 };
 
-/* The request that such a name stands for: a GET of a fork's source, a POST to an estuary, a subscription of one
- * stream. NAMED_PATH has none of these. */
+/* The request that such a name stands for: a GET of a fork's source, a POST to an estuary or to a stream of a batch, a
+ * subscription of one stream. NAMED_PATH has none of these. */
 enum http_method named_method(enum named kind);
 const char *named_prefix(enum named kind); /* of its path: "/v1/stream/" */
 enum scope named_scope(enum named kind);

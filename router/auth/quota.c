@@ -62,6 +62,12 @@ static bool quota_too_many_bytes(const struct project_usage *usage, const struct
 
 enum error quota_append(struct request *req, struct slice name, size_t bytes)
 {
+    return quota_batch(req, name, bytes, 1);
+}
+
+/* Several are let in where one is: the bucket then goes below 0. */
+enum error quota_batch(struct request *req, struct slice name, size_t bytes, size_t appends)
+{
     struct quotas quotas;
     struct project_usage *usage;
     if (!quota_look_up(req, name, &quotas, &usage))
@@ -73,7 +79,7 @@ enum error quota_append(struct request *req, struct slice name, size_t bytes)
     quota_refill(usage, &quotas, req->router->now_ms);
     if (usage->appends_left < QUOTA_APPEND)
         return ERR_QUOTA_RATE_EXCEEDED;
-    usage->appends_left -= QUOTA_APPEND;
+    usage->appends_left -= (int64_t)appends * QUOTA_APPEND;
     return ERR_NONE;
 }
 
@@ -130,7 +136,8 @@ static uint64_t quota_seconds_to_an_append(const struct project_usage *usage, co
 static void quota_say(struct detail *detail, const struct request *req, enum error error, const struct quotas *quotas,
                       const struct project_usage *usage, bool by_readers)
 {
-    bool appends = req->stats.route == ROUTE_STREAM && req->stats.method == HTTP_POST;
+    bool appends =
+        (req->stats.route == ROUTE_STREAM && req->stats.method == HTTP_POST) || req->stats.route == ROUTE_BATCH;
     bool by_streams = !appends && quotas->streams && usage->streams >= quotas->streams;
     bool rate = error != ERR_QUOTA_EXCEEDED;
     uint64_t quota = rate         ? by_readers ? quotas->readers : quotas->appends

@@ -16,9 +16,10 @@ struct suspended_list;
 /* What a request about this stream has to wait for: its project's usage, if that has quotas. NULL: nothing. */
 struct suspended_list *quota_wait(struct request *request, struct slice name) MUSTUSE;
 
-/* Whether the project may have so many bytes more, by an append, which is counted, or in a new stream; or one more live
- * reader. An error is for quota_refuse(). */
+/* Whether the project may have so many bytes more, by an append, which is counted, or by several; or in a new stream;
+ * or one more live reader. An error is for quota_refuse(). */
 enum error quota_append(struct request *request, struct slice name, size_t bytes) MUSTUSE;
+enum error quota_batch(struct request *request, struct slice name, size_t bytes, size_t appends) MUSTUSE;
 enum error quota_create(struct request *request, struct slice name, size_t bytes) MUSTUSE;
 enum error quota_read_live(struct request *request, struct slice name) MUSTUSE;
 

@@ -163,12 +163,17 @@ struct buf *answer_error_begin(struct request *req, enum error error)
 
 void answer_error_end(struct request *req, enum error error, const char *text)
 {
+    answer_error_more(req, error, text, (struct slice){0});
+}
+
+void answer_error_more(struct request *req, enum error error, const char *text, struct slice more)
+{
     struct buf body = {0};
     struct detail detail = {0};
     if (error == ERR_STREAM_NOT_FOUND && req->slash)
         text = "stream not found: the '/' at its end belongs to its name, which is another one without it";
     error = grant_told(&req->grant, error, &detail);
-    response_error_body(&body, error, *detail.text ? detail.text : text);
+    response_error_body(&body, error, *detail.text ? detail.text : text, *detail.text ? (struct slice){0} : more);
     const struct slice part = buf_slice(&body);
     answer_end(req, &part, 1);
     buf_clear(&body);

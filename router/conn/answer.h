@@ -30,6 +30,8 @@ void answer_json(struct request *request, struct slice body);
 /* An error: begin, perhaps more headers, end. The text may hold anything; NULL or empty: error_text(). */
 struct buf *answer_error_begin(struct request *request, enum error error);
 void answer_error_end(struct request *request, enum error error, const char *text);
+/* The same with further members of the document: `,"index":3`. */
+void answer_error_more(struct request *request, enum error error, const char *text, struct slice more);
 
 /* The same for a request that cannot be read to its end: what works on it is dropped, and the connection ends. */
 void answer_refuse(struct request *request, enum error error, const char *text);

@@ -20,6 +20,8 @@
 #include "router/auth/quota.h"
 #include "router/conn/answer.h"
 #include "router/conn/ask.h"
+#include "router/handlers/body_name.h"
+#include "router/handlers/estuary.h"
 #include "router/handlers/handlers.h"
 #include "router/handlers/rules.h"
 #include "router/http/route.h"
@@ -178,39 +180,11 @@ static struct slice estuary_text_of(const cJSON *item)
     return text ? slice_str(text) : (struct slice){0};
 }
 
-/* Whether a client could ask for the stream: its path is within limits.max_path, encoded. */
-static bool estuary_fits(const struct subscription *s, struct slice name)
-{
-    struct buf path = {0};
-    buf_add_text(&path, "/v1/stream/");
-    percent_encode(name, &path);
-    bool fits = buf_len(&path) <= s->max_path;
-    buf_clear(&path);
-    return fits;
-}
-
-/* Adds "{project}/{id}". Names in a body are read like those in a path: "%" begins an escape. Otherwise a name copied
- * from a listing would mean another stream. */
 static enum error estuary_take_name(const struct subscription *s, const char *what, const cJSON *item,
                                     struct buf *names, struct detail *detail)
 {
-    struct slice id = estuary_text_of(item);
-    size_t before = buf_len(names), len = 0;
-    if (!id.len)
-        return detail_say(detail, ERR_INVALID_SUBSCRIPTION, "%s must be the name of a stream", what);
-    buf_add_slice(names, s->project);
-    buf_add_byte(names, '/');
-    if (!percent_decode(id, buf_reserve(names, id.len), &len))
-        return detail_say(detail, ERR_INVALID_SUBSCRIPTION,
-                          "%s %s is no name: '%%' and two hexadecimal digits are a byte, and control "
-                          "characters are not allowed",
-                          what, detail_quote(id).text);
-    buf_grow(names, len);
-    if (!estuary_fits(s, slice_of(buf_slice(names).data + before, buf_len(names) - before)))
-        return detail_say(detail, ERR_INVALID_SUBSCRIPTION,
-                          "%s %s is too long: limits.max_path allows paths of %zu bytes", what, detail_quote(id).text,
-                          s->max_path);
-    return ERR_NONE;
+    const struct body_names of = {s->project, s->max_path, ERR_INVALID_SUBSCRIPTION};
+    return body_name_add(&of, what, estuary_text_of(item), names, detail);
 }
 
 /* The last source, which begins at `from`, is whole. An estuary cannot be its own source. */
@@ -322,12 +296,10 @@ static void estuary_clear(struct subscription *s)
     buf_clear(&s->sources);
 }
 
-void handle_names_in_body(const struct route *route, struct slice body, const struct config *cfg, struct buf *names)
+void estuary_names(struct slice name, struct slice body, const struct config *cfg, struct buf *names)
 {
     struct subscription s = {0};
-    if (route->kind != ROUTE_SUBSCRIPTION && route->kind != ROUTE_SUBSCRIPTIONS)
-        return;
-    if (estuary_read_subscription(cfg, route->name, body, &s, NULL) == ERR_NONE) {
+    if (estuary_read_subscription(cfg, name, body, &s, NULL) == ERR_NONE) {
         struct slice sources = buf_slice(&s.sources);
         named_add(names, NAMED_ESTUARY, buf_slice(&s.estuary));
         while (s.many && sources.len) /* a single source is in the path, which was checked with the head */

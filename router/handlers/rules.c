@@ -48,7 +48,7 @@ enum error rules_request(const struct http_head *head, bool evaluates, struct de
 
 /* ---- values ---- */
 
-static enum error rules_content_type(struct slice value, struct slice *type, struct detail *detail)
+enum error rules_content_type(struct slice value, struct slice *type, struct detail *detail)
 {
     *type = value;
     if (media_type_valid(value))
@@ -193,11 +193,9 @@ static enum error rules_producer_numbers(struct slice epoch, struct slice seq, s
                       by_epoch ? "Producer-Epoch" : "Producer-Seq", detail_quote(by_epoch ? epoch : seq).text);
 }
 
-static enum error rules_append_producer(const struct http_head *head, struct wire_append *append, struct detail *detail)
+enum error rules_producer(struct slice id, struct slice epoch, struct slice seq, struct wire_append *append,
+                          struct detail *detail)
 {
-    struct slice id = head->headers[HTTP_PRODUCER_ID_HEADER];
-    struct slice epoch = head->headers[HTTP_PRODUCER_EPOCH_HEADER];
-    struct slice seq = head->headers[HTTP_PRODUCER_SEQ_HEADER];
     if (!id.data && !epoch.data && !seq.data)
         return ERR_NONE;
     if (!id.data || !epoch.data || !seq.data)
@@ -264,7 +262,8 @@ enum error rules_append(const struct http_head *head, bool has_body, struct wire
 {
     if (rules_says_closed(head))
         append->flags |= WIRE_APPEND_CLOSE;
-    enum error error = rules_append_producer(head, append, detail);
+    enum error error = rules_producer(head->headers[HTTP_PRODUCER_ID_HEADER], head->headers[HTTP_PRODUCER_EPOCH_HEADER],
+                                      head->headers[HTTP_PRODUCER_SEQ_HEADER], append, detail);
     if (error == ERR_NONE)
         error = rules_append_stream_seq(head, append, detail);
     return error != ERR_NONE ? error : rules_append_type(head, has_body, append, detail);

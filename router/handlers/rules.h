@@ -30,6 +30,13 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
 enum error rules_incremental(const struct http_head *head, bool by_default, bool *incremental,
                              struct detail *detail) MUSTUSE;
 
+/* A content type, as it came. */
+enum error rules_content_type(struct slice value, struct slice *type, struct detail *detail) MUSTUSE;
+
+/* A producer: all of id, epoch and seq (data NULL: absent), or none of them. Fills producer, epoch and seq. */
+enum error rules_producer(struct slice id, struct slice epoch, struct slice seq, struct wire_append *append,
+                          struct detail *detail) MUSTUSE;
+
 /* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq.
  */
 enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append,

@@ -127,11 +127,13 @@ size_t response_chunk(char out[RESPONSE_CHUNK_MAX], size_t len)
     return (size_t)snprintf(out, RESPONSE_CHUNK_MAX, "%zx\r\n", len);
 }
 
-void response_error_body(struct buf *out, enum error error, const char *text)
+void response_error_body(struct buf *out, enum error error, const char *text, struct slice more)
 {
     buf_add_slice(out, SLICE("{\"code\":\""));
     buf_add_text(out, error_code(error));
     buf_add_slice(out, SLICE("\",\"error\":\""));
     buf_add_json(out, slice_str(text && *text ? text : error_text(error)));
-    buf_add_slice(out, SLICE("\"}"));
+    buf_add_byte(out, '"');
+    buf_add_slice(out, more);
+    buf_add_byte(out, '}');
 }

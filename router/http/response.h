@@ -45,7 +45,8 @@ size_t response_chunk(char out[RESPONSE_CHUNK_MAX], size_t len);
 /* What a client waits for that sent Expect: 100-continue. */
 #define RESPONSE_CONTINUE SLICE("HTTP/1.1 100 Continue\r\n\r\n")
 
-/* The JSON body of an error answer. The text is escaped; NULL or empty: error_text(). */
-void response_error_body(struct buf *out, enum error error, const char *text);
+/* The JSON body of an error answer. The text is escaped; NULL or empty: error_text(). more: further members of the
+ * document, each with a comma before it. */
+void response_error_body(struct buf *out, enum error error, const char *text, struct slice more);
 
 #endif

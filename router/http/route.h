@@ -19,8 +19,8 @@ enum route_kind {
 
 struct route {
     enum route_kind kind;
-    struct slice name; /* "{project}/{stream}", or "{project}" of CONFIG, USAGE, STREAMS, SUBSCRIPTIONS; decoded, in the
-                          caller's room; "" of STREAMS of all projects */
+    struct slice name; /* "{project}/{stream}", or "{project}" of BATCH, CONFIG, USAGE, STREAMS, SUBSCRIPTIONS; decoded,
+                          in the caller's room; "" of STREAMS of all projects */
 };
 
 /* "stream" */

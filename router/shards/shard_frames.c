@@ -32,6 +32,8 @@ static struct slice shard_frames_text_of(const struct answer *a)
         return a->stream->text;
     case WIRE_APPENDED:
         return a->appended->text;
+    case WIRE_BATCHED:
+        return a->batched->text;
     case WIRE_ESTUARY_STATE: {
         struct slice texts = a->estuary_state->texts;
         return slice_of(texts.data, texts.len ? strnlen(texts.data, texts.len) : 0);

@@ -94,6 +94,13 @@ static bool append_stream_seq_grows(const struct stream *stream, const struct wi
            slice_compare(stream->row.stream_seq, m->stream_seq) < 0;
 }
 
+/* A router has taken a body of a JSON type apart, and the stream is one of bytes (stream_row_is_json()). */
+static bool append_is_messages_for_bytes(const struct stream *stream, const struct wire_append *m)
+{
+    return !stream->json && m->count > 0 && !(m->flags & (WIRE_APPEND_BODY | WIRE_APPEND_VALUE)) &&
+           media_type_is_json(m->content_type);
+}
+
 static struct verdict append_check(struct shard *shard, const struct stream *stream, const struct wire_append *m,
                                    const struct known *known, struct detail *detail)
 {
@@ -106,8 +113,12 @@ static struct verdict append_check(struct shard *shard, const struct stream *str
         return append_refuse(ERR_INSUFFICIENT_STORAGE);
     if (streams_backlogged(&shard->streams) && m->count > 0)
         return append_refuse(ERR_SEGMENT_BACKLOG);
-    if (m->count > 0 && !media_type_same(m->content_type, stream->row.content_type))
+    if (m->count > 0 && m->content_type.len && !media_type_same(m->content_type, stream->row.content_type))
         return append_refuse(reply_say_types(detail, stream->row.content_type, "append", m->content_type));
+    if (append_is_messages_for_bytes(stream, m))
+        return append_refuse(detail_say(detail, ERR_CONTENT_TYPE_MISMATCH,
+                                        "the stream holds bytes, although its type is %s: append whole bodies to it",
+                                        detail_quote(stream->row.content_type).text));
     if (m->flags & WIRE_APPEND_PRODUCER) {
         verdict = append_check_producer(m, known, detail);
         if (verdict.error != ERR_NONE || verdict.duplicate)
@@ -164,13 +175,17 @@ static void append_apply(struct shard *shard, struct stream *stream, const struc
 static enum error append_take_body(struct appending *a)
 {
     struct wire_append *m = &a->m;
-    if (!(m->flags & WIRE_APPEND_BODY) || !m->data.len)
+    bool json = a->stream->json;
+    if (!(m->flags & (WIRE_APPEND_BODY | WIRE_APPEND_VALUE)) || !m->data.len)
         return ERR_NONE;
-    enum error error = body_take(&a->body, m->data, a->stream->json, &a->detail);
+    enum error error = m->flags & WIRE_APPEND_VALUE ? body_take_value(&a->body, m->data, json, &a->detail)
+                                                    : body_take(&a->body, m->data, json, &a->detail);
     m->data = a->body.data;
     m->boundaries = a->body.boundaries;
     m->count = a->body.count;
-    return error == ERR_NONE && !m->count ? ERR_EMPTY_JSON_ARRAY : error;
+    if (error == ERR_NONE && !m->count)
+        error = json ? ERR_EMPTY_JSON_ARRAY : ERR_EMPTY_BODY;
+    return error;
 }
 
 void append_look(struct shard *shard, const struct wire_append *m, struct appending *a)
@@ -196,8 +211,10 @@ struct wire_appended append_answer(const struct appending *a)
 {
     struct wire_appended answer = {
         .id = a->m.id, .error = (uint8_t)a->verdict.error, .text = slice_str(a->detail.text)};
-    if (!a->stream)
+    if (!a->stream) {
+        answer.flags = WIRE_APPENDED_NO_STREAM;
         return answer;
+    }
     answer.flags = (uint8_t)((a->stream->row.closed ? WIRE_APPENDED_CLOSED : 0) |
                              (a->verdict.duplicate ? WIRE_APPENDED_DUPLICATE : 0));
     answer.tail = a->stream->tail;

@@ -16,6 +16,18 @@ enum error body_take(struct body *body, struct slice bytes, bool json, struct de
     return ERR_NONE;
 }
 
+enum error body_take_value(struct body *body, struct slice value, bool json, struct detail *detail)
+{
+    if (json)
+        return body_take(body, value, json, detail);
+    if (!json_string(value, &body->messages))
+        return detail_say(detail, ERR_INVALID_BATCH,
+                          "the stream holds bytes: data must be a JSON string of whole characters, or use dataBase64");
+    body->data = buf_slice(&body->messages);
+    body->count = body->data.len;
+    return ERR_NONE;
+}
+
 void body_clear(struct body *body)
 {
     buf_clear(&body->messages);

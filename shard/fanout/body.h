@@ -21,6 +21,10 @@ struct body {
  * empty array has no message. */
 enum error body_take(struct body *body, struct slice bytes, bool json, struct detail *detail) MUSTUSE;
 
+/* The same from a valid JSON value: for JSON it is the body, for bytes it must be a string, whose text they are.
+ * INVALID_BATCH: it is none. */
+enum error body_take_value(struct body *body, struct slice value, bool json, struct detail *detail) MUSTUSE;
+
 /* The slices of what was taken are gone. */
 void body_clear(struct body *body);
 

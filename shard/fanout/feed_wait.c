@@ -99,11 +99,18 @@ static void feed_wait_begin(struct shard *shard, struct asker asker, struct stre
     *at = wait;
 }
 
+uint64_t feed_wait_subscribers(const struct stream *stream)
+{
+    uint64_t subscribers = 0;
+    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
+        subscribers += feed->row.subscribers;
+    return subscribers;
+}
+
 void feed_wait_answer(struct shard *shard, struct asker asker, struct stream *stream, const struct wire_appended *m)
 {
     struct wire_appended answer = *m;
-    for (const struct feed *feed = stream->feeds; feed; feed = feed->next)
-        answer.subscribers += feed->row.subscribers;
+    answer.subscribers = feed_wait_subscribers(stream);
     if (!answer.subscribers) {
         answer.fanout = WIRE_FANOUT_NONE; /* they are about to be subscribed, or have just gone */
     } else if (answer.subscribers > shard->cfg->fanout_inline_limit) {

@@ -33,4 +33,7 @@ bool feed_wait_any(const struct shard *shard) MUSTUSE;
 void feed_wait_tick(struct shard *shard);
 void feed_wait_clear(struct shard *shard);
 
+/* How many are subscribed to the stream. */
+uint64_t feed_wait_subscribers(const struct stream *stream);
+
 #endif

@@ -310,6 +310,34 @@ function streams(walk, project) {
   });
 }
 
+function batches(walk) {
+  test("batches", async () => {
+    const on = (id, stream, options, expected) => walk().stream(id, "demo", stream, options, expected);
+    const [text, json, closed, held] = ["text", "json", "closed", "held"].map((name) => walk().fresh(`{batch}/${name}`));
+    for (const name of [text, closed, held]) await on("createStream", name, { headers: TYPE }, 201);
+    await on("createStream", json, { headers: JSON_TYPE }, 201);
+    await on("append", closed, { headers: { "Stream-Closed": "true" } }, 204);
+    await on("createStream", walk().fresh("fork"), { headers: { "Stream-Forked-From": `/v1/stream/demo/${held}` } }, 201);
+    await on("deleteStream", held, {}, 204);
+    await walk().subscribe(json, { estuaryId: walk().fresh("estuary") }, 200);
+    const send = (appends, expected) => walk().ask("appendBatch", { project: "demo" }, { body: { appends } }, expected);
+    const producer = (seq, epoch = 1) => ({ id: "p", epoch, seq });
+    const both = [
+      { stream: text, data: "x", contentType: "text/plain", producer: producer(0) },
+      { stream: json, data: [{ say: "hello" }, 2] },
+    ];
+    for (let i = 0; i < 2; i++) await send(both, 200);
+    await send([{ stream: json, dataBase64: "WzFd", close: true }], 200);
+    await send([], 400);
+    await send([{ stream: text, data: 1 }], 400);
+    await send([{ stream: text, data: "x", producer: producer(0, 0) }], 403);
+    await send([{ stream: text, data: "x" }, { stream: "{batch}/nobody", data: "x" }], 404);
+    await send([{ stream: text, data: "x", producer: producer(5) }], 409);
+    await send([{ stream: closed, data: "x" }], 409);
+    await send([{ stream: held, data: "x" }], 410);
+  });
+}
+
 function estuaries(walk) {
   const at = (estuary) => ({ project: "demo", estuary });
   const demo = (stream) => ({ project: "demo", stream });
@@ -397,6 +425,7 @@ describe.skipIf(!OWNED)("a server without tokens", () => {
   everyOperation(walk);
   describe("streams", () => streams(walk, "demo"));
   describe("streams of _default", () => streams(walk, ""));
+  batches(walk);
   estuaries(walk);
   listings(walk, true);
 
@@ -467,6 +496,7 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
   everyOperation(walk, api.operations.filter(({ id }) => id !== "listAllStreams")); // which no token allows
   describe("streams", () => streams(walk, "demo"));
   describe("streams of _default", () => streams(walk, ""));
+  batches(walk);
   estuaries(walk);
   listings(walk, false);
 
@@ -496,6 +526,10 @@ describe.skipIf(!OWNED)("a server with tokens", () => {
       await configure(project, { quotas: { streams: 1, bytes: 100_000, appendsPerSecond: 1, liveReaders: 1 } });
     await walk().subscribe("key", { estuaryId: "more" }, 507);
     await walk().ask("subscribeMany", { project: "demo" }, { body: { estuaryId: "more", streams: ["key"] } }, 507);
+    const batch = (data, expected) =>
+      walk().ask("appendBatch", { project: "demo" }, { body: { appends: [{ stream: "key", data }] } }, expected);
+    await batch("x".repeat(200_000), 507);
+    await until("too many batches", async () => (await batch("x")).status === 429);
     for (const project of ["demo", ""]) {
       const on = (id, stream, options, expected) => walk().stream(id, project, stream, options, expected);
       await on("createStream", "more", {}, 507);

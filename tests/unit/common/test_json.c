@@ -562,6 +562,89 @@ static void lines(void **state)
               "line 12 of the body is an empty array, which appends nothing");
 }
 
+static void check_valid(const char *text, bool good)
+{
+    struct detail detail = {0};
+    assert_int_equal(json_valid(slice_str(text), &detail), good);
+    assert_int_equal(*detail.text != 0, !good);
+}
+
+static void test_any_value_is_valid(void **state)
+{
+    (void)state;
+    check_valid(" {\"a\": [1, {}]} ", true);
+    check_valid("[]", true);
+    check_valid("\"\"", true);
+    check_valid("", false);
+    check_valid(" ", false);
+    check_valid("{\"a\":1", false);
+    check_valid("{} {}", false);
+    check_valid("[1,]", false);
+}
+
+/* Members as "key=value;", elements as "value;". */
+static void check_walk(const char *text, char bracket, const char *expected)
+{
+    struct json_walk walk;
+    struct slice key = {0}, value;
+    struct buf seen = {0};
+    assert_true(json_valid(slice_str(text), NULL));
+    assert_int_equal(json_open(&walk, slice_str(text), bracket), expected != NULL);
+    while (expected && json_next(&walk, &key, &value)) {
+        if (bracket == '{') {
+            buf_add_slice(&seen, key);
+            buf_add_byte(&seen, '=');
+        }
+        buf_add_slice(&seen, value);
+        buf_add_byte(&seen, ';');
+    }
+    assert_true(slice_equal(buf_slice(&seen), slice_str(expected ? expected : "")));
+    buf_clear(&seen);
+}
+
+static void test_values_are_taken_apart_as_they_are_written(void **state)
+{
+    (void)state;
+    check_walk("{}", '{', "");
+    check_walk(" { } ", '{', "");
+    check_walk("{\"a\":1,\"b\\\"\" : [2 ,{}] , \"\":\"}\"}", '{', "a=1;b\\\"=[2 ,{}];=\"}\";");
+    check_walk("{\"a\":1.50e+3}", '{', "a=1.50e+3;");
+    check_walk("[1 , [2,3],{\"a\":4} ]", '[', "1;[2,3];{\"a\":4};");
+    check_walk("[ ]", '[', "");
+    check_walk("[1]", '{', NULL);
+    check_walk("7", '[', NULL);
+    check_walk("\"{\"", '{', NULL);
+}
+
+static void check_string(const char *value, const char *text, size_t len)
+{
+    struct buf out = {0};
+    assert_true(json_valid(slice_str(value), NULL));
+    assert_int_equal(json_string(slice_str(value), &out), text != NULL);
+    if (text)
+        assert_true(slice_equal(buf_slice(&out), slice_of(text, len)));
+    buf_clear(&out);
+}
+
+static void test_strings_spell_texts(void **state)
+{
+    (void)state;
+    check_string("\"\"", "", 0);
+    check_string("\"plain \xc3\xa9\"", "plain \xc3\xa9", 8);
+    check_string("\"\\\"\\\\\\/\\b\\f\\n\\r\\t.\"", "\"\\/\b\f\n\r\t.", 9);
+    check_string("\"a\\u0000b\"", "a\0b", 3);
+    check_string("\"\\u007f\\u0080\\u07FF\\u0800\\uFFFF\"", "\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf", 11);
+    check_string("\"\\ud83d\\uDE00\\ud800\\udc00\\udbff\\udfff\"", "\xf0\x9f\x98\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf",
+                 12);
+    check_string("\"\\ud800\"", NULL, 0);
+    check_string("\"\\ud800x\"", NULL, 0);
+    check_string("\"\\ud800\\n\"", NULL, 0);
+    check_string("\"\\ud800\\u0041\"", NULL, 0);
+    check_string("\"\\udc00\\ud800\"", NULL, 0);
+    check_string("7", NULL, 0);
+    check_string("[\"a\"]", NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,6 +659,9 @@ int main(void)
         cmocka_unit_test(test_failure_leaves_buffers_alone),
         cmocka_unit_test(test_says_what_is_wrong),
         cmocka_unit_test(test_large),
+        cmocka_unit_test(test_any_value_is_valid),
+        cmocka_unit_test(test_values_are_taken_apart_as_they_are_written),
+        cmocka_unit_test(test_strings_spell_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

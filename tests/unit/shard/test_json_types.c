@@ -23,6 +23,16 @@ static void reboot(struct bench *b)
     router_up(b);
 }
 
+static struct wire_appended send_append(struct bench *b, const struct wire_append *m)
+{
+    struct wire_appended answer;
+    struct slice frame;
+    wire_put_append(&b->router.out, m);
+    expect_frame(b, WIRE_APPENDED, &frame);
+    assert_true(wire_get_appended(frame, &answer));
+    return answer;
+}
+
 /* As the router sends it, whose body the shard takes apart. */
 static struct wire_appended put(struct bench *b, const char *name, const char *body)
 {
@@ -32,12 +42,18 @@ static struct wire_appended put(struct bench *b, const char *name, const char *b
                             .content_type = SLICE("application/vnd.api+json"),
                             .count = strlen(body),
                             .data = slice_str(body)};
-    struct wire_appended answer;
-    struct slice frame;
-    wire_put_append(&b->router.out, &m);
-    expect_frame(b, WIRE_APPENDED, &frame);
-    assert_true(wire_get_appended(frame, &answer));
-    return answer;
+    return send_append(b, &m);
+}
+
+/* As a router that has taken it apart itself. */
+static struct wire_appended put_messages(struct bench *b, const char *name, const char *messages, uint64_t count)
+{
+    struct wire_append m = {.id = ++b->id,
+                            .name = slice_str(name),
+                            .content_type = SLICE("application/vnd.api+json"),
+                            .count = count,
+                            .data = slice_str(messages)};
+    return send_append(b, &m);
 }
 
 static struct wire_stream make(struct bench *b, const char *name, const char *source, const char *body)
@@ -123,6 +139,7 @@ static void old_streams_hold_bytes(void **state)
     struct bench *b = *state;
     make_old(b, "p/a", "[1, ");
     assert_int_equal(put(b, "p/a", "2] and no JSON").tail, 18);
+    assert_int_equal(put_messages(b, "p/a", "1,2,", 2).error, ERR_CONTENT_TYPE_MISMATCH);
     for (int round = 0; round < 3; round++) {
         expect(b, "p/a", "[1, 2] and no JSON", 18, false);
         rest(b);

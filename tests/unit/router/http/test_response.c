@@ -78,7 +78,7 @@ static void every_error_fits_json(void **state)
     (void)state;
     for (int e = 0; e < ERR_COUNT; e++) {
         struct buf out = {0};
-        response_error_body(&out, (enum error)e, NULL);
+        response_error_body(&out, (enum error)e, NULL, SLICE(""));
         const char *text = finish(&out);
         int quotes = 0;
         for (const char *at = text; *at; at++) {
@@ -93,7 +93,7 @@ static void every_error_fits_json(void **state)
 static void expect_body(const char *text, const char *expected)
 {
     struct buf out = {0};
-    response_error_body(&out, ERR_INVALID_TTL, text);
+    response_error_body(&out, ERR_INVALID_TTL, text, SLICE(""));
     assert_string_equal(finish(&out), expected);
     buf_clear(&out);
 }
@@ -104,7 +104,7 @@ static void a_text_is_escaped(void **state)
     expect_body("not \"1\"\\\n", "{\"code\":\"INVALID_TTL\",\"error\":\"not \\\"1\\\"\\\\\\n\"}");
     expect_body("caf\xc3\xa9 \xff", "{\"code\":\"INVALID_TTL\",\"error\":\"caf\xc3\xa9 \xef\xbf\xbd\"}");
     struct buf usual = {0};
-    response_error_body(&usual, ERR_INVALID_TTL, NULL);
+    response_error_body(&usual, ERR_INVALID_TTL, NULL, SLICE(""));
     expect_body("", finish(&usual));
     buf_clear(&usual);
 }
