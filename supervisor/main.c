@@ -212,8 +212,8 @@ static const struct command main_commands[] = {
     {"tail", "", "PROJECT/STREAM [--from OFFSET|start|now] [--last N] [--sse]",
      "print a stream's messages as they come",
      "--from gives the beginning: an offset, the start, or now (the default). --last N begins N messages before the\n"
-     "end of a JSON stream. Each message of a JSON stream is printed on a line of its own, any other stream byte for\n"
-     "byte. --sse uses an event stream instead of long-polls.\n"
+     "end, or N appends if the stream is not JSON; N is at most limits.read_back. Each message of a JSON stream is\n"
+     "printed on a line of its own, any other stream byte for byte. --sse uses an event stream instead of long-polls.\n"
      "Status 0: the stream is closed, or ^C. Status 1: the stream does not exist, was deleted, or is not for this\n"
      "token.\n" REMOTE,
      NULL, cli_exec_run, DATA_READ},

@@ -1,7 +1,7 @@
 /* `streamd tail`: prints a stream's messages as they come, each once, however often the connection or the server
  * goes.
  *
- *     look (GET ?offset=now: type, tail) --> go_on --> take_answer --200, 204--> print, new offset --> go_on
+ *     look (GET ?offset=now or ?tail=: type, place) --> go_on --> take_answer --200, 204--> print, new offset --> go_on
  *                                                           |--5xx, 408, 429, no answer--> pause --> go_on
  *                                                           |--410--> the earliest offset --> go_on
  *                                                           |--Stream-Closed--> the end, exit 0
@@ -282,30 +282,16 @@ static void cli_tail_listen_once(struct tail *t)
 
 /* ---- where to begin ---- */
 
-/* Goes back from the tail by so many messages. */
-static void cli_tail_go_back(struct tail *t, const struct cli_request *request, uint64_t messages)
-{
-    uint64_t tail = 0;
-    if (t->kind != SSE_JSON) {
-        cli_tail_end(
-            t, cli_fail(t->cli,
-                        "--last counts messages, and only a JSON stream has those; --from OFFSET works on any stream"));
-        return;
-    }
-    (void)!offset_parse(cli_request_header(request, "stream-next-offset"), &tail);
-    offset_print(t->offset, tail - (messages < tail ? messages : tail));
-    t->offset[OFFSET_LEN] = '\0';
-}
-
-/* Asks what the stream is, and where its tail is. */
+/* Asks what the stream is, and where to begin: at its tail, or `last` messages before that. */
 static void cli_tail_look(struct tail *t, const char *last)
 {
     struct cli_request request = {.token = t->token};
     struct buf path = {0};
-    uint64_t messages = 0;
     buf_add_slice(&path, SLICE("/v1/stream/"));
     buf_add_text(&path, t->target.path);
-    buf_add(&path, "?offset=now", sizeof "?offset=now");
+    buf_add_text(&path, last ? "?limit=1&tail=" : "?offset=now");
+    buf_add_text(&path, last ? last : "");
+    buf_add_byte(&path, '\0');
     cli_request_make(t->cli, &request, path.data);
     struct slice type = cli_request_header(&request, "content-type");
     t->kind = sse_kind_of(type, media_type_is_json(type));
@@ -315,8 +301,8 @@ static void cli_tail_look(struct tail *t, const char *last)
         cli_tail_take_answer(t, &request);
     } else if (!t->cli->interrupted) {
         t->began = t->looked = true;
-        if (last && integer_valid(slice_str(last), INTEGER_MAX, &messages))
-            cli_tail_go_back(t, &request, messages);
+        if (last && !cli_tail_copy_offset(t, cli_request_header(&request, "stream-start-offset")))
+            cli_tail_end(t, cli_fail(t->cli, "an answer without Stream-Start-Offset: is the server an older one?"));
         else if (strcmp(t->offset, "now") == 0)
             cli_tail_take_place(t, &request);
     }

@@ -5,7 +5,7 @@
  *     bad  body         an append of 1114112 bytes: status 413
  *                       nginx: client_max_body_size, at least streamd's limits.max_body
  *     ...
- *     13 checked, 1 bad
+ *     17 checked, 1 bad
  *
  * Failure modes: a ^C stops the checks, but the stream is still deleted; if that fails, its TTL of ten minutes
  * removes it. The exit status is 1 if anything was bad, or on a ^C. */
@@ -26,8 +26,8 @@
 
 /* The order counts: a check may use what an earlier one has made or found. */
 static doctor_check *const doctor_checks[] = {
-    doctor_health, doctor_create, doctor_producer,    doctor_head,   doctor_body, doctor_bytes, doctor_etag,
-    doctor_stale,  doctor_cache,  doctor_connections, doctor_events, doctor_poll, doctor_idle,
+    doctor_health, doctor_create, doctor_producer, doctor_head,        doctor_body,   doctor_bytes, doctor_etag,
+    doctor_stale,  doctor_last,   doctor_cache,    doctor_connections, doctor_events, doctor_poll,  doctor_idle,
 };
 
 /* Slashes, spaces and percent signs have to come through as they are. */

@@ -3,7 +3,8 @@
  *     health      does anything answer            PUT, path   does a stream come to be, under the path that was asked
  *     headers     Producer-*, Stream-* pass       HEAD, body  methods and a body of more than 1 MiB pass
  *     bytes       are read as they were written   ETag        304 for an unchanged read
- *     no-store    is not kept by a cache          keep-alive  connections are used again
+ *     no-store    is not kept by a cache          tail        the last message is found from the end
+ *     keep-alive  connections are used again
  *
  * Each check uses the stream that doctor_create() has made, and knows from `sent` what must be in it. A check
  * returns false only if the later ones make no sense (no server, no stream); a bad verdict lets the others go on. An
@@ -228,6 +229,27 @@ bool doctor_stale(struct doctor *d)
     else
         doctor_bad(d, "no-store", advice, "%s is the same after an append as before",
                    head ? "GET ?offset=now" : "HEAD");
+    return true;
+}
+
+/* The query reaches streamd, and its own headers come back. */
+bool doctor_last(struct doctor *d)
+{
+    if (!doctor_append(d))
+        return true; /* it was said */
+    struct slice all = buf_slice(&d->sent);
+    doctor_reset(d);
+    bool answered = doctor_ask(d, "GET", "?tail=1", (struct slice){0}, 200);
+    struct slice last = buf_slice(&d->request.text);
+    if (!answered)
+        doctor_bad(d, "tail", NULL, "GET ?tail=1: %s", doctor_said(d));
+    else if (!last.len || last.len >= all.len ||
+             !slice_equal(last, slice_of(all.data + all.len - last.len, last.len)) ||
+             !cli_request_header(&d->request, "stream-start-offset").len)
+        doctor_bad(d, "tail", "pass queries and headers that begin with Stream- unchanged",
+                   "GET ?tail=1 is not the last message, or has no Stream-Start-Offset");
+    else
+        doctor_good(d, "tail", "the last message is read from the end");
     return true;
 }
 

@@ -190,6 +190,20 @@ describe.skipIf(!OWNED).each([[], ["--sse"]])("tail %s", (...mode) => {
     expect((await printed(binary)).equals(bytes)).toBe(true);
   }, 30_000 * PATIENCE);
 
+  test("--last N begins N messages before the end, on any stream", async () => {
+    const streams = new Streams(fixture.server);
+    const [texts, items] = [await fresh({ body: "one " }), await fresh({ ...json, body: "[1,2,3,4]" })];
+    for (const word of ["two ", "three ", "four "]) await streams.append(texts, word);
+    for (const name of [texts, items]) await streams.close(name);
+    const out = (name, n) => fixture.server.command("tail", name, "--last", `${n}`, ...mode);
+    expect([1, 2, 4, 9].map((n) => out(texts, n).out)).toEqual(
+      ["four", "three four", "one two three four", "one two three four"],
+    );
+    expect([1, 3, 9].map((n) => out(items, n).out)).toEqual(["4", "2\n3\n4", "1\n2\n3\n4"]);
+    const many = out(items, 1_000_000);
+    expect([many.status, many.err]).toEqual([1, expect.stringContaining("limits.read_back")]);
+  }, 60_000 * PATIENCE);
+
   test("ends with ^C, and when the stream is deleted", async () => {
     const streams = new Streams(fixture.server);
     const name = await fresh({ body: "here" });
@@ -468,7 +482,7 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     return { status, bad: of("bad "), warned: of("warn "), good: of("ok "), lines };
   }
 
-  const ALL = ["health", "PUT", "path", "headers", "HEAD", "body", "bytes", "ETag", "no-store", "cache", "keep-alive", "events",
+  const ALL = ["health", "PUT", "path", "headers", "HEAD", "body", "bytes", "ETag", "no-store", "tail", "cache", "keep-alive", "events",
     "long-poll", "silence", "DELETE"];
 
   test("finds nothing wrong straight, and behind a proxy that was told what it needs", async () => {
@@ -479,7 +493,7 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     expect(nameless).toMatchObject({ status: 0, bad: [], warned: ["path"] });
     for (const result of [straight, proxied, cached]) {
       expect(result).toMatchObject({ status: 0, bad: [], warned: [], good: ALL });
-      expect(result.lines.at(-1)).toBe("16 checked, 0 bad");
+      expect(result.lines.at(-1)).toBe("17 checked, 0 bad");
       expect(result.lines.join("\n")).toMatch(/an event stream lives for [2-9].. s, with [1-9] heartbeats/);
     }
     expect(cached.lines.join("\n")).toMatch(/the same read twice: x-cache: HIT/);
@@ -558,7 +572,7 @@ describe.skipIf(!OWNED || !fronts.length).each(fronts)("behind %s as it is shipp
     const doctor = begin(server, "doctor", front.url, "--idle", "2", ...tls);
     expect([await doctor.ended(), doctor.lines().filter((line) => !line.startsWith("ok "))]).toEqual([
       0,
-      ["", "16 checked, 0 bad"],
+      ["", "17 checked, 0 bad"],
     ]);
     await new Streams(server).create("front/a b/c%2Fd", { body: "here\n" });
     const there = ["--url", front.url, ...tls];
