@@ -141,6 +141,7 @@ conformance: all tests/node_modules/.package-lock.json ## the official suite, fo
 .PHONY: crash
 crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n
 	$(MAKE) --no-print-directory -j$(shell nproc) BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
+	STREAMD_BUILD=build/faults node tests/crash/batch_deaths.mjs
 	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
 
 .PHONY: upgrades

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { Server } from "../lib/server.mjs";
 import { openStore } from "../lib/store.mjs";
 import { SLOW, sleep, until, within } from "../lib/wait.mjs";
+import { BatchWriters } from "./batch_writer.mjs";
 import { check } from "./check.mjs";
 import { disconnect, resultOf, send } from "./client.mjs";
 import { BACKUP_FAULTS, Faults, RESTORE_FAULTS, SHARD_FAULTS } from "./faults.mjs";
@@ -23,6 +24,7 @@ import { Workload } from "./workload.mjs";
 
 const ROUND_SECONDS = 12;
 const STREAMS = 16;
+const BATCH_WRITERS = 3;
 const SHOWN = 20;
 
 // Small limits, so that every path is walked often: eviction, settling, several events for one append, reads across all tiers.
@@ -54,7 +56,7 @@ const RESTORES_MAX = 20;
 const digest = (units) => createHash("sha1").update(JSON.stringify(units)).digest("hex");
 
 class CrashTest {
-  counts = { rounds: 0, appends: 0, chunks: 0, streams: 0, deliveries: 0, restored: 0 };
+  counts = { rounds: 0, batches: 0, appends: 0, chunks: 0, streams: 0, deliveries: 0, restored: 0 };
   violations = [];
   museum = []; // { workload, target, digest }: streams of earlier rounds that must stay as they are
 
@@ -90,19 +92,24 @@ class CrashTest {
     const number = ++this.counts.rounds;
     const history = new History(join(this.folder, `history-${number}.jsonl`));
     const workload = new Workload(this.server, history, this.random.fork(), `r${number}`);
+    const batches = new BatchWriters(this.server, this.random.fork(), `r${number}`, BATCH_WRITERS);
     await workload.start(STREAMS);
+    batches.start();
     this.killer.start();
     await sleep(ms);
-    const ended = workload.end();
+    const ended = Promise.all([workload.end(), batches.end()]);
     await this.killer.stop();
     await within("the last answers of the writers", ended, 60_000);
     await this.finish(workload);
     await history.close();
     this.judge(history);
+    for (const text of await batches.complaints()) this.blame("batch", text);
+    this.counts.batches += batches.count;
     await this.verify();
     if (!this.violations.length && this.store.backups) await this.checkBackups(workload);
     if (this.violations.length) return;
     rmSync(join(this.folder, `history-${number}.jsonl`));
+    await batches.remove();
     await this.cleanUp(workload);
   }
 
@@ -230,14 +237,14 @@ class CrashTest {
   }
 
   report() {
-    const { rounds, appends, chunks, streams, deliveries, restored } = this.counts;
+    const { rounds, batches, appends, chunks, streams, deliveries, restored } = this.counts;
     if (!this.killer) return console.log(`the server did not start: ${this.violations[0]?.text}`);
     const { kills } = this.killer;
     for (const { rule, stream, text } of this.violations.slice(0, SHOWN))
       console.log(`VIOLATION ${rule}: ${stream}: ${text}`);
     console.log(`ordered deaths: ${JSON.stringify(this.faults.counts)}`);
     console.log(
-      `crash: ${rounds} rounds, ${streams} streams, ${appends} appends acknowledged, ${deliveries} deliveries, ${chunks} reads checked, ` +
+      `crash: ${rounds} rounds, ${streams} streams, ${appends} appends and ${batches} batches acknowledged, ${deliveries} deliveries, ${chunks} reads checked, ` +
         `${this.killer.total} kills (${kills.shard} shards, ${kills.router} routers, ${kills.supervisor} supervisors, ` +
         `${kills.hang} hung, ${this.faults.total} ordered), ${kills.stop} restarts, ${kills.moved} other shard counts, ` +
         `${kills.upgrade} upgrades, ` +

@@ -7,6 +7,7 @@ export const SHARD_FAULTS = [
   "shard.before-commit",
   "shard.after-commit",
   "shard.after-reply",
+  "shard.batch-half",
   "shard.pin-before-commit",
   "shard.pinned",
   "shard.fork-created",
