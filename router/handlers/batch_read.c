@@ -254,7 +254,7 @@ static enum error batch_read_appends(const struct config *cfg, struct slice proj
     struct json_walk walk;
     struct slice key, value;
     struct detail own = {0};
-    if (!json_open(&walk, appends, '['))
+    if (!appends.data || !json_open(&walk, appends, '['))
         return batch_read_refuse(detail, "appends", "must be an array");
     while (json_next(&walk, &key, &value)) {
         if (batch->count >= cfg->limits_batch_appends)
