@@ -130,6 +130,25 @@ describe.skipIf(!OWNED)("an upgrade", () => {
     slow.destroy();
   });
 
+  test("lets an incremental append go on, and ends it with its tail after router.handover_timeout", async () => {
+    await start({ "router.handover_timeout": "5s" });
+    const name = await streams.fresh("incremental");
+    const connection = await Connection.open(server.url);
+    const head = `POST ${streams.path(name)} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n`;
+    connection.send(`${head}Stream-Append: incremental\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n`);
+    const stored = (text) => until(text, async () => (await streams.read(name, { offset: "-1" })).text === text);
+    await stored("one");
+    const upgraded = upgrade();
+    await until("the handover to begin", () => /handing over \d+ clients/.test(server.log), 30_000);
+    connection.send("3\r\ntwo\r\n");
+    const answer = await connection.answer("POST");
+    expect([answer.status, answer.json().code]).toEqual([503, "APPEND_INTERRUPTED"]);
+    await connection.end();
+    await upgraded;
+    const { bytes, next } = await streams.readAll(name);
+    expect([bytes.toString(), answer.headers["stream-next-offset"]]).toEqual(["onetwo", next]);
+  });
+
   test("lets go whoever cannot be handed over, with a last control event", async () => {
     await start({ "router.handover_timeout": "300ms", "router.workers": 1, "limits.reader_buffer": "64M" });
     const name = await streams.fresh("stuck");
