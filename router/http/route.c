@@ -175,12 +175,18 @@ static bool route_rest_fits(enum route_parameters parameters, struct slice rest)
     return slash == (parameters == PARAMETERS_PAIR);
 }
 
+/* Every request asks this of every pattern. The last byte alone tells most of them apart. */
+static bool route_begins(const struct route_pattern *pattern, struct slice path)
+{
+    size_t len = pattern->begin.len;
+    return path.len >= len && path.data[len - 1] == pattern->begin.data[len - 1] &&
+           memcmp(path.data, pattern->begin.data, len) == 0;
+}
+
 /* False: the path has nothing to do with this pattern. True without match->fits: it begins like it, and can be said to
  * be malformed. */
 static bool route_match_pattern(const struct route_pattern *pattern, struct slice path, struct route_match *match)
 {
-    if (!slice_begins(path, pattern->begin))
-        return false;
     match->pattern = pattern;
     match->rest = slice_of(path.data + pattern->begin.len, path.len - pattern->begin.len);
     match->literal = pattern->begin.len + pattern->end.len;
@@ -208,6 +214,8 @@ static struct route_match route_find(struct slice path, enum http_method method)
     struct route_match best = {0};
     for (enum route_kind kind = 0; kind < ROUTE_COUNT; kind++)
         for (size_t i = 0; i < PATHS_MAX && route_table[kind].patterns[i].text; i++) {
+            if (!route_begins(&route_table[kind].patterns[i], path))
+                continue;
             struct route_match match = {.kind = kind, .takes = route_table[kind].methods >> method & 1};
             if (route_match_pattern(&route_table[kind].patterns[i], path, &match) && route_match_better(&match, &best))
                 best = match;
