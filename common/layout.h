@@ -53,6 +53,18 @@ static inline unsigned layout_slot_of_uid(uint64_t uid)
     return (unsigned)(uid >> LAYOUT_UID_BITS);
 }
 
+/* A serial number is the time of creation in ms, or one more than the last of its slot, if that is later. So it is also
+ * the stream's life (common/lives.h), which no stream of its name has had before. Serial numbers below
+ * LAYOUT_LIFE_FIRST, a moment of 2001, were counted from 1 by an older streamd: these streams have life 0. */
+#define LAYOUT_LIFE_FIRST 1000000000000u
+#define LAYOUT_LIFE_LAST 8000000000000u /* a clock that is later counts as wrong */
+
+static inline uint64_t layout_life_of_uid(uint64_t uid)
+{
+    uint64_t serial = uid & (((uint64_t)1 << LAYOUT_UID_BITS) - 1);
+    return serial < LAYOUT_LIFE_FIRST ? 0 : serial;
+}
+
 /* Spreads the slots over `shards` shards from nothing. */
 void layout_init(struct layout *layout, unsigned shards);
 

@@ -1,5 +1,5 @@
-/* An offset is "0000000000000000_0000000000001234": two decimal fields of a fixed width, so that offsets sort as
- * text. Only the second one counts. A first field other than zero is read as a position beyond every tail. */
+/* An offset is "0001764373190123_0000000000001234": two decimal fields of a fixed width, so that offsets sort as text.
+ */
 #include "common/offset.h"
 
 #include <assert.h>
@@ -26,20 +26,16 @@ static bool offset_parse_field(const char *text, uint64_t *value)
     return true;
 }
 
-void offset_print(char *out, uint64_t position)
+void offset_print(char *out, struct offset offset)
 {
-    assert(position <= OFFSET_MAX);
-    memset(out, '0', FIELD);
+    assert(offset.life <= OFFSET_MAX && offset.position <= OFFSET_MAX);
+    offset_print_field(out, offset.life);
     out[FIELD] = '_';
-    offset_print_field(out + FIELD + 1, position);
+    offset_print_field(out + FIELD + 1, offset.position);
 }
 
-bool offset_parse(struct slice text, uint64_t *position)
+bool offset_parse(struct slice text, struct offset *offset)
 {
-    uint64_t first, second;
-    if (text.len != OFFSET_LEN || text.data[FIELD] != '_' || !offset_parse_field(text.data, &first) ||
-        !offset_parse_field(text.data + FIELD + 1, &second))
-        return false;
-    *position = first == 0 ? second : OFFSET_MAX + 1;
-    return true;
+    return text.len == OFFSET_LEN && text.data[FIELD] == '_' && offset_parse_field(text.data, &offset->life) &&
+           offset_parse_field(text.data + FIELD + 1, &offset->position);
 }

@@ -1,4 +1,5 @@
-/* A position's one spelling: "0000000000000000_%016llu" (sorts as text, zero is the start). */
+/* An offset is a place in one life of a stream: "%016llu_%016llu", the life and the position in it. Offsets of one
+ * stream sort as text. Position 0 of life 0 is the start of any stream. */
 #ifndef COMMON_OFFSET_H
 #define COMMON_OFFSET_H
 
@@ -8,13 +9,17 @@
 #include "common/slice.h"
 
 #define OFFSET_LEN 33
-#define OFFSET_MAX 9999999999999999ull
+#define OFFSET_MAX 9999999999999999ull /* the largest life, and the largest position */
 
-/* Writes OFFSET_LEN bytes and no NUL. position <= OFFSET_MAX. */
-void offset_print(char *out, uint64_t position);
+struct offset {
+    uint64_t life;     /* 0: a life from before lives were told apart, or the start of any stream (common/lives.h) */
+    uint64_t position; /* bytes, or messages of a JSON stream, before this place */
+};
 
-/* True for exactly two fields of 16 digits joined by '_'. A first field other than zero names no position of ours:
- * *position is then OFFSET_MAX + 1, which is beyond every tail. */
-bool offset_parse(struct slice text, uint64_t *position) MUSTUSE;
+/* Writes OFFSET_LEN bytes and no NUL. Neither field is above OFFSET_MAX. */
+void offset_print(char *out, struct offset offset);
+
+/* True for exactly two fields of 16 digits joined by '_'. */
+bool offset_parse(struct slice text, struct offset *offset) MUSTUSE;
 
 #endif

@@ -11,7 +11,7 @@
 
 /* The oldest that is taken over; a database of it becomes a new one when it is opened. In 8, content types have no
  * parameters and no capitals. In 9, no stream and no creation in the journal says that it holds JSON messages. In 10,
- * boundaries have no times. */
+ * boundaries have no times, streams have no column `lives`, and their serial numbers count from 1. */
 #define STREAMD_DATA_OLDEST 8
 
 #endif

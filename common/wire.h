@@ -80,7 +80,8 @@ enum wire_from {
 #define WIRE_STREAM_FILE 32u  /* it brings a descriptor: file_bytes there from file_at on are data, which is empty */
 #define WIRE_STREAM_COLD 128u /* these very bytes are what will be read there as long as there is the stream */
 
-#define WIRE_STREAM_JSON 1024u /* it holds JSON messages: data has a comma behind each, and positions count them */
+#define WIRE_STREAM_JSON 1024u     /* it holds JSON messages: data has a comma behind each, and positions count them */
+#define WIRE_STREAM_RESTORED 2048u /* its newest life began with a restore */
 
 #define WIRE_LISTED_ESTUARY 256u /* of what is listed, besides those of STREAM: it is, or was, subscribed to others */
 #define WIRE_LISTED_FORK 512u

@@ -12,14 +12,15 @@
  * it. So there is neither a gap nor a double after a broken connection.
  *
  * Failure modes: the very first request gets no answer: exit 1 at once, since the URL is probably wrong; later ones
- * are retried, 100 ms doubling up to 5 s. A stream that was deleted and created again (its ETag begins with another
- * incarnation) ends the command: offsets mean other messages there. Damaged JSON or base64 ends the command too. */
+ * are retried, 100 ms doubling up to 5 s. A stream that was deleted and created again (410 STREAM_RECREATED) ends
+ * the command. Damaged JSON or base64 ends the command too. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/document.h"
+#include "common/errors.h"
 #include "common/media_type.h"
 #include "common/mem.h"
 #include "common/offset.h"
@@ -41,7 +42,7 @@ struct tail {
     char *token;
     bool sse;
     char offset[OFFSET_LEN + 1]; /* where to go on; or "now", "-1" */
-    struct buf cursor, incarnation;
+    struct buf cursor;
     bool looked; /* it is known what the stream is */
     bool live;   /* nothing is behind the offset yet: the next request waits for it */
     bool began;  /* the server has answered before */
@@ -73,25 +74,12 @@ static void cli_tail_broken(struct tail *t, const char *what)
 
 static bool cli_tail_copy_offset(struct tail *t, struct slice offset)
 {
-    uint64_t position;
-    if (!offset_parse(offset, &position))
+    struct offset place;
+    if (!offset_parse(offset, &place))
         return false;
     memcpy(t->offset, offset.data, OFFSET_LEN);
     t->offset[OFFSET_LEN] = '\0';
     return true;
-}
-
-/* A stream that was deleted and made anew has other messages at the same offsets. */
-static bool cli_tail_same_stream(struct tail *t, const struct cli_request *request)
-{
-    struct slice etag = cli_request_header(request, "etag");
-    const char *colon = etag.len ? memchr(etag.data, ':', etag.len) : NULL;
-    if (!colon)
-        return true;
-    struct slice now = slice_of(etag.data, (size_t)(colon - etag.data));
-    if (!buf_len(&t->incarnation))
-        buf_add_slice(&t->incarnation, now);
-    return slice_equal(buf_slice(&t->incarnation), now);
 }
 
 static void cli_tail_take_place(struct tail *t, const struct cli_request *request)
@@ -108,10 +96,6 @@ static void cli_tail_take_place(struct tail *t, const struct cli_request *reques
 
 static void cli_tail_take_page(struct tail *t, const struct cli_request *request)
 {
-    if (!cli_tail_same_stream(t, request)) {
-        cli_tail_end(t, cli_fail(t->cli, "the stream was deleted and created again"));
-        return;
-    }
     struct slice body = buf_slice(&request->text), type = cli_request_header(request, "content-type");
     bool printed = media_type_is_json(type) && messages_print(body);
     if (!printed && media_type_is_application_json(type)) {
@@ -123,11 +107,27 @@ static void cli_tail_take_page(struct tail *t, const struct cli_request *request
     cli_tail_take_place(t, request);
 }
 
+/* Offsets of another stream mean other messages. */
+static bool cli_tail_is_recreated(const struct cli_request *request)
+{
+    cJSON *answer = document_parse(buf_slice(&request->text));
+    const char *code = document_text(answer, "code");
+    bool recreated = code && strcmp(code, error_code(ERR_STREAM_RECREATED)) == 0;
+    cJSON_Delete(answer);
+    return recreated;
+}
+
 /* The offset is gone: goes on with the first that the stream still has. */
 static bool cli_tail_skip_gone(struct tail *t, const struct cli_request *request)
 {
     struct slice earliest = cli_request_header(request, "stream-earliest-offset");
-    if (request->status != 410 || !cli_tail_copy_offset(t, earliest))
+    if (request->status != 410 || !earliest.len)
+        return false;
+    if (cli_tail_is_recreated(request)) {
+        cli_tail_end(t, cli_fail(t->cli, "the stream was deleted and created again, or restored"));
+        return true;
+    }
+    if (!cli_tail_copy_offset(t, earliest))
         return false;
     cli_say(t->cli, "the stream no longer keeps the next messages; continuing at %s", t->offset);
     t->live = false;
@@ -369,7 +369,6 @@ int cli_tail(struct cli *c)
     cli_token_free(t.token);
     cli_target_clear(&t.target);
     buf_clear(&t.cursor);
-    buf_clear(&t.incarnation);
     buf_clear(&t.data);
     return status;
 }

@@ -90,7 +90,7 @@ bool doctor_append(struct doctor *d)
 
 void doctor_tail(const struct doctor *d, char offset[OFFSET_LEN + 1])
 {
-    offset_print(offset, buf_len(&d->sent));
+    offset_print(offset, (struct offset){d->life, buf_len(&d->sent)});
     offset[OFFSET_LEN] = '\0';
 }
 

@@ -16,6 +16,7 @@ struct doctor {
     char path[400];             /* of its stream */
     struct cli_request request; /* the last request */
     struct buf sent;            /* all that is in the stream */
+    uint64_t life;              /* of its stream: the first half of its offsets */
     uint64_t producer;          /* its next sequence number */
     uint64_t idle_ms;           /* how long silence is tested */
     unsigned bad, seen;         /* checks */

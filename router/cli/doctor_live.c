@@ -19,7 +19,7 @@
 struct listener {
     struct cli_request request;
     struct event_stream events;
-    uint64_t position; /* of the last control event */
+    struct offset next; /* of the last control event */
     bool got_control;
 };
 
@@ -30,7 +30,7 @@ static void doctor_live_on_event(void *ctx, struct slice type, struct slice data
         return;
     cJSON *control = document_parse(data);
     const char *next = document_text(control, "streamNextOffset");
-    l->got_control = next && offset_parse(slice_str(next), &l->position);
+    l->got_control = next && offset_parse(slice_str(next), &l->next);
     cJSON_Delete(control);
 }
 
@@ -70,10 +70,10 @@ static void doctor_live_forget(struct listener *l)
 static bool doctor_live_wait_for_tail(struct doctor *d, struct listener *l, uint64_t ms)
 {
     uint64_t until = clock_monotonic_ms() + ms, now;
-    while (!(l->got_control && l->position >= buf_len(&d->sent)) && !l->request.done && !d->cli->interrupted &&
+    while (!(l->got_control && l->next.position >= buf_len(&d->sent)) && !l->request.done && !d->cli->interrupted &&
            (now = clock_monotonic_ms()) < until)
         cli_turn(d->cli, until - now);
-    return l->got_control && l->position >= buf_len(&d->sent);
+    return l->got_control && l->next.position >= buf_len(&d->sent);
 }
 
 static const char *const doctor_live_unbuffered =

@@ -66,7 +66,10 @@ bool doctor_create(struct doctor *d)
     /* If the doctor dies, or a proxy blocks DELETE, the stream still goes after ten minutes. */
     cli_request_add_header(&d->request, "Stream-TTL", "600");
     if (doctor_ask(d, "PUT", "", SLICE(""), 201)) {
+        struct offset tail = {0};
         d->made = true;
+        if (offset_parse(cli_request_header(&d->request, "stream-next-offset"), &tail))
+            d->life = tail.life;
         doctor_good(d, "PUT", "created the stream %s", d->path);
         doctor_plain_look_at_location(d);
     } else if (d->request.status == 401) {

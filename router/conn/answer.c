@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 
+#include "common/lives.h"
 #include "router/conn/cors_headers.h"
 #include "router/observe/request_log.h"
 #include "router/observe/timing.h"
@@ -188,8 +189,11 @@ void answer_error_text(struct request *req, enum error error, const char *text)
 void answer_refusal(struct request *req, const struct answer *answer)
 {
     struct buf *head = answer_error_begin(req, answer->error);
-    if (answer->error == ERR_OFFSET_GONE && answer_stream(answer))
-        response_add_offset(head, "Stream-Earliest-Offset", answer_stream(answer)->earliest);
+    const struct wire_stream *stream = answer_stream(answer);
+    if (stream && stream->uid)
+        answer_add_incarnation(head, stream->lives);
+    if (stream && (answer->error == ERR_OFFSET_GONE || answer->error == ERR_STREAM_RECREATED))
+        response_add_offset(head, "Stream-Earliest-Offset", lives_offset(stream->lives, stream->earliest));
     answer_error_end(req, answer->error, answer->text);
 }
 
@@ -198,8 +202,24 @@ void answer_error(struct request *req, enum error error)
     answer_error_text(req, error, NULL);
 }
 
+void answer_add_incarnation(struct buf *head, struct slice lives)
+{
+    response_add_number(head, "Stream-Incarnation", lives_newest(lives).life);
+}
+
+/* What became of the stream in a restore: where it goes on, and the life before. */
+static void answer_add_restored(struct buf *head, struct slice lives)
+{
+    struct offset inherited = lives_offset(lives, lives_newest(lives).start);
+    response_add_number(head, "Stream-Previous-Incarnation", inherited.life);
+    response_add_offset(head, "Stream-Inherited-Offset", inherited);
+}
+
 void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
 {
+    answer_add_incarnation(head, stream->lives);
+    if (stream->flags & WIRE_STREAM_RESTORED)
+        answer_add_restored(head, stream->lives);
     response_add(head, "Content-Type", stream->content_type);
     response_add(head, "Cache-Control", SLICE("no-store"));
     if (stream->reader_key.len && !(stream->flags & WIRE_STREAM_PUBLIC)) {
@@ -207,7 +227,7 @@ void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
         int len = snprintf(key, sizeof key, "rk_%.*s", (int)stream->reader_key.len, stream->reader_key.data);
         response_add(head, "Stream-Reader-Key", slice_of(key, (size_t)len));
     }
-    response_add_offset(head, "Stream-Next-Offset", stream->tail);
+    response_add_offset(head, "Stream-Next-Offset", lives_offset(stream->lives, stream->tail));
     if (stream->flags & WIRE_STREAM_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
     if (stream->flags & WIRE_STREAM_TTL)
@@ -219,7 +239,7 @@ void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
     if (stream->retention_bytes)
         response_add_number(head, "Stream-Retention-Bytes", stream->retention_bytes);
     if (stream->retention_s || stream->retention_bytes || stream->earliest)
-        response_add_offset(head, "Stream-Earliest-Offset", stream->earliest);
+        response_add_offset(head, "Stream-Earliest-Offset", lives_offset(stream->lives, stream->earliest));
 }
 
 void answer_cut_short(struct request *req)

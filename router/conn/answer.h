@@ -59,6 +59,9 @@ struct chunk {
 };
 struct chunk answer_chunk(struct output_pool *pool, struct slice bytes);
 
+/* Adds Stream-Incarnation: the newest of these lives (common/lives.h). */
+void answer_add_incarnation(struct buf *head, struct slice lives);
+
 /* What a stream is, for the answers that say nothing else: type, tail, closure, expiry; not to be cached. */
 void answer_add_metadata(struct buf *head, const struct wire_stream *stream);
 

@@ -16,7 +16,8 @@
 /* Without this list a script sees only the few headers that the Fetch standard lists. */
 #define EXPOSED                                                                                                        \
     "Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, "             \
-    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, Stream-Start-Offset, Stream-At-Start, " \
+    "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Earliest-Offset, Stream-Incarnation, "                   \
+    "Stream-Previous-Incarnation, Stream-Inherited-Offset, Stream-Start-Offset, Stream-At-Start, "                     \
     "Stream-Write-Timestamp, Stream-SSE-Data-Encoding, Stream-Reader-Key, ETag, Location, Accept-Encoding, Date, "     \
     "Retry-After, "                                                                                                    \
     "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \

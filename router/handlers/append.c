@@ -16,6 +16,7 @@
 #include "router/handlers/append.h"
 
 #include "common/json.h"
+#include "common/lives.h"
 #include "common/media_type.h"
 #include "router/auth/quota.h"
 #include "router/conn/answer.h"
@@ -49,13 +50,19 @@ static void append_add_fanout(struct buf *head, const struct wire_appended *m)
     response_add_number(head, "Stream-Fanout-Failures", m->failures);
 }
 
+static void append_add_place(struct buf *head, const struct wire_appended *m)
+{
+    answer_add_incarnation(head, m->lives);
+    response_add_offset(head, "Stream-Next-Offset", lives_offset(m->lives, m->tail));
+}
+
 static void append_answer_appended(const struct shard_request *q, const struct wire_appended *m)
 {
     struct request *req = q->request;
     bool producer = q->flags & APPEND_PRODUCER;
     bool created = producer && !(q->flags & APPEND_CLOSE_ONLY) && !(m->flags & WIRE_APPENDED_DUPLICATE);
     struct buf *head = answer_begin(req, created ? 200 : 204);
-    response_add_offset(head, "Stream-Next-Offset", m->tail);
+    append_add_place(head, m);
     if (m->flags & WIRE_APPENDED_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
     if (producer) {
@@ -77,9 +84,10 @@ static void append_answer_refused(const struct shard_request *q, const struct an
     struct request *req = q->request;
     const struct wire_appended *m = answer_appended(answer);
     struct buf *head = answer_error_begin(req, answer->error);
+    if (!(m->flags & WIRE_APPENDED_NO_STREAM) && error_status(answer->error) < 500)
+        append_add_place(head, m);
     if (answer->error == ERR_STREAM_CLOSED) {
         response_add(head, "Stream-Closed", SLICE("true"));
-        response_add_offset(head, "Stream-Next-Offset", m->tail);
     } else if (answer->error == ERR_STALE_PRODUCER_EPOCH) {
         response_add_number(head, "Producer-Epoch", m->epoch);
     }

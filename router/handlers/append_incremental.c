@@ -33,6 +33,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/lives.h"
 #include "common/log.h"
 #include "common/media_type.h"
 #include "common/mem.h"
@@ -57,7 +58,8 @@ struct incremental {
     struct json_lines lines;     /* JSON: how many were sent */
     size_t line_bytes;           /* JSON: of what is held, whole lines */
     uint64_t stored;             /* pieces */
-    uint64_t tail;               /* of the stream, if that is known */
+    struct offset tail;          /* of the stream, if that is known */
+    uint64_t life;               /* the same: its newest */
     uint64_t sent_ms;            /* the last piece */
     uint64_t ends_ms;            /* the right to append */
     bool json;
@@ -92,13 +94,20 @@ static size_t incremental_there(const struct incremental *a)
 
 /* ---- the answer ---- */
 
+static void incremental_add_place(struct buf *head, uint64_t life, struct offset tail)
+{
+    response_add_number(head, "Stream-Incarnation", life);
+    response_add_offset(head, "Stream-Next-Offset", tail);
+}
+
 static void incremental_finish(struct incremental *a, bool closed)
 {
     struct request *req = a->request;
-    uint64_t tail = a->tail;
+    struct offset tail = a->tail;
+    uint64_t life = a->life;
     request_drop_job(req);
     struct buf *head = answer_begin(req, 204);
-    response_add_offset(head, "Stream-Next-Offset", tail);
+    incremental_add_place(head, life, tail);
     if (closed)
         response_add(head, "Stream-Closed", SLICE("true"));
     response_add(head, "Cache-Control", SLICE("no-store"));
@@ -109,7 +118,8 @@ static void incremental_finish(struct incremental *a, bool closed)
 static void incremental_refuse(struct incremental *a, enum error error, const char *text)
 {
     struct request *req = a->request;
-    uint64_t tail = a->tail;
+    struct offset tail = a->tail;
+    uint64_t life = a->life;
     bool has_tail = a->knows_tail && error != ERR_STREAM_NOT_FOUND && error != ERR_STREAM_GONE;
     struct detail detail = {0};
     snprintf(detail.text, sizeof detail.text, "%s", text ? text : "");
@@ -122,7 +132,7 @@ static void incremental_refuse(struct incremental *a, enum error error, const ch
     if (error == ERR_STREAM_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
     if (has_tail)
-        response_add_offset(head, "Stream-Next-Offset", tail);
+        incremental_add_place(head, life, tail);
     answer_error_end(req, error, detail.text);
 }
 
@@ -266,9 +276,10 @@ static void incremental_go_on(struct incremental *a)
         incremental_plan(a);
 }
 
-static void incremental_learn_tail(struct incremental *a, uint64_t tail)
+static void incremental_learn_tail(struct incremental *a, struct slice lives, uint64_t tail)
 {
-    a->tail = tail;
+    a->tail = lives_offset(lives, tail);
+    a->life = lives_newest(lives).life;
     a->knows_tail = true;
 }
 
@@ -278,7 +289,7 @@ static void incremental_answered(struct shard_request *q, const struct answer *a
     const struct wire_appended *m = answer_appended(answer);
     a->piece = NULL;
     if (m)
-        incremental_learn_tail(a, m->tail);
+        incremental_learn_tail(a, m->lives, m->tail);
     if (answer->error != ERR_NONE) {
         incremental_refuse(a, answer->error, answer->text);
         return;
@@ -353,7 +364,7 @@ static void incremental_told(struct live_writer *writer, enum error error, const
     }
     bool closed = (stream->flags & WIRE_STREAM_CLOSED) && !a->closing;
     if (closed || !a->knows_tail)
-        incremental_learn_tail(a, stream->tail);
+        incremental_learn_tail(a, stream->lives, stream->tail);
     if (closed)
         incremental_end(a, ERR_STREAM_CLOSED, NULL);
 }

@@ -12,7 +12,7 @@
  * its client needs to go on.
  *   - The shard dies: a batch in which an append has a producer is sent to the next process, which knows whether it was
  *     done. Another one could be stored twice: it fails, and the client decides. */
-#include "common/offset.h"
+#include "common/lives.h"
 #include "common/percent.h"
 #include "common/project.h"
 #include "router/auth/quota.h"
@@ -44,7 +44,7 @@ static void batch_add_place(struct buf *out, const struct wire_appended *m)
     char offset[OFFSET_LEN];
     if (m->flags & WIRE_APPENDED_NO_STREAM)
         return;
-    offset_print(offset, m->tail);
+    offset_print(offset, lives_offset(m->lives, m->tail));
     buf_add_text(out, ",\"nextOffset\":\"");
     buf_add(out, offset, OFFSET_LEN);
     buf_add_byte(out, '"');

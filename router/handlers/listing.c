@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "common/lives.h"
 #include "common/offset.h"
 #include "common/percent.h"
 #include "common/project.h"
@@ -173,13 +174,13 @@ static void listing_add_number(struct buf *out, const char *key, uint64_t value)
     buf_add_text(out, text);
 }
 
-static void listing_add_offset(struct buf *out, const char *key, uint64_t position)
+static void listing_add_offset(struct buf *out, const char *key, struct offset offset)
 {
     char text[OFFSET_LEN + 1] = "";
     buf_add_text(out, ",\"");
     buf_add_text(out, key);
     buf_add_text(out, "\":\"");
-    offset_print(text, position);
+    offset_print(text, offset);
     buf_add_text(out, text);
     buf_add_text(out, "\"");
 }
@@ -202,9 +203,10 @@ void listing_print_stream(struct buf *out, const struct wire_listed_stream *m, b
     buf_add_text(out, "\",\"contentType\":\"");
     buf_add_json(out, m->content_type);
     buf_add_text(out, "\"");
-    listing_add_offset(out, "nextOffset", m->tail);
+    listing_add_number(out, "incarnation", lives_newest(m->lives).life);
+    listing_add_offset(out, "nextOffset", lives_offset(m->lives, m->tail));
     if (m->earliest || m->retention_s || m->retention_bytes)
-        listing_add_offset(out, "earliestOffset", m->earliest);
+        listing_add_offset(out, "earliestOffset", lives_offset(m->lives, m->earliest));
     listing_add_number(out, "bytes", m->bytes);
     buf_add_text(out, m->flags & WIRE_STREAM_CLOSED ? ",\"closed\":true" : ",\"closed\":false");
     buf_add_text(out, m->flags & WIRE_STREAM_PUBLIC ? ",\"public\":true" : ",\"public\":false");

@@ -29,7 +29,8 @@ static void read_catch_up(struct request *req, const struct http_head *head, str
         .flags =
             (uint8_t)((query->from == WIRE_FROM_BEFORE ? 0 : WIRE_READ_FILE) | (query->now ? WIRE_READ_NOW : 0) |
                       (query->earliest ? WIRE_READ_EARLIEST : 0) | (req->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
-        .position = query->position,
+        .life = query->offset.life,
+        .position = query->offset.position,
         .max_bytes = page < most ? page : most,
         .max_messages = query->limit,
     };
@@ -48,11 +49,11 @@ static void read_catch_up(struct request *req, const struct http_head *head, str
  * offset. A value that is no offset is another server's, and is ignored. */
 static void read_follow_last_event(const struct http_head *head, struct query *query)
 {
-    uint64_t position;
+    struct offset offset;
     struct slice id = head->headers[HTTP_LAST_EVENT_ID_HEADER];
-    if (!id.data || !offset_parse(id, &position))
+    if (!id.data || !offset_parse(id, &offset))
         return;
-    query->position = position;
+    query->offset = offset;
     query->now = query->earliest = false;
     query->from = WIRE_FROM_OFFSET;
 }

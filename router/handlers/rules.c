@@ -145,11 +145,14 @@ static enum error rules_create_fork(const struct http_head *head, size_t max_pat
     create->flags |= WIRE_CREATE_FORK;
     if (offset.data) {
         create->flags |= WIRE_CREATE_FORK_POSITION;
-        if (!slice_equal(offset, SLICE("-1")) && !offset_parse(offset, &create->fork_position))
+        struct offset at = {0};
+        if (!slice_equal(offset, SLICE("-1")) && !offset_parse(offset, &at))
             return detail_say(detail, ERR_INVALID_FORK_OFFSET,
                               "Stream-Fork-Offset must be -1 (the start) or an offset "
                               "as Stream-Next-Offset gave it, not %s",
                               detail_quote(offset).text);
+        create->fork_life = at.life;
+        create->fork_position = at.position;
     }
     if (sub.data && !integer_valid(sub, INTEGER_MAX, &create->fork_sub))
         return detail_say(detail, ERR_INVALID_FORK_SUB_OFFSET,

@@ -13,6 +13,7 @@
  * is asked. */
 #include <stdio.h>
 
+#include "common/lives.h"
 #include "common/offset.h"
 #include "common/percent.h"
 #include "common/project.h"
@@ -79,7 +80,7 @@ static void show_add_sources(struct buf *out, const struct wire_shown *m, bool n
     buf_add_text(out, "]}");
 }
 
-static void show_add_fork(struct buf *out, const struct wire_shown *m, bool named)
+static void show_add_fork(struct buf *out, const struct wire_shown *m, struct slice lives, bool named)
 {
     char offset[OFFSET_LEN + 1] = "";
     if (!m->fork_source.len)
@@ -90,7 +91,7 @@ static void show_add_fork(struct buf *out, const struct wire_shown *m, bool name
         buf_add_text(out, "\"");
     }
     buf_add_text(out, ",\"forkedAt\":\"");
-    offset_print(offset, m->base);
+    offset_print(offset, lives_offset(lives, m->base));
     buf_add_text(out, offset);
     buf_add_text(out, "\"");
 }
@@ -110,7 +111,7 @@ static bool show_print(struct request *req, const struct shard_request *q, const
     show_add_number(out, ",\"shard\":", q->shard);
     if (m->remaining_ms != UINT64_MAX) /* it expires */
         show_add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
-    show_add_fork(out, m, !req->grant.narrow);
+    show_add_fork(out, m, stream.lives, !req->grant.narrow);
     show_add_number(out, ",\"forks\":", m->forks);
     show_add_tiers(out, m);
     show_add_producers(out, m);

@@ -1,6 +1,6 @@
 /* Two kinds of entity tags, both strong:
  *
- *     "9f3c:128:512:c"    an answer of messages: the stream's incarnation, from, to, and :c if the stream is closed
+ *     "19abf3c:128:512:c"    an answer of messages: the stream's life, from, to, and :c if the stream is closed
  *     "5d41402abc4b2a76b9719d911017c592"    a document: the first 128 bits of its SHA-256
  *
  * A list is read up to the first member that is malformed; nothing after that counts as named. So a broken If-Match
@@ -13,10 +13,10 @@
 
 #include "common/log.h"
 
-size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed)
+size_t etag_print(char out[ETAG_MAX], uint64_t life, uint64_t start, uint64_t next, bool closed)
 {
     int len =
-        snprintf(out, ETAG_MAX, "\"%" PRIx64 ":%" PRIu64 ":%" PRIu64 "%s\"", uid, start, next, closed ? ":c" : "");
+        snprintf(out, ETAG_MAX, "\"%" PRIx64 ":%" PRIu64 ":%" PRIu64 "%s\"", life, start, next, closed ? ":c" : "");
     return (size_t)len;
 }
 

@@ -9,10 +9,10 @@
 
 #define ETAG_MAX 80
 
-/* Writes "<uid>:<start>:<next>" in quotes, with :c before the closing quote for an answer that says the stream is
- * closed. uid is that of the stream's incarnation, so a tag survives neither deletion nor recreation. Returns the
+/* Writes "<life>:<start>:<next>" in quotes, with :c before the closing quote for an answer that says the stream is
+ * closed. life is the stream's newest, so a tag survives neither deletion and recreation nor a restore. Returns the
  * length. */
-size_t etag_print(char out[ETAG_MAX], uint64_t uid, uint64_t start, uint64_t next, bool closed);
+size_t etag_print(char out[ETAG_MAX], uint64_t life, uint64_t start, uint64_t next, bool closed);
 
 /* Writes the tag of a document: of what it says, whoever prints it. Returns the length. */
 size_t etag_print_document(char out[ETAG_MAX], struct slice document);

@@ -15,7 +15,6 @@
  * others are ignored. */
 #include "router/http/query.h"
 
-#include "common/offset.h"
 #include "common/percent.h"
 #include "router/http/cursor.h"
 #include "router/http/integer.h"
@@ -112,7 +111,7 @@ static enum error query_understand_offset(struct slice value, struct query *quer
         return ERR_NONE;
     query->earliest = false;
     query->now = slice_equal(value, SLICE("now"));
-    if (query->now || offset_parse(value, &query->position))
+    if (query->now || offset_parse(value, &query->offset))
         return ERR_NONE;
     return detail_say(
         detail, ERR_INVALID_OFFSET,
@@ -142,7 +141,7 @@ static enum error query_understand_before(const struct params *params, struct qu
     query->from = WIRE_FROM_BEFORE;
     if (!value.len)
         return query_empty(PARAM_BEFORE, detail);
-    if (!offset_parse(value, &query->position))
+    if (!offset_parse(value, &query->offset))
         return detail_say(detail, ERR_INVALID_OFFSET,
                           "before must be an offset as Stream-Start-Offset or Stream-Next-Offset gave it, not %s",
                           detail_quote(value).text);

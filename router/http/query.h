@@ -8,6 +8,7 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/detail.h"
+#include "common/offset.h"
 #include "common/slice.h"
 #include "common/wire.h"
 
@@ -16,12 +17,12 @@ enum query_live { QUERY_CATCH_UP, QUERY_LONG_POLL, QUERY_SSE };
 struct query {
     enum query_live live;
     enum wire_from from;
-    bool now;          /* offset=now: from the tail */
-    bool earliest;     /* offset=-1, or none: from the first that is there */
-    uint64_t position; /* where else to start, or where the messages of before end */
-    uint64_t amount;   /* tail, before: messages; since: Unix milliseconds */
-    uint64_t cursor;   /* 0: none, or none that can be understood */
-    uint64_t limit;    /* messages; 0: no such limit */
+    bool now;             /* offset=now: from the tail */
+    bool earliest;        /* offset=-1, or none: from the first that is there */
+    struct offset offset; /* where else to start, or where the messages of before end */
+    uint64_t amount;      /* tail, before: messages; since: Unix milliseconds */
+    uint64_t cursor;      /* 0: none, or none that can be understood */
+    uint64_t limit;       /* messages; 0: no such limit */
 };
 
 /* Returns ERR_NONE, or what to refuse the query with, of which *detail says more. */

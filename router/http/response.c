@@ -101,10 +101,10 @@ void response_add_number(struct buf *out, const char *name, uint64_t value)
     response_add(out, name, slice_of(at, (size_t)(digits + sizeof digits - at)));
 }
 
-void response_add_offset(struct buf *out, const char *name, uint64_t position)
+void response_add_offset(struct buf *out, const char *name, struct offset offset)
 {
     char text[OFFSET_LEN];
-    offset_print(text, position);
+    offset_print(text, offset);
     response_add(out, name, slice_of(text, sizeof text));
 }
 

@@ -8,6 +8,7 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/errors.h"
+#include "common/offset.h"
 
 /* The Date header, printed once a second. Zeroed at the start. */
 struct response_date {
@@ -23,7 +24,7 @@ void response_begin(struct buf *out, int status, struct response_date *date);
 
 void response_add(struct buf *out, const char *name, struct slice value);
 void response_add_number(struct buf *out, const char *name, uint64_t value);
-void response_add_offset(struct buf *out, const char *name, uint64_t position);
+void response_add_offset(struct buf *out, const char *name, struct offset offset);
 
 enum response_body {
     RESPONSE_NO_BODY, /* 204 and 304: no Content-Length either */

@@ -100,8 +100,8 @@ void collapse_init(struct collapse *collapse, struct router *router)
 /* Everything that two READs differ in but their ids: numbers first, then the name, which has no fixed length. */
 static struct slice collapse_key_of(struct buf *key, const struct wire_read *read)
 {
-    const uint64_t numbers[] = {read->position, read->from,         read->amount,
-                                read->flags,    read->max_messages, read->max_bytes};
+    const uint64_t numbers[] = {read->life,  read->position,     read->from,     read->amount,
+                                read->flags, read->max_messages, read->max_bytes};
     buf_reset(key);
     buf_add(key, (const char *)numbers, sizeof numbers);
     buf_add_slice(key, read->name);
@@ -284,7 +284,7 @@ static bool collapse_wants_more(const struct shared_read *s, const struct answer
 static bool collapse_goes_on(struct shared_read *s, const struct answer *answer)
 {
     bool joined = s->body.bytes != 0;
-    bool broken = answer->error != ERR_NONE || (joined && answer_stream(answer)->uid != s->uid);
+    bool broken = answer->error != ERR_NONE;
     if (joined && broken) {
         output_clear(&s->body, &collapse_router(s)->outputs);
         s->alone = true;
@@ -337,6 +337,7 @@ static void collapse_start(struct shared_read *s)
         read.flags &= (uint8_t) ~(WIRE_READ_NOW | WIRE_READ_EARLIEST);
         read.from = WIRE_FROM_OFFSET;
         read.position = s->next;
+        read.uid = s->uid;
     }
     s->asked = q;
     wire_put_read(&q->frame, &read);

@@ -18,7 +18,7 @@
  *     with much queued are spared: they go on at their own pace.
  *   - The shard dies: nothing is watched. When it is up again, entries with readers at the tail read on; the answer
  * says WATCHING again. Nothing is lost or sent twice, since position is what both sides agree on.
- *   - The stream was deleted and made again meanwhile (another uid): its readers end with 404.
+ *   - The stream was deleted and made again meanwhile (another uid): its readers end with 410.
  *   - A READ is given up whose answer may still make the shard watch: the entry is `doubtful`, and an UNWATCH is sent
  * as if it were watching.
  *   - Writers (incremental appends) watch as readers do, but have no position: they only hear how the stream is, from
@@ -116,8 +116,9 @@ static void live_entry_free(struct entry *e)
     live->slots[(uint32_t)e->watch] = NULL;
     live->free_slots[live->free_count++] = (uint32_t)e->watch;
     free(e->name);
-    free(e->content_type);
-    free(e->expires_text);
+    free((char *)e->content_type.data);
+    free((char *)e->expires_text.data);
+    free((char *)e->lives.data);
     free(e);
 }
 
@@ -175,11 +176,11 @@ void live_leave(struct reader *reader)
 }
 
 /* A reader that ends leaves the list, and only that one. */
-static void live_end_all(struct entry *e, enum error error)
+static void live_end_all(struct entry *e, const struct answer *answer)
 {
     LIST_EACH_SAFE(link, after, &e->readers)
     {
-        e->live->ops->gone(LIST_OWNER(link, struct reader, link), error);
+        e->live->ops->gone(LIST_OWNER(link, struct reader, link), answer);
     }
 }
 
@@ -239,6 +240,7 @@ static void live_resume(struct entry *e)
     e->resuming = live_read(e, NULL,
                             (struct wire_read){.flags = WIRE_READ_CUT,
                                                .position = e->position,
+                                               .uid = e->facts.uid,
                                                .max_bytes = e->live->router->cfg->limits_sse_event}) != NULL;
 }
 
@@ -288,28 +290,27 @@ void live_writer_leave(struct live_writer *writer)
     live_release(writer->entry);
 }
 
-static void live_replace_text(char **text, struct slice *slice)
+static void live_own(struct slice *own, struct slice *fact)
 {
-    if (*text && slice_equal(*slice, slice_str(*text))) {
-        slice->data = *text;
-        return;
+    if (!slice_equal(*own, *fact)) {
+        free((char *)own->data);
+        *own = slice_of(xslicedup(*fact), fact->len);
     }
-    free(*text);
-    *text = xslicedup(*slice);
-    slice->data = *text;
+    *fact = *own;
 }
 
 static void live_learn(struct entry *e, const struct wire_stream *stream)
 {
-    if (live_any(e) && stream->uid != e->facts.uid)
-        live_end_all(e, ERR_STREAM_NOT_FOUND); /* it was deleted and made again while its shard was away */
+    if (live_any(e) && stream->uid != e->facts.uid) /* it was deleted and made again while its shard was away */
+        live_end_all(e, &(struct answer){.type = WIRE_STREAM, .error = ERR_STREAM_RECREATED, .stream = stream});
     uint64_t time_ms = stream->data.len ? stream->time_ms : e->facts.time_ms;
     e->facts = *stream;
     e->facts.time_ms = time_ms;
     e->facts.remaining_ms = UINT64_MAX;
     e->facts.data = (struct slice){0};
-    live_replace_text(&e->content_type, &e->facts.content_type);
-    live_replace_text(&e->expires_text, &e->facts.expires_text);
+    live_own(&e->content_type, &e->facts.content_type);
+    live_own(&e->expires_text, &e->facts.expires_text);
+    live_own(&e->lives, &e->facts.lives);
     if (stream->flags & WIRE_STREAM_WATCHING)
         e->watching = true;
 }
@@ -346,7 +347,7 @@ static void live_resumed(struct entry *e, const struct answer *answer)
     if (!live_any(e))
         return;
     if (answer->error != ERR_NONE) {
-        live_end_all(e, answer->error);
+        live_end_all(e, answer);
         return;
     }
     struct wire_stream stream = *answer_stream(answer);
@@ -389,14 +390,16 @@ void live_event(struct live *live, const struct wire_event *event)
         return;
     e->held++;
     if (event->flags & WIRE_EVENT_CLOSED)
-        live_tell_writers(
-            e, ERR_NONE,
-            &(struct wire_stream){
-                .uid = e->facts.uid, .flags = WIRE_STREAM_CLOSED, .next = event->next, .tail = event->next});
+        live_tell_writers(e, ERR_NONE,
+                          &(struct wire_stream){.uid = e->facts.uid,
+                                                .flags = WIRE_STREAM_CLOSED,
+                                                .next = event->next,
+                                                .tail = event->next,
+                                                .lives = e->facts.lives});
     if (event->flags & WIRE_EVENT_DELETED) {
         e->watching = false;
         live_tell_writers(e, ERR_STREAM_NOT_FOUND, NULL);
-        live_end_all(e, ERR_STREAM_NOT_FOUND);
+        live_end_all(e, &(struct answer){.error = ERR_STREAM_NOT_FOUND});
     } else if (!live_any(e) || e->resuming) {
         /* Nobody needs it, or it is part of what is being read. */
     } else if ((event->flags & WIRE_EVENT_MOVED) || event->from != e->position) {

@@ -42,8 +42,8 @@ struct entry {
     bool doubtful;        /* a read was given up whose answer may still make it watching */
     bool resuming;        /* its own read is under way */
 
-    struct wire_stream facts; /* of the last answer; only what holds for the stream itself */
-    char *content_type, *expires_text;
+    struct wire_stream facts;                       /* of the last answer; only what holds for the stream itself */
+    struct slice content_type, expires_text, lives; /* own what facts point to */
 };
 
 /* The entry calls these when it has something for a reader. Each may take the reader off the entry, or end it. */
@@ -53,7 +53,7 @@ struct live_ops {
     void (*deliver)(struct reader *reader, struct delivery *delivery);    /* what came to the entry's position */
     void (*spare)(struct reader *reader);                                 /* the entry reads much: one with too much
                                                                              queued is to go on by itself */
-    void (*gone)(struct reader *reader, enum error error);                /* the stream was deleted */
+    void (*gone)(struct reader *reader, const struct answer *answer); /* the stream was deleted, or cannot be read */
 };
 
 struct live {

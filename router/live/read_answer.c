@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/lives.h"
 #include "router/conn/answer.h"
 #include "router/http/etag.h"
 #include "router/router.h"
@@ -86,9 +87,9 @@ void read_answer_whole(struct router *router, struct output *body, const struct 
 static void read_answer_add_etag(struct buf *head, const struct wire_stream *stream)
 {
     char etag[ETAG_MAX];
-    response_add(
-        head, "ETag",
-        slice_of(etag, etag_print(etag, stream->uid, stream->start, stream->next, read_answer_at_end(stream))));
+    response_add(head, "ETag",
+                 slice_of(etag, etag_print(etag, lives_newest(stream->lives).life, stream->start, stream->next,
+                                           read_answer_at_end(stream))));
 }
 
 /* Nothing may be kept longer than the stream lives. */
@@ -108,16 +109,17 @@ static void read_answer_add_caching(const struct request *req, struct buf *head,
 
 void read_answer_add_start(struct buf *head, const struct wire_stream *stream)
 {
-    response_add_offset(head, "Stream-Start-Offset", stream->start);
+    response_add_offset(head, "Stream-Start-Offset", lives_offset(stream->lives, stream->start));
     if (stream->start <= stream->earliest)
         response_add(head, "Stream-At-Start", SLICE("true"));
 }
 
 static void read_answer_add_place(struct buf *head, const struct read_asked *asked, const struct wire_stream *stream)
 {
+    answer_add_incarnation(head, stream->lives);
     if (asked->from != WIRE_FROM_OFFSET)
         read_answer_add_start(head, stream);
-    response_add_offset(head, "Stream-Next-Offset", stream->next);
+    response_add_offset(head, "Stream-Next-Offset", lives_offset(stream->lives, stream->next));
     if (read_answer_at_tail(stream))
         response_add(head, "Stream-Up-To-Date", SLICE("true"));
     if (read_answer_at_end(stream))
@@ -156,7 +158,8 @@ static bool read_answer_not_modified(const struct read_asked *asked, const struc
     char etag[ETAG_MAX];
     if (!asked->none_match || read_answer_is_fleeting(asked, stream))
         return false;
-    size_t len = etag_print(etag, stream->uid, stream->start, stream->next, read_answer_at_end(stream));
+    size_t len =
+        etag_print(etag, lives_newest(stream->lives).life, stream->start, stream->next, read_answer_at_end(stream));
     return etag_listed(slice_str(asked->none_match), slice_of(etag, len), ETAG_WEAK);
 }
 
@@ -211,7 +214,8 @@ void read_answer_nothing(struct request *req, const struct read_asked *asked, co
     struct buf *head = answer_begin(req, 204);
     if (asked->from != WIRE_FROM_OFFSET)
         read_answer_add_start(head, stream);
-    response_add_offset(head, "Stream-Next-Offset", stream->next);
+    answer_add_incarnation(head, stream->lives);
+    response_add_offset(head, "Stream-Next-Offset", lives_offset(stream->lives, stream->next));
     response_add(head, "Stream-Up-To-Date", SLICE("true"));
     if (req->kept) /* nginx has it for those who wait for the same; it obeys the first */
         response_add(head, "X-Accel-Expires", SLICE("1"));

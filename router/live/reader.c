@@ -21,7 +21,8 @@
  *
  * Failure modes:
  *   - The shard dies: a READ that is under way is sent to its successor; a reader at the tail waits for its entry.
- *   - The stream is deleted, or deleted and made again (another uid): 404, or the end of the event stream.
+ *   - The stream is deleted, or deleted and made again (another uid): 404 or 410, or the end of
+ *     the event stream, which says so.
  *   - The client does not take its events: it is closed at limits.reader_buffer, or after limits.write_timeout.
  *   - The client hangs up: a reader at the tail is gone; one that is behind still gets what is there.
  *   - Its right ends: 401, or the end of the event stream. If an operator's change may have ended it, the reader is
@@ -45,14 +46,12 @@ static const struct job_ops reader_ops;
 /* Nothing comes behind what an event stream has kept of a stream that is gone. */
 static void reader_refuse(struct reader *reader, const struct answer *answer)
 {
-    if (reader->started && (answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE))
+    bool recreated = answer->error == ERR_STREAM_RECREATED;
+    if (reader->started && (recreated || answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE))
         reader_sse_send_kept(reader);
+    if (reader->started && recreated && answer_stream(answer))
+        reader_sse_send_recreated(reader, answer_stream(answer));
     reader_fail(reader, answer);
-}
-
-static void reader_gone(struct reader *reader, enum error error)
-{
-    reader_refuse(reader, &(struct answer){.error = error});
 }
 
 /* A grant of the callback is asked for again after auth.callback_recheck: the client comes back for that. */
@@ -71,14 +70,14 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     reader->asked_now = query->now;
     reader->asked_earliest = query->earliest;
     reader->from = reader->asked_from = query->from;
-    reader->position = query->from == WIRE_FROM_OFFSET ? query->position : query->amount;
+    reader->position = query->from == WIRE_FROM_OFFSET ? query->offset.position : query->amount;
     reader->limit = reader->sse ? 0 : reader_limit(query->limit);
     reader->cursor = query->cursor;
     uint64_t lasts = reader_longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
     uint64_t left = grant_left_ms(&req->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
     reader_begin(reader, req, name, &reader_ops);
-    reader_read_on(reader);
+    reader_read_from(reader, query->offset.life);
 }
 
 void reader_resume(struct request *req, struct slice name, const struct reader *state)
@@ -126,7 +125,7 @@ static void reader_expire(struct reader *reader)
     if (reader->started)
         reader_sse_end(reader);
     else
-        reader_gone(reader, ERR_UNAUTHORIZED);
+        reader_refuse(reader, &(struct answer){.error = ERR_UNAUTHORIZED});
 }
 
 static void reader_answered(struct reader *reader, const struct answer *answer)
@@ -135,10 +134,6 @@ static void reader_answered(struct reader *reader, const struct answer *answer)
     reader->asked = NULL;
     if (answer->error != ERR_NONE) {
         reader_refuse(reader, answer);
-        return;
-    }
-    if (reader->answered_once && reader->uid != stream->uid) {
-        reader_gone(reader, ERR_STREAM_NOT_FOUND); /* another stream has taken its name */
         return;
     }
     reader->answered_once = true;
@@ -240,7 +235,7 @@ const struct live_ops reader_live_ops = {
     .answered = reader_answered,
     .deliver = reader_deliver,
     .spare = reader_spare,
-    .gone = reader_gone,
+    .gone = reader_refuse,
 };
 
 static void reader_drop(struct request *req)

@@ -2,6 +2,9 @@
  * the next event, which all long-polls of an entry that have no limit of messages get as one shared body. */
 #include "router/live/reader_poll.h"
 
+#include <stdlib.h>
+
+#include "common/mem.h"
 #include "router/conn/connection.h"
 #include "router/live/read_answer.h"
 #include "router/live/reader_state.h"
@@ -14,14 +17,19 @@ static struct read_asked reader_poll_asked(const struct reader *reader)
         .now = reader->asked_now, .earliest = reader->asked_earliest, .from = reader->asked_from};
 }
 
+/* The entry may go with its last reader, and what it knows of the stream with it. */
 void reader_poll_nothing(struct reader *reader, uint64_t next, bool closed)
 {
     struct request *req = reader->request;
     const struct read_asked asked = reader_poll_asked(reader);
-    const struct wire_stream here = {.start = next, .next = next, .earliest = reader->entry->facts.earliest};
+    const struct wire_stream *facts = &reader->entry->facts;
+    struct wire_stream here = {.start = next, .next = next, .earliest = facts->earliest, .lives = facts->lives};
+    char *lives = xslicedup(facts->lives);
+    here.lives.data = lives;
     uint64_t cursor = reader_next_cursor(reader);
     reader_free(reader);
     read_answer_nothing(req, &asked, &here, cursor, closed);
+    free(lives);
 }
 
 static void reader_poll_data(struct reader *reader, const struct wire_stream *stream, struct block *body)

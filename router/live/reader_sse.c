@@ -6,6 +6,7 @@
  * back with the last offset that it has seen. */
 #include "router/live/reader_sse.h"
 
+#include "common/lives.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "router/conn/answer.h"
@@ -24,25 +25,30 @@ void reader_sse_beat_later(struct reader *reader)
 }
 
 /* The caller's reference is the block's. */
+static struct chunk reader_sse_render_event(struct router *r, const struct sse_event *event)
+{
+    buf_reset(&r->event);
+    sse_render(&r->event, event);
+    struct chunk chunk = answer_chunk(&r->outputs, buf_slice(&r->event));
+    if (r->event.cap > ((size_t)1 << 20))
+        buf_clear(&r->event);
+    return chunk;
+}
+
 static struct chunk reader_sse_render(struct router *r, const struct wire_stream *stream, uint64_t cursor,
                                       uint64_t retry_ms)
 {
     const struct sse_event event = {
         .kind = sse_kind_of(stream->content_type, stream->flags & WIRE_STREAM_JSON),
         .data = stream->data,
-        .next = stream->next,
+        .next = lives_offset(stream->lives, stream->next),
         .time_ms = stream->time_ms,
         .cursor = cursor,
         .retry_ms = retry_ms,
         .up_to_date = stream->next == stream->tail,
         .closed = reader_ends_stream(stream),
     };
-    buf_reset(&r->event);
-    sse_render(&r->event, &event);
-    struct chunk chunk = answer_chunk(&r->outputs, buf_slice(&r->event));
-    if (r->event.cap > ((size_t)1 << 20))
-        buf_clear(&r->event);
-    return chunk;
+    return reader_sse_render_event(r, &event);
 }
 
 static void reader_sse_send(struct reader *reader, const struct chunk *event)
@@ -76,10 +82,26 @@ void reader_sse_send_kept(struct reader *reader)
                                      .start = position,
                                      .next = position + kept->len,
                                      .tail = UINT64_MAX,
+                                     .lives = reader->entry->facts.lives,
                                      .time_ms = reader->entry->facts.time_ms,
                                      .data = slice_of(kept->bytes, kept->len)};
     if (kept->len)
         reader_sse_send_own(reader, &last, 0);
+}
+
+void reader_sse_send_recreated(struct reader *reader, const struct wire_stream *now)
+{
+    struct router *r = reader_router(reader);
+    uint64_t position = reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
+    const struct sse_event event = {
+        .next = reader_offset(reader, position),
+        .cursor = reader->cursor,
+        .recreated = true,
+        .earliest = lives_offset(now->lives, now->earliest),
+    };
+    struct chunk chunk = reader_sse_render_event(r, &event);
+    reader_sse_send(reader, &chunk);
+    block_unref(chunk.block);
 }
 
 static void reader_sse_open(struct reader *reader, const struct wire_stream *stream)
@@ -192,7 +214,8 @@ void reader_sse_end(struct reader *reader)
         struct router *r = reader_router(reader);
         uint64_t position = reader_position(reader);
         uint64_t tail = reader->state == READER_AT_TAIL ? reader->entry->position : UINT64_MAX; /* or it is not known */
-        const struct wire_stream here = {.start = position, .next = position, .tail = tail};
+        const struct wire_stream here = {
+            .start = position, .next = position, .tail = tail, .lives = reader->entry->facts.lives};
         reader_sse_send_own(reader, &here, r->stopping ? reader_sse_retry_ms(r) : 0);
     }
     reader_close(reader);

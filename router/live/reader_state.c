@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "common/layout.h"
+#include "common/lives.h"
 #include "common/random.h"
 #include "router/conn/answer.h"
 #include "router/http/cursor.h"
@@ -27,6 +29,14 @@ uint64_t reader_position(const struct reader *reader)
 {
     uint64_t place = reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
     return place - reader_kept_of(reader)->len;
+}
+
+struct offset reader_offset(const struct reader *reader, uint64_t position)
+{
+    const struct wire_stream *facts = &reader->entry->facts;
+    if (facts->uid == reader->uid)
+        return lives_offset(facts->lives, position);
+    return (struct offset){layout_life_of_uid(reader->uid), position}; /* the entry knows a later stream only */
 }
 
 uint64_t reader_next_cursor(const struct reader *reader)
@@ -104,7 +114,7 @@ void reader_arm_end(struct reader *reader)
                    reader->ends_ms > now ? reader->ends_ms - now : 0);
 }
 
-void reader_read_on(struct reader *reader)
+void reader_read_from(struct reader *reader, uint64_t life)
 {
     const struct config *cfg = reader_router(reader)->cfg;
     struct wire_read read = {
@@ -112,8 +122,10 @@ void reader_read_on(struct reader *reader)
                            (reader->earliest ? WIRE_READ_EARLIEST : 0) |
                            (reader->request->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
         .from = reader->from,
+        .life = life,
         .position = reader->from == WIRE_FROM_OFFSET ? reader->position : 0,
         .amount = reader->from == WIRE_FROM_OFFSET ? 0 : reader->position,
+        .uid = reader->uid,
         .max_bytes = reader->sse ? cfg->limits_sse_event : cfg->limits_read_page,
         .max_messages = reader->limit,
     };
@@ -121,4 +133,9 @@ void reader_read_on(struct reader *reader)
     reader->asked = live_read(reader->entry, reader->request, read);
     if (!reader->asked)
         reader_fail(reader, &(struct answer){.error = ERR_OVERLOADED});
+}
+
+void reader_read_on(struct reader *reader)
+{
+    reader_read_from(reader, 0);
 }

@@ -32,7 +32,7 @@ struct reader {
     bool apart : 1;              /* READER_AT_TAIL: what it has not had yet is its own `kept`, not its entry's */
     struct sse_kept kept;        /* sse, of a text: before `position`, and not sent yet */
     uint32_t limit;              /* long-poll: messages; 0: no such limit */
-    uint64_t uid;                /* the incarnation of the stream that it reads */
+    uint64_t uid;                /* of the stream that it reads */
     struct project_usage *usage; /* where it is counted, or NULL */
     uint64_t position;
     uint64_t cursor;      /* the last one it was given, or came with; 0: none */
@@ -67,6 +67,9 @@ const struct sse_kept *reader_kept_of(const struct reader *reader);
 bool reader_rests(const struct reader *reader);
 uint64_t reader_position(const struct reader *reader);
 
+/* The spelling of a position of its stream. answered_once is set. */
+struct offset reader_offset(const struct reader *reader, uint64_t position);
+
 /* The project of its stream. */
 struct slice reader_project(const struct reader *reader);
 
@@ -79,8 +82,10 @@ uint64_t reader_later_cursor(uint64_t cursor);
 /* Gives a reader that is otherwise filled in its request, its entry, and its place in the numbers. */
 void reader_begin(struct reader *reader, struct request *request, struct slice name, const struct job_ops *ops);
 
-/* Sends a READ from its position. If that cannot be, the reader fails. */
-void reader_read_on(struct reader *reader);
+/* Sends a READ from its position. life: of that position, until uid is known. If it cannot be sent, the reader fails.
+ */
+void reader_read_from(struct reader *reader, uint64_t life);
+void reader_read_on(struct reader *reader); /* uid is known */
 
 /* Sets the timer of its request to ends_ms. */
 void reader_arm_end(struct reader *reader);

@@ -98,6 +98,16 @@ static void sse_add_data(struct buf *out, const struct sse_event *event)
 
 /* ---- control ---- */
 
+/* streamNextOffset stays the old one: a client that knows no streamRecreated comes back with it and is told 410. */
+static void sse_add_recreated(struct buf *out, struct offset earliest)
+{
+    char offset[OFFSET_LEN];
+    offset_print(offset, earliest);
+    buf_add_slice(out, SLICE(",\"streamRecreated\":true,\"streamEarliestOffset\":\""));
+    buf_add(out, offset, OFFSET_LEN);
+    buf_add_slice(out, SLICE("\""));
+}
+
 static void sse_add_control(struct buf *out, const struct sse_event *event)
 {
     char offset[OFFSET_LEN], line[320];
@@ -117,6 +127,8 @@ static void sse_add_control(struct buf *out, const struct sse_event *event)
         buf_add_slice(out, SLICE(",\"upToDate\":true"));
     if (event->closed)
         buf_add_slice(out, SLICE(",\"streamClosed\":true"));
+    if (event->recreated)
+        sse_add_recreated(out, event->earliest);
     len = snprintf(line, sizeof line, "}\nid: %.*s\n", OFFSET_LEN, offset);
     buf_add(out, line, (size_t)len);
     if (event->retry_ms) {

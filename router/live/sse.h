@@ -6,6 +6,7 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/offset.h"
 #include "common/slice.h"
 
 /* How a stream's bytes are put into a data event. */
@@ -20,13 +21,15 @@ enum sse_kind sse_kind_of(struct slice content_type, bool json);
 
 struct sse_event {
     enum sse_kind kind;
-    struct slice data; /* in stored form; empty: the control event comes alone */
-    uint64_t next;     /* position after data */
-    uint64_t time_ms;  /* when data was written */
+    struct slice data;  /* in stored form; empty: the control event comes alone */
+    struct offset next; /* after data */
+    uint64_t time_ms;   /* when data was written */
     uint64_t cursor;
     uint64_t retry_ms; /* after how long a browser's EventSource connects again; 0: nothing is said of it */
     bool up_to_date;
-    bool closed; /* this is the end of the stream */
+    bool closed;            /* this is the end of the stream */
+    bool recreated;         /* another stream has its name now, */
+    struct offset earliest; /* which begins here */
 };
 
 /* Adds the event's bytes to out. The control event carries its offset as the event's id too, so that a browser's

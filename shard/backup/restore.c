@@ -1,7 +1,8 @@
 /* A restore, one file after the other:
  *
  *     backup/index -> the backup's manifest -> each file, piece by piece, checksummed, into DATA_DIR/restore
- *     -> every database is opened once, and told to keep the backup's files -> all files are renamed into DATA_DIR
+ *     -> every database is opened once: its streams get another life, and it keeps the backup's files -> all files are
+ * renamed into DATA_DIR
  *     -> DATA_DIR/restore is removed: now the server may start
  *
  * Failure modes: a kill anywhere leaves the folder `restore`, and the supervisor starts nothing while it is there;
@@ -21,6 +22,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include "common/clock.h"
 #include "common/document.h"
 #include "common/fault.h"
 #include "common/layout.h"
@@ -29,6 +31,7 @@
 #include "common/owned.h"
 #include "common/role.h"
 #include "shard/backup/backup.h"
+#include "shard/backup/restore_lives.h"
 #include "shard/segments/object_s3.h"
 #include "shard/store/store.h"
 #include "shard/store/store_backup.h"
@@ -120,6 +123,7 @@ static void restore_check_databases(struct restore *r)
         if (sscanf(r->files[i].name, "shard-%u", &shard) != 1)
             continue;
         struct store *store = store_open(r->folder, shard, r->cfg->shard_page_cache);
+        restore_lives(store, r->cfg, &r->role, clock_unix_ms());
         store_begin(store);
         store_backup_hold(store, r->id);
         for (unsigned k = 0; shard == 0 && k < r->count; k++)

@@ -218,6 +218,7 @@ struct wire_appended append_answer(const struct appending *a)
     answer.flags = (uint8_t)((a->stream->row.closed ? WIRE_APPENDED_CLOSED : 0) |
                              (a->verdict.duplicate ? WIRE_APPENDED_DUPLICATE : 0));
     answer.tail = a->stream->tail;
+    answer.lives = stream_lives(a->stream);
     answer.epoch = a->verdict.epoch;
     answer.seq = a->verdict.seq;
     answer.expected = append_expected_of(&a->m, &a->known);

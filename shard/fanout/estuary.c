@@ -37,6 +37,7 @@ struct delivery {
     const char *last;               /* the bytes that the last estuary got, and how many */
     size_t last_len;
     size_t subscribers;
+    struct slice lives; /* of the source */
 };
 
 /* Each message as {"stream":...,"offset":...,"data":...}; the offset is where to go on in the source after it. */
@@ -51,7 +52,7 @@ static void estuary_make_envelopes(struct delivery *d)
     while (d->plain.boundaries.len ? boundaries_next(&boundaries, &length, &last) : at == 0) {
         char offset[OFFSET_LEN];
         size_t before = buf_len(&d->data);
-        offset_print(offset, ++position);
+        offset_print(offset, lives_offset(d->lives, ++position));
         buf_add_slice(&d->data, SLICE("{\"stream\":\""));
         percent_encode(stream, &d->data);
         buf_add_slice(&d->data, SLICE("\",\"offset\":\""));
@@ -111,6 +112,7 @@ static void estuary_deliver(struct shard *shard, struct source *source, const st
         .source = source,
         .plain = {.start = m->start, .count = m->next - m->start, .boundaries = m->boundaries, .data = m->data},
         .subscribers = source->count,
+        .lives = m->lives,
     };
     store_begin(shard->store);
     estuary_deliver_to_all(shard, &d, 0);

@@ -36,6 +36,7 @@ static void feed_send_put(struct shard *shard, struct feed *feed, const struct e
         .attempt = feed->sent.attempt,
         .start = extent->start,
         .next = extent->start + extent->count,
+        .lives = stream_lives(feed->stream),
         .boundaries = extent->boundaries,
         .data = extent->data,
     };

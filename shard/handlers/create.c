@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "common/layout.h"
+#include "common/lives.h"
 #include "common/log.h"
 #include "common/media_type.h"
 #include "shard/fanout/append.h"
@@ -47,13 +49,16 @@ static bool create_expiry_matches(const struct stream_row *row, const struct wir
 }
 
 /* Without a position the first request forked at the tail of that moment, which a repetition does not know. */
-static bool create_fork_matches(const struct stream_row *row, const struct wire_create *m)
+static bool create_fork_matches(const struct stream *stream, const struct wire_create *m)
 {
+    const struct stream_row *row = &stream->row;
+    const struct offset at = {m->fork_life, m->fork_position};
     if (!(m->flags & WIRE_CREATE_FORK))
         return row->source_uid == STORE_NONE;
     return row->source_uid != STORE_NONE && slice_equal(row->source_name, m->fork_source) &&
            row->fork_sub == m->fork_sub &&
-           (!(m->flags & WIRE_CREATE_FORK_POSITION) || row->fork_position == m->fork_position);
+           (!(m->flags & WIRE_CREATE_FORK_POSITION) ||
+            (row->fork_position == m->fork_position && lives_admit(stream_lives(stream), at)));
 }
 
 struct expiry {
@@ -102,7 +107,7 @@ static enum error create_compare(const struct stream *stream, const struct wire_
         return detail_say(detail, ERR_STREAM_RETENTION_MISMATCH,
                           "the stream exists and keeps %llu seconds and %llu bytes (0: no limit)",
                           (unsigned long long)row->retention_s, (unsigned long long)row->retention_bytes);
-    return create_fork_matches(row, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
+    return create_fork_matches(stream, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
 }
 
 bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m)
@@ -117,7 +122,7 @@ bool create_answer_existing(struct shard *shard, struct asker asker, const struc
     else
         error = ERR_STREAM_SOFT_DELETED;
     if (error != ERR_NONE) {
-        reply_refuse(shard, asker, error, 0, slice_str(detail.text));
+        reply_refuse(shard, asker, error, slice_str(detail.text));
         return true;
     }
     struct wire_stream answer = reply_describe(shard, stream, m->id);
@@ -181,6 +186,20 @@ static void create_inherit(struct stream_row *row, const struct wire_create *m, 
     row->expires_text = source->expires_text;
 }
 
+/* Gives the row its uid, and with it its life; a fork's is later than those of its source. */
+static void create_begin_life(struct shard *shard, struct stream_row *row, const struct wire_pinned *source,
+                              struct buf *lives)
+{
+    uint64_t least = source ? lives_newest(source->lives).life + 1 : 0;
+    row->uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, row->name),
+                              least > shard->now_ms ? least : shard->now_ms);
+    if (!row->base)
+        return; /* all of it is its own */
+    lives_add_before(lives, source->lives, row->base);
+    lives_add(lives, row->base, layout_life_of_uid(row->uid));
+    row->lives = buf_slice(lives);
+}
+
 static struct journal_entry create_first_entry(const struct body *body)
 {
     return (struct journal_entry){
@@ -229,7 +248,7 @@ struct stream *create_plain(struct shard *shard, struct slice name, struct slice
     store_begin(shard->store);
     delete_expired(shard, name);
     create_make_reader_key(&row);
-    row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, name));
+    row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, name), shard->now_ms);
     return create_log_creation(shard, &row, &(struct body){0});
 }
 
@@ -238,6 +257,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
 {
     struct stream_row row = create_plain_row(shard, m);
     struct body body = {0};
+    struct buf lives = {0};
     struct detail detail = {0};
     /* First of all: a fork's body is parsed as the type that the fork inherits. */
     if (source)
@@ -249,16 +269,17 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
         store_begin(shard->store);
         delete_expired(shard, m->name);
         create_make_reader_key(&row);
-        row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, m->name));
+        create_begin_life(shard, &row, source, &lives);
         struct stream *stream =
             source ? create_insert_fork(shard, &row, &body) : create_log_creation(shard, &row, &body);
         struct wire_stream answer = reply_describe(shard, stream, asker.id);
         answer.flags |= WIRE_STREAM_CREATED;
         reply_send(shard, asker, &answer);
     } else {
-        reply_refuse(shard, asker, error, 0, slice_str(detail.text));
+        reply_refuse(shard, asker, error, slice_str(detail.text));
     }
     body_clear(&body);
+    buf_clear(&lives);
     return error == ERR_NONE;
 }
 

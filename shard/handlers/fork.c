@@ -77,6 +77,7 @@ static void fork_put_pin(struct buf *out, const struct fork_making *making)
         .fork = m.name,
         .content_type = m.content_type,
         .has_position = (m.flags & WIRE_CREATE_FORK_POSITION) != 0,
+        .life = m.fork_life,
         .position = m.fork_position,
         .sub = m.fork_sub,
     };
@@ -146,6 +147,20 @@ static void fork_drop_pin_of(struct shard *shard, const struct fork_making *maki
         wire_put_unpin(out, &unpin);
 }
 
+/* earliest and lives are the source's, of which a refusal of an offset tells the earliest one. */
+static void fork_refuse(struct shard *shard, const struct fork_making *making, const struct wire_pinned *m,
+                        unsigned error)
+{
+    const struct wire_stream answer = {
+        .id = making->asker.id,
+        .error = (uint8_t)(error < ERR_COUNT ? error : ERR_INTERNAL),
+        .earliest = m->earliest,
+        .lives = m->lives,
+        .text = m->text,
+    };
+    reply_send(shard, making->asker, &answer);
+}
+
 /* All is known that the fork depends on. The answer of the source is of an earlier moment, and that is harmless: the
  * pin keeps its bytes. The name is looked at again, because another PUT may have made a stream of it meanwhile. */
 static void fork_conclude(struct shard *shard, struct fork_making *making, const struct wire_pinned *m, unsigned error)
@@ -154,7 +169,7 @@ static void fork_conclude(struct shard *shard, struct fork_making *making, const
     bool made = false;
     making->asker.id = request.id;
     if (error != ERR_NONE)
-        reply_refuse(shard, making->asker, error < ERR_COUNT ? (enum error)error : ERR_INTERNAL, m->earliest, m->text);
+        fork_refuse(shard, making, m, error);
     else if (create_answer_existing(shard, making->asker, &request))
         made = false;
     else if (!disk_takes(&shard->disk, request.data.len))

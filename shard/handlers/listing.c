@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include "common/layout.h"
+#include "common/lives.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/peers/handlers.h"
@@ -33,7 +35,8 @@ struct listing {
     bool more; /* the latter */
 };
 
-struct wire_listed_stream listing_facts(const struct stream_row *row, const struct stream *stream)
+/* room: for the lives of a stream that is not in memory. */
+struct wire_listed_stream listing_facts(const struct stream_row *row, const struct stream *stream, char room[LIVES_ONE])
 {
     return (struct wire_listed_stream){
         .name = row->name,
@@ -50,6 +53,7 @@ struct wire_listed_stream listing_facts(const struct stream_row *row, const stru
         .expires_text = row->expires_text,
         .retention_s = row->retention_s,
         .retention_bytes = row->retention_bytes,
+        .lives = row->lives.len ? row->lives : lives_one(layout_life_of_uid(row->uid), room),
     };
 }
 
@@ -78,7 +82,8 @@ static bool listing_look(struct listing *list, const struct stream_row *row, con
     buf_add_slice(&list->upto, row->name);
     if (!listing_is_there(list, row, stream))
         return true;
-    const struct wire_listed_stream facts = listing_facts(row, stream);
+    char room[LIVES_ONE];
+    const struct wire_listed_stream facts = listing_facts(row, stream, room);
     wire_put_listed_stream(&list->rows, &facts);
     list->shown++;
     return true;

@@ -6,7 +6,8 @@
 #include "shard/shard.h"
 
 /* What a listing says of the stream; slices point into it. `stream` NULL: it is not in memory, and the row is all. */
-struct wire_listed_stream listing_facts(const struct stream_row *row, const struct stream *stream);
+struct wire_listed_stream listing_facts(const struct stream_row *row, const struct stream *stream,
+                                        char room[LIVES_ONE]);
 
 void listing_init(struct shard *shard);
 

@@ -40,10 +40,12 @@ static enum error pin_resolve(const struct stream *source, const struct wire_pin
     uint64_t anchor = m->has_position ? m->position : source->tail;
     const struct ancestor *ancestor = lineage_find(&source->lineage, anchor);
     answer->holder = STORE_NONE;
+    if (m->has_position && !lives_admit(stream_lives(source), (struct offset){m->life, m->position}))
+        return ERR_STREAM_RECREATED;
     if (anchor < source->row.earliest)
         return ERR_OFFSET_GONE;
     if (anchor > source->tail)
-        return reply_say_tail(detail, ERR_FORK_OFFSET_BEYOND_TAIL, source->tail);
+        return reply_say_tail(detail, ERR_FORK_OFFSET_BEYOND_TAIL, source);
     if (m->sub > source->tail - anchor)
         return ERR_INVALID_FORK_SUB_OFFSET;
     answer->position = anchor + m->sub;
@@ -74,6 +76,7 @@ static struct outcome pin_source(struct shard *shard, const struct wire_pin *m, 
     if (!disk_takes(&shard->disk, 0))
         return outcome_of(ERR_INSUFFICIENT_STORAGE);
     answer->earliest = source->row.earliest;
+    answer->lives = stream_lives(source);
     struct outcome outcome = outcome_of(pin_resolve(source, m, answer, detail));
     if (outcome.kind == OUTCOME_DONE && m->sub && answer->holder == STORE_NONE)
         outcome = pin_check_append(shard, source, answer->position - m->sub, answer->position);

@@ -59,20 +59,32 @@ void read_clear(struct shard *shard)
     page_files_clear(&shard->page_files);
 }
 
+/* The stream is the one that is meant: that which was read before, or one that the offset is of. */
+static bool read_is_of(const struct reading *reading, const struct stream *stream)
+{
+    bool placed = reading->from == WIRE_FROM_OFFSET || reading->from == WIRE_FROM_BEFORE;
+    if (reading->asked_uid)
+        return reading->asked_uid == stream->row.uid;
+    return !placed || (reading->flags & (WIRE_READ_NOW | WIRE_READ_EARLIEST)) ||
+           lives_admit(stream_lives(stream), reading->asked);
+}
+
 /* Where the reading begins, unless that has to be searched: then where the search does. */
 static uint64_t read_position(const struct reading *reading, const struct stream *stream)
 {
     bool tail = reading->from == WIRE_FROM_TAIL || reading->from == WIRE_FROM_SINCE || reading->flags & WIRE_READ_NOW;
-    return tail ? stream->tail : reading->flags & WIRE_READ_EARLIEST ? stream->row.earliest : reading->position;
+    return tail ? stream->tail : reading->flags & WIRE_READ_EARLIEST ? stream->row.earliest : reading->asked.position;
 }
 
-static enum error read_check_position(struct reading *reading, const struct stream *stream)
+static enum error read_check_position(struct reading *reading, const struct stream *stream, struct detail *detail)
 {
     reading->start = read_position(reading, stream);
     if (reading->seek.from && reading->uid != stream->row.uid)
         return ERR_STREAM_NOT_FOUND; /* the shard of an ancestor was asked for the stream that had the name before */
+    if (!read_is_of(reading, stream))
+        return ERR_STREAM_RECREATED;
     if (reading->start > stream->tail)
-        return ERR_OFFSET_BEYOND_TAIL;
+        return reply_say_tail(detail, ERR_OFFSET_BEYOND_TAIL, stream);
     return reading->start < stream->row.earliest ? ERR_OFFSET_GONE : ERR_NONE;
 }
 
@@ -81,17 +93,19 @@ static struct stream *read_admit(struct shard *shard, struct reading *reading, s
 {
     enum error error = ERR_NONE;
     struct detail detail = {0};
+    struct wire_stream answer = {.id = reading->asker.id};
     struct stream *stream = streams_live(&shard->streams, name, shard->now_ms, &error);
     if (stream)
-        error = read_check_position(reading, stream);
+        error = read_check_position(reading, stream, &detail);
     if (reply_hides(stream, reading->flags))
         error = ERR_UNAUTHORIZED;
     if (error == ERR_NONE)
         return stream;
-    if (error == ERR_OFFSET_BEYOND_TAIL)
-        error = reply_say_tail(&detail, error, stream->tail);
-    reply_refuse(shard, reading->asker, error, error == ERR_OFFSET_GONE ? stream->row.earliest : 0,
-                 slice_str(detail.text));
+    if (stream && error != ERR_UNAUTHORIZED)
+        answer = reply_describe(shard, stream, reading->asker.id);
+    answer.error = (uint8_t)error;
+    answer.text = slice_str(detail.text);
+    reply_send(shard, reading->asker, &answer);
     return NULL;
 }
 
@@ -185,7 +199,8 @@ void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
         .asker = asker,
         .flags = m->flags,
         .from = m->from,
-        .position = m->position,
+        .asked = {m->life, m->position},
+        .asked_uid = m->uid,
         .amount = m->amount,
         .watch = m->watch,
         .page = {.max_bytes = m->max_bytes,

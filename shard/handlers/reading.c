@@ -32,7 +32,7 @@ static void reading_count(const struct shard *shard, const struct reading *readi
 
 uint64_t reading_end(const struct reading *reading, const struct stream *stream)
 {
-    return reading->from == WIRE_FROM_BEFORE ? reading->position : stream->tail;
+    return reading->from == WIRE_FROM_BEFORE ? reading->asked.position : stream->tail;
 }
 
 void reading_reset(struct reading *reading)

@@ -4,6 +4,7 @@
 #define SHARD_HANDLERS_READING_H
 
 #include "common/errors.h"
+#include "common/offset.h"
 #include "shard/peers/peers.h"
 #include "shard/segments/segments.h"
 #include "shard/streams/lineage.h"
@@ -17,7 +18,8 @@ struct reading {
     struct asker asker;
     uint8_t flags;        /* WIRE_READ_* */
     uint8_t from;         /* WIRE_FROM_* */
-    uint64_t position;    /* asked for, unless the flags say NOW or EARLIEST */
+    struct offset asked;  /* unless the flags say NOW or EARLIEST */
+    uint64_t asked_uid;   /* of the stream that `asked` is of; 0: its life tells */
     uint64_t amount;      /* of messages, or Unix milliseconds: asked for with `from` */
     uint64_t watch;       /* 0: not live */
     uint64_t uid, start;  /* known from when it begins */

@@ -92,7 +92,8 @@ static void show_tiers(struct shard *shard, struct show *show)
 static void show_describe(struct shard *shard, struct show *show, uint64_t remaining_ms)
 {
     const struct stream *stream = show->stream;
-    const struct wire_listed_stream facts = listing_facts(&stream->row, stream);
+    char room[LIVES_ONE];
+    const struct wire_listed_stream facts = listing_facts(&stream->row, stream, room);
     show->shown.base = stream->row.base;
     show->shown.remaining_ms = remaining_ms;
     show->shown.fork_source = stream->row.source_name;

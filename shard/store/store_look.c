@@ -53,7 +53,11 @@ const char *store_look_schema(struct store_look *look)
         return look->error;
     if (application != STORE_APPLICATION_ID)
         snprintf(look->error, sizeof look->error, "it is not a streamd database");
-    else if (version < STREAMD_DATA_OLDEST || version > STREAMD_DATA_VERSION)
+    else if (version >= STREAMD_DATA_OLDEST && version < STREAMD_DATA_VERSION)
+        snprintf(look->error, sizeof look->error,
+                 "its schema version is %lld; start the server once, which makes it %d", (long long)version,
+                 STREAMD_DATA_VERSION);
+    else if (version != STREAMD_DATA_VERSION)
         snprintf(look->error, sizeof look->error, "its schema version is %lld; this streamd knows %d",
                  (long long)version, STREAMD_DATA_VERSION);
     else

@@ -67,6 +67,7 @@ void stream_row_read(sqlite3_stmt *statement, struct stream_row *row)
         .retention_bytes = column_u64(statement, 31),
         .earliest = column_u64(statement, 32),
         .retain_ms = column_u64(statement, 33),
+        .lives = column_slice(statement, 34),
     };
     struct slice key = column_slice(statement, 23);
     if (key.len == READER_KEY_DIGITS)
@@ -148,7 +149,8 @@ void store_stream_insert(struct store *store, const struct stream_row *row)
     bind_u64(statement, 32, row->retention_bytes);
     bind_u64(statement, 33, row->earliest);
     bind_u64(statement, 34, row->retain_ms);
-    bind_u64(statement, 35, stream_row_deadline(row));
+    bind_slice(statement, 35, row->lives);
+    bind_u64(statement, 36, stream_row_deadline(row));
     store_run(store, statement);
 }
 
@@ -211,6 +213,14 @@ void store_stream_set_kind(struct store *store, const struct stream_row *row)
     bind_u64(statement, 3, row->expires_ms);
     bind_slice(statement, 4, row->expires_text);
     bind_u64(statement, 5, store_stream_deadline(row));
+    store_run(store, statement);
+}
+
+void store_stream_set_lives(struct store *store, const struct stream_row *row)
+{
+    sqlite3_stmt *statement = store_prepare(store, SQL_STREAM_SET_LIVES);
+    bind_u64(statement, 1, row->uid);
+    bind_slice(statement, 2, row->lives);
     store_run(store, statement);
 }
 

@@ -51,6 +51,7 @@ struct stream_row {
     uint64_t retain_ms;                    /* when to look for what retention drops, or STORE_NONE */
     bool is_public;                        /* everybody may read it */
     char reader_key[READER_KEY_DIGITS];    /* hex: who knows it may share what caches keep */
+    struct slice lives;                    /* common/lives.h; empty: the one that its uid tells */
 };
 
 /* Whether the stream holds JSON messages instead of bytes. Decided when the stream is created, by media_type_is_json().
@@ -77,6 +78,8 @@ void store_stream_touch(struct store *store, const struct stream_row *row);
 void store_stream_set_kind(struct store *store, const struct stream_row *row);
 /* Writes what offloading changes: offloaded, chunk_bytes, chunk_messages, due. */
 void store_stream_set_offloaded(struct store *store, const struct stream_row *row);
+/* Writes its lives. */
+void store_stream_set_lives(struct store *store, const struct stream_row *row);
 /* Writes what retention changes: earliest, bytes, retain_ms. */
 void store_stream_set_retained(struct store *store, const struct stream_row *row);
 void store_stream_soft_delete(struct store *store, uint64_t uid);

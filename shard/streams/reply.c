@@ -1,6 +1,7 @@
 /* Answers of a shard. An error of an offset, a type or a source comes with a text that names both sides. */
 #include "shard/streams/reply.h"
 
+#include "common/layout.h"
 #include "common/offset.h"
 #include "shard/store/store.h"
 #include "shard/store/store_stream.h"
@@ -27,7 +28,10 @@ struct wire_stream reply_describe(const struct shard *shard, const struct stream
                  (row->expires_ms != STORE_NONE ? WIRE_STREAM_EXPIRES : 0) | (row->is_public ? WIRE_STREAM_PUBLIC : 0) |
                  (stream->json ? WIRE_STREAM_JSON : 0),
         .reader_key = slice_of(row->reader_key, READER_KEY_DIGITS),
+        .lives = stream_lives(stream),
     };
+    if (lives_newest(answer.lives).life != layout_life_of_uid(row->uid))
+        answer.flags |= WIRE_STREAM_RESTORED;
     if (deadline != STORE_NONE)
         answer.remaining_ms = deadline > shard->now_ms ? deadline - shard->now_ms : 0;
     return answer;
@@ -61,10 +65,9 @@ bool reply_send_file(struct shard *shard, struct asker asker, struct wire_stream
     return true;
 }
 
-void reply_refuse(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text)
+void reply_refuse(struct shard *shard, struct asker asker, enum error error, struct slice text)
 {
-    struct wire_stream answer = {.id = asker.id, .error = (uint8_t)error, .earliest = earliest, .text = text};
-    reply_send(shard, asker, &answer);
+    reply_send(shard, asker, &(struct wire_stream){.id = asker.id, .error = (uint8_t)error, .text = text});
 }
 
 enum error reply_say_source(struct detail *detail, enum error error, struct slice source)
@@ -81,14 +84,14 @@ enum error reply_say_types(struct detail *detail, struct slice stream, const cha
                       stream.data, what, (int)other.len, other.data);
 }
 
-enum error reply_say_tail(struct detail *detail, enum error error, uint64_t tail)
+enum error reply_say_tail(struct detail *detail, enum error error, const struct stream *stream)
 {
     char text[OFFSET_LEN];
-    offset_print(text, tail);
+    offset_print(text, stream_offset(stream, stream->tail));
     return detail_say(detail, error, "the offset is beyond the stream's tail, %.*s", OFFSET_LEN, text);
 }
 
 void reply_error(struct shard *shard, struct asker asker, enum error error)
 {
-    reply_refuse(shard, asker, error, 0, SLICE(""));
+    reply_refuse(shard, asker, error, SLICE(""));
 }

@@ -9,9 +9,8 @@
 /* Describes the stream as it is now; next is its tail and there is no data. Slices point into the stream. */
 struct wire_stream reply_describe(const struct shard *shard, const struct stream *stream, uint64_t id);
 
-/* Sends an answer that is only an error; of OFFSET_GONE `earliest` is what the stream still has. text: what is known of
- * it beyond its code. */
-void reply_refuse(struct shard *shard, struct asker asker, enum error error, uint64_t earliest, struct slice text);
+/* Sends an answer that is only an error. text: what is known of it beyond its code. */
+void reply_refuse(struct shard *shard, struct asker asker, enum error error, struct slice text);
 
 /* FORK_SOURCE_GONE or FORK_SOURCE_NOT_FOUND, and the source. error: as streams_live() gave it. */
 enum error reply_say_source(struct detail *detail, enum error error, struct slice source);
@@ -20,7 +19,7 @@ enum error reply_say_source(struct detail *detail, enum error error, struct slic
 enum error reply_say_types(struct detail *detail, struct slice stream, const char *what, struct slice other);
 
 /* This error of an offset that is beyond the tail, and where that is. */
-enum error reply_say_tail(struct detail *detail, enum error error, uint64_t tail);
+enum error reply_say_tail(struct detail *detail, enum error error, const struct stream *stream);
 
 /* Nobody has said who asks (WIRE_READ_ANONYMOUS of flags): whether there is a stream at all is for those who may read
  * it. */

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "common/layout.h"
 #include "common/mem.h"
 #include "shard/store/entry.h"
 #include "shard/store/journal.h"
@@ -33,6 +34,17 @@ void stream_set_text(struct slice *text, struct slice value)
 {
     stream_disown(text);
     *text = stream_own(value);
+}
+
+struct slice stream_lives(const struct stream *stream)
+{
+    uint64_t life = layout_life_of_uid(stream->row.uid);
+    return stream->row.lives.len ? stream->row.lives : slice_of(stream->life, life ? LIVES_ONE : 0);
+}
+
+struct offset stream_offset(const struct stream *stream, uint64_t position)
+{
+    return lives_offset(stream_lives(stream), position);
 }
 
 void stream_apply(struct streams *streams, struct stream *stream, const struct journal_entry *entry)

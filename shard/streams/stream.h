@@ -9,6 +9,7 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/list.h"
+#include "common/lives.h"
 #include "common/table.h"
 #include "shard/store/store_stream.h"
 #include "shard/streams/lineage.h"
@@ -34,6 +35,7 @@ struct stream {
     struct usage *usage; /* of its project */
     bool json;
     struct lineage lineage;
+    char life[LIVES_ONE]; /* the list of its one life, if row.lives is empty */
 
     struct pending *pending; /* ascending, contiguous from row.flushed to tail */
     size_t pending_count, pending_cap;
@@ -74,6 +76,12 @@ static inline bool stream_expired(const struct stream *stream, uint64_t now_ms)
 
 /* Takes an append in the journal into account: tail, closure, Stream-Seq, producer, pending. It may also close only. */
 void stream_apply(struct streams *streams, struct stream *stream, const struct journal_entry *entry);
+
+/* Its lives. Borrowed until that changes. */
+struct slice stream_lives(const struct stream *stream);
+
+/* The spelling of one of its positions. */
+struct offset stream_offset(const struct stream *stream, uint64_t position);
 
 /* Forks hold its bytes, or shards whose estuaries still get them. */
 bool stream_held(const struct streams *streams, const struct stream *stream) MUSTUSE;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/layout.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/store/store_segment.h"
@@ -56,8 +57,12 @@ struct stream *streams_add(struct streams *streams, const struct stream_row *row
     stream->row.expires_text = stream_own(row->expires_text);
     stream->row.source_name = stream_own(row->source_name);
     stream->row.lineage = stream_own(row->lineage);
+    stream->row.lives = stream_own(row->lives);
+    (void)lives_one(layout_life_of_uid(row->uid), stream->life);
     if (!lineage_decode(stream->row.lineage, &stream->lineage))
         fatal_never_restart("stream %llu: its lineage is damaged", (unsigned long long)row->uid);
+    if (!lives_valid(row->lives))
+        fatal_never_restart("stream %llu: its lives are damaged", (unsigned long long)row->uid);
     stream->tail = row->flushed;
     stream->bytes = row->bytes;
     stream->usage = usage_ref(&streams->usages, row->name);
@@ -88,6 +93,7 @@ static void streams_free(struct stream *stream)
     stream_disown(&stream->row.expires_text);
     stream_disown(&stream->row.source_name);
     stream_disown(&stream->row.lineage);
+    stream_disown(&stream->row.lives);
     lineage_clear(&stream->lineage);
     producers_free(stream);
     pending_free(stream);

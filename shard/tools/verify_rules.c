@@ -12,6 +12,7 @@
 #include "common/boundaries.h"
 #include "common/json.h"
 #include "common/layout.h"
+#include "common/lives.h"
 #include "shard/streams/lineage.h"
 #include "shard/store/extent.h"
 #include "shard/store/store_segment.h"
@@ -55,6 +56,8 @@ const char *verify_row(const struct layout *layout, const struct stream_row *row
         return "its positions are not in order";
     if (row->source_uid == STORE_NONE && row->base)
         return "its own bytes begin late, and it is no fork";
+    if (!lives_valid(row->lives))
+        return "its lives are damaged";
     return verify_rules_check_lineage(row);
 }
 

@@ -6,12 +6,13 @@ const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 const TIMEOUT = 30_000;
 
 export const positionOf = (offset) => (offset ? Number(offset.slice(17)) : undefined);
-export const offsetOf = (position) => `0000000000000000_${`${position}`.padStart(16, "0")}`;
+export const START = "0000000000000000_0000000000000000"; // of any stream
 
 function toAnswer(response, parts) {
   const { statusCode: status, headers } = response;
   const body = Buffer.concat(parts);
-  const answer = { status, headers, body, next: positionOf(headers["stream-next-offset"]) };
+  const offset = headers["stream-next-offset"];
+  const answer = { status, headers, body, offset, next: positionOf(offset) };
   answer.closed = headers["stream-closed"] === "true";
   answer.upToDate = headers["stream-up-to-date"] === "true";
   if (status >= 400 && headers["content-type"]?.startsWith("application/json") && body.length)

@@ -3,7 +3,7 @@
 
 import { EventReader } from "../lib/sse.mjs";
 import { sleep } from "../lib/wait.mjs";
-import { offsetOf, positionOf, resultOf, send } from "./client.mjs";
+import { positionOf, resultOf, send } from "./client.mjs";
 import { fromBody, fromEvent } from "./payload.mjs";
 
 const RETRY = 30;
@@ -39,10 +39,11 @@ class Reader {
     }
   }
 
-  take(next, units) {
+  take(offset, units) {
+    const next = positionOf(offset);
     const from = this.position ?? (this.offset === "now" ? next - units.length : 0);
     if (units.length) this.workload.history.add({ e: "chunk", r: this.name, s: this.target.name, from, next, units });
-    this.offset = offsetOf(next);
+    this.offset = offset;
   }
 
   look(began, { status, next, closed, upToDate }) {
@@ -70,7 +71,7 @@ class Reader {
     if (result === "unknown") return sleep(RETRY);
     this.look(began, answer);
     this.take(
-      answer.next,
+      answer.offset,
       answer.status === 200 ? fromBody(this.target.kind, answer.body) : fromBody(this.target.kind, Buffer.alloc(0)),
     );
     if (answer.closed) this.eof(answer.next);
@@ -84,7 +85,7 @@ class Reader {
       if (event.type !== "control") return;
       const { streamNextOffset, streamClosed, upToDate } = JSON.parse(event.data);
       const next = positionOf(streamNextOffset);
-      this.take(next, data ?? fromBody(this.target.kind, Buffer.alloc(0)));
+      this.take(streamNextOffset, data ?? fromBody(this.target.kind, Buffer.alloc(0)));
       data = null;
       if (upToDate || streamClosed) this.look(began, { status: 200, next, closed: streamClosed, upToDate: true });
       if (streamClosed) this.eof(next);

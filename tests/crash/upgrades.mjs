@@ -11,7 +11,7 @@ import { Connection } from "../lib/http.mjs";
 import { Programs, buildAnother } from "../lib/programs.mjs";
 import { BUILD, Server } from "../lib/server.mjs";
 import { sleep, until } from "../lib/wait.mjs";
-import { disconnect, offsetOf, positionOf, send } from "./client.mjs";
+import { START, disconnect, positionOf, send } from "./client.mjs";
 
 const [UPGRADES, EVENT_STREAMS, LONG_POLLS, WRITERS] = [10, 500, 100, 64].map((usual, i) =>
   Number(process.argv[2 + i] ?? usual),
@@ -43,14 +43,16 @@ class Stream {
 class Witness {
   seen = new Map();
   position = 0;
+  offset = START;
 
   constructor(name) {
     this.name = name;
   }
 
-  take(messages, next) {
+  take(messages, offset) {
     this.position += messages.length;
-    if (next !== this.position) blame(`${this.name}: ${this.position} messages at offset ${next}`);
+    this.offset = offset;
+    if (positionOf(offset) !== this.position) blame(`${this.name}: ${this.position} messages at offset ${offset}`);
     for (const { w, n } of messages) {
       const expected = this.seen.get(w) ?? 0;
       if (n !== expected) blame(`${this.name}: ${n} of writer ${w}, not ${expected}`);
@@ -67,7 +69,7 @@ class EventStream extends Witness {
     const onEvent = ({ type, data: text }) => {
       if (type === "data") data = JSON.parse(text);
       if (type !== "control") return;
-      this.take(data, positionOf(JSON.parse(text).streamNextOffset));
+      this.take(data, JSON.parse(text).streamNextOffset);
       data = [];
     };
     this.events = EventReader.open(stream.url, { query: { offset: "-1" }, onEvent });
@@ -90,8 +92,8 @@ class LongPoll extends Witness {
 
   async #run() {
     while (!this.ending || this.position < this.stream.acknowledged) {
-      const answer = await send(`${this.stream.url}?live=long-poll&offset=${offsetOf(this.position)}`, "GET");
-      if (answer.status === 200) this.take(JSON.parse(answer.body), answer.next);
+      const answer = await send(`${this.stream.url}?live=long-poll&offset=${this.offset}`, "GET");
+      if (answer.status === 200) this.take(JSON.parse(answer.body), answer.offset);
       else if (answer.status !== 204) return blame(`${this.name}: ${answer.status} ${answer.error ?? answer.body}`);
     }
   }

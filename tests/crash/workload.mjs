@@ -4,7 +4,7 @@ import { DurableStream, IdempotentProducer } from "@durable-streams/client";
 
 import { Connection } from "../lib/http.mjs";
 import { SLOW, sleep } from "../lib/wait.mjs";
-import { offsetOf, positionOf, resultOf, send } from "./client.mjs";
+import { START, positionOf, resultOf, send } from "./client.mjs";
 import { TYPES, fromBody, parseUnits, payload, toBody } from "./payload.mjs";
 import { startReader } from "./readers.mjs";
 
@@ -18,11 +18,16 @@ const FULL = { text: 200_000, binary: 200_000, json: 4000 }; // units after whic
 // A stream as its clients know it.
 class Target {
   constructor(name, kind) {
-    Object.assign(this, { name, kind, closed: false, gone: false, tail: 0, writers: 0, readers: [] });
+    Object.assign(this, { name, kind, closed: false, gone: false, end: START, writers: 0, readers: [] });
   }
 
-  learn({ next, closed, status }) {
-    if (next !== undefined && status < 300) this.tail = Math.max(this.tail, next);
+  get tail() {
+    return positionOf(this.end);
+  }
+
+  // Offsets of one stream sort as text.
+  learn({ offset, closed, status }) {
+    if (offset && status < 300 && offset > this.end) this.end = offset;
     if (closed) this.closed = true;
     if (status === 404 || status === 410) this.gone = true;
   }
@@ -115,7 +120,7 @@ export class Workload {
     const target = this.#newTarget(source.kind);
     const headers = { "stream-forked-from": this.path(source) };
     if (source.tail && this.random.chance(0.5))
-      headers["stream-fork-offset"] = offsetOf(this.random.chance(0.3) ? 0 : source.tail);
+      headers["stream-fork-offset"] = this.random.chance(0.3) ? START : source.end;
     const op = this.history.begin({ do: "fork", s: target.name, kind: source.kind, source: source.name });
     let answer = await this.insist(target, "PUT", { headers });
     // Without an offset a repeated PUT asks for another fork than the one that the first made.
@@ -123,7 +128,7 @@ export class Workload {
     this.history.end(op, resultOf(answer), answer);
     if (answer.status === 404 || answer.code === "FORK_SOURCE_GONE") source.gone = true;
     if (resultOf(answer) !== "ok") return;
-    target.tail = answer.next;
+    target.learn(answer);
     this.#populate(target);
   }
 
@@ -144,7 +149,7 @@ export class Workload {
     const mode = this.random.pick(["sse", "long-poll"]);
     const from = this.random.weighted({ start: 5, now: 2, tail: 1 });
     target.readers.push(
-      startReader(this, target, mode, { start: "-1", now: "now", tail: offsetOf(target.tail) }[from]),
+      startReader(this, target, mode, { start: "-1", now: "now", tail: target.end }[from]),
     );
   }
 
@@ -362,8 +367,8 @@ export class Workload {
 
   async readFinal(target, deadline = Date.now() + PATIENCE, server = this.server) {
     let units = fromBody(target.kind, Buffer.alloc(0));
-    for (let at = 0; ;) {
-      const answer = await send(`${this.url(target, server)}?offset=${offsetOf(at)}`, "GET");
+    for (let at = START; ;) {
+      const answer = await send(`${this.url(target, server)}?offset=${at}`, "GET");
       const result = resultOf(answer);
       if (result === "refused" || Date.now() > deadline) return { status: answer.status };
       if (result === "unknown") {
@@ -371,7 +376,7 @@ export class Workload {
         continue;
       }
       units = units.concat(fromBody(target.kind, answer.body));
-      at = answer.next;
+      at = answer.offset;
       if (answer.upToDate) return { status: answer.status, next: answer.next, closed: answer.closed, units };
     }
   }
@@ -456,11 +461,12 @@ async function answerOf(response) {
   const text = await response.clone().text().catch(() => null);
   if (text === null) return { status: 0 };
   const expected = headers.has("producer-expected-seq") ? Number(headers.get("producer-expected-seq")) : undefined;
-  const [next, closed] = [positionOf(headers.get("stream-next-offset")), headers.get("stream-closed") === "true"];
-  return { status, next, closed, expected, code: status >= 400 && text ? JSON.parse(text).code : undefined };
+  const [offset, closed] = [headers.get("stream-next-offset"), headers.get("stream-closed") === "true"];
+  return { status, offset, next: positionOf(offset), closed, expected, code: status >= 400 && text ? JSON.parse(text).code : undefined };
 }
 
 function simplify({ status, headers, text }) {
   const code = status >= 400 && text ? JSON.parse(text).code : undefined;
-  return { status, code, next: positionOf(headers["stream-next-offset"]), closed: headers["stream-closed"] === "true" };
+  const offset = headers["stream-next-offset"];
+  return { status, code, offset, next: positionOf(offset), closed: headers["stream-closed"] === "true" };
 }

@@ -6,13 +6,12 @@ import { useServer } from "../lib/fixture.mjs";
 import { nameOnShard, shardOf } from "../lib/layout.mjs";
 import { OWNED } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { START, Streams, freshName } from "../lib/streams.mjs";
+import { START, Streams, freshName, place } from "../lib/streams.mjs";
 import { until } from "../lib/wait.mjs";
 
 const SHARDS = 4;
 const fixture = useServer({ settings: { "shard.count": SHARDS, "limits.fork_depth": "5", "server.restart_delay": "50ms" } });
 const streams = () => new Streams(fixture.server);
-const at = (position) => `0000000000000000_${`${position}`.padStart(16, "0")}`;
 const textOf = async (name) => (await streams().readAll(name)).bytes.toString();
 
 // Names on shard `shard`, or any name when the server is not ours to look into.
@@ -42,15 +41,15 @@ test.skipIf(!OWNED)("the helper knows where streams live", async () => {
 
 describe("reading", () => {
   test("a fork is its source up to the fork offset and then its own", async () => {
-    const [source, fork] = await sourceAndFork("0123456789", { "stream-fork-offset": at(4) });
+    const [source, fork] = await sourceAndFork("0123456789", { at: 4 });
     await streams().append(source, "source");
     const answer = await streams().append(fork, "fork");
-    expect([answer.status, answer.next]).toEqual([204, at(8)]);
+    expect([answer.status, answer.next]).toEqual([204, place(8)]);
     expect(await textOf(fork)).toBe("0123fork");
     expect(await textOf(source)).toBe("0123456789source");
-    expect((await streams().read(fork, { offset: at(2) })).text).toMatch(/^23/);
-    expect((await streams().readAll(fork, at(2))).bytes.toString()).toBe("23fork");
-    expect((await streams().readAll(fork, at(6))).bytes.toString()).toBe("rk");
+    expect((await streams().read(fork, { offset: streams().at(fork, 2) })).text).toMatch(/^23/);
+    expect((await streams().readAll(fork, streams().at(fork, 2))).bytes.toString()).toBe("23fork");
+    expect((await streams().readAll(fork, streams().at(fork, 6))).bytes.toString()).toBe("rk");
   });
 
   test("without an offset it starts at the source's tail; with START it is empty", async () => {
@@ -77,7 +76,7 @@ describe("reading", () => {
     const items = Array.from({ length: 40 }, (_, n) => ({ n, pad: "x".repeat(100_000) }));
     for (const item of items) await streams().append(source, JSON.stringify(item), { type: "application/json" });
     const fork = onShard(3, "fork");
-    await streams().fork(fork, source, { "stream-fork-offset": at(30) });
+    await streams().fork(fork, source, { at: 30 });
     await streams().append(fork, '{"n":"own"}', { type: "application/json" });
     const { pages } = await streams().readAll(fork);
     expect(pages.flatMap((page) => JSON.parse(page)).map(({ n }) => n)).toEqual([
@@ -90,7 +89,7 @@ describe("reading", () => {
     const [source, fork] = await sourceAndFork("inherited,");
     const reader = EventReader.open(streams().url(fork), { query: { offset: "-1" } });
     await reader.upToDate();
-    const poll = streams().longPoll(fork, at(10));
+    const poll = streams().longPoll(fork, streams().at(fork, 10));
     await streams().append(source, "SOURCE");
     await streams().append(fork, "own");
     expect((await poll).text).toBe("own");
@@ -156,8 +155,8 @@ describe.skipIf(!OWNED).each([1, 2, 3, 5])("sub-offsets into inherited appends, 
   const own = useServer({ settings: { "shard.count": shards, "segment.max_messages": 4, "shard.flush_idle": "50ms" } });
   const places = Array.from({ length: shards }, (_, shard) => shard);
   const all = new Streams({ get url() { return own.server.url; } });
-  const fork = async (name, source, offset, sub) => {
-    const headers = { "stream-fork-offset": at(offset), "stream-fork-sub-offset": `${sub}` };
+  const fork = async (name, source, at, sub) => {
+    const headers = { at, "stream-fork-sub-offset": `${sub}` };
     const answer = await all.fork(name, source, headers);
     return answer.status === 201 ? 201 : [answer.status, answer.json().code];
   };

@@ -4,13 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { call, freshName, Streams } from "../lib/streams.mjs";
+import { call, freshName, place, positionOf, Streams } from "../lib/streams.mjs";
 import { SLOW, sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
 const SETTINGS = { "segment.max_messages": 10, "segment.max_bytes": "64K", "shard.flush_idle": "20ms" };
-const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
-const positionOf = (text) => Number(text.slice(17));
 const PAD = "x".repeat(1000);
 
 describe.skipIf(!OWNED).each([[1], [4]])("retention with %i shards", (shards) => {
@@ -49,23 +47,23 @@ describe.skipIf(!OWNED).each([[1], [4]])("retention with %i shards", (shards) =>
     const first = await settled(name);
     expect(first).toBeLessThanOrEqual(80); // 40 messages are more than 40,000 bytes
     expect(await all(name)).toEqual(range(first, 120));
-    expect(await all(name, offset(first))).toEqual(range(first, 120));
+    expect(await all(name, streams.at(name, first))).toEqual(range(first, 120));
     expect(numbersOf(await streams.read(name))).toEqual(range(first, 120));
 
-    const gone = await streams.read(name, { offset: offset(first - 1) });
+    const gone = await streams.read(name, { offset: streams.at(name, first - 1) });
     expect(gone.status).toBe(410);
     expect(gone.json().code).toBe("OFFSET_GONE");
-    expect(gone.headers.get("stream-earliest-offset")).toBe(offset(first));
+    expect(gone.headers.get("stream-earliest-offset")).toEqual(place(first));
     expect(gone.headers.get("cache-control")).toBe("no-store");
     for (const live of ["long-poll", "sse"]) {
-      const refused = await streams.read(name, { offset: offset(0), live });
+      const refused = await streams.read(name, { offset: streams.at(name, 0), live });
       expect(refused.status).toBe(410);
-      expect(refused.headers.get("stream-earliest-offset")).toBe(offset(first));
+      expect(refused.headers.get("stream-earliest-offset")).toEqual(place(first));
     }
     const head = await streams.head(name);
     expect(head.headers.get("stream-retention-bytes")).toBe("40000");
     expect(head.headers.get("stream-retention-seconds")).toBe(null);
-    expect(head.next).toBe(offset(120));
+    expect(head.next).toEqual(place(120));
     await streams.remove(name);
   });
 
@@ -91,8 +89,8 @@ describe.skipIf(!OWNED).each([[1], [4]])("retention with %i shards", (shards) =>
     await until("all of it to go", async () => (await earliest(name)) === 3, 15_000);
     expect(Date.now() - began).toBeGreaterThan(900);
     const empty = await streams.read(name, { offset: "-1" });
-    expect([empty.status, empty.text, empty.next]).toEqual([200, "[]", offset(3)]);
-    expect((await streams.read(name, { offset: offset(2) })).status).toBe(410);
+    expect([empty.status, empty.text, empty.next]).toEqual([200, "[]", place(3)]);
+    expect((await streams.read(name, { offset: streams.at(name, 2) })).status).toBe(410);
     await put(name, 3, 4);
     expect(await all(name)).toEqual([3]);
     await streams.remove(name);
@@ -114,13 +112,13 @@ describe.skipIf(!OWNED).each([[1], [4]])("retention with %i shards", (shards) =>
     await put(name, 0, 60);
     await until("something to go", async () => (await earliest(name)) > 0);
     const first = await settled(name);
-    const refused = await streams.fork(freshName("late"), name, { "stream-fork-offset": offset(first - 1) });
+    const refused = await streams.fork(freshName("late"), name, { at: first - 1 });
     expect([refused.status, refused.json().code]).toEqual([410, "OFFSET_GONE"]);
-    expect(refused.headers.get("stream-earliest-offset")).toBe(offset(first));
+    expect(refused.headers.get("stream-earliest-offset")).toEqual(place(first));
     const fork = freshName("fork");
     expect((await streams.fork(fork, name)).status).toBe(201);
     expect(await earliest(fork)).toBe(first);
-    expect((await streams.read(fork, { offset: offset(first - 1) })).status).toBe(410);
+    expect((await streams.read(fork, { offset: streams.at(fork, first - 1) })).status).toBe(410);
     await put(name, 60, 120);
     await sleep(1000);
     expect(await all(fork)).toEqual(range(first, 60));
@@ -175,7 +173,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("retention with %i shards", (shards) =>
       await server.start({ "shard.count": count });
       expect(await earliest(name)).toBe(first);
       expect(await all(name)).toEqual(range(first, 80));
-      expect((await streams.read(name, { offset: offset(0) })).status).toBe(410);
+      expect((await streams.read(name, { offset: streams.at(name, 0) })).status).toBe(410);
       expect((await streams.head(fresh)).headers.get("stream-retention-seconds")).toBe("7777");
     }
     await put(name, 80, 120);

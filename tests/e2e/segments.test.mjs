@@ -12,12 +12,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nameOnShard } from "../lib/layout.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { call, freshName, Streams } from "../lib/streams.mjs";
+import { call, freshName, place, positionOf, START, Streams } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
 const TINY = { "segment.max_messages": 10, "shard.flush_idle": "20ms" };
-const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
 
 const segmentsOf = (server) =>
   Object.keys(server.files())
@@ -56,21 +55,21 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     const all = [...numbers(0, 64), ...numbers(0, 2)];
     const whole = await streams.read(name, { offset: "-1" });
     expect(whole.json()).toEqual(all);
-    expect(whole.next).toBe(offset(66));
+    expect(whole.next).toEqual(place(66));
     for (const from of [0, 1, 9, 10, 11, 25, 59, 60, 61, 63, 64, 65, 66]) {
-      const page = await streams.read(name, { offset: offset(from) });
+      const page = await streams.read(name, { offset: streams.at(name, from) });
       expect(page.json()).toEqual(all.slice(from));
-      const few = await streams.read(name, { offset: offset(from), limit: "3" });
+      const few = await streams.read(name, { offset: streams.at(name, from), limit: "3" });
       expect(few.json()).toEqual(all.slice(from, from + 3));
-      expect(few.next).toBe(offset(Math.min(from + 3, 66)));
+      expect(few.next).toEqual(place(Math.min(from + 3, 66)));
     }
     const again = await streams.read(
       name,
-      { offset: offset(5) },
-      { "if-none-match": (await streams.read(name, { offset: offset(5) })).headers.get("etag") },
+      { offset: streams.at(name, 5) },
+      { "if-none-match": (await streams.read(name, { offset: streams.at(name, 5) })).headers.get("etag") },
     );
     expect(again.status).toBe(304);
-    expect((await streams.longPoll(name, offset(12))).json()).toEqual(all.slice(12));
+    expect((await streams.longPoll(name, streams.at(name, 12))).json()).toEqual(all.slice(12));
     await streams.remove(name);
     await clean();
   });
@@ -87,17 +86,17 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     const all = Buffer.concat(parts);
     expect((await streams.readAll(bytes)).bytes.equals(all)).toBe(true);
     for (const at of [0, 1, 9, 10, 65_535, 200_001, all.length - 1]) {
-      const page = await streams.read(bytes, { offset: offset(at) });
+      const page = await streams.read(bytes, { offset: streams.at(bytes, at) });
       expect(page.bytes.equals(all.subarray(at, at + page.bytes.length))).toBe(true);
       expect(Number(page.next.slice(17))).toBe(at + page.bytes.length);
       expect(page.bytes.length).toBeGreaterThan(0);
     }
     for (const from of [0, 1, 9, 10, 17, 29]) {
-      const page = await streams.read(json, { offset: offset(from) });
+      const page = await streams.read(json, { offset: streams.at(json, from) });
       const got = page.json();
       expect(got).toEqual(items.slice(from, from + got.length));
-      expect(page.next).toBe(offset(from + got.length));
-      const few = await streams.read(json, { offset: offset(from), limit: "4" });
+      expect(page.next).toEqual(place(from + got.length));
+      const few = await streams.read(json, { offset: streams.at(json, from), limit: "4" });
       expect(few.json()).toEqual(items.slice(from, Math.min(from + 4, few.next.slice(17))));
     }
     for (const name of [bytes, json]) await streams.remove(name);
@@ -119,10 +118,10 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
       [0, 4, 400],
     ]) {
       const fork = freshName("fork");
-      const headers = { "stream-fork-offset": offset(at), "stream-fork-sub-offset": `${sub}` };
+      const headers = { at, "stream-fork-sub-offset": `${sub}` };
       expect((await streams.fork(fork, name, headers)).status).toBe(status);
       if (status !== 201) continue;
-      expect((await streams.head(fork)).next).toBe(offset(at + sub));
+      expect((await streams.head(fork)).next).toEqual(place(at + sub));
       await streams.remove(fork);
     }
     await streams.remove(name);
@@ -135,12 +134,12 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     await cold(4);
     const caching = async (name, query) => (await streams.read(name, query)).headers.get("cache-control");
     const stays = "public, max-age=60, stale-while-revalidate=300, immutable";
-    expect(await caching(plain, { offset: offset(0), limit: "5" })).toBe(stays);
+    expect(await caching(plain, { offset: START, limit: "5" })).toBe(stays);
     expect(await caching(plain, { offset: "-1", limit: "20" })).toBe(stays);
     for (const [name, query] of [
-      [plain, { offset: offset(0) }], // up to the tail, which moves
-      [plain, { offset: offset(0), limit: "22" }], // what is not in a segment yet
-      [mortal, { offset: offset(0), limit: "5" }],
+      [plain, { offset: START }], // up to the tail, which moves
+      [plain, { offset: START, limit: "22" }], // what is not in a segment yet
+      [mortal, { offset: START, limit: "5" }],
     ])
       expect(await caching(name, query)).not.toContain("immutable");
     for (const name of [plain, mortal]) await streams.remove(name);
@@ -155,7 +154,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     const all = Buffer.from(parts.join(""));
     expect((await streams.readAll(name)).bytes.equals(all)).toBe(true);
     for (const from of [1, 99_999, 100_001, 150_000, all.length - 5])
-      expect((await streams.readAll(name, offset(from))).bytes.equals(all.subarray(from))).toBe(true);
+      expect((await streams.readAll(name, streams.at(name, from))).bytes.equals(all.subarray(from))).toBe(true);
     await streams.remove(name);
     await clean();
   });
@@ -164,10 +163,11 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     const url = streams.url(freshName("client"));
     const handle = await DurableStream.create({ url, contentType: JSON_TYPE });
     for (let i = 0; i < 45; i++) handle.append(JSON.stringify({ n: i }));
-    await until("all appends", async () => (await handle.head()).offset === offset(45));
+    await until("all appends", async () => positionOf((await handle.head()).offset) === 45);
     await cold(4);
     expect(await (await stream({ url, offset: "-1", live: false })).json()).toEqual(numbers(0, 45));
-    const live = await stream({ url, offset: offset(13), live: "sse" });
+    const from = streams.at(url.slice(streams.url("").length), 13);
+    const live = await stream({ url, offset: from, live: "sse" });
     const got = [];
     live.subscribeJson(({ items }) => void got.push(...items));
     await until("the rest", () => got.length === 32);
@@ -198,13 +198,13 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     const forks = [];
     for (const at of [0, 5, 10, 17, 33]) {
       const name = freshName("fork");
-      const made = await streams.fork(name, source, { "stream-fork-offset": offset(at) });
+      const made = await streams.fork(name, source, { at });
       expect(made.status).toBe(201);
       await numbered(streams, name, 12);
       forks.push([name, [...numbers(0, at), ...numbers(0, 12)]]);
     }
     const sub = freshName("sub");
-    const made = await streams.fork(sub, source, { "stream-fork-offset": offset(6), "stream-fork-sub-offset": "2" });
+    const made = await streams.fork(sub, source, { at: 6, "stream-fork-sub-offset": "2" });
     expect(made.status).toBe(201);
     expect((await streams.read(sub)).json()).toEqual(numbers(0, 8));
     await cold(8);
@@ -212,7 +212,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
     await sleep(300);
     for (const [name, content] of forks) {
       expect((await streams.read(name)).json()).toEqual(content);
-      expect((await streams.read(name, { offset: offset(3) })).json()).toEqual(content.slice(3));
+      expect((await streams.read(name, { offset: streams.at(name, 3) })).json()).toEqual(content.slice(3));
     }
     for (const [name] of forks) await streams.remove(name);
     expect((await streams.read(sub)).json()).toEqual(numbers(0, 8));
@@ -326,12 +326,12 @@ describe.skipIf(!OWNED)("segments and their server", () => {
       await server.start();
       const first = await streams.read(name, { offset: "-1" });
       expect(first.json()).toEqual(numbers(0, 10));
-      expect([first.next, first.headers.get("stream-up-to-date")]).toEqual([offset(10), null]);
+      expect([first.next, first.headers.get("stream-up-to-date")]).toEqual([place(10), null]);
       for (const from of [10, 15]) {
-        const answer = await streams.read(name, { offset: offset(from) });
+        const answer = await streams.read(name, { offset: streams.at(name, from) });
         expect([answer.status, answer.json().code]).toEqual([500, code]);
       }
-      expect((await streams.read(name, { offset: offset(20) })).json()).toEqual(numbers(20, 35));
+      expect((await streams.read(name, { offset: streams.at(name, 20) })).json()).toEqual(numbers(20, 35));
     };
     renameSync(second, `${second}.away`);
     await check("SEGMENT_MISSING");
@@ -393,7 +393,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
       expect(server.command("verify").out).toMatch(/segment.directory is not this server's/);
       await streams.remove(names[1]);
       await streams.append(names[0], JSON.stringify(numbers(25, 60)), { type: JSON_TYPE });
-      expect((await streams.read(names[0], { offset: offset(25) })).json()).toEqual(numbers(25, 60));
+      expect((await streams.read(names[0], { offset: streams.at(names[0], 25) })).json()).toEqual(numbers(25, 60));
       await sleep(2500);
       expect(below(elsewhere)).toEqual([]);
       expect(segmentsOf(server).length).toBe(4);
@@ -553,7 +553,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
     await until("few segments", () => segmentsOf(server).length <= 16);
     expect((await streams.read(name)).json()).toEqual(expected());
     for (const from of [1, 74, 149])
-      expect((await streams.read(name, { offset: offset(from) })).json()).toEqual(expected().slice(from));
+      expect((await streams.read(name, { offset: streams.at(name, from) })).json()).toEqual(expected().slice(from));
     await streams.close(name);
     await until("fewer", () => segmentsOf(server).length <= 9);
     await server.restartChild("shard", 0);

@@ -10,12 +10,11 @@ import { nameOnShard } from "../lib/layout.mjs";
 import { scrape, valueOf } from "../lib/metrics.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { call, freshName, Streams } from "../lib/streams.mjs";
+import { call, freshName, place, Streams } from "../lib/streams.mjs";
 import { Meddler, Swift } from "../lib/swift.mjs";
 import { PATIENCE, SLOW, sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = "application/json";
-const offset = (n) => `0000000000000000_${String(n).padStart(16, "0")}`;
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => ({ n: from + i }));
 const WITH_KEYS = { AWS_ACCESS_KEY_ID: Swift.ACCESS_KEY, AWS_SECRET_ACCESS_KEY: Swift.SECRET_KEY };
 const TROUBLE = [
@@ -85,13 +84,13 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     expect((await streams.readAll(name)).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 64)));
     await dropCache(server);
     for (const from of [0, 9, 10, 33, 60, 63]) {
-      const few = await streams.read(name, { offset: offset(from), limit: "2" });
+      const few = await streams.read(name, { offset: streams.at(name, from), limit: "2" });
       const got = few.json(); // fewer where the next segment is not here yet
       expect(got).toEqual(numbers(from, Math.min(from + Math.max(got.length, 1), from + 2, 64)));
     }
     await dropCache(server);
-    expect((await streams.longPoll(name, offset(25))).json()[0]).toEqual({ n: 25 });
-    const events = EventReader.open(streams.url(name), { query: { offset: offset(7) } });
+    expect((await streams.longPoll(name, streams.at(name, 25))).json()[0]).toEqual({ n: 25 });
+    const events = EventReader.open(streams.url(name), { query: { offset: streams.at(name, 7) } });
     await until("all of it", () => events.data.flatMap((text) => JSON.parse(text)).length === 57);
     expect(events.data.flatMap((text) => JSON.parse(text))).toEqual(numbers(7, 64));
     events.request.destroy();
@@ -109,7 +108,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await dropCache(server);
     const forks = [0, 1].map((shard) => nameOnShard(server, shard, "fork"));
     for (const fork of forks) {
-      const headers = { "stream-fork-offset": offset(15), "stream-fork-sub-offset": "2" };
+      const headers = { at: 15, "stream-fork-sub-offset": "2" };
       expect((await streams.fork(fork, source, headers)).status).toBe(201);
     }
     await dropCache(server);
@@ -181,8 +180,8 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await swift.suspend();
     await numbered(streams, name, 20);
     await sleep(500);
-    expect((await streams.read(name, { offset: offset(20) })).json()).toEqual(numbers(0, 20));
-    const away = await streams.read(name, { offset: offset(0) });
+    expect((await streams.read(name, { offset: streams.at(name, 20) })).json()).toEqual(numbers(0, 20));
+    const away = await streams.read(name, { offset: streams.at(name, 0) });
     expect([away.status, away.json().code, away.headers.get("retry-after")]).toEqual([503, "SEGMENT_UNAVAILABLE", "1"]);
     await numbered(streams, name, 10);
     await until("the status to say so", async () =>
@@ -448,10 +447,10 @@ describe.skipIf(!OWNED)("segments on S3", () => {
       expect((await server.commandLater("verify")).out).toMatch(/^3 segments are in the store only[^]* 0 problems$/m);
       const verified = await server.commandLater("verify", "--objects");
       expect(verified.out).toMatch(new RegExp(`: the segment at 10, ${second}: ${told}\n[^]* 1 problems$`));
-      const answer = await streams.read(name, { offset: offset(12) });
+      const answer = await streams.read(name, { offset: streams.at(name, 12) });
       expect([answer.status, answer.json().code]).toEqual([500, code]);
-      expect((await streams.read(name, { offset: offset(0), limit: "10" })).json()).toEqual(numbers(0, 10));
-      expect((await streams.readAll(name, offset(20))).bytes.toString()).toBe(JSON.stringify(numbers(20, 35)));
+      expect((await streams.read(name, { offset: streams.at(name, 0), limit: "10" })).json()).toEqual(numbers(0, 10));
+      expect((await streams.readAll(name, streams.at(name, 20))).bytes.toString()).toBe(JSON.stringify(numbers(20, 35)));
       const page = await scrape(server.url);
       const missing = code === "SEGMENT_MISSING";
       const counted = { error: missing ? "missing" : "damaged" };
@@ -636,7 +635,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     await until("four objects", async () => (await objects()).length === 4);
     expect((await objects()).every((object) => object.startsWith("a/b-"))).toBe(true);
     await dropCache(server);
-    expect((await streams.read(name, { offset: offset(0) })).json().slice(0, 10)).toEqual(numbers(0, 10));
+    expect((await streams.read(name, { offset: streams.at(name, 0) })).json().slice(0, 10)).toEqual(numbers(0, 10));
     await streams.remove(name);
     await empty(objects);
     await server.close();

@@ -98,7 +98,7 @@ describe.skipIf(!OWNED)("streamd verify", () => {
     must(await streams.close(names.closed));
     for (const shard of [0, 1]) {
       const name = (names[`fork${shard}`] = nameOnShard(server, shard, "fork"));
-      const anchor = { "stream-fork-offset": "0000000000000000_0000000000000012" };
+      const anchor = { at: 12 };
       must(await streams.fork(name, names.json0, shard ? anchor : {}));
       await fill(name, JSON_TYPE, 15);
       must(await streams.fork((names[`again${shard}`] = `${name}-again`), name));

@@ -2,12 +2,23 @@
 
 import { randomUUID } from "node:crypto";
 
+import { expect } from "vitest";
+
 import { TOKEN } from "./server.mjs";
 
 // A name nobody has used. `about` makes it readable in logs.
 export const freshName = (about = "s") => `test/${about}-${randomUUID().slice(0, 13)}`;
 
 export const START = "0000000000000000_0000000000000000";
+
+const digits = (number) => `${number}`.padStart(16, "0");
+
+// An offset with this position, in whatever life: for expect().
+export const place = (position) => expect.stringMatching(new RegExp(`^\\d{16}_${digits(position)}$`));
+
+export const positionOf = (offset) => Number(offset.slice(17));
+
+const lives = new Map(); // address of a stream -> its newest life, as the last answer said
 
 // One request: { status, headers (fetch's), text, bytes, json(), next } where next is Stream-Next-Offset.
 // query is appended to the address, a { key: value }.
@@ -17,6 +28,7 @@ export async function call(address, method = "GET", { query, headers, body, sign
   const bytes = Buffer.from(await response.arrayBuffer());
   const text = bytes.toString("utf8");
   const next = response.headers.get("stream-next-offset");
+  if (response.headers.has("stream-incarnation")) lives.set(address, response.headers.get("stream-incarnation"));
   if (response.status >= 400 && TOKEN.test(text)) throw new Error(`a token is in an error: ${text}`);
   return { status: response.status, headers: response.headers, bytes, text, next, json: () => JSON.parse(text) };
 }
@@ -48,7 +60,9 @@ export class Streams {
     return name;
   }
 
-  fork(name, source, headers = {}) {
+  // at: a position of the source, instead of an offset in headers.
+  fork(name, source, { at, ...headers } = {}) {
+    if (at !== undefined) headers["stream-fork-offset"] = this.at(source, at);
     return this.create(name, { type: null, headers: { "stream-forked-from": this.path(source), ...headers } });
   }
 
@@ -85,6 +99,11 @@ export class Streams {
 
   longPoll(name, offset, signal) {
     return call(this.url(name), "GET", { query: { live: "long-poll", offset }, signal });
+  }
+
+  // The offset of a position in a stream that was asked for before.
+  at(name, position) {
+    return `${digits(lives.get(this.url(name)))}_${digits(position)}`;
   }
 
   head(name) {

@@ -140,9 +140,20 @@ static inline void delete_it(struct bench *b, const char *name)
     assert_int_equal(stream_answer(b).error, ERR_NONE);
 }
 
+/* The newest life of a stream, or 0. */
+static inline uint64_t life_of(struct bench *b, struct slice name)
+{
+    const struct stream *stream = streams_by_name(&b->shard->streams, name);
+    return stream ? lives_newest(stream_lives(stream)).life : 0;
+}
+
 static inline uint64_t ask(struct bench *b, const char *name, uint64_t position, uint64_t max_bytes)
 {
-    struct wire_read m = {.id = ++b->id, .name = slice_str(name), .position = position, .max_bytes = max_bytes};
+    struct wire_read m = {.id = ++b->id,
+                          .name = slice_str(name),
+                          .position = position,
+                          .life = life_of(b, slice_str(name)),
+                          .max_bytes = max_bytes};
     wire_put_read(&b->router.out, &m);
     return m.id;
 }

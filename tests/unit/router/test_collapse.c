@@ -86,9 +86,9 @@ static void each_gets_the_answer_to_its_own_headers(void **state)
     expect(b, 0, 200, "text");
     for (int i = 0; i < AT_ONCE; i++)
         ask(b, i, i + 1, "p/s", "");
-    ask(b, 10, 11, "p/s", "If-None-Match: \"7:0:4\"\r\n");
+    ask(b, 10, 11, "p/s", "If-None-Match: \"0:0:4\"\r\n");
     ask(b, 11, 12, "p/s?offset=-1&other=x", "");
-    ask(b, 12, 13, "p/s", "If-None-Match: \"7:0:3\"\r\nConnection: close\r\n");
+    ask(b, 12, 13, "p/s", "If-None-Match: \"0:0:3\"\r\nConnection: close\r\n");
     tell(b, 1, ERR_NONE, SLICE("text"));
     assert_int_equal(b->read_count, 1 + AT_ONCE + 1);
     tell(b, 1 + AT_ONCE, ERR_NONE, SLICE("text"));
@@ -122,7 +122,7 @@ static void a_long_page_is_there_once(void **state)
         turn(b);
     }
     assert_int_equal(b->router->collapse.questions.count, 0);
-    assert_in_range(b->router->outputs.block_bytes, len, len + CLIENTS * 1024);
+    assert_in_range(b->router->outputs.block_bytes, len, len + CLIENTS * 1200);
     free(page);
 }
 
@@ -237,7 +237,7 @@ static void pages_of_two_streams_are_not_joined(void **state)
     small_pages(b);
     ask(b, 0, 1, "p/s?offset=-1", "");
     tell_page(b, 0, 7, 0);
-    tell_page(b, 1, 8, 1000); /* it was deleted and made again meanwhile */
+    tell(b, 1, ERR_STREAM_RECREATED, SLICE("")); /* it was deleted and made again meanwhile */
     expect_nothing(b, 0);
     assert_int_equal(b->read_count, 3);
     tell_page(b, 2, 8, 0);

@@ -110,7 +110,7 @@ static void make_old(struct bench *b, const char *name, const char *bytes)
                                   .expires_ms = STORE_NONE,
                                   .data = slice_str(bytes)};
     store_begin(store);
-    entry.uid = store_next_uid(store, layout_slot_of_whole(slice_str(name)));
+    entry.uid = store_next_uid(store, layout_slot_of_whole(slice_str(name)), 0);
     journal_append(store, &entry);
     store_commit(store);
     reboot(b);

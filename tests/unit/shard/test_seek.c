@@ -73,6 +73,7 @@ static struct wire_stream read_it(struct bench *b, struct wire_read m)
     enum wire_type type = WIRE_PARKED;
     struct wire_stream answer;
     m.id = ++b->id;
+    m.life = life_of(b, m.name);
     wire_put_read(&b->router.out, &m);
     while (type == WIRE_PARKED)
         assert_true(frame(b, &type, &body, 20000));
@@ -231,6 +232,7 @@ static void inherited_messages_count_too(void **state)
                             .name = SLICE("p/f"),
                             .flags = WIRE_CREATE_FORK | WIRE_CREATE_FORK_POSITION,
                             .fork_source = SLICE("p/a"),
+                            .fork_life = life_of(b, SLICE("p/a")),
                             .fork_position = begin_of(&model, 14),
                             .fork_sub = 2};
     wire_put_create(&b->router.out, &m);

@@ -118,12 +118,20 @@ static struct wire_stream create(struct bench *b, const char *name, const char *
     return stream_answer(b);
 }
 
+/* The newest life of a stream, or 0. */
+static uint64_t life_of(struct bench *b, const char *name)
+{
+    const struct stream *stream = streams_by_name(&b->shard->streams, slice_str(name));
+    return stream ? lives_newest(stream_lives(stream)).life : 0;
+}
+
 static struct wire_stream fork_at(struct bench *b, const char *name, const char *source, int64_t at, uint64_t sub)
 {
     struct wire_create m = {.id = ++b->id,
                             .name = slice_str(name),
                             .flags = (uint8_t)(WIRE_CREATE_FORK | (at >= 0 ? WIRE_CREATE_FORK_POSITION : 0)),
                             .fork_source = slice_str(source),
+                            .fork_life = life_of(b, source),
                             .fork_position = (uint64_t)(at >= 0 ? at : 0),
                             .fork_sub = sub};
     wire_put_create(&b->router.out, &m);
@@ -160,8 +168,12 @@ static struct wire_append produced(const char *name, const char *data, uint64_t 
 
 static struct wire_stream read_at(struct bench *b, const char *name, uint64_t position, uint64_t watch)
 {
-    struct wire_read m = {
-        .id = ++b->id, .name = slice_str(name), .position = position, .max_bytes = 1 << 20, .watch = watch};
+    struct wire_read m = {.id = ++b->id,
+                          .name = slice_str(name),
+                          .life = life_of(b, name),
+                          .position = position,
+                          .max_bytes = 1 << 20,
+                          .watch = watch};
     wire_put_read(&b->router.out, &m);
     return stream_answer(b);
 }

@@ -47,7 +47,7 @@ static void events(void **state)
 static void ours(void **state)
 {
     struct buf out = {0};
-    struct sse_event event = {.kind = SSE_TEXT, .data = SLICE("a\n\n b\r\nc\n"), .next = 9, .closed = true};
+    struct sse_event event = {.kind = SSE_TEXT, .data = SLICE("a\n\n b\r\nc\n"), .next = {0, 9}, .closed = true};
     (void)state;
     sse_render(&out, &event);
     event.kind = SSE_JSON;

@@ -25,11 +25,11 @@ static void expect_error(const char *text, enum error error)
 static void offsets(void **state)
 {
     (void)state;
-    assert_int_equal(expect("").position, 0);
-    assert_int_equal(expect("offset=-1").position, 0);
-    assert_int_equal(expect("offset=" OFFSET_42).position, 42);
-    assert_int_equal(expect("offset=0000000000000000%5F0000000000000042").position, 42);
-    assert_int_equal(expect("%6Fffset=" OFFSET_42).position, 42);
+    assert_int_equal(expect("").offset.position, 0);
+    assert_int_equal(expect("offset=-1").offset.position, 0);
+    assert_int_equal(expect("offset=" OFFSET_42).offset.position, 42);
+    assert_int_equal(expect("offset=0000000000000000%5F0000000000000042").offset.position, 42);
+    assert_int_equal(expect("%6Fffset=" OFFSET_42).offset.position, 42);
     assert_true(expect("offset=now").now);
     assert_false(expect("offset=-1").now);
     assert_true(expect("offset=-1").earliest && expect("").earliest);
@@ -52,7 +52,7 @@ static void starts(void **state)
     assert_true(query.from == WIRE_FROM_TAIL && query.amount == 200 && !query.earliest && !query.now);
     assert_true(expect("tail=0&live=sse").from == WIRE_FROM_TAIL);
     query = expect("before=" OFFSET_42 "&n=7");
-    assert_true(query.from == WIRE_FROM_BEFORE && query.position == 42 && query.amount == 7 && !query.earliest);
+    assert_true(query.from == WIRE_FROM_BEFORE && query.offset.position == 42 && query.amount == 7 && !query.earliest);
     query = expect("since=1970-01-01T00:00:01.5Z&live=long-poll");
     assert_true(query.from == WIRE_FROM_SINCE && query.amount == 1500 && !query.earliest);
     assert_int_equal(expect("since=1970-01-01T01:00:01%2B01:00").amount, 1000);
@@ -96,7 +96,7 @@ static void others(void **state)
     expect_error("limit=", ERR_INVALID_QUERY_PARAM);
     expect_error("limit=-1", ERR_INVALID_QUERY_PARAM);
     expect_error("limit=1e3", ERR_INVALID_QUERY_PARAM);
-    assert_int_equal(expect("x&&y=%zz&x=1&a_key_that_is_far_too_long_to_be_one_of_ours=1&&").position, 0);
+    assert_int_equal(expect("x&&y=%zz&x=1&a_key_that_is_far_too_long_to_be_one_of_ours=1&&").offset.position, 0);
 }
 
 static void expect_detail(const char *text, const char *expected)

@@ -20,7 +20,7 @@ static void heads(void **state)
     struct response_date date = {0};
     (void)state;
     response_begin(&out, 204, &date);
-    response_add_offset(&out, "Stream-Next-Offset", 42);
+    response_add_offset(&out, "Stream-Next-Offset", (struct offset){0, 42});
     response_add_number(&out, "Zero", 0);
     response_add_number(&out, "Most", UINT64_MAX);
     response_end(&out, RESPONSE_NO_BODY, 0, true, false);

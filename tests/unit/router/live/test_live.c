@@ -86,9 +86,9 @@ static void on_spare(struct reader *reader)
         fake_leave(reader);
 }
 
-static void on_gone(struct reader *reader, enum error error)
+static void on_gone(struct reader *reader, const struct answer *answer)
 {
-    fake_of(reader)->gone = error;
+    fake_of(reader)->gone = answer->error;
     fake_leave(reader);
 }
 
@@ -355,7 +355,7 @@ static void another_stream_of_the_same_name_ends_them(void **state)
     at_tail(s, 0, 0, "ab");
     event(s, WIRE_EVENT_MOVED, 2, "");
     answer(s, (struct wire_stream){.uid = 8, .flags = WIRE_STREAM_WATCHING}, "other");
-    assert_int_equal(s->fakes[0].gone, ERR_STREAM_NOT_FOUND);
+    assert_int_equal(s->fakes[0].gone, ERR_STREAM_RECREATED);
     expect(s, 0, "ab");
 }
 

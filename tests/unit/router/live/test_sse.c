@@ -14,7 +14,7 @@
 static void expect_data(enum sse_kind kind, struct slice data, const char *lines)
 {
     struct buf out = {0};
-    const struct sse_event event = {.kind = kind, .data = data, .next = 9, .time_ms = 5, .cursor = 3};
+    const struct sse_event event = {.kind = kind, .data = data, .next = {0, 9}, .time_ms = 5, .cursor = 3};
     sse_render(&out, &event);
     buf_add_byte(&out, 0);
     char *text = out.data + out.start, *control = strstr(text, "\n\nevent: control\n");
@@ -76,7 +76,7 @@ static void expect_control(struct sse_event event, const char *json)
 {
     struct buf out = {0};
     char expected[400];
-    event.next = 9;
+    event.next = (struct offset){0, 9};
     sse_render(&out, &event);
     buf_add_byte(&out, 0);
     snprintf(expected, sizeof expected, "event: control\ndata:%s\nid: " OFFSET "\n\n", json);
@@ -91,8 +91,11 @@ static void control(void **state)
                    "{\"streamNextOffset\":\"" OFFSET "\",\"streamCursor\":\"12\",\"upToDate\":true}");
     expect_control((struct sse_event){.up_to_date = true, .closed = true},
                    "{\"streamNextOffset\":\"" OFFSET "\",\"upToDate\":true,\"streamClosed\":true}");
+    expect_control((struct sse_event){.cursor = 12, .recreated = true, .earliest = {77, 0}},
+                   "{\"streamNextOffset\":\"" OFFSET "\",\"streamCursor\":\"12\",\"streamRecreated\":true,"
+                   "\"streamEarliestOffset\":\"0000000000000077_0000000000000000\"}");
     struct buf out = {0};
-    sse_render(&out, &(struct sse_event){.next = 9, .cursor = 12, .retry_ms = 150});
+    sse_render(&out, &(struct sse_event){.next = {0, 9}, .cursor = 12, .retry_ms = 150});
     assert_true(slice_equal(buf_slice(&out), SLICE("event: control\ndata:{\"streamNextOffset\":\"" OFFSET
                                                    "\",\"streamCursor\":\"12\"}\nid: " OFFSET "\nretry: 150\n\n")));
     buf_clear(&out);

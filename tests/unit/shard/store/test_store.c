@@ -65,13 +65,13 @@ static void a_commit_is_whole_or_not_at_all(void **state)
 static void uids_are_never_given_twice(void **state)
 {
     struct database *d = *state;
-    uint64_t first = store_next_uid(d->store, 3), second = store_next_uid(d->store, 3);
+    uint64_t first = store_next_uid(d->store, 3, 0), second = store_next_uid(d->store, 3, 0);
     assert_int_equal(layout_slot_of_uid(first), 3);
     assert_int_equal(second, first + 1);
     insert(d, second, "p/a", 0);
     store_commit(d->store);
     database_reopen(d);
-    assert_int_equal(store_next_uid(d->store, 3), second + 1);
+    assert_int_equal(store_next_uid(d->store, 3, 0), second + 1);
 
     struct journal_entry entry = {.uid = second + 9, .time_ms = 1, .flags = ENTRY_CREATES};
     store_begin(d->store);
@@ -83,7 +83,25 @@ static void uids_are_never_given_twice(void **state)
     assert_true(journal_drop(d->store, 1, 1));
     store_commit(d->store); /* the proof goes, the number is written */
     database_reopen(d);
-    assert_int_equal(store_next_uid(d->store, 3), second + 10);
+    assert_int_equal(store_next_uid(d->store, 3, 0), second + 10);
+}
+
+/* A serial number is a life: the time, unless the slot has given that or a later one. */
+static void a_uid_tells_a_life(void **state)
+{
+    struct database *d = *state;
+    uint64_t now = 1764373190123;
+    uint64_t first = store_next_uid(d->store, 7, now), again = store_next_uid(d->store, 7, now),
+             back = store_next_uid(d->store, 7, now - 86400000), other = store_next_uid(d->store, 8, now - 1),
+             wrong = store_next_uid(d->store, 8, UINT64_MAX), none = store_next_uid(d->store, 9, 5);
+    assert_int_equal(layout_slot_of_uid(first), 7);
+    assert_int_equal(layout_life_of_uid(first), now);
+    assert_int_equal(layout_life_of_uid(again), now + 1);
+    assert_int_equal(layout_life_of_uid(back), now + 2); /* the clock went back */
+    assert_int_equal(layout_life_of_uid(other), now - 1);
+    assert_int_equal(layout_life_of_uid(wrong), now); /* no clock is there */
+    assert_int_equal(layout_life_of_uid(none), LAYOUT_LIFE_FIRST);
+    assert_int_equal(layout_life_of_uid(((uint64_t)7 << LAYOUT_UID_BITS) + 12), 0); /* counted by an older streamd */
 }
 
 /* ---- streams ---- */
@@ -307,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(a_commit_is_whole_or_not_at_all),
         DATABASE_TEST(uids_are_never_given_twice),
+        DATABASE_TEST(a_uid_tells_a_life),
         DATABASE_TEST(rows_come_back_as_they_were),
         DATABASE_TEST(streams_are_visited_by_name),
         DATABASE_TEST(projects_are_summed_up),

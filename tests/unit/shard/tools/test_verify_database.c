@@ -35,7 +35,7 @@ static int setup(void **state)
     strcpy(b->dir, "/tmp/streamd-unit-XXXXXX");
     assert_non_null(mkdtemp(b->dir));
     b->store = store_open(b->dir, 0, 1 << 20);
-    b->uid = store_next_uid(b->store, layout_slot_of_whole(SLICE("p/a")));
+    b->uid = store_next_uid(b->store, layout_slot_of_whole(SLICE("p/a")), 0);
     store_begin(b->store);
     store_stream_insert(b->store, &(struct stream_row){.uid = b->uid,
                                                        .name = SLICE("p/a"),

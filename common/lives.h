@@ -1,0 +1,58 @@
+/* The lives of a stream: which positions were made in which life. A name that is deleted and created again has another
+ * life, and its old offsets name nothing in the new one. A life is the time of creation in ms, and no name has one
+ * twice.
+ *
+ * Most streams have one life. A fork has its ancestors' up to where it was forked, and its own from there. A stream
+ * that was restored from a backup has another one behind the tail that it was restored to: what was there before is
+ * lost.
+ *
+ *     position     0 ......... 40 ............ 55 .......>
+ *     life         | 1764000000123 | 1764000555000 | ...          lives grow with positions
+ *
+ * A position belongs to the life of the byte or message before it, so the place where a fork begins is its source's. */
+#ifndef COMMON_LIVES_H
+#define COMMON_LIVES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/offset.h"
+#include "common/slice.h"
+
+struct buf;
+
+#define LIVES_ONE 16 /* bytes that a life takes in the list */
+
+/* The list is kept and sent as bytes: for each life, where it begins and what it is, in ascending order. An empty list
+ * is life 0 alone. */
+void lives_add(struct buf *lives, uint64_t start, uint64_t life);
+
+/* The list of one life, in the room. */
+struct slice lives_one(uint64_t life, char room[LIVES_ONE]);
+
+/* A list that came from elsewhere: whole, and ascending. */
+bool lives_valid(struct slice lives) MUSTUSE;
+
+size_t lives_count(struct slice lives);
+
+/* The i-th life of the list. i < lives_count(); an empty list has life 0 at 0. */
+struct life {
+    uint64_t start, life;
+};
+struct life lives_get(struct slice lives, size_t i);
+
+/* Adds to a list, which is empty, those of another stream that have begun before `end`; its first one always. */
+void lives_add_before(struct buf *lives, struct slice others, uint64_t end);
+
+/* The stream's newest life. */
+struct life lives_newest(struct slice lives);
+
+/* The one spelling of a position. */
+struct offset lives_offset(struct slice lives, uint64_t position);
+
+/* The offset names a place in this stream, or the start, as far as its life can tell: the position may be beyond the
+ * tail. */
+bool lives_admit(struct slice lives, struct offset offset) MUSTUSE;
+
+#endif
