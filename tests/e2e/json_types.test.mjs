@@ -4,9 +4,7 @@ import { expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { START, Streams, freshName } from "../lib/streams.mjs";
-
-const at = (position) => `${START.slice(0, 17)}${`${position}`.padStart(16, "0")}`;
+import { Streams, freshName, place } from "../lib/streams.mjs";
 
 const fixture = useServer();
 const streams = () => new Streams(fixture.server);
@@ -17,7 +15,7 @@ test.each([
   ["text/x.y+json", "TEXT/x.y+json;a=b"],
 ])("%s is a JSON stream", async (type, same) => {
   const name = await streams().fresh("suffix", { type, body: '[{"a": 1},2]' });
-  expect((await streams().append(name, " [3, [4]] ", { type: same })).next).toBe(at(4));
+  expect((await streams().append(name, " [3, [4]] ", { type: same })).next).toEqual(place(4));
   expect((await streams().produce(name, '"5"', { seq: 0, type })).status).toBe(200);
   expect((await streams().produce(name, '"5"', { seq: 0, type })).status).toBe(204);
   expect((await streams().append(name, "[1,", { type })).json().code).toBe("INVALID_JSON");
@@ -26,8 +24,8 @@ test.each([
   const all = await streams().read(name, { offset: "-1" });
   expect(all.headers.get("content-type")).toBe(type);
   expect(all.json()).toEqual([{ a: 1 }, 2, 3, [4], "5"]);
-  expect((await streams().read(name, { offset: at(3) })).json()).toEqual([[4], "5"]);
-  const reader = EventReader.open(streams().url(name), { query: { offset: at(4) } });
+  expect((await streams().read(name, { offset: streams().at(name, 3) })).json()).toEqual([[4], "5"]);
+  const reader = EventReader.open(streams().url(name), { query: { offset: streams().at(name, 4) } });
   await reader.upToDate();
   expect(reader.headers["stream-sse-data-encoding"]).toBeUndefined();
   expect(JSON.parse(reader.data[0])).toEqual(["5"]);
@@ -38,8 +36,8 @@ test("a fork and an estuary of such a stream hold messages", async () => {
   const type = "application/vnd.api+json";
   const source = await streams().fresh("suffix", { type, body: "[1,2]" });
   const fork = freshName("suffix");
-  expect((await streams().fork(fork, source)).next).toBe(at(2));
-  expect((await streams().append(fork, "[3]", { type })).next).toBe(at(3));
+  expect((await streams().fork(fork, source)).next).toEqual(place(2));
+  expect((await streams().append(fork, "[3]", { type })).next).toEqual(place(3));
   expect((await streams().read(fork, { offset: "-1" })).json()).toEqual([1, 2, 3]);
 
   const estuary = freshName("suffix");
