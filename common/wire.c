@@ -1,7 +1,8 @@
 /* All encoders and decoders, made from wire.def: nobody writes a frame by hand.
  *
  *     | u32 size | u8 type | fields in the order of wire.def ... |        little-endian; size counts type and fields
- *                            u8, u32, u64 as they are; a text is a u32 length and its bytes
+ *                            u8, u32, u64 as they are; a text is a u32 length and its bytes; a condition is its flags,
+ *                            and the rest of it if there are any
  *
  * An encoder adds up the length first, so that a frame is reserved once and written straight through. A decoder is
  * one chain of && over the fields and is true only if nothing is left, so a frame is whole or refused: no field can
@@ -94,6 +95,21 @@ static char *wire_put_str(char *at, struct slice value)
     return at + value.len;
 }
 
+static size_t wire_condition_size(const struct wire_condition *value)
+{
+    return value->flags ? 1 + 3 * sizeof(uint64_t) : 1;
+}
+
+static char *wire_put_condition(char *at, const struct wire_condition *value)
+{
+    at = wire_put_u8(at, value->flags);
+    if (!value->flags)
+        return at;
+    at = wire_put_u64(at, value->incarnation);
+    at = wire_put_u64(at, value->offset.life);
+    return wire_put_u64(at, value->offset.position);
+}
+
 /* ---- getting ---- */
 
 static bool wire_get_u8(struct slice *in, uint8_t *value)
@@ -135,12 +151,24 @@ static bool wire_get_str(struct slice *in, struct slice *value)
     return true;
 }
 
+static bool wire_get_condition(struct slice *in, struct wire_condition *value)
+{
+    *value = (struct wire_condition){0};
+    if (!wire_get_u8(in, &value->flags))
+        return false;
+    if (!value->flags)
+        return true;
+    return wire_get_u64(in, &value->incarnation) && wire_get_u64(in, &value->offset.life) &&
+           wire_get_u64(in, &value->offset.position);
+}
+
 /* ---- one function a message, three times over the list: its size, its encoder, its decoder ---- */
 
 #define U8(field) +1
 #define U32(field) +4
 #define U64(field) +8
 #define STR(field) +4 + m->field.len
+#define IF(field) +wire_condition_size(&m->field)
 #define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     static size_t size_##name(const struct wire_##name *m)                                                             \
     {                                                                                                                  \
@@ -153,11 +181,13 @@ static bool wire_get_str(struct slice *in, struct slice *value)
 #undef U32
 #undef U64
 #undef STR
+#undef IF
 
 #define U8(field) at = wire_put_u8(at, m->field);
 #define U32(field) at = wire_put_u32(at, m->field);
 #define U64(field) at = wire_put_u64(at, m->field);
 #define STR(field) at = wire_put_str(at, m->field);
+#define IF(field) at = wire_put_condition(at, &m->field);
 #define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     void wire_put_##name(struct buf *out, const struct wire_##name *m)                                                 \
     {                                                                                                                  \
@@ -176,11 +206,13 @@ static bool wire_get_str(struct slice *in, struct slice *value)
 #undef U32
 #undef U64
 #undef STR
+#undef IF
 
 #define U8(field) &&wire_get_u8(&body, &m->field)
 #define U32(field) &&wire_get_u32(&body, &m->field)
 #define U64(field) &&wire_get_u64(&body, &m->field)
 #define STR(field) &&wire_get_str(&body, &m->field)
+#define IF(field) &&wire_get_condition(&body, &m->field)
 #define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     bool wire_get_##name(struct slice body, struct wire_##name *m)                                                     \
     {                                                                                                                  \
@@ -192,6 +224,7 @@ static bool wire_get_str(struct slice *in, struct slice *value)
 #undef U32
 #undef U64
 #undef STR
+#undef IF
 
 enum wire_peek wire_peek(struct slice in, enum wire_type *type, struct slice *body, size_t *size)
 {

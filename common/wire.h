@@ -7,10 +7,11 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/offset.h"
 #include "common/slice.h"
 
 #ifndef WIRE_VERSION /* tests build another version */
-#define WIRE_VERSION 14
+#define WIRE_VERSION 15
 #endif
 
 /* A frame longer than this is a broken peer. Above the largest limits.max_body with its marks. */
@@ -46,6 +47,23 @@
 #define WIRE_APPEND_PRODUCER 4u
 #define WIRE_APPEND_BODY 8u   /* `data` is the body as it came, and `count` its bytes */
 #define WIRE_APPEND_VALUE 16u /* it is a JSON value: a body for JSON, the text that it spells for bytes */
+
+/* What a request depends on; the shard looks in the turn in which it acts (shard/streams/condition.h). No flag:
+ * nothing, and a frame has no more of it than the flags. */
+struct wire_condition {
+    uint8_t flags;        /* WIRE_IF_* */
+    uint64_t incarnation; /* of Stream-Incarnation */
+    struct offset offset; /* of If-Match or Stream-Expected-Offset; WIRE_IF_NOWHERE as its position: no stream's */
+};
+
+#define WIRE_IF_INCARNATION 1u /* Stream-Incarnation: the stream's newest life is this one */
+#define WIRE_IF_TAIL 2u        /* If-Match: the tail is `offset` */
+#define WIRE_IF_EXPECTED 4u    /* Stream-Expected-Offset: the same, and CONFLICT instead of PRECONDITION_FAILED */
+#define WIRE_IF_READ 8u        /* with TAIL: the tag is of a read, so the offset's life is the stream's newest */
+#define WIRE_IF_UNSUITED 16u   /* with TAIL: the value is "*" or a list, which no append may have */
+#define WIRE_IF_THERE 32u      /* If-Match: *, the stream exists */
+#define WIRE_IF_ABSENT 64u     /* If-None-Match: *, it does not */
+#define WIRE_IF_NOWHERE UINT64_MAX
 
 #define WIRE_READ_NOW 1u        /* from the tail; `position` is not looked at */
 #define WIRE_READ_EARLIEST 32u  /* from the first that is there; the same */
@@ -125,6 +143,7 @@ enum wire_type {
 #define U32(field) uint32_t field;
 #define U64(field) uint64_t field;
 #define STR(field) struct slice field;
+#define IF(field) struct wire_condition field;
 #define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     struct wire_##name {                                                                                               \
         fields                                                                                                         \
@@ -135,6 +154,7 @@ enum wire_type {
 #undef U32
 #undef U64
 #undef STR
+#undef IF
 
 /* "APPEND"; "?" for a type there is none of. */
 const char *wire_name(enum wire_type type);

@@ -127,7 +127,7 @@ static void dispatch_decide(struct request *req, struct incoming *in)
     if (in->error == ERR_NONE)
         in->error = dispatch_check_named(req, in, NULL);
     if (in->error == ERR_NONE)
-        in->error = rules_request(&in->head, in->route.kind == ROUTE_CONFIG, &in->detail);
+        in->error = rules_request(&in->head, in->route.kind, &in->detail);
     if (in->error == ERR_NONE && in->route.kind == ROUTE_STREAM && in->head.method == HTTP_POST)
         in->error = rules_incremental(&in->head, req->router->cfg->append_chunked == APPEND_CHUNKED_INCREMENTAL,
                                       &in->in_pieces, &in->detail);

@@ -51,7 +51,8 @@ void cors_decide(struct request *req, const struct http_head *head, struct slice
 #define ALLOWED                                                                                                        \
     "Content-Type, Stream-Seq, Stream-Append, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Forked-From, "      \
     "Stream-Retention-Seconds, Stream-Retention-Bytes, Stream-Fork-Offset, Stream-Fork-Sub-Offset, If-Match, "         \
-    "If-None-Match, Producer-Id, Producer-Epoch, Producer-Seq, Last-Event-ID, Authorization, X-Request-Id"
+    "If-None-Match, Stream-Expected-Offset, Stream-Incarnation, Producer-Id, Producer-Epoch, Producer-Seq, "           \
+    "Last-Event-ID, Authorization, X-Request-Id"
 
 /* Names of headers and what parts them, and nothing that could end the line. */
 static bool cors_is_names(struct slice text)

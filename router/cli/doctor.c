@@ -26,8 +26,9 @@
 
 /* The order counts: a check may use what an earlier one has made or found. */
 static doctor_check *const doctor_checks[] = {
-    doctor_health, doctor_create, doctor_producer, doctor_head,        doctor_body,   doctor_bytes, doctor_etag,
-    doctor_stale,  doctor_last,   doctor_cache,    doctor_connections, doctor_events, doctor_poll,  doctor_idle,
+    doctor_health, doctor_create,      doctor_producer,   doctor_head,  doctor_body,
+    doctor_bytes,  doctor_etag,        doctor_conditions, doctor_stale, doctor_last,
+    doctor_cache,  doctor_connections, doctor_events,     doctor_poll,  doctor_idle,
 };
 
 /* Slashes, spaces and percent signs have to come through as they are. */

@@ -3,8 +3,8 @@
  *     health      does anything answer            PUT, path   does a stream come to be, under the path that was asked
  *     headers     Producer-*, Stream-* pass       HEAD, body  methods and a body of more than 1 MiB pass
  *     bytes       are read as they were written   ETag        304 for an unchanged read
- *     no-store    is not kept by a cache          tail        the last message is found from the end
- *     keep-alive  connections are used again
+ *     conditions  of writes pass                  no-store    is not kept by a cache
+ *     tail        the last message is found       keep-alive  connections are used again
  *
  * Each check uses the stream that doctor_create() has made, and knows from `sent` what must be in it. A check
  * returns false only if the later ones make no sense (no server, no stream); a bad verdict lets the others go on. An
@@ -206,6 +206,27 @@ bool doctor_etag(struct doctor *d)
         doctor_good(d, "ETag", "an unchanged read is answered 304");
     else
         doctor_bad(d, "ETag", "pass ETag and If-None-Match", "a read with If-None-Match: %s, not 304", doctor_said(d));
+    return true;
+}
+
+/* An append on a condition that does not hold. False: it was not refused with this status, and that was said. */
+static bool doctor_plain_refused(struct doctor *d, const char *header, const char *value, long status)
+{
+    doctor_reset(d);
+    cli_request_add_header(&d->request, "Content-Type", "text/plain");
+    cli_request_add_header(&d->request, header, value);
+    if (doctor_ask(d, "POST", "", SLICE("unwanted\n"), status))
+        return true;
+    doctor_bad(d, "conditions", "pass the headers Stream-Expected-Offset, If-Match and Stream-Incarnation on",
+               "an append with %s of another tail: %s, not %ld", header, doctor_said(d), status);
+    return false;
+}
+
+bool doctor_conditions(struct doctor *d)
+{
+    if (doctor_plain_refused(d, "Stream-Expected-Offset", "0000000000000000_0000000000000000", 409) &&
+        doctor_plain_refused(d, "If-Match", "\"another\"", 412))
+        doctor_good(d, "conditions", "appends that expect another tail are refused");
     return true;
 }
 

@@ -16,6 +16,7 @@
 
 #include "common/lives.h"
 #include "router/conn/cors_headers.h"
+#include "router/http/etag.h"
 #include "router/observe/request_log.h"
 #include "router/observe/timing.h"
 #include "router/router.h"
@@ -145,6 +146,14 @@ static void answer_count_error(const struct request *req, enum error error)
         metrics_add(metrics, METRIC_REFUSED + grant_refusal(&req->grant, error), 1);
 }
 
+/* The body that the protocol gives an error, word for word; NULL: JSON. */
+static const char *answer_plain(enum error error)
+{
+    return error == ERR_EXPECTED_OFFSET_CONFLICT ? "Expected offset conflict"
+           : error == ERR_STREAM_SEQ_REGRESSION  ? "Sequence conflict"
+                                                 : NULL;
+}
+
 struct buf *answer_error_begin(struct request *req, enum error error)
 {
     error = grant_told(&req->grant, error, NULL); /* the error as the client sees it, before anything counts it */
@@ -152,7 +161,6 @@ struct buf *answer_error_begin(struct request *req, enum error error)
     answer_count_error(req, error);
     struct buf *head = answer_begin(req, status);
     request_stats_refused(req, error);
-    response_add(head, "Content-Type", SLICE("application/json"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     grant_challenge(&req->grant, error, head);
     if (status == 415)
@@ -164,7 +172,15 @@ struct buf *answer_error_begin(struct request *req, enum error error)
 
 void answer_error_end(struct request *req, enum error error, const char *text)
 {
-    answer_error_more(req, error, text, (struct slice){0});
+    const char *plain = answer_plain(error);
+    if (!plain) {
+        answer_error_more(req, error, text, (struct slice){0});
+        return;
+    }
+    const struct slice body = slice_str(plain);
+    response_add(&req->router->head, "Content-Type", SLICE("text/plain"));
+    response_add(&req->router->head, "Stream-Error-Code", slice_str(error_code(error)));
+    answer_end(req, &body, 1);
 }
 
 void answer_error_more(struct request *req, enum error error, const char *text, struct slice more)
@@ -176,6 +192,7 @@ void answer_error_more(struct request *req, enum error error, const char *text, 
     error = grant_told(&req->grant, error, &detail);
     response_error_body(&body, error, *detail.text ? detail.text : text, *detail.text ? (struct slice){0} : more);
     const struct slice part = buf_slice(&body);
+    response_add(&req->router->head, "Content-Type", SLICE("application/json"));
     answer_end(req, &part, 1);
     buf_clear(&body);
 }
@@ -186,11 +203,31 @@ void answer_error_text(struct request *req, enum error error, const char *text)
     answer_error_end(req, error, text);
 }
 
+void answer_add_place(struct buf *head, int status, uint64_t life, struct offset tail)
+{
+    char etag[ETAG_MAX];
+    if (status < 400 || status == 409 || status == 412)
+        response_add(head, "ETag", slice_of(etag, etag_print_offset(etag, tail)));
+    response_add_number(head, "Stream-Incarnation", life);
+    response_add_offset(head, "Stream-Next-Offset", tail);
+}
+
+/* Where the stream is, for a client whose picture of it is another one. */
+static void answer_add_state(struct buf *head, int status, const struct wire_stream *stream)
+{
+    answer_add_place(head, status, lives_newest(stream->lives).life, lives_offset(stream->lives, stream->tail));
+    if (stream->flags & WIRE_STREAM_CLOSED)
+        response_add(head, "Stream-Closed", SLICE("true"));
+}
+
 void answer_refusal(struct request *req, const struct answer *answer)
 {
     struct buf *head = answer_error_begin(req, answer->error);
     const struct wire_stream *stream = answer_stream(answer);
-    if (stream && stream->uid)
+    int status = error_status(answer->error);
+    if (stream && stream->uid && (status == 409 || status == 412))
+        answer_add_state(head, status, stream);
+    else if (stream && stream->uid)
         answer_add_incarnation(head, stream->lives);
     if (stream && (answer->error == ERR_OFFSET_GONE || answer->error == ERR_STREAM_RECREATED))
         response_add_offset(head, "Stream-Earliest-Offset", lives_offset(stream->lives, stream->earliest));
@@ -217,7 +254,7 @@ static void answer_add_restored(struct buf *head, struct slice lives)
 
 void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
 {
-    answer_add_incarnation(head, stream->lives);
+    answer_add_state(head, 200, stream);
     if (stream->flags & WIRE_STREAM_RESTORED)
         answer_add_restored(head, stream->lives);
     response_add(head, "Content-Type", stream->content_type);
@@ -227,9 +264,6 @@ void answer_add_metadata(struct buf *head, const struct wire_stream *stream)
         int len = snprintf(key, sizeof key, "rk_%.*s", (int)stream->reader_key.len, stream->reader_key.data);
         response_add(head, "Stream-Reader-Key", slice_of(key, (size_t)len));
     }
-    response_add_offset(head, "Stream-Next-Offset", lives_offset(stream->lives, stream->tail));
-    if (stream->flags & WIRE_STREAM_CLOSED)
-        response_add(head, "Stream-Closed", SLICE("true"));
     if (stream->flags & WIRE_STREAM_TTL)
         response_add_number(head, "Stream-TTL", stream->ttl_s);
     if (stream->flags & WIRE_STREAM_EXPIRES)

@@ -59,6 +59,10 @@ struct chunk {
 };
 struct chunk answer_chunk(struct output_pool *pool, struct slice bytes);
 
+/* Adds the stream's newest life and its tail as Stream-Incarnation and Stream-Next-Offset; and the tail as an ETag,
+ * which If-Match takes, if a client is to go on from there: to all but errors other than 409 and 412. */
+void answer_add_place(struct buf *head, int status, uint64_t life, struct offset tail);
+
 /* Adds Stream-Incarnation: the newest of these lives (common/lives.h). */
 void answer_add_incarnation(struct buf *head, struct slice lives);
 

@@ -23,7 +23,7 @@
     "WWW-Authenticate, RateLimit, RateLimit-Policy, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "             \
     "Producer-Received-Seq, Stream-Fanout-Count, Stream-Fanout-Mode, Stream-Fanout-Successes, "                        \
     "Stream-Fanout-Failures, "                                                                                         \
-    "X-Request-Id, Server-Timing"
+    "Stream-Seq, Stream-Error-Code, X-Request-Id, Server-Timing"
 
 void cors_headers_set(struct request *req, enum request_cors cors)
 {

@@ -50,10 +50,9 @@ static void append_add_fanout(struct buf *head, const struct wire_appended *m)
     response_add_number(head, "Stream-Fanout-Failures", m->failures);
 }
 
-static void append_add_place(struct buf *head, const struct wire_appended *m)
+static void append_add_place(struct buf *head, int status, const struct wire_appended *m)
 {
-    answer_add_incarnation(head, m->lives);
-    response_add_offset(head, "Stream-Next-Offset", lives_offset(m->lives, m->tail));
+    answer_add_place(head, status, lives_newest(m->lives).life, lives_offset(m->lives, m->tail));
 }
 
 static void append_answer_appended(const struct shard_request *q, const struct wire_appended *m)
@@ -62,7 +61,7 @@ static void append_answer_appended(const struct shard_request *q, const struct w
     bool producer = q->flags & APPEND_PRODUCER;
     bool created = producer && !(q->flags & APPEND_CLOSE_ONLY) && !(m->flags & WIRE_APPENDED_DUPLICATE);
     struct buf *head = answer_begin(req, created ? 200 : 204);
-    append_add_place(head, m);
+    append_add_place(head, 200, m);
     if (m->flags & WIRE_APPENDED_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
     if (producer) {
@@ -77,20 +76,30 @@ static void append_answer_appended(const struct shard_request *q, const struct w
         answer_end_bare(req);
 }
 
-/* Each 409 to a producer names the next sequence number. Clients read a missing Producer-Expected-Seq as 0: they then
- * wait for batches that were stored long ago, or retry without end. */
+/* Where the stream is, for a client whose picture of it is another one. */
+static void append_add_state(struct buf *head, const struct answer *answer)
+{
+    const struct wire_appended *m = answer_appended(answer);
+    int status = error_status(answer->error);
+    if ((m->flags & WIRE_APPENDED_NO_STREAM) || status >= 500)
+        return;
+    append_add_place(head, status, m);
+    if ((m->flags & WIRE_APPENDED_CLOSED) && (status == 409 || status == 412))
+        response_add(head, "Stream-Closed", SLICE("true"));
+}
+
+/* A refusal says where the stream is. Each 409 to a producer also names the next sequence number. Clients read a
+ * missing Producer-Expected-Seq as 0: they then wait for batches that were stored long ago, or retry without end. */
 static void append_answer_refused(const struct shard_request *q, const struct answer *answer)
 {
     struct request *req = q->request;
     const struct wire_appended *m = answer_appended(answer);
     struct buf *head = answer_error_begin(req, answer->error);
-    if (!(m->flags & WIRE_APPENDED_NO_STREAM) && error_status(answer->error) < 500)
-        append_add_place(head, m);
-    if (answer->error == ERR_STREAM_CLOSED) {
-        response_add(head, "Stream-Closed", SLICE("true"));
-    } else if (answer->error == ERR_STALE_PRODUCER_EPOCH) {
+    append_add_state(head, answer);
+    if (answer->error == ERR_STALE_PRODUCER_EPOCH)
         response_add_number(head, "Producer-Epoch", m->epoch);
-    }
+    if (answer->error == ERR_STREAM_SEQ_REGRESSION)
+        response_add(head, "Stream-Seq", m->last_seq);
     if ((q->flags & APPEND_PRODUCER) && error_status(answer->error) == 409) {
         response_add_number(head, "Producer-Expected-Seq", m->expected);
         response_add_number(head, "Producer-Received-Seq", q->number);

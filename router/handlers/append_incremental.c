@@ -94,12 +94,6 @@ static size_t incremental_there(const struct incremental *a)
 
 /* ---- the answer ---- */
 
-static void incremental_add_place(struct buf *head, uint64_t life, struct offset tail)
-{
-    response_add_number(head, "Stream-Incarnation", life);
-    response_add_offset(head, "Stream-Next-Offset", tail);
-}
-
 static void incremental_finish(struct incremental *a, bool closed)
 {
     struct request *req = a->request;
@@ -107,14 +101,14 @@ static void incremental_finish(struct incremental *a, bool closed)
     uint64_t life = a->life;
     request_drop_job(req);
     struct buf *head = answer_begin(req, 204);
-    incremental_add_place(head, life, tail);
+    answer_add_place(head, 204, life, tail);
     if (closed)
         response_add(head, "Stream-Closed", SLICE("true"));
     response_add(head, "Cache-Control", SLICE("no-store"));
     answer_end_bare(req);
 }
 
-/* No piece is under way. */
+/* No piece is under way. text: of STREAM_SEQ_REGRESSION, the last Stream-Seq. */
 static void incremental_refuse(struct incremental *a, enum error error, const char *text)
 {
     struct request *req = a->request;
@@ -131,8 +125,10 @@ static void incremental_refuse(struct incremental *a, enum error error, const ch
         error_class(error) == ERROR_QUOTA ? quota_refuse_begin(req, error, &detail) : answer_error_begin(req, error);
     if (error == ERR_STREAM_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
+    if (error == ERR_STREAM_SEQ_REGRESSION)
+        response_add(head, "Stream-Seq", slice_str(detail.text));
     if (has_tail)
-        incremental_add_place(head, life, tail);
+        answer_add_place(head, error_status(error), life, tail);
     answer_error_end(req, error, detail.text);
 }
 
@@ -201,13 +197,17 @@ static void incremental_submit(struct incremental *a, struct wire_append *append
         a->piece = NULL; /* it is forgotten */
 }
 
-/* The headers of the request, as far as they are this piece's. They were checked at the beginning. */
+/* The headers of the request, as far as they are this piece's. They were checked at the beginning. All pieces are for
+ * the same life of the stream; the tail is another one behind the first. */
 static enum error incremental_head(const struct incremental *a, struct wire_append *append)
 {
     struct wire_append all = {.name = incremental_name(a)};
     enum error error = rules_append(&a->request->incoming->head, true, &all, NULL);
     bool first = !a->stored;
     *append = first ? all : (struct wire_append){.name = all.name, .content_type = all.content_type};
+    append->condition = all.condition;
+    if (!first)
+        append->condition.flags &= WIRE_IF_INCARNATION;
     append->flags = (uint8_t)((first ? all.flags : 0) & ~WIRE_APPEND_CLOSE);
     if (a->whole)
         append->flags |= all.flags & WIRE_APPEND_CLOSE;
@@ -291,7 +291,12 @@ static void incremental_answered(struct shard_request *q, const struct answer *a
     if (m)
         incremental_learn_tail(a, m->lives, m->tail);
     if (answer->error != ERR_NONE) {
-        incremental_refuse(a, answer->error, answer->text);
+        bool seq = answer->error == ERR_STREAM_SEQ_REGRESSION;
+        snprintf(a->error_text.text, sizeof a->error_text.text, "%.*s", seq ? (int)m->last_seq.len : DETAIL_MAX,
+                 seq            ? m->last_seq.data
+                 : answer->text ? answer->text
+                                : "");
+        incremental_refuse(a, answer->error, a->error_text.text);
         return;
     }
     a->stored++;

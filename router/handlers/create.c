@@ -4,7 +4,7 @@
  *
  * Failure modes: A header is wrong, or the name has a segment that URLs drop: refused here. The quota is full: the
  * shard decides, because a stream that exists is still confirmed. The shard dies: the frame is sent again, and the
- * answer can then be 200 for a stream that the first one created. */
+ * answer can then be 200 for a stream that the first one created. With If-None-Match it is not sent again. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,7 +107,7 @@ void handle_create(struct request *req, const struct http_head *head, struct sli
     if (quota_create(req, name, body.len) != ERR_NONE) /* the shard knows whether the stream is there already */
         create.flags |= WIRE_CREATE_FULL;
     wire_put_create(&q->frame, &create);
-    q->repeatable = true;
+    q->repeatable = !(create.condition.flags & WIRE_IF_ABSENT); /* the second would find what the first one made */
     q->text = create_location(req, head);
     ask_send(q);
 }

@@ -10,6 +10,7 @@
 #include "common/offset.h"
 #include "router/auth/quota.h"
 #include "router/conn/answer.h"
+#include "router/handlers/conditions.h"
 #include "router/handlers/handlers.h"
 #include "router/http/query.h"
 #include "router/live/collapse.h"
@@ -17,13 +18,14 @@
 #include "router/observe/timing.h"
 #include "router/router.h"
 
-static void read_catch_up(struct request *req, const struct http_head *head, struct slice name,
-                          const struct query *query)
+static void read_catch_up(struct request *req, const struct http_head *head, const struct query *query,
+                          const struct wire_read *asks)
 {
     /* WIRE_READ_FILE: the shard may answer with a file descriptor, and the bytes never pass through it. */
     uint64_t page = req->router->cfg->limits_read_page, most = req->router->cfg->limits_read_answer;
     const struct wire_read read = {
-        .name = name,
+        .name = asks->name,
+        .condition = asks->condition,
         .from = (uint8_t)query->from,
         .amount = query->amount,
         .flags =
@@ -71,17 +73,20 @@ static enum error read_check_amount(const struct request *req, const struct quer
 void handle_read(struct request *req, const struct http_head *head, struct slice name, struct slice body)
 {
     struct query query;
+    struct wire_read asks = {.name = name};
     struct detail detail = {0};
     (void)body;
     enum error error = query_parse(head->query, &query, &detail);
     if (error == ERR_NONE)
         error = read_check_amount(req, &query, &detail);
+    if (error == ERR_NONE)
+        error = conditions_take(head, &asks.condition, &detail);
     if (error != ERR_NONE) {
         answer_error_text(req, error, detail.text);
         return;
     }
     if (query.live == QUERY_CATCH_UP) {
-        read_catch_up(req, head, name, &query);
+        read_catch_up(req, head, &query, &asks);
         return;
     }
     error = quota_read_live(req, name);
@@ -91,5 +96,5 @@ void handle_read(struct request *req, const struct http_head *head, struct slice
     }
     if (query.live == QUERY_SSE)
         read_follow_last_event(head, &query);
-    reader_start(req, name, &query);
+    reader_start(req, name, &query, &asks.condition);
 }

@@ -1,7 +1,8 @@
 /* Each header is checked for its form alone; whether it fits the stream is for the shard to say.
  *
- *     PUT   Content-Type, Stream-Closed, ?public, Stream-TTL or -Expires-At, Stream-Retention-*, Stream-Fork*
- *     POST  Stream-Closed, Producer-Id with -Epoch and -Seq, Stream-Seq, Content-Type if there is a body
+ *     PUT   Content-Type, Stream-Closed, ?public, Stream-TTL or -Expires-At, Stream-Retention-*, Stream-Fork*,
+ * conditions POST  Stream-Closed, Producer-Id with -Epoch and -Seq, Stream-Seq, conditions, Content-Type if there is a
+ * body
  *
  * Happy path: a header that came sets a flag and a field of the frame; a header that did not leaves both at 0.
  *
@@ -13,6 +14,7 @@
 #include "common/media_type.h"
 #include "common/offset.h"
 #include "common/project.h"
+#include "router/handlers/conditions.h"
 #include "router/http/integer.h"
 #include "router/http/query.h"
 #include "router/http/timestamp.h"
@@ -24,26 +26,14 @@ static bool rules_given(const struct http_head *head, enum http_header header)
 
 /* ---- every request ---- */
 
-static enum error rules_refuse_condition(struct slice name, struct detail *detail)
-{
-    return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
-                      "header %s is a condition that is not supported here; nothing was done", detail_quote(name).text);
-}
-
-enum error rules_request(const struct http_head *head, bool evaluates, struct detail *detail)
+enum error rules_request(const struct http_head *head, enum route_kind kind, struct detail *detail)
 {
     bool reads = head->method == HTTP_GET || head->method == HTTP_HEAD;
     if (head->coding.data && !reads)
         return detail_say(detail, ERR_UNSUPPORTED_CONTENT_ENCODING,
                           "Content-Encoding %s is not supported; send the body as it is, without this header",
                           detail_quote(head->coding).text);
-    if (head->condition.data)
-        return rules_refuse_condition(head->condition, detail);
-    if (rules_given(head, HTTP_IF_MATCH_HEADER) && !evaluates)
-        return rules_refuse_condition(SLICE("If-Match"), detail);
-    if (rules_given(head, HTTP_IF_NONE_MATCH_HEADER) && !evaluates && !reads)
-        return rules_refuse_condition(SLICE("If-None-Match"), detail);
-    return ERR_NONE;
+    return conditions_understood(head, kind, detail);
 }
 
 /* ---- values ---- */
@@ -176,7 +166,9 @@ enum error rules_create(const struct http_head *head, size_t max_path, struct ru
         error = rules_create_expiry(head, create, detail);
     if (error == ERR_NONE)
         error = rules_create_retention(head, create, detail);
-    return error != ERR_NONE ? error : rules_create_fork(head, max_path, room, create, detail);
+    if (error == ERR_NONE)
+        error = rules_create_fork(head, max_path, room, create, detail);
+    return error != ERR_NONE ? error : conditions_take(head, &create->condition, detail);
 }
 
 /* ---- append ---- */
@@ -269,5 +261,7 @@ enum error rules_append(const struct http_head *head, bool has_body, struct wire
                                       head->headers[HTTP_PRODUCER_SEQ_HEADER], append, detail);
     if (error == ERR_NONE)
         error = rules_append_stream_seq(head, append, detail);
+    if (error == ERR_NONE)
+        error = conditions_take(head, &append->condition, detail);
     return error != ERR_NONE ? error : rules_append_type(head, has_body, append, detail);
 }

@@ -12,13 +12,12 @@
 #define RULES_PRODUCER_ID_MAX 1024 /* bytes; otherwise any text that a header can carry */
 #define RULES_TTL_MAX ((uint64_t)1 << 40)
 
-/* What holds of every request: its body is not coded (RFC 9110 8.4), and it depends on nothing that is not evaluated:
- * a condition that is ignored does what the client wanted to prevent. evaluates: If-Match and If-None-Match are looked
- * at later. */
-enum error rules_request(const struct http_head *head, bool evaluates, struct detail *detail) MUSTUSE;
+/* What holds of every request: its body is not coded (RFC 9110 8.4), and it depends on nothing that is not looked at
+ * (conditions.h). */
+enum error rules_request(const struct http_head *head, enum route_kind kind, struct detail *detail) MUSTUSE;
 
-/* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, retention_*, fork_*. The slices point
- * into the head and into the room. */
+/* Fills what the headers of a PUT decide: content_type, flags, ttl_s, expires_*, retention_*, fork_*, condition. The
+ * slices point into the head and into the room. */
 struct rules_create_room {
     char source[ROUTE_NAME_MAX];
 };
@@ -37,8 +36,8 @@ enum error rules_content_type(struct slice value, struct slice *type, struct det
 enum error rules_producer(struct slice id, struct slice epoch, struct slice seq, struct wire_append *append,
                           struct detail *detail) MUSTUSE;
 
-/* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq.
- */
+/* Fills what the headers of a POST decide: flags, content_type ("" without a body), stream_seq, producer, epoch, seq,
+ * condition. */
 enum error rules_append(const struct http_head *head, bool has_body, struct wire_append *append,
                         struct detail *detail) MUSTUSE;
 

@@ -72,8 +72,9 @@ static const uint8_t http_by_length[KNOWN_LENGTH_MAX + 1][6] = {
     [15] = {1, OWN_X_FORWARDED_FOR},
     [16] = {2, OWN_CONTENT_ENCODING, OWN_X_FORWARDED_HOST},
     [17] = {3, OWN_TRANSFER_ENCODING, OWN_X_FORWARDED_PROTO, HTTP_STREAM_EXPIRES_AT_HEADER},
-    [18] = {2, HTTP_STREAM_FORKED_FROM_HEADER, HTTP_STREAM_FORK_OFFSET_HEADER},
-    [22] = {2, HTTP_STREAM_FORK_SUB_OFFSET_HEADER, HTTP_STREAM_RETENTION_BYTES_HEADER},
+    [18] = {3, HTTP_STREAM_FORKED_FROM_HEADER, HTTP_STREAM_FORK_OFFSET_HEADER, HTTP_STREAM_INCARNATION_HEADER},
+    [22] = {3, HTTP_STREAM_FORK_SUB_OFFSET_HEADER, HTTP_STREAM_RETENTION_BYTES_HEADER,
+            HTTP_STREAM_EXPECTED_OFFSET_HEADER},
     [24] = {1, HTTP_STREAM_RETENTION_SECONDS_HEADER},
     [30] = {1, HTTP_REQUEST_HEADERS_HEADER},
 };
@@ -403,17 +404,15 @@ static void http_note_coding(struct parser *p, struct slice list)
             p->head->coding = coding;
 }
 
-/* Headers that make a request conditional: If and If-..., and those proposed for streams. A server that overlooks one
- * does what the client wanted to prevent. Two are left out: RFC 9110 13.1.3 and 13.1.5 let a server ignore them where
+/* Other headers that make a request conditional: If and If-.... A server that overlooks one does what the client wanted
+ * to prevent. Two are left out: RFC 9110 13.1.3 and 13.1.5 let a server ignore them where
  * there is no date of modification and no range. */
 static bool http_is_condition(struct slice name)
 {
     if (http_token_equal(name, SLICE("if-modified-since")) || http_token_equal(name, SLICE("if-range")))
         return false;
-    return (name.len >= 2 && http_token_equal(slice_of(name.data, 2), SLICE("if")) &&
-            (name.len == 2 || name.data[2] == '-')) ||
-           http_token_equal(name, SLICE("stream-expected-offset")) ||
-           http_token_equal(name, SLICE("stream-incarnation"));
+    return name.len >= 2 && http_token_equal(slice_of(name.data, 2), SLICE("if")) &&
+           (name.len == 2 || name.data[2] == '-');
 }
 
 /* A GET or HEAD may overlook the second one: that costs at most a full answer. For other methods an overlooked tag is

@@ -45,6 +45,8 @@ const char *http_method_name(enum http_method method);
     X(STREAM_FORKED_FROM, "stream-forked-from")                                                                        \
     X(STREAM_FORK_OFFSET, "stream-fork-offset")                                                                        \
     X(STREAM_FORK_SUB_OFFSET, "stream-fork-sub-offset")                                                                \
+    X(STREAM_EXPECTED_OFFSET, "stream-expected-offset")                                                                \
+    X(STREAM_INCARNATION, "stream-incarnation")                                                                        \
     X(PRODUCER_ID, "producer-id")                                                                                      \
     X(PRODUCER_EPOCH, "producer-epoch")                                                                                \
     X(PRODUCER_SEQ, "producer-seq")

@@ -100,8 +100,9 @@ void collapse_init(struct collapse *collapse, struct router *router)
 /* Everything that two READs differ in but their ids: numbers first, then the name, which has no fixed length. */
 static struct slice collapse_key_of(struct buf *key, const struct wire_read *read)
 {
-    const uint64_t numbers[] = {read->life,  read->position,     read->from,     read->amount,
-                                read->flags, read->max_messages, read->max_bytes};
+    const uint64_t numbers[] = {read->life,      read->position,        read->from,
+                                read->amount,    read->flags,           read->max_messages,
+                                read->max_bytes, read->condition.flags, read->condition.incarnation};
     buf_reset(key);
     buf_add(key, (const char *)numbers, sizeof numbers);
     buf_add_slice(key, read->name);

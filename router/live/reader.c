@@ -60,7 +60,8 @@ static uint64_t reader_longest_ms(const struct router *r, uint64_t ms)
     return r->callbacks.on && r->cfg->auth_callback_recheck < ms ? r->cfg->auth_callback_recheck : ms;
 }
 
-void reader_start(struct request *req, struct slice name, const struct query *query)
+void reader_start(struct request *req, struct slice name, const struct query *query,
+                  const struct wire_condition *condition)
 {
     struct router *r = req->router;
     struct reader *reader = xcalloc(1, sizeof *reader);
@@ -77,7 +78,7 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     uint64_t left = grant_left_ms(&req->grant);
     reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
     reader_begin(reader, req, name, &reader_ops);
-    reader_read_from(reader, query->offset.life);
+    reader_read_from(reader, query->offset.life, condition);
 }
 
 void reader_resume(struct request *req, struct slice name, const struct reader *state)

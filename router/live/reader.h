@@ -8,8 +8,10 @@
 /* For live_init(). */
 extern const struct live_ops reader_live_ops;
 
-/* Starts the live read that the query asks for. The client's request is answered sooner or later. */
-void reader_start(struct request *request, struct slice name, const struct query *query);
+/* Starts the live read that the query asks for. The client's request is answered sooner or later. The condition counts
+ * at its first READ; from then on it reads that very stream. */
+void reader_start(struct request *request, struct slice name, const struct query *query,
+                  const struct wire_condition *condition);
 
 /* The client's live read goes on where another process has left it: `state` has all but client, entry, usage and
  * state. */

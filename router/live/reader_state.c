@@ -114,13 +114,14 @@ void reader_arm_end(struct reader *reader)
                    reader->ends_ms > now ? reader->ends_ms - now : 0);
 }
 
-void reader_read_from(struct reader *reader, uint64_t life)
+void reader_read_from(struct reader *reader, uint64_t life, const struct wire_condition *condition)
 {
     const struct config *cfg = reader_router(reader)->cfg;
     struct wire_read read = {
         .flags = (uint8_t)((reader->sse ? WIRE_READ_CUT : WIRE_READ_WAIT) | (reader->now ? WIRE_READ_NOW : 0) |
                            (reader->earliest ? WIRE_READ_EARLIEST : 0) |
                            (reader->request->grant.anonymous ? WIRE_READ_ANONYMOUS : 0)),
+        .condition = *condition,
         .from = reader->from,
         .life = life,
         .position = reader->from == WIRE_FROM_OFFSET ? reader->position : 0,
@@ -137,5 +138,5 @@ void reader_read_from(struct reader *reader, uint64_t life)
 
 void reader_read_on(struct reader *reader)
 {
-    reader_read_from(reader, 0);
+    reader_read_from(reader, 0, &(struct wire_condition){0});
 }

@@ -82,9 +82,8 @@ uint64_t reader_later_cursor(uint64_t cursor);
 /* Gives a reader that is otherwise filled in its request, its entry, and its place in the numbers. */
 void reader_begin(struct reader *reader, struct request *request, struct slice name, const struct job_ops *ops);
 
-/* Sends a READ from its position. life: of that position, until uid is known. If it cannot be sent, the reader fails.
- */
-void reader_read_from(struct reader *reader, uint64_t life);
+/* Sends its first READ, from its position. life: of that position. If it cannot be sent, the reader fails. */
+void reader_read_from(struct reader *reader, uint64_t life, const struct wire_condition *condition);
 void reader_read_on(struct reader *reader); /* uid is known */
 
 /* Sets the timer of its request to ends_ms. */

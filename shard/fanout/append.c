@@ -9,6 +9,7 @@
 #include "shard/fanout/feed_wait.h"
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
+#include "shard/streams/condition.h"
 #include "shard/streams/due.h"
 #include "shard/streams/producers.h"
 #include "shard/streams/reply.h"
@@ -52,7 +53,8 @@ static struct verdict append_stale(const struct known *known, struct detail *det
 }
 
 /* A closed stream takes nothing more, but says the same again to the request that closed it. A refusal still tells its
- * router whether this very append was taken before, which is what its repetition after a crash wants to know. */
+ * router whether this very append was taken before, which is what its repetition after a crash wants to know. A close
+ * alone says the same to all, unless it asks for another tail. */
 static struct verdict append_check_closed(const struct stream *stream, const struct wire_append *m,
                                           const struct known *known, struct detail *detail)
 {
@@ -60,7 +62,8 @@ static struct verdict append_check_closed(const struct stream *stream, const str
         return (struct verdict){.duplicate = true, .epoch = m->epoch, .seq = m->seq};
     if (known->any && m->epoch < known->epoch)
         return append_stale(known, detail);
-    if (!(m->flags & WIRE_APPEND_PRODUCER) && m->count == 0 && (m->flags & WIRE_APPEND_CLOSE))
+    if (!(m->flags & WIRE_APPEND_PRODUCER) && m->count == 0 && (m->flags & WIRE_APPEND_CLOSE) &&
+        condition_tail(stream, &m->condition))
         return (struct verdict){.duplicate = true};
     return (struct verdict){
         .error = ERR_STREAM_CLOSED,
@@ -101,10 +104,47 @@ static bool append_is_messages_for_bytes(const struct stream *stream, const stru
            media_type_is_json(m->content_type);
 }
 
+static enum error append_check_type(const struct stream *stream, const struct wire_append *m, struct detail *detail)
+{
+    if (m->count > 0 && m->content_type.len && !media_type_same(m->content_type, stream->row.content_type))
+        return reply_say_types(detail, stream->row.content_type, "append", m->content_type);
+    if (append_is_messages_for_bytes(stream, m))
+        return detail_say(detail, ERR_CONTENT_TYPE_MISMATCH,
+                          "the stream holds bytes, although its type is %s: append whole bodies to it",
+                          detail_quote(stream->row.content_type).text);
+    return ERR_NONE;
+}
+
+/* A repeated append finds the tail that it has moved itself. So If-Match, which is looked at before the producer, does
+ * not go with one; Stream-Expected-Offset is looked at behind it. */
+static enum error append_check_match(const struct stream *stream, const struct wire_append *m, struct detail *detail)
+{
+    if (!(m->condition.flags & WIRE_IF_TAIL))
+        return ERR_NONE;
+    if (m->condition.flags & WIRE_IF_UNSUITED)
+        return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
+                          "If-Match of an append must be one tag, the quoted offset of its tail; nothing was done");
+    if (m->flags & WIRE_APPEND_PRODUCER)
+        return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
+                          "If-Match does not go with producer headers, Stream-Expected-Offset does; nothing was done");
+    return condition_there(stream, &m->condition, detail);
+}
+
+/* What the append asks for of the stream's place: the tail, and the order of Stream-Seq. */
+static enum error append_check_place(const struct stream *stream, const struct wire_append *m)
+{
+    if ((m->condition.flags & WIRE_IF_EXPECTED) && !condition_tail(stream, &m->condition))
+        return ERR_EXPECTED_OFFSET_CONFLICT;
+    return append_stream_seq_grows(stream, m) ? ERR_NONE : ERR_STREAM_SEQ_REGRESSION;
+}
+
+/* The condition on the stream's life comes first of all: to another stream there is nothing else to say. */
 static struct verdict append_check(struct shard *shard, const struct stream *stream, const struct wire_append *m,
                                    const struct known *known, struct detail *detail)
 {
-    struct verdict verdict = {0};
+    struct verdict verdict = {.error = condition_life(stream, &m->condition, detail)};
+    if (verdict.error != ERR_NONE)
+        return verdict;
     if (shard->disk.stuck && (m->flags & WIRE_APPEND_PRODUCER))
         return append_refuse(ERR_INSUFFICIENT_STORAGE); /* it was not looked for */
     if (stream->row.closed)
@@ -113,24 +153,16 @@ static struct verdict append_check(struct shard *shard, const struct stream *str
         return append_refuse(ERR_INSUFFICIENT_STORAGE);
     if (streams_backlogged(&shard->streams) && m->count > 0)
         return append_refuse(ERR_SEGMENT_BACKLOG);
-    if (m->count > 0 && m->content_type.len && !media_type_same(m->content_type, stream->row.content_type))
-        return append_refuse(reply_say_types(detail, stream->row.content_type, "append", m->content_type));
-    if (append_is_messages_for_bytes(stream, m))
-        return append_refuse(detail_say(detail, ERR_CONTENT_TYPE_MISMATCH,
-                                        "the stream holds bytes, although its type is %s: append whole bodies to it",
-                                        detail_quote(stream->row.content_type).text));
-    if (m->flags & WIRE_APPEND_PRODUCER) {
+    verdict.error = append_check_type(stream, m, detail);
+    if (verdict.error == ERR_NONE)
+        verdict.error = append_check_match(stream, m, detail);
+    if (verdict.error == ERR_NONE && (m->flags & WIRE_APPEND_PRODUCER))
         verdict = append_check_producer(m, known, detail);
-        if (verdict.error != ERR_NONE || verdict.duplicate)
-            return verdict;
-    }
-    if (!append_stream_seq_grows(stream, m))
-        return append_refuse(
-            detail_say(detail, ERR_STREAM_SEQ_REGRESSION,
-                       "the sequence in Stream-Seq must be greater, byte by byte, than the last one, %s",
-                       detail_quote(stream->row.stream_seq).text));
-    if (m->count > OFFSET_MAX - stream->tail)
-        return append_refuse(ERR_PAYLOAD_TOO_LARGE);
+    if (verdict.error != ERR_NONE || verdict.duplicate)
+        return verdict;
+    verdict.error = append_check_place(stream, m);
+    if (verdict.error == ERR_NONE && m->count > OFFSET_MAX - stream->tail)
+        verdict.error = ERR_PAYLOAD_TOO_LARGE;
     return verdict;
 }
 
@@ -219,6 +251,7 @@ struct wire_appended append_answer(const struct appending *a)
                              (a->verdict.duplicate ? WIRE_APPENDED_DUPLICATE : 0));
     answer.tail = a->stream->tail;
     answer.lives = stream_lives(a->stream);
+    answer.last_seq = a->verdict.error == ERR_STREAM_SEQ_REGRESSION ? a->stream->row.stream_seq : SLICE("");
     answer.epoch = a->verdict.epoch;
     answer.seq = a->verdict.seq;
     answer.expected = append_expected_of(&a->m, &a->known);

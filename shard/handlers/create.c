@@ -25,6 +25,7 @@
 #include "shard/handlers/fork.h"
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
+#include "shard/streams/condition.h"
 #include "shard/streams/due.h"
 #include "shard/streams/reply.h"
 #include "shard/store/disk.h"
@@ -110,21 +111,31 @@ static enum error create_compare(const struct stream *stream, const struct wire_
     return create_fork_matches(stream, m) ? ERR_NONE : ERR_STREAM_FORK_MISMATCH;
 }
 
+/* found: why there is no stream. ERR_NONE: the request's stream is there, or the request may make it. */
+static enum error create_check(const struct stream *stream, enum error found, const struct wire_create *m,
+                               struct detail *detail)
+{
+    enum error error =
+        stream ? condition_there(stream, &m->condition, detail) : condition_absent(&m->condition, detail);
+    if (error != ERR_NONE)
+        return error;
+    if (stream)
+        return create_compare(stream, m, detail);
+    return found == ERR_STREAM_NOT_FOUND ? ERR_NONE : ERR_STREAM_SOFT_DELETED;
+}
+
 bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m)
 {
-    enum error error;
+    enum error error = ERR_NONE;
     struct detail detail = {0};
     struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
-    if (!stream && error == ERR_STREAM_NOT_FOUND)
-        return false;
-    if (stream)
-        error = create_compare(stream, m, &detail);
-    else
-        error = ERR_STREAM_SOFT_DELETED;
+    error = create_check(stream, error, m, &detail);
     if (error != ERR_NONE) {
-        reply_refuse(shard, asker, error, slice_str(detail.text));
+        reply_refuse_stream(shard, asker, stream, error, &detail);
         return true;
     }
+    if (!stream)
+        return false;
     struct wire_stream answer = reply_describe(shard, stream, m->id);
     reply_send(shard, asker, &answer);
     return true;

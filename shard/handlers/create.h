@@ -6,7 +6,8 @@
 #include "common/attr.h"
 #include "common/slice.h"
 
-/* If a stream exists at the name, answers by comparing it with the request (PROTOCOL.md 5.1) and returns true. */
+/* If a stream exists at the name, answers by comparing it with the request (PROTOCOL.md 5.1) and returns true; also if
+ * the conditions of the request do not hold. */
 bool create_answer_existing(struct shard *shard, struct asker asker, const struct wire_create *m) MUSTUSE;
 
 /* A new plain stream, which is only in the journal yet. Nothing may be at the name. json: it holds JSON messages. */

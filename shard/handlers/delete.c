@@ -16,6 +16,7 @@
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
 #include "shard/handlers/pin.h"
+#include "shard/streams/condition.h"
 #include "shard/streams/reply.h"
 #include "shard/streams/watch.h"
 #include "shard/store/entry.h"
@@ -102,10 +103,16 @@ void delete_turn(struct shard *shard)
 void on_delete(struct shard *shard, struct asker asker, const struct wire_delete *m)
 {
     enum error error = ERR_NONE;
+    struct detail detail = {0};
     struct stream *stream = streams_live(&shard->streams, m->name, shard->now_ms, &error);
-    if (stream && shard->disk.stuck)
+    if (stream)
+        error = condition_there(stream, &m->condition, &detail);
+    if (error == ERR_NONE && shard->disk.stuck)
         error = ERR_INSUFFICIENT_STORAGE;
-    else if (stream)
-        delete_stream(shard, stream);
-    reply_error(shard, asker, error);
+    if (error != ERR_NONE) {
+        reply_refuse_stream(shard, asker, stream, error, &detail);
+        return;
+    }
+    delete_stream(shard, stream);
+    reply_error(shard, asker, ERR_NONE);
 }

@@ -20,6 +20,7 @@
 #include "shard/peers/handlers.h"
 #include "shard/segments/fetch.h"
 #include "shard/shard.h"
+#include "shard/streams/condition.h"
 #include "shard/streams/reply.h"
 
 /* Read from the store in one turn before catch-up reads wait for the next: appends do not stand behind readers. */
@@ -93,19 +94,16 @@ static struct stream *read_admit(struct shard *shard, struct reading *reading, s
 {
     enum error error = ERR_NONE;
     struct detail detail = {0};
-    struct wire_stream answer = {.id = reading->asker.id};
     struct stream *stream = streams_live(&shard->streams, name, shard->now_ms, &error);
     if (stream)
+        error = condition_life(stream, &reading->condition, &detail);
+    if (stream && error == ERR_NONE)
         error = read_check_position(reading, stream, &detail);
     if (reply_hides(stream, reading->flags))
         error = ERR_UNAUTHORIZED;
     if (error == ERR_NONE)
         return stream;
-    if (stream && error != ERR_UNAUTHORIZED)
-        answer = reply_describe(shard, stream, reading->asker.id);
-    answer.error = (uint8_t)error;
-    answer.text = slice_str(detail.text);
-    reply_send(shard, reading->asker, &answer);
+    reply_refuse_stream(shard, reading->asker, error == ERR_UNAUTHORIZED ? NULL : stream, error, &detail);
     return NULL;
 }
 
@@ -199,6 +197,7 @@ void on_read(struct shard *shard, struct asker asker, const struct wire_read *m)
         .asker = asker,
         .flags = m->flags,
         .from = m->from,
+        .condition = m->condition,
         .asked = {m->life, m->position},
         .asked_uid = m->uid,
         .amount = m->amount,

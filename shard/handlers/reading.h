@@ -5,6 +5,7 @@
 
 #include "common/errors.h"
 #include "common/offset.h"
+#include "common/wire.h"
 #include "shard/peers/peers.h"
 #include "shard/segments/segments.h"
 #include "shard/streams/lineage.h"
@@ -16,8 +17,9 @@ struct stream;
 
 struct reading {
     struct asker asker;
-    uint8_t flags;        /* WIRE_READ_* */
-    uint8_t from;         /* WIRE_FROM_* */
+    uint8_t flags; /* WIRE_READ_* */
+    uint8_t from;  /* WIRE_FROM_* */
+    struct wire_condition condition;
     struct offset asked;  /* unless the flags say NOW or EARLIEST */
     uint64_t asked_uid;   /* of the stream that `asked` is of; 0: its life tells */
     uint64_t amount;      /* of messages, or Unix milliseconds: asked for with `from` */

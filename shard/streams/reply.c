@@ -70,6 +70,17 @@ void reply_refuse(struct shard *shard, struct asker asker, enum error error, str
     reply_send(shard, asker, &(struct wire_stream){.id = asker.id, .error = (uint8_t)error, .text = text});
 }
 
+void reply_refuse_stream(struct shard *shard, struct asker asker, const struct stream *stream, enum error error,
+                         const struct detail *detail)
+{
+    struct wire_stream answer = {.id = asker.id};
+    if (stream)
+        answer = reply_describe(shard, stream, asker.id);
+    answer.error = (uint8_t)error;
+    answer.text = slice_str(detail->text);
+    reply_send(shard, asker, &answer);
+}
+
 enum error reply_say_source(struct detail *detail, enum error error, struct slice source)
 {
     if (error == ERR_STREAM_GONE)

@@ -12,6 +12,11 @@ struct wire_stream reply_describe(const struct shard *shard, const struct stream
 /* Sends an answer that is only an error. text: what is known of it beyond its code. */
 void reply_refuse(struct shard *shard, struct asker asker, enum error error, struct slice text);
 
+/* Sends an answer that is an error, and says what the stream is: how its client can go on. stream NULL: there is none.
+ */
+void reply_refuse_stream(struct shard *shard, struct asker asker, const struct stream *stream, enum error error,
+                         const struct detail *detail);
+
 /* FORK_SOURCE_GONE or FORK_SOURCE_NOT_FOUND, and the source. error: as streams_live() gave it. */
 enum error reply_say_source(struct detail *detail, enum error error, struct slice source);
 

@@ -438,6 +438,7 @@ const PROXIES = {
     proxy_ignore_headers Cache-Control Expires;`,
   silent: `${right} proxy_set_header Producer-Id "";`,
   deaf: `${right} proxy_hide_header Stream-Next-Offset;`,
+  careless: `${right} proxy_set_header If-Match "";`,
   strict: `if ($request_method = PUT) { return 405; } ${right}`,
 };
 
@@ -482,8 +483,8 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     return { status, bad: of("bad "), warned: of("warn "), good: of("ok "), lines };
   }
 
-  const ALL = ["health", "PUT", "path", "headers", "HEAD", "body", "bytes", "ETag", "no-store", "tail", "cache", "keep-alive", "events",
-    "long-poll", "silence", "DELETE"];
+  const ALL = ["health", "PUT", "path", "headers", "HEAD", "body", "bytes", "ETag", "conditions", "no-store", "tail", "cache",
+    "keep-alive", "events", "long-poll", "silence", "DELETE"];
 
   test("finds nothing wrong straight, and behind a proxy that was told what it needs", async () => {
     const { server } = fixture;
@@ -493,7 +494,7 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     expect(nameless).toMatchObject({ status: 0, bad: [], warned: ["path"] });
     for (const result of [straight, proxied, cached]) {
       expect(result).toMatchObject({ status: 0, bad: [], warned: [], good: ALL });
-      expect(result.lines.at(-1)).toBe("17 checked, 0 bad");
+      expect(result.lines.at(-1)).toBe("18 checked, 0 bad");
       expect(result.lines.join("\n")).toMatch(/an event stream lives for [2-9].. s, with [1-9] heartbeats/);
     }
     expect(cached.lines.join("\n")).toMatch(/the same read twice: x-cache: HIT/);
@@ -504,7 +505,7 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
   test("says what is wrong with each that was not", async () => {
     const results = Object.fromEntries(
       await Promise.all(
-        ["untold", "buffered", "zipped", "impatient", "decoding", "converting", "stale", "silent", "deaf", "strict"].map(async (name) => [
+        ["untold", "buffered", "zipped", "impatient", "decoding", "converting", "stale", "silent", "deaf", "strict", "careless"].map(async (name) => [
           name,
           await examine(`http://127.0.0.1:${ports[name]}`),
         ]),
@@ -526,6 +527,8 @@ describe.skipIf(!OWNED || !NGINX)("doctor", () => {
     expect(results.stale.bad).toContain("no-store");
     expect(results.silent.bad).toEqual(["headers"]);
     expect(results.deaf.bad).toContain("HEAD");
+    expect(results.careless.bad).toEqual(["conditions"]);
+    expect(text("careless")).toMatch(/an append with If-Match of another tail: status 204, not 412\n +pass the headers/);
     expect(results.strict.bad).toEqual(["PUT"]);
     expect(text("strict")).toMatch(/status 405\n +let the methods/);
     expect(fixture.server.command("streams").out).toBe("");
@@ -572,7 +575,7 @@ describe.skipIf(!OWNED || !fronts.length).each(fronts)("behind %s as it is shipp
     const doctor = begin(server, "doctor", front.url, "--idle", "2", ...tls);
     expect([await doctor.ended(), doctor.lines().filter((line) => !line.startsWith("ok "))]).toEqual([
       0,
-      ["", "17 checked, 0 bad"],
+      ["", "18 checked, 0 bad"],
     ]);
     await new Streams(server).create("front/a b/c%2Fd", { body: "here\n" });
     const there = ["--url", front.url, ...tls];

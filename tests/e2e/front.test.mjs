@@ -156,6 +156,19 @@ owned.each(fronts)("%s", (kind) => {
       expect((await fixture.fetch(`${fixture.front.url}/metrics`)).status).toBe(404);
     });
 
+    test("conditions reach streamd, also where a cache has the answer", async () => {
+      const name = freshName("conditions");
+      await fixture.make(name, { body: "text" });
+      const read = (headers) => fixture.fetch(`${fixture.url(name)}?offset=-1`, { headers });
+      const append = (headers) =>
+        fixture.fetch(fixture.url(name), { method: "POST", headers: { "content-type": "text/plain", ...headers }, body: "x" });
+      const life = (await read()).headers.get("stream-incarnation");
+      expect((await read({ "stream-incarnation": "1" })).status).toBe(412);
+      expect((await read({ "stream-incarnation": life })).status).toBe(200);
+      const refused = await Promise.all([append({ "if-match": '"x"' }), append({ "stream-expected-offset": START })]);
+      expect(refused.map(({ status }) => status)).toEqual([412, 409]);
+    });
+
     test("a page is asked for once, and each answer has an id of its own", async () => {
       const name = freshName("page");
       const ids = new Set();

@@ -298,6 +298,28 @@ function streams(walk, project) {
     await on("describeStream", "nobody", {}, 404);
   });
 
+  test("conditions", async () => {
+    const name = await fresh("condition");
+    const old = { "Stream-Incarnation": "1" };
+    const tail = (await on("describeStream", name, {}, 200)).headers["stream-next-offset"];
+    const append = (headers, expected) => on("append", name, { headers: { ...TYPE, ...headers }, body: "x" }, expected);
+    for (const id of ["createStream", "append", "read", "describeStream", "deleteStream"]) {
+      await on(id, name, { headers: { ...TYPE, ...old }, body: id === "append" ? "x" : undefined }, 412);
+      await on(id, name, { headers: { "Stream-Incarnation": "x" } }, 400);
+    }
+    await on("createStream", walk().fresh(), { headers: { ...TYPE, "If-Match": "*" } }, 412);
+    await on("createStream", name, { headers: { ...TYPE, "If-None-Match": "*" } }, 412);
+    await on("createStream", name, { headers: { ...TYPE, "If-Match": `"${tail}"` } }, 200);
+    await on("describeStream", name, { headers: { "If-None-Match": `"${tail}"` } }, 304);
+    await append({ "Stream-Expected-Offset": tail }, 204);
+    await append({ "Stream-Expected-Offset": tail }, 409);
+    await append({ "Stream-Expected-Offset": "now" }, 400);
+    await append({ "If-Match": `"${tail}"` }, 412);
+    await append({ "If-Match": "*" }, 400);
+    await on("deleteStream", name, { headers: { "If-Match": `"${tail}"` } }, 412);
+    await on("deleteStream", name, { headers: { "If-Match": "*" } }, 204);
+  });
+
   test("delete, and what only forks still hold", async () => {
     const name = await fresh("delete");
     await on("createStream", walk().fresh("fork"), fork(name), 201);

@@ -102,8 +102,10 @@ export class Description {
   // The codes an operation may answer a status with.
   codes(operation, status) {
     const pointer = this.#follow(at(operation.pointer, "responses", `${status}`));
-    const { schema } = this.node(pointer).content["application/json"];
-    return (schema.properties ?? this.resolve(schema).properties).code.enum;
+    const { content, headers } = this.node(pointer);
+    const { schema } = content["application/json"];
+    const inHeader = headers?.["Stream-Error-Code"] ? this.resolve(headers["Stream-Error-Code"]).schema.enum : [];
+    return [...(schema.properties ?? this.resolve(schema).properties).code.enum, ...inHeader];
   }
 
   // The names of the headers that answers are described to have, but those of every answer.

@@ -28,12 +28,28 @@ static struct slice random_slice(void)
     return slice_of(page + rand() % 200, rand() % 4 == 0 ? 0 : (size_t)rand() % 40);
 }
 
+/* Without a flag there is nothing else. */
+static struct wire_condition random_condition(void)
+{
+    if (rand() % 2)
+        return (struct wire_condition){0};
+    return (struct wire_condition){
+        .flags = (uint8_t)(rand() % 255 + 1), .incarnation = random_u64(), .offset = {random_u64(), random_u64()}};
+}
+
+static bool same_condition(const struct wire_condition *a, const struct wire_condition *b)
+{
+    return a->flags == b->flags && a->incarnation == b->incarnation && a->offset.life == b->offset.life &&
+           a->offset.position == b->offset.position;
+}
+
 /* ---- per message: fill with random fields, compare field by field ---- */
 
 #define U8(field) m->field = (uint8_t)random_u64();
 #define U32(field) m->field = (uint32_t)random_u64();
 #define U64(field) m->field = random_u64();
 #define STR(field) m->field = random_slice();
+#define IF(field) m->field = random_condition();
 #define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     static void fill_##name(struct wire_##name *m)                                                                     \
     {                                                                                                                  \
@@ -45,11 +61,13 @@ static struct slice random_slice(void)
 #undef U32
 #undef U64
 #undef STR
+#undef IF
 
 #define U8(field) &&a->field == b->field
 #define U32(field) &&a->field == b->field
 #define U64(field) &&a->field == b->field
 #define STR(field) &&slice_equal(a->field, b->field)
+#define IF(field) &&same_condition(&a->field, &b->field)
 #define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \
     static bool equal_##name(const struct wire_##name *a, const struct wire_##name *b)                                 \
     {                                                                                                                  \
@@ -61,6 +79,7 @@ static struct slice random_slice(void)
 #undef U32
 #undef U64
 #undef STR
+#undef IF
 
 /* put: a random message into out; get: whether body decodes; same: whether what was put comes back. */
 #define MESSAGE(NAME, name, direction, answer, room, fields)                                                           \

@@ -209,9 +209,9 @@ static void a_close_ends_it_at_once(void **state)
     begin(b, TEXT);
     look(b, 7, WIRE_STREAM_WATCHING, 5);
     event(b, WIRE_EVENT_CLOSED, 9);
-    expect_answer(
-        b, "HTTP/1.1 409 ",
-        "Stream-Closed: true\r\nStream-Incarnation: 0\r\nStream-Next-Offset: 0000000000000000_0000000000000009");
+    expect_answer(b, "HTTP/1.1 409 ",
+                  "Stream-Closed: true\r\nETag: \"0000000000000000_0000000000000009\"\r\nStream-Incarnation: 0\r\n"
+                  "Stream-Next-Offset: 0000000000000000_0000000000000009");
 }
 
 /* The piece that is under way may have been before the close. */

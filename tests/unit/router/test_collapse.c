@@ -78,6 +78,25 @@ static void what_is_not_the_same_is_not_shared(void **state)
         expect(b, (int)i, 200, paths[i]);
 }
 
+/* A refusal of one incarnation is no answer to those who ask for another, or for any. */
+static void different_conditions_are_not_shared(void **state)
+{
+    static const char *const headers[] = {"", "Stream-Incarnation: 0\r\n", "Stream-Incarnation: 7\r\n"};
+    struct bench *b = *state;
+    for (int i = 0; i < 3; i++) {
+        ask(b, i, i + 1, "p/s", headers[i]);
+        assert_int_equal(b->read_count, i + 1);
+        assert_int_equal(b->reads[i].condition.flags, i ? WIRE_IF_INCARNATION : 0);
+    }
+    assert_int_equal(b->reads[2].condition.incarnation, 7);
+    tell(b, 2, ERR_PRECONDITION_FAILED, SLICE(""));
+    tell(b, 1, ERR_NONE, SLICE("one"));
+    tell(b, 0, ERR_NONE, SLICE("any"));
+    expect(b, 2, 412, NULL);
+    expect(b, 1, 200, "one");
+    expect(b, 0, 200, "any");
+}
+
 static void each_gets_the_answer_to_its_own_headers(void **state)
 {
     struct bench *b = *state;
@@ -370,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_comes_together_is_one_read, setup, teardown),
         cmocka_unit_test_setup_teardown(a_read_that_has_left_is_not_joined, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_the_same_is_not_shared, setup, teardown),
+        cmocka_unit_test_setup_teardown(different_conditions_are_not_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(each_gets_the_answer_to_its_own_headers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_page_is_there_once, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_are_joined_up_to_a_limit, setup, teardown),

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/boundaries.h"
+#include "common/lives.h"
 #include "common/mem.h"
 #include "shard/shard.h"
 #include "shard/shard_role.h"
@@ -417,6 +418,53 @@ static void stream_seq_must_grow_byte_by_byte(void **state)
     assert_int_equal(append(b, m).error, ERR_STREAM_SEQ_REGRESSION);
 }
 
+static struct wire_condition tail_is(uint8_t flags, uint64_t life, uint64_t position)
+{
+    return (struct wire_condition){.flags = flags, .offset = {life, position}};
+}
+
+static void expect_append(struct bench *b, struct wire_append m, struct wire_condition condition, enum error error)
+{
+    m.condition = condition;
+    struct wire_appended answer = append(b, m);
+    assert_string_equal(error_code(answer.error), error_code(error));
+    assert_false(answer.flags & WIRE_APPENDED_NO_STREAM);
+}
+
+static void appends_hold_their_conditions(void **state)
+{
+    struct bench *b = *state;
+    struct wire_stream made = create(b, "p/a", "text/plain", "");
+    uint64_t life = lives_newest(made.lives).life;
+    struct wire_append x = text("p/a", "x"), p = produced("p/a", "x", 0, 0), seq = x, other = x, end = {.name = x.name};
+    seq.flags = WIRE_APPEND_STREAM_SEQ;
+    seq.stream_seq = SLICE("2");
+    other.content_type = SLICE("text/html");
+    end.flags = WIRE_APPEND_CLOSE;
+    assert_true(life > 0);
+    expect_append(b, x, tail_is(WIRE_IF_EXPECTED, life + 1, 0), ERR_EXPECTED_OFFSET_CONFLICT);
+    expect_append(b, x, tail_is(WIRE_IF_EXPECTED, life, 1), ERR_EXPECTED_OFFSET_CONFLICT);
+    expect_append(b, x, tail_is(WIRE_IF_EXPECTED, 0, 0), ERR_NONE); /* the start of any stream: 1 */
+    expect_append(b, x, tail_is(WIRE_IF_EXPECTED, 0, 0), ERR_EXPECTED_OFFSET_CONFLICT);
+    expect_append(b, p, tail_is(WIRE_IF_EXPECTED, life, 1), ERR_NONE);
+    expect_append(b, p, tail_is(WIRE_IF_EXPECTED, life, 1), ERR_NONE); /* a repetition: 2 */
+    expect_append(b, seq, tail_is(WIRE_IF_TAIL, life, 1), ERR_PRECONDITION_FAILED);
+    expect_append(b, seq, tail_is(WIRE_IF_TAIL | WIRE_IF_READ, life, 2), ERR_NONE);
+    expect_append(b, seq, tail_is(WIRE_IF_TAIL, life, 3), ERR_STREAM_SEQ_REGRESSION);
+    expect_append(b, seq, tail_is(WIRE_IF_EXPECTED, life, 2), ERR_EXPECTED_OFFSET_CONFLICT);
+    expect_append(b, other, tail_is(WIRE_IF_TAIL | WIRE_IF_UNSUITED, 0, 0), ERR_CONTENT_TYPE_MISMATCH);
+    expect_append(b, x, tail_is(WIRE_IF_TAIL | WIRE_IF_UNSUITED, 0, 0), ERR_CONDITION_NOT_SUPPORTED);
+    expect_append(b, p, tail_is(WIRE_IF_TAIL, life, 3), ERR_CONDITION_NOT_SUPPORTED);
+    expect_append(b, other, (struct wire_condition){.flags = WIRE_IF_INCARNATION}, ERR_PRECONDITION_FAILED);
+    expect_append(b, end, tail_is(WIRE_IF_EXPECTED, life, 2), ERR_EXPECTED_OFFSET_CONFLICT);
+    expect_append(b, end, tail_is(WIRE_IF_TAIL, life, 3), ERR_NONE);
+    expect_append(b, end, tail_is(WIRE_IF_TAIL, life, 3), ERR_NONE); /* again */
+    expect_append(b, end, tail_is(WIRE_IF_TAIL, life, 2), ERR_STREAM_CLOSED);
+    expect_append(b, x, tail_is(WIRE_IF_TAIL, life, 2), ERR_STREAM_CLOSED);
+    expect_append(b, x, (struct wire_condition){.flags = WIRE_IF_INCARNATION}, ERR_PRECONDITION_FAILED);
+    expect_text(b, "p/a", "xxx");
+}
+
 static void watchers_hear_everything_once(void **state)
 {
     struct bench *b = *state;
@@ -800,6 +848,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_producers_are_all_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_is_final_and_repeatable, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_seq_must_grow_byte_by_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(appends_hold_their_conditions, setup, teardown),
         cmocka_unit_test_setup_teardown(watchers_hear_everything_once, setup, teardown),
         cmocka_unit_test_setup_teardown(forks_keep_their_source_alive, setup, teardown),
         cmocka_unit_test_setup_teardown(an_orphaned_pin_is_dropped, setup, teardown),

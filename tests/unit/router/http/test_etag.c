@@ -51,9 +51,40 @@ static void documents(void **state)
     assert_false(slice_equal(a, slice_of(other, etag_print_document(other, SLICE("{ }")))));
 }
 
+static void tails(void **state)
+{
+    static const char *const others[] = {"",
+                                         "\"\"",
+                                         "*",
+                                         "0000000000000031_0000000000000007",
+                                         "W/\"0000000000000031_0000000000000007\"",
+                                         "\"0000000000000031_000000000000000x\"",
+                                         "\"1F:0:7\"",
+                                         "\"01f:0:7\"",
+                                         "\"1f: 0:7\"",
+                                         "\"1f:0:+7\"",
+                                         "\"1f:0:7:d\"",
+                                         "\"1f:0:7",
+                                         "\"1f:0\"",
+                                         "W/\"1f:0:7\""};
+    char out[ETAG_MAX];
+    struct offset offset;
+    (void)state;
+    struct slice printed = slice_of(out, etag_print_offset(out, (struct offset){31, 7}));
+    assert_true(slice_equal(printed, SLICE("\"0000000000000031_0000000000000007\"")));
+    assert_int_equal(etag_parse(printed, &offset), ETAG_OF_OFFSET);
+    assert_true(offset.life == 31 && offset.position == 7);
+    assert_int_equal(etag_parse(tag, &offset), ETAG_OF_READ);
+    assert_true(offset.life == 31 && offset.position == 7);
+    assert_int_equal(etag_parse(SLICE("\"0:5:9:c\""), &offset), ETAG_OF_READ);
+    assert_true(offset.life == 0 && offset.position == 9);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_int_equal(etag_parse(slice_str(others[i]), &offset), ETAG_OF_NOTHING);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(printing), cmocka_unit_test(lists),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(printing), cmocka_unit_test(lists), cmocka_unit_test(tails),
                                        cmocka_unit_test(a_weak_tag_matches_no_strong_one), cmocka_unit_test(documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

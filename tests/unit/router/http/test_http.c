@@ -387,8 +387,6 @@ static void test_facts(void **state)
         {GET("Content-Encoding: x-identity\r\n"), "x-identity", NULL, false},
         {GET("If-Unmodified-Since: x\r\n"), NULL, "If-Unmodified-Since", false},
         {GET("IF: (x)\r\nIf-y: z\r\n"), NULL, "IF", false},
-        {GET("Stream-Expected-Offset: 1\r\n"), NULL, "Stream-Expected-Offset", false},
-        {GET("stream-incarnation: 1\r\n"), NULL, "stream-incarnation", false},
         {GET("If-Modified-Since: x\r\nIf-Range: x\r\nIf-Match: x\r\nIfx: y\r\nI: f\r\n"), NULL, NULL, false},
         {GET("Via: 1.1 a\r\nVia: 1.1 b\r\n"), NULL, NULL, true},
         {GET("Forwarded: proto=https\r\n"), NULL, NULL, true},
