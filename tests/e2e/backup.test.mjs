@@ -81,6 +81,63 @@ describe.skipIf(!OWNED)("backup and restore", () => {
     expect(answer.status).toBe(200);
   };
 
+  test("readers up to the restored tail go on, and those ahead of it are told so", { timeout: 60_000 * PATIENCE }, async () => {
+    const { server, settings, streams } = await begin();
+    const json = { type: JSON_TYPE };
+    const [name, empty, closed] = [await streams.fresh("ahead", json), await streams.fresh("empty", json), await streams.fresh("closed", json)];
+    await put(streams, name, 0, 5);
+    await put(streams, closed, 0, 2);
+    await streams.close(closed);
+    const heads = {};
+    for (const one of [name, empty, closed]) heads[one] = await streams.head(one);
+    now(server);
+    const lost = [];
+    for (let n = 5; n < 9; n++) lost.push((await streams.append(name, `{"lost":${n}}`, json)).next);
+    const lostOfEmpty = (await streams.append(empty, '{"lost":0}', json)).next;
+    await server.kill(); // the machine is gone
+
+    const again = restore(settings);
+    expect(again.restored.status).toBe(0);
+    await again.server.start();
+    const there = again.streams;
+    const gone = async (one, offset) => {
+      for (const query of [{ offset }, { offset, live: "long-poll" }, { offset, live: "sse" }]) {
+        const answer = await there.read(one, query);
+        expect([answer.status, answer.json().code]).toEqual([410, "STREAM_RECREATED"]);
+      }
+    };
+    for (const offset of lost) await gone(name, offset);
+    await gone(empty, lostOfEmpty);
+    const tail = heads[name].next;
+    expect((await there.read(name, { offset: tail })).json()).toEqual([]);
+    const poll = there.longPoll(name, tail);
+    const next = (await there.append(name, '{"n":"new"}', json)).next;
+    expect((await poll).json()).toEqual([{ n: "new" }]);
+    await put(there, name, 20, 30); // past all that is lost
+    for (const offset of lost) await gone(name, offset);
+    expect(next > tail && next > lost[0]).toBe(true);
+    expect((await there.read(name, { offset: next })).json().length).toBe(10);
+    await there.append(empty, '{"n":"new"}', json);
+    expect((await there.read(empty, { offset: heads[empty].next })).json()).toEqual([{ n: "new" }]);
+    await gone(empty, lostOfEmpty);
+
+    const life = (answer, header = "stream-incarnation") => answer.headers.get(header);
+    const head = await there.head(name);
+    expect(Number(life(head))).toBeGreaterThan(Number(life(heads[name])));
+    expect([life(head, "stream-previous-incarnation"), life(head, "stream-inherited-offset")]).toEqual([life(heads[name]), tail]);
+    expect(life(await there.head(closed))).toBe(life(heads[closed])); // it can have lost nothing
+    const fork = freshName("fork");
+    expect((await there.fork(fork, name, { "stream-fork-offset": next })).status).toBe(201);
+    expect((await there.read(fork, { offset: tail })).json()).toEqual([{ n: "new" }]);
+    await there.append(fork, '{"n":"own"}', json);
+    expect((await there.read(fork, { offset: next })).json()).toEqual([{ n: "own" }]);
+    await gone(fork, lost[0]);
+    await again.server.stop();
+    const verified = again.server.command("verify");
+    expect([verified.status, verified.out]).toEqual([0, expect.stringContaining("0 problems")]);
+    await again.server.close();
+  });
+
   test("the restored server has every stream byte for byte, and works on", { timeout: 60_000 * PATIENCE }, async () => {
     const { server, settings, streams, objects } = await begin();
     const key = server.command("create-project", "kept").out;
