@@ -157,6 +157,8 @@ describe("batches", () => {
       ['{"appends":[{"stream":"a","close":1}]}', /close must be true or false/],
       ['{"appends":[{"stream":"a","data":"x","dataBase64":"eA=="}]}', /cannot be used together/],
       ['{"appends":[{"stream":"a","dataBase64":"?"}]}', /dataBase64 must be base64/],
+      ['{"appends":[{"stream":"a","dataBase64":"eA==eA=="}]}', /dataBase64 must be base64/],
+      ['{"appends":[{"stream":"a","dataBase64":"eHh4e"}]}', /dataBase64 must be base64/],
       ['{"appends":[{"stream":"a","dataBase64":"\\ud800"}]}', /dataBase64 must be a string/],
       ['{"appends":[{"stream":"a","dataBase64":""}]}', /appends\[0\]: the body is empty/],
       ['{"appends":[{"stream":"a","data":"x","contentType":"text"}]}', /appends\[0\]: Content-Type must be/],
