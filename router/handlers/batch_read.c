@@ -89,8 +89,8 @@ static void batch_read_room_clear(struct append_room *room)
 
 static enum error batch_read_string(struct slice value, const char *what, struct buf *text, struct detail *detail)
 {
-    return json_string(value, text) ? ERR_NONE
-                                    : batch_read_refuse(detail, what, "must be a string of whole characters");
+    return json_unquote(value, text) ? ERR_NONE
+                                     : batch_read_refuse(detail, what, "must be a string of whole characters");
 }
 
 static enum error batch_read_type(struct slice value, struct append_room *room, struct wire_append *m,
