@@ -11,7 +11,7 @@ import { exchange } from "../lib/http.mjs";
 import { parseLine } from "../lib/logs.mjs";
 import { BUILD, OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { START, Streams, call, freshName } from "../lib/streams.mjs";
+import { Streams, call, freshName } from "../lib/streams.mjs";
 import { sleep, until } from "../lib/wait.mjs";
 
 const FORMATS = ["text", "logfmt", "json"];
@@ -257,7 +257,7 @@ describe.skipIf(!OWNED)("ids", () => {
     const [server, streams] = await start({ "log.access": "all", "log.format": "json", "live.long_poll_timeout": "100ms" });
     const name = await streams.fresh("kept", { body: "x" });
     const headers = { "x-request-id": "of-the-first" };
-    const tail = `${START.slice(0, 32)}1`;
+    const tail = streams.at(name, 1);
     for (const query of [{}, { offset: "-1" }, { offset: "-1", live: "long-poll" }, { offset: tail, live: "long-poll" }]) {
       const answer = await streams.read(name, query, headers);
       expect(answer.headers.get("x-request-id")).toBeNull();

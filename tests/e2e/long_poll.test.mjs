@@ -12,13 +12,13 @@ const fixture = useServer({
   settings: { "live.long_poll_timeout": "1500ms", "router.workers": 2, "server.restart_delay": "50ms" },
 });
 const streams = () => new Streams(fixture.server);
-const at = (position) => `${START.slice(0, 17)}${`${position}`.padStart(16, "0")}`;
+const at = (name, position) => streams().at(name, position);
 
 describe("with data", () => {
   test("answers at once", async () => {
     const name = await streams().fresh("poll", { body: "hello" });
     const answer = await streams().longPoll(name, "-1");
-    expect([answer.status, answer.text, answer.next]).toEqual([200, "hello", at(5)]);
+    expect([answer.status, answer.text, answer.next]).toEqual([200, "hello", at(name, 5)]);
     expect(answer.headers.get("cache-control")).toBe("public, max-age=20");
     expect(answer.headers.get("etag")).toMatch(/^"/);
     expect(answer.headers.get("stream-cursor")).toMatch(/^\d+$/);
@@ -29,7 +29,7 @@ describe("with data", () => {
 describe("without data", () => {
   test("is woken by an append", async () => {
     const name = await streams().fresh("poll", { body: "hello" });
-    for (const offset of [at(5), "now"]) {
+    for (const offset of [at(name, 5), "now"]) {
       const before = await streams().head(name);
       const polls = Array.from({ length: 20 }, () => streams().longPoll(name, offset === "now" ? offset : before.next));
       await sleep(200);
@@ -44,9 +44,9 @@ describe("without data", () => {
   test("times out with 204", async () => {
     const name = await streams().fresh("poll", { body: "hello" });
     const started = Date.now();
-    const answer = await streams().longPoll(name, at(5));
+    const answer = await streams().longPoll(name, at(name, 5));
     const took = Date.now() - started;
-    expect([answer.status, answer.next]).toEqual([204, at(5)]);
+    expect([answer.status, answer.next]).toEqual([204, at(name, 5)]);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(answer.headers.get("stream-up-to-date")).toBe("true");
     expect(answer.headers.get("stream-cursor")).toMatch(/^\d+$/);
@@ -56,11 +56,11 @@ describe("without data", () => {
 
   test("is answered when the stream is closed, and at once when it already is", async () => {
     const name = await streams().fresh("poll", { body: "hello" });
-    const poll = streams().longPoll(name, at(5));
+    const poll = streams().longPoll(name, at(name, 5));
     await sleep(200);
     await streams().close(name);
-    for (const answer of [await poll, await streams().longPoll(name, at(5)), await streams().longPoll(name, "now")]) {
-      expect([answer.status, answer.next]).toEqual([204, at(5)]);
+    for (const answer of [await poll, await streams().longPoll(name, at(name, 5)), await streams().longPoll(name, "now")]) {
+      expect([answer.status, answer.next]).toEqual([204, at(name, 5)]);
       expect(answer.headers.get("stream-closed")).toBe("true");
       expect(answer.headers.get("stream-up-to-date")).toBe("true");
     }
@@ -109,7 +109,7 @@ describe("without data", () => {
 test.skipIf(!OWNED)("a waiting long-poll lives through the death of its shard", async () => {
   const { server } = fixture;
   const name = await streams().fresh("poll", { body: "hello" });
-  const poll = streams().longPoll(name, at(5));
+  const poll = streams().longPoll(name, at(name, 5));
   await sleep(100);
   await server.restartChild("shard", shardOf(server, name));
   await streams().append(name, " again");

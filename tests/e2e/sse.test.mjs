@@ -9,11 +9,10 @@ import { shardOf } from "../lib/layout.mjs";
 import { holdsConnection, memoryOf } from "../lib/processes.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
-import { START, Streams } from "../lib/streams.mjs";
+import { Streams, offsetIn as at } from "../lib/streams.mjs";
 import { SLOW, sleep, until } from "../lib/wait.mjs";
 
 const JSON_TYPE = { type: "application/json" };
-const at = (position) => `${START.slice(0, 17)}${`${position}`.padStart(16, "0")}`;
 
 describe("framing", () => {
   const fixture = useServer({ settings: { "server.restart_delay": "50ms" } });
@@ -38,7 +37,7 @@ describe("framing", () => {
     await reader.see("the appended data", () => reader.controls.length === 2);
     expect(reader.events.map(({ type }) => type)).toEqual(["data", "control", "data", "control"]);
     expect(reader.data.map((data) => JSON.parse(data))).toEqual([[1, 2], [3, [4]]]);
-    expect(reader.controls.map(({ streamNextOffset }) => streamNextOffset)).toEqual([at(2), at(4)]);
+    expect(reader.controls.map(({ streamNextOffset }) => streamNextOffset)).toEqual([at(name, 2), at(name, 4)]);
     for (const control of reader.controls) {
       expect(control).toMatchObject({ upToDate: true, streamCursor: expect.stringMatching(/^\d+$/) });
       expect(Number(control.streamWriteTimestamp)).toBeGreaterThan(before - 10_000); // the time at which its turn began
@@ -49,7 +48,7 @@ describe("framing", () => {
   test("bytes are base64, whatever their cuts", async () => {
     const body = Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 256));
     const name = await streams().fresh("sse", { type: "application/octet-stream", body });
-    const reader = open(name, { offset: at(1) });
+    const reader = open(name, { offset: at(name, 1) });
     await reader.upToDate();
     expect(reader.headers["stream-sse-data-encoding"]).toBe("base64");
     await streams().append(name, Buffer.from([7]), { type: "application/octet-stream" });
@@ -64,7 +63,7 @@ describe("framing", () => {
     const now = open(name, { offset: "now" });
     await now.upToDate();
     expect(now.events).toHaveLength(1);
-    expect(now.offset).toBe(at(3));
+    expect(now.offset).toBe(at(name, 3));
     await streams().append(name, "new");
     await now.see("the new data", () => now.data.length === 1);
     expect(now.data).toEqual(["new"]);
@@ -78,11 +77,11 @@ describe("framing", () => {
     await streams().append(name, "b", { headers: { "stream-closed": "true" } });
     expect(await reader.end()).toBe("clean");
     expect(reader.data).toEqual(["a", "b"]);
-    expect(reader.controls.at(-1)).toMatchObject({ streamClosed: true, streamNextOffset: at(2) });
-    for (const query of [{ offset: at(2) }, { offset: "now" }, { offset: "-1" }]) {
+    expect(reader.controls.at(-1)).toMatchObject({ streamClosed: true, streamNextOffset: at(name, 2) });
+    for (const query of [{ offset: at(name, 2) }, { offset: "now" }, { offset: "-1" }]) {
       const late = open(name, query);
       expect(await late.end()).toBe("clean");
-      expect(late.controls.at(-1)).toMatchObject({ streamClosed: true, streamNextOffset: at(2) });
+      expect(late.controls.at(-1)).toMatchObject({ streamClosed: true, streamNextOffset: at(name, 2) });
     }
   });
 
@@ -120,7 +119,7 @@ describe("framing", () => {
     await reader.upToDate();
     await streams().append(name, "z".repeat(2_000_000));
     await reader.see("all of it", () => reader.data.join("").length === 2_000_000);
-    expect(reader.offset).toBe(at(2_000_000));
+    expect(reader.offset).toBe(at(name, 2_000_000));
     reader.close();
   });
 
@@ -177,21 +176,21 @@ describe("framing", () => {
       const reader = open(name);
       await reader.see("an event", () => reader.controls.length === 1);
       expect(reader.data).toEqual(["c"]);
-      expect(reader.controls[0].streamNextOffset).toBe(at(1));
+      expect(reader.controls[0].streamNextOffset).toBe(at(name, 1));
       expect(reader.controls[0].upToDate).toBeUndefined();
-      const again = open(name, { offset: at(1) });
+      const again = open(name, { offset: at(name, 1) });
       await again.see("an event", () => again.controls.length === 1);
       expect(again.events).toHaveLength(1);
-      expect(again.controls[0]).toMatchObject({ streamNextOffset: at(1) });
+      expect(again.controls[0]).toMatchObject({ streamNextOffset: at(name, 1) });
       expect(again.controls[0].upToDate).toBeUndefined();
-      expect((await streams().longPoll(name, at(1))).bytes).toEqual(Buffer.from([0xc3]));
-      const poll = streams().longPoll(name, at(2));
+      expect((await streams().longPoll(name, at(name, 1))).bytes).toEqual(Buffer.from([0xc3]));
+      const poll = streams().longPoll(name, at(name, 2));
       await sleep(50); // it may come before or after the append
       await streams().append(name, Buffer.from([0xa9, 0xc3]));
       expect((await poll).bytes).toEqual(Buffer.from([0xa9, 0xc3]));
-      await Promise.all([reader, again].map((one) => one.see("é", () => one.offset === at(3))));
+      await Promise.all([reader, again].map((one) => one.see("é", () => one.offset === at(name, 3))));
       await streams().append(name, Buffer.from([0xa9]));
-      await Promise.all([reader, again].map((one) => one.see("é", () => one.offset === at(5))));
+      await Promise.all([reader, again].map((one) => one.see("é", () => one.offset === at(name, 5))));
       expect([reader.data.join(""), again.data.join("")]).toEqual(["céé", "éé"]);
       expect(reader.controls.at(-1).upToDate).toBe(true);
       for (const one of [reader, again]) one.close();
@@ -200,10 +199,10 @@ describe("framing", () => {
     test("goes to readers that begin inside a character as to those before it", async () => {
       const name = await streams().fresh("cut", { body: Buffer.from([0x63, 0xf0, 0x9f]) });
       const before = open(name);
-      await before.see("c", () => before.offset === at(1));
-      const inside = [open(name, { offset: "now" }), open(name, { offset: at(2) }), open(name, { offset: "now" })];
+      await before.see("c", () => before.offset === at(name, 1));
+      const inside = [open(name, { offset: "now" }), open(name, { offset: at(name, 2) }), open(name, { offset: "now" })];
       await Promise.all(inside.map((reader) => reader.see("an event", () => reader.controls.length === 1)));
-      expect(inside[0].controls[0]).toMatchObject({ streamNextOffset: at(3), upToDate: true });
+      expect(inside[0].controls[0]).toMatchObject({ streamNextOffset: at(name, 3), upToDate: true });
       const end = await appendAll(name, [[0x99], [0x82, 0xc3], [0xa9]]);
       expect(await heard(before, end)).toBe("c🙂é!");
       expect(await heard(inside[0], end)).toBe("\ufffd\ufffdé!");
@@ -221,12 +220,12 @@ describe("framing", () => {
         await early.upToDate();
         await streams().append(name, Buffer.from(bytes));
         const late = open(name);
-        for (const reader of [early, late]) await reader.see("a", () => reader.offset === at(1));
+        for (const reader of [early, late]) await reader.see("a", () => reader.offset === at(name, 1));
         await streams()[finish](name);
         for (const reader of [early, late]) {
           expect(await reader.end()).toBe("clean");
           expect(reader.data.join("")).toBe(text);
-          expect(reader.offset).toBe(at(bytes.length));
+          expect(reader.offset).toBe(at(name, bytes.length));
           expect(Number(reader.controls.at(-1).streamWriteTimestamp)).toBeGreaterThan(0);
           expect(reader.controls.at(-1).streamClosed).toBe(finish === "close" ? true : undefined);
         }
@@ -252,7 +251,7 @@ describe("framing", () => {
       const reader = open(name);
       await reader.upToDate();
       await streams().append(name, Buffer.from([0x63, 0xc3]));
-      await reader.see("c", () => reader.offset === at(1));
+      await reader.see("c", () => reader.offset === at(name, 1));
       await fixture.server.restartChild("shard", shardOf(fixture.server, name));
       expect(await heard(reader, await appendAll(name, [[0xa9]]))).toBe("cé!");
       expect(reader.ended).not.toBe("clean");
@@ -266,7 +265,7 @@ describe("framing", () => {
     await streams().append(name, "y");
     const retries = [];
     for (const reader of readers) {
-      await reader.see("the append", () => reader.offset === at(2));
+      await reader.see("the append", () => reader.offset === at(name, 2));
       retries.push(...reader.events.map(({ retry }) => retry).filter((retry) => retry !== undefined));
       reader.close();
     }
@@ -282,7 +281,7 @@ describe("framing", () => {
     for (let n = 1; n <= 20; n++) await streams().append(name, `[${n}]`, JSON_TYPE);
     const expected = Array.from({ length: 21 }, (_, n) => n);
     for (const reader of readers) {
-      await reader.see("the last event", () => reader.offset === at(21), 20_000);
+      await reader.see("the last event", () => reader.offset === at(name, 21), 20_000);
       expect(reader.data.flatMap((data) => JSON.parse(data))).toEqual(expected);
       reader.close();
     }
@@ -300,7 +299,7 @@ describe("framing", () => {
     }
     for (let i = 0; i < 10; i++) await streams().append(name, `${n++}`, JSON_TYPE);
     for (const reader of readers) {
-      await reader.see("the last event", () => reader.offset === at(n));
+      await reader.see("the last event", () => reader.offset === at(name, n));
       expect(reader.ended).toBeNull();
       expect(reader.data.flatMap((data) => JSON.parse(data))).toEqual(Array.from({ length: n }, (_, i) => i));
       reader.close();
@@ -318,7 +317,7 @@ describe.skipIf(!OWNED)("a server that stops", () => {
     await server.close();
     expect(await reader.end()).toBe("clean");
     const { retry } = reader.events.at(-1);
-    expect(reader.offset).toBe(at(1));
+    expect(reader.offset).toBe(at(name, 1));
     if (least) expect(retry >= least && retry < 2 * least).toBe(true);
     else expect(reader.events.map((event) => event.retry)).toEqual(reader.events.map(() => undefined));
   });
@@ -335,8 +334,8 @@ describe.skipIf(!OWNED)("time", () => {
     expect(await reader.end()).toBe("clean");
     expect(reader.data).toEqual(["c"]);
     expect(reader.controls.map(({ streamNextOffset, upToDate }) => [streamNextOffset, upToDate])).toEqual([
-      [at(1), undefined],
-      [at(1), undefined],
+      [at(name, 1), undefined],
+      [at(name, 1), undefined],
     ]);
     await streams.append(name, Buffer.from([0xa9]));
     const next = EventReader.open(streams.url(name), { query: { offset: reader.offset } });
@@ -371,7 +370,7 @@ describe.skipIf(!OWNED)("time", () => {
     reader.response.resume();
     expect(await reader.end()).toBe("clean");
     expect(reader.controls.length).toBeGreaterThan(1);
-    expect(reader.offset < at(6 * body.length)).toBe(true);
+    expect(reader.offset < at(name, 6 * body.length)).toBe(true);
     expect(reader.controls.filter(({ upToDate }) => upToDate)).toEqual([]);
   });
 
@@ -435,7 +434,7 @@ describe.skipIf(!OWNED)("readers that do not read", () => {
     await reader.upToDate();
     await sleep(200);
     expect(await flood(name, 100_000)).toBeLessThan(BOUND);
-    await reader.see("everything", () => reader.offset === at(30_000_000));
+    await reader.see("everything", () => reader.offset === at(name, 30_000_000));
     for (const { socket } of deaf) socket.resume();
     await until("the deaf readers to be dropped", () => deaf.every(({ closed }) => closed));
     reader.close();
@@ -450,7 +449,7 @@ describe.skipIf(!OWNED)("readers that do not read", () => {
     expect(await flood(name, 500_000)).toBeLessThan(BOUND);
     for (const reader of readers) {
       reader.response.resume();
-      await reader.see("everything", () => reader.offset === at(30_000_000));
+      await reader.see("everything", () => reader.offset === at(name, 30_000_000));
       reader.close();
     }
   });

@@ -18,7 +18,11 @@ export const place = (position) => expect.stringMatching(new RegExp(`^\\d{16}_${
 
 export const positionOf = (offset) => Number(offset.slice(17));
 
-const lives = new Map(); // address of a stream -> its newest life, as the last answer said
+const lives = new Map(); // address of a stream, and its name -> its newest life, as the last answer said
+const learn = (address, life) => [address, address.split("/v1/stream/")[1]].forEach((key) => lives.set(key, life));
+
+// The offset of a position in a stream of a fresh name, on whichever server.
+export const offsetIn = (name, position) => `${digits(lives.get(name))}_${digits(position)}`;
 
 // One request: { status, headers (fetch's), text, bytes, json(), next } where next is Stream-Next-Offset.
 // query is appended to the address, a { key: value }.
@@ -28,7 +32,7 @@ export async function call(address, method = "GET", { query, headers, body, sign
   const bytes = Buffer.from(await response.arrayBuffer());
   const text = bytes.toString("utf8");
   const next = response.headers.get("stream-next-offset");
-  if (response.headers.has("stream-incarnation")) lives.set(address, response.headers.get("stream-incarnation"));
+  if (response.headers.has("stream-incarnation")) learn(address, response.headers.get("stream-incarnation"));
   if (response.status >= 400 && TOKEN.test(text)) throw new Error(`a token is in an error: ${text}`);
   return { status: response.status, headers: response.headers, bytes, text, next, json: () => JSON.parse(text) };
 }
@@ -103,7 +107,7 @@ export class Streams {
 
   // The offset of a position in a stream that was asked for before.
   at(name, position) {
-    return `${digits(lives.get(this.url(name)))}_${digits(position)}`;
+    return offsetIn(this.url(name), position);
   }
 
   head(name) {
