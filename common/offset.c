@@ -8,8 +8,12 @@
 
 static void offset_print_field(char *out, uint64_t value)
 {
-    for (unsigned i = FIELD; i-- > 0; value /= 10)
-        out[i] = (char)('0' + value % 10);
+    /* Two digits for a division: every answer prints offsets. */
+    for (unsigned i = FIELD; i > 0; value /= 100) {
+        unsigned pair = (unsigned)(value % 100);
+        out[--i] = (char)('0' + pair % 10);
+        out[--i] = (char)('0' + pair / 10);
+    }
 }
 
 static bool offset_parse_field(const char *text, uint64_t *value)

@@ -206,10 +206,11 @@ void answer_error_text(struct request *req, enum error error, const char *text)
 void answer_add_place(struct buf *head, int status, uint64_t life, struct offset tail)
 {
     char etag[ETAG_MAX];
+    size_t len = etag_print_offset(etag, tail);
     if (status < 400 || status == 409 || status == 412)
-        response_add(head, "ETag", slice_of(etag, etag_print_offset(etag, tail)));
+        response_add(head, "ETag", slice_of(etag, len));
     response_add_number(head, "Stream-Incarnation", life);
-    response_add_offset(head, "Stream-Next-Offset", tail);
+    response_add(head, "Stream-Next-Offset", slice_of(etag + 1, len - 2)); /* what the tag has in quotes */
 }
 
 /* Where the stream is, for a client whose picture of it is another one. */
