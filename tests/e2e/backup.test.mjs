@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { nameOnShard } from "../lib/layout.mjs";
+import { seeded } from "../lib/lives_play.mjs";
 import { scrape, valueOf } from "../lib/metrics.mjs";
 import { folderOf, IS_ROOT, SOMEBODY, strangersIn } from "../lib/owners.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
@@ -275,6 +276,29 @@ describe.skipIf(!OWNED)("backup and restore", () => {
     expect(gone.restored.err).toMatch(/there is no backup \d+; there are: \d+ \d+/);
     rmSync(gone.server.folder, { recursive: true, force: true });
     rmSync(server.folder, { recursive: true, force: true });
+  });
+
+  test("random histories go on from the restored tails", { timeout: 120_000 * PATIENCE }, async () => {
+    const { server, settings } = await begin();
+    await seeded(server, async (play) => {
+      await play.run(100);
+      for (let n = 0; n < 2; n++) {
+        now(play.server);
+        const copy = play.model.copy();
+        await play.run(40);
+        await play.server.kill();
+        await play.stopReaders();
+        const again = restore(settings);
+        expect(again.restored.status).toBe(0);
+        await again.server.start();
+        await play.restored(again.server, copy);
+        await play.run(60);
+        await play.settle();
+        await play.probeAll();
+      }
+      await play.server.close();
+    });
+    await server.close().catch(() => {}); // it was killed
   });
 
   test("by the clock", async () => {
