@@ -59,6 +59,12 @@ static inline unsigned layout_slot_of_uid(uint64_t uid)
 #define LAYOUT_LIFE_FIRST 1000000000000u
 #define LAYOUT_LIFE_LAST 8000000000000u /* a clock that is later counts as wrong */
 
+/* The life that a stream gets at this time. A clock that is not between the two is wrong, and tells no time. */
+static inline uint64_t layout_life_at(uint64_t now_ms)
+{
+    return now_ms >= LAYOUT_LIFE_FIRST && now_ms <= LAYOUT_LIFE_LAST ? now_ms : LAYOUT_LIFE_FIRST;
+}
+
 static inline uint64_t layout_life_of_uid(uint64_t uid)
 {
     uint64_t serial = uid & (((uint64_t)1 << LAYOUT_UID_BITS) - 1);

@@ -49,10 +49,11 @@ static void restore_lives_flush(struct store *store, const struct config *cfg, s
 static void restore_lives_of(const struct stream_row *row, uint64_t now_ms, struct buf *out)
 {
     char room[LIVES_ONE];
+    uint64_t life = layout_life_at(now_ms);
     struct slice lives = row->lives.len ? row->lives : lives_one(layout_life_of_uid(row->uid), room);
     uint64_t newest = lives_newest(lives).life;
     lives_add_before(out, lives, row->flushed);
-    lives_add(out, row->flushed, now_ms > newest ? now_ms : newest + 1);
+    lives_add(out, row->flushed, life > newest ? life : newest + 1);
 }
 
 static bool restore_lives_visit(void *ctx, const struct stream_row *row)

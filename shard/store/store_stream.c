@@ -12,9 +12,12 @@
 #include <string.h>
 
 #include "common/fault.h"
+#include "common/layout.h"
+#include "common/lives.h"
 #include "common/media_type.h"
 #include "shard/store/store_row.h"
 #include "shard/store/store_sql.h"
+#include "shard/store/store_uid.h"
 
 bool stream_row_is_json(const struct stream_row *row)
 {
@@ -222,6 +225,8 @@ void store_stream_set_lives(struct store *store, const struct stream_row *row)
     bind_u64(statement, 1, row->uid);
     bind_slice(statement, 2, row->lives);
     store_run(store, statement);
+    store_uid_given(store, ((uint64_t)layout_slot_of_uid(row->uid) << LAYOUT_UID_BITS) + lives_newest(row->lives).life);
+    store->serials_due = true;
 }
 
 void store_stream_touch(struct store *store, const struct stream_row *row)

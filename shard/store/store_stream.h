@@ -78,7 +78,7 @@ void store_stream_touch(struct store *store, const struct stream_row *row);
 void store_stream_set_kind(struct store *store, const struct stream_row *row);
 /* Writes what offloading changes: offloaded, chunk_bytes, chunk_messages, due. */
 void store_stream_set_offloaded(struct store *store, const struct stream_row *row);
-/* Writes its lives. */
+/* Writes its lives. The newest one counts as given (store_uid.h). */
 void store_stream_set_lives(struct store *store, const struct stream_row *row);
 /* Writes what retention changes: earliest, bytes, retain_ms. */
 void store_stream_set_retained(struct store *store, const struct stream_row *row);

@@ -56,17 +56,11 @@ void store_uid_given(struct store *store, uint64_t uid)
     store_uid_mark_slot(store, slot);
 }
 
-static uint64_t store_uid_later(uint64_t last, uint64_t life)
-{
-    if (life < LAYOUT_LIFE_FIRST)
-        life = LAYOUT_LIFE_FIRST;
-    return life > last && life <= LAYOUT_LIFE_LAST ? life : last + 1;
-}
-
 /* A number is given in memory; what is not written down with this commit is in the journal, or in no row at all. */
 uint64_t store_next_uid(struct store *store, unsigned slot, uint64_t life)
 {
+    uint64_t last = store->next_serial[slot];
     store_uid_mark_slot(store, slot);
-    store->next_serial[slot] = store_uid_later(store->next_serial[slot], life);
+    store->next_serial[slot] = life > last ? life : last + 1;
     return ((uint64_t)slot << LAYOUT_UID_BITS) + store->next_serial[slot];
 }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/layout.h"
+#include "common/lives.h"
 #include "shard/store/commit.h"
 #include "shard/store/journal.h"
 #include "shard/store/store_backup.h"
@@ -93,7 +94,8 @@ static void a_uid_tells_a_life(void **state)
     uint64_t now = 1764373190123;
     uint64_t first = store_next_uid(d->store, 7, now), again = store_next_uid(d->store, 7, now),
              back = store_next_uid(d->store, 7, now - 86400000), other = store_next_uid(d->store, 8, now - 1),
-             wrong = store_next_uid(d->store, 8, UINT64_MAX), none = store_next_uid(d->store, 9, 5);
+             wrong = store_next_uid(d->store, 8, layout_life_at(UINT64_MAX)),
+             none = store_next_uid(d->store, 9, layout_life_at(5));
     assert_int_equal(layout_slot_of_uid(first), 7);
     assert_int_equal(layout_life_of_uid(first), now);
     assert_int_equal(layout_life_of_uid(again), now + 1);
@@ -102,6 +104,22 @@ static void a_uid_tells_a_life(void **state)
     assert_int_equal(layout_life_of_uid(wrong), now); /* no clock is there */
     assert_int_equal(layout_life_of_uid(none), LAYOUT_LIFE_FIRST);
     assert_int_equal(layout_life_of_uid(((uint64_t)7 << LAYOUT_UID_BITS) + 12), 0); /* counted by an older streamd */
+    /* a fork's source has such a life, and the fork's must be later */
+    assert_int_equal(layout_life_of_uid(store_next_uid(d->store, 8, LAYOUT_LIFE_LAST + 9)), LAYOUT_LIFE_LAST + 9);
+}
+
+/* A restored stream gets a life without a uid; no stream that follows has it too. */
+static void a_life_of_a_restore_counts_as_given(void **state)
+{
+    struct database *d = *state;
+    char room[LIVES_ONE];
+    store_begin(d->store);
+    uint64_t uid = store_next_uid(d->store, 7, 1764373190123);
+    store_stream_set_lives(d->store, &(struct stream_row){.uid = uid, .lives = lives_one(1764373190124, room)});
+    store_commit(d->store);
+    database_reopen(d);
+    store_begin(d->store);
+    assert_int_equal(layout_life_of_uid(store_next_uid(d->store, 7, 1764373190124)), 1764373190125);
 }
 
 /* ---- streams ---- */
@@ -326,6 +344,7 @@ int main(void)
         DATABASE_TEST(a_commit_is_whole_or_not_at_all),
         DATABASE_TEST(uids_are_never_given_twice),
         DATABASE_TEST(a_uid_tells_a_life),
+        DATABASE_TEST(a_life_of_a_restore_counts_as_given),
         DATABASE_TEST(rows_come_back_as_they_were),
         DATABASE_TEST(streams_are_visited_by_name),
         DATABASE_TEST(projects_are_summed_up),
