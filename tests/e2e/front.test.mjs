@@ -169,6 +169,35 @@ owned.each(fronts)("%s", (kind) => {
       expect(refused.map(({ status }) => status)).toEqual([412, 409]);
     });
 
+    test("the pieces of an append pass as they come, and so does its end", async () => {
+      const name = freshName("pieces");
+      await fixture.make(name);
+      const headers = { "content-type": "text/plain", "stream-append": "incremental" };
+      const stored = async () => (await fixture.fetch(`${fixture.url(name)}?tail=10`)).text();
+      const append = fixture.front.http2.open(fixture.path(name), { method: "POST", headers });
+      let status;
+      append.on("response", (answer) => (status = answer[":status"]));
+      append.on("error", () => {}); // nobody wants the rest of the body
+      append.resume();
+      for (const [piece, all] of Object.entries({ once: "once", upon: "onceupon" })) {
+        append.write(piece);
+        await until(piece, async () => (await stored()) === all);
+      }
+      await fixture.fetch(fixture.url(name), { method: "POST", headers: { "stream-closed": "true" } });
+      await until("the news that the stream is closed", () => status === 409);
+      append.destroy();
+    });
+
+    test("those who read from the end do not wait for each other", async () => {
+      const name = freshName("end");
+      await fixture.make(name, { body: "text" });
+      const began = Date.now();
+      const read = async (i) => (await fixture.fetch(`${fixture.url(name)}?${i % 2 ? "tail=1" : "since=0"}`)).text();
+      const texts = await Promise.all(Array.from({ length: 100 }, (_, i) => read(i)));
+      expect(new Set(texts)).toEqual(new Set(["text"]));
+      expect(Date.now() - began).toBeLessThan(5_000 * SLOW);
+    });
+
     test("a page is asked for once, and each answer has an id of its own", async () => {
       const name = freshName("page");
       const ids = new Set();

@@ -22,12 +22,14 @@ export class Http2 {
 
   // A stream on which a request has been sent.
   request(path, { method = "GET", headers = {}, body } = {}) {
-    const stream = this.session.request(
-      { ":path": path, ":method": method, ...headers },
-      { endStream: body === undefined },
-    );
+    const stream = this.open(path, { method, headers }, body === undefined);
     if (body !== undefined) stream.end(body);
     return stream;
+  }
+
+  // The same, with a body that the caller writes and ends.
+  open(path, { method = "GET", headers = {} } = {}, endStream = false) {
+    return this.session.request({ ":path": path, ":method": method, ...headers }, { endStream });
   }
 
   close() {
