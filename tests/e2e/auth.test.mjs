@@ -359,8 +359,8 @@ describe.skipIf(!OWNED)("tokens", () => {
     const granted = four(() => EventReader.open(url(name), { query: { ...query, token } }));
     const lasting = four(() => EventReader.open(url(open), { query }));
     for (const reader of [...anonymous, ...granted, ...lasting]) await reader.upToDate();
-    const { next } = await call(url(name));
-    const poll = (who, more = {}) => call(url(who), "GET", { query: { offset: next, live: "long-poll", ...more } });
+    const tails = { [name]: (await call(url(name))).next, [open]: (await call(url(open))).next };
+    const poll = (who, more = {}) => call(url(who), "GET", { query: { offset: tails[who], live: "long-poll", ...more } });
     const polls = four(() => poll(name)), tokened = four(() => poll(name, { token })), opened = four(() => poll(open));
     await sleep(300); // they wait now
     await publish(false);
