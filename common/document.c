@@ -22,7 +22,7 @@ static bool document_has_nul(struct slice json)
 
 static bool document_is_utf8(struct slice json)
 {
-    const uint8_t *at = (const uint8_t *)json.data, *end = at + json.len;
+    const uint8_t *at = (const uint8_t *)json.data, *end = (const uint8_t *)slice_end(json);
     while (at < end) {
         size_t len = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - at));
         if (!len)
@@ -37,9 +37,9 @@ cJSON *document_parse(struct slice json)
 {
     const char *end = NULL;
     cJSON *root = cJSON_ParseWithLengthOpts(json.data, json.len, &end, 0);
-    while (end && end < json.data + json.len && *end && strchr(" \t\r\n", *end))
+    while (end && end < slice_end(json) && *end && strchr(" \t\r\n", *end))
         end++;
-    if (root && end == json.data + json.len && !document_has_nul(json) && document_is_utf8(json))
+    if (root && end == slice_end(json) && !document_has_nul(json) && document_is_utf8(json))
         return root;
     cJSON_Delete(root);
     return NULL;

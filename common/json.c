@@ -330,7 +330,7 @@ static const uint8_t *json_scan_messages(struct scan *s, struct slice text)
     const uint8_t *at = (const uint8_t *)text.data;
     size_t out_len = buf_len(s->out), boundaries_len = buf_len(s->boundaries), last_mark = s->last_mark;
     uint64_t count = s->count;
-    s->end = at + text.len;
+    s->end = (const uint8_t *)slice_end(text);
     s->depth = 0;
     buf_reserve(s->out, text.len + 1); /* the most it can come to */
     const uint8_t *end = json_scan_text(s, at);
@@ -371,7 +371,7 @@ static void json_end_append(const struct scan *s)
 
 static enum error json_take_line(struct scan *s, struct slice line, uint64_t number, struct detail *detail)
 {
-    const uint8_t *at = (const uint8_t *)line.data, *end = at + line.len;
+    const uint8_t *at = (const uint8_t *)line.data, *end = (const uint8_t *)slice_end(line);
     uint64_t before = s->count;
     char what[40];
     if (json_skip_space(at, end) == end)
@@ -397,7 +397,7 @@ enum error json_lines(struct slice text, struct buf *out, struct buf *boundaries
         size_t len = feed ? (size_t)(feed - text.data) : text.len;
         error = json_take_line(&s, slice_of(text.data, len), found->lines + 1, detail);
         found->lines += error == ERR_NONE;
-        text = slice_of(text.data + len + (feed != NULL), text.len - len - (feed != NULL));
+        text = slice_from(text, len + (feed != NULL));
     }
     json_end_append(&s);
     found->count = s.count;
@@ -409,7 +409,7 @@ enum error json_lines(struct slice text, struct buf *out, struct buf *boundaries
 bool json_valid(struct slice text, struct detail *detail)
 {
     const uint8_t *at = (const uint8_t *)text.data;
-    struct scan s = {.end = at + text.len};
+    struct scan s = {.end = (const uint8_t *)slice_end(text)};
     const uint8_t *end = text.len ? json_scan_value(&s, json_skip_space(at, s.end)) : json_refuse(&s, at, "a value");
     if (end && json_skip_space(end, s.end) != s.end)
         json_refuse(&s, json_skip_space(end, s.end), "the end");
@@ -420,7 +420,7 @@ bool json_valid(struct slice text, struct detail *detail)
 
 bool json_open(struct json_walk *walk, struct slice value, char bracket)
 {
-    const uint8_t *at = (const uint8_t *)value.data, *end = at + value.len;
+    const uint8_t *at = (const uint8_t *)value.data, *end = (const uint8_t *)slice_end(value);
     at = json_skip_space(at, end);
     *walk = (struct json_walk){.at = at + 1, .end = end, .object = bracket == '{'};
     return at < end && *at == (uint8_t)bracket;

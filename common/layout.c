@@ -42,7 +42,7 @@ uint64_t layout_hash(struct slice name)
 
 struct slice layout_group(struct slice name)
 {
-    const char *end = name.data + name.len, *at = name.len ? memchr(name.data, '/', name.len) : NULL;
+    const char *end = slice_end(name), *at = name.len ? memchr(name.data, '/', name.len) : NULL;
     const char *open = at ? memchr(at, '{', (size_t)(end - at)) : NULL;
     const char *close = open ? memchr(open, '}', (size_t)(end - open)) : NULL;
     return close ? slice_of(open + 1, (size_t)(close - open - 1)) : (struct slice){0};

@@ -200,7 +200,7 @@ bool link_next(struct link *link, size_t *cursor, enum wire_type *type, struct s
 {
     struct slice in = buf_slice(&link->in);
     size_t size;
-    in = slice_of(in.data + *cursor, in.len - *cursor);
+    in = slice_from(in, *cursor);
     switch (wire_peek(in, type, body, &size)) {
     case WIRE_PEEK_FRAME:
         *cursor += size;

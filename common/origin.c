@@ -110,7 +110,7 @@ bool origin_is_host(struct slice origin, struct slice host)
     struct parts parts;
     if (!origin_split(origin, &parts) || !parts.host.len)
         return false;
-    const char *end = origin.data + origin.len;
+    const char *end = slice_end(origin);
     struct slice own = slice_of(parts.host.data, (size_t)(end - parts.host.data));
     host = origin_without_default(parts.scheme, host);
     return slice_alike(own, host);

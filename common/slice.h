@@ -24,6 +24,25 @@ static inline struct slice slice_str(const char *text)
     return (struct slice){text, strlen(text)};
 }
 
+/* `len` bytes of s from `at` on; at + len is at most s.len. Nothing may have no address, and to add even zero to NULL
+ * is undefined: so the address is moved only where there is somewhere to go. */
+static inline struct slice slice_part(struct slice s, size_t at, size_t len)
+{
+    return slice_of(at ? s.data + at : s.data, len);
+}
+
+/* What lies behind the first n bytes, which are at most s.len. */
+static inline struct slice slice_from(struct slice s, size_t n)
+{
+    return slice_part(s, n, s.len - n);
+}
+
+/* One past the last byte. */
+static inline const char *slice_end(struct slice s)
+{
+    return slice_from(s, s.len).data;
+}
+
 static inline bool slice_equal(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);

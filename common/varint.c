@@ -27,7 +27,7 @@ bool varint_take(struct slice *in, uint64_t *value)
         if ((i > 0 && byte == 0) || (i == VARINT_MAX - 1 && byte > 1))
             return false;
         *value = sum;
-        *in = slice_of(in->data + i + 1, in->len - i - 1);
+        *in = slice_from(*in, i + 1);
         return true;
     }
     return false;

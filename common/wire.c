@@ -117,7 +117,7 @@ static bool wire_get_u8(struct slice *in, uint8_t *value)
     if (in->len < sizeof *value)
         return false;
     *value = (uint8_t)in->data[0];
-    *in = slice_of(in->data + 1, in->len - 1);
+    *in = slice_from(*in, 1);
     return true;
 }
 
@@ -127,7 +127,7 @@ static bool wire_get_u32(struct slice *in, uint32_t *value)
         return false;
     memcpy(value, in->data, sizeof *value);
     *value = le32toh(*value);
-    *in = slice_of(in->data + sizeof *value, in->len - sizeof *value);
+    *in = slice_from(*in, sizeof *value);
     return true;
 }
 
@@ -137,7 +137,7 @@ static bool wire_get_u64(struct slice *in, uint64_t *value)
         return false;
     memcpy(value, in->data, sizeof *value);
     *value = le64toh(*value);
-    *in = slice_of(in->data + sizeof *value, in->len - sizeof *value);
+    *in = slice_from(*in, sizeof *value);
     return true;
 }
 
@@ -147,7 +147,7 @@ static bool wire_get_str(struct slice *in, struct slice *value)
     if (!wire_get_u32(in, &len) || in->len < len)
         return false;
     *value = slice_of(in->data, len);
-    *in = slice_of(in->data + len, in->len - len);
+    *in = slice_from(*in, len);
     return true;
 }
 
@@ -253,6 +253,6 @@ bool wire_take(struct slice *in, enum wire_type type, struct slice *body)
     size_t size;
     if (wire_peek(*in, &found, body, &size) != WIRE_PEEK_FRAME || found != type)
         return false;
-    *in = slice_of(in->data + size, in->len - size);
+    *in = slice_from(*in, size);
     return true;
 }

@@ -155,7 +155,7 @@ void frames_take_bus(struct shard *shard)
         struct wire_deliver m;
         size_t size;
         while (wire_peek(rest, &type, &body, &size) == WIRE_PEEK_FRAME) {
-            rest = slice_of(rest.data + size, rest.len - size);
+            rest = slice_from(rest, size);
             if (type == WIRE_DELIVER && wire_get_deliver(body, &m) && layout_slot_of_uid(m.uid) < LAYOUT_SLOTS)
                 on_deliver(shard, peers_owner_of_uid(&shard->peers, m.uid), &m);
             else

@@ -17,11 +17,6 @@ struct directive {
     bool has_value;
 };
 
-static struct slice cache_terms_after(struct slice in, size_t len)
-{
-    return slice_of(len ? in.data + len : in.data, in.len - len);
-}
-
 static size_t cache_terms_span(struct slice in, const char *set)
 {
     size_t len = 0;
@@ -46,15 +41,15 @@ static size_t cache_terms_quoted_length(struct slice in)
 static bool cache_terms_take_directive(struct slice *in, struct directive *d)
 {
     *d = (struct directive){.name = slice_of(in->data, tchar_span(*in))};
-    *in = cache_terms_after(*in, d->name.len);
+    *in = slice_from(*in, d->name.len);
     if (!d->name.len || !in->len || *in->data != '=')
         return d->name.len > 0;
-    *in = cache_terms_after(*in, 1);
+    *in = slice_from(*in, 1);
     d->has_value = true;
     bool quoted = in->len && *in->data == '"';
     size_t len = quoted ? cache_terms_quoted_length(*in) : tchar_span(*in);
     d->value = quoted && len ? slice_of(in->data + 1, len - 2) : slice_of(in->data, len);
-    *in = cache_terms_after(*in, len);
+    *in = slice_from(*in, len);
     return len > 0;
 }
 
@@ -82,13 +77,13 @@ static void cache_terms_take_max_age(struct cache_terms *terms, const struct dir
 static void cache_terms_take_cache_control(struct cache_terms *terms, struct slice in)
 {
     struct directive d;
-    while (!terms->never && (in = cache_terms_after(in, cache_terms_span(in, " \t,"))).len) {
+    while (!terms->never && (in = slice_from(in, cache_terms_span(in, " \t,"))).len) {
         if (!cache_terms_take_directive(&in, &d) || slice_alike(d.name, SLICE("no-store")) ||
             slice_alike(d.name, SLICE("no-cache")))
             terms->never = true;
         else if (slice_alike(d.name, SLICE("max-age")))
             cache_terms_take_max_age(terms, &d);
-        in = cache_terms_after(in, cache_terms_span(in, " \t"));
+        in = slice_from(in, cache_terms_span(in, " \t"));
         if (in.len && *in.data != ',')
             terms->never = true; /* malformed: there may be anything in it */
     }

@@ -135,7 +135,7 @@ static size_t cli_space_at(const char *at, const char *end)
 
 void cli_print_text(struct slice text)
 {
-    const char *from = text.data, *end = text.data + text.len, *at = from;
+    const char *from = text.data, *end = slice_end(text), *at = from;
     while (at < end) {
         size_t space = cli_space_at(at, end);
         at += space ? space : 1;

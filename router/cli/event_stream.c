@@ -58,13 +58,13 @@ void event_stream_feed(struct event_stream *s, struct slice piece)
             s->after_cr = false;
             continue;
         }
-        buf_add(&s->line, piece.data + from, i - from);
+        buf_add_slice(&s->line, slice_part(piece, from, i - from));
         from = i + 1;
         if (c == '\r' || !s->after_cr)
             event_stream_end_line(s);
         s->after_cr = c == '\r';
     }
-    buf_add(&s->line, piece.data + from, piece.len - from);
+    buf_add_slice(&s->line, slice_from(piece, from));
 }
 
 void event_stream_clear(struct event_stream *s)

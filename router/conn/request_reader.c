@@ -123,8 +123,7 @@ static size_t request_reader_take_chunked(struct connection *c, struct slice in)
     while (taken < in.len) {
         struct slice data;
         size_t used;
-        enum http_parse result =
-            http_chunked_next(&c->request.incoming->chunked, slice_of(in.data + taken, in.len - taken), &data, &used);
+        enum http_parse result = http_chunked_next(&c->request.incoming->chunked, slice_from(in, taken), &data, &used);
         taken += used;
         if (result == HTTP_PARSE_BAD) {
             answer_refuse(&c->request, ERR_BAD_REQUEST, "the chunked body is malformed");
@@ -288,7 +287,7 @@ static size_t request_reader_take_head(struct connection *c, struct slice bytes)
     request_stats_method(&c->request, in.head.method);
     request_log_begin(&c->request, &in.head);
     timing_begin(&c->request, started);
-    return used + request_reader_take_parsed(c, &in, slice_of(bytes.data + used, bytes.len - used));
+    return used + request_reader_take_parsed(c, &in, slice_from(bytes, used));
 }
 
 /* ---- bytes ---- */
@@ -298,7 +297,7 @@ static size_t request_reader_take(struct connection *c, struct slice in)
 {
     size_t taken = 0;
     while (taken < in.len) {
-        struct slice rest = slice_of(in.data + taken, in.len - taken);
+        struct slice rest = slice_from(in, taken);
         size_t used = 0;
         if (c->state == CONNECTION_HEAD && c->out.bytes < CONNECTION_OUTPUT_PAUSE)
             used = request_reader_take_head(c, rest);

@@ -27,7 +27,7 @@ enum error body_name_add(const struct body_names *of, const char *what, struct s
                           "characters are not allowed",
                           what, detail_quote(id).text);
     buf_grow(names, len);
-    if (!body_name_fits(of, slice_of(buf_slice(names).data + before, buf_len(names) - before)))
+    if (!body_name_fits(of, slice_from(buf_slice(names), before)))
         return detail_say(detail, of->error, "%s %s is too long: limits.max_path allows paths of %zu bytes", what,
                           detail_quote(id).text, of->max_path);
     return ERR_NONE;

@@ -35,7 +35,7 @@
 static struct slice estuary_id_of(struct slice name)
 {
     size_t project = project_of(name).len + 1;
-    return slice_of(name.data + project, name.len - project);
+    return slice_from(name, project);
 }
 
 /* Takes the first off a run of texts, each with a NUL behind it. */
@@ -43,7 +43,7 @@ static struct slice estuary_next_name(struct slice *names)
 {
     size_t len = strnlen(names->data, names->len);
     struct slice name = slice_of(names->data, len);
-    *names = slice_of(names->data + len + 1, names->len - len - 1);
+    *names = slice_from(*names, len + 1);
     return name;
 }
 
@@ -190,7 +190,7 @@ static enum error estuary_take_name(const struct subscription *s, const char *wh
 /* The last source, which begins at `from`, is whole. An estuary cannot be its own source. */
 static enum error estuary_end_source(struct subscription *s, size_t from, struct detail *detail)
 {
-    struct slice name = slice_of(buf_slice(&s->sources).data + from, buf_len(&s->sources) - from);
+    struct slice name = slice_from(buf_slice(&s->sources), from);
     if (slice_equal(name, buf_slice(&s->estuary)))
         return estuary_refuse(detail, "estuaryId must be another stream than the source");
     buf_add_byte(&s->sources, 0);

@@ -146,7 +146,7 @@ static bool http_list_next(struct slice *list, struct slice *member)
 {
     if (!list->data)
         return false;
-    const char *end = list->data + list->len, *comma = memchr(list->data, ',', list->len);
+    const char *end = slice_end(*list), *comma = memchr(list->data, ',', list->len);
     *member = http_trim(list->data, comma ? comma : end);
     *list = comma ? slice_of(comma + 1, (size_t)(end - comma - 1)) : slice_of(NULL, 0);
     return true;

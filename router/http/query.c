@@ -93,7 +93,7 @@ static enum error query_take_all(struct params *params, struct slice text, struc
         error = query_take(params, slice_of(text.data, len), detail);
         if (end)
             len++;
-        text = slice_of(text.data + len, text.len - len);
+        text = slice_from(text, len);
     }
     return error;
 }
@@ -288,5 +288,5 @@ struct slice query_text(struct slice query, struct slice name, struct buf *room)
         return value;
     size_t start = buf_len(room);
     buf_grow(room, len);
-    return slice_of(buf_slice(room).data + start, len);
+    return slice_part(buf_slice(room), start, len);
 }

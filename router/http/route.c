@@ -145,7 +145,7 @@ bool route_reachable(struct slice name)
     for (size_t at = 0, end; at <= name.len; at = end + 1) {
         for (end = at; end < name.len && name.data[end] != '/';)
             end++;
-        struct slice segment = slice_of(name.data + at, end - at);
+        struct slice segment = slice_part(name, at, end - at);
         if (slice_equal(segment, SLICE(".")) || slice_equal(segment, SLICE("..")))
             return false;
     }
@@ -188,7 +188,7 @@ static bool route_begins(const struct route_pattern *pattern, struct slice path)
 static bool route_match_pattern(const struct route_pattern *pattern, struct slice path, struct route_match *match)
 {
     match->pattern = pattern;
-    match->rest = slice_of(path.data + pattern->begin.len, path.len - pattern->begin.len);
+    match->rest = slice_from(path, pattern->begin.len);
     match->literal = pattern->begin.len + pattern->end.len;
     match->fits = true;
     if (pattern->parameters == PARAMETERS_NONE)

@@ -112,7 +112,7 @@ static bool timestamp_take_zone(struct cursor_in *in, int64_t *ms)
 
 bool timestamp_parse(struct slice text, uint64_t *ms)
 {
-    struct cursor_in in = {text.data, text.data + text.len};
+    struct cursor_in in = {text.data, slice_end(text)};
     int64_t days, time, zone;
     char c;
     if (!text.len || !(timestamp_take_date(&in, &days) && timestamp_take_one_of(&in, "Tt ", &c) &&

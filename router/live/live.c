@@ -335,7 +335,7 @@ void live_keep(const struct entry *e, struct sse_kept *kept, struct wire_stream 
     size_t len = ends ? stream->data.len : sse_text_cut(stream->data);
     kept->len = (unsigned char)(stream->data.len - len);
     if (kept->len)
-        memcpy(kept->bytes, stream->data.data + len, kept->len);
+        memcpy(kept->bytes, slice_from(stream->data, len).data, kept->len);
     stream->next -= kept->len;
     stream->data.len = len;
 }

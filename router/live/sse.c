@@ -158,7 +158,7 @@ static bool sse_is_begun(const char *bytes, size_t len)
 
 static size_t sse_unfinished_utf8(struct slice data)
 {
-    const char *end = data.data + data.len;
+    const char *end = slice_end(data);
     for (size_t back = 1; back <= SSE_KEPT_MAX && back <= data.len; back++)
         if (sse_is_begun(end - back, back))
             return back;

@@ -18,7 +18,7 @@ static inline struct slice names_next(struct slice *names)
     const char *end = memchr(names->data, 0, names->len);
     size_t len = end ? (size_t)(end - names->data) : names->len;
     struct slice name = slice_of(names->data, len);
-    *names = slice_of(names->data + len + (end != NULL), names->len - len - (end != NULL));
+    *names = slice_from(*names, len + (end != NULL));
     return name;
 }
 

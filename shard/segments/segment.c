@@ -118,7 +118,7 @@ bool segment_add(struct segment_draft *draft, const struct extent *extent)
         if (position == s->end) {
             draft->full = s->messages && (s->messages >= draft->max_messages || s->bytes + length > draft->max_bytes);
             if (!draft->full)
-                segment_add_message(draft, slice_of(extent->data.data + at, (size_t)length), last,
+                segment_add_message(draft, slice_part(extent->data, at, (size_t)length), last,
                                     time_ms ? time_ms : extent->time_ms);
         } else if (position > s->end) {
             return false;
@@ -137,8 +137,8 @@ bool segment_add(struct segment_draft *draft, const struct extent *extent)
 static void segment_store_block(struct segment_draft *draft, struct segment_block *block, ZSTD_CCtx *zstd,
                                 struct buf *file)
 {
-    const char *data = buf_slice(&draft->data).data + block->at;
-    struct slice boundaries = slice_of(buf_slice(&draft->boundaries).data + block->boundaries_at, block->boundaries);
+    const char *data = slice_from(buf_slice(&draft->data), block->at).data;
+    struct slice boundaries = slice_part(buf_slice(&draft->boundaries), block->boundaries_at, block->boundaries);
     size_t room = ZSTD_compressBound(block->bytes), stored = block->bytes;
     char *out = buf_reserve(file, room);
     if (zstd) {
@@ -367,10 +367,10 @@ bool segment_check(struct slice file)
         return false;
     for (size_t i = 0; i < s.count && good; i++) {
         const struct segment_block *b = &s.blocks[i];
-        struct slice boundaries = slice_of(file.data + s.boundaries_at + b->boundaries_at, b->boundaries);
+        struct slice boundaries = slice_part(file, s.boundaries_at + b->boundaries_at, b->boundaries);
         uint64_t length;
         bool last;
-        good = segment_extent(&s, i, boundaries, slice_of(file.data + b->at, b->stored), &inflated, &extent);
+        good = segment_extent(&s, i, boundaries, slice_part(file, b->at, b->stored), &inflated, &extent);
         while (good && boundaries_next(&boundaries, &length, &last))
             messages++;
     }

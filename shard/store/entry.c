@@ -56,7 +56,7 @@ static bool entry_take_bytes(struct slice *in, uint64_t len, struct slice *bytes
     if (len > in->len)
         return false;
     *bytes = slice_of(in->data, (size_t)len);
-    *in = slice_of(in->data + len, in->len - (size_t)len);
+    *in = slice_from(*in, (size_t)len);
     return true;
 }
 

@@ -59,7 +59,7 @@ static bool page_add_messages(struct page *page, const struct extent *extent, bo
     uint64_t from, taken;
     bool good = page_take_messages(page, extent, json, upto, &from, &taken);
     if (taken)
-        buf_add(&page->data, extent->data.data + from, taken);
+        buf_add_slice(&page->data, slice_part(extent->data, from, taken));
     return good && (taken || page->full);
 }
 
@@ -204,7 +204,7 @@ bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t t
     cut.count = (to < end ? to : end) - cut.start;
     while (walk_next(&w, extent) && w.position < to) {
         if (w.position == cut.start) {
-            cut.data.data = extent->data.data + w.byte;
+            cut.data.data = slice_from(extent->data, w.byte).data;
             cut.boundaries.data = boundaries;
         }
         boundaries = w.boundaries.data;
@@ -214,7 +214,7 @@ bool page_cut_extent(struct extent *extent, bool json, uint64_t from, uint64_t t
         cut.boundaries.len = (size_t)(boundaries - cut.boundaries.data);
     }
     if (!json && cut.data.len != cut.count) { /* no boundary of a message, but a byte stream has one everywhere */
-        cut.data = slice_of(extent->data.data + (cut.start - extent->start), (size_t)cut.count);
+        cut.data = slice_part(extent->data, cut.start - extent->start, (size_t)cut.count);
         cut.boundaries = (struct slice){0};
     }
     if (w.damaged || !cut.data.data)

@@ -29,13 +29,13 @@
 
 struct extent pending_extent(const struct pending *p)
 {
-    const char *at = p->batch->data.data + p->at;
+    struct slice of = buf_slice(&p->batch->data);
     return (struct extent){
         .start = p->start,
         .count = p->count,
         .time_ms = p->batch->time_ms,
-        .boundaries = slice_of(at, p->boundaries),
-        .data = slice_of(at + p->boundaries, p->bytes),
+        .boundaries = slice_part(of, p->at, p->boundaries),
+        .data = slice_part(of, p->at + p->boundaries, p->bytes),
     };
 }
 

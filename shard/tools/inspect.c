@@ -54,8 +54,8 @@ static bool inspect_print_block(const struct segment *s, size_t i, struct slice 
 {
     const struct segment_block *b = &s->blocks[i];
     struct extent extent;
-    bool good = segment_extent(s, i, slice_of(file.data + s->boundaries_at + b->boundaries_at, b->boundaries),
-                               slice_of(file.data + b->at, b->stored), inflated, &extent);
+    bool good = segment_extent(s, i, slice_part(file, s->boundaries_at + b->boundaries_at, b->boundaries),
+                               slice_part(file, b->at, b->stored), inflated, &extent);
     printf("block %zu: from %llu, %u bytes, %u stored at %llu%s, ", i, (unsigned long long)b->start, b->bytes,
            b->stored, (unsigned long long)b->at, b->stored < b->bytes ? " (zstd)" : "");
     inspect_print_time(b->time_ms);

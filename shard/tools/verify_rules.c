@@ -82,7 +82,7 @@ static const char *verify_rules_walk_message(struct walk *walk, const struct ext
     if (!length || length > extent->data.len - walk->at)
         return "its boundaries go beyond its data";
     if (json &&
-        !verify_rules_is_json(slice_of(extent->data.data + walk->at, (size_t)length), &walk->data, &walk->boundaries))
+        !verify_rules_is_json(slice_part(extent->data, walk->at, (size_t)length), &walk->data, &walk->boundaries))
         return "a message is not JSON";
     if (walk->position >= from) {
         sum->bytes += length;
