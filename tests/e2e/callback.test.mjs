@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { Connection } from "../lib/http.mjs";
+import { readersWait } from "../lib/metrics.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call, freshName } from "../lib/streams.mjs";
@@ -103,7 +104,7 @@ describe.skipIf(!OWNED)("the callback", () => {
         "auth.callback_timeout": "5s",
         "auth.callback_connections": 4,
         "auth.callback_waiting": 20,
-        "auth.callback_cache": "2s",
+        "auth.callback_cache": "8s",
         "limits.max_body": "4M",
       },
     });
@@ -165,7 +166,7 @@ describe.skipIf(!OWNED)("the callback", () => {
     await ask("GET", name, "keep 60");
     await ask("HEAD", name, "keep 60", { headers: { authorization: "Bearer y" } });
     expect(decider.asked.length).toBe(before + 4);
-    await sleep(2200);
+    await sleep(8500);
     await ask("HEAD", name, "keep 60");
     expect(decider.asked.length).toBe(before + 5);
   });
@@ -539,7 +540,7 @@ describe.skipIf(!OWNED)("the callback's settings", () => {
     first.take();
     expect((await call(address)).status).toBe(200); // it is remembered
     expect(first.take()).toEqual([]);
-    await sleep(100);
+    await readersWait(server, 1);
     configure(second.url);
     server.signal("SIGHUP");
     expect(await reader.end()).toBe("clean");

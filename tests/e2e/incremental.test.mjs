@@ -424,7 +424,7 @@ describe.skipIf(!OWNED)("append.chunked = incremental", () => {
 
 describe.skipIf(!OWNED)("limits", () => {
   const settings = {
-    "append.silence": "1s",
+    "append.silence": "4s",
     "append.piece_delay": "200ms",
     "append.piece_bytes": "1K",
     "limits.body_timeout": "200ms",

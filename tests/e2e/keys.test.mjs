@@ -78,7 +78,7 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
         "auth.mode": "jwt",
         "auth.jwks_hosts": "* 127.0.0.1",
         "auth.jwks_retry": "300ms",
-        "auth.jwks_timeout": "1s",
+        "auth.jwks_timeout": "4s",
         "auth.failures": 0,
       },
     });
@@ -172,7 +172,7 @@ describe.skipIf(!OWNED)("keys that are fetched", () => {
     ["too large", { body: " ".repeat(1_100_000), status: 200 }],
     ["an error", { body: null, status: 500 }],
     ["a redirect", { body: null, status: 302 }],
-    ["silence", { body: null, status: 200, delay: 3000 }],
+    ["silence", { body: null, status: 200, delay: 12_000 }],
   ])("while it answers with %s, the keys that are known go on", async (_, answer) => {
     await sleep(350);
     Object.assign(publisher, answer);

@@ -3,6 +3,7 @@
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { Connection } from "../lib/http.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call } from "../lib/streams.mjs";
@@ -35,6 +36,18 @@ describe.skipIf(!OWNED)("quotas", () => {
         return call(`${server.url}/v1/config/${name}`, "PUT", { headers: { authorization }, body });
       },
       usage: async () => (await call(`${server.url}/v1/usage/${name}`, "GET", { headers: { authorization } })).json(),
+      // Waits until both routers know this of the usage: which of them answers, its connection decides.
+      known: (wanted) =>
+        until(`both routers to know ${JSON.stringify(wanted)}`, async () => {
+          for (let i = 0; i < 8; i++) {
+            const connection = await Connection.open(server.url);
+            connection.send(`GET /v1/usage/${name} HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n\r\n`);
+            const usage = (await connection.answer()).json();
+            connection.destroy();
+            if (Object.entries(wanted).some(([key, value]) => usage[key] !== value)) return false;
+          }
+          return true;
+        }),
     };
     projects[name] = project;
     if (quotas) expect((await project.configure(quotas)).status).toBe(200);
@@ -72,7 +85,7 @@ describe.skipIf(!OWNED)("quotas", () => {
   test("streams: no more than so many, over all shards; what is there is there", async () => {
     const project = await fresh({ streams: 10 });
     for (let i = 0; i < 10; i++) expect((await project.call("PUT", `s${i}`)).status).toBe(201);
-    await sleep(100); // the other router hears of them, too
+    await project.known({ streams: 10 });
     for (let i = 10; i < 20; i++) {
       const answer = await project.call("PUT", `s${i}`);
       expect([answer.status, answer.json().code]).toEqual([507, "QUOTA_EXCEEDED"]);
@@ -86,12 +99,12 @@ describe.skipIf(!OWNED)("quotas", () => {
     expect((await project.call("PUT", "fork", fork)).status).toBe(507);
     expect((await project.call("POST", "s3", { body: "x" })).status).toBe(204);
     expect((await project.call("DELETE", "s4")).status).toBe(204);
-    await sleep(100);
+    await project.known({ streams: 9 });
     expect((await project.call("PUT", "fork", fork)).status).toBe(201);
-    await sleep(100);
+    await project.known({ streams: 10 });
     expect((await project.call("PUT", "s10")).status).toBe(507);
     expect((await project.call("DELETE", "s3")).status).toBe(204); // its fork holds its bytes, but it is none any more
-    await sleep(100);
+    await project.known({ streams: 9 });
     expect((await project.call("PUT", "s10")).status).toBe(201);
     await until("ten streams", async () => (await project.usage()).streams === 10);
   });
@@ -100,7 +113,7 @@ describe.skipIf(!OWNED)("quotas", () => {
     const project = await fresh({ bytes: 1000 });
     expect((await project.call("PUT", "a", { body: "x".repeat(400) })).status).toBe(201);
     expect((await project.call("POST", "a", { body: "x".repeat(500) })).status).toBe(204);
-    await sleep(100);
+    await project.known({ streams: 1, bytes: 900 });
     expect(await project.usage()).toEqual({ streams: 1, bytes: 900, liveReaders: 0, quotas: { bytes: 1000 } });
     const refused = await project.call("POST", "a", { body: "x".repeat(101) });
     expect([refused.status, refused.json().code]).toEqual([507, "QUOTA_EXCEEDED"]);
@@ -108,12 +121,12 @@ describe.skipIf(!OWNED)("quotas", () => {
     expect(refused.json().error).toBe("the project's quota of 1000 bytes is used up");
     expect((await project.call("PUT", "b", { body: "x".repeat(101) })).status).toBe(507);
     expect((await project.call("PUT", "b", { body: "x".repeat(100) })).status).toBe(201);
-    await sleep(100);
+    await project.known({ bytes: 1000 });
     expect((await project.call("POST", "a", { body: "x" })).status).toBe(507);
     expect((await project.call("POST", "a", { headers: { "stream-closed": "true" } })).status).toBe(204);
     expect((await project.call("GET", "a")).text.length).toBe(900);
     expect((await project.call("DELETE", "a")).status).toBe(204);
-    await until("the usage to be told", async () => (await project.usage()).bytes === 100);
+    await project.known({ bytes: 100 });
     expect((await project.call("POST", "b", { body: "x".repeat(900) })).status).toBe(204);
   });
 
@@ -156,7 +169,7 @@ describe.skipIf(!OWNED)("quotas", () => {
     for (let i = 0; i < 6; i++) {
       readers.push(await open());
       expect(readers[i].status).toBe(200);
-      await until("every router to know", async () => (await project.usage()).liveReaders === i + 1);
+      await project.known({ liveReaders: i + 1 });
     }
     for (let i = 0; i < 6; i++) {
       const seventh = await open();
@@ -165,8 +178,7 @@ describe.skipIf(!OWNED)("quotas", () => {
     expect((await project.call("GET", "a", { query: { live: "long-poll", offset: "now" } })).status).toBe(429);
     expect((await project.call("GET", "a")).status).toBe(200);
     readers.pop().close();
-    await until("the reader to be gone", async () => (await project.usage()).liveReaders === 5);
-    await sleep(100);
+    await project.known({ liveReaders: 5 });
     readers.push(await open());
     expect(readers.at(-1).status).toBe(200);
     await server.restartChild("router", 1);

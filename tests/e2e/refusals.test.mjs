@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { Connection, exchange } from "../lib/http.mjs";
-import { OWNED } from "../lib/server.mjs";
+import { OWNED, Server } from "../lib/server.mjs";
 import { Streams } from "../lib/streams.mjs";
 import { sleep } from "../lib/wait.mjs";
 
@@ -14,9 +14,6 @@ const fixture = useServer({
     "limits.max_header": "2K",
     "limits.max_body": "64K",
     "limits.max_path": "200",
-    "limits.head_timeout": "600ms",
-    "limits.body_timeout": "600ms",
-    "limits.idle_timeout": "1s",
   },
 });
 const streams = () => new Streams(fixture.server);
@@ -174,6 +171,15 @@ describe("texts that say what is wrong and what would be right", () => {
 });
 
 describe.skipIf(!OWNED)("slowness", () => {
+  const fixture = useServer({
+    settings: { "limits.head_timeout": "600ms", "limits.body_timeout": "600ms", "limits.idle_timeout": "1s" },
+  });
+  const streams = () => new Streams(fixture.server);
+  beforeEach(async () => {
+    name = await streams().fresh("slow", { body: "first" });
+    path = streams().path(name);
+  });
+
   test("a head that trickles in is cut off at the head timeout", async () => {
     const connection = await Connection.open(fixture.server.url);
     const started = Date.now();
@@ -195,14 +201,19 @@ describe.skipIf(!OWNED)("slowness", () => {
   });
 
   test("a body that pauses but goes on is taken", async () => {
-    const connection = await Connection.open(fixture.server.url);
-    connection.send(post(["Content-Length: 6"]));
+    const server = await Server.start({ settings: { "limits.body_timeout": "5s" } });
+    const own = new Streams(server);
+    const connection = await Connection.open(server.url);
+    connection.send(
+      `POST ${own.path(await own.fresh("pauses"))} HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\n`,
+    );
     for (const byte of "hello!") {
-      await sleep(250);
+      await sleep(1000); // six of them are longer than the limit
       connection.send(byte);
     }
     expect((await connection.answer("POST")).status).toBe(204);
     connection.destroy();
+    await server.close();
   });
 
   test("an idle connection is closed without a word", async () => {

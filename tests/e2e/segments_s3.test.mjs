@@ -250,8 +250,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const { server, streams, objects } = await begin({ "shard.count": 1 }, { expected: [/segment \S+: /, ...TROUBLE] });
     const name = await streams.fresh("s", { type: JSON_TYPE });
     await numbered(streams, name, 20);
-    await until("two objects", async () => (await objects()).length === 2);
-    await sleep(500 * SLOW);
+    await streams.inSegments(name);
     for (const [about, answer] of AWAY) {
       await dropCache(server);
       meddler.harm = ({ method }) => (method === "GET" ? answer : undefined);
@@ -279,8 +278,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const elsewhere = (url) => saying(307, "TemporaryRedirect", { location: swift.url + url });
     meddler.harm = ({ url }) => elsewhere(url);
     await numbered(streams, name, 20);
-    await until("two objects", async () => (await objects()).length === 2);
-    await sleep(500 * SLOW);
+    await streams.inSegments(name);
     const read = async (harm) => {
       await dropCache(server);
       meddler.harm = harm;
@@ -328,8 +326,8 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const { server, bucket, streams, objects } = await begin({ "shard.count": 1 }, { expected: [OURS, ...TROUBLE] });
     const names = [await streams.fresh("s", { type: JSON_TYPE }), await streams.fresh("s", { type: JSON_TYPE })];
     for (const name of names) await numbered(streams, name, 20);
-    await until("four objects", async () => (await objects()).length === 4);
-    await sleep(500 * SLOW);
+    for (const name of names) await streams.inSegments(name);
+    expect((await objects()).length).toBe(4);
     const at = async (settings) => {
       await server.stop();
       rmSync(join(server.dataDir, "cache"), { recursive: true, force: true });
@@ -365,8 +363,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const { server, bucket, streams, objects } = await begin({ "shard.count": 1 }, { expected: [OURS, ...TROUBLE] });
     const name = await streams.fresh("s", { type: JSON_TYPE });
     await numbered(streams, name, 20);
-    await until("two objects", async () => (await objects()).length === 2);
-    await sleep(500 * SLOW);
+    await streams.inSegments(name);
     const forget = async (settings) => {
       await server.stop();
       for (const file of ["owner", "owner.bucket"]) rmSync(join(server.dataDir, file));
@@ -388,8 +385,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const { server, streams, objects } = await begin({ "shard.count": 1 }, { expected: [/segment.cache_directory: /, ...TROUBLE] });
     const name = await streams.fresh("s", { type: JSON_TYPE });
     await numbered(streams, name, 10);
-    await until("an object", async () => (await objects()).length === 1);
-    await sleep(500 * SLOW);
+    await streams.inSegments(name);
     const folder = join(server.folder, "theirs");
     mkdirSync(folder);
     writeFileSync(join(folder, "owner"), `streamd ${"7".repeat(32)}\n`);
@@ -527,8 +523,8 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const parts = [randomBytes(9_000_000), randomBytes(13_000_000)];
     for (const part of parts) expect((await streams.append(name, part)).status).toBe(204);
     await streams.close(name);
-    await until("an object", async () => (await objects()).length === 1);
-    await sleep(1000 * SLOW); // it is read back, and recorded
+    await streams.inSegments(name);
+    expect((await objects()).length).toBe(1);
     await dropCache(server);
     const ranges = [];
     meddler.harm = ({ method, headers }) => {
@@ -570,8 +566,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
       await streams.append(source, JSON.stringify(Array.from({ length: 10 }, () => ({ n: i }))), { type: JSON_TYPE });
       await streams.fork(forks[i], source);
     }
-    await until("two objects", async () => (await objects()).length === 2);
-    await sleep(500 * SLOW);
+    for (const source of sources) await streams.inSegments(source);
     await dropCache(server);
     const release = holdBack();
     const first = streams.read(forks[0]);
@@ -590,8 +585,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const [cold, hot] = [await streams.fresh("cold", { type: JSON_TYPE }), await streams.fresh("hot")];
     await numbered(streams, cold, 10);
     await streams.append(hot, "here");
-    await until("an object", async () => (await objects()).length === 1);
-    await sleep(500 * SLOW);
+    await streams.inSegments(cold);
     await dropCache(server);
     const release = holdBack();
     const waiting = Array.from({ length: 150 }, () => streams.read(cold));
@@ -606,8 +600,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
     const { server, streams, objects } = await begin({ "shard.count": 1 });
     const name = await streams.fresh("s", { type: JSON_TYPE });
     await numbered(streams, name, 20);
-    await until("two objects", async () => (await objects()).length === 2);
-    await sleep(500 * SLOW);
+    await streams.inSegments(name);
     const cache = join(server.dataDir, "cache");
     const files = () => readdirSync(cache, { recursive: true }).filter((file) => file.endsWith(".seg"));
     for (const damage of [

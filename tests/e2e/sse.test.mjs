@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 
 import { useServer } from "../lib/fixture.mjs";
 import { shardOf } from "../lib/layout.mjs";
-import { memoryOf } from "../lib/processes.mjs";
+import { holdsConnection, memoryOf } from "../lib/processes.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { Streams, offsetIn as at } from "../lib/streams.mjs";
@@ -467,11 +467,13 @@ describe.skipIf(!OWNED)("the limit on writing", () => {
     let closed = false;
     let received = 0;
     socket.on("data", (data) => (received += data.length));
+    socket.once("data", () => socket.pause());
     socket.on("error", () => (closed = true));
     socket.on("close", () => (closed = true));
-    socket.pause();
     socket.write(`GET /v1/stream/${name} HTTP/1.1\r\nHost: h\r\n\r\n`);
-    await sleep(3000);
+    await until("the answer to begin", () => received);
+    const { pid } = fixture.server.child("router");
+    await until("the router to close the connection", () => !holdsConnection(pid, socket.localPort));
     socket.resume();
     await until("the connection to be closed", () => closed);
     expect(received).toBeLessThan(body.length);

@@ -1,6 +1,7 @@
 // The page of metrics, read.
 
 import { call } from "./streams.mjs";
+import { until } from "./wait.mjs";
 
 const LINE = /^(\w+)(?:\{(.*)\})? (\S+)$/;
 
@@ -26,3 +27,7 @@ export function valueOf(page, name, labels = {}) {
   );
   return found.reduce((sum, { value }) => sum + value, 0);
 }
+
+// Waits until so many long-polls, or event streams (kind: "sse"), are at the server's routers.
+export const readersWait = (server, count, kind = "long_poll") =>
+  until(`${count} live readers`, async () => valueOf(await scrape(server.url), "live_readers", { kind }) >= count);

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 
 import { TOKEN } from "./server.mjs";
+import { until } from "./wait.mjs";
 
 // A name nobody has used. `about` makes it readable in logs.
 export const freshName = (about = "s") => `test/${about}-${randomUUID().slice(0, 13)}`;
@@ -112,6 +113,14 @@ export class Streams {
 
   head(name) {
     return call(this.url(name), "HEAD");
+  }
+
+  // Waits until all of a stream is in segments, and the database has forgotten it.
+  inSegments(name) {
+    return until(`${name} to be in segments only`, async () => {
+      const { log, chunks } = (await call(`${this.server.url}/v1/streams/${name}`)).json();
+      return log.entries === 0 && chunks.messages === 0;
+    });
   }
 
   remove(name) {
