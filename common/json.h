@@ -23,8 +23,7 @@ bool json_messages(struct slice text, struct buf *out, struct buf *boundaries, u
 /* The messages of lines (NDJSON), of which each is a text as above; a line of white space alone has none. All messages
  * are one append. */
 struct json_lines {
-    uint64_t
-        lines; /* the caller sets it to the lines before this text; good lines are added, also those of white space */
+    uint64_t lines; /* the caller sets it to the lines before this text; good lines are added, also empty ones */
     uint64_t count; /* messages */
 };
 

@@ -42,6 +42,15 @@ static inline void list_insert(struct list *at, struct list *link)
     at->prev = link;
 }
 
+/* How many members a head has; walks over all of them. */
+static inline size_t list_count(const struct list *head)
+{
+    size_t count = 0;
+    for (const struct list *link = head->next; link != head; link = link->next)
+        count++;
+    return count;
+}
+
 static inline void list_add_last(struct list *head, struct list *link)
 {
     list_insert(head, link);

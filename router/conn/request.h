@@ -32,13 +32,11 @@ struct job_ops {
     void (*expired)(struct request *request); /* the timer has passed that the job has armed */
     void (*hang_up)(struct request *request); /* the client sends nothing more; it may still read */
     bool (*stop)(struct request *request); /* the process ends: end soon. False: an answer is on its way, and ends it */
-    /* A job that takes the body as it arrives (request_reader_give_body) has these two. The first may end the request.
-     */
+    /* A job that takes the body as it arrives (request_reader.h) has these two. The first may end the request. */
     void (*body)(struct request *request, struct slice data); /* some of it; may be empty */
     void (*body_end)(struct request *request);                /* it is whole */
     /* A job that outlasts what its request was granted with has these two. */
-    void (*recheck)(
-        struct request *request); /* keys, projects or origins have changed: end if it may no longer go on */
+    void (*recheck)(struct request *request);   /* keys, projects or origins have changed: end unless it may go on */
     void (*send_back)(struct request *request); /* end, so that the client comes again and is asked about again */
 };
 

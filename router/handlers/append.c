@@ -12,7 +12,7 @@
  *   - The shard refuses (closed, stale epoch, a gap in the sequence): the answer has the headers by which a producer
  *     finds its place again.
  *   - The shard dies: an append with producer headers is sent to the next process, which recognises a duplicate. One
- * without, once sent, could be stored twice: it fails, and the client decides. */
+ *     without them, once sent, could be stored twice: it fails, and the client decides. */
 #include "router/handlers/append.h"
 
 #include "common/json.h"

@@ -19,8 +19,8 @@
  *   - The stream is closed or deleted by someone else: the append watches it like a live reader (live_writer), and is
  *     answered 409 or 404 while its client is silent.
  *   - A line is not valid: the lines before it are stored, then 400 says which line.
- *   - The shard dies: a piece that it may have is lost or stored, 503; otherwise the append goes on with the next
- * process.
+ *   - The shard dies: a piece that it may have is lost or stored, 503. Without such a piece the append goes on with
+ *     the next process.
  *   - The shard is slow, or the project may append no faster: no more is read of the client than sixteen times
  *     append.piece_bytes, and one read of the socket. What is held counts in router.body_memory.
  *   - The client is silent for append.silence: 408. Its right ends, or the process stops: 401 or 503, behind the piece
@@ -502,7 +502,7 @@ void incrementals_send(struct router *r)
     struct deadline *due;
     struct list *link;
     while ((due = deadline_expired(&r->deadlines, DEADLINE_PIECE, r->now_ms)))
-        incremental_send((struct incremental *)((char *)due - offsetof(struct incremental, due)));
+        incremental_send(LIST_OWNER(due, struct incremental, due));
     while ((link = list_pop(&r->incrementals.ready)))
         incremental_send(LIST_OWNER(link, struct incremental, ready));
     incrementals_arm(r);

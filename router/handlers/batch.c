@@ -8,8 +8,8 @@
  *
  * Failure modes:
  *   - Body, names or quota are wrong: the answer says so, and the shard is never asked.
- *   - The shard refuses one append, and with it all: the answer has the number of that append and its stream, and what
- * its client needs to go on.
+ *   - The shard refuses one append, and with it all: the answer has that append's number and stream, and what its
+ *     client needs to go on.
  *   - The shard dies: a batch in which an append has a producer is sent to the next process, which knows whether it was
  *     done. Another one could be stored twice: it fails, and the client decides. */
 #include "common/lives.h"

@@ -1,8 +1,8 @@
 /* Each header is checked for its form alone; whether it fits the stream is for the shard to say.
  *
- *     PUT   Content-Type, Stream-Closed, ?public, Stream-TTL or -Expires-At, Stream-Retention-*, Stream-Fork*,
- * conditions POST  Stream-Closed, Producer-Id with -Epoch and -Seq, Stream-Seq, conditions, Content-Type if there is a
- * body
+ *     PUT   Content-Type, Stream-Closed, ?public, Stream-TTL or -Expires-At, Stream-Retention-*, Stream-Fork*
+ *     POST  Stream-Closed, Producer-Id with -Epoch and -Seq, Stream-Seq, Content-Type if there is a body
+ *     both  the conditions of conditions.c; a POST: Stream-Append
  *
  * Happy path: a header that came sets a flag and a field of the frame; a header that did not leaves both at 0.
  *

@@ -404,9 +404,9 @@ static void http_note_coding(struct parser *p, struct slice list)
             p->head->coding = coding;
 }
 
-/* Other headers that make a request conditional: If and If-.... A server that overlooks one does what the client wanted
- * to prevent. Two are left out: RFC 9110 13.1.3 and 13.1.5 let a server ignore them where
- * there is no date of modification and no range. */
+/* Headers that make a request conditional and are not in the table of known ones: If, and whatever begins with If-. A
+ * server that overlooks one does what the client wanted to prevent. Two are left out: RFC 9110 13.1.3 and 13.1.5 let a
+ * server ignore them where there is no date of modification and no range. */
 static bool http_is_condition(struct slice name)
 {
     if (http_token_equal(name, SLICE("if-modified-since")) || http_token_equal(name, SLICE("if-range")))

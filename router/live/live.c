@@ -21,9 +21,9 @@
  *   - The stream was deleted and made again meanwhile (another uid): its readers end with 410.
  *   - A READ is given up whose answer may still make the shard watch: the entry is `doubtful`, and an UNWATCH is sent
  * as if it were watching.
- *   - Writers (incremental appends) watch as readers do, but have no position: they only hear how the stream is, from
- * the answer to a READ at the tail, and that it was closed or deleted. The shard's events bring them their own data
- * too.
+ *   - Writers (incremental appends) watch as readers do, but have no position. The answer to a READ at the tail tells
+ *     them how the stream is, and events tell them that it was closed or deleted; their own data comes back as events
+ *     too, which nobody uses.
  *   - A reader that ends inside a step takes its entry along if it was the last one: `held` keeps it for the step. */
 #include "router/live/live.h"
 
@@ -82,11 +82,7 @@ static struct entry *live_entry_by_watch(const struct live *live, uint64_t watch
 size_t live_readers(const struct live *live, struct slice name)
 {
     const struct table_node *node = table_find(&live->entries, name);
-    size_t readers = node ? live_owner(node)->users : 0;
-    if (node)
-        LIST_EACH(link, &live_owner(node)->writers)
-    readers--;
-    return readers;
+    return node ? live_owner(node)->users - list_count(&live_owner(node)->writers) : 0;
 }
 
 struct entry *live_entry(struct live *live, struct slice name)

@@ -80,7 +80,7 @@ struct delivery {
 struct live_writer {
     struct list link; /* of its entry's */
     struct entry *entry;
-    uint64_t uid; /* the incarnation of the stream that it began with; 0: not known yet */
+    uint64_t uid; /* of the stream that it began with; 0: not known yet */
     /* What an answer says of the stream: its tail, and whether it is closed; or, with an error, that it is gone. The
      * writer may leave. */
     void (*told)(struct live_writer *writer, enum error error, const struct wire_stream *stream);

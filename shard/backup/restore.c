@@ -1,8 +1,8 @@
 /* A restore, one file after the other:
  *
  *     backup/index -> the backup's manifest -> each file, piece by piece, checksummed, into DATA_DIR/restore
- *     -> every database is opened once: its streams get another life, and it keeps the backup's files -> all files are
- * renamed into DATA_DIR
+ *     -> every database is opened once: its streams get another life, and it keeps the backup's files
+ *     -> all files are renamed into DATA_DIR
  *     -> DATA_DIR/restore is removed: now the server may start
  *
  * Failure modes: a kill anywhere leaves the folder `restore`, and the supervisor starts nothing while it is there;

@@ -14,8 +14,8 @@
  *       +-- the page is full, or own bytes fill it up: the reading is answered
  *
  * Failure modes:
- *   - No answer within router.shard_wait, which is for all questions of a reading together: 503. A shard that restarts
- * is asked again (shard/peers/ask.c).
+ *   - No answer within router.shard_wait, which is for all questions of a reading together: 503.
+ *   - The asked shard restarts: the question is sent to it again (shard/peers/ask.c).
  *   - An error while the page has bytes: the page is the answer, and the next read meets the error.
  *   - An error for an empty page: one of a segment is passed on; any other is logged and becomes an internal error.
  *   - The fork ends while bytes are under way: the reading fails, also if a new stream has its name.
