@@ -9,6 +9,8 @@
 #include "common/buf.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/escape.h"
@@ -83,4 +85,11 @@ void buf_add_json(struct buf *b, struct slice text)
 {
     size_t room = text.len * ESCAPE_GROWTH;
     buf_grow(b, escape_json(buf_reserve(b, room), room, text));
+}
+
+void buf_add_number(struct buf *b, const char *before, uint64_t number)
+{
+    char digits[24];
+    buf_add_text(b, before);
+    buf_add(b, digits, (size_t)snprintf(digits, sizeof digits, "%" PRIu64, number));
 }

@@ -46,6 +46,9 @@ static inline void buf_add_text(struct buf *b, const char *text)
     buf_add_slice(b, slice_str(text));
 }
 
+/* Adds a text and a number in decimal digits: `,"seq":` and 7. */
+void buf_add_number(struct buf *b, const char *before, uint64_t number);
+
 static inline void buf_add_byte(struct buf *b, uint8_t byte)
 {
     *buf_reserve(b, 1) = (char)byte;

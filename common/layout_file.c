@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -34,12 +35,12 @@ static bool layout_take_text(struct slice *text, const char *expected)
     return true;
 }
 
-/* Up to three digits in their one spelling. */
+/* Up to nine digits in their one spelling. */
 static bool layout_take_number(struct slice *text, unsigned limit, unsigned *value)
 {
     size_t n = 0;
     *value = 0;
-    while (n < text->len && n < 3 && text->data[n] >= '0' && text->data[n] <= '9')
+    while (n < text->len && n < 9 && text->data[n] >= '0' && text->data[n] <= '9')
         *value = *value * 10 + (unsigned)(text->data[n++] - '0');
     if (n == 0 || (n > 1 && text->data[0] == '0') || *value > limit)
         return false;
@@ -67,15 +68,9 @@ static bool layout_take_hash(struct slice *text, uint64_t *hash)
 /* "kept 12", and so many hashes in ascending order. */
 static bool layout_parse_kept(struct slice *text, struct layout *layout)
 {
-    size_t count = 0, digits = 0;
-    if (!layout_take_text(text, "kept "))
-        return false;
-    for (; digits < text->len && digits < 9 && text->data[digits] >= '0' && text->data[digits] <= '9'; digits++)
-        count = count * 10 + (size_t)(text->data[digits] - '0');
-    if (!digits || (digits > 1 && text->data[0] == '0'))
-        return false;
-    *text = slice_of(text->data + digits, text->len - digits);
-    if (!layout_take_text(text, "\n") || text->len / KEPT_LINE < count)
+    unsigned count;
+    if (!layout_take_text(text, "kept ") || !layout_take_number(text, UINT_MAX, &count) ||
+        !layout_take_text(text, "\n") || text->len / KEPT_LINE < count)
         return false;
     layout->kept = count ? xmalloc(count * sizeof *layout->kept) : NULL;
     for (; layout->kept_count < count; layout->kept_count++) {

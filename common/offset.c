@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "common/buf.h"
+
 #define FIELD 16 /* digits */
 
 static void offset_print_field(char *out, uint64_t value)
@@ -36,6 +38,12 @@ void offset_print(char *out, struct offset offset)
     offset_print_field(out, offset.life);
     out[FIELD] = '_';
     offset_print_field(out + FIELD + 1, offset.position);
+}
+
+void offset_add(struct buf *out, struct offset offset)
+{
+    offset_print(buf_reserve(out, OFFSET_LEN), offset);
+    buf_grow(out, OFFSET_LEN);
 }
 
 bool offset_parse(struct slice text, struct offset *offset)

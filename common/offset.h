@@ -8,6 +8,8 @@
 #include "common/attr.h"
 #include "common/slice.h"
 
+struct buf;
+
 #define OFFSET_LEN 33
 #define OFFSET_MAX 9999999999999999ull /* the largest life, and the largest position */
 
@@ -18,6 +20,9 @@ struct offset {
 
 /* Writes OFFSET_LEN bytes and no NUL. Neither field is above OFFSET_MAX. */
 void offset_print(char *out, struct offset offset);
+
+/* The same at the end of a buffer. */
+void offset_add(struct buf *out, struct offset offset);
 
 /* True for exactly two fields of 16 digits joined by '_'. */
 bool offset_parse(struct slice text, struct offset *offset) MUSTUSE;

@@ -24,29 +24,19 @@
 
 /* ---- what is said of an append ---- */
 
-static void batch_add_number(struct buf *out, const char *before, uint64_t value)
-{
-    char text[24];
-    buf_add_text(out, before);
-    buf_add(out, text, (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value));
-}
-
 static void batch_add_stream(struct buf *out, struct slice name)
 {
-    size_t project = project_of(name).len + 1;
     buf_add_text(out, "\"stream\":\"");
-    percent_encode(slice_of(name.data + project, name.len - project), out);
+    percent_encode(project_stream(name), out);
     buf_add_byte(out, '"');
 }
 
 static void batch_add_place(struct buf *out, const struct wire_appended *m)
 {
-    char offset[OFFSET_LEN];
     if (m->flags & WIRE_APPENDED_NO_STREAM)
         return;
-    offset_print(offset, lives_offset(m->lives, m->tail));
     buf_add_text(out, ",\"nextOffset\":\"");
-    buf_add(out, offset, OFFSET_LEN);
+    offset_add(out, lives_offset(m->lives, m->tail));
     buf_add_byte(out, '"');
     if (m->flags & WIRE_APPENDED_CLOSED)
         buf_add_text(out, ",\"closed\":true");
@@ -58,14 +48,14 @@ static void batch_add_done(struct buf *out, const struct wire_append *append, co
     batch_add_stream(out, append->name);
     batch_add_place(out, m);
     if (append->flags & WIRE_APPEND_PRODUCER) {
-        batch_add_number(out, ",\"producer\":{\"epoch\":", m->epoch);
-        batch_add_number(out, ",\"seq\":", m->seq);
+        buf_add_number(out, ",\"producer\":{\"epoch\":", m->epoch);
+        buf_add_number(out, ",\"seq\":", m->seq);
         buf_add_byte(out, '}');
     }
     if (m->flags & WIRE_APPENDED_DUPLICATE)
         buf_add_text(out, ",\"duplicate\":true");
     if (m->subscribers)
-        batch_add_number(out, ",\"fanoutCount\":", m->subscribers);
+        buf_add_number(out, ",\"fanoutCount\":", m->subscribers);
     buf_add_byte(out, '}');
 }
 
@@ -75,10 +65,10 @@ static void batch_add_refused(struct buf *out, enum error error, const struct wi
 {
     batch_add_place(out, m);
     if (error == ERR_STALE_PRODUCER_EPOCH)
-        batch_add_number(out, ",\"producerEpoch\":", m->epoch);
+        buf_add_number(out, ",\"producerEpoch\":", m->epoch);
     if ((append->flags & WIRE_APPEND_PRODUCER) && error_status(error) == 409) {
-        batch_add_number(out, ",\"expectedSeq\":", m->expected);
-        batch_add_number(out, ",\"receivedSeq\":", append->seq);
+        buf_add_number(out, ",\"expectedSeq\":", m->expected);
+        buf_add_number(out, ",\"receivedSeq\":", append->seq);
     }
 }
 
@@ -125,12 +115,12 @@ static void batch_answer_refused(const struct shard_request *q, enum error error
     bool there = true;
     for (size_t i = 0; there && i <= m->failed; i++)
         there = batch_next(&appends, &answers, &append, &answer);
-    batch_add_number(&text, "appends[", m->failed);
+    buf_add_number(&text, "appends[", m->failed);
     buf_add_text(&text, "]: ");
     buf_add_slice(&text, m->text.len ? m->text : slice_str(error_text(error)));
     buf_add_byte(&text, 0);
     if (there) {
-        batch_add_number(&more, ",\"index\":", m->failed);
+        buf_add_number(&more, ",\"index\":", m->failed);
         buf_add_byte(&more, ',');
         batch_add_stream(&more, append.name);
         batch_add_refused(&more, error, &append, &answer);
@@ -165,7 +155,7 @@ static void batch_refuse(struct request *req, enum error error, const struct bat
 {
     struct buf more = {0};
     if (batch->at_append)
-        batch_add_number(&more, ",\"index\":", batch->count);
+        buf_add_number(&more, ",\"index\":", batch->count);
     (void)answer_error_begin(req, error);
     answer_error_more(req, error, text, buf_slice(&more));
     buf_clear(&more);

@@ -12,11 +12,10 @@
  * short or empty and still have a `next`: a shard looks at a bounded number of streams, and hides expired ones. */
 #include "router/handlers/listing.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "common/mem.h"
 #include "common/lives.h"
+#include "common/mem.h"
 #include "common/offset.h"
 #include "common/percent.h"
 #include "common/project.h"
@@ -167,32 +166,22 @@ bool listing_take(struct listing *listing, const struct wire_listed *m)
 
 /* ---- as JSON ---- */
 
-static void listing_add_number(struct buf *out, const char *key, uint64_t value)
-{
-    char text[64];
-    snprintf(text, sizeof text, ",\"%s\":%llu", key, (unsigned long long)value);
-    buf_add_text(out, text);
-}
-
 static void listing_add_offset(struct buf *out, const char *key, struct offset offset)
 {
-    char text[OFFSET_LEN + 1] = "";
     buf_add_text(out, ",\"");
     buf_add_text(out, key);
     buf_add_text(out, "\":\"");
-    offset_print(text, offset);
-    buf_add_text(out, text);
+    offset_add(out, offset);
     buf_add_text(out, "\"");
 }
 
 static void listing_add_retention(struct buf *out, const struct wire_listed_stream *m)
 {
-    char text[96];
     if (!m->retention_s && !m->retention_bytes)
         return;
-    snprintf(text, sizeof text, ",\"retention\":{\"seconds\":%llu,\"bytes\":%llu}", (unsigned long long)m->retention_s,
-             (unsigned long long)m->retention_bytes);
-    buf_add_text(out, text);
+    buf_add_number(out, ",\"retention\":{\"seconds\":", m->retention_s);
+    buf_add_number(out, ",\"bytes\":", m->retention_bytes);
+    buf_add_text(out, "}");
 }
 
 /* Names are percent-encoded and expiries are timestamps: neither needs JSON's escapes. */
@@ -203,17 +192,17 @@ void listing_print_stream(struct buf *out, const struct wire_listed_stream *m, b
     buf_add_text(out, "\",\"contentType\":\"");
     buf_add_json(out, m->content_type);
     buf_add_text(out, "\"");
-    listing_add_number(out, "incarnation", lives_newest(m->lives).life);
+    buf_add_number(out, ",\"incarnation\":", lives_newest(m->lives).life);
     listing_add_offset(out, "nextOffset", lives_offset(m->lives, m->tail));
     if (m->earliest || m->retention_s || m->retention_bytes)
         listing_add_offset(out, "earliestOffset", lives_offset(m->lives, m->earliest));
-    listing_add_number(out, "bytes", m->bytes);
+    buf_add_number(out, ",\"bytes\":", m->bytes);
     buf_add_text(out, m->flags & WIRE_STREAM_CLOSED ? ",\"closed\":true" : ",\"closed\":false");
     buf_add_text(out, m->flags & WIRE_STREAM_PUBLIC ? ",\"public\":true" : ",\"public\":false");
     buf_add_text(out, m->flags & WIRE_LISTED_ESTUARY ? ",\"estuary\":true" : ",\"estuary\":false");
     buf_add_text(out, m->flags & WIRE_LISTED_FORK ? ",\"fork\":true" : ",\"fork\":false");
     if (m->flags & WIRE_STREAM_TTL)
-        listing_add_number(out, "ttl", m->ttl_s);
+        buf_add_number(out, ",\"ttl\":", m->ttl_s);
     if ((m->flags & WIRE_STREAM_EXPIRES) && m->expires_text.len) {
         buf_add_text(out, ",\"expiresAt\":\"");
         buf_add_slice(out, m->expires_text);

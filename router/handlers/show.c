@@ -23,23 +23,15 @@
 #include "router/handlers/listing.h"
 #include "router/router.h"
 
-static void show_add_number(struct buf *out, const char *before, uint64_t value)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    buf_add_text(out, before);
-    buf_add_text(out, text);
-}
-
 static void show_add_tiers(struct buf *out, const struct wire_shown *m)
 {
-    show_add_number(out, ",\"log\":{\"entries\":", m->journal_entries);
-    show_add_number(out, ",\"bytes\":", m->journal_bytes);
-    show_add_number(out, "},\"chunks\":{\"messages\":", m->chunk_messages);
-    show_add_number(out, ",\"bytes\":", m->chunk_bytes);
-    show_add_number(out, "},\"segments\":{\"count\":", m->segments);
-    show_add_number(out, ",\"bytes\":", m->segment_bytes);
-    show_add_number(out, ",\"stored\":", m->stored);
+    buf_add_number(out, ",\"log\":{\"entries\":", m->journal_entries);
+    buf_add_number(out, ",\"bytes\":", m->journal_bytes);
+    buf_add_number(out, "},\"chunks\":{\"messages\":", m->chunk_messages);
+    buf_add_number(out, ",\"bytes\":", m->chunk_bytes);
+    buf_add_number(out, "},\"segments\":{\"count\":", m->segments);
+    buf_add_number(out, ",\"bytes\":", m->segment_bytes);
+    buf_add_number(out, ",\"stored\":", m->stored);
     buf_add_text(out, "}");
 }
 
@@ -48,14 +40,14 @@ static void show_add_producers(struct buf *out, const struct wire_shown *m)
     struct slice rest = m->first_producers, body;
     struct wire_shown_producer producer;
     const char *before = "";
-    show_add_number(out, ",\"producers\":{\"count\":", m->producers);
+    buf_add_number(out, ",\"producers\":{\"count\":", m->producers);
     buf_add_text(out, ",\"first\":[");
     while (wire_take(&rest, WIRE_SHOWN_PRODUCER, &body) && wire_get_shown_producer(body, &producer)) {
         buf_add_text(out, before);
         buf_add_text(out, "{\"id\":\"");
         buf_add_json(out, producer.name);
-        show_add_number(out, "\",\"epoch\":", producer.epoch);
-        show_add_number(out, ",\"seq\":", producer.seq);
+        buf_add_number(out, "\",\"epoch\":", producer.epoch);
+        buf_add_number(out, ",\"seq\":", producer.seq);
         buf_add_text(out, "}");
         before = ",";
     }
@@ -67,7 +59,7 @@ static void show_add_sources(struct buf *out, const struct wire_shown *m, bool n
 {
     struct slice rest = named ? m->first_sources : (struct slice){0};
     const char *before = "\"";
-    show_add_number(out, ",\"subscribedTo\":{\"count\":", m->sources);
+    buf_add_number(out, ",\"subscribedTo\":{\"count\":", m->sources);
     buf_add_text(out, ",\"first\":[");
     while (rest.len) {
         size_t len = strnlen(rest.data, rest.len);
@@ -82,7 +74,6 @@ static void show_add_sources(struct buf *out, const struct wire_shown *m, bool n
 
 static void show_add_fork(struct buf *out, const struct wire_shown *m, struct slice lives, bool named)
 {
-    char offset[OFFSET_LEN + 1] = "";
     if (!m->fork_source.len)
         return;
     if (named) {
@@ -91,8 +82,7 @@ static void show_add_fork(struct buf *out, const struct wire_shown *m, struct sl
         buf_add_text(out, "\"");
     }
     buf_add_text(out, ",\"forkedAt\":\"");
-    offset_print(offset, lives_offset(lives, m->base));
-    buf_add_text(out, offset);
+    offset_add(out, lives_offset(lives, m->base));
     buf_add_text(out, "\"");
 }
 
@@ -108,17 +98,17 @@ static bool show_print(struct request *req, const struct shard_request *q, const
     listing_print_stream(out, &stream, false);
     snprintf(uid, sizeof uid, ",\"uid\":\"%llx\"", (unsigned long long)stream.uid);
     buf_add_text(out, uid);
-    show_add_number(out, ",\"shard\":", q->shard);
+    buf_add_number(out, ",\"shard\":", q->shard);
     if (m->remaining_ms != UINT64_MAX) /* it expires */
-        show_add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
+        buf_add_number(out, ",\"expiresInSeconds\":", m->remaining_ms / 1000);
     show_add_fork(out, m, stream.lives, !req->grant.narrow);
-    show_add_number(out, ",\"forks\":", m->forks);
+    buf_add_number(out, ",\"forks\":", m->forks);
     show_add_tiers(out, m);
     show_add_producers(out, m);
-    show_add_number(out, ",\"subscribers\":", m->subscribers);
+    buf_add_number(out, ",\"subscribers\":", m->subscribers);
     show_add_sources(out, m, !req->grant.narrow);
-    show_add_number(out, ",\"readers\":{\"here\":", live_readers(&req->router->live, stream.name));
-    show_add_number(out, ",\"routers\":", m->watchers);
+    buf_add_number(out, ",\"readers\":{\"here\":", live_readers(&req->router->live, stream.name));
+    buf_add_number(out, ",\"routers\":", m->watchers);
     buf_add_text(out, "}}");
     return true;
 }

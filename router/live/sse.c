@@ -101,10 +101,8 @@ static void sse_add_data(struct buf *out, const struct sse_event *event)
 /* streamNextOffset stays the old one: a client that knows no streamRecreated comes back with it and is told 410. */
 static void sse_add_recreated(struct buf *out, struct offset earliest)
 {
-    char offset[OFFSET_LEN];
-    offset_print(offset, earliest);
     buf_add_slice(out, SLICE(",\"streamRecreated\":true,\"streamEarliestOffset\":\""));
-    buf_add(out, offset, OFFSET_LEN);
+    offset_add(out, earliest);
     buf_add_slice(out, SLICE("\""));
 }
 

@@ -50,7 +50,7 @@ static void restore_lives_of(const struct stream_row *row, uint64_t now_ms, stru
 {
     char room[LIVES_ONE];
     uint64_t life = layout_life_at(now_ms);
-    struct slice lives = row->lives.len ? row->lives : lives_one(layout_life_of_uid(row->uid), room);
+    struct slice lives = stream_row_lives(row, room);
     uint64_t newest = lives_newest(lives).life;
     lives_add_before(out, lives, row->flushed);
     lives_add(out, row->flushed, life > newest ? life : newest + 1);

@@ -50,13 +50,11 @@ static void estuary_make_envelopes(struct delivery *d)
     bool last = true;
     stream = slice_of(slash + 1, stream.len - (size_t)(slash + 1 - stream.data));
     while (d->plain.boundaries.len ? boundaries_next(&boundaries, &length, &last) : at == 0) {
-        char offset[OFFSET_LEN];
         size_t before = buf_len(&d->data);
-        offset_print(offset, lives_offset(d->lives, ++position));
         buf_add_slice(&d->data, SLICE("{\"stream\":\""));
         percent_encode(stream, &d->data);
         buf_add_slice(&d->data, SLICE("\",\"offset\":\""));
-        buf_add(&d->data, offset, OFFSET_LEN);
+        offset_add(&d->data, lives_offset(d->lives, ++position));
         buf_add_slice(&d->data, SLICE("\",\"data\":"));
         buf_add(&d->data, d->plain.data.data + at, (size_t)length - 1); /* without its comma */
         buf_add_slice(&d->data, SLICE("},"));

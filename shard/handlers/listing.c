@@ -12,8 +12,6 @@
 
 #include <stdlib.h>
 
-#include "common/layout.h"
-#include "common/lives.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "shard/peers/handlers.h"
@@ -53,7 +51,7 @@ struct wire_listed_stream listing_facts(const struct stream_row *row, const stru
         .expires_text = row->expires_text,
         .retention_s = row->retention_s,
         .retention_bytes = row->retention_bytes,
-        .lives = row->lives.len ? row->lives : lives_one(layout_life_of_uid(row->uid), room),
+        .lives = stream_row_lives(row, room),
     };
 }
 

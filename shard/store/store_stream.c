@@ -24,6 +24,11 @@ bool stream_row_is_json(const struct stream_row *row)
     return (row->kind & STREAM_KIND_JSON) || media_type_is_application_json(row->content_type);
 }
 
+struct slice stream_row_lives(const struct stream_row *row, char room[LIVES_ONE])
+{
+    return row->lives.len ? row->lives : lives_one(layout_life_of_uid(row->uid), room);
+}
+
 uint64_t stream_row_deadline(const struct stream_row *row)
 {
     uint64_t deadline = row->expires_ms;

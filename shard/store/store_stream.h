@@ -3,6 +3,7 @@
 #define SHARD_STORE_STORE_STREAM_H
 
 #include "common/attr.h"
+#include "common/lives.h"
 #include "common/slice.h"
 #include "shard/store/store.h"
 
@@ -51,13 +52,16 @@ struct stream_row {
     uint64_t retain_ms;                    /* when to look for what retention drops, or STORE_NONE */
     bool is_public;                        /* everybody may read it */
     char reader_key[READER_KEY_DIGITS];    /* hex: who knows it may share what caches keep */
-    struct slice lives;                    /* common/lives.h; empty: the one that its uid tells */
+    struct slice lives;                    /* empty: the one that its uid tells; see stream_row_lives() */
 };
 
 /* Whether the stream holds JSON messages instead of bytes. Decided when the stream is created, by media_type_is_json().
  * Data of version 9 and before has no STREAM_KIND_JSON: there only application/json holds messages, and a stream of a
  * type with the suffix "+json" stays one of bytes as long as it exists. */
 bool stream_row_is_json(const struct stream_row *row) MUSTUSE;
+
+/* The stream's lives (common/lives.h). The room is for those of a stream that has only one. */
+struct slice stream_row_lives(const struct stream_row *row, char room[LIVES_ONE]);
 
 /* When the stream expires: Unix ms, or STORE_NONE. */
 uint64_t stream_row_deadline(const struct stream_row *row);
