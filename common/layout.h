@@ -3,8 +3,8 @@
  *
  * Names of a project with the same {group} have the same slot, and so the same shard, for whatever needs streams
  * together. Streams that were there before groups counted keep the slot of their whole name, which their uids carry: at
- * the first start of a program that knows groups, `streamd move` lists those whose slot would change. Until it has done
- * so, `groups` is false and nothing changes. */
+ * the first start of a program that knows groups, those whose slot would change are listed (shard/tools/move_names.c).
+ * Until that is done, `groups` is false and nothing changes. */
 #ifndef COMMON_LAYOUT_H
 #define COMMON_LAYOUT_H
 

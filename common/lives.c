@@ -73,6 +73,11 @@ struct offset lives_offset(struct slice lives, uint64_t position)
     return (struct offset){lives_at(lives, position), position};
 }
 
+struct place lives_place(struct slice lives, uint64_t tail)
+{
+    return (struct place){lives_newest(lives).life, lives_offset(lives, tail)};
+}
+
 bool lives_admit(struct slice lives, struct offset offset)
 {
     bool known = !offset.life && !offset.position;

@@ -9,7 +9,12 @@
  *     position     0 ......... 40 ............ 55 .......>
  *     life         | 1764000000123 | 1764000555000 | ...          lives grow with positions
  *
- * A position belongs to the life of the byte or message before it, so the place where a fork begins is its source's. */
+ * A position belongs to the life of the byte or message before it, so the place where a fork begins is its source's.
+ *
+ * Clients see lives in offsets, and the newest one as Stream-Incarnation. Inside the server a stream is named by its
+ * uid, which carries slot and life (common/layout.h): a READ that goes on asks for a uid, since the stream was found
+ * before. Where only an offset or a condition came, its life must be one of the stream's (lives_admit, condition_life).
+ */
 #ifndef COMMON_LIVES_H
 #define COMMON_LIVES_H
 
@@ -50,6 +55,13 @@ struct life lives_newest(struct slice lives);
 
 /* The one spelling of a position. */
 struct offset lives_offset(struct slice lives, uint64_t position);
+
+/* Where a stream is, for whoever is to go on from there. */
+struct place {
+    uint64_t life; /* the newest */
+    struct offset tail;
+};
+struct place lives_place(struct slice lives, uint64_t tail);
 
 /* The offset names a place in this stream, or the start, as far as its life can tell: the position may be beyond the
  * tail. */

@@ -105,7 +105,7 @@ static char *wire_put_condition(char *at, const struct wire_condition *value)
     at = wire_put_u8(at, value->flags);
     if (!value->flags)
         return at;
-    at = wire_put_u64(at, value->incarnation);
+    at = wire_put_u64(at, value->life);
     at = wire_put_u64(at, value->offset.life);
     return wire_put_u64(at, value->offset.position);
 }
@@ -158,7 +158,7 @@ static bool wire_get_condition(struct slice *in, struct wire_condition *value)
         return false;
     if (!value->flags)
         return true;
-    return wire_get_u64(in, &value->incarnation) && wire_get_u64(in, &value->offset.life) &&
+    return wire_get_u64(in, &value->life) && wire_get_u64(in, &value->offset.life) &&
            wire_get_u64(in, &value->offset.position);
 }
 

@@ -48,21 +48,21 @@
 #define WIRE_APPEND_BODY 8u   /* `data` is the body as it came, and `count` its bytes */
 #define WIRE_APPEND_VALUE 16u /* it is a JSON value: a body for JSON, the text that it spells for bytes */
 
-/* What a request depends on; the shard looks in the turn in which it acts (shard/streams/condition.h). No flag:
- * nothing, and a frame has no more of it than the flags. */
+/* What a request depends on; the shard looks in the turn in which it acts (shard/streams/condition.h). Without a flag
+ * it depends on nothing, and a frame has only the flags of it. */
 struct wire_condition {
     uint8_t flags;        /* WIRE_IF_* */
-    uint64_t incarnation; /* of Stream-Incarnation */
+    uint64_t life;        /* of Stream-Incarnation */
     struct offset offset; /* of If-Match or Stream-Expected-Offset; WIRE_IF_NOWHERE as its position: no stream's */
 };
 
-#define WIRE_IF_INCARNATION 1u /* Stream-Incarnation: the stream's newest life is this one */
-#define WIRE_IF_TAIL 2u        /* If-Match: the tail is `offset` */
-#define WIRE_IF_EXPECTED 4u    /* Stream-Expected-Offset: the same, and CONFLICT instead of PRECONDITION_FAILED */
-#define WIRE_IF_READ 8u        /* with TAIL: the tag is of a read, so the offset's life is the stream's newest */
-#define WIRE_IF_UNSUITED 16u   /* with TAIL: the value is "*" or a list, which no append may have */
-#define WIRE_IF_THERE 32u      /* If-Match: *, the stream exists */
-#define WIRE_IF_ABSENT 64u     /* If-None-Match: *, it does not */
+#define WIRE_IF_LIFE 1u      /* Stream-Incarnation: the stream's newest life is this one */
+#define WIRE_IF_TAIL 2u      /* If-Match: the tail is `offset` */
+#define WIRE_IF_EXPECTED 4u  /* Stream-Expected-Offset: the same, and CONFLICT instead of PRECONDITION_FAILED */
+#define WIRE_IF_READ 8u      /* with TAIL: the tag is of a read, so the offset's life is the stream's newest */
+#define WIRE_IF_UNSUITED 16u /* with TAIL: the value is "*" or a list, which no append may have */
+#define WIRE_IF_THERE 32u    /* If-Match: *, the stream exists */
+#define WIRE_IF_ABSENT 64u   /* If-None-Match: *, it does not */
 #define WIRE_IF_NOWHERE UINT64_MAX
 
 #define WIRE_READ_NOW 1u        /* from the tail; `position` is not looked at */

@@ -203,20 +203,20 @@ void answer_error_text(struct request *req, enum error error, const char *text)
     answer_error_end(req, error, text);
 }
 
-void answer_add_place(struct buf *head, int status, uint64_t life, struct offset tail)
+void answer_add_place(struct buf *head, int status, struct place at)
 {
     char etag[ETAG_MAX];
-    size_t len = etag_print_offset(etag, tail);
+    size_t len = etag_print_offset(etag, at.tail);
     if (status < 400 || status == 409 || status == 412)
         response_add(head, "ETag", slice_of(etag, len));
-    response_add_number(head, "Stream-Incarnation", life);
+    response_add_number(head, "Stream-Incarnation", at.life);
     response_add(head, "Stream-Next-Offset", slice_of(etag + 1, len - 2)); /* what the tag has in quotes */
 }
 
 /* Where the stream is, for a client whose picture of it is another one. */
 static void answer_add_state(struct buf *head, int status, const struct wire_stream *stream)
 {
-    answer_add_place(head, status, lives_newest(stream->lives).life, lives_offset(stream->lives, stream->tail));
+    answer_add_place(head, status, lives_place(stream->lives, stream->tail));
     if (stream->flags & WIRE_STREAM_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
 }

@@ -4,6 +4,7 @@
 #define ROUTER_CONN_ANSWER_H
 
 #include "common/attr.h"
+#include "common/lives.h"
 #include "common/wire.h"
 #include "router/conn/connection.h"
 #include "router/http/response.h"
@@ -59,9 +60,9 @@ struct chunk {
 };
 struct chunk answer_chunk(struct output_pool *pool, struct slice bytes);
 
-/* Adds the stream's newest life and its tail as Stream-Incarnation and Stream-Next-Offset; and the tail as an ETag,
- * which If-Match takes, if a client is to go on from there: to all but errors other than 409 and 412. */
-void answer_add_place(struct buf *head, int status, uint64_t life, struct offset tail);
+/* Adds Stream-Incarnation and Stream-Next-Offset of an answer with this status; and the tail as an ETag, which If-Match
+ * takes, if a client is to go on from there: to all but errors other than 409 and 412. */
+void answer_add_place(struct buf *head, int status, struct place at);
 
 /* Adds Stream-Incarnation: the newest of these lives (common/lives.h). */
 void answer_add_incarnation(struct buf *head, struct slice lives);

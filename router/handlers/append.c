@@ -50,18 +50,13 @@ static void append_add_fanout(struct buf *head, const struct wire_appended *m)
     response_add_number(head, "Stream-Fanout-Failures", m->failures);
 }
 
-static void append_add_place(struct buf *head, int status, const struct wire_appended *m)
-{
-    answer_add_place(head, status, lives_newest(m->lives).life, lives_offset(m->lives, m->tail));
-}
-
 static void append_answer_appended(const struct shard_request *q, const struct wire_appended *m)
 {
     struct request *req = q->request;
     bool producer = q->flags & APPEND_PRODUCER;
     bool created = producer && !(q->flags & APPEND_CLOSE_ONLY) && !(m->flags & WIRE_APPENDED_DUPLICATE);
     struct buf *head = answer_begin(req, created ? 200 : 204);
-    append_add_place(head, 200, m);
+    answer_add_place(head, 200, lives_place(m->lives, m->tail));
     if (m->flags & WIRE_APPENDED_CLOSED)
         response_add(head, "Stream-Closed", SLICE("true"));
     if (producer) {
@@ -83,7 +78,7 @@ static void append_add_state(struct buf *head, const struct answer *answer)
     int status = error_status(answer->error);
     if ((m->flags & WIRE_APPENDED_NO_STREAM) || status >= 500)
         return;
-    append_add_place(head, status, m);
+    answer_add_place(head, status, lives_place(m->lives, m->tail));
     if ((m->flags & WIRE_APPENDED_CLOSED) && (status == 409 || status == 412))
         response_add(head, "Stream-Closed", SLICE("true"));
 }

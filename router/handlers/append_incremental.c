@@ -58,12 +58,11 @@ struct incremental {
     struct json_lines lines;     /* JSON: how many were sent */
     size_t line_bytes;           /* JSON: of what is held, whole lines */
     uint64_t stored;             /* pieces */
-    struct offset tail;          /* of the stream, if that is known */
-    uint64_t life;               /* the same: its newest */
+    struct place at;             /* of the stream, if that is known */
     uint64_t sent_ms;            /* the last piece */
     uint64_t ends_ms;            /* the right to append */
     bool json;
-    bool knows_tail;
+    bool knows_place;
     bool whole;       /* all of the body has come */
     bool closing;     /* the piece under way closes the stream */
     bool slowed;      /* by the project's quota of appends a second: `due` tries again */
@@ -97,11 +96,10 @@ static size_t incremental_there(const struct incremental *a)
 static void incremental_finish(struct incremental *a, bool closed)
 {
     struct request *req = a->request;
-    struct offset tail = a->tail;
-    uint64_t life = a->life;
+    const struct place at = a->at;
     request_drop_job(req);
     struct buf *head = answer_begin(req, 204);
-    answer_add_place(head, 204, life, tail);
+    answer_add_place(head, 204, at);
     if (closed)
         response_add(head, "Stream-Closed", SLICE("true"));
     response_add(head, "Cache-Control", SLICE("no-store"));
@@ -112,9 +110,8 @@ static void incremental_finish(struct incremental *a, bool closed)
 static void incremental_refuse(struct incremental *a, enum error error, const char *text)
 {
     struct request *req = a->request;
-    struct offset tail = a->tail;
-    uint64_t life = a->life;
-    bool has_tail = a->knows_tail && error != ERR_STREAM_NOT_FOUND && error != ERR_STREAM_GONE;
+    const struct place at = a->at;
+    bool has_place = a->knows_place && error != ERR_STREAM_NOT_FOUND && error != ERR_STREAM_GONE;
     struct detail detail = {0};
     snprintf(detail.text, sizeof detail.text, "%s", text ? text : "");
     if (a->whole)
@@ -127,8 +124,8 @@ static void incremental_refuse(struct incremental *a, enum error error, const ch
         response_add(head, "Stream-Closed", SLICE("true"));
     if (error == ERR_STREAM_SEQ_REGRESSION)
         response_add(head, "Stream-Seq", slice_str(detail.text));
-    if (has_tail)
-        answer_add_place(head, error_status(error), life, tail);
+    if (has_place)
+        answer_add_place(head, error_status(error), at);
     answer_error_end(req, error, detail.text);
 }
 
@@ -207,7 +204,7 @@ static enum error incremental_head(const struct incremental *a, struct wire_appe
     *append = first ? all : (struct wire_append){.name = all.name, .content_type = all.content_type};
     append->condition = all.condition;
     if (!first)
-        append->condition.flags &= WIRE_IF_INCARNATION;
+        append->condition.flags &= WIRE_IF_LIFE;
     append->flags = (uint8_t)((first ? all.flags : 0) & ~WIRE_APPEND_CLOSE);
     if (a->whole)
         append->flags |= all.flags & WIRE_APPEND_CLOSE;
@@ -276,11 +273,10 @@ static void incremental_go_on(struct incremental *a)
         incremental_plan(a);
 }
 
-static void incremental_learn_tail(struct incremental *a, struct slice lives, uint64_t tail)
+static void incremental_learn_place(struct incremental *a, struct slice lives, uint64_t tail)
 {
-    a->tail = lives_offset(lives, tail);
-    a->life = lives_newest(lives).life;
-    a->knows_tail = true;
+    a->at = lives_place(lives, tail);
+    a->knows_place = true;
 }
 
 static void incremental_answered(struct shard_request *q, const struct answer *answer)
@@ -289,7 +285,7 @@ static void incremental_answered(struct shard_request *q, const struct answer *a
     const struct wire_appended *m = answer_appended(answer);
     a->piece = NULL;
     if (m)
-        incremental_learn_tail(a, m->lives, m->tail);
+        incremental_learn_place(a, m->lives, m->tail);
     if (answer->error != ERR_NONE) {
         bool seq = answer->error == ERR_STREAM_SEQ_REGRESSION;
         snprintf(a->error_text.text, sizeof a->error_text.text, "%.*s", seq ? (int)m->last_seq.len : DETAIL_MAX,
@@ -368,8 +364,8 @@ static void incremental_told(struct live_writer *writer, enum error error, const
         return;
     }
     bool closed = (stream->flags & WIRE_STREAM_CLOSED) && !a->closing;
-    if (closed || !a->knows_tail)
-        incremental_learn_tail(a, stream->lives, stream->tail);
+    if (closed || !a->knows_place)
+        incremental_learn_place(a, stream->lives, stream->tail);
     if (closed)
         incremental_end(a, ERR_STREAM_CLOSED, NULL);
 }

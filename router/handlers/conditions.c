@@ -148,8 +148,8 @@ static enum error conditions_take_incarnation(const struct http_head *head, stru
     struct slice value = head->headers[HTTP_STREAM_INCARNATION_HEADER];
     if (!value.data)
         return ERR_NONE;
-    condition->flags |= WIRE_IF_INCARNATION;
-    if (integer_valid(value, OFFSET_MAX, &condition->incarnation))
+    condition->flags |= WIRE_IF_LIFE;
+    if (integer_valid(value, OFFSET_MAX, &condition->life))
         return ERR_NONE;
     return detail_say(detail, ERR_INVALID_CONDITION,
                       "Stream-Incarnation must be a whole number as an answer gave it, not %s; nothing was done",

@@ -102,7 +102,7 @@ static struct slice collapse_key_of(struct buf *key, const struct wire_read *rea
 {
     const uint64_t numbers[] = {read->life,      read->position,        read->from,
                                 read->amount,    read->flags,           read->max_messages,
-                                read->max_bytes, read->condition.flags, read->condition.incarnation};
+                                read->max_bytes, read->condition.flags, read->condition.life};
     buf_reset(key);
     buf_add(key, (const char *)numbers, sizeof numbers);
     buf_add_slice(key, read->name);

@@ -22,11 +22,11 @@ bool condition_tail(const struct stream *stream, const struct wire_condition *co
 enum error condition_life(const struct stream *stream, const struct wire_condition *condition, struct detail *detail)
 {
     uint64_t life = lives_newest(stream_lives(stream)).life;
-    if (!(condition->flags & WIRE_IF_INCARNATION) || condition->incarnation == life)
+    if (!(condition->flags & WIRE_IF_LIFE) || condition->life == life)
         return ERR_NONE;
     return detail_say(detail, ERR_PRECONDITION_FAILED,
                       "the stream's Stream-Incarnation is %" PRIu64 ", not %" PRIu64 "; nothing was done", life,
-                      condition->incarnation);
+                      condition->life);
 }
 
 enum error condition_there(const struct stream *stream, const struct wire_condition *condition, struct detail *detail)
@@ -48,7 +48,7 @@ enum error condition_there(const struct stream *stream, const struct wire_condit
 
 enum error condition_absent(const struct wire_condition *condition, struct detail *detail)
 {
-    bool life = condition->flags & WIRE_IF_INCARNATION;
+    bool life = condition->flags & WIRE_IF_LIFE;
     if (!life && !(condition->flags & (WIRE_IF_TAIL | WIRE_IF_THERE)))
         return ERR_NONE;
     return detail_say(detail, ERR_PRECONDITION_FAILED, "there is no such stream, and %s asks for one; nothing was done",

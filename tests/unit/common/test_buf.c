@@ -76,13 +76,22 @@ static void test_flow(void **state)
     buf_clear(&b);
 }
 
+static void test_numbers(void **state)
+{
+    (void)state;
+    struct buf b = {0};
+    buf_add_number(&b, "", 0);
+    buf_add_number(&b, ",\"seq\":", UINT64_MAX);
+    assert_true(slice_equal(buf_slice(&b), SLICE("0,\"seq\":18446744073709551615")));
+    buf_clear(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_usable_after_clear),
-        cmocka_unit_test(test_reuses_room),
-        cmocka_unit_test(test_flow),
+        cmocka_unit_test(test_empty),       cmocka_unit_test(test_usable_after_clear),
+        cmocka_unit_test(test_reuses_room), cmocka_unit_test(test_flow),
+        cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

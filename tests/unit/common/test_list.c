@@ -38,6 +38,7 @@ static void keeps_the_order(void **state)
     (void)state;
     list_init(&head);
     assert_true(list_empty(&head));
+    assert_int_equal(list_count(&head), 0);
     list_add_last(&head, link_of(&m[0], 2));
     list_add_last(&head, link_of(&m[1], 4));
     list_add_first(&head, link_of(&m[2], 1));

@@ -80,6 +80,8 @@ static void a_life_that_begins_at_the_start(void **state)
     struct slice lives = buf_slice(&buf);
     assert_true(lives_valid(lives));
     assert_int_equal(lives_newest(lives).life, 900);
+    assert_int_equal(lives_place(lives, 41).life, 900);
+    assert_int_equal(lives_place(lives, 41).tail.position, 41);
     assert_true(admits(lives, 500, 0) && admits(lives, 900, 1) && admits(lives, 0, 0));
     assert_false(admits(lives, 500, 1));
     buf_clear(&buf);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/buf.h"
 #include "common/offset.h"
 #include "tests/unit/exact.h"
 
@@ -20,6 +21,12 @@ static void test_print(void **state)
         snprintf(expected, sizeof expected, "%016" PRIu64 "_%016" PRIu64, offset.life, offset.position);
         offset_print(out, offset);
         assert_string_equal(out, expected);
+
+        struct buf text_too = {0};
+        buf_add_byte(&text_too, '.');
+        offset_add(&text_too, offset);
+        assert_true(slice_equal(slice_of(buf_slice(&text_too).data + 1, buf_len(&text_too) - 1), slice_str(expected)));
+        buf_clear(&text_too);
 
         struct slice text = exact_copy(slice_of(out, OFFSET_LEN));
         assert_true(offset_parse(text, &back));

@@ -34,12 +34,12 @@ static struct wire_condition random_condition(void)
     if (rand() % 2)
         return (struct wire_condition){0};
     return (struct wire_condition){
-        .flags = (uint8_t)(rand() % 255 + 1), .incarnation = random_u64(), .offset = {random_u64(), random_u64()}};
+        .flags = (uint8_t)(rand() % 255 + 1), .life = random_u64(), .offset = {random_u64(), random_u64()}};
 }
 
 static bool same_condition(const struct wire_condition *a, const struct wire_condition *b)
 {
-    return a->flags == b->flags && a->incarnation == b->incarnation && a->offset.life == b->offset.life &&
+    return a->flags == b->flags && a->life == b->life && a->offset.life == b->offset.life &&
            a->offset.position == b->offset.position;
 }
 

@@ -86,9 +86,9 @@ static void different_conditions_are_not_shared(void **state)
     for (int i = 0; i < 3; i++) {
         ask(b, i, i + 1, "p/s", headers[i]);
         assert_int_equal(b->read_count, i + 1);
-        assert_int_equal(b->reads[i].condition.flags, i ? WIRE_IF_INCARNATION : 0);
+        assert_int_equal(b->reads[i].condition.flags, i ? WIRE_IF_LIFE : 0);
     }
-    assert_int_equal(b->reads[2].condition.incarnation, 7);
+    assert_int_equal(b->reads[2].condition.life, 7);
     tell(b, 2, ERR_PRECONDITION_FAILED, SLICE(""));
     tell(b, 1, ERR_NONE, SLICE("one"));
     tell(b, 0, ERR_NONE, SLICE("any"));

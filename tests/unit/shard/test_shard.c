@@ -455,13 +455,13 @@ static void appends_hold_their_conditions(void **state)
     expect_append(b, other, tail_is(WIRE_IF_TAIL | WIRE_IF_UNSUITED, 0, 0), ERR_CONTENT_TYPE_MISMATCH);
     expect_append(b, x, tail_is(WIRE_IF_TAIL | WIRE_IF_UNSUITED, 0, 0), ERR_CONDITION_NOT_SUPPORTED);
     expect_append(b, p, tail_is(WIRE_IF_TAIL, life, 3), ERR_CONDITION_NOT_SUPPORTED);
-    expect_append(b, other, (struct wire_condition){.flags = WIRE_IF_INCARNATION}, ERR_PRECONDITION_FAILED);
+    expect_append(b, other, (struct wire_condition){.flags = WIRE_IF_LIFE}, ERR_PRECONDITION_FAILED);
     expect_append(b, end, tail_is(WIRE_IF_EXPECTED, life, 2), ERR_EXPECTED_OFFSET_CONFLICT);
     expect_append(b, end, tail_is(WIRE_IF_TAIL, life, 3), ERR_NONE);
     expect_append(b, end, tail_is(WIRE_IF_TAIL, life, 3), ERR_NONE); /* again */
     expect_append(b, end, tail_is(WIRE_IF_TAIL, life, 2), ERR_STREAM_CLOSED);
     expect_append(b, x, tail_is(WIRE_IF_TAIL, life, 2), ERR_STREAM_CLOSED);
-    expect_append(b, x, (struct wire_condition){.flags = WIRE_IF_INCARNATION}, ERR_PRECONDITION_FAILED);
+    expect_append(b, x, (struct wire_condition){.flags = WIRE_IF_LIFE}, ERR_PRECONDITION_FAILED);
     expect_text(b, "p/a", "xxx");
 }
 

@@ -232,8 +232,8 @@ static void conditions(void **state)
     struct http_head head = head_of(HTTP_POST, "If-Match: " TAG "\r\nStream-Incarnation: 31\r\n", text);
     (void)state;
     assert_int_equal(conditions_take(&head, &condition, NULL), ERR_NONE);
-    assert_int_equal(condition.flags, WIRE_IF_TAIL | WIRE_IF_INCARNATION);
-    assert_true(condition.incarnation == 31 && condition.offset.life == 31 && condition.offset.position == 7);
+    assert_int_equal(condition.flags, WIRE_IF_TAIL | WIRE_IF_LIFE);
+    assert_true(condition.life == 31 && condition.offset.life == 31 && condition.offset.position == 7);
     head = head_of(HTTP_POST, "If-Match: \"x\"\r\n", text);
     assert_int_equal(conditions_take(&head, &condition, NULL), ERR_NONE);
     assert_true(condition.flags == WIRE_IF_TAIL && condition.offset.position == WIRE_IF_NOWHERE);
@@ -246,7 +246,7 @@ static void conditions(void **state)
     expect_condition(HTTP_DELETE, "If-Match: \"a\", \"b\"\r\n", ERR_CONDITION_NOT_SUPPORTED, 0);
     expect_condition(HTTP_PUT, "If-None-Match: *\r\nIf-Match: " TAG "\r\n", ERR_NONE, WIRE_IF_ABSENT | WIRE_IF_TAIL);
     expect_condition(HTTP_PUT, "If-None-Match: " TAG "\r\n", ERR_CONDITION_NOT_SUPPORTED, 0);
-    expect_condition(HTTP_GET, "If-None-Match: " TAG "\r\nStream-Incarnation: 0\r\n", ERR_NONE, WIRE_IF_INCARNATION);
+    expect_condition(HTTP_GET, "If-None-Match: " TAG "\r\nStream-Incarnation: 0\r\n", ERR_NONE, WIRE_IF_LIFE);
     expect_condition(HTTP_GET, "Stream-Incarnation: x\r\n", ERR_INVALID_CONDITION, 0);
     expect_condition(HTTP_GET, "Stream-Incarnation: 99999999999999999\r\n", ERR_INVALID_CONDITION, 0);
     expect_condition(HTTP_POST, "Stream-Expected-Offset: 0000000000000000_0000000000000000\r\n", ERR_NONE,
