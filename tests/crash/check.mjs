@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { loadHistory } from "./history.mjs";
 import { emptyUnits, joinUnits, parseUnits, sameUnits } from "./payload.mjs";
 
-const GONE = new Set([404, 410]);
+const GONE = new Set([404, 410, 412]);
 
 // Everything about one stream, gathered from the events.
 class Stream {
@@ -49,7 +49,7 @@ class Stream {
 class Judge {
   streams = new Map();
   violations = [];
-  counts = { appends: 0, chunks: 0, streams: 0, deliveries: 0 };
+  counts = { appends: 0, chunks: 0, streams: 0, deliveries: 0, again: 0, conditional: 0 };
   owners = new Map(); // id of an append → the stream it was sent to
 
   stream(name) {
@@ -72,12 +72,16 @@ class Judge {
       checkAppends(this, stream);
       checkOrder(this, stream);
       checkLines(this, stream);
+      checkPieces(this, stream);
+      checkConditions(this, stream);
+      checkLife(this, stream);
       checkProducers(this, stream);
       checkTails(this, stream);
       checkClosed(this, stream);
       checkExistence(this, stream);
     }
     for (const stream of this.streams.values()) if (stream.subscriptions.length) checkEstuary(this, stream);
+    checkLives(this);
     return { violations: this.violations, counts: this.counts };
   }
 }
@@ -119,6 +123,8 @@ function takeOperation(judge, stream, op) {
   takers[op.do](stream, op);
   if (op.do === "append" && op.close) stream.closes.push(op);
   if (op.do === "append" && op.result === "ok") judge.counts.appends++;
+  if (op.expected !== undefined && op.result === "ok") judge.counts.conditional++;
+  if (op.path && op.path !== op.s && op.result === "ok") judge.counts.again++;
   if (op.do === "subscribe" && GONE.has(op.status)) judge.stream(op.source).refusals.push(op);
   else if (op.result === "refused" || GONE.has(op.status)) stream.refusals.push(op);
   else if (op.result === "ok" && op.next !== undefined) stream.looks.push(op);
@@ -199,7 +205,7 @@ function checkAppends(judge, stream) {
   for (const op of stream.appends.values()) {
     if (op.result !== "ok") continue;
     const place = stream.places.get(op.id);
-    const exact = op.producer === undefined || op.status === 200;
+    const exact = !op.incremental && (op.producer === undefined || op.status === 200);
     const rest = op.rest ?? 0;
     if (!place) {
       const covered = stream.parsed && (stream.complete || (exact && op.next - rest <= stream.units.length));
@@ -237,6 +243,45 @@ function checkLines(judge, stream) {
     if (before && before.start > place.start)
       judge.blame(stream, "order", `${op.id} is before ${before.id}, sent earlier on its connection`);
     last.set(op.line, place);
+  }
+}
+
+// Of the pieces of one request the first are there, up to any of them.
+function checkPieces(judge, stream) {
+  const missing = new Map();
+  for (const op of stream.appends.values()) {
+    if (!op.incremental || !stream.complete || !stream.parsed) continue;
+    if (!stream.places.has(op.id)) missing.set(op.line, op.id);
+    else if (missing.has(op.line)) judge.blame(stream, "torn", `${op.id} is there without ${missing.get(op.line)}`);
+  }
+}
+
+// A conditional append is where it was expected to be, or nowhere.
+function checkConditions(judge, stream) {
+  for (const op of stream.appends.values()) {
+    if (op.expected === undefined) continue;
+    const place = stream.places.get(op.id);
+    if (place && place.start !== op.expected)
+      judge.blame(stream, "condition", `${op.id} is at ${place.start}, and was to be at ${op.expected} or not at all`);
+    if (op.code === "EXPECTED_OFFSET_CONFLICT" && op.result === "refused" && op.next === op.expected)
+      judge.blame(stream, "condition", `${op.id} was refused at ${op.expected}, the tail that it expected`);
+  }
+}
+
+// All answers of a stream are of one life.
+function checkLife(judge, stream) {
+  for (const { life, began, status } of [...stream.looks, ...stream.appends.values()])
+    if (life && status < 400 && life !== (stream.life ??= life))
+      judge.blame(stream, "another life", `event ${began} was answered in life ${life}, not ${stream.life}`);
+}
+
+// No path has a life twice.
+function checkLives(judge) {
+  const owners = new Map();
+  for (const stream of judge.streams.values()) {
+    const key = stream.life && stream.made?.path && `${stream.made.path} ${stream.life}`;
+    if (key && owners.has(key)) judge.blame(stream, "life twice", `${key} was that of ${owners.get(key)}`);
+    if (key) owners.set(key, stream.name);
   }
 }
 

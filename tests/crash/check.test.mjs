@@ -338,6 +338,70 @@ describe("what must be found", () => {
     expect(batches(([[a, b], [c, d]]) => [[a], [c, d], [b]])).toContain("producer order"));
   test("a batch that is lost", () => expect(batches(([a]) => [a])).toContain("lost"));
 
+  test("an append that was done at another tail than it expected", () => {
+    const expects = (expected) => doctored((s) => (s.append("s", "c.0", { expected }), s.final("s")));
+    expect(expects(2 * LENGTH)).toEqual([]);
+    expect(expects(LENGTH)).toEqual(["condition"]);
+  });
+  test("an append that was refused at the tail that it expected", () => {
+    const refused = (next) =>
+      doctored((s) => {
+        const op = s.begin({ do: "append", s: "s", id: "c.0", parts: 1, expected: LENGTH });
+        s.history.end(op, "refused", { status: 409, next, code: "EXPECTED_OFFSET_CONFLICT" });
+        s.final("s");
+      });
+    expect(refused(2 * LENGTH)).toEqual([]);
+    expect(refused(LENGTH)).toContain("condition");
+  });
+  test("a piece of a request without those before it", () => {
+    const stored = (...ids) =>
+      doctored((s) => {
+        const about = { do: "append", s: "s", parts: 1, line: "i.1", incremental: true };
+        const ops = ["i.0", "i.1", "i.2"].map((id) => s.begin({ id, ...about }));
+        for (const id of ids) s.take("s", id);
+        for (const op of ops) s.history.end(op, "unknown");
+        s.final("s");
+      });
+    expect(stored()).toEqual([]);
+    expect(stored("i.0", "i.1")).toEqual([]);
+    expect(stored("i.0", "i.2")).toEqual(["torn"]);
+    expect(stored("i.1")).toEqual(["torn"]);
+  });
+
+  // A stream that is made again as `t`, in the given life.
+  const again = (life, change = () => {}) => {
+    const story = new Story();
+    const make = (s, life) => {
+      story.content.set(s, "");
+      const op = story.begin({ do: "create", s, kind: "text", path: "p" });
+      story.history.end(op, "ok", { status: 201, next: 0, life });
+    };
+    make("s", "1");
+    story.append("s", "a.0");
+    story.read("s", "r");
+    story.remove("s");
+    make("t", life);
+    story.append("t", "b.0");
+    change(story);
+    story.final("s", { status: 410, next: undefined, units: undefined });
+    story.final("t");
+    return story.rules();
+  };
+  test("a life that comes twice", () => {
+    expect(again("2")).toEqual([]);
+    expect(again("1")).toEqual(["life twice"]);
+  });
+  test("an answer in another life", () => expect(again("2", (s) => s.look("s", { life: "2" }))).toContain("another life"));
+  test("bytes of another life", () => {
+    const units = payload("text", "b.0", 10, 1);
+    const sees = (from) => (s) =>
+      s.history.add({ e: "chunk", r: "r", s: "s", from, next: from + units.length, units });
+    expect(again("2", sees(LENGTH))).toContain("foreign");
+    expect(again("2", sees(0))).toContain("reader content");
+  });
+  test("a writer of the last life in the next one", () =>
+    expect(again("2", (s) => (s.append("s", "a.1"), s.take("t", "a.1")))).toContain("foreign"));
+
   test("a forgotten producer", () =>
     expect(
       doctored((s) => {

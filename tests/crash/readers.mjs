@@ -3,7 +3,7 @@
 
 import { EventReader } from "../lib/sse.mjs";
 import { sleep } from "../lib/wait.mjs";
-import { positionOf, resultOf, send } from "./client.mjs";
+import { isGone, positionOf, resultOf, send } from "./client.mjs";
 import { fromBody, fromEvent } from "./payload.mjs";
 
 const RETRY = 30;
@@ -58,7 +58,7 @@ class Reader {
 
   refused(began, status) {
     this.look(began, { status });
-    this.over = status === 404 || status === 410;
+    this.over = isGone(status);
     if (!this.over) throw new Error(`reader ${this.name} at ${this.offset} was answered ${status}`);
   }
 

@@ -4,7 +4,7 @@ import { DurableStream, IdempotentProducer } from "@durable-streams/client";
 
 import { Connection } from "../lib/http.mjs";
 import { SLOW, sleep } from "../lib/wait.mjs";
-import { START, positionOf, resultOf, send } from "./client.mjs";
+import { START, isGone, positionOf, resultOf, send, sendPieces } from "./client.mjs";
 import { TYPES, fromBody, parseUnits, payload, toBody } from "./payload.mjs";
 import { startReader } from "./readers.mjs";
 
@@ -15,10 +15,23 @@ const TIMEOUT = 30_000;
 const PATIENCE = 120_000 * SLOW; // ms after which a server without an answer counts as broken
 const FULL = { text: 200_000, binary: 200_000, json: 4000 }; // units after which writers rest
 
-// A stream as its clients know it.
+// One life of a stream, as its clients know it. Several targets may have one path, each after the other; their clients do
+// not know that, and each has to find its own life or none.
 class Target {
-  constructor(name, kind) {
-    Object.assign(this, { name, kind, closed: false, gone: false, end: START, writers: 0, readers: [] });
+  constructor(name, kind, path, again) {
+    Object.assign(this, { name, kind, path, again, closed: false, gone: false, end: START, writers: 0, readers: [] });
+    this.life = null; // as its first answer says
+    this.asking = 0; // requests under way that name its path and cannot say which life they mean
+  }
+
+  // Where a reader of this life begins, whatever has its path by then.
+  get start() {
+    return this.again ? `${this.life.padStart(16, "0")}_${"0".repeat(16)}` : START;
+  }
+
+  // For requests that have no offset.
+  get condition() {
+    return this.again ? { "stream-incarnation": this.life } : {};
   }
 
   get tail() {
@@ -26,10 +39,12 @@ class Target {
   }
 
   // Offsets of one stream sort as text.
-  learn({ offset, closed, status }) {
-    if (offset && status < 300 && offset > this.end) this.end = offset;
-    if (closed) this.closed = true;
-    if (status === 404 || status === 410) this.gone = true;
+  learn({ offset, closed, status, life }) {
+    const here = status < 300 || status === 409; // a 412 tells about another life
+    if (offset && here && offset > this.end) this.end = offset;
+    if (closed && here) this.closed = true;
+    if (life && status < 300) this.life ??= life;
+    if (isGone(status)) this.gone = true;
   }
 }
 
@@ -46,7 +61,7 @@ export class Workload {
   }
 
   path(target) {
-    return `/v1/stream/crash/${target.name}`;
+    return `/v1/stream/crash/${target.path}`;
   }
 
   url(target, server = this.server) {
@@ -88,13 +103,14 @@ export class Workload {
     // A repetition that is refused does not say what became of the first attempt.
     if (result === "refused" && answer.attempts > 1) result = "unknown";
     // The router repeats a producer's append whose shard has died; by then the stream may have been deleted.
-    if (what.producer && (answer.status === 404 || answer.status === 410)) result = "unknown";
+    if (what.producer && isGone(answer.status)) result = "unknown";
     target.learn(answer);
     this.history.end(op, result, answer);
     return { ...answer, result };
   }
 
-  async insist(target, method, request, attempts = Infinity) {
+  async insist(target, method, { headers, body } = {}, attempts = Infinity) {
+    const request = { headers: { ...(method !== "PUT" && target.condition), ...headers }, body };
     const deadline = Date.now() + PATIENCE;
     for (let n = 1; ; n++) {
       const answer = await send(this.url(target), method, request);
@@ -105,31 +121,57 @@ export class Workload {
 
   // --- creating ---
 
+  // Half of the paths are used again, once nothing is under way that would take the next life for the last.
   #newTarget(kind) {
-    return new Target(`${this.prefix}-${++this.#serial}`, kind);
+    const name = `${this.prefix}-${++this.#serial}`;
+    const free = this.targets.filter(({ again, removed, asking }) => again === true && removed && !asking);
+    const last = this.random.chance(0.8) && this.random.pick(free);
+    if (!last) return new Target(name, kind, name, this.random.chance(0.5));
+    last.again = "used";
+    return new Target(name, kind, last.path, true);
+  }
+
+  // Estuaries and forks have paths of their own: a fork brings lives of its source, which are not its path's.
+  #newAlone(kind) {
+    const name = `${this.prefix}-${++this.#serial}`;
+    return new Target(name, kind, name, false);
+  }
+
+  // A path whose stream could not be made may be tried by the next.
+  #release(target, result) {
+    const last = this.targets.find(({ again, path }) => again === "used" && path === target.path);
+    if (last && result === "refused") last.again = true;
   }
 
   async makeStream() {
     const target = this.#newTarget(this.random.pick(Object.keys(TYPES)));
     const request = { headers: { "content-type": TYPES[target.kind] } };
-    const { result } = await this.perform(target, { do: "create", kind: target.kind }, "PUT", request);
+    const { result } = await this.perform(target, { do: "create", kind: target.kind, path: target.path }, "PUT", request);
     if (result === "ok") this.#populate(target);
+    else this.#release(target, result);
   }
 
   async makeFork(source) {
-    const target = this.#newTarget(source.kind);
+    const target = this.#newAlone(source.kind);
     const headers = { "stream-forked-from": this.path(source) };
-    if (source.tail && this.random.chance(0.5))
-      headers["stream-fork-offset"] = this.random.chance(0.3) ? START : source.end;
+    if (source.again || (source.tail && this.random.chance(0.5)))
+      headers["stream-fork-offset"] = this.random.chance(0.3) ? source.start : source.end;
     const op = this.history.begin({ do: "fork", s: target.name, kind: source.kind, source: source.name });
     let answer = await this.insist(target, "PUT", { headers });
     // Without an offset a repeated PUT asks for another fork than the one that the first made.
     if (answer.status === 409 && answer.attempts > 1) answer = await this.insist(target, "HEAD", {});
     this.history.end(op, resultOf(answer), answer);
-    if (answer.status === 404 || answer.code === "FORK_SOURCE_GONE") source.gone = true;
+    if (isGone(answer.status) || answer.code === "FORK_SOURCE_GONE") source.gone = true;
     if (resultOf(answer) !== "ok") return;
     target.learn(answer);
     this.#populate(target);
+  }
+
+  // Deletes a stream and creates the next one in its place, while clients of both go on.
+  async makeAgain() {
+    const target = this.random.pick(this.targets.filter(({ again, gone }) => again === true && !gone));
+    if (target) await this.remove(target);
+    await this.makeStream();
   }
 
   #populate(target) {
@@ -139,17 +181,24 @@ export class Workload {
       producer: this.writeAsProducer,
       pipeline: this.writePipelined,
       official: this.writeOfficially,
+      conditional: this.writeConditionally,
+      incremental: target.kind === "json" ? this.writeIncrementally : this.writePlain,
     };
     for (let i = this.random.int(1, 3); i > 0; i--)
-      this.spawn(writers[this.random.weighted({ plain: 3, producer: 4, pipeline: 1, official: 2 })].call(this, target));
+      this.spawn(writers[this.random.weighted({ plain: 3, producer: 4, pipeline: 1, official: 2, conditional: 3, incremental: 1 })].call(this, target));
     for (let i = this.random.int(1, 3); i > 0; i--) this.addReader(target);
+  }
+
+  // A reader of a path that is used again has an offset of its life from the beginning.
+  #offsets({ again, start, end }) {
+    return again ? { start, now: end === START ? start : end, tail: end === START ? start : end } : { start: "-1", now: "now", tail: end };
   }
 
   addReader(target) {
     const mode = this.random.pick(["sse", "long-poll"]);
     const from = this.random.weighted({ start: 5, now: 2, tail: 1 });
     target.readers.push(
-      startReader(this, target, mode, { start: "-1", now: "now", tail: target.end }[from]),
+      startReader(this, target, mode, this.#offsets(target)[from]),
     );
   }
 
@@ -205,6 +254,46 @@ export class Workload {
     }
   }
 
+  // Appends only at the tail that it knows, which others move. Half of the writers are producers; a conflict has not taken
+  // their number.
+  async writeConditionally(target) {
+    const writer = this.#writer(target);
+    const producer = this.random.chance(0.5);
+    for (let n = 0, seq = 0; this.#writing(target); n++) {
+      const { id, parts, body } = this.#message(target, writer, n);
+      const expected = target.end === START ? target.start : target.end;
+      const headers = {
+        "content-type": TYPES[target.kind],
+        "stream-expected-offset": expected,
+        ...(producer && { "producer-id": writer, "producer-epoch": "0", "producer-seq": `${seq}` }),
+      };
+      const what = { do: "append", id, parts, expected: positionOf(expected), ...(producer && { producer: writer, seq }) };
+      const answer = await this.perform(target, what, "POST", { headers, body }, producer ? Infinity : 1);
+      const conflict = answer.code === "EXPECTED_OFFSET_CONFLICT";
+      if (producer && answer.result !== "ok" && !conflict) return;
+      if (answer.result === "ok") seq++;
+      await this.pause();
+    }
+  }
+
+  // Lines of one request, which are stored as they arrive. When it breaks, the first of them are there.
+  async writeIncrementally(target) {
+    const writer = this.#writer(target);
+    for (let n = 0; this.#writing(target);) {
+      const lines = Array.from({ length: this.random.int(2, 12) }, () => this.#message(target, writer, n++, 1));
+      const line = `${writer}.${n}`;
+      const ops = lines.map(({ id }) =>
+        this.history.begin({ do: "append", s: target.name, id, parts: 1, line, incremental: true }),
+      );
+      const headers = { "content-type": TYPES.json, "stream-append": "incremental", ...target.condition };
+      const answer = await sendPieces(this.url(target), headers, lines.map(({ body }) => `${body}\n`), () => this.pause());
+      target.learn(answer);
+      // An error does not say how many of them are stored.
+      for (const op of ops) this.history.end(op, resultOf(answer) === "ok" ? "ok" : "unknown", answer);
+      await this.pause();
+    }
+  }
+
   // The official client's producer at its defaults: batches of what is said within some milliseconds, five in flight.
   async writeOfficially(target) {
     const writer = this.#writer(target);
@@ -242,7 +331,8 @@ export class Workload {
 
   async #sendBatch(target, line, connection, batch) {
     const ops = batch.map(({ id, parts }) => this.history.begin({ do: "append", s: target.name, id, parts, line }));
-    const head = `POST ${this.path(target)} HTTP/1.1\r\nHost: h\r\nContent-Type: ${TYPES[target.kind]}\r\n`;
+    const headers = Object.entries({ host: "h", "content-type": TYPES[target.kind], ...target.condition });
+    const head = `POST ${this.path(target)} HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join("")}`;
     for (const { body } of batch) connection.send(`${head}Content-Length: ${body.length}\r\n\r\n`).send(body);
     for (const op of ops) {
       const answer = await connection.answer("POST", 20_000).then(simplify, () => ({ status: 0 }));
@@ -258,8 +348,9 @@ export class Workload {
       await sleep(this.random.int(50, 500));
       const target = this.random.pick(this.targets);
       if (this.ending || target.gone) continue;
-      const action = this.random.weighted({ make: 2, fork: 6, close: 2, delete: 3, reader: 2 });
+      const action = this.random.weighted({ make: 2, again: 8, fork: 6, close: 2, delete: 3, reader: 2 });
       if (action === "make") await this.makeStream();
+      else if (action === "again") this.spawn(this.makeAgain());
       else if (action === "fork") this.spawn(this.makeFork(target));
       else if (action === "close") this.spawn(this.close(target));
       else if (action === "delete") this.spawn(this.remove(target));
@@ -275,8 +366,9 @@ export class Workload {
     const op = this.history.begin({ do: "delete", s: target.name });
     const answer = await this.insist(target, "DELETE", {});
     // Gone is gone, whichever attempt did it.
-    const gone = resultOf(answer) === "ok" || answer.status === 404 || answer.status === 410;
+    const gone = resultOf(answer) === "ok" || isGone(answer.status);
     target.gone ||= gone;
+    target.removed ||= gone;
     this.history.end(op, gone ? "ok" : "unknown", { status: answer.status });
     return answer.status;
   }
@@ -287,10 +379,10 @@ export class Workload {
       await sleep(this.random.int(5, 50));
       const target = this.random.pick(this.all);
       const began = this.history.now;
-      const answer = await send(this.url(target), "HEAD");
+      const answer = await send(this.url(target), "HEAD", { headers: target.condition });
       if (resultOf(answer) === "unknown") continue;
-      const { status, next, closed } = answer;
-      this.history.add({ e: "look", s: target.name, began, status, next, closed });
+      const { status, next, closed, life } = answer;
+      this.history.add({ e: "look", s: target.name, began, status, next, closed, life });
     }
   }
 
@@ -304,7 +396,7 @@ export class Workload {
         this.targets.filter(({ kind, gone }) => !gone && kind === (target?.kind ?? kind)),
       );
       if (source && !target) {
-        target = this.#newTarget(source.kind);
+        target = this.#newAlone(source.kind);
         sources = new Set();
         if (!(await this.subscribe(target, source, sources))) target = null;
         else this.estuaries.push(target);
@@ -313,6 +405,7 @@ export class Workload {
         const action = this.random.weighted({ subscribe: 6, unsubscribe: 4, delete: 0.5 });
         const leaves = this.random.pick([...sources]);
         if (action === "subscribe") await this.subscribe(target, source, sources);
+        else if (action === "unsubscribe" && leaves?.removed) sources.delete(leaves); // the path may have another life
         else if (action === "unsubscribe" && leaves) await this.unsubscribe(target, leaves, sources);
         else if (action === "delete") target = (await this.remove(target), null);
       }
@@ -320,10 +413,21 @@ export class Workload {
     }
   }
 
+  // A subscription is asked for by path, so the source's path has no other life meanwhile.
   async ask(what, target, source, method) {
+    source.asking++;
+    source.subscribed = true;
+    try {
+      return await this.#ask(what, target, source, method);
+    } finally {
+      source.asking--;
+    }
+  }
+
+  async #ask(what, target, source, method) {
     const op = this.history.begin({ do: what, s: target.name, kind: target.kind, source: source.name });
-    const body = Buffer.from(JSON.stringify({ estuaryId: target.name }));
-    const url = `${this.server.url}/v1/estuary/subscribe/crash/${source.name}`;
+    const body = Buffer.from(JSON.stringify({ estuaryId: target.path }));
+    const url = `${this.server.url}/v1/estuary/subscribe/crash/${source.path}`;
     const deadline = Date.now() + PATIENCE;
     let answer;
     let attempts = 0;
@@ -333,7 +437,7 @@ export class Workload {
       if (resultOf(answer) === "unknown") await sleep(RETRY);
     } while (resultOf(answer) === "unknown" && Date.now() < deadline);
     // As above: an earlier attempt, by us or by the router, may have done it before the source was deleted.
-    const unsure = attempts > 1 || answer.status === 404 || answer.status === 410;
+    const unsure = attempts > 1 || isGone(answer.status);
     const result = resultOf(answer) === "refused" && unsure ? "unknown" : resultOf(answer);
     this.history.end(op, result, { status: answer.status });
     return resultOf(answer) === "ok";
@@ -367,7 +471,7 @@ export class Workload {
 
   async readFinal(target, deadline = Date.now() + PATIENCE, server = this.server) {
     let units = fromBody(target.kind, Buffer.alloc(0));
-    for (let at = START; ;) {
+    for (let at = target.start; ;) {
       const answer = await send(`${this.url(target, server)}?offset=${at}`, "GET");
       const result = resultOf(answer);
       if (result === "refused" || Date.now() > deadline) return { status: answer.status };
@@ -426,7 +530,7 @@ class Batches {
   #end(seq, answer) {
     let result = resultOf(answer);
     // As of the other producers (perform()).
-    if (result === "refused" && (this.#unsure.has(seq) || answer.status === 404 || answer.status === 410))
+    if (result === "refused" && (this.#unsure.has(seq) || isGone(answer.status)))
       result = "unknown";
     if (result === "ok") this.#taken = Math.max(this.#taken, seq);
     this.target.learn(answer);
@@ -441,7 +545,8 @@ class Batches {
     for (;;) {
       const taken = this.#taken;
       const signal = AbortSignal.timeout(TIMEOUT);
-      const response = await fetch(this.workload.url(this.target), { method, headers, body, signal }).catch(() => null);
+      const all = { ...headers, ...this.target.condition };
+      const response = await fetch(this.workload.url(this.target), { method, headers: all, body, signal }).catch(() => null);
       const answer = response ? await answerOf(response) : { status: 0 };
       if (resultOf(answer) === "unknown" && Date.now() < deadline) {
         this.#unsure.add(seq);
