@@ -43,14 +43,15 @@
 
 static const struct job_ops reader_ops;
 
-/* Nothing comes behind what an event stream has kept of a stream that is gone. */
+/* Nothing comes behind what an event stream has kept of a stream that is gone, and its last event says that it is. */
 static void reader_refuse(struct reader *reader, const struct answer *answer)
 {
-    bool recreated = answer->error == ERR_STREAM_RECREATED;
-    if (reader->started && (recreated || answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE))
+    bool recreated = answer->error == ERR_STREAM_RECREATED && answer_stream(answer);
+    bool gone = recreated || answer->error == ERR_STREAM_NOT_FOUND || answer->error == ERR_STREAM_GONE;
+    if (reader->started && gone) {
         reader_sse_send_kept(reader);
-    if (reader->started && recreated && answer_stream(answer))
-        reader_sse_send_recreated(reader, answer_stream(answer));
+        reader_sse_send_gone(reader, recreated ? answer_stream(answer) : NULL);
+    }
     reader_fail(reader, answer);
 }
 

@@ -89,15 +89,16 @@ void reader_sse_send_kept(struct reader *reader)
         reader_sse_send_own(reader, &last, 0);
 }
 
-void reader_sse_send_recreated(struct reader *reader, const struct wire_stream *now)
+void reader_sse_send_gone(struct reader *reader, const struct wire_stream *now)
 {
     struct router *r = reader_router(reader);
     uint64_t position = reader->state == READER_AT_TAIL ? reader->entry->position : reader->position;
     const struct sse_event event = {
         .next = reader_offset(reader, position),
         .cursor = reader->cursor,
-        .recreated = true,
-        .earliest = lives_offset(now->lives, now->earliest),
+        .deleted = !now,
+        .recreated = now != NULL,
+        .earliest = now ? lives_offset(now->lives, now->earliest) : (struct offset){0},
     };
     struct chunk chunk = reader_sse_render_event(r, &event);
     reader_sse_send(reader, &chunk);
@@ -111,6 +112,7 @@ static void reader_sse_open(struct reader *reader, const struct wire_stream *str
     response_add(head, "Content-Type", SLICE("text/event-stream"));
     response_add(head, "Cache-Control", SLICE("no-cache"));
     response_add(head, "X-Accel-Buffering", SLICE("no"));
+    answer_add_incarnation(head, stream->lives);
     if (reader->asked_from != WIRE_FROM_OFFSET)
         read_answer_add_start(head, stream);
     if (sse_kind_of(stream->content_type, stream->flags & WIRE_STREAM_JSON) == SSE_BASE64)

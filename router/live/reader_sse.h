@@ -25,8 +25,8 @@ void reader_sse_beat_later(struct reader *reader);
 /* Sends the bytes that were kept of a text, since nothing follows them. */
 void reader_sse_send_kept(struct reader *reader);
 
-/* Says that another stream has the name now. */
-void reader_sse_send_recreated(struct reader *reader, const struct wire_stream *now);
+/* Says that the stream is gone, and what has its name now (NULL: nothing that is known). */
+void reader_sse_send_gone(struct reader *reader, const struct wire_stream *now);
 
 /* Ends it in time: the last event says where to go on. */
 void reader_sse_end(struct reader *reader);

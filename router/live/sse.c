@@ -125,6 +125,8 @@ static void sse_add_control(struct buf *out, const struct sse_event *event)
         buf_add_slice(out, SLICE(",\"upToDate\":true"));
     if (event->closed)
         buf_add_slice(out, SLICE(",\"streamClosed\":true"));
+    if (event->deleted)
+        buf_add_slice(out, SLICE(",\"streamDeleted\":true"));
     if (event->recreated)
         sse_add_recreated(out, event->earliest);
     len = snprintf(line, sizeof line, "}\nid: %.*s\n", OFFSET_LEN, offset);

@@ -28,7 +28,8 @@ struct sse_event {
     uint64_t retry_ms; /* after how long a browser's EventSource connects again; 0: nothing is said of it */
     bool up_to_date;
     bool closed;            /* this is the end of the stream */
-    bool recreated;         /* another stream has its name now, */
+    bool deleted;           /* the stream is gone; */
+    bool recreated;         /* another one has its name now, */
     struct offset earliest; /* which begins here */
 };
 

@@ -102,13 +102,14 @@ static void store_schema_create(struct store *store)
 
 /* Adds what the older version has not. SQLite writes the new column's default nowhere, so this costs as much for a
  * million streams as for one. */
-static void store_schema_raise(struct store *store)
+static void store_schema_raise(struct store *store, int64_t version)
 {
-    char version[64];
-    snprintf(version, sizeof version, "PRAGMA user_version = %d", STREAMD_DATA_VERSION);
+    char raise[64];
+    snprintf(raise, sizeof raise, "PRAGMA user_version = %d", STREAMD_DATA_VERSION);
     store_exec(store, "BEGIN IMMEDIATE");
-    store_exec(store, "ALTER TABLE stream ADD COLUMN lives BLOB NOT NULL DEFAULT x''");
-    store_exec(store, version);
+    if (version < 11)
+        store_exec(store, "ALTER TABLE stream ADD COLUMN lives BLOB NOT NULL DEFAULT x''");
+    store_exec(store, raise);
     store_exec(store, "COMMIT");
 }
 
@@ -126,5 +127,5 @@ void store_schema_check(struct store *store)
     else if (version < STREAMD_DATA_OLDEST)
         fatal_never_restart("%s: schema version %lld is unknown", store->path, (long long)version);
     else if (version < STREAMD_DATA_VERSION)
-        store_schema_raise(store);
+        store_schema_raise(store, version);
 }

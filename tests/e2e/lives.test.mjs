@@ -105,13 +105,15 @@ describe("live readers of a stream that is deleted and created again", () => {
     const name = await streams().fresh("live", { body: "old" });
     const events = EventReader.open(streams().url(name), { query: { offset: "-1" } });
     await events.upToDate();
-    const poll = streams().longPoll(name, events.offset);
+    const mine = events.offset;
+    const poll = streams().longPoll(name, mine);
     await until("both", async () => (await call(`${fixture.server.url}/health`)).status === 200);
     await streams().remove(name);
     await streams().create(name, { body: "new stream" });
     await events.end();
     expect([404, 410]).toContain((await poll).status);
     expect(events.data).toEqual(["old"]);
+    expect(events.controls.at(-1)).toMatchObject({ streamDeleted: true, streamNextOffset: mine });
     const id = { "last-event-id": events.offset };
     const back = await call(`${streams().url(name)}?offset=-1&live=sse`, "GET", { headers: id });
     expectRecreated(back, place(0));

@@ -226,7 +226,9 @@ describe("framing", () => {
           expect(await reader.end()).toBe("clean");
           expect(reader.data.join("")).toBe(text);
           expect(reader.offset).toBe(at(name, bytes.length));
-          expect(Number(reader.controls.at(-1).streamWriteTimestamp)).toBeGreaterThan(0);
+          const last = reader.controls.filter(({ streamDeleted }) => !streamDeleted).at(-1);
+          expect(Number(last.streamWriteTimestamp)).toBeGreaterThan(0);
+          expect(reader.controls.at(-1).streamDeleted).toBe(finish === "close" ? undefined : true);
           expect(reader.controls.at(-1).streamClosed).toBe(finish === "close" ? true : undefined);
         }
       }

@@ -91,6 +91,8 @@ static void control(void **state)
                    "{\"streamNextOffset\":\"" OFFSET "\",\"streamCursor\":\"12\",\"upToDate\":true}");
     expect_control((struct sse_event){.up_to_date = true, .closed = true},
                    "{\"streamNextOffset\":\"" OFFSET "\",\"upToDate\":true,\"streamClosed\":true}");
+    expect_control((struct sse_event){.cursor = 12, .deleted = true},
+                   "{\"streamNextOffset\":\"" OFFSET "\",\"streamCursor\":\"12\",\"streamDeleted\":true}");
     expect_control((struct sse_event){.cursor = 12, .recreated = true, .earliest = {77, 0}},
                    "{\"streamNextOffset\":\"" OFFSET "\",\"streamCursor\":\"12\",\"streamRecreated\":true,"
                    "\"streamEarliestOffset\":\"0000000000000077_0000000000000000\"}");
