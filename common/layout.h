@@ -53,22 +53,35 @@ static inline unsigned layout_slot_of_uid(uint64_t uid)
     return (unsigned)(uid >> LAYOUT_UID_BITS);
 }
 
-/* A serial number is the time of creation in ms, or one more than the last of its slot, if that is later. So it is also
- * the stream's life (common/lives.h), which no stream of its name has had before. Serial numbers below
- * LAYOUT_LIFE_FIRST, a moment of 2001, were counted from 1 by an older streamd: these streams have life 0. */
-#define LAYOUT_LIFE_FIRST 1000000000000u
-#define LAYOUT_LIFE_LAST 8000000000000u /* a clock that is later counts as wrong */
+/* A serial number is the time of creation in ms, or one more than the last of its slot, if that is later. With its slot
+ * it is the stream's life (common/lives.h), which no other stream has, of whatever name: a fork's list of lives has
+ * those of streams of other slots. Serial numbers below LAYOUT_SERIAL_FIRST, a moment of 2001, were counted from 1 by
+ * an older streamd: these streams have life 0. */
+#define LAYOUT_SERIAL_FIRST 1000000000000u
+#define LAYOUT_SERIAL_LAST 8000000000000u /* a clock that is later counts as wrong */
 
-/* The life that a stream gets at this time. A clock that is not between the two is wrong, and tells no time. */
-static inline uint64_t layout_life_at(uint64_t now_ms)
+/* The serial number that a stream gets at this time. A clock that is not between the two is wrong, and tells no time.
+ */
+static inline uint64_t layout_serial_at(uint64_t now_ms)
 {
-    return now_ms >= LAYOUT_LIFE_FIRST && now_ms <= LAYOUT_LIFE_LAST ? now_ms : LAYOUT_LIFE_FIRST;
+    return now_ms >= LAYOUT_SERIAL_FIRST && now_ms <= LAYOUT_SERIAL_LAST ? now_ms : LAYOUT_SERIAL_FIRST;
 }
 
+/* Lives grow with the serial number first, so a later one of whatever slot is the greater number. */
 static inline uint64_t layout_life_of_uid(uint64_t uid)
 {
     uint64_t serial = uid & (((uint64_t)1 << LAYOUT_UID_BITS) - 1);
-    return serial < LAYOUT_LIFE_FIRST ? 0 : serial;
+    return serial < LAYOUT_SERIAL_FIRST ? 0 : serial * LAYOUT_SLOTS + layout_slot_of_uid(uid);
+}
+
+static inline uint64_t layout_serial_of_life(uint64_t life)
+{
+    return life / LAYOUT_SLOTS;
+}
+
+static inline uint64_t layout_uid_of_life(uint64_t life)
+{
+    return (life % LAYOUT_SLOTS << LAYOUT_UID_BITS) + layout_serial_of_life(life);
 }
 
 /* Spreads the slots over `shards` shards from nothing. */

@@ -1,5 +1,5 @@
 /* The lives of a stream: which positions were made in which life. A name that is deleted and created again has another
- * life, and its old offsets name nothing in the new one. A life is the time of creation in ms, and no name has one
+ * life, and its old offsets name nothing in the new one. A life grows with the time of creation, and no name has one
  * twice.
  *
  * Most streams have one life. A fork has its ancestors' up to where it was forked, and its own from there. A stream

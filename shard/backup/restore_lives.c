@@ -15,6 +15,7 @@
 #include "common/role.h"
 #include "shard/store/store.h"
 #include "shard/store/store_stream.h"
+#include "shard/store/store_uid.h"
 #include "shard/streams/recover.h"
 #include "shard/streams/streams.h"
 #include "shard/tiering/flush.h"
@@ -30,6 +31,7 @@ struct restore_slice {
     struct buf next; /* the name to go on from */
     bool more;
     uint64_t now_ms;
+    struct store *store;
 };
 
 static void restore_lives_alive(void *ctx)
@@ -46,14 +48,15 @@ static void restore_lives_flush(struct store *store, const struct config *cfg, s
     streams_clear(&streams);
 }
 
-static void restore_lives_of(const struct stream_row *row, uint64_t now_ms, struct buf *out)
+/* The new life is that of a stream of the same slot, which there will not be: its number counts as given. */
+static void restore_lives_of(struct store *store, const struct stream_row *row, uint64_t now_ms, struct buf *out)
 {
     char room[LIVES_ONE];
-    uint64_t life = layout_life_at(now_ms);
     struct slice lives = stream_row_lives(row, room);
-    uint64_t newest = lives_newest(lives).life;
+    uint64_t serial = layout_serial_at(now_ms), least = layout_serial_of_life(lives_newest(lives).life) + 1;
+    uint64_t uid = store_next_uid(store, layout_slot_of_uid(row->uid), least > serial ? least : serial);
     lives_add_before(out, lives, row->flushed);
-    lives_add(out, row->flushed, life > newest ? life : newest + 1);
+    lives_add(out, row->flushed, layout_life_of_uid(uid));
 }
 
 static bool restore_lives_visit(void *ctx, const struct stream_row *row)
@@ -68,7 +71,7 @@ static bool restore_lives_visit(void *ctx, const struct stream_row *row)
     if (row->state != STREAM_LIVE || row->closed)
         return true;
     slice->rows[slice->count].uid = row->uid;
-    restore_lives_of(row, slice->now_ms, &slice->rows[slice->count++].lives);
+    restore_lives_of(slice->store, row, slice->now_ms, &slice->rows[slice->count++].lives);
     return true;
 }
 
@@ -89,6 +92,7 @@ void restore_lives(struct store *store, const struct config *cfg, struct role *r
     struct restore_slice *slice = xcalloc(1, sizeof *slice);
     restore_lives_flush(store, cfg, role, now_ms);
     slice->now_ms = now_ms;
+    slice->store = store;
     do {
         slice->more = false;
         store_streams_from(store, buf_slice(&slice->next), restore_lives_visit, slice);

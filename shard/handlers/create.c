@@ -201,8 +201,10 @@ static void create_inherit(struct stream_row *row, const struct wire_create *m, 
 static void create_begin_life(struct shard *shard, struct stream_row *row, const struct wire_pinned *source,
                               struct buf *lives)
 {
-    uint64_t least = source ? lives_newest(source->lives).life + 1 : 0, life = layout_life_at(shard->now_ms);
-    row->uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, row->name), least > life ? least : life);
+    uint64_t least = source ? layout_serial_of_life(lives_newest(source->lives).life) + 1 : 0;
+    uint64_t serial = layout_serial_at(shard->now_ms);
+    row->uid =
+        store_next_uid(shard->store, layout_slot(&shard->peers.layout, row->name), least > serial ? least : serial);
     if (!row->base)
         return; /* all of it is its own */
     lives_add_before(lives, source->lives, row->base);
@@ -258,7 +260,7 @@ struct stream *create_plain(struct shard *shard, struct slice name, struct slice
     store_begin(shard->store);
     delete_expired(shard, name);
     create_make_reader_key(&row);
-    row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, name), layout_life_at(shard->now_ms));
+    row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, name), layout_serial_at(shard->now_ms));
     return create_log_creation(shard, &row, &(struct body){0});
 }
 

@@ -230,7 +230,7 @@ void store_stream_set_lives(struct store *store, const struct stream_row *row)
     bind_u64(statement, 1, row->uid);
     bind_slice(statement, 2, row->lives);
     store_run(store, statement);
-    store_uid_given(store, ((uint64_t)layout_slot_of_uid(row->uid) << LAYOUT_UID_BITS) + lives_newest(row->lives).life);
+    store_uid_given(store, layout_uid_of_life(lives_newest(row->lives).life));
     store->serials_due = true;
 }
 

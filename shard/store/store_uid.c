@@ -2,8 +2,8 @@
  *
  *     uid   | 0 ... 0 | slot, 10 bits | serial number, 44 bits |      bit 0 is at the right
  *
- * A serial number is the stream's life (common/layout.h): the time, unless the slot has given that or a later one. A
- * clock that goes back costs nothing, since the numbers go on from the last one.
+ * A serial number tells the stream's life (common/layout.h): it is the time, unless the slot has given that or a later
+ * one. A clock that goes back costs nothing, since the numbers go on from the last one.
  *
  * All of them are in memory. A slot whose number has grown is dirty; it is written with the first commit that takes the
  * proof of it away: when a batch leaves the journal, or a row is inserted that no entry of the journal has announced.
@@ -57,10 +57,10 @@ void store_uid_given(struct store *store, uint64_t uid)
 }
 
 /* A number is given in memory; what is not written down with this commit is in the journal, or in no row at all. */
-uint64_t store_next_uid(struct store *store, unsigned slot, uint64_t life)
+uint64_t store_next_uid(struct store *store, unsigned slot, uint64_t serial)
 {
     uint64_t last = store->next_serial[slot];
     store_uid_mark_slot(store, slot);
-    store->next_serial[slot] = life > last ? life : last + 1;
+    store->next_serial[slot] = serial > last ? serial : last + 1;
     return ((uint64_t)slot << LAYOUT_UID_BITS) + store->next_serial[slot];
 }

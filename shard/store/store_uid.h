@@ -5,9 +5,9 @@
 
 #include "shard/store/store.h"
 
-/* The next uid of a slot, for a stream whose life is to be this one (layout_life_at()), or a later one. Never given
+/* The next uid of a slot, whose serial number is to be this one (layout_serial_at()), or a later one. Never given
  * twice, also after a crash, if the stream's row or its entry in the journal is written in the same transaction. */
-uint64_t store_next_uid(struct store *store, unsigned slot, uint64_t life);
+uint64_t store_next_uid(struct store *store, unsigned slot, uint64_t serial);
 /* Recovery has found this uid in the journal: it was given. */
 void store_uid_given(struct store *store, uint64_t uid);
 

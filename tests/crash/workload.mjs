@@ -131,7 +131,7 @@ export class Workload {
     return new Target(name, kind, last.path, true);
   }
 
-  // Estuaries and forks have paths of their own: a fork brings lives of its source, which are not its path's.
+  // Estuaries have paths of their own: subscribing may find a stream there.
   #newAlone(kind) {
     const name = `${this.prefix}-${++this.#serial}`;
     return new Target(name, kind, name, false);
@@ -152,7 +152,7 @@ export class Workload {
   }
 
   async makeFork(source) {
-    const target = this.#newAlone(source.kind);
+    const target = this.#newTarget(source.kind);
     const headers = { "stream-forked-from": this.path(source) };
     if (source.again || (source.tail && this.random.chance(0.5)))
       headers["stream-fork-offset"] = this.random.chance(0.3) ? source.start : source.end;

@@ -48,7 +48,7 @@ static void their_offsets_stay(void **state)
     assert_int_equal(read_from(b, NAME, (struct offset){1764373190123, 1}).error, ERR_STREAM_RECREATED);
     delete_it(b, "p/old");
     answer = create(b, "p/old", "another one");
-    assert_true(lives_newest(answer.lives).life >= LAYOUT_LIFE_FIRST);
+    assert_true(lives_newest(answer.lives).life >= LAYOUT_SERIAL_FIRST);
     assert_int_equal(read_from(b, NAME, (struct offset){0, 1}).error, ERR_STREAM_RECREATED);
     assert_int_equal(read_from(b, NAME, (struct offset){0, 0}).error, ERR_NONE); /* the start of any stream */
 }
@@ -65,7 +65,7 @@ static void their_forks_have_a_life_behind_them(void **state)
     uint64_t base = made.tail;
     assert_int_equal(lives_offset(made.lives, base).life, 0);
     uint64_t life = lives_newest(made.lives).life;
-    assert_true(life >= LAYOUT_LIFE_FIRST);
+    assert_true(life >= LAYOUT_SERIAL_FIRST);
     append_some(b, "p/fork", 2);
     assert_int_equal(read_from(b, fork, (struct offset){0, base}).error, ERR_NONE);
     assert_int_equal(read_from(b, fork, (struct offset){0, base + 1}).error, ERR_STREAM_RECREATED);

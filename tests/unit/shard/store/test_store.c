@@ -94,18 +94,24 @@ static void a_uid_tells_a_life(void **state)
     uint64_t now = 1764373190123;
     uint64_t first = store_next_uid(d->store, 7, now), again = store_next_uid(d->store, 7, now),
              back = store_next_uid(d->store, 7, now - 86400000), other = store_next_uid(d->store, 8, now - 1),
-             wrong = store_next_uid(d->store, 8, layout_life_at(UINT64_MAX)),
-             none = store_next_uid(d->store, 9, layout_life_at(5));
+             wrong = store_next_uid(d->store, 8, layout_serial_at(UINT64_MAX)),
+             none = store_next_uid(d->store, 9, layout_serial_at(5));
     assert_int_equal(layout_slot_of_uid(first), 7);
-    assert_int_equal(layout_life_of_uid(first), now);
-    assert_int_equal(layout_life_of_uid(again), now + 1);
-    assert_int_equal(layout_life_of_uid(back), now + 2); /* the clock went back */
-    assert_int_equal(layout_life_of_uid(other), now - 1);
-    assert_int_equal(layout_life_of_uid(wrong), now); /* no clock is there */
-    assert_int_equal(layout_life_of_uid(none), LAYOUT_LIFE_FIRST);
+    assert_int_equal(layout_life_of_uid(first), now * LAYOUT_SLOTS + 7);
+    assert_int_equal(layout_uid_of_life(layout_life_of_uid(first)), first);
+    assert_int_equal(again, first + 1);
+    assert_int_equal(back, first + 2); /* the clock went back */
+    assert_int_equal(layout_life_of_uid(other), (now - 1) * LAYOUT_SLOTS + 8);
+    assert_int_equal(wrong, other + 1); /* no clock is there */
+    assert_int_equal(layout_life_of_uid(none), (uint64_t)LAYOUT_SERIAL_FIRST * LAYOUT_SLOTS + 9);
     assert_int_equal(layout_life_of_uid(((uint64_t)7 << LAYOUT_UID_BITS) + 12), 0); /* counted by an older streamd */
-    /* a fork's source has such a life, and the fork's must be later */
-    assert_int_equal(layout_life_of_uid(store_next_uid(d->store, 8, LAYOUT_LIFE_LAST + 9)), LAYOUT_LIFE_LAST + 9);
+    /* streams of the same moment in two slots have two lives: one may become an ancestor of a stream in the other */
+    assert_int_not_equal(layout_life_of_uid(store_next_uid(d->store, 10, now)),
+                         layout_life_of_uid(store_next_uid(d->store, 11, now)));
+    /* a fork's source has such a number, and the fork's must be later */
+    uint64_t late = LAYOUT_SERIAL_LAST + 9;
+    assert_int_equal(layout_serial_of_life(layout_life_of_uid(store_next_uid(d->store, 8, late))), late);
+    assert_true(layout_life_of_uid(((uint64_t)1023 << LAYOUT_UID_BITS) + late) <= OFFSET_MAX);
 }
 
 /* A restored stream gets a life without a uid; no stream that follows has it too. */
@@ -115,11 +121,12 @@ static void a_life_of_a_restore_counts_as_given(void **state)
     char room[LIVES_ONE];
     store_begin(d->store);
     uint64_t uid = store_next_uid(d->store, 7, 1764373190123);
-    store_stream_set_lives(d->store, &(struct stream_row){.uid = uid, .lives = lives_one(1764373190124, room)});
+    store_stream_set_lives(d->store,
+                           &(struct stream_row){.uid = uid, .lives = lives_one(layout_life_of_uid(uid + 1), room)});
     store_commit(d->store);
     database_reopen(d);
     store_begin(d->store);
-    assert_int_equal(layout_life_of_uid(store_next_uid(d->store, 7, 1764373190124)), 1764373190125);
+    assert_int_equal(store_next_uid(d->store, 7, 1764373190124), uid + 2);
 }
 
 /* ---- streams ---- */
