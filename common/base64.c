@@ -2,8 +2,8 @@
  * takes one alphabet, whole quads and white space; base64_digit() maps the URL alphabet to it and refuses white
  * space, and the last quad is filled up with "=".
  *
- * Failure modes: the plain form ends at the first "="; any other character makes the whole text wrong. The URL form
- * of one digit more than quads is wrong too; the plain form drops that digit. */
+ * Failure modes: a character that is no digit, one digit more than quads, or padding that does not end the last quad
+ * makes the whole text wrong: nothing of what a client sends is dropped. */
 #include "common/base64.h"
 
 #include <openssl/evp.h>
@@ -27,7 +27,7 @@ static unsigned char base64_digit(char c, bool url)
     return c == (url ? '_' : '/') ? '/' : 0;
 }
 
-/* Up to DIGITS digits. A digit that is left over alone is no byte, and is dropped. */
+/* Up to DIGITS digits. A digit that is left over alone is no byte: the callers refuse it. */
 static bool base64_take_some(struct slice digits, bool url, unsigned char bytes[DIGITS / 4 * 3], size_t *len)
 {
     unsigned char quads[DIGITS];
@@ -49,11 +49,21 @@ static struct slice base64_first(struct slice text)
     return slice_of(text.data, text.len < DIGITS ? text.len : DIGITS);
 }
 
+/* Digits before the padding, which fills the last quad if there is any. */
+static size_t base64_digits(struct slice text)
+{
+    size_t digits = text.len;
+    for (size_t i = 0; i < 2 && text.len % 4 == 0 && digits && text.data[digits - 1] == '='; i++)
+        digits--;
+    return digits;
+}
+
 bool base64_take(struct buf *out, struct slice text)
 {
     unsigned char bytes[DIGITS / 4 * 3];
-    const char *padding = text.len ? memchr(text.data, '=', text.len) : NULL;
-    size_t end = padding ? (size_t)(padding - text.data) : text.len, len;
+    size_t end = base64_digits(text), len;
+    if (end % 4 == 1)
+        return false;
     for (size_t at = 0; at < end; at += DIGITS) {
         if (!base64_take_some(base64_first(slice_of(text.data + at, end - at)), false, bytes, &len))
             return false;

@@ -13,8 +13,7 @@
 /* Appends the bytes, less than 1 GiB, with padding and without line ends. */
 void base64_add(struct buf *out, struct slice bytes);
 
-/* Appends the bytes of a text up to its padding, which may lack. False: it has another character; some bytes may have
- * been added then. */
+/* Appends the bytes of a text, whose padding may lack. False: it is no base64; some bytes may have been added then. */
 bool base64_take(struct buf *out, struct slice text) MUSTUSE;
 
 /* Base64url without padding (RFC 7515 2), into out. False: it is none, is empty, or is longer than room. */

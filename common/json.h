@@ -49,7 +49,9 @@ bool json_open(struct json_walk *walk, struct slice value, char bracket) MUSTUSE
 bool json_next(struct json_walk *walk, struct slice *key, struct slice *value) MUSTUSE;
 
 /* Adds the text that a string of a valid text spells, in UTF-8; it may have a NUL. False: the value is no string, or
- * half of a surrogate pair stands alone in it (RFC 8259 8.2); some of it may have been added then. (json_string.c) */
-bool json_string(struct slice value, struct buf *out) MUSTUSE;
+ * half of a surrogate pair stands alone in it (RFC 8259 8.2); some of it may have been added then. (json_string.c) It
+ * is not called json_string(): libjwt's JSON library has a function of that name, which ours would replace in a program
+ * that links both. */
+bool json_unquote(struct slice value, struct buf *out) MUSTUSE;
 
 #endif

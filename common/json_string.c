@@ -61,7 +61,7 @@ static size_t json_string_take_escape(struct slice rest, struct buf *out)
     return 2;
 }
 
-bool json_string(struct slice value, struct buf *out)
+bool json_unquote(struct slice value, struct buf *out)
 {
     if (value.len < 2 || *value.data != '"')
         return false;

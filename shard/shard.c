@@ -117,11 +117,10 @@ static void shard_leave_if_done(struct shard *shard)
     }
 }
 
-void shard_turn(void *ctx)
+void shard_turn_at(struct shard *shard, uint64_t now_ms, uint64_t ticks_ms)
 {
-    struct shard *shard = ctx;
-    shard->now_ms = clock_unix_ms();
-    shard->ticks_ms = clock_monotonic_ms();
+    shard->now_ms = now_ms;
+    shard->ticks_ms = ticks_ms;
     if (backup_holds(shard))
         return;
     shard->turn_appends = shard->turn_bytes = shard->turn_read = 0;
@@ -148,6 +147,11 @@ void shard_turn(void *ctx)
     shard->tick_due = false;
     shard_leave_if_done(shard);
     shard_go_again(shard);
+}
+
+void shard_turn(void *ctx)
+{
+    shard_turn_at(ctx, clock_unix_ms(), clock_monotonic_ms());
 }
 
 /* ---- the role ---- */

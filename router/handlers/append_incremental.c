@@ -194,8 +194,9 @@ static void incremental_submit(struct incremental *a, struct wire_append *append
         a->piece = NULL; /* it is forgotten */
 }
 
-/* The headers of the request, as far as they are this piece's. They were checked at the beginning. All pieces are for
- * the same life of the stream; the tail is another one behind the first. */
+/* The headers of the request, as far as they are this piece's. They were checked at the beginning. Once the life of the
+ * stream is known, pieces are for that one: the watch may tell too late that another stream has the name. The tail is
+ * another one behind the first piece. */
 static enum error incremental_head(const struct incremental *a, struct wire_append *append)
 {
     struct wire_append all = {.name = incremental_name(a)};
@@ -205,6 +206,10 @@ static enum error incremental_head(const struct incremental *a, struct wire_appe
     append->condition = all.condition;
     if (!first)
         append->condition.flags &= WIRE_IF_LIFE;
+    if (a->knows_place && !(append->condition.flags & WIRE_IF_LIFE)) {
+        append->condition.flags |= WIRE_IF_LIFE;
+        append->condition.life = a->at.life;
+    }
     append->flags = (uint8_t)((first ? all.flags : 0) & ~WIRE_APPEND_CLOSE);
     if (a->whole)
         append->flags |= all.flags & WIRE_APPEND_CLOSE;
@@ -279,11 +284,24 @@ static void incremental_learn_place(struct incremental *a, struct slice lives, u
     a->knows_place = true;
 }
 
+/* Another stream has the name, and the client has not asked for a life: its stream is gone. */
+static bool incremental_is_of_another(const struct incremental *a, const struct answer *answer)
+{
+    const struct wire_appended *m = answer_appended(answer);
+    return m && answer->error == ERR_PRECONDITION_FAILED && a->knows_place &&
+           lives_newest(m->lives).life != a->at.life &&
+           !a->request->incoming->head.headers[HTTP_STREAM_INCARNATION_HEADER].data;
+}
+
 static void incremental_answered(struct shard_request *q, const struct answer *answer)
 {
     struct incremental *a = q->owner;
     const struct wire_appended *m = answer_appended(answer);
     a->piece = NULL;
+    if (incremental_is_of_another(a, answer)) {
+        incremental_refuse(a, ERR_STREAM_NOT_FOUND, NULL);
+        return;
+    }
     if (m)
         incremental_learn_place(a, m->lives, m->tail);
     if (answer->error != ERR_NONE) {

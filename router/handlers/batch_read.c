@@ -19,6 +19,7 @@
 #include "common/wire.h"
 #include "router/auth/named.h"
 #include "router/handlers/body_name.h"
+#include "router/handlers/conditions.h"
 #include "router/handlers/rules.h"
 
 #define FIELDS_MAX 8
@@ -64,15 +65,16 @@ static enum error batch_read_fields(struct slice object, struct fields *f, struc
 
 /* ---- one append ---- */
 
-enum append_field { STREAM, CONTENT_TYPE, DATA, DATA_BASE64, PRODUCER, CLOSE };
-static const char *const append_fields[] = {"stream", "contentType", "data", "dataBase64", "producer", "close", NULL};
+enum append_field { STREAM, CONTENT_TYPE, DATA, DATA_BASE64, EXPECTED_OFFSET, PRODUCER, CLOSE };
+static const char *const append_fields[] = {"stream",         "contentType", "data",  "dataBase64",
+                                            "expectedOffset", "producer",    "close", NULL};
 
 enum producer_field { ID, EPOCH, SEQ };
 static const char *const producer_fields[] = {"id", "epoch", "seq", NULL};
 
 /* What an append's slices point into. */
 struct append_room {
-    struct buf stream, type, base64, bytes, producer;
+    struct buf stream, type, base64, bytes, expected, producer;
 };
 
 static void batch_read_room_clear(struct append_room *room)
@@ -81,13 +83,14 @@ static void batch_read_room_clear(struct append_room *room)
     buf_clear(&room->type);
     buf_clear(&room->base64);
     buf_clear(&room->bytes);
+    buf_clear(&room->expected);
     buf_clear(&room->producer);
 }
 
 static enum error batch_read_string(struct slice value, const char *what, struct buf *text, struct detail *detail)
 {
-    return json_string(value, text) ? ERR_NONE
-                                    : batch_read_refuse(detail, what, "must be a string of whole characters");
+    return json_unquote(value, text) ? ERR_NONE
+                                     : batch_read_refuse(detail, what, "must be a string of whole characters");
 }
 
 static enum error batch_read_type(struct slice value, struct append_room *room, struct wire_append *m,
@@ -97,6 +100,15 @@ static enum error batch_read_type(struct slice value, struct append_room *room, 
         return ERR_NONE;
     enum error error = batch_read_string(value, "contentType", &room->type, detail);
     return error != ERR_NONE ? error : rules_content_type(buf_slice(&room->type), &m->content_type, detail);
+}
+
+static enum error batch_read_expected(struct slice value, struct append_room *room, struct wire_append *m,
+                                      struct detail *detail)
+{
+    if (!value.data)
+        return ERR_NONE;
+    enum error error = batch_read_string(value, "expectedOffset", &room->expected, detail);
+    return error != ERR_NONE ? error : conditions_expect(buf_slice(&room->expected), &m->condition, detail);
 }
 
 static enum error batch_read_base64(struct slice value, struct append_room *room, struct wire_append *m,
@@ -192,6 +204,8 @@ static enum error batch_read_append(const struct body_names *of, struct slice va
         error = batch_read_data(&f, &room, &m, detail);
     if (error == ERR_NONE)
         error = batch_read_close(f.values[CLOSE], &m, detail);
+    if (error == ERR_NONE)
+        error = batch_read_expected(f.values[EXPECTED_OFFSET], &room, &m, detail);
     if (error == ERR_NONE)
         error = batch_read_producer(f.values[PRODUCER], &room, &m, detail);
     if (error == ERR_NONE) {

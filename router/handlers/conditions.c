@@ -124,6 +124,17 @@ static enum error conditions_take_none_match(const struct http_head *head, struc
                       detail_quote(value).text);
 }
 
+enum error conditions_expect(struct slice value, struct wire_condition *condition, struct detail *detail)
+{
+    condition->flags |= WIRE_IF_EXPECTED;
+    if (offset_parse(value, &condition->offset))
+        return ERR_NONE;
+    return detail_say(
+        detail, ERR_INVALID_CONDITION,
+        "Stream-Expected-Offset must be an offset as Stream-Next-Offset gave it, not %s; nothing was done",
+        detail_quote(value).text);
+}
+
 static enum error conditions_take_expected(const struct http_head *head, struct wire_condition *condition,
                                            struct detail *detail)
 {
@@ -133,13 +144,7 @@ static enum error conditions_take_expected(const struct http_head *head, struct 
     if (condition->flags & WIRE_IF_TAIL)
         return detail_say(detail, ERR_CONDITION_NOT_SUPPORTED,
                           "If-Match and Stream-Expected-Offset ask for the same thing: use one; nothing was done");
-    condition->flags |= WIRE_IF_EXPECTED;
-    if (offset_parse(value, &condition->offset))
-        return ERR_NONE;
-    return detail_say(
-        detail, ERR_INVALID_CONDITION,
-        "Stream-Expected-Offset must be an offset as Stream-Next-Offset gave it, not %s; nothing was done",
-        detail_quote(value).text);
+    return conditions_expect(value, condition, detail);
 }
 
 static enum error conditions_take_incarnation(const struct http_head *head, struct wire_condition *condition,

@@ -16,4 +16,7 @@ enum error conditions_understood(const struct http_head *head, enum route_kind k
 enum error conditions_take(const struct http_head *head, struct wire_condition *condition,
                            struct detail *detail) MUSTUSE;
 
+/* The value of Stream-Expected-Offset alone. */
+enum error conditions_expect(struct slice value, struct wire_condition *condition, struct detail *detail) MUSTUSE;
+
 #endif

@@ -20,7 +20,7 @@ enum error body_take_value(struct body *body, struct slice value, bool json, str
 {
     if (json)
         return body_take(body, value, json, detail);
-    if (!json_string(value, &body->messages))
+    if (!json_unquote(value, &body->messages))
         return detail_say(detail, ERR_INVALID_BATCH,
                           "the stream holds bytes: data must be a JSON string of whole characters, or use dataBase64");
     body->data = buf_slice(&body->messages);

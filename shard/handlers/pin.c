@@ -41,7 +41,7 @@ static enum error pin_resolve(const struct stream *source, const struct wire_pin
     const struct ancestor *ancestor = lineage_find(&source->lineage, anchor);
     answer->holder = STORE_NONE;
     if (m->has_position && !lives_admit(stream_lives(source), (struct offset){m->life, m->position}))
-        return ERR_STREAM_RECREATED;
+        return reply_say_foreign(detail, ERR_FORK_OFFSET_BEYOND_TAIL, source, (struct offset){m->life, m->position});
     if (anchor < source->row.earliest)
         return ERR_OFFSET_GONE;
     if (anchor > source->tail)

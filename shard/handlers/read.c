@@ -83,7 +83,8 @@ static enum error read_check_position(struct reading *reading, const struct stre
     if (reading->seek.from && reading->uid != stream->row.uid)
         return ERR_STREAM_NOT_FOUND; /* the shard of an ancestor was asked for the stream that had the name before */
     if (!read_is_of(reading, stream))
-        return ERR_STREAM_RECREATED;
+        return reading->asked_uid ? ERR_STREAM_RECREATED
+                                  : reply_say_foreign(detail, ERR_OFFSET_BEYOND_TAIL, stream, reading->asked);
     if (reading->start > stream->tail)
         return reply_say_tail(detail, ERR_OFFSET_BEYOND_TAIL, stream);
     return reading->start < stream->row.earliest ? ERR_OFFSET_GONE : ERR_NONE;

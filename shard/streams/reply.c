@@ -102,6 +102,12 @@ enum error reply_say_tail(struct detail *detail, enum error error, const struct 
     return detail_say(detail, error, "the offset is beyond the stream's tail, %.*s", OFFSET_LEN, text);
 }
 
+enum error reply_say_foreign(struct detail *detail, enum error error, const struct stream *stream, struct offset offset)
+{
+    bool behind = offset.life > lives_newest(stream_lives(stream)).life;
+    return behind ? reply_say_tail(detail, error, stream) : ERR_STREAM_RECREATED;
+}
+
 void reply_error(struct shard *shard, struct asker asker, enum error error)
 {
     reply_refuse(shard, asker, error, SLICE(""));

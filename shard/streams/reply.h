@@ -23,6 +23,11 @@ enum error reply_say_source(struct detail *detail, enum error error, struct slic
 /* CONTENT_TYPE_MISMATCH, and both types. */
 enum error reply_say_types(struct detail *detail, struct slice stream, const char *what, struct slice other);
 
+/* The error of an offset that is not the stream's: this one, of an offset beyond the tail, if it sorts behind all that
+ * the stream has, else STREAM_RECREATED. */
+enum error reply_say_foreign(struct detail *detail, enum error error, const struct stream *stream,
+                             struct offset offset);
+
 /* This error of an offset that is beyond the tail, and where that is. */
 enum error reply_say_tail(struct detail *detail, enum error error, const struct stream *stream);
 

@@ -157,6 +157,8 @@ describe("batches", () => {
       ['{"appends":[{"stream":"a","close":1}]}', /close must be true or false/],
       ['{"appends":[{"stream":"a","data":"x","dataBase64":"eA=="}]}', /cannot be used together/],
       ['{"appends":[{"stream":"a","dataBase64":"?"}]}', /dataBase64 must be base64/],
+      ['{"appends":[{"stream":"a","dataBase64":"eA==eA=="}]}', /dataBase64 must be base64/],
+      ['{"appends":[{"stream":"a","dataBase64":"eHh4e"}]}', /dataBase64 must be base64/],
       ['{"appends":[{"stream":"a","dataBase64":"\\ud800"}]}', /dataBase64 must be a string/],
       ['{"appends":[{"stream":"a","dataBase64":""}]}', /appends\[0\]: the body is empty/],
       ['{"appends":[{"stream":"a","data":"x","contentType":"text"}]}', /appends\[0\]: Content-Type must be/],
@@ -234,6 +236,43 @@ describe("batches", () => {
     for (const duplicate of [undefined, true])
       expect((await all.append(last)).json().appends).toMatchObject([{ closed: true, ...(duplicate && { duplicate }) }]);
     expect(await all.text("a")).toBe("012");
+  });
+
+  test("every expected offset must be the tail", async () => {
+    const all = group();
+    for (const name of ["a", "b"]) await all.make(name);
+    const tail = async (name) => (await all.streams.head(all.url(name))).next;
+    const batch = async (seq) => [
+      { stream: "a", data: "x", expectedOffset: await tail("a") },
+      { stream: "b", data: "x", expectedOffset: await tail("b"), producer: producer(seq) },
+    ];
+    const first = await batch(0);
+    expect((await all.append(...first)).status).toBe(200);
+    expect((await all.append(...first)).json().appends.map(({ duplicate }) => duplicate)).toEqual([true, true]);
+    const second = await batch(1);
+    await all.append({ stream: "a", data: "y" });
+    const late = await all.append(...second);
+    expect([late.status, late.json()]).toMatchObject([
+      409,
+      { code: "EXPECTED_OFFSET_CONFLICT", index: 0, nextOffset: await tail("a") },
+    ]);
+    expect(await all.text("b")).toBe("x");
+    for (const expectedOffset of ["now", "-1", 1, null])
+      expect((await all.append({ ...second[0], expectedOffset })).status).toBe(400);
+
+    // Writers that race: each batch moves a pair of counters by one, or nothing.
+    let won = 0;
+    const write = async () => {
+      for (let i = 0; i < 20; i++) {
+        const expectedOffset = await tail("b");
+        const { status } = await all.append({ stream: "a", data: "." }, { stream: "b", data: ".", expectedOffset });
+        if (status === 200) won++;
+        else expect(status).toBe(409);
+      }
+    };
+    await Promise.all(Array.from({ length: 5 }, write));
+    expect((await all.text("b")).length).toBe(1 + won);
+    expect((await all.text("a")).length).toBe(2 + won);
   });
 
   test("live readers and estuaries get it like any append", async () => {

@@ -43,6 +43,9 @@ static inline void router_up(struct bench *b)
     link_open(&b->router, b->base, pair[1], 0);
 }
 
+/* A minute of turns and more: only a hang takes all of them. */
+#define SOON 600000
+
 /* The next frame, if there is one after some turns. */
 static inline bool frame(struct bench *b, enum wire_type *type, struct slice *body, unsigned turns)
 {
@@ -65,7 +68,7 @@ static inline bool frame(struct bench *b, enum wire_type *type, struct slice *bo
 static inline void expect_frame(struct bench *b, enum wire_type expected, struct slice *body)
 {
     enum wire_type type;
-    assert_true(frame(b, &type, body, 20000));
+    assert_true(frame(b, &type, body, SOON));
     assert_int_equal(type, expected);
 }
 
@@ -189,7 +192,7 @@ static inline void cool(struct bench *b, const char *name)
     const struct stream *stream = NULL;
     char command[128];
     b->cfg.shard_flush_idle = 0;
-    for (int i = 0; i < 600000 && !(stream && stream->row.offloaded == stream->tail); i++) {
+    for (int i = 0; i < SOON && !(stream && stream->row.offloaded == stream->tail); i++) {
         b->shard->tick_due = true;
         turn(b);
         stream = streams_by_name(&b->shard->streams, slice_str(name));
@@ -206,7 +209,7 @@ static inline void cool(struct bench *b, const char *name)
 
 static inline void let_fetches_end(struct bench *b)
 {
-    for (int i = 0; i < 600000 && b->shard->streams.segments.fetches.count; i++) {
+    for (int i = 0; i < SOON && b->shard->streams.segments.fetches.count; i++) {
         turn(b);
         usleep(100);
     }

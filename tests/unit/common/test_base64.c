@@ -29,13 +29,13 @@ static void bytes_come_back(void **state)
 
 static void padding_may_lack(void **state)
 {
-    static const char *const bad[] = {"Zm 8", "Zm9v\n", "Zm-_", "\x80m9v"};
+    static const char *const bad[] = {"Zm 8", "Zm9v\n", "Zm-_",     "\x80m9v",  "Z",    "Zm9vY", "Z===",
+                                      "====", "Zg=",    "Zg==Zg==", "Zm9v====", "Zg=a", "Zm9v=", "Zm9v=ignored"};
     struct buf bytes = {0};
     (void)state;
     assert_true(base64_take(&bytes, SLICE("Zg")));
-    assert_true(base64_take(&bytes, SLICE("Zm9v=ignored")));
-    assert_true(base64_take(&bytes, SLICE("Zm9vY"))); /* a digit alone is no byte */
-    assert_true(slice_equal(buf_slice(&bytes), SLICE("ffoofoo")));
+    assert_true(base64_take(&bytes, SLICE("Zm9vYmE")));
+    assert_true(slice_equal(buf_slice(&bytes), SLICE("ffooba")));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(base64_take(&bytes, slice_str(bad[i])));
     buf_clear(&bytes);

@@ -75,7 +75,7 @@ static void a_signature_of_the_reference(void **state)
     fake_s3_open(&s3, client.base);
     snprintf(url, sizeof url, "http://127.0.0.1:%u/test.txt", s3.port);
     struct http_client_request request = {.url = url,
-                                          .timeout_ms = 10000,
+                                          .timeout_ms = 60000,
                                           .most = 1000,
                                           .method = "GET",
                                           .aws_sigv4 = "aws:amz:us-east-1:s3",

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "common/lives.h"
 #include "tests/unit/router/bench.h"
 
 #define TEXT "Content-Type: text/plain\r\n"
@@ -252,6 +253,48 @@ static void a_deleted_stream_ends_it(void **state)
     assert_int_equal(b->router->live.entries.count, 0);
 }
 
+/* The shard refuses a piece because the stream is in this life. */
+static void refuse_life(struct bench *b, uint64_t life)
+{
+    char room[LIVES_ONE];
+    const struct wire_appended m = {.id = b->appends[b->append_count - 1].id,
+                                    .error = ERR_PRECONDITION_FAILED,
+                                    .lives = lives_one(life, room),
+                                    .tail = 9};
+    wire_put_appended(&b->shard.out, &m);
+    link_flush(&b->shard);
+    step(b);
+}
+
+/* The stream was deleted and created again while a piece was on its way: the news come behind it. */
+static void pieces_are_for_one_life(void **state)
+{
+    struct bench *b = *state;
+    begin(b, TEXT "Stream-Expected-Offset: 0000000000000000_0000000000000000\r\n");
+    chunk(b, "one");
+    assert_int_equal(b->appends[0].condition.flags, WIRE_IF_EXPECTED);
+    answer(b, ERR_NONE, 0, 3);
+    chunk(b, "two");
+    pass_delay(b);
+    assert_int_equal(b->appends[1].condition.flags, WIRE_IF_LIFE);
+    assert_int_equal(b->appends[1].condition.life, 0);
+    refuse_life(b, 1764000000123);
+    expect_answer(b, "HTTP/1.1 404 ", "STREAM_NOT_FOUND");
+}
+
+/* A client that has named the life hears of its condition. */
+static void a_life_that_was_asked_for_is_412(void **state)
+{
+    struct bench *b = *state;
+    begin(b, TEXT "Stream-Incarnation: 0\r\n");
+    chunk(b, "one");
+    answer(b, ERR_NONE, 0, 3);
+    chunk(b, "two");
+    pass_delay(b);
+    refuse_life(b, 1764000000123);
+    expect_answer(b, "HTTP/1.1 412 ", "Stream-Incarnation: 1764000000123");
+}
+
 /* The next process watches again, and says whether the stream is still the same. */
 static void a_shard_that_dies_is_asked_again(void **state)
 {
@@ -355,6 +398,8 @@ int main(void)
         T(a_close_waits_for_the_piece_under_way),
         T(a_closed_stream_and_none),
         T(a_deleted_stream_ends_it),
+        T(pieces_are_for_one_life),
+        T(a_life_that_was_asked_for_is_412),
         T(a_shard_that_dies_is_asked_again),
         T(a_piece_that_dies_with_its_shard_is_503),
         T(silence_is_408),

@@ -1,4 +1,5 @@
-/* Fan-out, from both sides: one shard in this process, and the test is the router, the other shard, and its bus. */
+/* Fan-out, from both sides: one shard in this process, and the test is the router, the other shard, and its bus. The
+ * shard's clock is the test's and stands still: nothing is sent again and no answer is late before pass() says so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +33,8 @@ struct bench {
     struct bus bus;            /* of the other shard */
     struct layout layout;
     uint64_t id;
-    struct buf kept; /* the last frame, so that its slices stay */
+    uint64_t now_ms, ticks_ms; /* the shard's clocks */
+    struct buf kept;           /* the last frame, so that its slices stay */
 };
 
 static void connect_to(struct bench *b, struct link *link, enum role_kind kind, unsigned index)
@@ -52,8 +54,7 @@ static int setup(void **state)
     config_init(&b->cfg);
     free(b->cfg.server_data_dir);
     b->cfg.server_data_dir = xstrdup(b->dir);
-    b->cfg.fanout_inline_timeout = 300;
-    b->cfg.router_shard_wait = 400;
+    b->cfg.fanout_inline_timeout = 300; /* shorter than what is sent again takes */
     layout_init(&b->layout, 2);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++)
         b->layout.owner[slot] = slot == layout_slot_of_whole(SLICE(REMOTE));
@@ -62,6 +63,8 @@ static int setup(void **state)
     b->shard->role = &b->role;
     b->base = event_base_new();
     shard_start(b->shard, b->base, &b->cfg, 0);
+    b->now_ms = b->shard->now_ms;
+    b->ticks_ms = b->shard->ticks_ms;
     bus_open(&b->bus, b->base, b->dir, 1);
     connect_to(b, &b->router, ROLE_ROUTER, 0);
     connect_to(b, &b->other, ROLE_SHARD, 1);
@@ -91,7 +94,16 @@ static void turn(struct bench *b)
     link_flush(&b->router);
     link_flush(&b->other);
     event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    shard_turn(b->shard);
+    shard_turn_at(b->shard, b->now_ms, b->ticks_ms);
+}
+
+/* So much time has passed for the shard, and its tick looks at what is due. */
+static void pass(struct bench *b, uint64_t ms)
+{
+    b->now_ms += ms;
+    b->ticks_ms += ms;
+    b->shard->tick_due = true;
+    turn(b);
 }
 
 static struct slice keep(struct bench *b, struct slice body)
@@ -250,9 +262,12 @@ static void a_lost_delivery_is_sent_again_and_the_append_is_answered_meanwhile(v
     (void)attach(b);
     put_append(b, "abc");
     struct wire_deliver first = next_deliver(b);
+    assert_silent(b, &b->router);
+    pass(b, b->cfg.fanout_inline_timeout);
     struct wire_appended appended = next_appended(b, &b->router);
     assert_int_equal(appended.successes, 0);
     assert_int_equal(appended.failures, 1);
+    pass(b, 2000); /* without an answer from the other shard */
     struct wire_deliver second = next_deliver(b);
     assert_true(second.attempt > first.attempt);
     assert_int_equal(second.start, 0);
@@ -334,6 +349,7 @@ static void a_deleted_source_closes_its_feeds_once_they_are_level(void **state)
     struct wire_attached attached = attach(b);
     put_append(b, "abc");
     struct wire_deliver deliver = next_deliver(b);
+    pass(b, b->cfg.fanout_inline_timeout);
     (void)next_appended(b, &b->router);
     wire_put_delete(&b->router.out, &(struct wire_delete){.id = ++b->id, .name = SLICE(SOURCE)});
     (void)next(b, &b->router, WIRE_STREAM);
@@ -495,6 +511,8 @@ static void a_subscription_gives_up_on_a_shard_that_does_not_answer(void **state
     struct bench *b = *state;
     put_attached(b, put_subscribe(b).id);
     (void)next_sources(b, &b->other);
+    assert_silent(b, &b->router);
+    pass(b, b->cfg.router_shard_wait);
     assert_int_equal(next_estuary_state(b, &b->router).error, ERR_SHARD_UNAVAILABLE);
     assert_null(source_find(b->shard, remote_uid()));
 }

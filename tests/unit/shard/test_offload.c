@@ -28,7 +28,7 @@ static uint64_t segments_of(struct bench *b, const char *name)
 /* Until no file is an orphan. */
 static void sweep(struct bench *b)
 {
-    for (int i = 0; i < 1000 && orphans(b); i++)
+    for (int i = 0; i < SOON / 20 && orphans(b); i++)
         rest(b);
     assert_int_equal(orphans(b), 0);
 }
@@ -51,7 +51,7 @@ static void a_store_that_fails_is_tried_again(void **state)
     struct bench *b = *state;
     b->s3.put_status = 403;
     create(b, "p/a", "eight by");
-    for (int i = 0; i < 1000 && !b->shard->offloads.pause_ms; i++)
+    for (int i = 0; i < SOON / 20 && !b->shard->offloads.pause_ms; i++)
         rest(b);
     assert_int_not_equal(b->shard->offloads.pause_ms, 0);
     assert_int_equal(row_of(b, "p/a")->offloaded, 0);
@@ -75,7 +75,7 @@ static void small_segments_become_one(void **state)
     append_some(b, "p/a", 9);
     for (unsigned i = 0; i < 9; i++)
         sprintf(expected + strlen(expected), "append%u.", i);
-    for (int i = 0; i < 1000 && (row_of(b, "p/a")->offloaded < 80 || segments_of(b, "p/a") > 2); i++)
+    for (int i = 0; i < SOON / 20 && (row_of(b, "p/a")->offloaded < 80 || segments_of(b, "p/a") > 2); i++)
         rest(b);
     assert_int_equal(row_of(b, "p/a")->offloaded, 80);
     assert_in_range(segments_of(b, "p/a"), 1, 2);
@@ -94,7 +94,7 @@ static void retention_drops_whole_segments(void **state)
     create_keeping(b, "p/a", 16);
     append_some(b, "p/a", 5);
     cool(b, "p/a");
-    for (int i = 0; i < 1000 && row_of(b, "p/a")->earliest != 32; i++)
+    for (int i = 0; i < SOON / 20 && row_of(b, "p/a")->earliest != 32; i++)
         rest(b);
     assert_int_equal(row_of(b, "p/a")->earliest, 32);
     assert_int_equal(segments_of(b, "p/a"), 2);
@@ -115,7 +115,7 @@ static void a_fork_holds_what_it_has(void **state)
         rest(b);
     assert_int_equal(row_of(b, "p/a")->earliest, 0);
     delete_it(b, "p/f");
-    for (int i = 0; i < 1000 && row_of(b, "p/a")->earliest != 32; i++) {
+    for (int i = 0; i < SOON / 20 && row_of(b, "p/a")->earliest != 32; i++) {
         store_begin(b->shard->store);
         retain_stream(b->shard, streams_by_name(&b->shard->streams, SLICE("p/a")));
         rest(b);
@@ -131,7 +131,7 @@ static void a_stream_takes_its_files_along(void **state)
     cool(b, "p/a");
     assert_int_equal(fake_s3_segments(&b->s3), 4);
     delete_it(b, "p/a");
-    for (int i = 0; i < 1000 && fake_s3_segments(&b->s3); i++)
+    for (int i = 0; i < SOON / 20 && fake_s3_segments(&b->s3); i++)
         rest(b);
     assert_int_equal(fake_s3_segments(&b->s3), 0);
     sweep(b);

@@ -23,7 +23,7 @@
 #include "common/wire.h"
 #include "supervisor/children/children.h"
 
-#define PATIENCE_MS 20000u /* however slow the machine is */
+#define PATIENCE_MS 60000u /* however slow the machine is */
 
 /* ---- the fake ---- */
 
