@@ -786,7 +786,7 @@ describe.skipIf(!OWNED)("wrong tokens", () => {
     const url = `${fixture.server.url}/v1/stream/acme/s`;
     const good = bearer(await sign(secret));
     expect((await call(url, "PUT", { headers: { ...text, ...good } })).status).toBe(201);
-    await sleep(200); // whatever was known before the new project is heard of is forgotten then
+    await sleep(1500); // whatever was known before the new project is heard of is forgotten then
     expect((await call(url, "GET", { headers: good })).status).toBe(200);
     const statuses = [];
     for (let i = 0; i < 30; i++) statuses.push((await call(url, "GET", { headers: bearer(`a.b.${i}`) })).status);
