@@ -178,11 +178,11 @@ static void a_batch_needs_room_for_all_of_it(void **state)
 static void a_malformed_batch_is_refused(void **state)
 {
     struct bench *b = *state;
-    static const char *const bad[] = {"", "x", "\x05\0\0\0\x05nope"};
+    const struct slice bad[] = {SLICE(""), SLICE("x"), SLICE("\x05\0\0\0nope")};
     struct wire_batched m;
     struct slice body;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        wire_put_batch(&b->router.out, &(struct wire_batch){.id = ++b->id, .appends = slice_of(bad[i], i * 4)});
+        wire_put_batch(&b->router.out, &(struct wire_batch){.id = ++b->id, .appends = bad[i]});
         expect_frame(b, WIRE_BATCHED, &body);
         assert_true(wire_get_batched(body, &m));
         assert_int_equal(m.error, ERR_INTERNAL);
