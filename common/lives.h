@@ -2,14 +2,16 @@
  * life, and its old offsets name nothing in the new one. A life grows with the time of creation, and no name has one
  * twice.
  *
- * Most streams have one life. A fork has its ancestors' up to where it was forked, and its own from there. A stream
- * that was restored from a backup has another one behind the tail that it was restored to: what was there before is
- * lost.
+ * Most streams have one life. A stream that was restored from a backup has another one behind the tail that it was
+ * restored to, because what was there before is lost. A fork also takes the offsets of its ancestors, up to where it
+ * was forked, and says none of them: its own life begins at 0 for whoever reads it. So a cursor of a fork is not one of
+ * another fork of the same source.
  *
- *     position     0 ......... 40 ............ 55 .......>
- *     life         | 1764000000123 | 1764000555000 | ...          lives grow with positions
+ *     position     0 ............ 40 ............ 55 .......>       a fork at 40 that was restored at 55
+ *     taken        | source, fork | fork          | restore
+ *     told         | fork                         | restore        lives grow with positions
  *
- * A position belongs to the life of the byte or message before it, so the place where a fork begins is its source's.
+ * A position belongs to the life of the byte or message before it.
  *
  * Clients see lives in offsets, and the newest one as Stream-Incarnation. Inside the server a stream is named by its
  * uid, which carries slot and life (common/layout.h): a READ that goes on asks for a uid, since the stream was found
@@ -44,11 +46,15 @@ size_t lives_count(struct slice lives);
 /* The i-th life of the list. i < lives_count(); an empty list has life 0 at 0. */
 struct life {
     uint64_t start, life;
+    bool inherited; /* an ancestor's: taken, but not told */
 };
 struct life lives_get(struct slice lives, size_t i);
 
-/* Adds to a list, which is empty, those of another stream that have begun before `end`; its first one always. */
+/* Adds to a list, which is empty, those of another stream that it has told before `end`. */
 void lives_add_before(struct buf *lives, struct slice others, uint64_t end);
+
+/* The same, of the source of a fork that begins at `end`. The fork's own life comes behind them. */
+void lives_inherit(struct buf *lives, struct slice source, uint64_t end);
 
 /* The stream's newest life. */
 struct life lives_newest(struct slice lives);

@@ -207,7 +207,7 @@ static void create_begin_life(struct shard *shard, struct stream_row *row, const
         store_next_uid(shard->store, layout_slot(&shard->peers.layout, row->name), least > serial ? least : serial);
     if (!row->base)
         return; /* all of it is its own */
-    lives_add_before(lives, source->lives, row->base);
+    lives_inherit(lives, source->lives, row->base);
     lives_add(lives, row->base, layout_life_of_uid(row->uid));
     row->lives = buf_slice(lives);
 }

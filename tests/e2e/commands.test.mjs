@@ -55,7 +55,7 @@ describe.skipIf(!OWNED)("streams", () => {
     expect(server.command("streams", "--project", "few").out.split("\n")).toEqual([
       `few/a%20b\tapplication/json\t${streams.at("few/a b", 2)}\t4`,
       `few/closed\ttext/plain\t${streams.at("few/closed", 1)}\t1\tclosed`,
-      `few/fork\ttext/plain\t${streams.at("few/closed", 1)}\t0\tfork`, // the end of what it has from its source
+      `few/fork\ttext/plain\t${streams.at("few/fork", 1)}\t0\tfork`,
     ]);
     expect(server.command("streams", "--project", "few", "--prefix", "a b").out).toMatch(/^few\/a%20b\t/);
     expect(server.command("streams", "--project", "few", "--prefix", "a%20b").out).toMatch(/^few\/a%20b\t/);

@@ -167,15 +167,29 @@ describe("forks", () => {
   test("have offsets that sort, from the source's to their own", async () => {
     const [source, fork] = await sourceAndFork({ at: 6 });
     const tail = (await streams().head(fork)).next;
-    expect(tail).toBe(streams().at(source, 6)); // the place where it begins is its source's
-    const offsets = [tail];
+    expect(tail > streams().at(source, 6)).toBe(true); // a fork tells its own life only
+    const offsets = [streams().at(source, 6), tail];
     for (let i = 0; i < 3; i++) offsets.push((await streams().append(fork, "x")).next);
     expect([...offsets].sort()).toEqual(offsets);
     const again = freshName("again");
     expect((await streams().fork(again, fork)).status).toBe(201);
     offsets.push((await streams().append(again, "y")).next);
     expect([...offsets].sort()).toEqual(offsets);
-    expect((await streams().read(again, { offset: offsets[1] })).text).toBe("xxy");
+    expect((await streams().read(again, { offset: offsets[2] })).text).toBe("xxy");
+    const early = freshName("early"); // in front of where its source's own bytes begin
+    expect((await streams().fork(early, fork, { "stream-fork-offset": streams().at(fork, 4) })).status).toBe(201);
+    await streams().append(early, "EARLY");
+    for (const offset of [streams().at(source, 3), streams().at(fork, 3), streams().at(early, 3)])
+      expect((await streams().read(early, { offset })).text).toBe("3EARLY");
+  });
+
+  test("of one source on one path are told apart, also in what they have from it", async () => {
+    const [source, fork] = await sourceAndFork({ at: 6 });
+    const { next } = await streams().head(fork);
+    await streams().remove(fork);
+    expect((await streams().fork(fork, source, { at: 8 })).status).toBe(201);
+    expectRecreated(await streams().read(fork, { offset: next }), place(0));
+    expect((await streams().read(fork, { offset: streams().at(source, 6) })).text).toBe("67");
   });
 
   test("are not made at a place of a life that is over", async () => {

@@ -18,11 +18,6 @@ export class Life {
     Object.assign(this, { name, kind, units, source: units.length ? source : null, base: units.length, serial: ++serial });
   }
 
-  // The life in which what is in front of the position was written: of a fork up to its start, an ancestor.
-  ownerOf(position) {
-    return this.source && position <= this.base ? this.source.ownerOf(position) : this;
-  }
-
   descendsFrom(life) {
     return this === life || Boolean(this.source?.descendsFrom(life));
   }
@@ -49,7 +44,6 @@ export class Life {
 export class Cursor {
   constructor(life, offset, position, incarnation) {
     Object.assign(this, { life, offset, position, incarnation, prefix: life.units.slice(0, position) });
-    this.owner = life.ownerOf(position);
   }
 }
 
@@ -67,10 +61,10 @@ export class Model {
     this.lives.delete(name);
   }
 
-  // The cursor names a place in what the name has now. That may be another fork of the life whose place that is.
-  good(name, { owner, prefix }) {
+  // The cursor names a place in what the name has now: of that very life, or of one that it is forked from.
+  good(name, { life, prefix }) {
     const now = this.lives.get(name);
-    return Boolean(now?.descendsFrom(owner)) && sameUnits(now.units.slice(0, prefix.length), prefix);
+    return Boolean(now?.descendsFrom(life)) && sameUnits(now.units.slice(0, prefix.length), prefix);
   }
 
   // What a backup keeps. What is written after it gets other texts, since `messages` is not set back.

@@ -243,7 +243,7 @@ export class Play {
   // All that is behind a cursor, of the stream itself or of a fork.
   async probe(cursor = this.someCursor()) {
     if (!cursor) return;
-    const forks = [...this.model.lives.values()].filter((life) => life.source && life.descendsFrom(cursor.owner));
+    const forks = [...this.model.lives.values()].filter((life) => life.source && life.descendsFrom(cursor.life));
     const fork = forks.length > 0 && this.random.chance(0.3);
     const { name } = fork ? this.random.pick(forks) : cursor.life;
     const query = this.random.chance(0.3) ? { limit: this.random.int(1, 3) } : {};
@@ -364,9 +364,8 @@ export class Play {
 
   // --- live readers ---
 
-  // A place that a fork has from its source may go on in another fork, so those have no readers here.
   startReader(cursor = this.someCursor()) {
-    if (!cursor || cursor.owner !== cursor.life) return null;
+    if (!cursor) return null;
     const { name } = cursor.life;
     const reader = new LivesReader(this.url(name), cursor, this.random.pick(["sse", "long-poll"]));
     this.readers.push(reader);

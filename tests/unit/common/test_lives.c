@@ -106,6 +106,47 @@ static void the_lives_of_a_fork(void **state)
     buf_clear(&fork);
 }
 
+/* A fork at 40 of a fork at 10, which was restored at 55. */
+static void a_fork_tells_its_own_life_only(void **state)
+{
+    struct buf first = {0}, second = {0};
+    (void)state;
+    lives_inherit(&first, (struct slice){0}, 10);
+    lives_add(&first, 10, 500);
+    lives_inherit(&second, buf_slice(&first), 40);
+    lives_add(&second, 40, 900);
+    lives_add(&second, 55, 1200);
+    struct slice lives = buf_slice(&second);
+    assert_true(lives_valid(lives));
+    static const uint64_t told[][2] = {{0, 900}, {1, 900}, {10, 900}, {40, 900}, {55, 900}, {56, 1200}};
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        assert_int_equal(lives_offset(lives, told[i][0]).life, told[i][1]);
+    assert_true(admits(lives, 0, 10) && admits(lives, 500, 40) && admits(lives, 900, 5) && admits(lives, 900, 55));
+    assert_false(admits(lives, 0, 11) || admits(lives, 500, 41) || admits(lives, 900, 56));
+    assert_int_equal(lives_newest(lives).life, 1200);
+    buf_reset(&second); /* a fork in front of where its source's own bytes begin */
+    lives_inherit(&second, buf_slice(&first), 7);
+    lives_add(&second, 7, 900);
+    lives = buf_slice(&second);
+    assert_true(lives_valid(lives) && admits(lives, 0, 7) && admits(lives, 500, 7) && admits(lives, 900, 8));
+    assert_false(admits(lives, 0, 8) || admits(lives, 500, 8));
+    buf_reset(&second); /* a fork that was restored before it had bytes of its own */
+    lives_add_before(&second, buf_slice(&first), 10);
+    lives_add(&second, 10, 1200);
+    lives = buf_slice(&second);
+    assert_true(lives_valid(lives) && admits(lives, 500, 10) && admits(lives, 1200, 11));
+    assert_false(admits(lives, 500, 11));
+    assert_int_equal(lives_offset(lives, 10).life, 500);
+    buf_reset(&second);
+    lives_add(&second, 0, 900);
+    lives = buf_slice(&second);
+    buf_reset(&first);
+    lives_inherit(&first, lives, 50);
+    assert_false(lives_valid(buf_slice(&first))); /* no life of its own */
+    buf_clear(&first);
+    buf_clear(&second);
+}
+
 static void damaged(void **state)
 {
     struct buf buf = {0};
@@ -136,6 +177,7 @@ int main(void)
         cmocka_unit_test(several_lives),
         cmocka_unit_test(a_life_that_begins_at_the_start),
         cmocka_unit_test(the_lives_of_a_fork),
+        cmocka_unit_test(a_fork_tells_its_own_life_only),
         cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
