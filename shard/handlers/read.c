@@ -79,9 +79,9 @@ static uint64_t read_position(const struct reading *reading, const struct stream
 
 static enum error read_check_position(struct reading *reading, const struct stream *stream, struct detail *detail)
 {
-    reading->start = read_position(reading, stream);
     if (reading->seek.from && reading->uid != stream->row.uid)
-        return ERR_STREAM_NOT_FOUND; /* the shard of an ancestor was asked for the stream that had the name before */
+        reading_reset(reading); /* the search was in the stream that had the name before */
+    reading->start = read_position(reading, stream);
     if (!read_is_of(reading, stream))
         return reading->asked_uid ? ERR_STREAM_RECREATED
                                   : reply_say_foreign(detail, ERR_OFFSET_BEYOND_TAIL, stream, reading->asked);

@@ -18,7 +18,8 @@
  *   - The asked shard restarts: the question is sent to it again (shard/peers/ask.c).
  *   - An error while the page has bytes: the page is the answer, and the next read meets the error.
  *   - An error for an empty page: one of a segment is passed on; any other is logged and becomes an internal error.
- *   - The fork ends while bytes are under way: the reading fails, also if a new stream has its name.
+ *   - The fork ends while bytes are under way: the reading fails. If a new stream has its name, the
+ *     reading begins anew, and is refused if it asked for a place in the one before.
  *   - The asking process dies: its FETCH that waits for a segment is dropped when that arrives (`generation`). */
 #include "shard/handlers/remote_read.h"
 
@@ -148,6 +149,14 @@ static void remote_read_end(struct shard *shard, struct remote_read *remote)
     remote_read_free(remote);
 }
 
+/* Another stream has the name: the reading begins anew, and is refused if it asked for a place in the one before. */
+static void remote_read_again(struct shard *shard, struct remote_read *remote)
+{
+    reading_reset(&remote->reading);
+    read_begin(shard, &remote->reading, slice_of(remote->name, remote->name_len));
+    remote_read_end(shard, remote);
+}
+
 /* Goes on with a reading whose page has grown. The stream may have ended meanwhile. */
 static void remote_read_resume(struct shard *shard, struct remote_read *remote)
 {
@@ -156,9 +165,13 @@ static void remote_read_resume(struct shard *shard, struct remote_read *remote)
     enum error error = ERR_STREAM_NOT_FOUND;
     struct stream *stream =
         streams_live(&shard->streams, slice_of(remote->name, remote->name_len), shard->now_ms, &error);
-    if (!stream || stream->row.uid != reading->uid) {
+    if (!stream) {
         reading_fail(shard, reading, error);
         remote_read_end(shard, remote);
+        return;
+    }
+    if (stream->row.uid != reading->uid) {
+        remote_read_again(shard, remote);
         return;
     }
     struct outcome outcome = reading_advance(shard, reading, stream, &ancestor);
