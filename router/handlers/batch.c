@@ -187,12 +187,33 @@ static void batch_submit(struct request *req, const struct batch *batch)
     ask_send(q);
 }
 
+/* These headers are of one append. A client that sends them with a batch means something that would not be done. */
+static enum error batch_check_headers(const struct http_head *head, struct detail *detail)
+{
+    static const struct {
+        enum http_header header;
+        const char *name;
+    } foreign[] = {
+        {HTTP_STREAM_SEQ_HEADER, "Stream-Seq"},         {HTTP_STREAM_CLOSED_HEADER, "Stream-Closed"},
+        {HTTP_STREAM_APPEND_HEADER, "Stream-Append"},   {HTTP_PRODUCER_ID_HEADER, "Producer-Id"},
+        {HTTP_PRODUCER_EPOCH_HEADER, "Producer-Epoch"}, {HTTP_PRODUCER_SEQ_HEADER, "Producer-Seq"},
+    };
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (head->headers[foreign[i].header].data)
+            return detail_say(
+                detail, ERR_INVALID_BATCH,
+                "header %s is for one append; in a batch each append has its own fields; nothing was done",
+                foreign[i].name);
+    return ERR_NONE;
+}
+
 void handle_batch(struct request *req, const struct http_head *head, struct slice project, struct slice body)
 {
     struct batch batch = {0};
     struct detail detail = {0};
-    (void)head;
-    enum error error = batch_read(req->router->cfg, project, body, &batch, &detail);
+    enum error error = batch_check_headers(head, &detail);
+    if (error == ERR_NONE)
+        error = batch_read(req->router->cfg, project, body, &batch, &detail);
     if (error == ERR_NONE)
         error = batch_check_shards(&req->router->shards, &batch, &detail);
     enum error quota = error == ERR_NONE ? quota_batch(req, project, batch.bytes, batch.count) : ERR_NONE;

@@ -132,6 +132,17 @@ describe("batches", () => {
     expect(await all.text("b")).toBe("0");
   });
 
+  test.each(["stream-seq", "stream-closed", "stream-append", "producer-id", "producer-epoch", "producer-seq"])(
+    "a header of one append is refused: %s",
+    async (header) => {
+      const all = await group().make("a");
+      const answer = await all.send([{ stream: all.id("a"), data: "x" }], { [header]: "1" });
+      expect([answer.status, answer.json().code]).toEqual([400, "INVALID_BATCH"]);
+      expect(answer.json().error.toLowerCase()).toContain(header);
+      expect(await all.text("a")).toBe("");
+    },
+  );
+
   test("a body that is none is refused, with its place", async () => {
     const all = group();
     await all.make("a");
