@@ -30,7 +30,7 @@ struct layout {
 /* The slot of a stream name: 0 .. LAYOUT_SLOTS-1. Never changes for a stream (golden-tested). */
 unsigned layout_slot(const struct layout *layout, struct slice name) MUSTUSE;
 
-/* What stands between the first '{' of the stream's name and the first '}' behind it; empty: the name has no group. */
+/* The group of a stream: the text between the first '{' of its name and the first '}' behind it; empty: none. */
 struct slice layout_group(struct slice name);
 
 /* The slot by either rule, and the hash that `kept` holds. A new name whose hash is there by chance has the slot of its

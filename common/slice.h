@@ -31,7 +31,7 @@ static inline struct slice slice_part(struct slice s, size_t at, size_t len)
     return slice_of(at ? s.data + at : s.data, len);
 }
 
-/* What lies behind the first n bytes, which are at most s.len. */
+/* The rest of s behind its first n bytes, which are at most s.len. */
 static inline struct slice slice_from(struct slice s, size_t n)
 {
     return slice_part(s, n, s.len - n);

@@ -48,7 +48,7 @@
 #define WIRE_APPEND_BODY 8u   /* `data` is the body as it came, and `count` its bytes */
 #define WIRE_APPEND_VALUE 16u /* it is a JSON value: a body for JSON, the text that it spells for bytes */
 
-/* What a request depends on; the shard looks in the turn in which it acts (shard/streams/condition.h). Without a flag
+/* The conditions of a request; the shard looks in the turn in which it acts (shard/streams/condition.h). Without a flag
  * it depends on nothing, and a frame has only the flags of it. */
 struct wire_condition {
     uint8_t flags;        /* WIRE_IF_* */

@@ -245,7 +245,7 @@ void answer_add_incarnation(struct buf *head, struct slice lives)
     response_add_number(head, "Stream-Incarnation", lives_newest(lives).life);
 }
 
-/* What became of the stream in a restore: where it goes on, and the life before. */
+/* A restored stream: the life before, and the place where that ended. */
 static void answer_add_restored(struct buf *head, struct slice lives)
 {
     struct offset inherited = lives_offset(lives, lives_newest(lives).start);

@@ -145,7 +145,7 @@ static void incremental_end(struct incremental *a, enum error error, const char 
 
 /* ---- pieces ---- */
 
-/* What has come is sent in this turn, or when it is due. */
+/* Sends the bytes that have come in this turn, or when they are due. */
 static void incremental_plan(struct incremental *a)
 {
     struct router *r = a->request->router;
