@@ -1,6 +1,6 @@
 /* Tokens that were verified for a project, wrong ones too: verifying costs up to a millisecond, finding one here costs
- * a SHA-256. A fixed number of places; what hashes to a place replaces what was there. No token is kept, only its
- * digest. */
+ * a SHA-256. A fixed number of places; what hashes to a place replaces what was there, but a wrong token never a good
+ * one. No token is kept, only its digest. */
 #ifndef ROUTER_AUTH_TOKEN_CACHE_H
 #define ROUTER_AUTH_TOKEN_CACHE_H
 
@@ -30,7 +30,7 @@ struct cached_token {
 };
 
 struct token_cache {
-    struct cached_token *places;
+    struct cached_token *good, *wrong; /* TOKEN_CACHE_PLACES each */
     struct evp_md_st *sha256;
     struct evp_md_ctx_st *hash;
 };

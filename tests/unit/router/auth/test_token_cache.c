@@ -103,6 +103,23 @@ static void flood(void **state)
     }
 }
 
+/* Whoever sends wrong tokens makes no good one unknown. */
+static void wrong_flood(void **state)
+{
+    struct token_cache *cache = *state;
+    struct token_cache_key key = token_cache_key(cache, SLICE("token"), 3);
+    struct token_verdict verdict = good("s");
+    const struct cached_token *put = token_cache_put(cache, &key, &verdict);
+    char text[32];
+    for (unsigned i = 0; i < 16 * TOKEN_CACHE_PLACES; i++) {
+        struct slice token = slice_of(text, (size_t)snprintf(text, sizeof text, "wrong %u", i));
+        struct token_cache_key other = token_cache_key(cache, token, 3);
+        const struct token_verdict wrong = {.fault = TOKEN_UNVERIFIED};
+        (void)token_cache_put(cache, &other, &wrong);
+    }
+    assert_ptr_equal(token_cache_find(cache, &key), put);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +128,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_clock, setup, teardown),
         cmocka_unit_test_setup_teardown(forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(flood, setup, teardown),
+        cmocka_unit_test_setup_teardown(wrong_flood, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
