@@ -7,7 +7,7 @@ import { Connection } from "../lib/http.mjs";
 import { OWNED, Server } from "../lib/server.mjs";
 import { EventReader } from "../lib/sse.mjs";
 import { call } from "../lib/streams.mjs";
-import { sleep, until } from "../lib/wait.mjs";
+import { PATIENCE, sleep, until } from "../lib/wait.mjs";
 
 const now = () => Math.floor(Date.now() / 1000);
 const text = { "content-type": "text/plain" };
@@ -135,8 +135,11 @@ describe.skipIf(!OWNED)("quotas", () => {
     expect((await project.call("PUT", "a")).status).toBe(201);
     const statuses = { 204: 0, 429: 0 };
     const start = Date.now();
+    const seconds = () => (Date.now() - start) / 1000;
+    // What one router gave before the other's appends were known to it is given less later.
+    const tooMany = () => statuses[204] > 20 + Math.ceil(seconds() * 20) + 8;
     let refused;
-    while (Date.now() - start < 2000 || statuses[429] <= 50)
+    while (seconds() < 2 || statuses[429] <= 50 || (tooMany() && seconds() < 5 * PATIENCE))
       await Promise.all(
         Array.from({ length: 4 }, async () => {
           const answer = await project.call("POST", "a", { body: "x" });
@@ -144,17 +147,15 @@ describe.skipIf(!OWNED)("quotas", () => {
           if (answer.status === 429) refused = answer;
         }),
       );
-    const seconds = (Date.now() - start) / 1000;
+    expect(tooMany()).toBe(false);
     expect(statuses[204]).toBeGreaterThanOrEqual(21);
-    expect(statuses[204]).toBeLessThanOrEqual(20 + Math.ceil(seconds * 20) + 8); // two routers, and what was under way
     expect(statuses[429]).toBeGreaterThan(50);
     expect(refused.json().code).toBe("QUOTA_RATE_EXCEEDED");
     expect(refused.json().error).toBe("the project's quota of 20 appends a second is used up");
     expect(refused.headers.get("retry-after")).toBe("1");
     expect(refused.headers.get("ratelimit-policy")).toBe('"appends";q=20;w=1');
     expect(refused.headers.get("ratelimit")).toBe('"appends";r=0;t=1');
-    await sleep(1100);
-    expect((await project.call("POST", "a", { body: "x" })).status).toBe(204);
+    await until("the next one", async () => (await project.call("POST", "a", { body: "x" })).status === 204);
   });
 
   test("live readers: at all routers together, and a reader that leaves makes room", async () => {
