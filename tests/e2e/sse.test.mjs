@@ -458,7 +458,7 @@ describe.skipIf(!OWNED)("readers that do not read", () => {
 });
 
 describe.skipIf(!OWNED)("the limit on writing", () => {
-  const fixture = useServer({ settings: { "limits.write_timeout": "1s", "limits.max_body": "64M" } });
+  const fixture = useServer({ settings: { "limits.write_timeout": "1s", "limits.max_body": "64M", "limits.read_answer": "64M" } });
 
   test("a client that does not take its answer is let go", async () => {
     const streams = new Streams(fixture.server);
