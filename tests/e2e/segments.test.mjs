@@ -45,7 +45,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
   afterAll(() => server.close());
 
   const cold = (count) => until(`${count} segments`, () => segmentsOf(server).length >= count).then(() => sleep(150));
-  const clean = () => until("no segments", () => segmentsOf(server).length === 0, 20_000);
+  const clean = () => until("no segments", () => segmentsOf(server).length === 0, 5_000);
 
   test("reads cross segments, chunks and log without a seam", async () => {
     const name = await streams.fresh("json", { type: JSON_TYPE });
@@ -160,14 +160,15 @@ describe.skipIf(!OWNED).each([[1], [4]])("segments of %i shards", (shards) => {
   });
 
   test("the official client reads by catch-up and by events", async () => {
-    const url = streams.url(freshName("client"));
+    const name = freshName("client");
+    const url = streams.url(name);
     const handle = await DurableStream.create({ url, contentType: JSON_TYPE });
     for (let i = 0; i < 45; i++) handle.append(JSON.stringify({ n: i }));
     await until("all appends", async () => positionOf((await handle.head()).offset) === 45);
     await cold(4);
     expect(await (await stream({ url, offset: "-1", live: false })).json()).toEqual(numbers(0, 45));
-    const from = streams.at(url.slice(streams.url("").length), 13);
-    const live = await stream({ url, offset: from, live: "sse" });
+    await streams.head(name);
+    const live = await stream({ url, offset: streams.at(name, 13), live: "sse" });
     const got = [];
     live.subscribeJson(({ items }) => void got.push(...items));
     await until("the rest", () => got.length === 32);
@@ -310,7 +311,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
       for (const name of names) expect((await streams.read(name)).json()).toEqual(expected);
     }
     for (const name of names) await streams.remove(name);
-    await until("no segments", () => segmentsOf(server).length === 0, 20_000);
+    await until("no segments", () => segmentsOf(server).length === 0, 5_000);
     await server.close();
   });
 
@@ -401,7 +402,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
       await until("what was appended to be there", async () => (await streams.read(names[0])).json().length >= 10);
       expect((await streams.readAll(names[0])).bytes.toString().replaceAll("][", ",")).toBe(JSON.stringify(numbers(0, 60)));
       await streams.remove(names[0]);
-      await until("no segments", () => segmentsOf(server).length === 0, 20_000);
+      await until("no segments", () => segmentsOf(server).length === 0, 5_000);
       await close(all);
     });
 
@@ -500,7 +501,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
     expect((await streams.readAll(name)).bytes.equals(Buffer.concat([all, Buffer.from("y")]))).toBe(true);
     await until("segments", () => segmentsOf(server).length > 0);
     await streams.remove(name);
-    await until("no segments", () => segmentsOf(server).length === 0, 20_000);
+    await until("no segments", () => segmentsOf(server).length === 0, 5_000);
     await server.close();
   });
 
@@ -560,7 +561,7 @@ describe.skipIf(!OWNED)("segments and their server", () => {
     await server.restartChild("shard", 1);
     expect((await streams.read(name)).json()).toEqual(expected());
     await streams.remove(name);
-    await until("no segments", () => segmentsOf(server).length === 0, 20_000);
+    await until("no segments", () => segmentsOf(server).length === 0, 5_000);
     await server.close();
   });
 

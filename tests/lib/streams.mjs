@@ -23,7 +23,10 @@ const lives = new Map(); // address of a stream, and its name -> its newest life
 const learn = (address, life) => [address, address.split("/v1/stream/")[1]].forEach((key) => lives.set(key, life));
 
 // The offset of a position in a stream of a fresh name, on whichever server.
-export const offsetIn = (name, position) => `${digits(lives.get(name))}_${digits(position)}`;
+export function offsetIn(name, position) {
+  if (!lives.has(name)) throw new Error(`no answer has said the life of ${name}`);
+  return `${digits(lives.get(name))}_${digits(position)}`;
+}
 
 // One request: { status, headers (fetch's), text, bytes, json(), next } where next is Stream-Next-Offset.
 // query is appended to the address, a { key: value }.
