@@ -104,7 +104,7 @@ enum error reply_say_tail(struct detail *detail, enum error error, const struct 
 
 enum error reply_say_foreign(struct detail *detail, enum error error, const struct stream *stream, struct offset offset)
 {
-    bool behind = offset.life > lives_newest(stream_lives(stream)).life;
+    bool behind = layout_serial_of_life(offset.life) > LAYOUT_SERIAL_LAST;
     return behind ? reply_say_tail(detail, error, stream) : ERR_STREAM_RECREATED;
 }
 

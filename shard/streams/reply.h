@@ -23,8 +23,8 @@ enum error reply_say_source(struct detail *detail, enum error error, struct slic
 /* CONTENT_TYPE_MISMATCH, and both types. */
 enum error reply_say_types(struct detail *detail, struct slice stream, const char *what, struct slice other);
 
-/* The error of an offset that is not the stream's: this one, of an offset beyond the tail, if it sorts behind all that
- * the stream has, else STREAM_RECREATED. */
+/* The error of an offset that is not the stream's: this one, of an offset beyond the tail, if no stream can have it,
+ * else STREAM_RECREATED. The life may be later than the stream's: a stream that a restore has brought back. */
 enum error reply_say_foreign(struct detail *detail, enum error error, const struct stream *stream,
                              struct offset offset);
 

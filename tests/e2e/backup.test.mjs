@@ -95,6 +95,9 @@ describe.skipIf(!OWNED)("backup and restore", () => {
     const lost = [];
     for (let n = 5; n < 9; n++) lost.push((await streams.append(name, `{"lost":${n}}`, json)).next);
     const lostOfEmpty = (await streams.append(empty, '{"lost":0}', json)).next;
+    await streams.remove(closed);
+    await streams.create(closed, json);
+    const lostLife = (await streams.append(closed, '{"lost":0}', json)).next;
     await server.kill(); // the machine is gone
 
     const again = restore(settings);
@@ -109,6 +112,7 @@ describe.skipIf(!OWNED)("backup and restore", () => {
     };
     for (const offset of lost) await gone(name, offset);
     await gone(empty, lostOfEmpty);
+    await gone(closed, lostLife);
     const tail = heads[name].next;
     expect((await there.read(name, { offset: tail })).json()).toEqual([]);
     const poll = there.longPoll(name, tail);
