@@ -1,4 +1,4 @@
-/* append: every connection appends to its stream, the next request when the last is answered. */
+/* append: every connection appends to its stream, the next request when the last is answered, or at --rate. */
 #include <stdlib.h>
 
 #include "common/log.h"
@@ -44,8 +44,8 @@ static void add_request(struct buf *out, const struct options *options, const st
 static void print(const struct options *options, const struct pump_result *result)
 {
     printf("{\"mode\":\"append\",\"api\":\"%s\",\"connections\":%u,\"streams\":%u,\"size\":%u,\"batch\":%u,"
-           "\"messages_per_s\":%.1f,",
-           options->api, options->connections, options->streams, options->size, options->batch,
+           "\"rate\":%u,\"messages_per_s\":%.1f,",
+           options->api, options->connections, options->streams, options->size, options->batch, options->rate,
            (double)result->latency.count * options->batch / result->seconds);
     pump_print(result);
     printf("}\n");
@@ -73,6 +73,7 @@ int append_mode(const struct options *options)
         .connections = options->connections,
         .pipeline = options->pipeline,
         .answers = api->reply_each ? options->batch : 1,
+        .every_ns = options->rate ? CLOCK_SECOND / options->rate : 0,
         .warmup_ns = options->warmup_ms * CLOCK_MILLISECOND,
         .measure_ns = options->seconds * CLOCK_SECOND,
         .next = next,

@@ -19,6 +19,7 @@ static const struct mode {
     {"idle-streams", idle_streams_mode, "creates streams with one message each"},
     {"catchup", catchup_mode, "gets --url (as it is) again and again: requests/s and MB/s"},
     {"commit", commit_mode, "no server: commits rows to a bare SQLite in --dir, WAL and synchronous=FULL"},
+    {"write", write_mode, "no server: writes blocks to the end of a file in --dir, and fdatasync"},
 };
 
 #define MODES (sizeof modes / sizeof modes[0])

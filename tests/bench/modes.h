@@ -12,5 +12,6 @@ int sse_mode(const struct options *options);
 int poll_mode(const struct options *options);
 int listen_mode(const struct options *options);
 int commit_mode(const struct options *options);
+int write_mode(const struct options *options);
 
 #endif

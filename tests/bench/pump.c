@@ -12,12 +12,14 @@
 #define ERRORS_SHOWN 5
 #define ERRORS_MAX 10000
 #define STALL_NS (30 * CLOCK_SECOND)
+#define WAIT_MAX_NS (CLOCK_SECOND / 10)
 
 /* One connection. sent[] is a ring of the times at which the requests in flight were sent. */
 struct lane {
     struct conn conn;
     struct answer answer;
     uint64_t *sent;
+    uint64_t due; /* when the next is to be sent */
     unsigned oldest, flying;
     unsigned answers_left; /* of the oldest request */
 };
@@ -42,8 +44,10 @@ static void count_error(struct run *run, const char *what, int status)
 static void lane_fill(struct run *run, struct lane *lane, uint64_t now)
 {
     const struct pump *pump = run->pump;
-    while (lane->flying < pump->pipeline && pump->next(pump->ctx, lane->conn.index, &lane->conn.out)) {
-        lane->sent[(lane->oldest + lane->flying++) % pump->pipeline] = now;
+    while (lane->flying < pump->pipeline && lane->due <= now &&
+           pump->next(pump->ctx, lane->conn.index, &lane->conn.out)) {
+        lane->sent[(lane->oldest + lane->flying++) % pump->pipeline] = pump->every_ns ? lane->due : now;
+        lane->due += pump->every_ns;
         run->flying++;
     }
     conn_flush(&lane->conn);
@@ -151,13 +155,26 @@ static void close_lanes(struct run *run)
     net_clear(&run->net);
 }
 
+/* Sends what is due on every connection; how long until the next is. */
+static uint64_t send_due(struct run *run)
+{
+    uint64_t now = clock_now(), wait = WAIT_MAX_NS;
+    for (unsigned i = 0; i < run->pump->connections && run->pump->every_ns; i++) {
+        struct lane *lane = &run->lanes[i];
+        lane_fill(run, lane, now);
+        if (lane->due > now && lane->due - now < wait)
+            wait = lane->due - now;
+    }
+    return wait;
+}
+
 /* Until the time is over, or all that was sent is answered and there is nothing more to send. */
 static void turn_until_over(struct run *run)
 {
     struct conn *ready[READY_MAX];
     uint64_t progress = clock_now();
-    while (run->flying) {
-        unsigned n = net_wait(&run->net, ready, READY_MAX, CLOCK_SECOND / 10);
+    while (run->flying || run->pump->every_ns) {
+        unsigned n = net_wait(&run->net, ready, READY_MAX, send_due(run));
         for (unsigned i = 0; i < n; i++)
             lane_turn(run, &run->lanes[ready[i]->index]);
         uint64_t now = clock_now();
@@ -178,8 +195,10 @@ void pump_run(const struct pump *pump, struct pump_result *result)
     uint64_t start = clock_now(), cpu = clock_cpu();
     run.count_from = start + pump->warmup_ns;
     run.until = pump->measure_ns ? run.count_from + pump->measure_ns : UINT64_MAX;
-    for (unsigned i = 0; i < pump->connections; i++)
+    for (unsigned i = 0; i < pump->connections; i++) {
+        run.lanes[i].due = start + pump->every_ns * i / pump->connections;
         lane_fill(&run, &run.lanes[i], clock_now());
+    }
     turn_until_over(&run);
     uint64_t end = clock_now();
     result->seconds = (double)(end - run.count_from) / 1e9;

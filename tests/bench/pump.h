@@ -1,4 +1,4 @@
-/* The closed loop: keeps a number of requests in flight on each connection and times the answers. */
+/* The loop: keeps a number of requests in flight on each connection, or sends them at a rate, and times the answers. */
 #ifndef BENCH_PUMP_H
 #define BENCH_PUMP_H
 
@@ -11,7 +11,10 @@ struct pump {
     answer_reader *answered;
     unsigned connections;
     unsigned pipeline;
-    unsigned answers;    /* of one request */
+    unsigned answers; /* of one request */
+    /* Time between two requests of a connection; 0: the next when the last is answered. A request that is sent late,
+     * because the pipeline was full, counts from when it was due. Needs measure_ns. */
+    uint64_t every_ns;
     uint64_t warmup_ns;  /* answers of this time are not counted */
     uint64_t measure_ns; /* 0: until there is nothing more to send */
     /* Adds the next request of a connection to `out`; false: there is none. */
