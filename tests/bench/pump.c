@@ -31,6 +31,7 @@ struct run {
     struct lane *lanes;
     unsigned flying;
     uint64_t count_from, until;
+    uint64_t progress; /* when something last came */
 };
 
 static void count_error(struct run *run, const char *what, int status)
@@ -44,7 +45,7 @@ static void count_error(struct run *run, const char *what, int status)
 static void lane_fill(struct run *run, struct lane *lane, uint64_t now)
 {
     const struct pump *pump = run->pump;
-    while (lane->flying < pump->pipeline && lane->due <= now &&
+    while (lane->flying < pump->pipeline && lane->due <= now && now < run->until &&
            pump->next(pump->ctx, lane->conn.index, &lane->conn.out)) {
         lane->sent[(lane->oldest + lane->flying++) % pump->pipeline] = pump->every_ns ? lane->due : now;
         lane->due += pump->every_ns;
@@ -125,9 +126,7 @@ static void lane_turn(struct run *run, struct lane *lane)
         lane_take(run, lane, in, clock_now());
     if (got == CONN_DEAD)
         lane_reopen(run, lane);
-    uint64_t now = clock_now();
-    if (now < run->until)
-        lane_fill(run, lane, now);
+    lane_fill(run, lane, clock_now());
 }
 
 static void open_lanes(struct run *run)
@@ -168,23 +167,32 @@ static uint64_t send_due(struct run *run)
     return wait;
 }
 
+static void turn(struct run *run)
+{
+    struct conn *ready[READY_MAX];
+    unsigned n = net_wait(&run->net, ready, READY_MAX, send_due(run));
+    for (unsigned i = 0; i < n; i++)
+        lane_turn(run, &run->lanes[ready[i]->index]);
+    uint64_t now = clock_now();
+    if (n)
+        run->progress = now;
+    if (now - run->progress > STALL_NS)
+        fatalx("no answer for %llu s", STALL_NS / CLOCK_SECOND);
+}
+
 /* Until the time is over, or all that was sent is answered and there is nothing more to send. */
 static void turn_until_over(struct run *run)
 {
-    struct conn *ready[READY_MAX];
-    uint64_t progress = clock_now();
-    while (run->flying || run->pump->every_ns) {
-        unsigned n = net_wait(&run->net, ready, READY_MAX, send_due(run));
-        for (unsigned i = 0; i < n; i++)
-            lane_turn(run, &run->lanes[ready[i]->index]);
-        uint64_t now = clock_now();
-        if (now >= run->until)
-            return;
-        if (n)
-            progress = now;
-        if (now - progress > STALL_NS)
-            fatalx("no answer for %llu s", STALL_NS / CLOCK_SECOND);
-    }
+    while ((run->flying || run->pump->every_ns) && clock_now() < run->until)
+        turn(run);
+}
+
+/* Answers that come later are not measured, but a server has done their work. */
+static void drain(struct run *run)
+{
+    run->count_from = UINT64_MAX;
+    while (run->flying)
+        turn(run);
 }
 
 void pump_run(const struct pump *pump, struct pump_result *result)
@@ -193,6 +201,7 @@ void pump_run(const struct pump *pump, struct pump_result *result)
     *result = (struct pump_result){0};
     open_lanes(&run);
     uint64_t start = clock_now(), cpu = clock_cpu();
+    run.progress = start;
     run.count_from = start + pump->warmup_ns;
     run.until = pump->measure_ns ? run.count_from + pump->measure_ns : UINT64_MAX;
     for (unsigned i = 0; i < pump->connections; i++) {
@@ -203,6 +212,7 @@ void pump_run(const struct pump *pump, struct pump_result *result)
     uint64_t end = clock_now();
     result->seconds = (double)(end - run.count_from) / 1e9;
     result->cpu = (double)(clock_cpu() - cpu) / (double)(end - start);
+    drain(&run);
     close_lanes(&run);
 }
 

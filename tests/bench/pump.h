@@ -26,7 +26,7 @@ struct pump {
 
 struct pump_result {
     struct histogram latency; /* of requests */
-    uint64_t answered;        /* requests, those of the warm-up too */
+    uint64_t answered;        /* requests, those before and after what is measured too */
     uint64_t errors;          /* answers that were neither 2xx nor 304, and requests a closed connection took along */
     uint64_t bytes;           /* of bodies */
     double seconds;
