@@ -101,6 +101,12 @@ export function cpuOf(pids) {
   return ticks.reduce((sum, n) => sum + n, 0) / CLOCK_TICKS;
 }
 
+// A count that grows whenever a family writes to files: what it changes in the page cache, and no more than that.
+export function writtenBy(pids) {
+  const counts = pids.map((pid) => Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))[1]));
+  return counts.reduce((sum, n) => sum + n, 0);
+}
+
 // { rss, pss } in bytes, summed over the processes; shared pages are in pss once.
 export function memoryOf(pids) {
   const sum = { rss: 0, pss: 0 };

@@ -4,6 +4,7 @@ import { readdirSync, statSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { join } from "node:path";
 
+import { atRest } from "./disk.mjs";
 import { load, target, withCost, withServer } from "./measure.mjs";
 import { COST } from "./systems.mjs";
 
@@ -61,7 +62,7 @@ const publish = (sources, each, connections) => async (theRow, context) => {
     empty = sizeOf(folder);
     const args = ["append", "--connections", connections, "--streams", sources, "--size", MESSAGE].map(String);
     figures = await withCost(server, () => load(context, [...args, ...target(server, context)]));
-    await new Promise((resolve) => setTimeout(resolve, 6000)); // settled
+    await atRest(server.pid);
     figures.bytes_each = (sizeOf(folder) - empty) / (figures.requests * each);
   });
   return {

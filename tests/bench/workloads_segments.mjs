@@ -6,7 +6,8 @@ import { join } from "node:path";
 
 import { Server } from "../lib/server.mjs";
 import { Meddler, Swift } from "../lib/swift.mjs";
-import { until } from "../lib/wait.mjs";
+import { sleep, until } from "../lib/wait.mjs";
+import { atRest } from "./disk.mjs";
 import { load, loadRun, target, withServer } from "./measure.mjs";
 import { COST, LATENCY, streamd } from "./systems.mjs";
 
@@ -29,19 +30,6 @@ const sizeOf = (folder, ending) =>
     .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
     .reduce((sum, entry) => sum + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0);
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-// Until no more segments come.
-async function rest(folder) {
-  const deadline = Date.now() + REST_MAX_MS;
-  await sleep(SETTLED_MS);
-  for (let before = -1; Date.now() < deadline; await sleep(2000)) {
-    const now = sizeOf(folder, ".seg");
-    if (now === before) return;
-    before = now;
-  }
-}
-
 const hot = (row, context) =>
   withServer(row, context, async (server, folder) => {
     const args = ["append", "--streams", String(STREAMS), "--size", String(MESSAGE)];
@@ -52,7 +40,7 @@ const hot = (row, context) =>
       sent += figures.requests * MESSAGE;
       errors += figures.errors;
     }
-    await rest(folder);
+    await atRest(server.pid);
     return {
       errors,
       hot_mb: sizeOf(folder, ".db") / MIB,
@@ -91,7 +79,7 @@ const compression = (row, context) =>
       const answer = await fetch(url, { method: "POST", headers, body });
       if (!answer.ok) throw new Error(`append: ${answer.status}`);
     }
-    await rest(folder);
+    await atRest(server.pid);
     const cold = sizeOf(folder, ".seg");
     return { sent_mb: bytes / MIB, cold_mb: cold / MIB, ratio: bytes / cold, errors: 0 };
   });
