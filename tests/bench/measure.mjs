@@ -3,6 +3,7 @@
 import { join } from "node:path";
 
 import { sleep } from "../lib/wait.mjs";
+import { atRest, diskWritten } from "./disk.mjs";
 import { peers } from "./peers.mjs";
 import { cpuOf, familyOf, memoryOf, run, saidReady, start, stop } from "./process_groups.mjs";
 
@@ -66,6 +67,16 @@ export async function withCost(server, measure) {
   return { ...figures, server_cpu_us: (used * 1e6) / (figures.answered ?? figures.delivered) };
 }
 
+// Adds the bytes that reached the disk for each byte of the requests of `size` bytes that `measure` had answered. What the
+// server puts off counts too.
+export async function withWritten(server, folder, size, measure) {
+  const before = await diskWritten(folder);
+  const figures = await measure();
+  await atRest(server.pid);
+  const bytes = (await diskWritten(folder)) - before;
+  return { ...figures, written_each: bytes / (figures.answered * size) };
+}
+
 // One run of the load generator.
 export const loadRun = (args) => (row, context) =>
   withServer(row, context, (server) => withCost(server, () => load(context, [...args, ...target(server, context)])));
@@ -77,6 +88,15 @@ export async function machineCommit(context, batch = 1) {
   const figures = await load(context, ["commit", ...args]);
   context.removeFolder(folder);
   return { ...figures, requests_per_s: figures.commits_per_s, messages_per_s: figures.rows_per_s, errors: 0 };
+}
+
+// The limit of the disk: a bare sequential write, `batch` blocks of `size` bytes an fdatasync.
+export async function machineWrite(context, size, batch) {
+  const folder = context.newFolder();
+  const args = ["--dir", folder, "--seconds", String(context.seconds), "--size", String(size), "--batch", String(batch)];
+  const figures = await load(context, ["write", ...args]);
+  context.removeFolder(folder);
+  return { ...figures, requests_per_s: figures.blocks_per_s, errors: 0 };
 }
 
 export const createStreams = (context, server, streams) =>

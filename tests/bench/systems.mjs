@@ -21,6 +21,8 @@ export const nginxEmpty = { name: "limit: nginx, empty 204", peer: "nginxEmpty" 
 export const nginxStatic = { name: "nginx, a static file", peer: "nginxStatic" };
 export const machine = { name: "limit: SQLite without a server", peer: "machine" };
 
+export const bareDisk = (how, batch) => ({ name: `limit: ${how}, no server`, peer: "machine", batch });
+
 export const LATENCY = [
   ["p50_us", "p50 µs", 0],
   ["p99_us", "p99 µs", 0],

@@ -3,10 +3,11 @@
 
 import append from "./workloads_append.mjs";
 import fanout from "./workloads_fanout.mjs";
+import large from "./workloads_large.mjs";
 import live from "./workloads_live.mjs";
 import read from "./workloads_read.mjs";
 import segments from "./workloads_segments.mjs";
 import size from "./workloads_size.mjs";
 import state from "./workloads_state.mjs";
 
-export const workloads = [...append, ...live, ...read, ...fanout, ...segments, ...state, ...size];
+export const workloads = [...append, ...large, ...live, ...read, ...fanout, ...segments, ...state, ...size];

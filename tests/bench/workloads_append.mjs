@@ -110,12 +110,6 @@ export default [
     ["--json"],
     [streamd, rust, node],
   ),
-  appends(
-    "append-10k",
-    "Durable append: 64 connections, 64 streams, 10 KiB",
-    ["--size", "10240"],
-    [streamd, redis, rust],
-  ),
   {
     key: "append-batch",
     title: `Batches of ${BATCH} JSON messages of 100 B, 64 connections, 64 streams; higher is better`,
