@@ -4,7 +4,7 @@
 // but its write_bytes counts what is dirtied in the page cache, by the folio: 1,000 changed pages in a file that had been
 // read ahead were 1,293 MB there and 4.7 MB on the device (ext4, Linux 6.18). And it lacks the file system's own journal,
 // which more than doubles what an fdatasync of 10 KiB writes. The device counts what others write too, so nothing else
-// may use it meanwhile.
+// may use it meanwhile; a loop device counts its own file system only.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 
