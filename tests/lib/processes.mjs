@@ -43,7 +43,8 @@ export function memoryOf(pid) {
 export function holdsConnection(pid, port) {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
   const rows = read(`/proc/net/tcp`).split("\n").map((line) => line.trim().split(/\s+/));
-  const inode = rows.find(([, , remote]) => remote?.endsWith(`:${hex}`))?.[9];
+  // Connections to other servers may be from the same port.
+  const inodes = rows.filter(([, , remote]) => remote?.endsWith(`:${hex}`)).map((row) => row[9]);
   const links = readdirSync(`/proc/${pid}/fd`).map((fd) => {
     try {
       return readlinkSync(`/proc/${pid}/fd/${fd}`);
@@ -51,5 +52,5 @@ export function holdsConnection(pid, port) {
       return "";
     }
   });
-  return links.includes(`socket:[${inode}]`);
+  return inodes.some((inode) => links.includes(`socket:[${inode}]`));
 }
