@@ -117,9 +117,9 @@ describe.skipIf(!OWNED).each([[1], [4]])("with %i shards", (shards) => {
 
   test("what retention has left", async () => {
     const name = await streams.fresh("retention", { type: JSON_TYPE, headers: { "stream-retention-bytes": "2000" } });
-    for (let n = 0; n < 60; n++) await streams.append(name, JSON.stringify([{ n, pad: "x".repeat(100) }]), { type: JSON_TYPE });
     const earliest = async () => (await streams.head(name)).headers.get("stream-earliest-offset");
     const first = await earliest();
+    for (let n = 0; n < 60; n++) await streams.append(name, JSON.stringify([{ n, pad: "x".repeat(100) }]), { type: JSON_TYPE });
     await until("something to go", async () => (await earliest()) !== first, 20_000);
     let all, gone;
     await until("nothing more to go", async () => {
