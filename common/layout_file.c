@@ -181,19 +181,6 @@ static bool layout_write_whole(int fd, struct slice text)
     return fsync(fd) == 0;
 }
 
-/* A rename is durable only when its folder is synced (fsync(2)). */
-static bool layout_folder_sync(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool done = fsync(fd) == 0;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return done;
-}
-
 /* A temporary file is written, synced and renamed over the old one, and the folder is synced: a crash leaves the old
  * layout or the new one, whole. */
 bool layout_save(const char *data_dir, const struct layout *layout)
@@ -212,5 +199,5 @@ bool layout_save(const char *data_dir, const struct layout *layout)
     buf_clear(&text);
     close(fd);
     errno = saved;
-    return written && rename(temporary, path) == 0 && layout_folder_sync(data_dir);
+    return written && rename(temporary, path) == 0 && owned_sync_folder(data_dir);
 }

@@ -59,10 +59,8 @@ struct restore {
 
 static void restore_sync_folder(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
+    if (!owned_sync_folder(path))
         fatal("%s: fsync", path);
-    close(fd);
 }
 
 static bool restore_is_ours(const char *name)

@@ -63,12 +63,13 @@ static int object_files_open_folder(struct task *task, bool make)
     int root = open(task->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return errno == ENOENT && !make ? -1 : (object_files_failed(task, "folder"), -1);
-    bool made = make && owned_mkdir(root, slot) == 0; /* a new name in `root` is durable after its fsync only */
+    if (make)
+        (void)!owned_mkdir(root, slot); /* if it is not there then, the next line says why */
     int folder = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 && !(errno == ENOENT && !make))
         object_files_failed(task, "folder");
-    else if (made && fsync(root) != 0)
-        object_files_failed(task, "fsync of the folder");
+    else if (make && task->owner && fsync(root) != 0) /* a process may have died after it made the folder of the slot */
+        object_files_failed(task, "fsync of the folder"), close(folder), folder = -1;
     close(root);
     return folder;
 }

@@ -52,15 +52,6 @@ static bool owner_read_file(const char *folder, const char *name, char *text, si
     return len >= 0;
 }
 
-static bool owner_sync_folder(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return good;
-}
-
 /* Writes a file that is there as a whole or not at all: a temporary one, fsync, the final name, fsync of the folder.
  * replace: an earlier file is replaced. Without it the first of several shards wins, because link() fails if the name
  * exists; that counts as success, and the caller reads the winner's text. */
@@ -81,7 +72,7 @@ static bool owner_write_file(const char *folder, const char *name, const char *t
     int error = errno;
     unlink(temporary);
     errno = error;
-    return good && owner_sync_folder(folder);
+    return good && owned_sync_folder(folder);
 }
 
 /* ---- this server ---- */
@@ -183,7 +174,7 @@ bool owner_knows(const struct owner *owner, const char *folder)
  * for ours, and the note is made with the next file that is put. */
 static bool owner_mark_folder(const struct owner *owner, const char *folder, char why[OWNER_WHY_MAX])
 {
-    if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) &&
+    if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) && owned_sync_parent(folder) &&
         owner_write_file(folder, OWNER_NAME, owner->text, true)) {
         (void)!owner_note(owner, OWNER_FOLDER, folder);
         return true;

@@ -57,28 +57,6 @@ NORETURN static void data_dir_cannot(const char *what, const char *path)
     fatal("cannot %s %s", what, path);
 }
 
-void data_dir_make(const char *data_dir)
-{
-    if (owned_mkdir(AT_FDCWD, data_dir) != 0 && errno != EEXIST)
-        data_dir_cannot("make the folder", data_dir);
-}
-
-int data_dir_lock(const char *data_dir)
-{
-    char path[PATH_ROOM], text[16];
-    data_dir_make(data_dir);
-    snprintf(path, sizeof path, "%s/lock", data_dir);
-    int fd = owned_open(AT_FDCWD, path, O_RDWR);
-    if (fd < 0)
-        data_dir_cannot("open", path);
-    data_dir_wait_for_lock(fd, data_dir);
-    /* On a full disk its old block is all there is: the file is shortened after writing. */
-    int len = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    if (pwrite(fd, text, (size_t)len, 0) != len || ftruncate(fd, len) != 0)
-        log_warn_errno("%s: the pid cannot be written; the folder is locked all the same", path);
-    return fd;
-}
-
 /* GLOB_ERR makes an unreadable folder an error, and an error counts as "there are databases". */
 static bool data_dir_has_databases(const char *data_dir)
 {
@@ -101,6 +79,31 @@ bool data_dir_in_use(const char *data_dir)
 {
     return data_dir_has_databases(data_dir) || data_dir_there(data_dir, "layout") ||
            data_dir_there(data_dir, "registry.db");
+}
+
+/* A process may have died after it made the folder, so one that has no data yet is synced, too. */
+void data_dir_make(const char *data_dir)
+{
+    if (owned_mkdir(AT_FDCWD, data_dir) != 0 && errno != EEXIST)
+        data_dir_cannot("make the folder", data_dir);
+    if (!data_dir_in_use(data_dir) && !owned_sync_parent(data_dir))
+        data_dir_cannot("sync the folder that has", data_dir);
+}
+
+int data_dir_lock(const char *data_dir)
+{
+    char path[PATH_ROOM], text[16];
+    data_dir_make(data_dir);
+    snprintf(path, sizeof path, "%s/lock", data_dir);
+    int fd = owned_open(AT_FDCWD, path, O_RDWR);
+    if (fd < 0)
+        data_dir_cannot("open", path);
+    data_dir_wait_for_lock(fd, data_dir);
+    /* On a full disk its old block is all there is: the file is shortened after writing. */
+    int len = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    if (pwrite(fd, text, (size_t)len, 0) != len || ftruncate(fd, len) != 0)
+        log_warn_errno("%s: the pid cannot be written; the folder is locked all the same", path);
+    return fd;
 }
 
 bool data_dir_half_restored(const char *data_dir)
