@@ -138,11 +138,18 @@ conformance: all tests/node_modules/.package-lock.json ## the official suite, fo
 	@cd tests && for s in $(SHARDS); do for w in $(WORKERS); do STREAMD_BUILD=$(BUILD) CONFORMANCE_SHARDS=$$s \
 		CONFORMANCE_WORKERS=$$w npx vitest run --config conformance/vitest.config.mjs || exit 1; done; done
 
+# Preloaded into a server, it knows what a failure of the power takes back (tests/crash/power).
+POWER_SOURCES = $(wildcard tests/crash/power/*.c)
+
+$(BUILD)/libpower.so: $(POWER_SOURCES) tests/crash/power/undo.h
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) -fPIC -shared -fvisibility=hidden -o $@ $(POWER_SOURCES)
+
 .PHONY: crash
-crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n
+crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n; POWER=1: the power fails, too
 	$(MAKE) --no-print-directory -j$(shell nproc) BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
-	STREAMD_BUILD=build/faults node tests/crash/batch_deaths.mjs
-	STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
+	$(if $(POWER),,STREAMD_BUILD=build/faults node tests/crash/batch_deaths.mjs)
+	POWER=$(POWER) STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
 
 .PHONY: upgrades
 upgrades: all tests/node_modules/.package-lock.json ## replace the programs ten times under load; FROM=REVISION begins with those

@@ -10,13 +10,13 @@ const read = (path) => {
   }
 };
 
-// { pid, parent, state, name } of a process, or null if there is none.
+// { pid, parent, group, state, name } of a process, or null if there is none.
 export function processInfo(pid) {
   const stat = read(`/proc/${pid}/stat`);
   const end = stat.lastIndexOf(")");
   if (end < 0) return null;
-  const [state, parent] = stat.slice(end + 2).split(" ");
-  return { pid, parent: Number(parent), state, name: stat.slice(stat.indexOf("(") + 1, end) };
+  const [state, parent, group] = stat.slice(end + 2).split(" ");
+  return { pid, parent: Number(parent), group: Number(group), state, name: stat.slice(stat.indexOf("(") + 1, end) };
 }
 
 export function alive(pid) {
@@ -24,12 +24,22 @@ export function alive(pid) {
   return info !== null && info.state !== "Z";
 }
 
-// The pids of a supervisor's children, by their programs: [{ pid, role: "router" | "shard" }].
-export function childrenOf(supervisor) {
+function living() {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map((entry) => processInfo(Number(entry)))
-    .filter((info) => info?.parent === supervisor && info.state !== "Z" && /^streamd-/.test(info.name))
+    .filter((info) => info && info.state !== "Z");
+}
+
+// Whether a group has a process.
+export function groupAlive(group) {
+  return living().some((info) => info.group === group);
+}
+
+// The pids of a supervisor's children, by their programs: [{ pid, role: "router" | "shard" }].
+export function childrenOf(supervisor) {
+  return living()
+    .filter((info) => info.parent === supervisor && /^streamd-/.test(info.name))
     .map(({ pid, name }) => ({ pid, role: name.replace("streamd-", "") }));
 }
 

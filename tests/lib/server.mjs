@@ -87,8 +87,9 @@ export class Server {
     await this.ready();
   }
 
-  async ready() {
-    await until("the ready line", () => READY.test(this.#stdout) || this.#exited, 60_000);
+  // givenUp: tells that it will not be ready, though it has not ended.
+  async ready(givenUp = () => false) {
+    await until("the ready line", () => READY.test(this.#stdout) || this.#exited || givenUp(), 60_000);
     const match = READY.exec(this.#stdout);
     if (!match) throw new Error(`streamd did not start (${JSON.stringify(this.#exited)}):\n${this.log}`);
     this.url = match[1];
