@@ -40,7 +40,7 @@ const VALGRIND =
 // Nothing after a `must` step makes sense if that fails.
 const STEPS = [
   make("build with gcc", [JOBS, "all"], { must: true }),
-  make("build with clang", [JOBS, "BUILD=build/clang", "CC=clang", "all"]),
+  make("build with clang", [JOBS, "BUILD=build/clang", "CC=clang", "all", "build/clang/libpower.so"]),
   make("build with fault points", [JOBS, ...FAULTS, "all"], { must: true }),
   make("layout of the C files", ["format-check"]),
   make("layers", ["layers"]),
@@ -58,6 +58,7 @@ const STEPS = [
   { title: "batches at ordered deaths", command: ["node", "tests/crash/batch_deaths.mjs"], env: { STREAMD_BUILD: "build/faults" } },
   crash("crash test", 60, { STREAMD_BUILD: "build/faults" }),
   crash("crash test, segments s3", 30, { STREAMD_BUILD: "build/faults", STREAMD_STORE: "s3" }),
+  crash("power failures", 60, { STREAMD_BUILD: "build/faults", POWER: "1" }),
   upgrades("upgrades under load", []),
   make("build, asan", [JOBS, ...ASAN, "all"], { must: true }),
   make("unit tests, asan", [JOBS, ...ASAN, "unit"], { env: ASAN_ENV }),

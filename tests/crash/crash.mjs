@@ -3,7 +3,7 @@
 //
 //     node crash/crash.mjs [seconds] [seed]
 //
-// STREAMD_STORE=s3: segments go to an S3 server. STREAMD_BUILD names the folder of the programs; built with -DSTREAMD_FAULTS they can be ordered to die at given points.
+// STREAMD_STORE=s3: segments go to an S3 server. POWER=1: the power fails, too, and calls to the disk. STREAMD_BUILD names the folder of the programs; built with -DSTREAMD_FAULTS they can be ordered to die at given points.
 
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -20,6 +20,7 @@ import { BACKUP_FAULTS, Faults, RESTORE_FAULTS, SHARD_FAULTS } from "./faults.mj
 import { History } from "./history.mjs";
 import { Killer } from "./killer.mjs";
 import { TYPES } from "./payload.mjs";
+import { Power } from "./power.mjs";
 import { Random } from "./random.mjs";
 import { Workload } from "./workload.mjs";
 
@@ -51,6 +52,11 @@ const SETTINGS = {
   "limits.sse_event": "8K",
 };
 const EXPECTED = [/the upgrade ends here/, /has not reported/, /the move of streams failed/, /backup \d+ failed/];
+const EXPECTED_OF_POWER = [
+  /Input\/output error|No space left on device|disk I\/O error|database or disk is full|unable to open database file/,
+  /less than shard\.disk_reserve is free/,
+  /layout: it cannot be read|ended with status 78/,
+];
 const BACKUPS = { "backup.interval": "1500ms", "backup.keep": 2 };
 const RESTORES_MAX = 20;
 const LATER = 5; // streams that go on behind the last backup of a round
@@ -76,10 +82,13 @@ class CrashTest {
     this.store = await openStore();
     const { environment } = this.store;
     const settings = { ...SETTINGS, ...this.store.settings, ...(this.store.backups ? BACKUPS : {}) };
-    this.server = await Server.start({ settings, environment, folder: this.folder, keep: true, expected: EXPECTED });
+    this.power = process.env.POWER ? new Power(this.folder) : null;
+    const expected = this.power ? [...EXPECTED, ...EXPECTED_OF_POWER] : EXPECTED;
+    const through = this.power?.through;
+    this.server = await Server.start({ settings, environment, folder: this.folder, keep: true, expected, through });
     this.faults = new Faults(this.server.faultsDir);
     const points = this.store.backups ? [...SHARD_FAULTS, ...BACKUP_FAULTS] : SHARD_FAULTS;
-    this.killer = new Killer(this.server, this.faults, points, this.random.fork());
+    this.killer = new Killer(this.server, this.faults, points, this.random.fork(), this.power);
     const end = Date.now() + this.seconds * 1000;
     while (Date.now() < end && !this.violations.length)
       await this.round(Math.min(ROUND_SECONDS * 1000, end - Date.now()));
@@ -282,6 +291,10 @@ class CrashTest {
     for (const { rule, stream, text } of this.violations.slice(0, SHOWN))
       console.log(`VIOLATION ${rule}: ${stream}: ${text}`);
     console.log(`ordered deaths: ${JSON.stringify(this.faults.counts)}`);
+    if (this.power)
+      console.log(
+        `power: ${kills.power} failures, ${this.power.changes} changes that were not synced, ${this.power.total} orders taken: ${JSON.stringify(this.power.counts)}`,
+      );
     console.log(
       `crash: ${rounds} rounds, ${streams} streams (${again} on a path used before), ${appends} appends (${conditional} conditional) and ${batches} batches acknowledged, ${deliveries} deliveries, ${chunks} reads checked, ` +
         `${this.killer.total} kills (${kills.shard} shards, ${kills.router} routers, ${kills.supervisor} supervisors, ` +

@@ -1,10 +1,12 @@
 // Kills what it finds: children at random, children at ordered points, the supervisor, sometimes with another
-// shard.count at the next start. And upgrades, among all that.
+// shard.count at the next start. And upgrades, among all that. With a Power also the power fails, and calls to the disk.
 
 import { sleep } from "../lib/wait.mjs";
 import { MOVE_FAULTS, UPGRADE_FAULTS } from "./faults.mjs";
+import { some } from "./power.mjs";
 
 const WEIGHTS = { fault: 50, shard: 20, router: 10, allShards: 3, hang: 2, restart: 3, crash: 6, upgrade: 12 };
+const WEIGHTS_OF_POWER = { fault: 10, shard: 10, router: 3, restart: 3, crash: 3, upgrade: 3, powerFailure: 15, disorder: 60 };
 
 // SIGKILL to a process that may be gone by now.
 function strike(pid, signal = "SIGKILL") {
@@ -17,22 +19,20 @@ function strike(pid, signal = "SIGKILL") {
 }
 
 export class Killer {
-  kills = { shard: 0, router: 0, supervisor: 0, hang: 0, stop: 0, moved: 0, upgrade: 0 };
+  kills = { shard: 0, router: 0, supervisor: 0, hang: 0, stop: 0, moved: 0, upgrade: 0, power: 0 };
   #stopped = false;
+  #taken = 0; // orders, at the last look
   #running = null;
 
-  // points: where shards can be ordered to die.
-  constructor(server, faults, points, random) {
-    this.server = server;
-    this.faults = faults;
-    this.points = points;
-    this.random = random;
+  // points: where shards can be ordered to die. power: null, or the server's Power.
+  constructor(server, faults, points, random, power = null) {
+    Object.assign(this, { server, faults, points, random, power });
     this.count = server.shards;
   }
 
   get total() {
-    const { shard, router, supervisor, hang } = this.kills;
-    return shard + router + supervisor + hang + this.faults.total;
+    const { shard, router, supervisor, hang, power } = this.kills;
+    return shard + router + supervisor + hang + power + this.faults.total;
   }
 
   start() {
@@ -45,13 +45,48 @@ export class Killer {
     this.#stopped = true;
     await this.#running;
     this.faults.disarm();
+    this.power?.disarm();
+    await this.#recover();
   }
 
   async #run() {
     while (!this.#stopped) {
       await sleep(this.random.int(20, 400));
-      await this[this.random.weighted(WEIGHTS)]();
+      await this.#recover();
+      await this[this.random.weighted(this.power ? WEIGHTS_OF_POWER : WEIGHTS)]();
     }
+  }
+
+  // An order has switched the power off, or ended the supervisor.
+  async #recover() {
+    if (!this.power) return;
+    if (this.power.isOff) return this.powerFailure();
+    if (this.server.running) return;
+    if (this.#ordersTaken() === 0) throw new Error(`the server has ended without an order:\n${this.server.log.slice(-2000)}`);
+    await this.#startAgain();
+  }
+
+  // How many orders were taken since the last look.
+  #ordersTaken() {
+    const before = this.#taken;
+    this.faults.collect();
+    this.power?.collect();
+    this.#taken = this.faults.total + (this.power?.total ?? 0);
+    return this.#taken - before;
+  }
+
+  disorder() {
+    this.power.orderAny(this.random);
+  }
+
+  async #fail() {
+    this.kills.power++;
+    await this.power.fail(this.server, some(this.random));
+  }
+
+  async powerFailure() {
+    await this.#fail();
+    await this.#startAgain();
   }
 
   fault() {
@@ -118,16 +153,16 @@ export class Killer {
     await this.#startUntilReady();
   }
 
-  // A move of streams that dies takes the server with it; the next start goes on with it.
+  // A move of streams that dies takes the server with it; the next start goes on with it. An order may end any start.
   async #startUntilReady() {
     for (;;) {
+      this.#ordersTaken();
       this.server.launch();
       try {
-        return await this.server.ready();
+        return await this.server.ready(() => this.power?.isOff);
       } catch (error) {
-        const before = this.faults.total;
-        this.faults.collect();
-        if (this.faults.total === before) throw error;
+        if (this.#ordersTaken() === 0) throw error;
+        if (this.power?.isOff) await this.#fail();
       }
     }
   }
