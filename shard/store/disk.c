@@ -96,7 +96,7 @@ void disk_committed(struct disk *disk)
 {
     if (!disk->full)
         return;
-    store_checkpoint(disk->store);
+    (void)store_checkpoint(disk->store);
     (void)!store_reserve(disk->store, disk->cfg->shard_disk_ballast);
     disk_look_at_room(disk);
 }

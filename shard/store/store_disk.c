@@ -5,6 +5,10 @@
  * one that truncates only if the size changes. When the process ends, the WAL stays, with its blocks: the next start
  * may be on a full disk.
  *
+ * A commit whose fsync fails ends the process, but the kernel takes its pages for written: the next process reads them,
+ * and no later fsync brings them to the disk. So every start writes anew what is in the WAL: to the database, by a
+ * checkpoint, and what that cannot take to the WAL itself.
+ *
  * Failure modes: a file system without fallocate counts as one that has room; one that copies on write (btrfs) needs
  * other blocks all the same, so the reserve is no room there. */
 #include "shard/store/store_disk.h"
@@ -150,13 +154,14 @@ unsigned store_changes(const struct store *store)
 }
 
 /* Pages that cannot be copied, for lack of room or because somebody reads them, stay in the WAL. */
-void store_checkpoint(struct store *store)
+bool store_checkpoint(struct store *store)
 {
     int pages = 0, copied = -1;
     store->database_reserve.upto = 0; /* its end may move */
-    if (sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) == SQLITE_OK &&
-        pages >= 0)
+    int rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+    if (rc == SQLITE_OK && pages >= 0)
         store->wal_pages = copied == pages ? 0 : (uint64_t)pages;
+    return rc == SQLITE_OK && copied == pages;
 }
 
 static int store_disk_on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
@@ -166,7 +171,7 @@ static int store_disk_on_commit(void *ctx, sqlite3 *db, const char *name, int pa
     (void)name;
     store->wal_pages = (uint64_t)pages;
     if (pages >= CHECKPOINT_PAGES)
-        store_checkpoint(store);
+        (void)store_checkpoint(store);
     return SQLITE_OK;
 }
 
@@ -193,6 +198,21 @@ static void store_disk_keep_blocks(struct store *store)
     file->pMethods = &database->methods;
 }
 
+/* Writes the bytes of the WAL over themselves. Nobody else writes to it, and readers find it as it was. */
+static void store_disk_write_wal_anew(const struct store *store)
+{
+    static char bytes[64 << 10];
+    int fd = store->wal_reserve.fd;
+    ssize_t len, done = 0;
+    for (off_t at = 0; (len = pread(fd, bytes, sizeof bytes, at)) > 0; at += done) {
+        done = pwrite(fd, bytes, (size_t)len, at);
+        if (done <= 0)
+            break;
+    }
+    if (len != 0 || fsync(fd) != 0)
+        fatal("%s-wal: cannot be written anew", store->path);
+}
+
 void store_disk_init(struct store *store)
 {
     struct stat stat;
@@ -203,7 +223,8 @@ void store_disk_init(struct store *store)
     store_disk_open_files(store);
     if (store->wal_reserve.fd >= 0 && fstat(store->wal_reserve.fd, &stat) == 0)
         store->wal_pages = (uint64_t)stat.st_size / (store->page_size + FRAME_HEADER); /* at most */
-    store_checkpoint(store);
+    if (!store_checkpoint(store))
+        store_disk_write_wal_anew(store);
 }
 
 /* The files stay with their reserve: the next start may be on a full disk. */

@@ -19,8 +19,8 @@ bool store_probe(struct store *store, uint64_t bytes) MUSTUSE;
 uint64_t store_room(const struct store *store);
 /* About how many rows the open transaction has changed. */
 unsigned store_changes(const struct store *store);
-/* Copies what is in the WAL into the database, outside of a transaction: the WAL begins anew. */
-void store_checkpoint(struct store *store);
+/* Copies what is in the WAL into the database, outside of a transaction: the WAL begins anew. True: all of it. */
+bool store_checkpoint(struct store *store);
 
 /* Within the store. True if the disk has room for the memory that readers of a database share. */
 bool store_disk_shares(const char *data_dir) MUSTUSE;

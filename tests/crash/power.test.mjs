@@ -268,4 +268,23 @@ describe("one call", () => {
     if (action !== "off") await until("an append", () => scene.append(name));
     expect(await scene.complaintsAfterFailure()).toEqual([]);
   });
+
+  // The start that follows copies the WAL into the database, which would make good what the WAL's fsync has not written.
+  test("the fsync of a commit, and then that of the start that follows", PATIENT, async () => {
+    const { power, server } = scene;
+    await scene.create("twice");
+    await scene.append("twice");
+    const before = power.total;
+    const taken = (count) => until("a failure", () => (power.collect(), power.total === before + count));
+    power.order("sync", "EIO", "*-wal");
+    server.signal("SIGSTOP");
+    const first = scene.append("twice");
+    await taken(1);
+    power.order("sync", "EIO", "*.db");
+    server.signal("SIGCONT");
+    await taken(2);
+    await first;
+    await until("an append", () => scene.append("twice"));
+    expect(await scene.complaintsAfterFailure()).toEqual([]);
+  });
 });
