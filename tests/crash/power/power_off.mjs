@@ -78,15 +78,17 @@ function* sectors(from, end) {
   for (let n = Math.floor(from / SECTOR); n * SECTOR < end; n++) yield n;
 }
 
-// A file is shortened as a whole or not at all: what was cut off is there again when the size is.
+// A file is shortened as a whole or not at all: what was cut off is there again when the size is. An fsync is one of the
+// size, too.
 function undoBytes(content, records, pieces) {
   let { length: size } = content;
-  const room = Math.max(size, ...records.map((record) => Math.max(record.size, record.from + record.len)));
+  const room = records.reduce((most, record) => Math.max(most, record.size, record.from + record.len), size);
   const bytes = Buffer.concat([content, Buffer.alloc(room - size)]);
   for (const record of records) {
     const { kind, from, len, after, bytes: before } = record;
     const range = [...sectors(from, from + len)];
-    const resized = record.size !== after && pieces.undoes(record, ["size", ...(kind === CUT ? range : [])]);
+    const sized = record.size !== after || record.durable;
+    const resized = sized && pieces.undoes(record, ["size", ...(kind === CUT ? range : [])]);
     if (resized) size = record.size;
     if (resized && kind === CUT) bytes.set(before, from);
     for (const sector of kind === WRITE ? range : []) {
