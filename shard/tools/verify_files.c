@@ -4,6 +4,7 @@
  *
  *     the file is in the folder (or the cache)    its size; without --quick its head, blocks and checksum, too
  *     only the object store has it                with --objects fetched and checked; otherwise counted as unread
+ *     the cache has it damaged                    as if only the store had it: a server drops it and fetches it again
  *     neither                                     a problem, if the row is still there
  *
  * Failure modes: a file that cannot be opened or fetched is a problem of that segment; the next one is checked all the
@@ -121,7 +122,7 @@ static const char *verify_files_check_segment(struct verify *v, const struct seg
                                  : "its file cannot be opened";
     const char *why = verify_files_check_file(v, fd, row, json);
     close(fd);
-    return why;
+    return why && cached ? verify_files_check_object(v, row, json) : why;
 }
 
 /* ---- a shard's ---- */

@@ -612,6 +612,7 @@ describe.skipIf(!OWNED)("segments on S3", () => {
       expect((await streams.readAll(name)).bytes.length).toBeGreaterThan(100);
       await server.stop();
       for (const file of files()) damage(join(cache, file));
+      expect(await server.commandLater("verify", "--objects")).toMatchObject({ status: 0, err: "" });
       await server.start();
       const { pages } = await streams.readAll(name);
       expect(pages.flatMap((page) => JSON.parse(page.toString()))).toEqual(numbers(0, 20));
