@@ -55,6 +55,8 @@ const EXPECTED = [/the upgrade ends here/, /has not reported/, /the move of stre
 const EXPECTED_OF_POWER = [
   /Input\/output error|No space left on device|disk I\/O error|database or disk is full|unable to open database file/,
   /less than shard\.disk_reserve is free/,
+  /attempt to write a readonly database/, // SQLite opens a file to read it if it cannot be opened to write
+  /cannot make the socket: Address already in use/, // an earlier one could not be removed
   /layout: it cannot be read|ended with status 78/,
 ];
 const BACKUPS = { "backup.interval": "1500ms", "backup.keep": 2 };
