@@ -158,11 +158,16 @@ export class Workload {
       headers["stream-fork-offset"] = this.random.chance(0.3) ? source.start : source.end;
     const op = this.history.begin({ do: "fork", s: target.name, kind: source.kind, source: source.name });
     let answer = await this.insist(target, "PUT", { headers });
+    const { attempts } = answer;
     // Without an offset a repeated PUT asks for another fork than the one that the first made.
     if (answer.status === 409 && answer.attempts > 1) answer = await this.insist(target, "HEAD", {});
     this.history.end(op, resultOf(answer), answer);
     if (isGone(answer.status) || answer.code === "FORK_SOURCE_GONE") source.gone = true;
-    if (resultOf(answer) !== "ok") return;
+    if (resultOf(answer) !== "ok") {
+      // An earlier attempt may have made it, before the source was deleted. Nobody else uses the path.
+      if (attempts > 1) await this.insist({ path: target.path, condition: {} }, "DELETE");
+      return;
+    }
     target.learn(answer);
     this.#populate(target);
   }
