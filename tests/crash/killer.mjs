@@ -1,11 +1,13 @@
 // Kills what it finds: children at random, children at ordered points, the supervisor, sometimes with another
 // shard.count at the next start. And upgrades, among all that. With a Power also the power fails, and calls to the disk.
 
-import { sleep } from "../lib/wait.mjs";
+import { sleep, until } from "../lib/wait.mjs";
+import { send } from "./client.mjs";
 import { MOVE_FAULTS, UPGRADE_FAULTS } from "./faults.mjs";
 import { some } from "./power.mjs";
 
 const WEIGHTS = { fault: 50, shard: 20, router: 10, allShards: 3, hang: 2, restart: 3, crash: 6, upgrade: 12 };
+const PATHS = 64; // so many that every shard has one
 const WEIGHTS_OF_POWER = { fault: 10, shard: 10, router: 3, restart: 3, crash: 3, upgrade: 3, powerFailure: 15, disorder: 60 };
 
 // SIGKILL to a process that may be gone by now.
@@ -46,7 +48,15 @@ export class Killer {
     await this.#running;
     this.faults.disarm();
     this.power?.disarm();
+    if (this.power) await until("a server at rest", () => this.#answers(), 60_000);
+  }
+
+  // Whether every shard has started. One that was given an error at its start ends the server.
+  async #answers() {
     await this.#recover();
+    const url = (n) => `${this.server.url}/v1/stream/nobody/${n}`;
+    const answers = await Promise.all(Array.from({ length: PATHS }, (_, n) => send(url(n), "HEAD")));
+    return answers.every(({ status }) => status === 404);
   }
 
   async #run() {
@@ -123,7 +133,11 @@ export class Killer {
 
   async restart() {
     this.kills.stop++;
-    await this.server.stop();
+    let over = false;
+    const stopped = this.server.stop().finally(() => (over = true));
+    await Promise.race([stopped, until("the end", () => over || this.power?.isOff, 30_000)]);
+    if (this.power?.isOff) await this.#fail();
+    await stopped;
     await this.#startAgain();
   }
 
@@ -161,8 +175,8 @@ export class Killer {
       try {
         return await this.server.ready(() => this.power?.isOff);
       } catch (error) {
-        if (this.#ordersTaken() === 0) throw error;
         if (this.power?.isOff) await this.#fail();
+        else if (this.#ordersTaken() === 0) throw error;
       }
     }
   }
