@@ -81,6 +81,7 @@ void disk_look(struct disk *disk)
         log_info("the disk has room again");
     disk->full = full;
     disk->looked = true;
+    disk->room = store_room(disk->store);
     disk_look_at_room(disk);
 }
 
@@ -91,11 +92,16 @@ bool disk_takes(struct disk *disk, size_t bytes)
     return !disk->full;
 }
 
-/* The write-ahead log begins anew after each turn, so that the next has all the room. */
+/* Flushing writes much in a short time. The ballast that it has used is allocated anew before all of it is: somebody
+ * else may fill the disk at any moment. On a full disk the write-ahead log begins anew after each turn, so that the
+ * next has all the room. */
 void disk_committed(struct disk *disk)
 {
-    if (!disk->full)
+    if (!disk->full) {
+        if (store_room(disk->store) < disk->room / 2)
+            disk_look(disk);
         return;
+    }
     (void)store_checkpoint(disk->store);
     (void)!store_reserve(disk->store, disk->cfg->shard_disk_ballast);
     disk_look_at_room(disk);

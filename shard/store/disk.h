@@ -22,7 +22,8 @@ struct disk {
     bool stuck;              /* the disk takes nothing at all: no deletes either */
     bool looked;             /* the file system was asked once, */
     uint64_t left;           /* and had so many bytes free, */
-    size_t unlooked;         /* and so many were appended since */
+    size_t unlooked;         /* and so many were appended since; */
+    uint64_t room;           /* transactions could write so much without asking it */
 };
 
 /* Looks for the first time. */
