@@ -1,9 +1,11 @@
 /* The turn: what a shard does between two waits for its sockets.
  *
- *     take frames -> handlers write to the transaction, -> upkeep in the same -> seal: one COMMIT,
- *          ^         and put answers into buffers           transaction          answers are marked with its number
- *          |                                                                               |
- *          +---- the loop waits, or goes on at once if work is left over <-----------------+
+ *     take frames -> handlers add to the journal or to a -> upkeep -> seal: one commit,
+ *          ^         transaction, and put answers into                answers are marked with its number
+ *          |         buffers                                                     |
+ *          |                                                                     v
+ *          +--- the loop waits, or goes on at once <- flush: a transaction <- release, if it
+ *               if work is left over                  nobody waits for        is durable
  *
  *     a commit is durable -> what is marked with it, or with an earlier one, leaves
  *
@@ -138,9 +140,9 @@ void shard_turn_at(struct shard *shard, uint64_t now_ms, uint64_t ticks_ms)
     janitor_turn(shard);     /* by the tick: expiry, sweeping, giving up on questions */
     offload_turn(shard);     /* what is flushed leaves the database */
     orphans_turn(shard);     /* files that no stream needs go */
-    flush_turn(shard);       /* in the same transaction: no fsync of its own */
     shard_seal(shard);       /* one commit; from the moment that it is durable all this is true */
     shard_release(shard);    /* and only then somebody hears of it */
+    flush_turn(shard);       /* a transaction of its own, which waits for no fsync */
     backup_turn(shard);      /* a copy of what is there now */
     fault_point("shard.after-reply");
     shard_reap(shard);

@@ -71,13 +71,23 @@ static bool restore_is_ours(const char *name)
            (sscanf(name, "shard-%u%7s", &shard, rest) == 2 && shard < LAYOUT_SHARDS_MAX && strcmp(rest, ".db") == 0);
 }
 
-/* Removes what another attempt has left: all files of `restore`, and in the data folder those that a backup has. */
+/* Whether the file belongs to a shard's database, as its journal does. */
+static bool restore_is_of_database(const char *name)
+{
+    unsigned shard;
+    char rest[4];
+    return sscanf(name, "shard-%u%3s", &shard, rest) == 2 && strcmp(rest, ".db") == 0;
+}
+
+/* Removes what another attempt or another server has left: all files of `restore`, and in the data folder those that a
+ * backup has, and what belongs to databases. */
 static void restore_empty(const char *path, bool all)
 {
     DIR *dir = opendir(path);
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
         if (entry->d_name[0] != '.' &&
-            (all || restore_is_ours(entry->d_name) || strcmp(entry->d_name, OWNER_NAME) == 0))
+            (all || restore_is_ours(entry->d_name) || restore_is_of_database(entry->d_name) ||
+             strcmp(entry->d_name, OWNER_NAME) == 0))
             unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir)
         closedir(dir);

@@ -171,7 +171,6 @@ void append_entry(struct shard *shard, struct stream *stream, struct journal_ent
     entry->uid = stream->row.uid;
     entry->start = stream->tail;
     entry->time_ms = shard->now_ms;
-    store_begin(shard->store);
     journal_append(shard->store, entry);
     stream_apply(&shard->streams, stream, entry);
     watch_appended(shard, stream, entry);

@@ -257,7 +257,6 @@ struct stream *create_plain(struct shard *shard, struct slice name, struct slice
     const struct wire_create m = {.name = name, .content_type = content_type};
     struct stream_row row = create_plain_row(shard, &m);
     row.kind = json ? STREAM_KIND_JSON : 0;
-    store_begin(shard->store);
     delete_expired(shard, name);
     create_make_reader_key(&row);
     row.uid = store_next_uid(shard->store, layout_slot(&shard->peers.layout, name), layout_serial_at(shard->now_ms));
@@ -276,9 +275,7 @@ bool create_stream(struct shard *shard, struct asker asker, const struct wire_cr
         create_inherit(&row, m, source, pin);
     enum error error = body_take(&body, m->data, stream_row_is_json(&row), &detail);
     if (error == ERR_NONE) {
-        /* The number is given inside the transaction that proves it (store_uid.h); an expired stream of the name goes
-         * first, because the index of names is unique. */
-        store_begin(shard->store);
+        /* An expired stream of the name goes first, because the index of names is unique. */
         delete_expired(shard, m->name);
         create_make_reader_key(&row);
         create_begin_life(shard, &row, source, &lives);

@@ -28,7 +28,6 @@
 static void delete_set_deleting(struct shard *shard, struct stream *stream)
 {
     struct journal_entry end = {.uid = stream->row.uid, .time_ms = shard->now_ms, .flags = ENTRY_DELETES};
-    store_begin(shard->store);
     journal_append(shard->store, &end);
     shard->journaled++;
     if (!stream->unflushed)

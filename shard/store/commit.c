@@ -22,7 +22,7 @@ void commits_seal(struct commits *commits)
     if (commits->keeper)
         commits->keeper->seal(commits->keeper, commits->sealed);
     else
-        commits->durable = commits->sealed; /* COMMIT has returned: its fsync is done */
+        commits->durable = commits->sealed; /* the store has waited for the disk */
 }
 
 void commits_durable(struct commits *commits, uint64_t commit)

@@ -14,6 +14,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "shard/store/journal.h"
 #include "shard/store/store_disk.h"
 
 #define LOOK_BYTES ((size_t)2 << 20)   /* after so much was appended; flushing writes twice as much */
@@ -82,6 +83,7 @@ void disk_look(struct disk *disk)
     disk->full = full;
     disk->looked = true;
     disk->room = store_room(disk->store);
+    journal_use_rows(disk->store, full);
     disk_look_at_room(disk);
 }
 

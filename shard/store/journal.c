@@ -1,24 +1,31 @@
-/* The journal's table: a batch a row. A batch is open during one transaction; it is written by the commit, or earlier
- * when it is large or an entry has another time. Its data stays in memory as long as one of its entries waits to be
- * flushed: entries hold the batch by a counted reference.
+/* Batches, in files or as rows. A batch takes entries during one turn, until it is large or an entry has another time.
+ * Its data stays in memory as long as one of its entries waits to be flushed: entries hold the batch by a counted
+ * reference.
  *
  *     seq | time_ms | heads             | data                    a head: stream@start+count
  *     41  | 1000    | a@0+5 b@7+2 a@5+1 | "hello" "xy" "!"      in memory until the last of the three is flushed
  *     42  | 1007    | a@6+4             | "more"
  *
- * Happy path: journal_append() puts an entry into the open batch, journal_write() stores the batch as a row, flushing
- * copies its bytes into chunks, journal_drop() deletes the row.
+ * A commit that has nothing but batches goes to the files (journal_file.c), which costs one write. If the turn changes
+ * the catalogue too, batches and changes have to be durable together: they are rows of the same transaction. Numbers
+ * follow one another over both, from `dropped` in the database on, so that a batch that is missing is found.
  *
- * Failure modes: a crash before COMMIT loses the open batch, and no answer to its appends has left. A crash later loses
- * nothing: journal_recover() reads every row again, also rows that are flushed already and not yet dropped. A row that
- * cannot be decoded ends the process for good; a restart would meet it again. */
+ * Happy path: journal_append() puts an entry into the open batch, journal_write() writes the commit's batches, flushing
+ * copies their bytes into chunks, journal_drop() deletes rows and says that files may be used again.
+ *
+ * Failure modes: a crash before the commit is durable loses its batches, and no answer to their appends has left. A
+ * crash later loses nothing: journal_recover() reads every batch again, also those that are flushed already and not yet
+ * dropped. A batch that cannot be decoded, or is missing, ends the process for good; a restart would meet it again. */
 #include "shard/store/journal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "shard/store/journal_file.h"
 #include "shard/store/store_sql.h"
+#include "shard/store/store_wal.h"
 
 /* A batch that has reached this takes nothing more. Every entry therefore begins below 1 << SHARED_AT_BITS, which lets
  * shared_id() name shared bytes by their batch and their place in it. */
@@ -50,44 +57,87 @@ static struct batch *journal_batch_new(int64_t seq, uint64_t time_ms)
     return batch;
 }
 
-/* ---- the table ---- */
+/* ---- writing ---- */
 
-/* Numbers go on behind the newest batch, and behind the newest shared bytes: these are named after their batch and may
- * outlive its row. */
 void journal_load(struct store *store)
 {
+    store->dropped = (int64_t)store_get(store, store_prepare(store, SQL_JOURNAL_DROPPED));
+    uint64_t mark = store_get(store, store_prepare(store, SQL_JOURNAL_MARK));
+    journal_files_open(&store->journal_files, store->path, mark, store->dropped);
+    int64_t filed = journal_files_last(&store->journal_files);
     store->last_seq = (int64_t)store_get(store, store_prepare(store, SQL_JOURNAL_LAST));
+    store->last_seq = filed > store->last_seq ? filed : store->last_seq;
 }
 
-void journal_write(struct store *store)
+void journal_use_rows(struct store *store, bool rows)
 {
-    struct batch *batch = store->batch;
-    if (!batch)
+    store->journal_in_rows = rows;
+    if (!rows || !journal_files_can_give_back(&store->journal_files, store->dropped))
         return;
+    store_sync(store);
+    journal_files_give_back(&store->journal_files, store->dropped);
+}
+
+static void journal_write_row(struct store *store, const struct batch *batch)
+{
     sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_APPEND);
     sqlite3_bind_int64(statement, 1, batch->seq);
     bind_u64(statement, 2, batch->time_ms);
     bind_slice(statement, 3, buf_slice(&batch->heads));
     bind_slice(statement, 4, buf_slice(&batch->data));
     store_run(store, statement);
-    /* Heads serve recovery only. Data stays: pending appends point into it. */
-    buf_clear(&batch->heads);
-    buf_trim(&batch->data);
-    batch_unref(batch);
+}
+
+/* Heads serve recovery only. Data stays: pending appends point into it. */
+void journal_forget(struct store *store)
+{
+    for (struct batch *batch; (batch = store->batches);) {
+        store->batches = batch->next;
+        batch->next = NULL;
+        buf_clear(&batch->heads);
+        buf_trim(&batch->data);
+        batch_unref(batch);
+    }
     store->batch = NULL;
 }
 
-/* A batch that is full, or of another time, is written in the middle of the transaction: recovery needs one time a row,
- * and memory is given back by the batch. */
+/* A file is used again only when the disk knows that all of it is dropped. */
+static bool journal_write_file(struct store *store)
+{
+    struct journal_files *files = &store->journal_files;
+    if (store->open || store->journal_in_rows)
+        return false;
+    if (!journal_files_have_room(files)) {
+        store_sync(store);
+        if (!journal_files_next(files, store->dropped))
+            return false;
+    }
+    return journal_files_put(files, store->batches);
+}
+
+void journal_write(struct store *store)
+{
+    if (store->batches && !journal_write_file(store)) {
+        store_begin(store);
+        for (const struct batch *batch = store->batches; batch; batch = batch->next)
+            journal_write_row(store, batch);
+    }
+    journal_forget(store);
+}
+
+static void journal_add_batch(struct store *store, uint64_t time_ms)
+{
+    struct batch **last = store->batch ? &store->batch->next : &store->batches;
+    store->batch = *last = journal_batch_new(++store->last_seq, time_ms);
+}
+
+/* Recovery needs one time a batch, and memory is given back by the batch. */
 void journal_append(struct store *store, struct journal_entry *entry)
 {
     struct batch *batch = store->batch;
-    if (batch && (batch->time_ms != entry->time_ms || buf_len(&batch->data) >= BATCH_BYTES)) {
-        journal_write(store);
-        batch = NULL;
-    }
-    if (!batch)
-        batch = store->batch = journal_batch_new(++store->last_seq, entry->time_ms);
+    if (!batch || batch->time_ms != entry->time_ms || buf_len(&batch->data) >= BATCH_BYTES)
+        journal_add_batch(store, entry->time_ms);
+    batch = store->batch;
     if (!buf_len(&batch->heads))
         entry->flags &= ~ENTRY_SAME; /* the one before it is in another batch */
     entry_add(&batch->heads, entry);
@@ -99,6 +149,8 @@ void journal_append(struct store *store, struct journal_entry *entry)
     buf_add_slice(&batch->data, entry->boundaries);
     buf_add_slice(&batch->data, entry->data);
 }
+
+/* ---- recovery ---- */
 
 static void journal_recover_batch(struct store *store, struct batch *batch, struct slice heads, journal_visit *visit,
                                   void *ctx)
@@ -122,15 +174,35 @@ static void journal_recover_batch(struct store *store, struct batch *batch, stru
     }
 }
 
+static void journal_recover_next(struct store *store, int64_t seq, uint64_t time_ms, struct slice heads,
+                                 struct slice data, journal_visit *visit, void *ctx)
+{
+    struct batch *batch = journal_batch_new(seq, time_ms);
+    buf_add_slice(&batch->data, data);
+    journal_recover_batch(store, batch, heads, visit, ctx);
+    batch_unref(batch);
+}
+
+/* Rows and records are two lists in the order of their numbers, which together have every number once. */
 void journal_recover(struct store *store, journal_visit *visit, void *ctx)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_RECOVER);
-    while (store_step(store, statement)) {
-        struct batch *batch = journal_batch_new(sqlite3_column_int64(statement, 0), column_u64(statement, 1));
-        buf_add_slice(&batch->data, column_slice(statement, 3));
-        journal_recover_batch(store, batch, column_slice(statement, 2), visit, ctx);
-        batch_unref(batch);
+    sqlite3_stmt *rows = store_prepare(store, SQL_JOURNAL_RECOVER);
+    struct journal_cursor records;
+    journal_cursor_begin(&records, &store->journal_files, store->dropped);
+    int64_t row = store_step(store, rows) ? sqlite3_column_int64(rows, 0) : 0, record = journal_cursor_next(&records);
+    for (int64_t next = store->dropped + 1; next <= store->last_seq; next++) {
+        if (row == next) {
+            journal_recover_next(store, row, column_u64(rows, 1), column_slice(rows, 2), column_slice(rows, 3), visit,
+                                 ctx);
+            row = store_step(store, rows) ? sqlite3_column_int64(rows, 0) : 0;
+        } else if (record == next) {
+            journal_recover_next(store, record, records.time_ms, records.heads, records.data, visit, ctx);
+            record = journal_cursor_next(&records);
+        } else {
+            fatal_never_restart("%s: batch %" PRId64 " of the journal is missing", store->path, next);
+        }
     }
+    journal_cursor_end(&records);
 }
 
 int64_t journal_last(const struct store *store)
@@ -141,10 +213,14 @@ int64_t journal_last(const struct store *store)
 /* The proof of which numbers were given goes with the batch, so serial numbers are written with this commit. */
 bool journal_drop(struct store *store, int64_t upto, int64_t max)
 {
-    sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_DROP);
+    sqlite3_stmt *statement = store_prepare(store, SQL_JOURNAL_UPTO);
     store->serials_due = true;
     sqlite3_bind_int64(statement, 1, upto);
     sqlite3_bind_int64(statement, 2, max);
-    store_run(store, statement);
-    return sqlite3_changes(store->db) > 0;
+    uint64_t more = store_get(store, statement);
+    int64_t dropped = more ? (int64_t)more - 1 : upto;
+    store_run_with(store, SQL_JOURNAL_DROP, (uint64_t)dropped);
+    store_run_with(store, SQL_JOURNAL_SET_DROPPED, (uint64_t)dropped);
+    store->dropping = dropped;
+    return more != 0;
 }

@@ -1,19 +1,26 @@
 /* Opening and closing a database, and the turn's transaction.
  *
  * Happy path: store_open() finds the database, takes its tables, reads the counters, and hooks into SQLite's files: the
- * WAL's fsyncs are timed, and blocks behind the database's end are kept (store_disk.c). A commit writes the turn's
- * batch into the journal, then the serial numbers that are due, then COMMIT: one fsync of the WAL.
+ * WAL's fsyncs are timed, and blocks behind the database's end are kept (store_disk.c). A commit is one of three:
  *
- * Failure modes: a full disk at the start leaves no room for the memory that readers share, so the database is opened
- * alone, without it. A database that is damaged, newer or not streamd's ends the process for good; any other failure
- * ends it too, and the supervisor starts it again. */
+ *     batches of the journal only     one write to its file, and one fdatasync of it
+ *     a transaction, perhaps with     batches and serial numbers that are due become rows; COMMIT, and one fsync of
+ *     batches                         the WAL
+ *     what recovery would repeat      COMMIT; nobody waits for an fsync (store_begin_unsynced)
+ *
+ * SQLite itself syncs at checkpoints only (synchronous = NORMAL), and the WAL keeps the order of transactions: what is
+ * synced is a prefix, and the journal has everything behind it.
+ *
+ * Failure modes: a failed fsync ends the process, and so nothing leaves that it was for. A full disk at the start
+ * leaves no room for the memory that readers share, so the database is opened alone, without it. A database that is
+ * damaged, newer or not streamd's ends the process for good; any other failure ends it too, and the supervisor starts
+ * it again. */
 #include "shard/store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -23,40 +30,11 @@
 #include "shard/store/store_schema.h"
 #include "shard/store/store_sql.h"
 #include "shard/store/store_uid.h"
+#include "shard/store/store_wal.h"
 
 void store_path(char *out, size_t size, const char *data_dir, unsigned index)
 {
     snprintf(out, size, "%s/shard-%u.db", data_dir, index);
-}
-
-/* The methods of a file are what SQLite finds its own by, so they lead back to us. */
-static int store_timed_sync(sqlite3_file *file, int flags)
-{
-    struct store_wal_file *log = (struct store_wal_file *)(uintptr_t)file->pMethods;
-    uint64_t began_us = clock_monotonic_us();
-    int rc = log->sync(file, flags);
-    log->synced_us += clock_monotonic_us() - began_us;
-    return rc;
-}
-
-static void store_time_syncs(struct store *store)
-{
-    struct store_wal_file *log = &store->wal_file;
-    sqlite3_file *file = NULL;
-    if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file) != SQLITE_OK || !file ||
-        !file->pMethods)
-        return; /* nobody knows how long they take, then */
-    log->methods = *file->pMethods;
-    log->sync = log->methods.xSync;
-    log->methods.xSync = store_timed_sync;
-    file->pMethods = &log->methods;
-}
-
-uint64_t store_synced_us(struct store *store)
-{
-    uint64_t us = store->wal_file.synced_us;
-    store->wal_file.synced_us = 0;
-    return us;
 }
 
 /* Has SQLite open the database and look at it. With `alone` nobody else can, and it needs no room on the disk. */
@@ -74,7 +52,7 @@ static int store_open_database(struct store *store, uint64_t page_cache, bool is
      * distribution has made it the default, writes every page that is freed once more. */
     snprintf(pragmas, sizeof pragmas,
              "%s%sPRAGMA journal_mode = WAL;"
-             "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
+             "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
              "PRAGMA cache_size = -%llu; PRAGMA journal_size_limit = 67108864;"
              "PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; SELECT count(*) FROM sqlite_schema",
              alone ? "PRAGMA locking_mode = EXCLUSIVE;" : "", is_new ? "PRAGMA auto_vacuum = INCREMENTAL;" : "",
@@ -109,9 +87,9 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
     if (rc != SQLITE_OK)
         store_fatal(store, "open");
     store_schema_check(store);
+    store_wal_init(store);
     store_uid_load(store);
     journal_load(store);
-    store_time_syncs(store);
     store_disk_init(store);
     return store;
 }
@@ -125,19 +103,9 @@ void store_close(struct store *store)
     if (sqlite3_close(store->db) != SQLITE_OK)
         store_fatal(store, "close");
     store_disk_closed(store);
-    if (store->batch)
-        batch_unref(store->batch);
+    journal_forget(store);
+    journal_files_close(&store->journal_files);
     free(store);
-}
-
-/* IMMEDIATE: the lock is taken now, so that no statement of the turn meets somebody else's. */
-void store_begin(struct store *store)
-{
-    if (store->open)
-        return;
-    store_run(store, store_prepare(store, SQL_BEGIN));
-    store->open = true;
-    store->changes_before = (unsigned)sqlite3_total_changes(store->db);
 }
 
 /* A query left in the middle would hold its snapshot, and the WAL could not start over. */
@@ -148,18 +116,30 @@ static void store_end_queries(struct store *store)
             sqlite3_reset(store->statements[i]);
 }
 
+static void store_commit_transaction(struct store *store, bool lasts)
+{
+    store_uid_save(store);
+    store_run(store, store_prepare(store, SQL_COMMIT));
+    store->open = false;
+    if (store->dropping > store->dropped)
+        store->dropped = store->dropping;
+    if (lasts)
+        store_sync(store);
+}
+
 bool store_commit(struct store *store)
 {
+    bool lasts = store->batches || (store->open && !store->unsynced);
     store_end_queries(store);
-    if (!store->open)
+    if (!store->open && !store->batches)
         return false;
-    journal_write(store);
-    store_uid_save(store);
     fault_point("shard.before-commit");
-    store_run(store, store_prepare(store, SQL_COMMIT));
+    journal_write(store);
+    if (store->open)
+        store_commit_transaction(store, lasts);
     fault_point("shard.after-commit");
-    store->open = false;
-    commits_seal(&store->commits);
+    if (lasts)
+        commits_seal(&store->commits);
     return true;
 }
 
@@ -170,5 +150,5 @@ struct commits *store_commits(struct store *store)
 
 uint64_t store_visible(const struct store *store)
 {
-    return store->commits.sealed + store->open;
+    return store->commits.sealed + (store->open || store->batches);
 }

@@ -26,13 +26,17 @@ void store_path(char *out, size_t size, const char *data_dir, unsigned index);
 
 /* Opens a transaction unless one is open. */
 void store_begin(struct store *store);
-/* Seals everything since store_begin(), if anything was begun, and ends all borrowing of rows. Returns true if
- * something was. The commit is durable (fsync) when this returns, unless another keeper was set (commit.h). */
+/* The same, for changes that a recovery would make again, since the journal has what they are made of. Its commit is
+ * durable with the next one that is, or with the next checkpoint, and has no number. */
+void store_begin_unsynced(struct store *store);
+/* Seals everything since store_begin() and what was added to the journal, if there was anything, and ends all borrowing
+ * of rows. Returns true if there was. The commit is durable when this returns, unless another keeper was set
+ * (commit.h). */
 bool store_commit(struct store *store);
 struct commits *store_commits(struct store *store);
 /* The commit that has to be durable before what the rows say now is true. */
 uint64_t store_visible(const struct store *store);
-/* Microseconds that fsyncs of SQLite's write-ahead log took since the last call. */
+/* Microseconds that fsyncs of SQLite's write-ahead log and of the journal's files took since the last call. */
 uint64_t store_synced_us(struct store *store);
 
 #endif

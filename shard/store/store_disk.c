@@ -144,13 +144,13 @@ uint64_t store_unused(struct store *store)
     return pages + (there > size ? there - size : 0);
 }
 
-/* Entries of the journal are one row a batch; each is counted as one, because flushing will change one for it. */
+/* Each entry of the journal is counted as one, because flushing will change one for it. */
 unsigned store_changes(const struct store *store)
 {
-    if (!store->open)
-        return 0;
-    unsigned rows = (unsigned)sqlite3_total_changes(store->db) - store->changes_before;
-    return rows + (store->batch ? (unsigned)(buf_len(&store->batch->heads) / HEAD_BYTES) : 0);
+    unsigned rows = store->open ? (unsigned)sqlite3_total_changes(store->db) - store->changes_before : 0;
+    for (const struct batch *batch = store->batches; batch; batch = batch->next)
+        rows += (unsigned)(buf_len(&batch->heads) / HEAD_BYTES);
+    return rows;
 }
 
 /* Pages that cannot be copied, for lack of room or because somebody reads them, stay in the WAL. */

@@ -7,21 +7,25 @@
 
 #include "common/mem.h"
 #include "common/version.h"
+#include "shard/store/store_look_journal.h"
 #include "shard/store/store_look_sql.h"
 #include "shard/store/store_schema.h"
 
 #define BUSY_MS 5000
 
-/* `fresh` has the journal's view of each stream, `tally` the number of chunks that refer to shared bytes. */
+/* `fresh` has the journal's view of each stream, `tally` the number of chunks that refer to shared bytes, `filed` the
+ * batches that are in files. */
 static const char store_look_scratch[] =
     "CREATE TEMP TABLE fresh(uid INTEGER PRIMARY KEY, tail, known, gone, closed, json);"
-    "CREATE TEMP TABLE tally(id INTEGER PRIMARY KEY, refs)";
+    "CREATE TEMP TABLE tally(id INTEGER PRIMARY KEY, refs);"
+    "CREATE TEMP TABLE filed(seq INTEGER PRIMARY KEY, heads, data)";
 
 /* NO_CKPT_ON_CLOSE: the last one to close a database would otherwise empty its WAL, which a killed server may have
  * left. */
 bool store_look_open(struct store_look **out, const char *path)
 {
     struct store_look *look = *out = xcalloc(1, sizeof *look);
+    snprintf(look->path, sizeof look->path, "%s", path);
     if (sqlite3_open_v2(path, &look->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL) !=
         SQLITE_OK)
         return store_look_failed(look);
@@ -67,14 +71,7 @@ const char *store_look_schema(struct store_look *look)
 
 void store_look_begin(struct store_look *look)
 {
-    (void)store_look_run(look, "BEGIN");
-}
-
-void store_look_release(struct store_look *look)
-{
-    for (size_t i = 0; i < LOOK_COUNT; i++)
-        if (look->statements[i])
-            sqlite3_reset(look->statements[i]);
+    store_look_journal_begin(look);
 }
 
 void store_look_end(struct store_look *look)

@@ -1,4 +1,4 @@
-/* The rows of streams, chunks, segments and the journal, for those who look. A visit returns false if a row could not
+/* The rows of streams, chunks and segments, for those who look. A visit returns false if a row could not
  * be read, after it has visited the rows before that one: what can be read of a damaged table is still checked. */
 #include "shard/store/store_look_rows.h"
 
@@ -125,13 +125,4 @@ bool store_look_segment_there(struct store_look *look, const struct object *obje
     bind_u64(statement, 2, object->start);
     bind_bits(statement, 3, object->id);
     return store_look_any(look, statement);
-}
-
-bool store_look_journal(struct store_look *look, store_look_batch *visit, void *ctx)
-{
-    sqlite3_stmt *statement = store_look_prepare(look, LOOK_JOURNAL);
-    enum look_step result;
-    while ((result = store_look_step(look, statement)) == STEP_ROW)
-        visit(ctx, sqlite3_column_int64(statement, 0), column_slice(statement, 1), column_slice(statement, 2));
-    return result == STEP_END;
 }

@@ -37,8 +37,4 @@ size_t store_look_segments_after(struct store_look *look, const struct object *a
 /* True if it is (still) a segment. */
 bool store_look_segment_there(struct store_look *look, const struct object *object) MUSTUSE;
 
-typedef void store_look_batch(void *ctx, int64_t seq, struct slice heads, struct slice data);
-/* The journal, batch by batch. */
-bool store_look_journal(struct store_look *look, store_look_batch *visit, void *ctx) MUSTUSE;
-
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "shard/store/store_look.h"
 #include "shard/store/store_sql.h"
 
 #define SEGMENT_COLUMNS "uid, start, until, object, size, checksum, bytes, messages, time_ms"
@@ -23,7 +24,9 @@ static const char *const store_look_sql_texts[LOOK_COUNT] = {
                             " AND uid IN (SELECT uid FROM stream WHERE state < 2) ORDER BY uid, start LIMIT ?3",
     [LOOK_SEGMENT_THERE] = "SELECT 1 FROM segment JOIN stream USING(uid) WHERE uid = ?1 AND start = ?2 AND object = ?3"
                            " AND state < 2",
-    [LOOK_JOURNAL] = "SELECT seq, heads, data FROM log ORDER BY seq",
+    [LOOK_FILED_PUT] = "INSERT INTO filed(seq, heads, data) VALUES(?1,?2,?3)",
+    [LOOK_JOURNAL_NUMBERS] = "SELECT seq FROM log UNION ALL SELECT seq FROM filed ORDER BY seq",
+    [LOOK_JOURNAL] = "SELECT seq, heads, data FROM log UNION ALL SELECT seq, heads, data FROM filed ORDER BY seq",
     [LOOK_FRESH] = "SELECT tail, known, gone, closed, json FROM fresh WHERE uid = ?1",
     [LOOK_FRESH_PUT] = "INSERT OR REPLACE INTO fresh(uid, tail, known, gone, closed, json) VALUES(?1,?2,?3,?4,?5,?6)",
     [LOOK_FORKS] = "SELECT uid, source_uid, pin FROM stream WHERE " HOLDING_FORKS,
@@ -73,6 +76,13 @@ bool store_look_any(struct store_look *look, sqlite3_stmt *statement)
     if (statement)
         sqlite3_reset(statement);
     return found;
+}
+
+void store_look_release(struct store_look *look)
+{
+    for (size_t i = 0; i < LOOK_COUNT; i++)
+        if (look->statements[i])
+            sqlite3_reset(look->statements[i]);
 }
 
 bool store_look_run(struct store_look *look, const char *sql)

@@ -19,6 +19,8 @@ enum look_sql {
     LOOK_SEGMENTS,
     LOOK_SEGMENTS_AFTER,
     LOOK_SEGMENT_THERE,
+    LOOK_FILED_PUT,
+    LOOK_JOURNAL_NUMBERS,
     LOOK_JOURNAL,
     LOOK_FRESH,
     LOOK_FRESH_PUT,
@@ -34,6 +36,8 @@ enum look_sql {
 struct store_look {
     sqlite3 *db;
     sqlite3_stmt *statements[LOOK_COUNT];
+    char path[4096];
+    bool journal_damaged;
     char error[512];
 };
 

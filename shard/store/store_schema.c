@@ -4,7 +4,8 @@
  *     slot                        the next serial number of each slot
  *     stream, producer            a row for each stream; a row for each of its producers
  *     usage                       streams and bytes of a project; triggers on `stream` keep it
- *     log                         appends in the order of arrival, not yet dropped
+ *     journal                     up to which batch all are dropped, and what records in its files begin with
+ *     log                         batches of appends, not yet dropped, that are in no file of the journal
  *     chunk, shared               bytes that left the journal
  *     segment, orphan, backup     files outside of the database
  *     pin, duty                   forks: in the source's shard, in the fork's
@@ -55,6 +56,8 @@ static const char store_schema_text[] =
     "CREATE TRIGGER usage_deleted AFTER DELETE ON stream WHEN OLD.name IS NOT NULL BEGIN UPDATE usage SET"
     " streams = streams - (OLD.state = 0), bytes = bytes - OLD.bytes WHERE project = " PROJECT_OF("OLD") "; DELETE FROM usage"
     " WHERE project = " PROJECT_OF("OLD") " AND streams = 0 AND bytes = 0; END;"
+    "CREATE TABLE journal(dropped INTEGER NOT NULL, mark INTEGER NOT NULL);"
+    "INSERT INTO journal VALUES(0, random());"
     "CREATE TABLE log(seq INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, heads BLOB NOT NULL, data BLOB NOT"
     " NULL);"
     "CREATE TABLE chunk(id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT"
@@ -109,6 +112,10 @@ static void store_schema_raise(struct store *store, int64_t version)
     store_exec(store, "BEGIN IMMEDIATE");
     if (version < 11)
         store_exec(store, "ALTER TABLE stream ADD COLUMN lives BLOB NOT NULL DEFAULT x''");
+    if (version < 12) /* shared bytes are named after the batch that brought them, which may be gone */
+        store_exec(store, "CREATE TABLE journal(dropped INTEGER NOT NULL, mark INTEGER NOT NULL);"
+                          "INSERT INTO journal SELECT ifnull((SELECT min(seq) - 1 FROM log),"
+                          " ifnull((SELECT max(id) >> 20 FROM shared), 0)), random()");
     store_exec(store, raise);
     store_exec(store, "COMMIT");
 }

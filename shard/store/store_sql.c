@@ -1,5 +1,5 @@
-/* The store's ground: prepared statements, and values in and out of them. A statement that fails ends the process, for
- * good if the database is damaged: then only `streamd restore` helps, and a restart would damage more.
+/* The store's ground: transactions, prepared statements, and values in and out of them. A statement that fails ends the
+ * process, for good if the database is damaged: then only `streamd restore` helps, and a restart would damage more.
  *
  * Lifetimes: bound slices belong to the caller and are not copied. Slices of a column point into memory of SQLite
  * and end with the next step or reset of that statement (https://www.sqlite.org/c3ref/column_blob.html). Two users of
@@ -13,6 +13,11 @@ static const char *const store_sql_texts[SQL_COUNT] = {
 #include "shard/store/store_sql.def"
 #undef SQL
 };
+
+const char *store_sql_text(enum store_sql sql)
+{
+    return store_sql_texts[sql];
+}
 
 void store_fatal(struct store *store, const char *what)
 {
@@ -34,8 +39,31 @@ sqlite3_stmt *store_prepare(struct store *store, enum store_sql sql)
     return *statement;
 }
 
+/* IMMEDIATE: the lock is taken now, so that no statement of the turn meets somebody else's. */
+void store_begin(struct store *store)
+{
+    if (store->open)
+        return;
+    if (sqlite3_step(store_prepare(store, SQL_BEGIN)) != SQLITE_DONE)
+        store_fatal(store, "BEGIN");
+    store->open = true;
+    store->unsynced = false;
+    store->changes_before = (unsigned)sqlite3_total_changes(store->db);
+}
+
+void store_begin_unsynced(struct store *store)
+{
+    if (store->open)
+        return;
+    store_begin(store);
+    store->unsynced = true;
+}
+
+/* A change opens the transaction that it is part of, so none is ever made outside of one. */
 void store_run(struct store *store, sqlite3_stmt *statement)
 {
+    if (!store->open && !sqlite3_stmt_readonly(statement))
+        store_begin(store);
     if (sqlite3_step(statement) != SQLITE_DONE)
         store_fatal(store, sqlite3_sql(statement));
     sqlite3_reset(statement);

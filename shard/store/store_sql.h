@@ -10,6 +10,7 @@
 #include "common/layout.h"
 #include "common/slice.h"
 #include "shard/store/commit.h"
+#include "shard/store/journal_file.h"
 #include "shard/store/store.h"
 
 struct batch;
@@ -26,6 +27,7 @@ struct store_wal_file {
     sqlite3_io_methods methods;
     int (*sync)(sqlite3_file *file, int flags);
     uint64_t synced_us;
+    sqlite3_file *file;
 };
 
 /* What a file has been given of the disk, beyond its size. */
@@ -47,6 +49,7 @@ struct store {
     char path[4096];
     struct commits commits;
     bool open;                     /* a transaction is */
+    bool unsynced;                 /* and its commit need not be synced */
     unsigned changes_before;       /* rows changed before it began */
     uint64_t page_size, wal_pages; /* pages in the WAL that a checkpoint has not taken */
     uint64_t reserve;              /* bytes that each of the two files has, beyond what it holds */
@@ -55,8 +58,11 @@ struct store {
     struct store_database_file database_file;
     struct store_wal_file wal_file;
     /* the journal's */
+    struct journal_files journal_files;
+    bool journal_in_rows; /* files are not used */
     int64_t last_seq;
-    struct batch *batch; /* what this transaction has appended; NULL for nothing */
+    int64_t dropped, dropping;     /* batches up to this one: of the last commit, and with the next one */
+    struct batch *batches, *batch; /* what this commit has of appends, and the one that takes more; NULL for nothing */
     /* the numbers' (store_uid.c) */
     uint64_t next_serial[LAYOUT_SLOTS];
     bool slot_dirty[LAYOUT_SLOTS];
@@ -66,6 +72,7 @@ struct store {
 
 NORETURN void store_fatal(struct store *store, const char *what);
 
+const char *store_sql_text(enum store_sql sql);
 /* The statement, ready for new values. */
 sqlite3_stmt *store_prepare(struct store *store, enum store_sql sql);
 /* Runs a statement that gives no rows. */

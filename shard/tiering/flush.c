@@ -7,16 +7,17 @@
  *     pending in memory  pages of SQLite     files, objects
  *
  * Happy path: the journal is long (shard.flush_appends, shard.flush_bytes), or old, or the shard is idle: a generation
- * begins, which is all batches up to now. Each turn then does a slice of it, in its own transaction, so flushing costs
- * no fsync of its own: stream by stream the pending appends become chunks and the row's `flushed` moves up. When the
- * last stream is done the generation's batches are dead, and every turn drops some of them.
+ * begins, which is all batches up to now. Behind each turn's answers comes a slice of it, in a transaction that waits
+ * for no fsync, because the journal has it all: stream by stream the pending appends become chunks and the row's
+ * `flushed` moves up. When the last stream is done the generation's batches are dead, and every turn drops some of
+ * them.
  *
  * A slice is at least twice what came in this turn, so a generation always ends, and at least of a fixed size, so it
  * ends soon. A chunk that is shorter than a page is written anew with the next appends; a longer one stays as it is.
  *
  * Failure modes:
  *   - A crash: rows and chunks of a slice are durable together or not at all. Recovery reads the whole journal and
- * skips entries below `flushed`; batches that were flushed and not dropped are read again, and harmless.
+ *     skips entries below `flushed`; batches that were flushed and not dropped are read again, and harmless.
  *   - A full disk: until a batch is dropped its bytes are there twice. Slices are small then, and begin only if the
  *     database has room for them inside. */
 #include "shard/tiering/flush.h"
@@ -262,10 +263,13 @@ void flush_turn(struct shard *shard)
         return; /* a turn of reads pays for no writing */
     if (disk_spent(&shard->disk) || (shard->dropped_upto == shard->flushed_upto && !flush_has_room(shard)))
         return;
+    store_begin_unsynced(shard->store);
     fault_point("shard.flush-before-commit");
     for (unsigned slices = 0; flush_under_way(shard) && slices < (quiet && !shard->disk.full ? IDLE_SLICES : 1);
          slices++)
         flush_step(shard);
+    store_commit(shard->store);
+    disk_committed(&shard->disk);
     if (quiet && flush_under_way(shard))
         shard->turn_again = true;
 }

@@ -1,5 +1,4 @@
-/* Flushing: the journal's appends become chunks of their streams, in slices that ride in the transactions of the turns.
- */
+/* Flushing: the journal's appends become chunks of their streams, a slice after each turn. */
 #ifndef SHARD_TIERING_FLUSH_H
 #define SHARD_TIERING_FLUSH_H
 
@@ -7,7 +6,7 @@ struct shard;
 struct store;
 struct streams;
 
-/* Once a turn, before the commit. */
+/* Once a turn, behind its commit: in a transaction of its own. */
 void flush_turn(struct shard *shard);
 
 /* Flushes the whole journal, in transactions of its own; for moves between shards. alive() is called now and then. */

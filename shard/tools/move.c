@@ -23,6 +23,7 @@
 #include "common/role.h"
 #include "shard/streams/streams.h"
 #include "shard/tiering/flush.h"
+#include "shard/store/journal_file.h"
 #include "shard/store/store.h"
 #include "shard/store/store_fanout.h"
 #include "shard/store/store_slot.h"
@@ -142,6 +143,7 @@ static void move_remove_files(struct move *move, unsigned shard)
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     char path[4096], file[4112];
     store_path(path, sizeof path, move->cfg->server_data_dir, shard);
+    journal_files_remove(path);
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         snprintf(file, sizeof file, "%s%s", path, suffixes[i]);
         unlink(file);

@@ -13,6 +13,7 @@
 #include "shard/store/store.h"
 #include "shard/store/store_look.h"
 #include "shard/store/store_look_checks.h"
+#include "shard/store/store_look_journal.h"
 #include "shard/store/store_look_rows.h"
 #include "shard/tools/verify_context.h"
 #include "shard/tools/verify_files.h"
@@ -34,9 +35,12 @@ static bool verify_database_all(struct stream_check *streams, struct journal_che
     /* The journal comes after the rows: its first entry of a stream must go on where the row ends. The tables come
      * last, since their checks ask the table `fresh`, which the journal fills. */
     bool read = store_look_integrity(streams->look, v->quick, verify_problem_text, v) &&
-                store_look_streams(streams->look, verify_stream, streams) &&
-                store_look_journal(streams->look, verify_batch, journal) &&
-                store_look_tables(streams->look, !v->quick, verify_problem_text, v);
+                store_look_streams(streams->look, verify_stream, streams);
+    journal->last = store_look_dropped(streams->look);
+    if (store_look_journal_damaged(streams->look))
+        verify_problem(v, "a file of the journal is damaged, or cannot be read");
+    read = read && store_look_journal(streams->look, verify_batch, journal) &&
+           store_look_tables(streams->look, !v->quick, verify_problem_text, v);
     v->name = (struct slice){0};
     v->uid = 0;
     if (!read)

@@ -10,6 +10,7 @@
 #include "shard/store/entry.h"
 #include "shard/store/extent.h"
 #include "shard/store/store_look_checks.h"
+#include "shard/store/store_look_journal.h"
 #include "shard/store/store_look_rows.h"
 #include "shard/store/store_stream.h"
 #include "shard/tools/verify_context.h"
@@ -67,6 +68,9 @@ void verify_batch(void *ctx, int64_t seq, struct slice heads, struct slice data)
     struct journal_check *l = ctx;
     struct journal_entry entry = {0};
     bool good = true;
+    if (seq != l->last + 1)
+        verify_problem(l->v, "batch %" PRId64 " of the journal is missing", l->last + 1);
+    l->last = seq;
     l->batches++;
     while (good && heads.len) {
         entry =

@@ -13,6 +13,7 @@ struct journal_check {
     struct verify *v;
     struct store_look *look;
     uint64_t batches; /* how many were looked at */
+    int64_t last;     /* the number of the last one */
 };
 
 /* A visitor of store_look_journal(); ctx is a struct journal_check. After the streams. */

@@ -25,7 +25,7 @@ const ACTIONS = {
   mkdir: ["EIO", "ENOSPC", "off"],
   link: ["EIO", "ENOSPC", "off"],
 };
-const FILES = ["*", "*.db", "*-wal", "*.seg", "*/segments*"];
+const FILES = ["*", "*.db", "*-wal", "*.journal-*", "*.seg", "*/segments*"];
 
 // Everything that was not synced is gone, or nothing.
 export const ALL = () => () => true;

@@ -56,6 +56,10 @@ class Scene {
     return this.#perform({ do: "create", s: name, kind: "json", path: name }, "PUT");
   }
 
+  remove(name) {
+    return this.#perform({ do: "delete", s: name }, "DELETE");
+  }
+
   // True: it was acknowledged.
   append(name) {
     const id = `${name}.${this.streams.get(name)}`;
@@ -67,9 +71,9 @@ class Scene {
     for (let n = 0; n < SOME; n++) await this.append(name);
   }
 
-  // Until the database has a segment.
+  // Until the journal is empty, and there is a segment.
   async offloaded() {
-    await until("a segment", () => /, [1-9]\d* segments,/.test(this.server.command("verify", "--quick").out));
+    await until("a segment", () => /, [1-9]\d* segments, .*, 0 batches/.test(this.server.command("verify", "--quick").out));
   }
 
   // What is wrong after a failure of the power that leaves nothing but what was synced.
@@ -191,7 +195,8 @@ describe("of what was not synced", () => {
 // What is synced in vain, a pattern of its path, and what is noticed.
 describe.for([
   ["nothing", null, /^$/],
-  ["the WAL", "*-wal", /^lost: /m],
+  ["the journal", "*.journal-*", /batch \d+ of the journal is missing/],
+  ["the WAL", "*-wal", /^delete undone: /m],
   ["the database", "*.db", /^vanished: /m],
   ["segments", "*.seg", /SEGMENT_TRUNCATED/],
   ["the folders of slots", "*/segments/???", /SEGMENT_MISSING/],
@@ -203,12 +208,15 @@ describe.for([
     const scene = new Scene();
     if (lie) scene.power.order("sync", "lie", lie === dirname ? dirname(scene.power.root) : lie);
     await scene.server.start();
-    await scene.create("s");
-    await scene.appendSome("s");
+    for (const name of ["s", "deleted"]) {
+      await scene.create(name);
+      await scene.appendSome(name);
+    }
     await scene.offloaded();
     await scene.server.stop();
     await scene.server.start();
     await scene.appendSome("s");
+    await scene.remove("deleted");
     expect((await scene.complaintsAfterFailure()).join("\n")).toMatch(expected);
     await scene.close();
   });
@@ -242,10 +250,14 @@ describe("one call", () => {
     ["write", "EIO", "*-wal"],
     ["write", "ENOSPC", "*-wal"],
     ["write", "short", "*-wal"],
+    ["write", "EIO", "*.journal-*"],
+    ["write", "ENOSPC", "*.journal-*"],
+    ["write", "short", "*.journal-*"],
     ["write", "EIO", "*.db"],
     ["write", "EIO", "*.seg"],
     ["write", "short", "*.seg"],
     ["sync", "EIO", "*-wal"],
+    ["sync", "EIO", "*.journal-*"],
     ["sync", "EIO", "*.db"],
     ["sync", "EIO", "*.seg"],
     ["sync", "EIO", "*/segments/???"],
@@ -255,9 +267,11 @@ describe("one call", () => {
     ["mkdir", "EIO", "*/segments/???"],
     ["allocate", "ENOSPC", "*-wal"],
     ["write", "off", "*-wal"],
+    ["write", "off", "*.journal-*"],
     ["write", "off", "*.db"],
     ["write", "off", "*.seg"],
     ["sync", "off", "*-wal"],
+    ["sync", "off", "*.journal-*"],
     ["sync", "off", "*.db"],
     ["sync", "off", "*.seg"],
     ["sync", "off", "*/segments/???"],
@@ -272,18 +286,18 @@ describe("one call", () => {
     expect(await scene.complaintsAfterFailure()).toEqual([]);
   });
 
-  // The start that follows copies the WAL into the database, which would make good what the WAL's fsync has not written.
+  // The start that follows writes the journal anew, and fails at it, too; so the next one has to.
   test("the fsync of a commit, and then that of the start that follows", PATIENT, async () => {
     const { power, server } = scene;
     await scene.create("twice");
     await scene.append("twice");
     const before = power.total;
     const taken = (count) => until("a failure", () => (power.collect(), power.total === before + count));
-    power.order("sync", "EIO", "*-wal");
+    power.order("sync", "EIO", "*.journal-*");
     server.signal("SIGSTOP");
     const first = scene.append("twice");
     await taken(1);
-    power.order("sync", "EIO", "*.db");
+    power.order("sync", "EIO", "*.journal-*");
     server.signal("SIGCONT");
     await taken(2);
     await first;

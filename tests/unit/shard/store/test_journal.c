@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "shard/store/commit.h"
 #include "shard/store/journal.h"
 #include "tests/unit/shard/store/database.h"
 
@@ -40,7 +41,14 @@ static void expect(struct database *d, const char *told)
     buf_clear(&all);
 }
 
+/* Into a file: there is nothing else to commit. */
 static void append(struct database *d, struct journal_entry entry)
+{
+    journal_append(d->store, &entry);
+}
+
+/* Into a row: there is a transaction, too. */
+static void append_row(struct database *d, struct journal_entry entry)
 {
     store_begin(d->store);
     journal_append(d->store, &entry);
@@ -108,11 +116,10 @@ static void a_batch_lives_as_long_as_it_is_referred_to(void **state)
 {
     struct database *d = *state;
     struct journal_entry entry = text(1, 0, "kept", 5);
-    store_begin(d->store);
     journal_append(d->store, &entry);
     struct batch *batch = batch_ref(entry.batch);
     assert_true(store_commit(d->store));
-    assert_int_equal(buf_len(&batch->heads), 0); /* recovery reads them from the table */
+    assert_int_equal(buf_len(&batch->heads), 0); /* recovery reads them from the disk */
     assert_memory_equal(buf_slice(&batch->data).data + entry.at, "kept", 4);
     batch_unref(batch);
 }
@@ -121,7 +128,7 @@ static void batches_are_dropped_from_the_left(void **state)
 {
     struct database *d = *state;
     for (uint64_t i = 0; i < 6; i++) {
-        append(d, text(1, i, "x", 5 + i));
+        append_row(d, text(1, i, "x", 5 + i));
         assert_true(store_commit(d->store));
     }
     store_begin(d->store);
@@ -131,15 +138,61 @@ static void batches_are_dropped_from_the_left(void **state)
     store_commit(d->store);
     expect(d, "1@4=x;1@5=x;");
     store_begin(d->store);
-    assert_true(journal_drop(d->store, 6, 100));
-    assert_false(journal_drop(d->store, 6, 100));
+    assert_false(journal_drop(d->store, 6, 100)); /* none is left */
     store_commit(d->store);
     expect(d, "");
+}
+
+/* Two lists of batches are read as one. */
+static void rows_and_files_are_one_journal(void **state)
+{
+    struct database *d = *state;
+    const bool in_rows[] = {false, true, true, false, true, false, false};
+    for (uint64_t i = 0; i < sizeof in_rows / sizeof in_rows[0]; i++) {
+        (in_rows[i] ? append_row : append)(d, text(1, i, "x", 5 + i));
+        assert_true(store_commit(d->store));
+    }
+    expect(d, "1@0=x;1@1=x;1@2=x;1@3=x;1@4=x;1@5=x;1@6=x;");
+    database_reopen(d);
+    expect(d, "1@0=x;1@1=x;1@2=x;1@3=x;1@4=x;1@5=x;1@6=x;");
+    store_begin(d->store);
+    assert_true(journal_drop(d->store, 3, 1)); /* the first of two rows, and what is before the second */
+    store_commit(d->store);
+    expect(d, "1@2=x;1@3=x;1@4=x;1@5=x;1@6=x;");
+    assert_false(journal_drop(d->store, 4, 1));
+    store_commit(d->store);
+    database_reopen(d);
+    expect(d, "1@4=x;1@5=x;1@6=x;");
+    assert_false(journal_drop(d->store, 7, 1));
+    store_commit(d->store);
+    database_reopen(d);
+    expect(d, "");
+    assert_int_equal(journal_last(d->store), 7);
+}
+
+/* What is dropped in a transaction that nobody has synced is synced before its file is used again. */
+static void a_flush_waits_for_no_fsync(void **state)
+{
+    struct database *d = *state;
+    append_row(d, text(1, 0, "x", 5));
+    store_commit(d->store); /* a write-ahead log that begins anew is synced once by SQLite */
+    uint64_t sealed = store_commits(d->store)->sealed;
+    (void)store_synced_us(d->store);
+    store_begin_unsynced(d->store);
+    assert_false(journal_drop(d->store, 1, 1));
+    assert_true(store_commit(d->store));
+    assert_int_equal(store_synced_us(d->store), 0);
+    assert_int_equal(store_commits(d->store)->sealed, sealed);
+    append(d, text(1, 1, "y", 6));
+    store_commit(d->store);
+    expect(d, "1@1=y;");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        DATABASE_TEST(rows_and_files_are_one_journal),
+        DATABASE_TEST(a_flush_waits_for_no_fsync),
         DATABASE_TEST(committed_entries_come_back_in_order),
         DATABASE_TEST(entries_of_another_time_are_another_batch),
         DATABASE_TEST(shared_bytes_are_stored_once),
