@@ -23,7 +23,6 @@
 #include "shard/store/disk.h"
 #include "shard/stats.h"
 #include "shard/tiering/retain.h"
-#include "shard/store/store.h"
 #include "shard/store/store_disk.h"
 #include "shard/store/store_stream.h"
 #include "shard/store/store_upkeep.h"
@@ -39,7 +38,6 @@ static void janitor_flush(struct shard *shard)
 {
     struct stream *stream;
     while (!disk_spent(&shard->disk) && (stream = streams_next_touched(&shard->streams))) {
-        store_begin(shard->store);
         store_stream_touch(shard->store, &stream->row);
     }
     if (shard->stopping && buf_len(&shard->streams.touched))
@@ -66,7 +64,6 @@ static void janitor_sweep(struct shard *shard)
 {
     uint64_t until = clock_monotonic_ms() + SWEEP_MS;
     while (!disk_spent(&shard->disk) && store_deleting_any(shard->store)) {
-        store_begin(shard->store);
         store_deleting_slice(shard->store);
         if (clock_monotonic_ms() >= until)
             return;

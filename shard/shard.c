@@ -211,7 +211,6 @@ void shard_start(void *ctx, struct event_base *base, const struct config *cfg, u
     shard->journaled_bytes = shard->streams.journal_bytes;
     sources_init(&shard->sources);
     if (!shard->disk.stuck) {
-        store_begin(shard->store);
         store_subscriptions_clean(shard->store);
     }
     backup_init(shard);

@@ -159,7 +159,6 @@ static void backup_note(struct shard *shard, const char *name, uint64_t pieces)
 {
     struct backup_file_row row = {.id = shard->backup.id, .pieces = pieces};
     snprintf(row.name, sizeof row.name, "%s", name);
-    store_begin(shard->store);
     store_backup_put(shard->store, &row);
 }
 
@@ -551,7 +550,6 @@ static void backup_note_gone(struct shard *shard, uint64_t from, uint64_t to)
 {
     if (shard->disk.stuck)
         return;
-    store_begin(shard->store);
     store_backups_gone(shard->store, from, to);
 }
 
@@ -612,7 +610,6 @@ static void backup_on_removed(void *ctx, const char *failure)
     }
     shard->backup.removing = false;
     if (!failure) {
-        store_begin(shard->store);
         store_backup_delete(shard->store, &removal->row);
         backup_upkeep(shard);
         shard->turn_again = true;
@@ -637,7 +634,6 @@ void backup_upkeep(struct shard *shard)
     struct backup_file_row row;
     while (!shard->backup.removing && store_backup_gone(shard->store, &row)) {
         if (!*row.name) {
-            store_begin(shard->store);
             store_backup_delete(shard->store, &row);
             continue;
         }

@@ -17,7 +17,6 @@
 #include "shard/streams/watch.h"
 #include "shard/store/entry.h"
 #include "shard/store/journal.h"
-#include "shard/store/store.h"
 
 static struct verdict append_refuse(enum error error)
 {

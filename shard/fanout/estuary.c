@@ -112,7 +112,6 @@ static void estuary_deliver(struct shard *shard, struct source *source, const st
         .subscribers = source->count,
         .lives = m->lives,
     };
-    store_begin(shard->store);
     estuary_deliver_to_all(shard, &d, 0);
     estuary_deliver_to_all(shard, &d, SUBSCRIPTION_ENVELOPE);
     source_advance(shard, source, m->next);

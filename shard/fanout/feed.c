@@ -62,7 +62,6 @@
 #include "shard/fanout/feed_send.h"
 #include "shard/fanout/feed_wait.h"
 #include "shard/shard.h"
-#include "shard/store/store.h"
 
 #define CLOSED_AT_ONCE 256
 #define LAG_MS 5000

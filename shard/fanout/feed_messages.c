@@ -8,7 +8,6 @@
 #include "shard/peers/handlers.h"
 #include "shard/shard.h"
 #include "shard/store/disk.h"
-#include "shard/store/store.h"
 #include "shard/store/store_stream.h"
 
 /* ---- subscribers come and go ---- */
@@ -18,7 +17,6 @@ static struct feed *feed_messages_join(struct shard *shard, struct stream *strea
 {
     struct feed *feed = feed_find(stream, from);
     const struct feed_row row = {stream->row.uid, from, random_secret(), 0, stream->tail, FEED_LEVEL};
-    store_begin(shard->store);
     (void)stream_write(&shard->streams, stream);
     if (!feed)
         feed = feed_add(&shard->streams, stream, &row);
@@ -69,7 +67,6 @@ static void feed_messages_remove(struct shard *shard, struct feed *feed)
 {
     struct stream *stream = feed->stream;
     feed_wait_progress(shard, stream, feed->row.subscribers, feed->row.acked, UINT64_MAX);
-    store_begin(shard->store);
     store_feed_delete(shard->store, feed->row.source_uid, feed->row.shard);
     feed_forget(feed);
     streams_released(&shard->streams, stream);
@@ -124,7 +121,6 @@ static void feed_messages_unwanted(struct shard *shard, unsigned from, const str
     store_feeds(shard->store, m->uid, feed_messages_look_for_closed, &ended);
     if (!ended.found)
         return;
-    store_begin(shard->store);
     store_feed_delete(shard->store, m->uid, from);
 }
 

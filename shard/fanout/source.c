@@ -117,7 +117,6 @@ void source_acquire(struct shard *shard, uint64_t source_uid, uint64_t feed, str
     struct source *source = source_find(shard, source_uid);
     struct source_row row = {source_uid, feed, position, name};
     if (!source || source->feed != feed) {
-        store_begin(shard->store);
         if (!source)
             source = source_add(&shard->sources, &row);
         /* otherwise the source's shard had forgotten us and begins anew */
@@ -140,7 +139,6 @@ void source_release(struct shard *shard, uint64_t source_uid)
 
 static void source_remove_subscription(struct shard *shard, struct source *source, size_t at)
 {
-    store_begin(shard->store);
     store_subscription_delete(shard->store, &source->subscriptions[at]);
     source->subscribers -= source_counts(&source->subscriptions[at]);
     memmove(source->subscriptions + at, source->subscriptions + at + 1,
@@ -151,7 +149,6 @@ void source_remove(struct shard *shard, struct source *source)
 {
     while (source->count)
         source_remove_subscription(shard, source, source->count - 1);
-    store_begin(shard->store);
     store_source_delete(shard->store, source->source_uid);
     source_free(&shard->sources, source);
 }
@@ -177,7 +174,6 @@ void source_subscribe(struct shard *shard, struct source *source, uint64_t estua
     struct subscription_row before;
     if (store_subscription(shard->store, source->source_uid, estuary_uid, &before))
         source_unsubscribe(shard, source, estuary_uid, 0); /* it was not in force yet */
-    store_begin(shard->store);
     store_subscription_put(shard->store, &row);
     source_add_subscription(source, &row);
 }
@@ -207,7 +203,6 @@ void source_unsubscribe(struct shard *shard, struct source *source, uint64_t est
         }
         source->subscribers -= source_counts(s);
         s->until = until;
-        store_begin(shard->store);
         store_subscription_put(shard->store, s);
     }
 }

@@ -45,7 +45,6 @@ static void delete_end_feeds(struct shard *shard, struct stream *stream)
 {
     if (!stream->feeds || !feeds_level(stream))
         return;
-    store_begin(shard->store);
     feeds_close(shard, stream);
 }
 
@@ -55,7 +54,6 @@ void delete_stream(struct shard *shard, struct stream *stream)
         delete_set_deleting(shard, stream);
         return;
     }
-    store_begin(shard->store);
     (void)stream_write(&shard->streams, stream);
     store_stream_soft_delete(shard->store, stream->row.uid);
     estuary_unsubscribe_all(shard, stream);

@@ -28,7 +28,6 @@ void estuary_admin_renew(struct shard *shard, struct stream *stream)
     size_t len = strftime(expires, sizeof expires, "%Y-%m-%dT%H:%M:%S", &tm);
     len += (size_t)snprintf(expires + len, sizeof expires - len, ".%03uZ", (unsigned)(stream->row.expires_ms % 1000));
     stream_set_expiry_text(stream, slice_of(expires, len));
-    store_begin(shard->store);
     store_stream_set_kind(shard->store, &stream->row);
 }
 

@@ -87,7 +87,6 @@ static struct outcome pin_source(struct shard *shard, const struct wire_pin *m, 
         return outcome_of(ERR_FORK_TOO_DEEP);
     /* Last: every check comes before, so a refused fork leaves no pin. A PIN that is repeated after a crash of
      * this shard finds its row, and inserts nothing (SQL_PIN_INSERT). */
-    store_begin(shard->store);
     store_pin_insert(shard->store, source->row.uid, m->pin, m->fork, shard->now_ms);
     answer->uid = source->row.uid;
     answer->content_type = source->row.content_type;
@@ -208,7 +207,6 @@ void on_boundary(struct shard *shard, unsigned from, const struct wire_boundary 
  * it is listed for delete_turn(), which ends it in the same transaction. */
 static void pin_drop(struct shard *shard, uint64_t source_uid, uint64_t pin)
 {
-    store_begin(shard->store);
     store_pin_delete(shard->store, source_uid, pin);
     struct stream *source = streams_by_uid(&shard->streams, source_uid);
     if (source)
@@ -231,7 +229,6 @@ void on_probed(struct shard *shard, unsigned from, const struct wire_probed *m)
         pin_drop(shard, m->source_uid, m->pin);
         return;
     }
-    store_begin(shard->store);
     store_pin_confirm(shard->store, m->source_uid, m->pin);
 }
 
@@ -264,7 +261,6 @@ void pin_release(struct shard *shard, uint64_t fork_uid, uint64_t source_uid, ui
 void on_unpinned(struct shard *shard, unsigned from, const struct wire_unpinned *m)
 {
     (void)from;
-    store_begin(shard->store);
     store_unpin_delete(shard->store, m->fork_uid);
 }
 

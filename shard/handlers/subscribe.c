@@ -171,7 +171,6 @@ static struct stream *subscribe_estuary_stream(struct shard *shard, struct subsc
                                              : *error;
         return NULL;
     }
-    store_begin(shard->store);
     (void)stream_write(&shard->streams, stream);
     stream->row.kind |= STREAM_KIND_ESTUARY;
     store_stream_set_kind(shard->store, &stream->row);

@@ -4,8 +4,8 @@
  * table a subject: streams, their bytes in chunks and segments, producers, forks, fan-out, backups (store_*.h).
  * Flushing moves bytes from the journal into the catalogue.
  *
- * store_begin() opens a transaction, the subjects' functions write into it, store_commit() makes it durable. A failure
- * of the database ends the process: the supervisor starts it again, and it recovers what was committed. */
+ * The subjects' functions write into a transaction, which the first of them opens; store_commit() makes it durable. A
+ * failure of the database ends the process: the supervisor starts it again, and it recovers what was committed. */
 #ifndef SHARD_STORE_STORE_H
 #define SHARD_STORE_STORE_H
 
@@ -24,7 +24,8 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
 void store_close(struct store *store);
 void store_path(char *out, size_t size, const char *data_dir, unsigned index);
 
-/* Opens a transaction unless one is open. */
+/* Opens a transaction unless one is open. The functions of the subjects do so by themselves; before SQL of one's own it
+ * has to be done. */
 void store_begin(struct store *store);
 /* The same, for changes that a recovery would make again, since the journal has what they are made of. Its commit is
  * durable with the next one that is, or with the next checkpoint, and has no number. */

@@ -70,7 +70,6 @@ void stream_chunks_dropped(struct streams *streams, struct stream *stream)
 void stream_not_due(struct streams *streams, struct stream *stream)
 {
     due_set(streams, stream, false);
-    store_begin(streams->store);
     store_stream_set_offloaded(streams->store, &stream->row);
 }
 

@@ -129,7 +129,6 @@ void feed_store_state(struct store *store, struct feed *feed, bool always)
     if (state == feed->row.state && !always)
         return;
     feed->row.state = state;
-    store_begin(store);
     store_feed_put(store, &feed->row);
 }
 

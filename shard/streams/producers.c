@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
-#include "shard/store/store.h"
 #include "shard/store/store_producer.h"
 #include "shard/streams/streams.h"
 
@@ -27,7 +26,6 @@ void producers_forget(struct streams *streams, struct stream *stream)
     for (size_t i = 0; i < stream->producer_count; i++) {
         struct producer *p = &stream->producers[i];
         if (p->dirty) {
-            store_begin(streams->store);
             (void)stream_write(streams, stream);
             store_producer_put(streams->store, stream->row.uid, slice_of(p->id, p->id_len), p->epoch, p->seq);
         }

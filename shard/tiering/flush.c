@@ -188,7 +188,6 @@ static bool flush_slice(struct store *store, struct streams *streams, int64_t up
         if (list_empty(&streams->flushing))
             return false;
         struct stream *stream = LIST_OWNER(streams->flushing.next, struct stream, flush);
-        store_begin(store);
         appends += flush_stream(store, streams, stream, upto, max_appends - appends, max_bytes);
     }
     return true;
@@ -229,7 +228,6 @@ static void flush_step(struct shard *shard)
         shard->flushed_upto = shard->flushing_upto;
         shard->flushing_upto = 0;
     }
-    store_begin(store);
     if (shard->dropped_upto < shard->flushed_upto && !journal_drop(store, shard->flushed_upto, DROP_BATCHES))
         shard->dropped_upto = shard->flushed_upto;
 }
@@ -282,10 +280,8 @@ void flush_everything(struct store *store, struct streams *streams, void (*alive
         store_commit(store);
         alive(ctx);
     }
-    store_begin(store);
     while (journal_drop(store, upto, DROP_BATCHES)) {
         store_commit(store);
-        store_begin(store);
         alive(ctx);
     }
     store_commit(store);

@@ -155,7 +155,6 @@ static bool offload_begin_merge(struct offload *offload, const struct stream *st
 static void offload_drop(struct offload *offload, struct stream *stream)
 {
     struct shard *shard = offload->shard;
-    store_begin(shard->store);
     if (store_chunks_drop(shard->store, offload->uid, stream->row.offloaded, TURN_DROP))
         return;
     fault_point("segment.dropped");
@@ -172,7 +171,6 @@ static void offload_drop(struct offload *offload, struct stream *stream)
 static void offload_name(struct offload *offload)
 {
     offload->object = (struct object){offload->uid, offload->draft.segment.start, random_secret()};
-    store_begin(offload->shard->store);
     store_orphan_put(offload->shard->store, &offload->object);
     offload->named = store_visible(offload->shard->store);
     offload->state = OFFLOAD_NAMED;
@@ -254,7 +252,6 @@ static void offload_on_put(void *ctx, const char *failure)
                                     .bytes = s->bytes,
                                     .messages = s->messages,
                                     .time_ms = s->blocks[s->count - 1].time_ms};
-    store_begin(shard->store);
     store_orphan_delete(shard->store, &offload->object);
     if (offload->merge_end) {
         store_segments_orphan(shard->store, offload->uid, s->start, s->end);

@@ -53,7 +53,6 @@ static void orphans_on_removed(void *ctx, const char *failure)
     if (failure && !shard->stopping && !shard->orphans.failed++)
         log_warn("segment %s cannot be removed: %s; will retry", name, failure);
     if (!failure && !shard->disk.stuck) {
-        store_begin(shard->store);
         store_orphan_delete(shard->store, &removal->object);
     }
     free(removal);

@@ -81,7 +81,6 @@ void retain_stream(struct shard *shard, struct stream *stream)
     const struct stream_row *row = &stream->row;
     if (!row->retention_s && !row->retention_bytes)
         return;
-    store_begin(shard->store);
     bool any = retain_oldest_of(shard, stream, &oldest);
     bool held = any && store_pinned(shard->store, row->uid);
     unsigned gone = 0;
