@@ -104,7 +104,7 @@ void disk_committed(struct disk *disk)
             disk_look(disk);
         return;
     }
-    (void)store_checkpoint(disk->store);
+    store_checkpoint(disk->store);
     (void)!store_reserve(disk->store, disk->cfg->shard_disk_ballast);
     disk_look_at_room(disk);
 }

@@ -86,6 +86,7 @@ struct store *store_open(const char *data_dir, unsigned index, uint64_t page_cac
         fatal_never_restart("%s: cannot open: %s", store->path, sqlite3_errmsg(store->db));
     if (rc != SQLITE_OK)
         store_fatal(store, "open");
+    store_disk_write_wal_anew(store);
     store_schema_check(store);
     store_wal_init(store);
     store_uid_load(store);

@@ -6,8 +6,9 @@
  * may be on a full disk.
  *
  * A commit whose fsync fails ends the process, but the kernel takes its pages for written: the next process reads them,
- * and no later fsync brings them to the disk. So every start writes anew what is in the WAL: to the database, by a
- * checkpoint, and what that cannot take to the WAL itself.
+ * and no later fsync brings them to the disk. So every start writes the WAL over itself. It does so before anything
+ * else: a checkpoint that came first would bring pages of such frames to the database, and after a failure of the power
+ * the older frames that the disk has of the WAL would be laid over them.
  *
  * Failure modes: a file system without fallocate counts as one that has room; one that copies on write (btrfs) needs
  * other blocks all the same, so the reserve is no room there. */
@@ -154,14 +155,13 @@ unsigned store_changes(const struct store *store)
 }
 
 /* Pages that cannot be copied, for lack of room or because somebody reads them, stay in the WAL. */
-bool store_checkpoint(struct store *store)
+void store_checkpoint(struct store *store)
 {
     int pages = 0, copied = -1;
     store->database_reserve.upto = 0; /* its end may move */
     int rc = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
     if (rc == SQLITE_OK && pages >= 0)
         store->wal_pages = copied == pages ? 0 : (uint64_t)pages;
-    return rc == SQLITE_OK && copied == pages;
 }
 
 static int store_disk_on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
@@ -171,7 +171,7 @@ static int store_disk_on_commit(void *ctx, sqlite3 *db, const char *name, int pa
     (void)name;
     store->wal_pages = (uint64_t)pages;
     if (pages >= CHECKPOINT_PAGES)
-        (void)store_checkpoint(store);
+        store_checkpoint(store);
     return SQLITE_OK;
 }
 
@@ -198,19 +198,24 @@ static void store_disk_keep_blocks(struct store *store)
     file->pMethods = &database->methods;
 }
 
-/* Writes the bytes of the WAL over themselves. Nobody else writes to it, and readers find it as it was. */
-static void store_disk_write_wal_anew(const struct store *store)
+/* Writes the bytes of the WAL over themselves. Nobody else writes to it, and readers find it as it was. A full disk
+ * whose file system copies on write cannot; it must not keep the shard from starting. */
+void store_disk_write_wal_anew(const struct store *store)
 {
     static char bytes[64 << 10];
-    int fd = store->wal_reserve.fd;
+    int fd = store_disk_open_file(store, "-wal");
     ssize_t len, done = 0;
+    if (fd < 0)
+        return; /* a new database has none */
     for (off_t at = 0; (len = pread(fd, bytes, sizeof bytes, at)) > 0; at += done) {
         done = pwrite(fd, bytes, (size_t)len, at);
         if (done <= 0)
             break;
     }
-    if (len != 0 || fsync(fd) != 0)
+    bool full = len > 0 && (errno == ENOSPC || errno == EDQUOT);
+    if ((len != 0 && !full) || fsync(fd) != 0)
         fatal("%s-wal: cannot be written anew", store->path);
+    close(fd);
 }
 
 void store_disk_init(struct store *store)
@@ -223,8 +228,7 @@ void store_disk_init(struct store *store)
     store_disk_open_files(store);
     if (store->wal_reserve.fd >= 0 && fstat(store->wal_reserve.fd, &stat) == 0)
         store->wal_pages = (uint64_t)stat.st_size / (store->page_size + FRAME_HEADER); /* at most */
-    if (!store_checkpoint(store))
-        store_disk_write_wal_anew(store);
+    store_checkpoint(store);
 }
 
 /* The files stay with their reserve: the next start may be on a full disk. */

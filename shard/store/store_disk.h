@@ -19,11 +19,13 @@ bool store_probe(struct store *store, uint64_t bytes) MUSTUSE;
 uint64_t store_room(const struct store *store);
 /* About how many rows the open transaction has changed. */
 unsigned store_changes(const struct store *store);
-/* Copies what is in the WAL into the database, outside of a transaction: the WAL begins anew. True: all of it. */
-bool store_checkpoint(struct store *store);
+/* Copies what is in the WAL into the database, outside of a transaction: the WAL begins anew. */
+void store_checkpoint(struct store *store);
 
 /* Within the store. True if the disk has room for the memory that readers of a database share. */
 bool store_disk_shares(const char *data_dir) MUSTUSE;
+/* After the database was opened, and before anything is written to it. */
+void store_disk_write_wal_anew(const struct store *store);
 /* After the database was opened; before and after it is closed. */
 void store_disk_init(struct store *store);
 void store_disk_closing(struct store *store);
