@@ -19,16 +19,26 @@ export function processInfo(pid) {
   return { pid, parent: Number(parent), group: Number(group), state, name: stat.slice(stat.indexOf("(") + 1, end) };
 }
 
+// The first thread of a process may have ended while another is still in a call, and keeps its files and locks.
+function hasEnded({ pid, state }) {
+  if (state !== "Z") return false;
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) => /\) [ZX] /.test(read(`/proc/${pid}/task/${thread}/stat`) || ") X "));
+  } catch {
+    return true;
+  }
+}
+
 export function alive(pid) {
   const info = processInfo(pid);
-  return info !== null && info.state !== "Z";
+  return info !== null && !hasEnded(info);
 }
 
 function living() {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map((entry) => processInfo(Number(entry)))
-    .filter((info) => info && info.state !== "Z");
+    .filter((info) => info && !hasEnded(info));
 }
 
 // Whether a group has a process.
