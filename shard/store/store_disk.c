@@ -48,13 +48,22 @@ static int store_disk_open_file(const struct store *store, const char *suffix)
     return open(path, O_RDWR | O_CLOEXEC);
 }
 
+/* A file system that copies on write has to find other blocks all the same. */
+static bool store_disk_writes_in_place(int fd)
+{
+    struct statfs stat;
+    return fstatfs(fd, &stat) == 0 && stat.f_type != BTRFS_SUPER_MAGIC;
+}
+
 /* SQLite loses its locks on a file when this process closes any descriptor of it: store_close() does that last. */
 static void store_disk_open_files(struct store *store)
 {
     if (store->database_reserve.fd < 0)
         store->database_reserve.fd = store_disk_open_file(store, "");
-    if (store->wal_reserve.fd < 0)
+    if (store->wal_reserve.fd < 0) {
         store->wal_reserve.fd = store_disk_open_file(store, "-wal");
+        store->wal_reserve.in_place = store_disk_writes_in_place(store->wal_reserve.fd);
+    }
     if (store->shared_fd < 0)
         store->shared_fd = store_disk_open_file(store, "-shm");
 }
@@ -119,20 +128,13 @@ bool store_disk_shares(const char *data_dir)
     return statvfs(data_dir, &disk) != 0 || (uint64_t)disk.f_bavail * disk.f_frsize >= (uint64_t)SHARED_BYTES * 4;
 }
 
-/* A file system that copies on write has to find other blocks all the same. */
-static bool store_disk_writes_in_place(int fd)
-{
-    struct statfs stat;
-    return fstatfs(fd, &stat) == 0 && stat.f_type != BTRFS_SUPER_MAGIC;
-}
-
 /* Room is what the WAL has ahead of it: a transaction writes there first, and to the database only at a checkpoint. */
 uint64_t store_room(const struct store *store)
 {
     const struct store_file *file = &store->wal_reserve;
     uint64_t used = store_disk_wal_bytes(store),
              there = file->upto > (uint64_t)file->size ? file->upto : (uint64_t)file->size;
-    return there > used && store_disk_writes_in_place(file->fd) ? there - used : 0;
+    return there > used && file->in_place ? there - used : 0;
 }
 
 uint64_t store_unused(struct store *store)

@@ -33,6 +33,7 @@ struct store_wal_file {
 /* What a file has been given of the disk, beyond its size. */
 struct store_file {
     int fd;
+    bool in_place; /* its blocks stay its own when they are written over */
     uint64_t upto; /* its blocks are there up to here; 0: not known */
     off_t size;    /* when that was looked at */
 };
