@@ -72,7 +72,7 @@ void journal_load(struct store *store)
 void journal_use_rows(struct store *store, bool rows)
 {
     store->journal_in_rows = rows;
-    if (!rows || !journal_files_can_give_back(&store->journal_files, store->dropped))
+    if (!rows || !journal_files_have_dropped(&store->journal_files, store->dropped))
         return;
     store_sync(store);
     journal_files_give_back(&store->journal_files, store->dropped);
@@ -102,17 +102,20 @@ void journal_forget(struct store *store)
 }
 
 /* A file is used again only when the disk knows that all of it is dropped. */
-static bool journal_write_file(struct store *store)
+static bool journal_find_room(struct store *store)
 {
     struct journal_files *files = &store->journal_files;
-    if (store->open || store->journal_in_rows)
-        return false;
-    if (!journal_files_have_room(files)) {
+    if (journal_files_have_room(files))
+        return true;
+    if (journal_files_have_dropped(files, store->dropped))
         store_sync(store);
-        if (!journal_files_next(files, store->dropped))
-            return false;
-    }
-    return journal_files_put(files, store->batches);
+    return journal_files_next(files, store->dropped);
+}
+
+static bool journal_write_file(struct store *store)
+{
+    return !store->open && !store->journal_in_rows && journal_find_room(store) &&
+           journal_files_put(&store->journal_files, store->batches);
 }
 
 void journal_write(struct store *store)

@@ -219,6 +219,12 @@ static bool file_write(int fd, struct slice bytes, uint64_t at)
     return true;
 }
 
+/* All that is in it is dropped: it may be used again. */
+static bool journal_file_is_dropped(const struct journal_file *file, int64_t dropped)
+{
+    return file->last <= dropped;
+}
+
 /* Commits of a process that died may not be on the disk yet, and if their fdatasync failed the kernel takes them for
  * written: no later one brings them there. So what is not dropped is written over itself. */
 static void journal_files_write_anew(const struct journal_files *files, int64_t dropped)
@@ -226,7 +232,7 @@ static void journal_files_write_anew(const struct journal_files *files, int64_t 
     struct buf room = {0};
     for (unsigned i = 0; i < files->count; i++) {
         const struct journal_file *file = &files->files[i];
-        if (file->last > dropped &&
+        if (!journal_file_is_dropped(file, dropped) &&
             (!file_read(file->fd, &room) || buf_len(&room) < file->end ||
              !file_write(file->fd, slice_part(buf_slice(&room), 0, file->end), 0) || fdatasync(file->fd) != 0))
             fatal("%s.journal-%u: it cannot be written anew", files->path, i);
@@ -314,7 +320,7 @@ bool journal_files_have_room(const struct journal_files *files)
 bool journal_files_next(struct journal_files *files, int64_t dropped)
 {
     for (unsigned i = 0; i < files->count; i++)
-        if (files->files[i].last <= dropped)
+        if (journal_file_is_dropped(&files->files[i], dropped))
             return journal_files_use(files, i);
     if (files->count == JOURNAL_FILES_MAX)
         return false;
@@ -325,10 +331,10 @@ bool journal_files_next(struct journal_files *files, int64_t dropped)
     return journal_files_use(files, files->count - 1);
 }
 
-bool journal_files_can_give_back(const struct journal_files *files, int64_t dropped)
+bool journal_files_have_dropped(const struct journal_files *files, int64_t dropped)
 {
     for (unsigned i = 0; i < files->count; i++)
-        if (files->files[i].last <= dropped && files->files[i].filled)
+        if (files->files[i].filled && journal_file_is_dropped(&files->files[i], dropped))
             return true;
     return false;
 }
@@ -337,7 +343,7 @@ void journal_files_give_back(struct journal_files *files, int64_t dropped)
 {
     for (unsigned i = 0; i < files->count; i++) {
         struct journal_file *file = &files->files[i];
-        if (file->last <= dropped && file->filled && ftruncate(file->fd, 0) == 0)
+        if (file->filled && journal_file_is_dropped(file, dropped) && ftruncate(file->fd, 0) == 0)
             *file = (struct journal_file){.fd = file->fd};
     }
 }

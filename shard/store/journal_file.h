@@ -50,7 +50,7 @@ bool journal_files_have_room(const struct journal_files *files);
 bool journal_files_next(struct journal_files *files, int64_t dropped) MUSTUSE;
 
 /* Whether there are files of which all is dropped; gives their blocks back to the disk. */
-bool journal_files_can_give_back(const struct journal_files *files, int64_t dropped);
+bool journal_files_have_dropped(const struct journal_files *files, int64_t dropped);
 void journal_files_give_back(struct journal_files *files, int64_t dropped);
 
 /* Writes a commit, a list of batches, where there is room, and waits until the disk has it. False: the disk has

@@ -254,8 +254,8 @@ static void blocks_of_dropped_files_are_given_back(void **state)
     struct stat stat;
     for (int64_t seq = 1; seq <= 8; seq++)
         put(f, seq, 1, 1 << 20, 0);
-    assert_false(journal_files_can_give_back(&f->files, 3));
-    assert_true(journal_files_can_give_back(&f->files, 4));
+    assert_false(journal_files_have_dropped(&f->files, 3));
+    assert_true(journal_files_have_dropped(&f->files, 4));
     journal_files_give_back(&f->files, 4);
     int fd = file_fd(f, 0);
     assert_int_equal(fstat(fd, &stat), 0);
