@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/mem.h"
 #include "common/owned.h"
 
@@ -168,19 +169,6 @@ static void layout_print(const struct layout *layout, struct buf *out)
     buf_add(out, word, (size_t)n);
 }
 
-static bool layout_write_whole(int fd, struct slice text)
-{
-    while (text.len) {
-        ssize_t n = write(fd, text.data, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        text = slice_of(text.data + n, text.len - (size_t)n);
-    }
-    return fsync(fd) == 0;
-}
-
 /* A temporary file is written, synced and renamed over the old one, and the folder is synced: a crash leaves the old
  * layout or the new one, whole. */
 bool layout_save(const char *data_dir, const struct layout *layout)
@@ -193,11 +181,11 @@ bool layout_save(const char *data_dir, const struct layout *layout)
     if (fd < 0)
         return false;
     layout_print(layout, &text);
-    bool written = layout_write_whole(fd, buf_slice(&text));
+    bool written = file_write_at(fd, buf_slice(&text), 0) && fsync(fd) == 0;
     /* The caller reports errno, so close() must not change it. */
     int saved = errno;
     buf_clear(&text);
     close(fd);
     errno = saved;
-    return written && rename(temporary, path) == 0 && owned_sync_folder(data_dir);
+    return written && rename(temporary, path) == 0 && file_sync_folder(data_dir);
 }

@@ -14,19 +14,15 @@
 
 #define TRIES 100 /* of a file that others make and remove meanwhile */
 
-static bool owned_folder_of(const char *path, char folder[PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
-    int len = slash ? (int)(slash - path) + 1 : 0;
-    errno = ENAMETOOLONG;
-    return snprintf(folder, PATH_MAX, "%.*s.", len, path) < PATH_MAX;
-}
-
 /* Whose the folder of a path is. */
 static bool owned_find_owner(int dir, const char *path, struct stat *owner)
 {
     char folder[PATH_MAX];
-    return owned_folder_of(path, folder) && fstatat(dir, folder, owner, 0) == 0;
+    const char *slash = strrchr(path, '/');
+    int len = slash ? (int)(slash - path) + 1 : 0;
+    if (snprintf(folder, sizeof folder, "%.*s.", len, path) >= (int)sizeof folder)
+        return false;
+    return fstatat(dir, folder, owner, 0) == 0;
 }
 
 /* The path without slashes at its end: what fits is the name of a folder to be made. */
@@ -81,23 +77,4 @@ int owned_mkdir(int dir, const char *path)
     if (geteuid() == 0 && owned_find_owner(dir, name, &owner))
         (void)!fchownat(dir, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW);
     return 0;
-}
-
-bool owned_sync_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool done = fsync(fd) == 0;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return done;
-}
-
-bool owned_sync_parent(const char *path)
-{
-    char name[PATH_MAX], folder[PATH_MAX];
-    owned_without_slash(path, name);
-    return owned_folder_of(name, folder) && (owned_sync_folder(folder) || errno == EACCES || errno == EINVAL);
 }

@@ -15,14 +15,7 @@ int owned_open(int dir, const char *path, int flags) MUSTUSE;
  * the locks that this process has. False: errno is set. */
 bool owned_make(const char *path) MUSTUSE;
 
-/* As mkdirat() for this user alone (0700). The new folder is durable when the one that has it is synced. */
+/* As mkdirat() for this user alone (0700). The new folder is durable when the one that has it is synced (file.h). */
 int owned_mkdir(int dir, const char *path) MUSTUSE;
-
-/* A name that is made, renamed or removed is durable only when its folder is synced (fsync(2)). False: errno is set. */
-bool owned_sync_folder(const char *path) MUSTUSE;
-
-/* The same for the folder that has the path. It counts as synced if this user cannot read it, for somebody else has
- * made what is in it, and if its file system has no such call, as a read-only one under a mount point. */
-bool owned_sync_parent(const char *path) MUSTUSE;
 
 #endif

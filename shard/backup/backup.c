@@ -38,6 +38,7 @@
 
 #include "common/document.h"
 #include "common/fault.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/owned.h"
@@ -245,21 +246,6 @@ bool backup_holds(struct shard *shard)
 
 /* ---- in the worker ---- */
 
-static bool backup_read_all(int fd, char *out, size_t len, uint64_t at)
-{
-    while (len) {
-        ssize_t n = pread(fd, out, len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        out += n;
-        at += (size_t)n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* In the worker: the whole file is read once, for its checksum, before its pieces are. */
 static bool backup_measure_file(const struct shard *shard, struct backup_file *file)
 {
@@ -274,7 +260,7 @@ static bool backup_measure_file(const struct shard *shard, struct backup_file *f
     file->bytes = good ? (uint64_t)stat.st_size : 0;
     for (uint64_t at = 0; good && at < file->bytes;) {
         size_t len = file->bytes - at < READ_SIZE ? (size_t)(file->bytes - at) : READ_SIZE;
-        good = backup_read_all(fd, room, len, at);
+        good = file_read_at(fd, room, len, at);
         XXH3_64bits_update(hash, room, len);
         at += len;
     }
@@ -315,7 +301,7 @@ static void backup_make_piece(struct work *work)
     char path[OBJECT_ROOT_MAX], *raw = xmalloc(len);
     backup_path_of(b->shard, file->name, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && backup_read_all(fd, raw, len, at);
+    bool good = fd >= 0 && file_read_at(fd, raw, len, at);
     if (good) {
         buf_reset(&b->bytes);
         size_t room = ZSTD_compressBound(len);

@@ -26,6 +26,7 @@
 #include "common/document.h"
 #include "common/fault.h"
 #include "common/layout.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/owned.h"
@@ -59,7 +60,7 @@ struct restore {
 
 static void restore_sync_folder(const char *path)
 {
-    if (!owned_sync_folder(path))
+    if (!file_sync_folder(path))
         fatal("%s: fsync", path);
 }
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/fault.h"
+#include "common/file.h"
 #include "common/layout.h"
 #include "common/mem.h"
 #include "common/owned.h"
@@ -68,8 +69,11 @@ static int object_files_open_folder(struct task *task, bool make)
     int folder = openat(root, slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 && !(errno == ENOENT && !make))
         object_files_failed(task, "folder");
-    else if (make && task->owner && fsync(root) != 0) /* a process may have died after it made the folder of the slot */
-        object_files_failed(task, "fsync of the folder"), close(folder), folder = -1;
+    else if (make && task->owner && fsync(root) != 0) { /* a process may have died after it made the slot's folder */
+        object_files_failed(task, "fsync of the folder");
+        close(folder);
+        folder = -1;
+    }
     close(root);
     return folder;
 }
@@ -79,18 +83,9 @@ static const char *object_files_file_name(const struct task *task)
     return task->name + OBJECT_SLOT_DIGITS + 1;
 }
 
-static bool object_files_write_all(struct task *task, int fd)
+static bool object_files_write(struct task *task, int fd)
 {
-    struct slice rest = task->file;
-    while (rest.len) {
-        ssize_t n = write(fd, rest.data, rest.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return object_files_failed(task, "write");
-        rest = slice_of(rest.data + n, rest.len - (size_t)n);
-    }
-    return true;
+    return file_write_at(fd, task->file, 0) || object_files_failed(task, "write");
 }
 
 static bool object_files_make_sure(struct task *task, int fd, int folder)
@@ -106,17 +101,9 @@ static bool object_files_make_sure(struct task *task, int fd, int folder)
 static bool object_files_read_back(struct task *task, int fd)
 {
     char *copy = xmalloc(task->file.len);
-    size_t at = 0;
     posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    while (at < task->file.len) {
-        ssize_t n = pread(fd, copy + at, task->file.len - at, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        at += (size_t)n;
-    }
-    bool good = at == task->file.len && memcmp(copy, task->file.data, at) == 0 && segment_check(task->file);
+    bool good = file_read_at(fd, copy, task->file.len, 0) && memcmp(copy, task->file.data, task->file.len) == 0 &&
+                segment_check(task->file);
     free(copy);
     if (!good)
         snprintf(task->failure, sizeof task->failure, "it does not read back as it was written");
@@ -134,7 +121,7 @@ static void object_files_put(struct work *work)
     int fd = owned_open(folder, object_files_file_name(task), O_RDWR | O_TRUNC);
     if (fd < 0)
         object_files_failed(task, "open");
-    else if (!object_files_write_all(task, fd))
+    else if (!object_files_write(task, fd))
         unlinkat(folder, object_files_file_name(task), 0); /* a full disk wants it back */
     else if (object_files_make_sure(task, fd, folder))
         (void)object_files_read_back(task, fd);
@@ -259,7 +246,7 @@ static bool object_files_put_in_cache(struct task *task, int folder)
     if (fd < 0)
         return object_files_failed(task, "open");
     bool good =
-        object_files_write_all(task, fd) &&
+        object_files_write(task, fd) &&
         (renameat(folder, temporary, folder, object_files_file_name(task)) == 0 || object_files_failed(task, "rename"));
     if (!good)
         unlinkat(folder, temporary, 0);

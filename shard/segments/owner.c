@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/file.h"
 #include "common/owned.h"
 #include "shard/segments/object_path.h"
 
@@ -72,7 +73,7 @@ static bool owner_write_file(const char *folder, const char *name, const char *t
     int error = errno;
     unlink(temporary);
     errno = error;
-    return good && owned_sync_folder(folder);
+    return good && file_sync_folder(folder);
 }
 
 /* ---- this server ---- */
@@ -174,7 +175,7 @@ bool owner_knows(const struct owner *owner, const char *folder)
  * for ours, and the note is made with the next file that is put. */
 static bool owner_mark_folder(const struct owner *owner, const char *folder, char why[OWNER_WHY_MAX])
 {
-    if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) && owned_sync_parent(folder) &&
+    if ((owned_mkdir(AT_FDCWD, folder) == 0 || errno == EEXIST) && file_sync_parent(folder) &&
         owner_write_file(folder, OWNER_NAME, owner->text, true)) {
         (void)!owner_note(owner, OWNER_FOLDER, folder);
         return true;

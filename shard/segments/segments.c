@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -72,16 +73,10 @@ static struct outcome segments_failed(struct segments *segments, const struct ob
 static bool segments_read_at(int fd, uint64_t at, size_t len, struct buf *out)
 {
     buf_reset(out);
-    char *to = buf_reserve(out, len);
-    while (buf_len(out) < len) {
-        ssize_t n = pread(fd, to + buf_len(out), len - buf_len(out), (off_t)(at + buf_len(out)));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        buf_grow(out, (size_t)n);
-    }
-    return true;
+    bool read = file_read_at(fd, buf_reserve(out, len), len, at);
+    if (read)
+        buf_grow(out, len);
+    return read;
 }
 
 /* Takes head and index. They must be those of the row: a file of another segment is as bad as a damaged one. */

@@ -35,6 +35,7 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/owned.h"
 #include "shard/store/journal.h"
@@ -103,28 +104,25 @@ static bool record_take(struct slice file, uint64_t mark, uint64_t at, struct re
     return record_get(record, CHECK) == record_check(record, *heads, *data);
 }
 
-static uint64_t file_size(int fd)
+static uint64_t journal_file_size(int fd)
 {
     struct stat stat;
     return fstat(fd, &stat) == 0 ? (uint64_t)stat.st_size : 0;
 }
 
 /* Reads all of the file into `room`. */
-static bool file_read(int fd, struct buf *room)
+static bool journal_file_read(int fd, struct buf *room)
 {
-    uint64_t size = file_size(fd);
+    uint64_t size = journal_file_size(fd);
     buf_reset(room);
-    for (char *to = buf_reserve(room, size); buf_len(room) < size;) {
-        ssize_t n = pread(fd, to + buf_len(room), size - buf_len(room), (off_t)buf_len(room));
-        if (n <= 0 && (n == 0 || errno != EINTR))
-            return false;
-        buf_grow(room, n > 0 ? (size_t)n : 0);
-    }
+    if (!file_read_at(fd, buf_reserve(room, size), size, 0))
+        return false;
+    buf_grow(room, size);
     return true;
 }
 
 /* Whether a later commit begins in the rest of a file. It was made when the disk had the one that is not whole. */
-static bool file_goes_on(struct slice file, uint64_t mark, uint64_t at, int64_t last)
+static bool journal_file_goes_on(struct slice file, uint64_t mark, uint64_t at, int64_t last)
 {
     struct record record;
     struct slice heads, data;
@@ -136,12 +134,12 @@ static bool file_goes_on(struct slice file, uint64_t mark, uint64_t at, int64_t 
 }
 
 /* Finds where the newest whole commit ends. False: the file cannot be read, or is damaged. */
-static bool file_scan(struct journal_file *file, uint64_t mark, int64_t dropped, struct buf *room)
+static bool journal_file_scan(struct journal_file *file, uint64_t mark, int64_t dropped, struct buf *room)
 {
     struct record record;
     struct slice heads, data;
     uint64_t at = 0, before = 0;
-    bool read = file_read(file->fd, room);
+    bool read = journal_file_read(file->fd, room);
     struct slice all = buf_slice(room);
     *file = (struct journal_file){.fd = file->fd, .filled = all.len >= FILE_BYTES};
     while (record_take(all, mark, at, &record, &heads, &data) && record_get(&record, BEFORE) == before) {
@@ -157,20 +155,20 @@ static bool file_scan(struct journal_file *file, uint64_t mark, int64_t dropped,
     }
     if (!file->last)
         file->first = 0;
-    return read && !file_goes_on(all, mark, file->end, file->last > dropped ? file->last : dropped);
+    return read && !journal_file_goes_on(all, mark, file->end, file->last > dropped ? file->last : dropped);
 }
 
 /* ---- opening ---- */
 
-static void file_name(char path[PATH_MAX], const char *database, unsigned i)
+static void journal_file_name(char path[PATH_MAX], const char *database, unsigned i)
 {
     snprintf(path, PATH_MAX, "%s.journal-%u", database, i);
 }
 
-static int file_open(const struct journal_files *files, unsigned i, bool make)
+static int journal_file_open(const struct journal_files *files, unsigned i, bool make)
 {
     char path[PATH_MAX];
-    file_name(path, files->path, i);
+    journal_file_name(path, files->path, i);
     if (make)
         return owned_open(AT_FDCWD, path, O_RDWR | O_CLOEXEC);
     return open(path, (files->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
@@ -195,11 +193,11 @@ static void journal_files_add(struct journal_files *files, int fd)
 static unsigned journal_files_scan(struct journal_files *files, int64_t dropped)
 {
     struct buf room = {0};
-    for (int fd; files->count < JOURNAL_FILES_MAX && (fd = file_open(files, files->count, false)) >= 0;)
+    for (int fd; files->count < JOURNAL_FILES_MAX && (fd = journal_file_open(files, files->count, false)) >= 0;)
         journal_files_add(files, fd);
     unsigned bad = files->count < JOURNAL_FILES_MAX && errno != ENOENT ? files->count : JOURNAL_FILES_MAX;
     for (unsigned i = 0; i < files->count; i++) {
-        if (!file_scan(&files->files[i], files->mark, dropped, &room) && i < bad)
+        if (!journal_file_scan(&files->files[i], files->mark, dropped, &room) && i < bad)
             bad = i;
         if (files->files[i].last > files->files[files->current].last)
             files->current = i;
@@ -208,42 +206,26 @@ static unsigned journal_files_scan(struct journal_files *files, int64_t dropped)
     return bad;
 }
 
-static bool file_write(int fd, struct slice bytes, uint64_t at)
-{
-    for (uint64_t done = 0; done < bytes.len;) {
-        ssize_t n = pwrite(fd, bytes.data + done, bytes.len - done, (off_t)(at + done));
-        if (n <= 0 && errno != EINTR)
-            return false;
-        done += n > 0 ? (uint64_t)n : 0;
-    }
-    return true;
-}
-
 /* All that is in it is dropped: it may be used again. */
 static bool journal_file_is_dropped(const struct journal_file *file, int64_t dropped)
 {
     return file->last <= dropped;
 }
 
-/* Commits of a process that died may not be on the disk yet, and if their fdatasync failed the kernel takes them for
- * written: no later one brings them there. So what is not dropped is written over itself. */
+/* Commits of a process that died may not be on the disk yet, or their fdatasync may have failed. */
 static void journal_files_write_anew(const struct journal_files *files, int64_t dropped)
 {
-    struct buf room = {0};
     for (unsigned i = 0; i < files->count; i++) {
         const struct journal_file *file = &files->files[i];
-        if (!journal_file_is_dropped(file, dropped) &&
-            (!file_read(file->fd, &room) || buf_len(&room) < file->end ||
-             !file_write(file->fd, slice_part(buf_slice(&room), 0, file->end), 0) || fdatasync(file->fd) != 0))
+        if (!journal_file_is_dropped(file, dropped) && !file_write_anew(file->fd, file->end))
             fatal("%s.journal-%u: it cannot be written anew", files->path, i);
     }
-    buf_clear(&room);
 }
 
 void journal_files_open(struct journal_files *files, const char *path, uint64_t mark, int64_t dropped)
 {
     *files = (struct journal_files){.path = path, .mark = mark};
-    int fd = file_open(files, 0, true);
+    int fd = journal_file_open(files, 0, true);
     if (fd < 0)
         fatal("%s.journal-0", path);
     journal_files_add(files, fd);
@@ -251,7 +233,7 @@ void journal_files_open(struct journal_files *files, const char *path, uint64_t 
     unsigned bad = journal_files_scan(files, dropped);
     if (bad < JOURNAL_FILES_MAX)
         fatal_never_restart("%s.journal-%u: it is damaged, or cannot be read", path, bad);
-    if (!owned_sync_parent(path)) /* who made them may have died before */
+    if (!file_sync_parent(path)) /* who made them may have died before */
         fatal("%s: the folder's fsync", path);
     journal_files_write_anew(files, dropped);
 }
@@ -273,7 +255,7 @@ void journal_files_remove(const char *path)
 {
     char file[PATH_MAX];
     for (unsigned i = 0; i < JOURNAL_FILES_MAX; i++) {
-        file_name(file, path, i);
+        journal_file_name(file, path, i);
         unlink(file);
     }
 }
@@ -289,19 +271,19 @@ int64_t journal_files_last(const struct journal_files *files)
 static bool journal_files_fill(const struct journal_files *files, int fd)
 {
     static const char zeros[64 << 10];
-    for (uint64_t at = file_size(fd), more; at < FILE_BYTES; at += more) {
+    for (uint64_t at = journal_file_size(fd), more; at < FILE_BYTES; at += more) {
         more = FILE_BYTES - at < sizeof zeros ? FILE_BYTES - at : sizeof zeros;
-        if (!file_write(fd, slice_of(zeros, more), at))
+        if (!file_write_at(fd, slice_of(zeros, more), at))
             return false;
     }
-    return owned_sync_parent(files->path);
+    return file_sync_parent(files->path);
 }
 
 /* Begins anew with this file. */
 static bool journal_files_use(struct journal_files *files, unsigned i)
 {
     struct journal_file *file = &files->files[i];
-    uint64_t size = file_size(file->fd);
+    uint64_t size = journal_file_size(file->fd);
     if (size < FILE_BYTES && !journal_files_fill(files, file->fd))
         return false;
     if (size > FILE_KEPT && ftruncate(file->fd, (off_t)FILE_BYTES) != 0)
@@ -324,7 +306,7 @@ bool journal_files_next(struct journal_files *files, int64_t dropped)
             return journal_files_use(files, i);
     if (files->count == JOURNAL_FILES_MAX)
         return false;
-    int fd = file_open(files, files->count, true);
+    int fd = journal_file_open(files, files->count, true);
     if (fd < 0)
         return false;
     journal_files_add(files, fd);
@@ -462,7 +444,7 @@ static bool journal_cursor_turn_over(struct journal_cursor *cursor)
     for (unsigned i = 0; i < files->count; i++)
         if (files->files[i].last > cursor->after && (!next || files->files[i].first < next->first))
             next = &files->files[i];
-    if (!next || !file_read(next->fd, &cursor->room))
+    if (!next || !journal_file_read(next->fd, &cursor->room))
         return false;
     cursor->at = 0;
     cursor->end = next->end;

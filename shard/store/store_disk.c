@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "shard/store/journal.h"
 #include "shard/store/store_sql.h"
@@ -200,22 +201,15 @@ static void store_disk_keep_blocks(struct store *store)
     file->pMethods = &database->methods;
 }
 
-/* Writes the bytes of the WAL over themselves. Nobody else writes to it, and readers find it as it was. A full disk
- * whose file system copies on write cannot; it must not keep the shard from starting. */
+/* Nobody else writes to the WAL, and readers find it as it was. A full disk whose file system copies on write has no
+ * blocks for it; it must not keep the shard from starting. */
 void store_disk_write_wal_anew(const struct store *store)
 {
-    static char bytes[64 << 10];
+    struct stat stat;
     int fd = store_disk_open_file(store, "-wal");
-    ssize_t len, done = 0;
     if (fd < 0)
         return; /* a new database has none */
-    for (off_t at = 0; (len = pread(fd, bytes, sizeof bytes, at)) > 0; at += done) {
-        done = pwrite(fd, bytes, (size_t)len, at);
-        if (done <= 0)
-            break;
-    }
-    bool full = len > 0 && (errno == ENOSPC || errno == EDQUOT);
-    if ((len != 0 && !full) || fsync(fd) != 0)
+    if (fstat(fd, &stat) != 0 || (!file_write_anew(fd, (uint64_t)stat.st_size) && errno != ENOSPC && errno != EDQUOT))
         fatal("%s-wal: cannot be written anew", store->path);
     close(fd);
 }

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -64,17 +65,10 @@ static int page_file_make_file(struct slice bytes)
     int fd = memfd_create("page", MFD_CLOEXEC);
     if (fd < 0)
         return -1;
-    while (bytes.len) {
-        ssize_t n = write(fd, bytes.data, bytes.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            close(fd);
-            return -1;
-        }
-        bytes = slice_of(bytes.data + n, bytes.len - (size_t)n);
-    }
-    return fd;
+    if (file_write_at(fd, bytes, 0))
+        return fd;
+    close(fd);
+    return -1;
 }
 
 const struct page_file *page_files_add(struct page_files *files, const struct page_key *key, const struct page *page,

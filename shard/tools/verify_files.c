@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "shard/segments/object_s3.h"
 #include "shard/tools/verify_context.h"
@@ -50,15 +51,9 @@ void verify_files_end(struct verify *v)
 
 static const char *verify_files_read_whole(int fd, uint64_t size, struct buf *file)
 {
-    char *to = buf_reserve(file, (size_t)size);
-    while (buf_len(file) < size) {
-        ssize_t n = pread(fd, to + buf_len(file), (size_t)size - buf_len(file), (off_t)buf_len(file));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? "its file cannot be read" : "its file has another size";
-        buf_grow(file, (size_t)n);
-    }
+    if (!file_read_at(fd, buf_reserve(file, (size_t)size), (size_t)size, 0))
+        return errno ? "its file cannot be read" : "its file has another size";
+    buf_grow(file, (size_t)size);
     return NULL;
 }
 

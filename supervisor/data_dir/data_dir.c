@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/owned.h"
 
@@ -86,7 +87,7 @@ void data_dir_make(const char *data_dir)
 {
     if (owned_mkdir(AT_FDCWD, data_dir) != 0 && errno != EEXIST)
         data_dir_cannot("make the folder", data_dir);
-    if (!data_dir_in_use(data_dir) && !owned_sync_parent(data_dir))
+    if (!data_dir_in_use(data_dir) && !file_sync_parent(data_dir))
         data_dir_cannot("sync the folder that has", data_dir);
 }
 
