@@ -37,9 +37,8 @@
 static void janitor_flush(struct shard *shard)
 {
     struct stream *stream;
-    while (!disk_spent(&shard->disk) && (stream = streams_next_touched(&shard->streams))) {
+    while (!disk_spent(&shard->disk) && (stream = streams_next_touched(&shard->streams)))
         store_stream_touch(shard->store, &stream->row);
-    }
     if (shard->stopping && buf_len(&shard->streams.touched))
         shard->turn_again = true;
 }

@@ -52,9 +52,8 @@ static void orphans_on_removed(void *ctx, const char *failure)
     shard->orphans.removing--;
     if (failure && !shard->stopping && !shard->orphans.failed++)
         log_warn("segment %s cannot be removed: %s; will retry", name, failure);
-    if (!failure && !shard->disk.stuck) {
+    if (!failure && !shard->disk.stuck)
         store_orphan_delete(shard->store, &removal->object);
-    }
     free(removal);
     if (!shard->stopping)
         orphans_remove_some(shard);

@@ -40,7 +40,7 @@ void undo_cut(int log, int fd, off_t size, off_t after);
 /* Names of a folder are about to change: `one`, and `two` unless it is NULL. */
 void undo_names(int log, const struct undo_place *one, const struct undo_place *two);
 
-/* What the log had before `upto` is on the disk; or an fsync has failed, and a later one does not bring it there. */
+/* Records before `upto` are on the disk; or an fsync has failed, and a later one does not bring them there. */
 void undo_synced(int log, ino_t ino, off_t upto);
 void undo_failed(int log, ino_t ino, off_t upto);
 
@@ -48,8 +48,8 @@ void undo_failed(int log, ino_t ino, off_t upto);
 
 enum order { ORDER_NONE, ORDER_EIO, ORDER_ENOSPC, ORDER_SHORT, ORDER_LIE };
 
-/* What the test has ordered for this kind of call on this path; ORDER_EIO and ORDER_ENOSPC have set errno. An order to
- * switch off never returns. */
+/* The test's order for this kind of call on this path; ORDER_EIO and ORDER_ENOSPC have set errno. An order to switch
+ * off never returns. */
 enum order undo_order(const char *kind, const char *path);
 bool undo_order_fails(const char *kind, const char *path);
 

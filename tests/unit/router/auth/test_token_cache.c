@@ -103,7 +103,7 @@ static void flood(void **state)
     }
 }
 
-/* Whoever sends wrong tokens makes no good one unknown. */
+/* Wrong tokens, however many, make no good one unknown. */
 static void wrong_flood(void **state)
 {
     struct token_cache *cache = *state;

@@ -20,11 +20,11 @@ static void the_ballast_follows_what_is_written(void **state)
     struct database *d = *state;
     struct config cfg = {.shard_disk_ballast = BALLAST, .shard_flush_bytes = 1 << 20};
     struct disk disk;
-    char *data = xcalloc(1, STEP);
     cfg.server_data_dir = d->dir;
     disk_init(&disk, d->store, &cfg, NULL, 1);
     if (disk.full || store_room(d->store) < BALLAST)
         skip(); /* this disk is full, or gives nothing in advance */
+    char *data = xcalloc(1, STEP);
     for (uint64_t i = 0; i < 64; i++) {
         store_begin(d->store);
         store_chunk_insert(d->store, 1, &(struct extent){.start = i, .count = 1, .data = slice_of(data, STEP)});

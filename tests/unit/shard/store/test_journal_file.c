@@ -229,7 +229,7 @@ static void damage_is_not_a_torn_commit(void **state)
     journal_files_close(&look);
 }
 
-/* What another database's file has is a record there, and rubbish here: a client may send it as data. */
+/* A record of another database is rubbish here: a client may send one as data. */
 static void what_a_client_sends_is_no_record(void **state)
 {
     struct folder *f = *state;
