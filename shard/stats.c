@@ -5,10 +5,10 @@
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "shard/shard.h"
-#include "shard/store/store.h"
 #include "shard/store/store_disk.h"
 #include "shard/store/store_orphan.h"
 #include "shard/store/store_segment.h"
+#include "shard/store/store_wal.h"
 
 #define SEGMENTS_AT_ONCE 5000
 #define ORPHANS_MOST 10000

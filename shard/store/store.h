@@ -37,7 +37,5 @@ bool store_commit(struct store *store);
 struct commits *store_commits(struct store *store);
 /* The commit that has to be durable before what the rows say now is true. */
 uint64_t store_visible(const struct store *store);
-/* Microseconds that fsyncs of SQLite's write-ahead log and of the journal's files took since the last call. */
-uint64_t store_synced_us(struct store *store);
 
 #endif

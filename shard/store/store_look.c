@@ -7,7 +7,6 @@
 
 #include "common/mem.h"
 #include "common/version.h"
-#include "shard/store/store_look_journal.h"
 #include "shard/store/store_look_sql.h"
 #include "shard/store/store_schema.h"
 
@@ -69,9 +68,11 @@ const char *store_look_schema(struct store_look *look)
     return look->error;
 }
 
-void store_look_begin(struct store_look *look)
+void store_look_release(struct store_look *look)
 {
-    store_look_journal_begin(look);
+    for (size_t i = 0; i < LOOK_COUNT; i++)
+        if (look->statements[i])
+            sqlite3_reset(look->statements[i]);
 }
 
 void store_look_end(struct store_look *look)

@@ -20,6 +20,7 @@ const char *store_look_error(const struct store_look *look);
 /* NULL: it is a shard's database that this program knows. Otherwise why not; borrowed. */
 const char *store_look_schema(struct store_look *look);
 
+/* Notes also what the journal's files have (store_look_journal.c). */
 void store_look_begin(struct store_look *look);
 void store_look_end(struct store_look *look);
 /* Ends all borrowing of rows; unless a moment was begun, the next rows are of a later one. */

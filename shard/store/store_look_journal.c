@@ -75,7 +75,7 @@ static bool store_look_journal_try(struct store_look *look)
     return store_look_run(look, cut) && good && gap > before;
 }
 
-void store_look_journal_begin(struct store_look *look)
+void store_look_begin(struct store_look *look)
 {
     for (unsigned i = 0; !store_look_journal_try(look) && i + 1 < TRIES; i++) {
         store_look_release(look);

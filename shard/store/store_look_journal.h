@@ -16,7 +16,4 @@ bool store_look_journal_damaged(const struct store_look *look);
 /* The number up to which all were dropped; the first is one more. */
 int64_t store_look_dropped(struct store_look *look);
 
-/* Within the store: begins the moment of a look, and notes what the files have then. */
-void store_look_journal_begin(struct store_look *look);
-
 #endif

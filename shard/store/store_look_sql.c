@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "shard/store/store_look.h"
 #include "shard/store/store_sql.h"
 
 #define SEGMENT_COLUMNS "uid, start, until, object, size, checksum, bytes, messages, time_ms"
@@ -76,13 +75,6 @@ bool store_look_any(struct store_look *look, sqlite3_stmt *statement)
     if (statement)
         sqlite3_reset(statement);
     return found;
-}
-
-void store_look_release(struct store_look *look)
-{
-    for (size_t i = 0; i < LOOK_COUNT; i++)
-        if (look->statements[i])
-            sqlite3_reset(look->statements[i]);
 }
 
 bool store_look_run(struct store_look *look, const char *sql)

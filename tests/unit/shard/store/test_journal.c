@@ -7,6 +7,7 @@
 
 #include "shard/store/commit.h"
 #include "shard/store/journal.h"
+#include "shard/store/store_wal.h"
 #include "tests/unit/shard/store/database.h"
 
 static struct journal_entry text(uint64_t uid, uint64_t start, const char *data, uint64_t time_ms)
@@ -170,7 +171,7 @@ static void rows_and_files_are_one_journal(void **state)
     assert_int_equal(journal_last(d->store), 7);
 }
 
-/* What is dropped in a transaction that nobody has synced is synced before its file is used again. */
+/* A transaction that drops a batch is not synced, and has no number: recovery would repeat it. */
 static void a_flush_waits_for_no_fsync(void **state)
 {
     struct database *d = *state;
