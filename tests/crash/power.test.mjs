@@ -233,12 +233,13 @@ describe("one call", () => {
   // Appends until the order is taken. A shard that starts again checkpoints; it has longer each time, to make segments. One
   // whose call waits for the end of all may not answer.
   async function provoke(name) {
-    const { power } = scene;
+    const { power, server } = scene;
     const before = power.total;
     for (let n = 1, kill = SOME; power.collect(), power.total === before; n++) {
       let answered = false;
       scene.append(name).then(() => (answered = true));
-      await until("an answer, or no power", () => answered || power.isOff);
+      await until("an answer, or no power", () => answered || power.isOff || !server.running);
+      if (!server.running) throw new Error(`the server has ended:\n${server.log.slice(-2000)}`);
       if (n < kill || power.isOff) continue;
       scene.server.killChildren("shard");
       kill += 2 * n;
