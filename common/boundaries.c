@@ -2,7 +2,9 @@
  * message has length 0, so a varint 0 has another meaning: the next one is a time, in milliseconds after the time
  * before it, or after 1970. Times hold for all messages up to the next time:
  *
- *     0 1763990000000 | 10 | 7 | 0 250 | 9        three messages, the last one written 250 ms later than the others */
+ *     0 1763990000000 | 10 | 7 | 0 250 | 9        three messages, the last one written 250 ms later than the others
+ *
+ * A time before the last one, where the clock was set back, is counted round the 64 bits. */
 #include "common/boundaries.h"
 
 #include <assert.h>
@@ -17,7 +19,7 @@ void boundaries_add(struct buf *boundaries, uint64_t length, bool last_of_append
 
 void boundaries_add_time(struct buf *boundaries, uint64_t *time_ms, uint64_t now_ms)
 {
-    if (now_ms <= *time_ms)
+    if (now_ms == *time_ms)
         return;
     varint_add(boundaries, 0);
     varint_add(boundaries, now_ms - *time_ms);

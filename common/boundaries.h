@@ -14,7 +14,7 @@
 void boundaries_add(struct buf *boundaries, uint64_t length, bool last_of_append);
 
 /* The messages that follow were written at now_ms. *time_ms is the time that the boundaries have said last, 0 at their
- * beginning; a time that is not later is left out. */
+ * beginning; the same time again is left out. */
 void boundaries_add_time(struct buf *boundaries, uint64_t *time_ms, uint64_t now_ms);
 
 /* Takes one message off the front. False at the end, or if the bytes are damaged: then nothing is taken. */

@@ -50,7 +50,7 @@ static void test_times(void **state)
     boundaries_add(&boundaries, 1, true); /* of unknown time */
     boundaries_add_time(&boundaries, &told, 1000);
     boundaries_add(&boundaries, 2, false);
-    boundaries_add_time(&boundaries, &told, 900); /* the clock was set back */
+    boundaries_add_time(&boundaries, &told, 1000);
     boundaries_add(&boundaries, 3, true);
     boundaries_add_time(&boundaries, &told, 1005);
     boundaries_add(&boundaries, 4, true);
@@ -68,6 +68,24 @@ static void test_times(void **state)
     buf_clear(&plain);
 }
 
+static void test_a_clock_set_back(void **state)
+{
+    (void)state;
+    static const uint64_t times[] = {100000000, 5, 7, 6, UINT64_MAX, 1};
+    struct buf boundaries = {0};
+    uint64_t told = 0, time_ms = 0, length;
+    bool last;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        boundaries_add_time(&boundaries, &told, times[i]);
+        boundaries_add(&boundaries, i + 1, true);
+    }
+    struct slice in = buf_slice(&boundaries);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        assert_true(boundaries_next_at(&in, &length, &last, &time_ms) && length == i + 1 && time_ms == times[i]);
+    assert_int_equal(in.len, 0);
+    buf_clear(&boundaries);
+}
+
 static void test_damaged(void **state)
 {
     (void)state;
@@ -81,7 +99,7 @@ static void test_damaged(void **state)
         {"\xff\x80\x00", 3},
         {"\x00", 1},                 /* a time that is missing */
         {"\x00\x05", 2},             /* and one without a message */
-        {"\x00\x00\x04", 3},         /* no later than the one before it */
+        {"\x00\x00\x04", 3},         /* the same as the one before it */
         {"\x00\x05\x00\x05\x04", 5}, /* two of them */
     };
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
@@ -96,10 +114,8 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_stored_bytes),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_stored_bytes), cmocka_unit_test(test_times),
+        cmocka_unit_test(test_a_clock_set_back), cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -815,6 +815,32 @@ static void retention_does_not_wait_for_a_clock_that_was_ahead(void **state)
     wall_ahead_s = 0;
 }
 
+/* Also where they are in one chunk, because nothing was offloaded in between. */
+static void retention_knows_the_times_in_a_chunk_of_a_clock_that_was_ahead(void **state)
+{
+    struct bench *b = *state;
+    struct wire_create m = {.id = ++b->id,
+                            .name = SLICE("p/a"),
+                            .content_type = SLICE("text/plain"),
+                            .data = SLICE("a"),
+                            .retention_s = 60};
+    wall_ahead_s = 100000;
+    wire_put_create(&b->router.out, &m);
+    assert_int_equal(stream_answer(b).error, ERR_NONE);
+    rest(b);
+    wall_ahead_s = 0;
+    assert_int_equal(append(b, text("p/a", "b")).error, ERR_NONE);
+    rest(b);
+    b->cfg.segment_max_messages = 1;
+    wall_ahead_s = 200;
+    for (int i = 0; i < 2000 && streams_newest(&b->shard->streams)->row.earliest < 2; i++) {
+        rest(b);
+        usleep(1000);
+    }
+    assert_int_equal(streams_newest(&b->shard->streams)->row.earliest, 2);
+    wall_ahead_s = 0;
+}
+
 static void a_pin_of_a_clock_that_was_ahead_is_asked_after(void **state)
 {
     struct bench *b = *state;
@@ -864,6 +890,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_disk_that_takes_nothing_is_read_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_renewal_counts_from_now, setup, teardown),
         cmocka_unit_test_setup_teardown(retention_does_not_wait_for_a_clock_that_was_ahead, setup, teardown),
+        cmocka_unit_test_setup_teardown(retention_knows_the_times_in_a_chunk_of_a_clock_that_was_ahead, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_pin_of_a_clock_that_was_ahead_is_asked_after, setup, teardown),
         cmocka_unit_test_setup_teardown(flushing_does_not_wait_for_the_wall_clock, setup, teardown),
     };
