@@ -196,7 +196,7 @@ describe("of what was not synced", () => {
 describe.for([
   ["nothing", null, /^$/],
   ["the journal", "*.journal-*", /batch \d+ of the journal is missing/],
-  ["the WAL", "*-wal", /^delete undone: /m],
+  ["the WAL", "*-wal", /^delete undone: |batch \d+ of the journal is missing/m],
   ["the database", "*.db", /^vanished: /m],
   ["segments", "*.seg", /SEGMENT_TRUNCATED/],
   ["the folders of slots", "*/segments/???", /SEGMENT_MISSING/],

@@ -516,10 +516,11 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
     const estuaries = Array.from({ length: 8 }, () => all.fresh());
     for (const estuary of estuaries) await all.subscribe(source, estuary);
     let killing = true;
+    let taken = 0;
     const killer = (async () => {
-      for (let i = 0; killing; i++) {
+      for (let i = 0, upto = 5; killing; i++, upto = taken + 5) {
         await server.restartChild("shard", i % shards);
-        await sleep(100);
+        await until("appends between two deaths", () => taken >= upto || !killing);
       }
     })();
     for (let n = 0; n < 150; n++) {
@@ -532,6 +533,7 @@ describe.skipIf(!OWNED).each([[1], [4]])("estuaries over %i shards", (shards) =>
         );
         return answer.status < 300;
       });
+      taken = n + 1;
     }
     killing = false;
     await killer;
