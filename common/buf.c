@@ -16,10 +16,8 @@
 #include "common/escape.h"
 #include "common/mem.h"
 
-char *buf_reserve(struct buf *b, size_t extra)
+char *buf_make_room(struct buf *b, size_t extra)
 {
-    if (b->cap - b->end >= extra && b->data)
-        return b->data + b->end;
     size_t len = buf_len(b);
     /* The bytes must not overlap their new place, and at least half of what was used is free: moving then costs no
      * more than was consumed before. */

@@ -23,8 +23,14 @@ static inline struct slice buf_slice(const struct buf *b)
     return (struct slice){b->data ? b->data + b->start : NULL, b->end - b->start};
 }
 
+/* buf_reserve() where there is not enough room yet. */
+char *buf_make_room(struct buf *b, size_t extra);
+
 /* Makes room for extra bytes and returns where to write them; buf_grow() then takes them in. Moves what is inside. */
-char *buf_reserve(struct buf *b, size_t extra);
+static inline char *buf_reserve(struct buf *b, size_t extra)
+{
+    return b->data && b->cap - b->end >= extra ? b->data + b->end : buf_make_room(b, extra);
+}
 
 static inline void buf_grow(struct buf *b, size_t written)
 {
