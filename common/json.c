@@ -6,7 +6,7 @@
  *                           boundaries  9 (8 and a comma), 2 (the last of the append)
  *     {"a": 1}              messages    {"a": 1},          one value that is no array is one message
  *
- * A good text is scanned once: strings go eight bytes a step (swar.h), and a message is copied as it was written.
+ * A good text is scanned once: strings go eight bytes a step (swar.h), and messages are copied as they were written.
  *
  * Failure modes: a wrong byte, a text that ends too early, more than JSON_DEPTH_MAX levels, or a second value behind
  * the first. The detail names the byte; the buffers are as they were before. */
@@ -28,6 +28,7 @@ struct scan {
     uint64_t objects[JSON_DEPTH_MAX / 64]; /* a bit a level: 1 object, 0 array */
     struct buf *out;
     struct buf *boundaries;
+    const uint8_t *run, *run_end; /* messages that are not in out yet; equal: none */
     uint64_t count;
     bool goes_on;     /* more texts of the same append follow: no message of this one is its last */
     size_t last_mark; /* where the mark of the newest message begins in boundaries */
@@ -253,13 +254,24 @@ static const uint8_t *json_scan_value(struct scan *s, const uint8_t *at)
 
 /* ---- messages ---- */
 
+static void json_end_run(struct scan *s)
+{
+    if (s->run == s->run_end)
+        return;
+    buf_add(s->out, s->run, (size_t)(s->run_end - s->run));
+    buf_add_byte(s->out, ',');
+}
+
+/* Messages with nothing but a comma between them stand in the text as they are stored: a run is copied in one piece. */
 static void json_add_message(struct scan *s, const uint8_t *start, const uint8_t *end, bool last)
 {
-    size_t len = (size_t)(end - start);
-    buf_add(s->out, start, len);
-    buf_add_byte(s->out, ',');
+    if (s->run == s->run_end || start != s->run_end + 1) {
+        json_end_run(s);
+        s->run = start;
+    }
+    s->run_end = end;
     s->last_mark = buf_len(s->boundaries);
-    boundaries_add(s->boundaries, len + 1, last && !s->goes_on);
+    boundaries_add(s->boundaries, (size_t)(end - start) + 1, last && !s->goes_on);
     s->count++;
 }
 
@@ -332,6 +344,7 @@ static const uint8_t *json_scan_messages(struct scan *s, struct slice text)
     uint64_t count = s->count;
     s->end = (const uint8_t *)slice_end(text);
     s->depth = 0;
+    s->run = s->run_end = at;
     buf_reserve(s->out, text.len + 1); /* the most it can come to */
     const uint8_t *end = json_scan_text(s, at);
     if (end && json_skip_space(end, s->end) != s->end)
@@ -341,6 +354,8 @@ static const uint8_t *json_scan_messages(struct scan *s, struct slice text)
         s->boundaries->end = s->boundaries->start + boundaries_len;
         s->count = count;
         s->last_mark = last_mark;
+    } else {
+        json_end_run(s);
     }
     return end;
 }
