@@ -6,7 +6,8 @@
  *                           boundaries  9 (8 and a comma), 2 (the last of the append)
  *     {"a": 1}              messages    {"a": 1},          one value that is no array is one message
  *
- * A good text is scanned once: strings go eight bytes a step (swar.h), and messages are copied as they were written.
+ * A good text is scanned once: strings go sixteen bytes a step (simd.h) or eight (swar.h), and messages are copied as
+ * they were written.
  *
  * Failure modes: a wrong byte, a text that ends too early, more than JSON_DEPTH_MAX levels, or a second value behind
  * the first. The detail names the byte; the buffers are as they were before. */
@@ -15,6 +16,7 @@
 #include <stdio.h>
 
 #include "common/boundaries.h"
+#include "common/simd.h"
 #include "common/swar.h"
 #include "common/utf8.h"
 
@@ -87,8 +89,8 @@ static inline bool json_is_plain(uint8_t byte)
     return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
 }
 
-/* Over the ASCII that stands for itself. */
-static inline const uint8_t *json_skip_plain(const uint8_t *at, const uint8_t *end)
+/* Over the ASCII that stands for itself, eight bytes a step. */
+static NOINLINE const uint8_t *json_skip_plain_words(const uint8_t *at, const uint8_t *end)
 {
     while (end - at >= 8) {
         uint64_t word = swar_load(at);
@@ -102,11 +104,25 @@ static inline const uint8_t *json_skip_plain(const uint8_t *at, const uint8_t *e
     return at;
 }
 
-/* From the byte after the opening quote. */
-static const uint8_t *json_scan_string(struct scan *s, const uint8_t *at)
+/* Sixteen bytes a step. The last fifteen of a text go by words: nothing is read past its end. */
+static inline const uint8_t *json_skip_plain(const uint8_t *at, const uint8_t *end)
+{
+#ifdef SIMD_BYTES
+    for (; end - at >= SIMD_BYTES; at += SIMD_BYTES) {
+        __m128i bytes = simd_load(at);
+        unsigned special = simd_any(simd_equal(bytes, '"'), simd_equal(bytes, '\\'), simd_below(bytes, 0x20));
+        if (special)
+            return at + simd_first(special);
+    }
+#endif
+    return json_skip_plain_words(at, end);
+}
+
+/* From the first byte of a string that does not stand for itself. Most strings have none but the quote at their end,
+ * and need not pay for the registers of this: NOINLINE. */
+static NOINLINE const uint8_t *json_scan_special(struct scan *s, const uint8_t *at)
 {
     while (at) {
-        at = json_skip_plain(at, s->end);
         if (at == s->end)
             return json_refuse(s, at, "a double quote, the end of a text");
         if (*at < 0x20)
@@ -114,8 +130,16 @@ static const uint8_t *json_scan_string(struct scan *s, const uint8_t *at)
         if (*at == '"')
             return at + 1;
         at = *at == '\\' ? json_scan_escape(s, at) : json_scan_utf8(s, at);
+        at = at ? json_skip_plain(at, s->end) : NULL;
     }
     return NULL;
+}
+
+/* From the byte after the opening quote. */
+static const uint8_t *json_scan_string(struct scan *s, const uint8_t *at)
+{
+    at = json_skip_plain(at, s->end);
+    return at < s->end && *at == '"' ? at + 1 : json_scan_special(s, at);
 }
 
 /* ---- the other scalars ---- */

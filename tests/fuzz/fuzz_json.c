@@ -1,5 +1,8 @@
 /* Held against cJSON: what is accepted, cJSON accepts too; each message is, in value, the array's element; and what a
- * reader gets back, "[" messages "]", splits into the same bytes again. */
+ * reader gets back, "[" messages "]", splits into the same bytes again. The scanner with SSE2 and the one without are
+ * held against each other. */
+#include "tests/unit/swar_json.h"
+
 #include <cjson/cJSON.h>
 
 #include "common/boundaries.h"
@@ -124,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf out = {0}, boundaries = {0};
     uint64_t count = 0;
     struct detail detail = {0};
+    must(swar_json_agrees(text));
     check_lines(text);
     if (json_messages(text, &out, &boundaries, &count, &detail)) {
         while (size && memchr(" \t\r\n", *data, 4))

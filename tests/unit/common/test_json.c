@@ -1,3 +1,5 @@
+#include "tests/unit/swar_json.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -370,19 +372,51 @@ static void test_refused(void **state)
     assert_false(accepted(slice_of(NULL, 0)));
 }
 
-/* Each byte value at each place of a string, so that the eight-byte steps are tried at every phase. */
+/* Each byte value at each place of a string, so that steps of eight and of sixteen bytes are tried at every phase. */
 static void test_every_byte_in_a_string(void **state)
 {
     (void)state;
     for (unsigned byte = 0; byte < 256; byte++)
-        for (size_t place = 1; place < 20; place++) {
-            char text[22];
+        for (size_t place = 1; place < 38; place++) {
+            char text[40];
             memset(text, 'x', sizeof text);
-            text[0] = text[21] = '"';
+            text[0] = text[39] = '"';
             text[place] = (char)byte;
             bool valid = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
             assert_true(accepted(slice_of(text, sizeof text)) == valid);
         }
+}
+
+static void check_agrees(struct slice text)
+{
+    struct slice copy = exact_copy(text);
+    if (!swar_json_agrees(copy))
+        fail_msg("the scanners differ: %.*s", (int)text.len, text.data);
+    exact_free(copy);
+}
+
+/* ["xxx…",7] with len times x and, at `place`, another byte. */
+static void check_string_agrees(size_t len, size_t place, uint8_t byte)
+{
+    char text[48] = "[\"";
+    memset(text + 2, 'x', len);
+    memcpy(text + 2 + len, "\",7]", 4);
+    text[2 + place] = (char)byte;
+    check_agrees(slice_of(text, len + 6));
+    check_agrees(slice_of(text, len + 2));
+}
+
+/* The scanner with SSE2 takes and refuses what the one without does, and names the same place. */
+static void test_scanners_agree(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {0, 0x1f, ' ', '!', '"', '#', '[', '\\', ']', 0x7f, 0x80, 0xc3, 0xff};
+    for (size_t len = 1; len <= 40; len++)
+        for (size_t place = 0; place < len; place++)
+            for (size_t i = 0; i < sizeof bytes; i++)
+                check_string_agrees(len, place, bytes[i]);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        check_agrees(slice_str(refused[i]));
 }
 
 static bool nest(unsigned depth, bool objects)
@@ -656,6 +690,7 @@ int main(void)
         cmocka_unit_test(test_scalars),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_every_byte_in_a_string),
+        cmocka_unit_test(test_scanners_agree),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_mixed_nesting),
         cmocka_unit_test(test_truncations),
