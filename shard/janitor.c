@@ -32,6 +32,7 @@
 #define VACUUM_PAGES 256
 #define UPKEEP_MS 2000
 #define EVICTED_MANY 1000
+#define APPENDED_MUCH ((uint64_t)4 << 20) /* bytes */
 
 /* Writes down when streams with a TTL were last used. */
 static void janitor_flush(struct shard *shard)
@@ -69,12 +70,20 @@ static void janitor_sweep(struct shard *shard)
     }
 }
 
-/* Many streams that were in use together leave holes all over the heap. */
+static bool janitor_is_idle(const struct shard *shard)
+{
+    return shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle;
+}
+
+/* Many streams that were in use together leave holes all over the heap. So do many appends, once they are flushed; a
+ * shard that is still written to fills those again. */
 static void janitor_give_back(struct shard *shard)
 {
-    if (shard->evicted < EVICTED_MANY)
+    bool flushed = janitor_is_idle(shard) && !shard->streams.journal_entries;
+    if (shard->evicted < EVICTED_MANY && (shard->appended < APPENDED_MUCH || !flushed))
         return;
     shard->evicted = 0;
+    shard->appended = 0;
     malloc_trim(0);
 }
 
@@ -107,7 +116,7 @@ static void janitor_upkeep(struct shard *shard)
         backup_upkeep(shard);
     stats_upkeep(shard);
     janitor_give_back(shard);
-    if (!shard->disk.full && shard->ticks_ms >= shard->written_ms + shard->cfg->shard_flush_idle)
+    if (!shard->disk.full && janitor_is_idle(shard))
         (void)store_vacuum_slice(shard->store, VACUUM_PAGES, false);
 }
 
@@ -118,6 +127,7 @@ void janitor_turn(struct shard *shard)
         janitor_flush(shard);
     if (shard->tick_due || shard->vacuums)
         janitor_vacuum(shard);
+    shard->appended += shard->turn_bytes;
     if (!shard->tick_due)
         return;
     disk_look(&shard->disk); /* first: all that follows asks whether there is room */

@@ -70,7 +70,8 @@ struct shard {
     uint64_t written_ms;                 /* in ticks, as the next two are: when the last append was */
     uint64_t flush_due_ms;               /* when what waits in the journal is flushed at the latest; 0: nothing does */
     uint64_t upkeep_ms;                  /* when the rarer upkeep is due */
-    size_t evicted;                      /* streams that left memory since it was last given back */
+    size_t evicted;                      /* streams that left memory since it was last given back, */
+    uint64_t appended;                   /* and bytes that were appended */
     struct event *tick, *wake;
     bool turn_again; /* work is left over: another turn follows at once. The loop's callbacks need not set it */
     bool tick_due, stopping;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,16 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     if (clock == CLOCK_REALTIME)
         now->tv_sec += wall_ahead_s;
     return result;
+}
+
+/* The shard's own malloc_trim(), which gives memory back: here it only counts. */
+static unsigned trims;
+
+int malloc_trim(size_t pad)
+{
+    (void)pad;
+    trims++;
+    return 0;
 }
 
 struct bench {
@@ -198,15 +209,19 @@ static void expect_text(struct bench *b, const char *name, const char *data)
     assert_int_equal(m.next, m.tail);
 }
 
+static void tick(struct bench *b)
+{
+    b->shard->tick_due = true;
+    b->shard->upkeep_ms = 0;
+    turn(b);
+}
+
 /* Lets the shard be idle until all is settled and swept. */
 static void rest(struct bench *b)
 {
     b->cfg.shard_flush_idle = 0;
-    for (int i = 0; i < 50; i++) {
-        b->shard->tick_due = true;
-        b->shard->upkeep_ms = 0;
-        turn(b);
-    }
+    for (int i = 0; i < 50; i++)
+        tick(b);
     assert_int_equal(b->shard->streams.journal_entries, 0);
     b->cfg.shard_flush_idle = 1000000;
 }
@@ -866,6 +881,26 @@ static void flushing_does_not_wait_for_the_wall_clock(void **state)
     assert_int_equal(b->shard->streams.journal_entries, 0);
 }
 
+static void memory_of_many_flushed_appends_is_given_back_once(void **state)
+{
+    struct bench *b = *state;
+    char *data = xcalloc(1, (1 << 20) + 1);
+    memset(data, 'x', 1 << 20);
+    create(b, "p/a", "text/plain", "");
+    rest(b);
+    trims = 0;
+    append(b, text("p/a", data));
+    rest(b);
+    assert_int_equal(trims, 0); /* too few bytes */
+    for (int i = 0; i < 4; i++)
+        append(b, text("p/a", data));
+    tick(b);
+    assert_int_equal(trims, 0); /* it is written to */
+    rest(b);
+    assert_int_equal(trims, 1);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -894,6 +929,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_pin_of_a_clock_that_was_ahead_is_asked_after, setup, teardown),
         cmocka_unit_test_setup_teardown(flushing_does_not_wait_for_the_wall_clock, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_of_many_flushed_appends_is_given_back_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
