@@ -8,7 +8,6 @@
 #include "router/router.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -114,19 +113,10 @@ static void router_on_web(void *ctx)
     ((struct router *)ctx)->now_ms = clock_monotonic_ms();
 }
 
-/* Frames to shards are freed when they are answered. glibc then gives free heap beyond 128 KiB back to the kernel, and
- * the next turn's frames fault the pages in again. Once a mapped block was freed, glibc keeps twice its size instead
- * (mallopt(3): M_MMAP_THRESHOLD), and goes on adapting to larger blocks. */
-static void router_keep_heap(void)
-{
-    free(xmalloc(ROUTER_HEAP_KEPT / 2));
-}
-
 void router_start(void *ctx, struct event_base *base, const struct config *cfg, unsigned slot)
 {
     struct router *r = ctx;
     (void)slot;
-    router_keep_heap();
     r->base = base;
     r->cfg = cfg;
     r->region = role_region(r->role);

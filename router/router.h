@@ -23,7 +23,6 @@
 #include "router/shards/shards.h"
 
 #define ROUTER_SCRATCH ((size_t)64 << 10)
-#define ROUTER_HEAP_KEPT ((size_t)4 << 20)
 #define ROUTER_TICK_MS 100
 
 struct router {
