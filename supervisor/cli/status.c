@@ -5,7 +5,7 @@
  *     ok streamd VERSION, N requests/s
  *     PROCESS / SHARD / ROUTER / FAN-OUT tables, one line for each process or pair of shards
  *     What is slow, and why (the last 14s):
- *       shard/0: commits take 31 ms (p99), and fsync most of it: the disk is slow
+ *       shard/0: commits take 31 ms (p99), most of it in fsync: the disk is slow
  *
  * States and sizes are read from the region now, rates come from the difference. The text belongs to struct status
  * and lives until the next answer. */

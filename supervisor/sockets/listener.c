@@ -11,8 +11,9 @@
  *     3. new sockets, until there is one for each router          without stored ones every bind() must succeed
  *
  * Failure modes: a socket of a unit that does not listen, or more of them than routers, stops the start for good
- * (the administrator must change something). A stored socket that does not fit is shut down and closed. If a socket
- * beside stored ones cannot be bound, routers share a socket. */
+ * (the administrator must change something). An address that somebody has is asked for again for a second. A stored
+ * socket that does not fit is shut down and closed. If a socket beside stored ones cannot be bound, routers share a
+ * socket. */
 #include "supervisor/sockets/listener.h"
 
 #include <arpa/inet.h>
@@ -33,6 +34,8 @@
 #define BACKLOG 4096
 #define NAME_ROOM 64
 #define WHY_ROOM 128
+#define WAIT_MS 1000 /* for an address that somebody else has */
+#define STEP_MS 20
 
 union endpoint {
     struct sockaddr any;
@@ -111,6 +114,17 @@ static int listener_bind_one(const union endpoint *endpoint, socklen_t len, bool
     return -1;
 }
 
+/* The last process of an earlier server holds the address a moment longer than the data folder's lock, if the kernel
+ * closes its files in this order. */
+static int listener_bind_alone(const union endpoint *endpoint, socklen_t len)
+{
+    int fd;
+    for (int waited = 0; (fd = listener_bind_one(endpoint, len, false)) < 0 && errno == EADDRINUSE && waited < WAIT_MS;
+         waited += STEP_MS)
+        usleep(STEP_MS * 1000);
+    return fd;
+}
+
 static bool listener_add_one(struct listeners *listeners, const union endpoint *endpoint, socklen_t len)
 {
     int fd = listener_bind_one(endpoint, len, true);
@@ -127,7 +141,7 @@ static void listener_bind_all(struct listeners *listeners, union endpoint *endpo
 {
     const struct address *address = &listeners->address;
     /* SO_REUSEPORT would share the port with another streamd of the same user, silently; without it bind() tells. */
-    int trial = listener_bind_one(endpoint, len, false);
+    int trial = listener_bind_alone(endpoint, len);
     if (trial < 0)
         fatal("cannot listen on %s:%s", address->host, address->port);
     close(trial);
@@ -338,7 +352,7 @@ void listeners_open_metrics(struct listeners *listeners, const char *listen_on)
     if (!address_parse(listen_on, &address))
         fatal_never_restart("[metrics] listen: %s is not host:port", listen_on);
     socklen_t len = listener_resolve("[metrics] listen", &address, &endpoint);
-    listeners->metrics = listener_bind_one(&endpoint, len, false);
+    listeners->metrics = listener_bind_alone(&endpoint, len);
     if (listeners->metrics < 0 || listen(listeners->metrics, BACKLOG) != 0)
         fatal("cannot listen on %s:%s", address.host, address.port);
     listeners->has_metrics = true;

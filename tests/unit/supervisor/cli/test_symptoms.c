@@ -88,7 +88,7 @@ static void test_the_disk_is_slow(void **state)
         metrics_observe_us(b->shard, METRIC_COMMIT_US, i < 90 ? 1000 : 40000);
         metrics_observe_us(b->shard, METRIC_FSYNC_US, i < 90 ? 900 : 39000);
     }
-    assert_says(b, "  shard/2: commits take 51 ms (p99), and fsync most of it: the disk is slow\n");
+    assert_says(b, "  shard/2: commits take 51 ms (p99), most of it in fsync: the disk is slow\n");
 }
 
 static void test_only_what_is_new(void **state)

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "supervisor/sockets/listener.h"
 
@@ -116,6 +117,26 @@ static void test_v6(void **state)
     listeners_close(&listeners);
 }
 
+/* A process that dies may have an address a moment longer than all else. */
+static void test_waits_for_the_dying(void **state)
+{
+    struct listeners listeners = {0};
+    char address[32];
+    int fd = listening(0);
+    (void)state;
+    snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)ntohs(port_of(fd)));
+    pid_t child = fork();
+    if (!child) {
+        usleep(100000);
+        _exit(0);
+    }
+    close(fd);
+    listeners_open_metrics(&listeners, address);
+    assert_true(listeners.has_metrics);
+    close(listeners.metrics);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_v6),
+        cmocka_unit_test(test_waits_for_the_dying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
