@@ -5,6 +5,7 @@
 #define SHARD_FANOUT_SOURCE_H
 
 #include "common/attr.h"
+#include "common/offset.h"
 #include "common/slice.h"
 #include "common/table.h"
 
@@ -43,6 +44,9 @@ void source_subscribe(struct shard *shard, struct source *source, uint64_t estua
 
 /* The first position, at `position` or after, from which the estuary can be subscribed and gets nothing twice. */
 uint64_t source_free_from(const struct source *source, uint64_t estuary_uid, uint64_t position) MUSTUSE;
+
+/* The position behind all that a source had that has ended: FEED_CLOSED comes when it was received. */
+#define SOURCE_END OFFSET_MAX
 
 /* The estuary gets nothing from `until` on; STORE_NONE: nothing at all. */
 void source_unsubscribe(struct shard *shard, struct source *source, uint64_t estuary_uid, uint64_t until);

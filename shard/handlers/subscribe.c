@@ -15,7 +15,8 @@
  * sources' shards find out by PROBE_FEED that nobody is subscribed. The estuary or a source may end meanwhile; so both
  * are looked up by uid whenever the conversation goes on. A source is held (source_acquire) as long as it lasts.
  *
- * Unsubscribing (WIRE_SUBSCRIBE_END) asks the same shards where the tails are: what was appended before still comes. */
+ * Unsubscribing (WIRE_SUBSCRIBE_END) asks the same shards where the tails are: what was appended before still comes, of
+ * a source that has ended meanwhile too. */
 #include "shard/handlers/subscribe.h"
 
 #include <stdlib.h>
@@ -386,7 +387,7 @@ static void subscribe_note_uid(void *ctx, const struct subscription_row *row, st
     buf_add(ctx, &row->source_uid, sizeof row->source_uid);
 }
 
-/* Of a source of that name: the one that is there now is over at its tail, an earlier one at once. */
+/* Every source of that name: the one that is there now is left at its tail; one that has ended takes nothing more. */
 static void subscribe_unsubscribe(struct shard *shard, const struct candidate *candidate, const struct stream *stream)
 {
     struct buf uids = {0};
@@ -398,7 +399,7 @@ static void subscribe_unsubscribe(struct shard *shard, const struct candidate *c
         bool there = candidate->error == ERR_NONE && candidate->uid == uid;
         if (!source)
             continue;
-        source_unsubscribe(shard, source, stream->row.uid, there ? candidate->position : STORE_NONE);
+        source_unsubscribe(shard, source, stream->row.uid, there ? candidate->position : SOURCE_END);
         source_notify(shard, source);
     }
     buf_clear(&uids);

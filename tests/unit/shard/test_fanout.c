@@ -476,6 +476,37 @@ static void a_deleted_estuary_tells_its_sources(void **state)
     assert_int_equal(deliver(b, REMOTE_FEED, 5, "x").flags, WIRE_FEED_ACK_UNWANTED);
 }
 
+/* Leaves a source that has ended, which its shard says with this answer. What the source had before still comes. */
+static void leave_behind_the_end(struct bench *b, struct wire_attached answer)
+{
+    subscribe(b);
+    wire_put_subscribe(&b->router.out, &(struct wire_subscribe){.id = ++b->id,
+                                                                .flags = WIRE_SUBSCRIBE_END,
+                                                                .estuary = SLICE(ESTUARY),
+                                                                .sources = SLICE(REMOTE "\0")});
+    answer.id = next_attach(b, &b->other).id;
+    wire_put_attached(&b->other.out, &answer);
+    assert_int_equal(next_estuary_state(b, &b->router).results.data[0], ERR_NONE);
+    struct wire_feed_ack ack = deliver(b, REMOTE_FEED, 5, "xyz");
+    assert_int_equal(ack.flags, 0);
+    assert_int_equal(ack.position, 8);
+    assert_int_equal(ack.subscribers, 0);
+    assert_int_equal(estuary_tail(b), 3);
+    wire_put_feed_closed(&b->other.out, &(struct wire_feed_closed){.uid = remote_uid(), .feed = REMOTE_FEED});
+    (void)next_feed_ack(b, &b->other);
+    assert_null(source_find(b->shard, remote_uid()));
+}
+
+static void what_a_deleted_source_had_comes_to_who_leaves_it(void **state)
+{
+    leave_behind_the_end(*state, (struct wire_attached){.error = ERR_STREAM_GONE});
+}
+
+static void so_it_does_if_another_source_has_its_name(void **state)
+{
+    leave_behind_the_end(*state, (struct wire_attached){.uid = remote_uid() + 1, .position = 2});
+}
+
 static void a_subscription_that_closes_a_cycle_is_refused(void **state)
 {
     struct bench *b = *state;
@@ -531,6 +562,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_delivery_is_written_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_probe_is_answered_by_what_is_subscribed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deleted_estuary_tells_its_sources, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_deleted_source_had_comes_to_who_leaves_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(so_it_does_if_another_source_has_its_name, setup, teardown),
         cmocka_unit_test_setup_teardown(a_subscription_that_closes_a_cycle_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_question_is_asked_again_over_a_new_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_subscription_gives_up_on_a_shard_that_does_not_answer, setup, teardown),
