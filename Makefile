@@ -149,6 +149,7 @@ $(BUILD)/libpower.so: $(POWER_SOURCES) tests/crash/power/undo.h
 crash: tests/node_modules/.package-lock.json ## kill processes under load for SECONDS (60) and judge what clients saw; SEED=n; POWER=1: the power fails, too
 	$(MAKE) --no-print-directory -j$(shell nproc) BUILD=build/faults DEFINES=-DSTREAMD_FAULTS all
 	$(if $(POWER),,STREAMD_BUILD=build/faults node tests/crash/batch_deaths.mjs)
+	$(if $(POWER),,STREAMD_BUILD=build/faults node tests/crash/move_deaths.mjs)
 	POWER=$(POWER) STREAMD_BUILD=build/faults node tests/crash/crash.mjs $(SECONDS) $(SEED)
 
 .PHONY: upgrades

@@ -162,5 +162,5 @@ bool layout_must_move(const struct layout *layout, unsigned shards)
 {
     uint16_t target[LAYOUT_SLOTS];
     layout_plan(layout, shards, target);
-    return layout->shards != shards || memcmp(target, layout->owner, sizeof target) != 0;
+    return layout->moving || layout->shards != shards || memcmp(target, layout->owner, sizeof target) != 0;
 }

@@ -20,7 +20,8 @@
 #define LAYOUT_UID_BITS 44u
 
 struct layout {
-    unsigned shards;              /* the shard count this table is for, or is moving to */
+    unsigned shards;              /* the shard count this table is for, or was for before the move */
+    bool moving;                  /* a move has begun and not ended: shards may hold copies of slots of others */
     uint16_t owner[LAYOUT_SLOTS]; /* the shard whose file holds the slot now */
     bool groups;                  /* {group} in a name counts */
     uint64_t *kept;               /* with groups: hashes of names that have the slot of their whole name, ascending */
@@ -91,7 +92,7 @@ void layout_init(struct layout *layout, unsigned shards);
  * ends with LAYOUT_SLOTS/shards slots, rounded up or down, and a slot whose owner may keep it stays. */
 void layout_plan(const struct layout *layout, unsigned shards, uint16_t target[LAYOUT_SLOTS]);
 
-/* The layout is for another shard count, or a move to this one was cut. */
+/* The layout is for another shard count, or a move to any was cut. */
 bool layout_must_move(const struct layout *layout, unsigned shards) MUSTUSE;
 
 enum layout_load { LAYOUT_LOADED, LAYOUT_ABSENT, LAYOUT_DAMAGED };

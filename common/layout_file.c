@@ -1,7 +1,7 @@
 /* DATA_DIR/layout, whole and strict:
  *
  *     streamd layout 2
- *     shards 4
+ *     shards 4                     "shards 4 moving" during a move
  *     0 1 2 3 0 1 2 3 ...          32 lines of 32 slot owners
  *     kept 1                       hashes of names that keep the slot of their whole name, ascending
  *     0123456789abcdef
@@ -88,7 +88,10 @@ static const char *layout_parse_body(struct slice *text, struct layout *layout)
     if (!layout->groups && !layout_take_text(text, "streamd layout 1\n"))
         return "it does not begin with \"streamd layout 2\"";
     if (!layout_take_text(text, "shards ") || !layout_take_number(text, LAYOUT_SHARDS_MAX, &layout->shards) ||
-        layout->shards == 0 || !layout_take_text(text, "\n"))
+        layout->shards == 0)
+        return "its second line is not \"shards N\"";
+    layout->moving = layout_take_text(text, " moving");
+    if (!layout_take_text(text, "\n"))
         return "its second line is not \"shards N\"";
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         unsigned owner;
@@ -150,7 +153,8 @@ enum layout_load layout_load(const char *data_dir, struct layout *layout, const 
 static void layout_print(const struct layout *layout, struct buf *out)
 {
     char word[64];
-    int n = snprintf(word, sizeof word, "streamd layout %d\nshards %u\n", layout->groups ? 2 : 1, layout->shards);
+    int n = snprintf(word, sizeof word, "streamd layout %d\nshards %u%s\n", layout->groups ? 2 : 1, layout->shards,
+                     layout->moving ? " moving" : "");
     buf_add(out, word, (size_t)n);
     for (unsigned slot = 0; slot < LAYOUT_SLOTS; slot++) {
         n = snprintf(word, sizeof word, "%u%c", layout->owner[slot], slot % PER_LINE == PER_LINE - 1 ? '\n' : ' ');

@@ -1,16 +1,19 @@
 /* A move, step by step:
  *
+ *     save the layout as one that is moving
  *     every database: delete slots that the layout gives to others; flush the journal; expand shared bytes
  *     for each pair (from, to):
  *         copy its slots into `to`    one durable transaction a slot
  *         save the layout             atomic: the switch
  *         delete its slots in `from`
  *     rebuild all feeds from the subscription sources
- *     save the new shard count; remove the files of shards that are gone
+ *     save the new shard count, and that nothing is moving; remove the files of shards that are gone
  *
  * A kill before the switch leaves copies that nobody owns, a kill after it leaves originals that nobody owns: the first
- * step of the next run deletes either. Feeds are rebuilt because a subscription source, which has the position that was
- * taken, moves with its estuary, while a feed is of a pair of shards. */
+ * step of the next run deletes either. The next start runs it whatever its shard count, the old one included: a copy
+ * may have put a subscription source of `to` back, which only rebuilt feeds know. Feeds are rebuilt because a
+ * subscription source, which has the position that was taken, moves with its estuary, while a feed is of a pair of
+ * shards. */
 #include "shard/tools/move.h"
 
 #include <stdio.h>
@@ -207,6 +210,8 @@ static void move_slots(struct move *move, unsigned count)
     unsigned slots[LAYOUT_SLOTS];
     size_t moved = 0;
     log_info("moving streams from %u shards to %u", move->layout.shards, count);
+    move->layout.moving = true;
+    move_save(move);
     for (unsigned shard = 0; shard < LAYOUT_SHARDS_MAX; shard++)
         if (move_exists(move, shard))
             move_tidy(move, shard);
@@ -218,6 +223,7 @@ static void move_slots(struct move *move, unsigned count)
     for (unsigned owner = 0; owner < count; owner++)
         move_feed_owner(move, owner, count);
     move->layout.shards = count;
+    move->layout.moving = false;
     move_save(move);
     for (unsigned shard = count; shard < LAYOUT_SHARDS_MAX; shard++)
         move_remove_files(move, shard);

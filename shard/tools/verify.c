@@ -48,7 +48,7 @@ static bool verify_layout(struct verify *v)
         return false;
     }
     layout_plan(&v->layout, v->layout.shards, target);
-    v->moving = memcmp(target, v->layout.owner, sizeof target) != 0;
+    v->moving = v->layout.moving || memcmp(target, v->layout.owner, sizeof target) != 0;
     printf("layout: %u shards%s\n", v->layout.shards,
            v->moving ? "; streams are being moved, or will be at the next start" : "");
     return true;

@@ -172,6 +172,18 @@ static void test_a_cut_move_goes_on(void **state)
     }
 }
 
+/* Not with the shard count that it came from either. */
+static void test_a_cut_move_is_not_served(void **state)
+{
+    struct layout layout;
+    (void)state;
+    layout_init(&layout, 3);
+    assert_false(layout_must_move(&layout, 3));
+    assert_true(layout_must_move(&layout, 2));
+    layout.moving = true;
+    assert_true(layout_must_move(&layout, 3));
+}
+
 struct folder {
     char path[32], file[48];
 };
@@ -202,10 +214,12 @@ static void test_file_reads_back(void **state)
     for (size_t i = 0; i < 4; i++) {
         const uint64_t hashes[] = {0x123456789abcdef, UINT64_MAX, 0};
         layout_keep(&layout, hashes, i);
+        layout.moving = i & 1;
         layout.groups = i > 0; /* a file of version 1 is read and written, too */
         assert_true(layout_save(f.path, &layout));
         assert_int_equal(layout_load(f.path, &loaded, &why), LAYOUT_LOADED);
         assert_int_equal(loaded.shards, layout.shards);
+        assert_int_equal(loaded.moving, layout.moving);
         assert_memory_equal(loaded.owner, layout.owner, sizeof layout.owner);
         assert_int_equal(loaded.groups, layout.groups);
         assert_int_equal(loaded.kept_count, i);
@@ -295,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_slots_are_spread),
         cmocka_unit_test(test_plans),
         cmocka_unit_test(test_a_cut_move_goes_on),
+        cmocka_unit_test(test_a_cut_move_is_not_served),
         cmocka_unit_test(test_file_reads_back),
         cmocka_unit_test(test_damage_is_found),
         cmocka_unit_test(test_no_link_is_followed),
