@@ -56,6 +56,7 @@ const STEPS = [
   conformance(1, 1, { CONFORMANCE_SEGMENTS: "tiny", STREAMD_STORE: "s3" }),
   vitest("end to end", []),
   { title: "batches at ordered deaths", command: ["node", "tests/crash/batch_deaths.mjs"], env: { STREAMD_BUILD: "build/faults" } },
+  { title: "moves at ordered deaths", command: ["node", "tests/crash/move_deaths.mjs"], env: { STREAMD_BUILD: "build/faults" } },
   crash("crash test", 60, { STREAMD_BUILD: "build/faults" }),
   crash("crash test, segments s3", 30, { STREAMD_BUILD: "build/faults", STREAMD_STORE: "s3" }),
   crash("power failures", 60, { STREAMD_BUILD: "build/faults", POWER: "1" }),
