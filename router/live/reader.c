@@ -34,6 +34,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "router/auth/cors.h"
 #include "router/conn/answer.h"
@@ -77,7 +78,8 @@ void reader_start(struct request *req, struct slice name, const struct query *qu
     reader->cursor = query->cursor;
     uint64_t lasts = reader_longest_ms(r, reader->sse ? r->cfg->live_sse_lifetime : r->cfg->live_long_poll_timeout);
     uint64_t left = grant_left_ms(&req->grant);
-    reader->ends_ms = r->now_ms + (lasts < left ? lasts : left);
+    /* The loop's own time may be old, and both are cut to milliseconds: neither makes a long-poll end early. */
+    reader->ends_ms = clock_monotonic_ms() + 1 + (lasts < left ? lasts : left);
     reader_begin(reader, req, name, &reader_ops);
     reader_read_from(reader, query->offset.life, condition);
 }
