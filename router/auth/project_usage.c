@@ -2,7 +2,8 @@
  * on each shard reports its part whenever that has changed (WATCH_USAGE, USAGE).
  *
  *     streams, bytes      the sum over all shards; a shard that starts again says its part again, as a whole
- *     appends             counted by each router (quota.c); a shard says what other routers have appended there
+ *     appends             counted by each router (quota.c); a shard says what other routers have appended there since
+ *                         it was asked to: a router that meets a project begins with a full bucket
  *     readers             counted by each router, and told to the one shard that the project's name belongs to; that
  *                         shard says how many the other routers have
  *
@@ -14,6 +15,8 @@
 #include "common/project.h"
 #include "common/wire.h"
 #include "router/router.h"
+
+#define APPENDS_MAX UINT64_C(1000000000) /* a second: more is no limit, but would overflow */
 
 struct project_usage_part {
     uint64_t streams, bytes;
@@ -73,6 +76,31 @@ struct suspended_list *project_usage_wait(struct project_usages *usages, struct 
     return usage && usage->missing ? &usage->waiting : NULL;
 }
 
+/* ---- appends ---- */
+
+/* A second's worth may come at once. */
+void project_usage_refill(struct project_usage *usage, const struct quotas *quotas, uint64_t now_ms)
+{
+    uint64_t passed = now_ms - usage->refilled_ms,
+             second = quotas->appends < APPENDS_MAX ? quotas->appends : APPENDS_MAX;
+    int64_t most = (int64_t)second * QUOTA_APPEND;
+    usage->refilled_ms = now_ms;
+    usage->appends_left += passed < 1000000 ? (int64_t)(passed * second) : most;
+    if (usage->appends_left > most)
+        usage->appends_left = most;
+}
+
+/* The bucket is refilled first: what it would lose at its brim is no credit for appends that come later. */
+static void project_usage_appended_elsewhere(const struct project_usages *usages, struct project_usage *usage,
+                                             uint64_t appends)
+{
+    const struct project *project = projects_find(&usages->router->auth.projects, slice_str(usage->project));
+    if (!project || !project->quotas.appends)
+        return;
+    project_usage_refill(usage, &project->quotas, usages->router->now_ms);
+    usage->appends_left -= (int64_t)appends * QUOTA_APPEND;
+}
+
 /* ---- shards ---- */
 
 void project_usages_shard_up(struct project_usages *usages, unsigned shard)
@@ -89,7 +117,8 @@ void project_usages_on_usage(struct project_usages *usages, unsigned shard, cons
     struct project_usage_part *part = &usage->parts[shard];
     usage->streams += m->streams - part->streams;
     usage->bytes += m->bytes - part->bytes;
-    usage->appends_left -= (int64_t)m->appends * QUOTA_APPEND;
+    if (m->appends)
+        project_usage_appended_elsewhere(usages, usage, m->appends);
     if (shard == shards_of(&usages->router->shards, m->project))
         usage->readers_elsewhere = m->readers;
     part->streams = m->streams;

@@ -10,6 +10,7 @@
 #include "common/table.h"
 #include "router/conn/suspend.h"
 
+struct quotas;
 struct router;
 struct wire_usage;
 
@@ -23,7 +24,7 @@ struct project_usage {
     unsigned missing;                 /* shards that have not said anything yet; until then the rest is too little */
     uint64_t streams, bytes;
     uint64_t readers, readers_elsewhere; /* of this router and of the others */
-    int64_t appends_left;                /* of a second, in thousandths; refilled at refilled_ms (quota.c) */
+    int64_t appends_left;                /* of a second, in thousandths; refilled at refilled_ms */
     uint64_t refilled_ms;
     struct suspended_list waiting; /* requests, until no shard is missing */
     struct project_usage *changed_next;
@@ -43,6 +44,10 @@ struct project_usage *project_usage_of(struct project_usages *usages, struct sli
 
 /* What a request that asks for the usage has to wait for; NULL: nothing. */
 struct suspended_list *project_usage_wait(struct project_usages *usages, struct slice project) MUSTUSE;
+
+/* Adds what the time since the last call has made due to appends_left, up to a second's worth. The project has a quota
+ * of appends. */
+void project_usage_refill(struct project_usage *usage, const struct quotas *quotas, uint64_t now_ms);
 
 /* A live reader of this stream begins; NULL if nobody counts it. And it ends (NULL: nothing). */
 struct project_usage *project_usage_reader(struct project_usages *usages, struct slice name);

@@ -19,7 +19,6 @@
 #include "router/router.h"
 
 #define READERS_RETRY_S 5
-#define APPENDS_MAX 1000000000u /* a second: more is no limit, but would overflow */
 
 /* The quotas of the project of `name` and what it uses. False: it has none. A request that is refused after this call
  * is refused because of them. */
@@ -31,8 +30,6 @@ static bool quota_look_up(struct request *req, struct slice name, struct quotas 
     if (!configured || !project_has_quotas(&configured->quotas))
         return false;
     *quotas = configured->quotas;
-    if (quotas->appends > APPENDS_MAX)
-        quotas->appends = APPENDS_MAX;
     *usage = req->usage = project_usage_of(&r->usages, project);
     return true;
 }
@@ -42,17 +39,6 @@ struct suspended_list *quota_wait(struct request *req, struct slice name)
     struct quotas quotas;
     struct project_usage *usage;
     return quota_look_up(req, name, &quotas, &usage) && usage->missing ? &usage->waiting : NULL;
-}
-
-/* A second's worth may come at once. */
-static void quota_refill(struct project_usage *usage, const struct quotas *quotas, uint64_t now_ms)
-{
-    uint64_t passed = now_ms - usage->refilled_ms;
-    int64_t most = (int64_t)quotas->appends * QUOTA_APPEND;
-    usage->refilled_ms = now_ms;
-    usage->appends_left += passed < 1000000 ? (int64_t)(passed * quotas->appends) : most;
-    if (usage->appends_left > most)
-        usage->appends_left = most;
 }
 
 static bool quota_too_many_bytes(const struct project_usage *usage, const struct quotas *quotas, size_t more)
@@ -76,7 +62,7 @@ enum error quota_batch(struct request *req, struct slice name, size_t bytes, siz
         return ERR_QUOTA_EXCEEDED;
     if (!quotas.appends)
         return ERR_NONE;
-    quota_refill(usage, &quotas, req->router->now_ms);
+    project_usage_refill(usage, &quotas, req->router->now_ms);
     if (usage->appends_left < QUOTA_APPEND)
         return ERR_QUOTA_RATE_EXCEEDED;
     usage->appends_left -= (int64_t)appends * QUOTA_APPEND;

@@ -104,14 +104,26 @@ static void the_rate(void **state)
     assert_int_equal(quota_append(req, SLICE("p/s"), 1), ERR_QUOTA_RATE_EXCEEDED);
     s->router.now_ms += 1;
     assert_int_equal(quota_append(req, SLICE("p/s"), 1), ERR_NONE);
-    s->router.now_ms += 10000; /* no more than a second's worth is saved */
+    s->router.now_ms += 10000; /* no more than a second's worth is saved, and others have some of it */
     says(s, 0, (struct wire_usage){.appends = 1});
-    s->router.now_ms += 0;
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 2; i++)
         assert_int_equal(quota_append(req, SLICE("p/s"), 1), ERR_NONE);
+    assert_int_equal(quota_append(req, SLICE("p/s"), 1), ERR_QUOTA_RATE_EXCEEDED);
     says(s, 0, (struct wire_usage){.appends = 3});
     s->router.now_ms += 1000;
     assert_int_equal(quota_append(req, SLICE("p/s"), 1), ERR_QUOTA_RATE_EXCEEDED);
+}
+
+/* What others append counts also before this router was asked for the first append. */
+static void others_appends_count_from_the_first(void **state)
+{
+    struct stand *s = *state;
+    struct request *req = known(s, 0, 0);
+    says(s, 0, (struct wire_usage){.appends = 2});
+    says(s, 1, (struct wire_usage){.appends = 1});
+    assert_int_equal(quota_append(req, SLICE("p/s"), 1), ERR_QUOTA_RATE_EXCEEDED);
+    s->router.now_ms += 334;
+    assert_int_equal(quota_append(req, SLICE("p/s"), 1), ERR_NONE);
 }
 
 static void readers_here_and_elsewhere(void **state)
@@ -138,6 +150,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_projects_with_quotas_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_and_streams, setup, teardown),
         cmocka_unit_test_setup_teardown(the_rate, setup, teardown),
+        cmocka_unit_test_setup_teardown(others_appends_count_from_the_first, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_here_and_elsewhere, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
