@@ -82,7 +82,8 @@ static void symptoms_look_at_commits(struct examination *e, const struct sampled
     if (fsync >= commit / 2)
         symptoms_say(e, "commits take %s%" PRIu64 " ms (p99), most of it in fsync: the disk is slow", more, ms);
     else
-        symptoms_say(e, "commits take %s%" PRIu64 " ms (p99), little of it in fsync: large, or beside reads", more, ms);
+        symptoms_say(e, "commits take %s%" PRIu64 " ms (p99), little of it in fsync: too large, or a busy disk", more,
+                     ms);
 }
 
 static void symptoms_look_at_storage(struct examination *e, const struct metrics *m)

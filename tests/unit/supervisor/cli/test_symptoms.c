@@ -91,6 +91,16 @@ static void test_the_disk_is_slow(void **state)
     assert_says(b, "  shard/2: commits take 51 ms (p99), most of it in fsync: the disk is slow\n");
 }
 
+static void test_commits_are_slow(void **state)
+{
+    struct bench *b = *state;
+    for (int i = 0; i < 100; i++) {
+        metrics_observe_us(b->shard, METRIC_COMMIT_US, i < 90 ? 1000 : 40000);
+        metrics_observe_us(b->shard, METRIC_FSYNC_US, 900);
+    }
+    assert_says(b, "  shard/2: commits take 51 ms (p99), little of it in fsync: too large, or a busy disk\n");
+}
+
 static void test_only_what_is_new(void **state)
 {
     struct bench *b = *state;
@@ -178,11 +188,17 @@ static void test_backups(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing),          TEST(test_the_disk_is_slow),
-        TEST(test_only_what_is_new), TEST(test_deaths),
-        TEST(test_backlog),          TEST(test_fanout),
-        TEST(test_queues),           TEST(test_clients),
-        TEST(test_a_core_is_full),   TEST(test_a_router_that_was_replaced),
+        TEST(test_nothing),
+        TEST(test_the_disk_is_slow),
+        TEST(test_commits_are_slow),
+        TEST(test_only_what_is_new),
+        TEST(test_deaths),
+        TEST(test_backlog),
+        TEST(test_fanout),
+        TEST(test_queues),
+        TEST(test_clients),
+        TEST(test_a_core_is_full),
+        TEST(test_a_router_that_was_replaced),
         TEST(test_backups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
