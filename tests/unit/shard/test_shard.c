@@ -36,6 +36,16 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     return result;
 }
 
+/* The shard's own malloc_trim(), which gives memory back: here it only counts. */
+static unsigned trims;
+
+int malloc_trim(size_t pad)
+{
+    (void)pad;
+    trims++;
+    return 0;
+}
+
 struct bench {
     char dir[64];
     struct config cfg;
@@ -792,21 +802,27 @@ static void a_renewal_counts_from_now(void **state)
     wall_ahead_s = 0;
 }
 
-/* What was appended while the clock was ahead goes with what came after it. */
-static void retention_does_not_wait_for_a_clock_that_was_ahead(void **state)
+/* A stream that keeps what is not older than a minute, with a message, while the clock is far ahead. */
+static void create_while_ahead(struct bench *b)
 {
-    struct bench *b = *state;
     struct wire_create m = {.id = ++b->id,
                             .name = SLICE("p/a"),
                             .content_type = SLICE("text/plain"),
                             .data = SLICE("a"),
                             .retention_s = 60};
-    b->cfg.segment_max_messages = 1;
     wall_ahead_s = 100000;
     wire_put_create(&b->router.out, &m);
     assert_int_equal(stream_answer(b).error, ERR_NONE);
     rest(b);
     wall_ahead_s = 0;
+}
+
+/* A message of a clock that was ahead goes with those that came after it. */
+static void retention_does_not_wait_for_a_clock_that_was_ahead(void **state)
+{
+    struct bench *b = *state;
+    b->cfg.segment_max_messages = 1;
+    create_while_ahead(b);
     for (int i = 0; i < 20; i++) { /* small ones are merged, or not */
         assert_int_equal(append(b, text("p/a", "b")).error, ERR_NONE);
         rest(b);
@@ -820,20 +836,11 @@ static void retention_does_not_wait_for_a_clock_that_was_ahead(void **state)
     wall_ahead_s = 0;
 }
 
-/* Also where they are in one chunk, because nothing was offloaded in between. */
+/* The same where both are in one chunk, because nothing was offloaded in between. */
 static void retention_knows_the_times_in_a_chunk_of_a_clock_that_was_ahead(void **state)
 {
     struct bench *b = *state;
-    struct wire_create m = {.id = ++b->id,
-                            .name = SLICE("p/a"),
-                            .content_type = SLICE("text/plain"),
-                            .data = SLICE("a"),
-                            .retention_s = 60};
-    wall_ahead_s = 100000;
-    wire_put_create(&b->router.out, &m);
-    assert_int_equal(stream_answer(b).error, ERR_NONE);
-    rest(b);
-    wall_ahead_s = 0;
+    create_while_ahead(b);
     assert_int_equal(append(b, text("p/a", "b")).error, ERR_NONE);
     rest(b);
     b->cfg.segment_max_messages = 1;
@@ -871,23 +878,28 @@ static void flushing_does_not_wait_for_the_wall_clock(void **state)
     assert_int_equal(b->shard->streams.journal_entries, 0);
 }
 
-/* The janitor forgets what was appended when it gives memory back. */
 static void memory_of_many_flushed_appends_is_given_back_once(void **state)
 {
     struct bench *b = *state;
+    int (*volatile called)(size_t pad) = malloc_trim;
+    trims = 0;
+    (void)called(0);
+    if (!trims)
+        skip(); /* valgrind has its own */
     char *data = xcalloc(1, (1 << 20) + 1);
     memset(data, 'x', 1 << 20);
     create(b, "p/a", "text/plain", "");
     rest(b);
+    trims = 0;
     append(b, text("p/a", data));
     rest(b);
-    assert_int_not_equal(b->shard->appended, 0); /* too few bytes */
+    assert_int_equal(trims, 0); /* too few bytes */
     for (int i = 0; i < 4; i++)
         append(b, text("p/a", data));
     tick(b);
-    assert_int_not_equal(b->shard->appended, 0); /* it is written to */
+    assert_int_equal(trims, 0); /* it is written to */
     rest(b);
-    assert_int_equal(b->shard->appended, 0);
+    assert_int_equal(trims, 1);
     free(data);
 }
 
