@@ -28,7 +28,7 @@ struct store_wal_file {
     sqlite3_file *file;
 };
 
-/* What a file has been given of the disk, beyond its size. */
+/* Blocks that a file has of the disk, beyond its size. */
 struct store_file {
     int fd;
     bool in_place; /* its blocks stay its own when they are written over */
